@@ -1,0 +1,1 @@
+"""fraiseql-guard: protections and operational signals for GraphQL on ASGI."""

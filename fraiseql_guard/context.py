@@ -1,0 +1,228 @@
+"""What is known of one request, and the values that decisions are made of.
+
+Gates read a :class:`Context`, add facts and charges to it, or return a :class:`Denial`. Nothing here knows ASGI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Final, Literal
+
+from fraiseql_guard.signals import ANONYMOUS, Code, FailureReason, PolicyName, Protection
+
+OperationKind = Literal["query", "mutation", "subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A rate: ``tokens`` per ``window_seconds``. Parsed from ``100/minute``, ``5/second``, ``10/30s``."""
+
+    tokens: int
+    window_seconds: int
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Refill rate of the bucket."""
+        return self.tokens / self.window_seconds
+
+    def times(self, factor: int) -> Limit:
+        """The same rate for a group of callers, ``factor`` times as large."""
+        return Limit(self.tokens * factor, self.window_seconds)
+
+    def __str__(self) -> str:
+        return f"{self.tokens}/{_WINDOW_NAMES.get(self.window_seconds, f'{self.window_seconds}s')}"
+
+
+_WINDOW_NAMES: Final[Mapping[int, str]] = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Who a decision is about: a verified user, else a client address.
+
+    ``name`` tells subjects of one kind apart in the store and never leaves it: (issuer, tenant, sub) of a user, the
+    /32 of an IPv4 or the /64 of an IPv6 address. ``group`` names what shares one hash slot: of an IPv6 address its
+    /48, else the subject itself. ``networks`` are the wider networks with buckets of their own and how many times the
+    limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
+    """
+
+    kind: Literal["user", "address"]
+    name: str
+    group: str = ""
+    networks: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def tag(self) -> str:
+        """Redis hash tag: a digest, because a name may hold braces, and an empty tag is no tag."""
+        return blake2b(f"{self.kind}\0{self.group or self.name}".encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A verified user. Exists only after a signature was checked."""
+
+    user_id: str
+    subject: Subject
+    claims: Mapping[str, Any]
+    key: str  # which key verified the token: current, old, new
+    scopes: tuple[str, ...] = ()
+    tier: str | None = None
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """Tokens to take from one bucket of the subject.
+
+    ``policy`` is the name that RateLimit-Policy shows (``default``, ``authenticated``, ``graphql``, ...); ``bucket``
+    tells apart the buckets of one subject and defaults to the policy.
+    """
+
+    policy: str
+    limit: Limit
+    burst: int = 0
+    tokens: int = 1
+    bucket: str = ""
+
+    @property
+    def capacity(self) -> int:
+        """Tokens in a full bucket."""
+        return self.limit.tokens + self.burst
+
+    @property
+    def key(self) -> str:
+        """Name of the bucket within its subject."""
+        return self.bucket or self.policy
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """State of a bucket after a trip. ``remaining`` is fractional."""
+
+    charge: Charge
+    remaining: float
+    retry_after_seconds: float = 0.0  # time until the charge would be admitted; 0 if it was
+
+    @property
+    def reset_seconds(self) -> float:
+        """Time until the bucket is full again."""
+        return max(0.0, (self.charge.capacity - self.remaining) / self.charge.limit.tokens_per_second)
+
+    @property
+    def share(self) -> float:
+        """Remaining part of the capacity, 0 to 1."""
+        return self.remaining / self.charge.capacity
+
+
+@dataclass(frozen=True, slots=True)
+class Sanction:
+    """A block in force. ``expires_in_seconds`` counts from the answer that carried it."""
+
+    subject: Subject
+    policy: PolicyName
+    expires_in_seconds: float
+    reason: str = ""
+
+    @property
+    def automatic(self) -> bool:
+        """Imposed by an escalation policy, not by the operator."""
+        return self.policy is not PolicyName.OPERATOR
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """An escalation policy: so many offences inside a window bring a sanction (runbook-signals: escalations).
+
+    An offence of a policy that is not ``enforced`` (monitor mode) is kept under keys that bind no one.
+    """
+
+    policy: PolicyName
+    offences: int
+    window_seconds: int
+    sanction_seconds: int
+    enforced: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A gate's refusal: a code of the vocabulary with its numbers.
+
+    ``protection`` says in whose name (and mode) it is refused; by default the code's own. ``offence`` says which
+    policy it counts for; ``tokens`` is what a refused request still costs (SPEC: refusals are not free).
+    """
+
+    code: Code
+    detail: str = ""
+    limit: float | None = None
+    actual: float | None = None
+    path: str | None = None
+    retry_after_seconds: float | None = None
+    reason: FailureReason | None = None
+    offence: PolicyName | None = None
+    tokens: int = 1
+    protection: Protection | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    @property
+    def owner(self) -> Protection:
+        """The protection in whose name the request is refused."""
+        return self.protection or self.code.protection
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the GraphQL request asks for, over all operations that the app could run; the dearest counts."""
+
+    kind: OperationKind
+    name: str | None
+    root_fields: tuple[str, ...]  # field names (not aliases) of every operation's root, with repetitions
+    mutation_root_fields: int
+    depth: int
+    complexity: int
+    list_size: int
+    query_hash: str  # hex SHA-256 of the document's text
+    introspection: bool = False
+
+
+@dataclass(slots=True)
+class Context:
+    """One request on its way through the gates. The only mutable value: gates add what they find out."""
+
+    method: str
+    path: str
+    query_string: bytes
+    headers: Mapping[str, str]  # names in lower case; the first line of each name
+    guarded: bool  # a GraphQL path
+    request_id: str
+    trace_id: str
+    endpoint: str
+    address: str  # exact canonical client address, for logs
+    address_subject: Subject
+    shared_peer: bool = False  # an untrusted proxy: everybody behind it looks alike
+    private_peer: bool = False  # on a private or loopback address and without forwarding headers
+    body: bytes | None = None
+    identity: Identity | None = None
+    token_failure: FailureReason | None = None
+    token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
+    token_prefix: str | None = None
+    public_operation: bool = False
+    measured: Measured | None = None
+    bill: list[Charge] = field(default_factory=list)
+    denial: Denial | None = None
+    would_refuse: list[Denial] = field(default_factory=list)
+    buckets: tuple[Bucket, ...] = ()
+    status: int = 0
+    request_bytes: int = 0
+    response_bytes: int = 0
+
+    @property
+    def subject(self) -> Subject:
+        """The verified user, else the client's address."""
+        return self.identity.subject if self.identity else self.address_subject
+
+    @property
+    def user_id(self) -> str:
+        """For logs and labels: the verified user, else ``anonymous``."""
+        return self.identity.user_id if self.identity else ANONYMOUS

@@ -1,0 +1,332 @@
+"""Every setting: its variable, default, accepted forms and documentation, in one table, read into one frozen value.
+
+Precedence: keyword argument, environment variable, default. A bad value stops the start with a SettingsError that
+names the variable, the value (never a secret's), what is accepted, and an example.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+from fraiseql_guard import parsing
+from fraiseql_guard.context import Escalation, Limit
+from fraiseql_guard.secret import Secret
+from fraiseql_guard.signals import PolicyName, Protection
+from fraiseql_guard.variables import Form, SettingsError, Variable, read_values, setting, table_of, unknown_variables
+
+__all__ = ["Mode", "Settings", "SettingsError"]
+
+
+class Mode(StrEnum):
+    """What becomes of a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+    OFF = "off"
+
+
+def _long_enough(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    if len(secret.reveal().encode(errors="surrogatepass")) < 32:
+        raise ValueError("is shorter than 32 bytes, so it could be guessed")
+    return secret
+
+
+def _redis_url(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    parsing.redis_url(secret.reveal())
+    return secret
+
+
+RATE: Final = Form(parsing.rate, "N/second, N/minute, N/hour, N/day or N/30s", "100/minute")
+SECONDS: Final = Form(parsing.seconds, "seconds, more than 0 and at most 86400", "30")
+SWITCH: Final = Form(parsing.boolean, "true or false", "true")
+COUNT: Final = Form(parsing.integer(1), "a whole number of at least 1", "10")
+COUNT_OR_ZERO: Final = Form(parsing.integer(0), "a whole number of at least 0", "20")
+BYTES: Final = Form(parsing.integer(1), "a whole number of bytes", "1048576")
+MODE: Final = Form(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
+TEXT: Final = Form(parsing.text, "printable text", "fraiseql")
+NETWORKS: Final = Form(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
+PATHS: Final = Form(parsing.paths, "a list of paths that begin with /", "/graphql")
+NAMES: Final = Form(parsing.names, "a list of GraphQL names", "login,register")
+JWT_SECRET: Final = Form(_long_enough, "32 bytes or more", "$(openssl rand -base64 48)", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured. Build it with :meth:`load`."""
+
+    # general
+    mode: str = setting(MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.")
+    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.")
+    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.")
+    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.")
+    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.")
+    environment: str | None = setting(
+        TEXT, None, "FraiseQL's environment; development allows introspection.", name="FRAISEQL_ENVIRONMENT"
+    )
+    graphql_paths: tuple[str, ...] = setting(PATHS, "/graphql", "Paths that speak GraphQL, with all under them.")
+    cors_origins: tuple[str, ...] = setting(
+        Form(parsing.origins, "a list of origins, or *", "https://app.example.org"),
+        "",
+        "Origins whose pages may read our refusals (CORS headers).",
+    )
+    workers: int | None = setting(COUNT, None, "Worker processes on this store, if Redis cannot tell.")
+
+    # the caller's address
+    trusted_proxies: tuple[parsing.TrustedPeer, ...] = setting(
+        Form(parsing.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
+        "",
+        "Proxies whose forwarding header is believed.",
+    )
+    forwarded_header: str = setting(
+        Form(parsing.header_name, "the name of a request header", "forwarded"),
+        "x-forwarded-for",
+        "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
+    )
+
+    # rate limits
+    rate_limit_default: Limit = setting(
+        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT"
+    )
+    rate_limit_authenticated: Limit | None = setting(
+        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED"
+    )
+    rate_limit_graphql: Limit | None = setting(
+        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL"
+    )
+    rate_limit_graphql_query: Limit | None = setting(
+        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY"
+    )
+    rate_limit_graphql_mutation: Limit | None = setting(
+        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION"
+    )
+    rate_limit_burst: int = setting(
+        COUNT_OR_ZERO, "20", "Requests above a rate that a full bucket holds.", name="FRAISEQL_RATE_LIMIT_BURST"
+    )
+    rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
+    tiers: Mapping[str, Limit] = setting(
+        Form(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
+        "",
+        "Rates by tier; a tier replaces all other rates of its user.",
+    )
+    tier_claim: str = setting(TEXT, "tier", "Claim of the token that names the user's tier.")
+    allow_list: tuple[parsing.Network, ...] = setting(
+        NETWORKS, "", "Addresses and networks that are not counted and never blocked automatically."
+    )
+    exempt_paths: tuple[str, ...] = setting(
+        PATHS, "/health,/ready,/metrics", "Paths that are free of rate limits for private peers (probes)."
+    )
+
+    # the store
+    redis_url: Secret | None = setting(
+        Form(_redis_url, "redis://, rediss:// or unix://", "redis://127.0.0.1:6379/0", secret=True),
+        None,
+        "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
+        name="FRAISEQL_REDIS_URL",
+    )
+    on_store_failure: str = setting(
+        Form(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),
+        "local",
+        "Without the store: local buckets at a worker's share of each limit, admit everything, or refuse with 503.",
+    )
+    store_timeout_ms: int = setting(
+        Form(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"), "50", "Longest wait for the store."
+    )
+
+    # authentication
+    jwt_secret: Secret | None = setting(
+        JWT_SECRET, None, "Key that tokens are signed with (HMAC).", name="FRAISEQL_JWT_SECRET"
+    )
+    jwt_secret_old: Secret | None = setting(
+        JWT_SECRET, None, "Previous key, still accepted during a rotation.", name="FRAISEQL_JWT_SECRET_OLD"
+    )
+    jwt_secret_new: Secret | None = setting(
+        JWT_SECRET, None, "Next key, accepted ahead of a rotation.", name="FRAISEQL_JWT_SECRET_NEW"
+    )
+    jwt_algorithms: tuple[str, ...] = setting(
+        Form(parsing.algorithms, "a list of HS256, HS384 and HS512", "HS256"), "HS256", "Accepted signatures."
+    )
+    jwt_issuer: str | None = setting(TEXT, None, "Required issuer (iss).")
+    jwt_audience: str | None = setting(TEXT, None, "Required audience (aud).")
+    jwt_leeway_seconds: int = setting(COUNT_OR_ZERO, "0", "Clock difference allowed for exp and nbf.")
+    tenant_claim: str | None = setting(TEXT, None, "Claim that, with issuer and sub, tells users apart.")
+    token_grace_seconds: int = setting(COUNT_OR_ZERO, "0", "How long a token is still accepted after it expired.")
+    max_token_lifetime_seconds: int = setting(COUNT, "86400", "Farthest expiry (exp) that is accepted.")
+    token_lifetime_seconds: int = setting(
+        COUNT, "3600", "Lifetime of the tokens that the token helper makes.", name="FRAISEQL_TOKEN_LIFETIME_SECONDS"
+    )
+    refresh_token_lifetime_seconds: int = setting(
+        COUNT,
+        "86400",
+        "Lifetime of the refresh tokens that the token helper makes.",
+        name="FRAISEQL_REFRESH_TOKEN_LIFETIME_SECONDS",
+    )
+    auth_required: bool = setting(SWITCH, "true", "Whether guarded paths need a token once a key is configured.")
+    auth_paths: tuple[str, ...] = setting(
+        Form(parsing.optional_paths, "a list of paths that begin with /", "/api"), "", "More paths that need a token."
+    )
+    public_operations: tuple[str, ...] = setting(NAMES, "", "Root fields that may be called without a token.")
+
+    # query limits
+    max_query_depth: int = setting(COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH")
+    max_query_complexity: int = setting(
+        COUNT, "1000", "Highest complexity of an operation, in points.", name="FRAISEQL_MAX_QUERY_COMPLEXITY"
+    )
+    max_list_size: int = setting(COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE")
+    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.")
+    max_aliases: int = setting(COUNT_OR_ZERO, "30", "Most aliases, counted through fragments.")
+    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.")
+    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in a selection.")
+    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.")
+    max_operations: int = setting(COUNT, "10", "Most operations in a document.")
+    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.")
+    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.")
+    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.")
+    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.")
+    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.")
+    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.")
+    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.")
+    field_costs: Mapping[str, int] = setting(
+        Form(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
+        "",
+        "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
+    )
+    list_fields: tuple[str, ...] = setting(
+        Form(parsing.list_fields, "a list of field or Type.field", "followers,User.friends"),
+        "",
+        "Fields that return lists, where no schema tells.",
+    )
+    slicing_arguments: tuple[str, ...] = setting(
+        NAMES, "limit,first,last,take,top,count,size,pageSize,perPage", "Arguments that say how large a list is."
+    )
+    unsliced_lists: str = setting(
+        Form(parsing.choice("assume", "refuse"), "assume or refuse", "refuse"),
+        "assume",
+        "Lists without a slicing argument: assume the list multiplier, or refuse (needs a schema).",
+    )
+    introspection: str | None = setting(
+        Form(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
+        None,
+        "Who may introspect; unset: everybody in development, else nobody.",
+    )
+    introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
+    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
+    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
+
+    # bodies
+    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
+    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths.")
+    max_buffered_bytes: int = setting(BYTES, "67108864", "Most memory for the bodies of a process at one time.")
+    body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
+    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")
+
+    # the deadline
+    query_timeout: float = setting(
+        SECONDS, "30", "Longest time of a GraphQL request (FraiseQL: whole seconds).", name="FRAISEQL_QUERY_TIMEOUT"
+    )
+    mutation_timeout: float | None = setting(SECONDS, None, "Longest time of a mutation, if not the query timeout.")
+    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.")
+    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.")
+    cancel_mutations: bool = setting(SWITCH, "false", "Whether a client that leaves cancels its mutation too.")
+
+    # offences and sanctions
+    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.")
+    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.")
+    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.")
+    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.")
+    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
+    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
+    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+
+    # signals
+    metrics_path: str = setting(Form(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition.")
+    metrics_networks: tuple[parsing.Network, ...] = setting(
+        NETWORKS, "", "Networks that may read the metrics, besides loopback peers without a forwarding header."
+    )
+    metrics_token: Secret | None = setting(
+        Form(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        None,
+        "Bearer token that may read the metrics from anywhere.",
+    )
+    log_file: Path | None = setting(
+        Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
+    )
+    log_query_text: bool = setting(SWITCH, "false", "Whether log lines carry the text of refused queries.")
+
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Where each value came from: argument, environment, file or default."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Settings:
+        """Read keyword options and the environment; SettingsError with one line per unusable value."""
+        values, sources = read_values(VARIABLES, options, os.environ if environ is None else environ)
+        return cls(**values, sources=sources)
+
+    def mode_of(self, protection: Protection) -> Mode:
+        """The mode that a mounted protection is in."""
+        own: str | None = getattr(self, f"mode_{protection.value}", None)
+        return Mode(own or self.mode)
+
+    def escalation(self, policy: PolicyName) -> Escalation:
+        """The numbers of an automatic policy."""
+        return Escalation(
+            policy,
+            offences=getattr(self, f"{policy.value}_offences"),
+            window_seconds=getattr(self, f"{policy.value}_window_seconds"),
+            sanction_seconds=getattr(self, f"{policy.value}_block_seconds"),
+            enforced=self.mode_of(POLICY_OWNERS[policy]) is Mode.ENFORCE,
+        )
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether any key to verify tokens with is configured."""
+        return bool(self.jwt_secret or self.jwt_secret_old or self.jwt_secret_new)
+
+    @property
+    def introspection_policy(self) -> str:
+        """allow, deny or authenticated; the default depends on the environment."""
+        return self.introspection or ("allow" if self.environment == "development" else "deny")
+
+
+VARIABLES: Final[tuple[Variable, ...]] = table_of(Settings)
+"""The table, in the order of the documentation."""
+
+POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
+    PolicyName.RATE_LIMIT_ABUSE: Protection.RATE_LIMIT,
+    PolicyName.BRUTE_FORCE: Protection.AUTH,
+    PolicyName.DOS: Protection.QUERY_LIMITS,
+    PolicyName.OPERATOR: Protection.RATE_LIMIT,
+}
+"""The protection in whose name (and mode) a policy's sanctions refuse."""
+
+FRAISEQL_VARIABLES: Final = frozenset(
+    f"FRAISEQL_{name}"
+    for name in """
+    APP_NAME APP_VERSION APQ_BACKEND_CONFIG APQ_CACHE_RESPONSES APQ_MODE APQ_QUERIES_DIR APQ_RESPONSE_CACHE_TTL
+    APQ_STORAGE_BACKEND AUTH0_ALGORITHMS AUTH0_API_IDENTIFIER AUTH0_DOMAIN AUTH_ENABLED AUTH_PROVIDER AUTO_CAMEL_CASE
+    CACHE_TTL COMPLEXITY_DEFAULT_LIST_SIZE COMPLEXITY_ENABLED COMPLEXITY_FIELD_MULTIPLIERS
+    COMPLEXITY_INCLUDE_IN_RESPONSE COMPLEXITY_MAX_DEPTH COMPLEXITY_MAX_SCORE COORDINATE_DISTANCE_METHOD CORS_ENABLED
+    CORS_HEADERS CORS_METHODS CORS_ORIGINS DATABASE_ECHO DATABASE_MAX_OVERFLOW DATABASE_POOL_RECYCLE
+    DATABASE_POOL_SIZE DATABASE_POOL_TIMEOUT DATABASE_URL DEFAULT_ERROR_CONFIG DEFAULT_MUTATION_SCHEMA
+    DEFAULT_QUERY_SCHEMA DEFAULT_STRING_COLLATION DEV_AUTH_PASSWORD DEV_AUTH_USERNAME ENABLE_PLAYGROUND
+    ENTITY_ROUTING ENVIRONMENT EXECUTION_TIMEOUT_MS INCLUDE_EXECUTION_METADATA INTROSPECTION_POLICY
+    JSONB_FIELD_LIMIT_THRESHOLD MAX_QUERY_DEPTH PLAYGROUND_TOOL PRODUCTION QUERY_TIMEOUT RATE_LIMIT_BLACKLIST
+    RATE_LIMIT_BURST_SIZE RATE_LIMIT_ENABLED RATE_LIMIT_REQUESTS_PER_HOUR RATE_LIMIT_REQUESTS_PER_MINUTE
+    RATE_LIMIT_WHITELIST RATE_LIMIT_WINDOW_TYPE REVOCATION_CHECK_ENABLED REVOCATION_CLEANUP_INTERVAL
+    REVOCATION_ENABLED REVOCATION_STORE_TYPE REVOCATION_TTL SKIP_RUST TURBO_ROUTER_CACHE_SIZE
+    """.split()
+)
+"""FraiseQL 1.9's own variables: known, and not ours to warn about."""
+
+
+def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Sentences about variables that look like ours and that nobody reads."""
+    return unknown_variables(VARIABLES, FRAISEQL_VARIABLES, environ)

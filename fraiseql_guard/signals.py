@@ -1,0 +1,473 @@
+"""The vocabulary: every metric, log event, refusal code and failure reason, written once.
+
+Collectors, log lines, refusals, documentation and alerts are built from these tables; nothing else in the package
+spells one of these names. The contract names come from FraiseQL's five operational runbooks; ours begin with
+``fraiseql_guard_`` (metrics) or ``guard.`` (events).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Protection(StrEnum):
+    """What can be mounted alone, switched to monitor mode, and be the cause of a refusal."""
+
+    RATE_LIMIT = "rate_limit"
+    AUTH = "auth"
+    QUERY_LIMITS = "query_limits"
+    TIMEOUT = "timeout"
+    METRICS = "metrics"
+
+
+class Kind(StrEnum):
+    """Prometheus metric type."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Source(StrEnum):
+    """Who feeds a metric."""
+
+    GUARD = "guard"  # the middlewares themselves
+    HOST = "host"  # the application's database pool, statements and caches, through an integration
+    PROCESS = "process"  # prometheus_client's process, platform and GC collectors
+    NODE = "node"  # node_exporter on the machine; never exported by us
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric family.
+
+    ``closed`` holds the label tuples that exist from the start at 0, so that ``increase()`` sees the first event.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+    closed: tuple[tuple[str, ...], ...] = ()
+    source: Source = Source.GUARD
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One kind of log line. ``fields`` are the keys of its context; ``always`` lines outlive every flood."""
+
+    name: str
+    level: str
+    message: str
+    fields: tuple[str, ...]
+    always: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One way a request is refused: its ``extensions.code``, HTTP status, the protection that owns it, and its text."""
+
+    name: str
+    status: int
+    protection: Protection
+    message: str
+
+
+# --- label values ----------------------------------------------------------------------------------------------------
+
+ANONYMOUS: Final = "anonymous"
+"""user_id of a caller without a verified identity."""
+OTHER: Final = "__other__"
+"""Label value that collects what no longer fits into a bounded label."""
+UNKNOWN: Final = "unknown"
+"""Address of a peer that the server does not name, and endpoint of a path that no route knows."""
+
+
+class FailureReason(StrEnum):
+    """Why an authentication failed (runbook: authentication failures)."""
+
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a reason, not a secret
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    INVALID_SIGNATURE = "invalid_signature"
+    MISSING_TOKEN = "missing_token"  # noqa: S105
+    USER_NOT_FOUND = "user_not_found"
+    USER_DISABLED = "user_disabled"
+    INSUFFICIENT_PERMISSIONS = "insufficient_permissions"
+
+
+class PolicyName(StrEnum):
+    """Who or what imposed a sanction: an escalation policy of the contract, or the operator."""
+
+    RATE_LIMIT_ABUSE = "rate_limit_abuse"
+    BRUTE_FORCE = "brute_force"
+    DOS = "dos"
+    OPERATOR = "operator"
+
+
+# --- refusals --------------------------------------------------------------------------------------------------------
+
+_AUTH, _RATE, _QUERY, _TIME = (
+    Protection.AUTH,
+    Protection.RATE_LIMIT,
+    Protection.QUERY_LIMITS,
+    Protection.TIMEOUT,
+)
+
+UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is required or the token was not accepted.")
+BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
+RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
+CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
+STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
+GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
+QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
+BODY_TIMEOUT = Code("BODY_TIMEOUT", 408, _QUERY, "The request body did not arrive in time.")
+BODY_TOO_LARGE = Code("BODY_TOO_LARGE", 413, _QUERY, "The request body is too large.")
+BODY_BUFFER_FULL = Code("BODY_BUFFER_FULL", 503, _QUERY, "Too many request bodies are being read at the moment.")
+METHOD_NOT_ALLOWED = Code("METHOD_NOT_ALLOWED", 405, _QUERY, "This method is not accepted on a GraphQL path.")
+MUTATION_BY_GET = Code("MUTATION_BY_GET", 405, _QUERY, "Mutations are only accepted by POST.")
+UNSUPPORTED_MEDIA_TYPE = Code("UNSUPPORTED_MEDIA_TYPE", 415, _QUERY, "Send GraphQL as application/json.")
+UNSUPPORTED_ENCODING = Code("UNSUPPORTED_ENCODING", 415, _QUERY, "Compressed request bodies are not accepted.")
+CROSS_SITE_REQUEST = Code("CROSS_SITE_REQUEST", 400, _QUERY, "Cross-site requests need a CORS preflight.")
+WEBSOCKET_REFUSED = Code("WEBSOCKET_REFUSED", 403, _QUERY, "WebSocket is not accepted on a GraphQL path.")
+BAD_REQUEST = Code("BAD_REQUEST", 400, _QUERY, "The request is not a well-formed GraphQL request.")
+BATCHING_DISABLED = Code("BATCHING_DISABLED", 400, _QUERY, "Batches of operations are not accepted.")
+PERSISTED_QUERY_NOT_SUPPORTED = Code(
+    "PERSISTED_QUERY_NOT_SUPPORTED", 400, _QUERY, "Persisted queries are not supported; send the document."
+)
+GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
+GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
+OPERATION_NOT_FOUND = Code("OPERATION_NOT_FOUND", 400, _QUERY, "The document has no such operation.")
+QUERY_TOO_LONG = Code("QUERY_TOO_LONG", 400, _QUERY, "The document has too many characters.")
+QUERY_TOO_MANY_TOKENS = Code("QUERY_TOO_MANY_TOKENS", 400, _QUERY, "The document has too many tokens.")
+QUERY_TOO_DEEP = Code("QUERY_TOO_DEEP", 400, _QUERY, "The operation is nested too deeply.")
+QUERY_TOO_COMPLEX = Code("QUERY_TOO_COMPLEX", 400, _QUERY, "The operation is too complex.")
+LIST_TOO_LARGE = Code("LIST_TOO_LARGE", 400, _QUERY, "The operation asks for too large a list.")
+LIST_SIZE_INVALID = Code("LIST_SIZE_INVALID", 400, _QUERY, "A list size must be a whole number of zero or more.")
+LIST_UNSLICED = Code("LIST_UNSLICED", 400, _QUERY, "The operation asks for a list without a size.")
+OFFSET_TOO_LARGE = Code("OFFSET_TOO_LARGE", 400, _QUERY, "The operation skips too many items.")
+TOO_MANY_ALIASES = Code("TOO_MANY_ALIASES", 400, _QUERY, "The operation uses too many aliases.")
+TOO_MANY_ROOT_FIELDS = Code("TOO_MANY_ROOT_FIELDS", 400, _QUERY, "The operation has too many root fields.")
+TOO_MANY_DIRECTIVES = Code("TOO_MANY_DIRECTIVES", 400, _QUERY, "The document uses too many directives.")
+TOO_MANY_DUPLICATE_KEYS = Code("TOO_MANY_DUPLICATE_KEYS", 400, _QUERY, "A selection repeats one key too often.")
+TOO_MANY_OPERATIONS = Code("TOO_MANY_OPERATIONS", 400, _QUERY, "The document has too many operations.")
+TOO_MANY_FRAGMENTS = Code("TOO_MANY_FRAGMENTS", 400, _QUERY, "The document has too many fragments.")
+LITERAL_TOO_DEEP = Code("LITERAL_TOO_DEEP", 400, _QUERY, "A value in the document is nested too deeply.")
+VARIABLES_TOO_DEEP = Code("VARIABLES_TOO_DEEP", 400, _QUERY, "The variables are nested too deeply.")
+VARIABLES_TOO_LARGE = Code("VARIABLES_TOO_LARGE", 400, _QUERY, "The variables hold too many values.")
+INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection is not allowed here.")
+INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
+
+CODES: Final[tuple[Code, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 10485760.0)
+_COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
+_REFUSAL_LABELS = ("protection", "code")
+_ANY_PROTECTION = (BLOCKED, GUARD_FAULT)  # refused in the name of the protection that is the cause
+_REFUSALS = tuple(
+    (protection.value, code.name)
+    for code in CODES
+    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection,))
+    if protection is not Protection.METRICS
+)
+
+HTTP_REQUESTS = Metric(
+    "fraiseql_http_requests_total", _COUNTER, "HTTP requests answered.", ("endpoint", "status", "user_id")
+)
+ERRORS = Metric("fraiseql_errors_total", _COUNTER, "Errors answered, by error code.", ("error_code", "user_id"))
+RESPONSE_TIME = Metric(
+    "fraiseql_response_time_seconds", _HISTOGRAM, "Time from request to the end of its answer.", buckets=_SECONDS
+)
+REQUEST_SIZE = Metric("fraiseql_http_request_size_bytes", _HISTOGRAM, "Size of request bodies.", buckets=_BYTES)
+RESPONSE_SIZE = Metric("fraiseql_http_response_size_bytes", _HISTOGRAM, "Size of answer bodies.", buckets=_BYTES)
+RATE_LIMIT_EXCEEDED = Metric(
+    "fraiseql_rate_limit_exceeded_total", _COUNTER, "Requests refused for their rate.", ("user_id", "ip_address")
+)
+AUTH_FAILURES = Metric(
+    "fraiseql_auth_failures_total",
+    _COUNTER,
+    "Failed authentications.",
+    ("failure_reason", "user_id", "ip_address"),
+)
+AUTH_SUCCESS = Metric("fraiseql_auth_success_total", _COUNTER, "Successful authentications.")
+ACCOUNT_LOCKOUTS = Metric("fraiseql_account_lockouts_total", _COUNTER, "Login identifiers locked out at an address.")
+QUERY_DURATION = Metric(
+    "fraiseql_graphql_query_duration_seconds",
+    _HISTOGRAM,
+    "Time that GraphQL queries spent in the app.",
+    ("user_id",),
+    _SECONDS,
+)
+QUERY_COMPLEXITY = Metric(
+    "fraiseql_graphql_query_complexity",
+    _HISTOGRAM,
+    "Complexity points of measured operations.",
+    buckets=(1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000, 100000),
+)
+QUERY_COMPLEXITY_SUM = Metric(
+    "fraiseql_graphql_query_complexity_total",
+    _COUNTER,
+    "Sum of the complexity points of measured operations.",
+    ("user_id",),
+)
+QUERY_COMPLEXITY_EXCEEDED = Metric(
+    "fraiseql_graphql_query_complexity_exceeded_total", _COUNTER, "Operations over the complexity or depth limit."
+)
+QUERY_DEPTH = Metric(
+    "fraiseql_graphql_query_depth",
+    _HISTOGRAM,
+    "Depth of measured operations.",
+    buckets=(1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 50),
+)
+QUERY_LIMIT = Metric(
+    "fraiseql_graphql_query_limit",
+    _HISTOGRAM,
+    "Largest list size that a measured operation asks for.",
+    buckets=(1, 10, 20, 50, 100, 250, 500, 1000, 2500, 10000),
+)
+QUERIES = Metric("fraiseql_graphql_queries_total", _COUNTER, "GraphQL requests that reached the app.")
+QUERIES_SUCCESS = Metric("fraiseql_graphql_queries_success", _COUNTER, "GraphQL requests answered without errors.")
+QUERIES_ERRORS = Metric(
+    "fraiseql_graphql_queries_errors", _COUNTER, "GraphQL requests that ended in errors, a timeout or a disconnect."
+)
+
+DB_QUERY_DURATION = Metric(
+    "fraiseql_db_query_duration_seconds",
+    _HISTOGRAM,
+    "Duration of SQL statements.",
+    ("query_type", "table_name"),
+    _SECONDS,
+    source=Source.HOST,
+)
+DB_QUERIES = Metric(
+    "fraiseql_db_queries_total", _COUNTER, "SQL statements executed.", ("query_type",), source=Source.HOST
+)
+DB_CONNECTIONS_ACTIVE = Metric(
+    "fraiseql_db_connections_active", _GAUGE, "Database connections in use.", source=Source.HOST
+)
+DB_CONNECTIONS_IDLE = Metric(
+    "fraiseql_db_connections_idle", _GAUGE, "Database connections open and unused.", source=Source.HOST
+)
+DB_CONNECTIONS_TOTAL = Metric(
+    "fraiseql_db_connections_total", _GAUGE, "Database connections the pool may open.", source=Source.HOST
+)
+CACHE_SIZE = Metric("fraiseql_cache_size_bytes", _GAUGE, "Memory held by caches.", source=Source.HOST)
+PROCESS_RESIDENT_MEMORY = Metric(
+    "process_resident_memory_bytes", _GAUGE, "Resident memory size in bytes.", source=Source.PROCESS
+)
+PROCESS_VIRTUAL_MEMORY = Metric(
+    "process_virtual_memory_bytes", _GAUGE, "Virtual memory size in bytes.", source=Source.PROCESS
+)
+PROCESS_CPU = Metric(
+    "process_cpu_seconds_total", _COUNTER, "Total user and system CPU time spent in seconds.", source=Source.PROCESS
+)
+GC_COLLECTIONS = Metric(
+    "python_gc_collections_total",
+    _COUNTER,
+    "Number of times this generation was collected",
+    ("generation",),
+    source=Source.PROCESS,
+)
+GC_COLLECTED = Metric(
+    "python_gc_objects_collected_total",
+    _COUNTER,
+    "Objects collected during gc",
+    ("generation",),
+    source=Source.PROCESS,
+)
+GC_UNCOLLECTABLE = Metric(
+    "python_gc_objects_uncollectable_total",
+    _COUNTER,
+    "Uncollectable objects found during GC",
+    ("generation",),
+    source=Source.PROCESS,
+)
+NODE_MEMORY_TOTAL = Metric("node_memory_MemTotal_bytes", _GAUGE, "Memory of the machine.", source=Source.NODE)
+
+REFUSALS = Metric("fraiseql_guard_refusals_total", _COUNTER, "Requests refused.", _REFUSAL_LABELS, closed=_REFUSALS)
+WOULD_REFUSE = Metric(
+    "fraiseql_guard_would_refuse_total",
+    _COUNTER,
+    "Requests that enforcing would have refused (monitor mode).",
+    _REFUSAL_LABELS,
+    closed=_REFUSALS,
+)
+AUTH_FAILURE_REASONS = Metric(
+    "fraiseql_guard_auth_failures_total",
+    _COUNTER,
+    "Failed authentications by reason alone: every series exists from the start, so alerts may rest on it.",
+    ("failure_reason",),
+    closed=tuple((reason.value,) for reason in FailureReason),
+)
+SANCTIONS = Metric(
+    "fraiseql_guard_sanctions_total",
+    _COUNTER,
+    "Sanctions imposed, by policy.",
+    ("policy",),
+    closed=tuple((policy.value,) for policy in PolicyName),
+)
+TOKEN_KEYS = Metric(
+    "fraiseql_guard_token_keys_total",
+    _COUNTER,
+    "Tokens verified, by the key that matched.",
+    ("key",),
+    closed=(("current",), ("old",), ("new",)),
+)
+STORE_FAILURES = Metric(
+    "fraiseql_guard_store_failures_total",
+    _COUNTER,
+    "Failed exchanges with the store, by reason.",
+    ("reason",),
+    closed=(("timeout",), ("connection",), ("refused",), ("server",), ("script",)),
+)
+STORE_BREAKER_OPEN = Metric(
+    "fraiseql_guard_store_breaker_open", _GAUGE, "1 while the store is given up and the failure policy decides."
+)
+STORE_FALLBACKS = Metric(
+    "fraiseql_guard_store_fallbacks_total",
+    _COUNTER,
+    "Requests decided without the store, by failure policy.",
+    ("policy",),
+    closed=(("local",), ("open",), ("closed",)),
+)
+FAULTS = Metric("fraiseql_guard_faults_total", _COUNTER, "Unexpected errors inside the guard.", ("part",))
+ABANDONED = Metric(
+    "fraiseql_guard_abandoned_total", _COUNTER, "Requests whose app went on after it was cancelled at the deadline."
+)
+DISCONNECTS = Metric(
+    "fraiseql_guard_disconnects_total", _COUNTER, "GraphQL requests whose client left before the answer."
+)
+SHARED_PEER = Metric(
+    "fraiseql_guard_shared_peer",
+    _GAUGE,
+    "1 while an untrusted private peer sends forwarding headers: name it in FRAISEQL_GUARD_TRUSTED_PROXIES.",
+)
+LABEL_OVERFLOW = Metric(
+    "fraiseql_guard_label_overflow_total",
+    _COUNTER,
+    "Events counted under __other__ because a bounded label was full.",
+    ("metric",),
+)
+LOG_LINES_SUPPRESSED = Metric(
+    "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
+)
+LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
+BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
+
+METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+_WHO = ("user_id", "ip_address")
+
+HTTP_REQUEST = Event(
+    "http.request",
+    "INFO",
+    "HTTP request answered",
+    (*_WHO, "endpoint", "status", "user_agent", "request_size_bytes"),
+)
+RATE_LIMIT = Event(
+    "security.rate_limit",
+    "WARNING",
+    "Rate limit exceeded",
+    (*_WHO, "endpoint", "limit", "window_seconds", "current_count", "exceeded_by", "user_agent"),
+)
+RATE_LIMIT_ABUSE = Event(
+    "security.rate_limit_abuse",
+    "ERROR",
+    "Rate limit violated again and again: caller blocked",
+    (*_WHO, "violations_count", "time_window_minutes", "action"),
+    always=True,
+)
+AUTH_FAILURE = Event(
+    "security.auth_failure",
+    "WARNING",
+    "Authentication failed",
+    (*_WHO, "failure_reason", "token_prefix", "endpoint", "user_agent"),
+)
+AUTH_SUCCESS_EVENT = Event("security.auth_success", "INFO", "Authentication succeeded", (*_WHO, "endpoint"))
+TOKEN_EXPIRED = Event(
+    "security.token_expired",
+    "WARNING",
+    "Token expired",
+    (*_WHO, "token_issued_at", "token_expires_at", "current_time"),
+)
+BRUTE_FORCE_DETECTED = Event(
+    "security.brute_force_detected",
+    "ERROR",
+    "Failed authentications again and again: caller blocked",
+    (*_WHO, "failed_attempts", "time_window_seconds", "action"),
+    always=True,
+)
+DOS_DETECTED = Event(
+    "security.dos_detected",
+    "CRITICAL",
+    "Expensive queries again and again: caller blocked",
+    (*_WHO, "expensive_queries_count", "time_window_seconds", "action"),
+    always=True,
+)
+EXPENSIVE_QUERY = Event(
+    "graphql.expensive_query",
+    "WARNING",
+    "GraphQL operation over its limits",
+    (*_WHO, "query_complexity", "max_complexity", "query_depth", "max_depth", "query_hash"),
+)
+SLOW_QUERY = Event(
+    "database.slow_query",
+    "WARNING",
+    "Slow database query",
+    ("query_duration_ms", "query_type", "table_name", "threshold_ms", "user_id"),
+)
+DB_QUERY_TIMEOUT = Event(
+    "database.query_timeout",
+    "ERROR",
+    "Query stopped at its deadline",
+    ("query_duration_ms", "timeout_ms", "query_type", "table_name", "user_id"),
+)
+HIGH_MEMORY = Event(
+    "system.high_memory",
+    "WARNING",
+    "Memory use is high",
+    ("memory_used_bytes", "memory_limit_bytes", "memory_usage_percent", "threshold_percent"),
+)
+MEMORY_CRITICAL = Event(
+    "system.memory_critical",
+    "ERROR",
+    "Memory use is critical",
+    ("memory_used_bytes", "memory_limit_bytes", "memory_usage_percent", "swap_used_bytes"),
+)
+REQUEST_REFUSED = Event(
+    "guard.request_refused",
+    "WARNING",
+    "Request refused",
+    (*_WHO, "endpoint", "code", "status", "protection", "detail", "user_agent"),
+)
+STARTED = Event(
+    "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
+)
+CONFIGURATION = Event("guard.configuration", "WARNING", "Configuration deserves a look", ("detail",), always=True)
+GATE_FAULT = Event("guard.fault", "ERROR", "Unexpected error inside the guard", ("part", "error"))
+STORE_FAILED = Event(
+    "guard.store_failed", "ERROR", "Store does not answer", ("reason", "detail", "policy", "breaker_open")
+)
+STORE_RECOVERED = Event("guard.store_recovered", "INFO", "Store answers again", ("outage_seconds",), always=True)
+SHARED_PEER_SEEN = Event(
+    "guard.shared_peer",
+    "ERROR",
+    "An untrusted proxy hides the callers' addresses",
+    ("ip_address", "header", "variable"),
+    always=True,
+)
+REQUEST_ABANDONED = Event(
+    "guard.request_abandoned",
+    "ERROR",
+    "The app goes on after it was cancelled at the deadline",
+    ("user_id", "endpoint", "running_seconds"),
+)
+
+EVENTS: Final[tuple[Event, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Event))

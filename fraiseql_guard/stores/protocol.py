@@ -1,0 +1,118 @@
+"""What a store can do. Two implementations (memory, Redis) pass one conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+
+
+@dataclass(frozen=True, slots=True)
+class Trip:
+    """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
+
+    In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
+    Then all ``charges`` are checked and, if all fit, taken; otherwise nothing is taken and one ``abuse`` offence is
+    counted, at most one a second (and with it the ``refused_before`` requests that the process refused from memory since
+    its last trip for this subject). If they fit and the request carries an ``offence`` of its own (a gate has refused
+    it), that is counted. Offences that meet their policy impose its sanction and start counting anew.
+    """
+
+    subject: Subject
+    charges: tuple[Charge, ...] = ()
+    abuse: Escalation | None = None
+    offence: Escalation | None = None
+    offences: int = 1
+    exempt: frozenset[PolicyName] = frozenset()
+    """Policies whose sanctions do not bind this request; the operator's bind always."""
+    refused_before: int = 0
+    enforced: bool = True
+    """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Imposed:
+    """A sanction that this very exchange brought into force.
+
+    ``offences`` is the number seen in the policy's window: for rate_limit_abuse every refused request, those from
+    memory included, otherwise the offences that met the policy.
+    """
+
+    sanction: Sanction
+    escalation: Escalation
+    offences: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The store's answer to a trip.
+
+    ``admitted`` is false if a sanction binds the request (``sanction``), a bucket is short (``buckets`` tell which by
+    their retry_after_seconds) or the failure policy says so (``unavailable``).
+    """
+
+    admitted: bool
+    buckets: tuple[Bucket, ...] = ()
+    sanction: Sanction | None = None
+    imposed: Imposed | None = None
+    unavailable: bool = False
+
+
+class Store(Protocol):
+    """Where rate limits, offences and sanctions live. Every method may raise StoreError, except on a failover store."""
+
+    async def admit(self, trip: Trip) -> Outcome:
+        """Settle a request's whole bill in one exchange."""
+        ...
+
+    async def impose(self, sanction: Sanction) -> None:
+        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy."""
+        ...
+
+    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
+        """End a subject's sanctions (of one policy, or all), forget its offences; return how many ended."""
+        ...
+
+    async def sanctions(self) -> Sequence[Sanction]:
+        """All sanctions in force."""
+        ...
+
+    async def ping(self) -> None:
+        """Return if the store answers; raise StoreError otherwise."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give back connections. The store may be used again afterwards: it reconnects."""
+        ...
+
+
+class StoreError(Exception):
+    """An exchange with the store failed. ``reason`` is a value of the store_failures metric.
+
+    ``opens_breaker`` is false for mistakes of our own making (wrong type, script errors): the store is there.
+    """
+
+    def __init__(self, reason: str, detail: str, *, opens_breaker: bool = True) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+        self.opens_breaker = opens_breaker
+
+
+class Observer(Protocol):
+    """Told by stores what happens to them, so that they need not know metrics or logs."""
+
+    def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
+        """An exchange failed."""
+        ...
+
+    def store_fallback(self, policy: str) -> None:
+        """A request was decided by the failure policy: local, open or closed."""
+        ...
+
+    def store_recovered(self, outage_seconds: float) -> None:
+        """The store answers again."""
+        ...
