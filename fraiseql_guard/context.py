@@ -5,7 +5,7 @@ Gates read a :class:`Context`, add facts and charges to it, or return a :class:`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any, Final, Literal
@@ -70,6 +70,7 @@ class Identity:
     scopes: tuple[str, ...] = ()
     tier: str | None = None
     expires_at: float | None = None
+    fresh: bool = field(default=True, compare=False)  # verified by this very request, not remembered from another
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +165,7 @@ class Denial:
     tokens: int = 1
     protection: Protection | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    facts: tuple[tuple[str, Any], ...] = ()  # further extensions of the answer
 
     @property
     def owner(self) -> Protection:
@@ -193,7 +195,8 @@ class Context:
     method: str
     path: str
     query_string: bytes
-    headers: Mapping[str, str]  # names in lower case; the first line of each name
+    header_lines: Sequence[tuple[bytes, bytes]]
+    headers: Mapping[bytes, bytes]  # names in lower case; the first line of each name
     guarded: bool  # a GraphQL path
     request_id: str
     trace_id: str
@@ -202,20 +205,37 @@ class Context:
     address_subject: Subject
     shared_peer: bool = False  # an untrusted proxy: everybody behind it looks alike
     private_peer: bool = False  # on a private or loopback address and without forwarding headers
+    loopback_peer: bool = False  # on a loopback address and without forwarding headers
+    preflight: bool = False  # a browser's CORS preflight
+    page: bool = False  # a browser asking for the GraphiQL page
     body: bytes | None = None
     identity: Identity | None = None
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
+    token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
     measured: Measured | None = None
-    bill: list[Charge] = field(default_factory=list)
     denial: Denial | None = None
+    overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
     would_refuse: list[Denial] = field(default_factory=list)
     buckets: tuple[Bucket, ...] = ()
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
+
+    def header(self, name: bytes) -> str:
+        """The first line of a request header, ``""`` without one."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    def lines(self, name: bytes) -> list[str]:
+        """All lines of a request header."""
+        return [value.decode("latin-1") for key, value in self.header_lines if key == name]
+
+    @property
+    def operation(self) -> bool:
+        """Whether this is a GraphQL request, not a browser's preflight or a page."""
+        return self.guarded and not self.preflight and not self.page
 
     @property
     def subject(self) -> Subject:

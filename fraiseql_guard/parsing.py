@@ -24,6 +24,7 @@ _WINDOWS: Final[Mapping[str, int]] = {
     "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400,
 }  # fmt: skip
 _RATE: Final = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{0,6})\s*([a-z]+?)s?", re.ASCII)
+_TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
 
 
@@ -59,7 +60,7 @@ def seconds(value: object) -> float:
     """A duration in seconds, more than zero, fractions allowed."""
     try:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except ValueError:
+    except (ValueError, OverflowError):
         number = math.nan
     if not 0 < number <= 86_400:
         raise ValueError("is not a number of seconds between 0 and 86400")
@@ -106,7 +107,7 @@ def items(value: object) -> tuple[str, ...]:
 
 
 def _sequence(value: object) -> Iterable[object]:
-    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise ValueError("is not a list")
     return value
 
@@ -141,21 +142,33 @@ def path(value: object) -> str:
 
 
 def network(value: object) -> Network:
-    """An address or a network in CIDR notation."""
+    """An address or a network in CIDR notation. IPv4-mapped IPv6 is IPv4, as callers' addresses are."""
+    written = str(value).strip()
     try:
-        return ipaddress.ip_network(str(value).strip(), strict=False)
+        found = ipaddress.ip_network(written, strict=False)
     except ValueError:
-        raise ValueError("holds something that is neither an address nor a network") from None
+        found = None
+    if found is None or "%" in written:
+        raise ValueError("holds something that is neither an address nor a network (zones are not accepted)")
+    if found.version == 6 and found.prefixlen >= 96 and (mapped := found.network_address.ipv4_mapped) is not None:
+        return ipaddress.ip_network((int(mapped), found.prefixlen - 96))
+    return found
 
 
 def networks(value: object) -> tuple[Network, ...]:
-    """A list of addresses and networks."""
-    return tuple(network(item) for item in items(value))
+    """A list of addresses and networks, or one network."""
+    return tuple(network(item) for item in _network_items(value))
+
+
+def _network_items(value: object) -> tuple[str, ...]:
+    return (str(value),) if isinstance(value, Network) else items(value)  # iterating it would list its addresses
 
 
 def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:
     """A list of addresses, networks and ``unix``. Trusting everything must be said twice: ``0.0.0.0/0,0.0.0.0/0``."""
-    peers: tuple[TrustedPeer, ...] = tuple("unix" if item == "unix" else network(item) for item in items(value))
+    peers: tuple[TrustedPeer, ...] = tuple(
+        "unix" if item == "unix" else network(item) for item in _network_items(value)
+    )
     for peer in peers:
         if peer != "unix" and peer.prefixlen == 0 and peers.count(peer) < 2:
             raise ValueError(
@@ -180,7 +193,10 @@ def field_costs(value: object) -> Mapping[str, int]:
 def tiers(value: object) -> Mapping[str, Limit]:
     """``name=rate`` pairs."""
     pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
-    return {text(str(name)): rate(limit) for name, limit in pairs}
+    found = {text(str(name)): rate(limit) for name, limit in pairs}
+    if not all(_TIER.fullmatch(name) for name in found):
+        raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
+    return found
 
 
 def list_fields(value: object) -> tuple[str, ...]:

@@ -15,18 +15,24 @@ class Secret:
     """Text that appears in no repr, log line or error.
 
     A file is read again when it has changed, at most every 5 seconds; while it cannot be read (an orchestrator is
-    exchanging it) the last text stays in force.
+    exchanging it), or ``check`` raises ValueError for its new text, the last text stays in force.
     """
 
-    __slots__ = ("_clock", "_looked_at", "_path", "_stamp", "_text")
+    __slots__ = ("_check", "_clock", "_looked_at", "_path", "_stamp", "_text")
 
     def __init__(
-        self, text: str = "", *, path: Path | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        text: str = "",
+        *,
+        path: Path | None = None,
+        check: Callable[[str], object] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._text = text
+        self._check = check
         self._path = path
         self._clock = clock
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: tuple[int, ...] | None = None
         self._looked_at = clock()
         if path is not None:
             self._read(path)
@@ -41,17 +47,19 @@ class Secret:
 
     def _read(self, path: Path) -> None:
         status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
         if stamp == self._stamp:
             return
         text = path.read_text(encoding="utf-8").strip()
         if not text:
             raise ValueError("the file is empty")
+        if self._check is not None and self._stamp is not None:  # the first text is checked by who asked for it
+            self._check(text)
         self._text, self._stamp = text, stamp
 
     def matches(self, candidate: str) -> bool:
         """Compare in constant time."""
-        return compare_digest(self.reveal().encode(), candidate.encode(errors="surrogatepass"))
+        return compare_digest(self.reveal().encode(errors="surrogatepass"), candidate.encode(errors="surrogatepass"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._path == other._path and self.matches(other._text)

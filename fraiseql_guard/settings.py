@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -270,6 +270,21 @@ class Settings:
         values, sources = read_values(VARIABLES, options, os.environ if environ is None else environ)
         return cls(**values, sources=sources)
 
+    def override(self, **options: Any) -> Settings:
+        """The same settings with single ones replaced; SettingsError as for :meth:`load`."""
+        values, sources = read_values(VARIABLES, options, {})
+        given = {option for option, source in sources.items() if source == "argument"}
+        return replace(
+            self,
+            **{option: values[option] for option in given},
+            sources={**self.sources, **dict.fromkeys(given, "argument")},
+        )
+
+    def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
+        """The settings that somebody chose: those given as arguments, or all that are no defaults."""
+        chosen = {"argument"} if beyond_environment else {"argument", "environment", "file"}
+        return {option: getattr(self, option) for option, source in self.sources.items() if source in chosen}
+
     def mode_of(self, protection: Protection) -> Mode:
         """The mode that a mounted protection is in."""
         own: str | None = getattr(self, f"mode_{protection.value}", None)
@@ -289,6 +304,14 @@ class Settings:
     def authenticates(self) -> bool:
         """Whether any key to verify tokens with is configured."""
         return bool(self.jwt_secret or self.jwt_secret_old or self.jwt_secret_new)
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that share the limits: the setting, else WEB_CONCURRENCY (uvicorn, gunicorn), else 1."""
+        if self.workers is not None:
+            return self.workers
+        concurrency = os.environ.get("WEB_CONCURRENCY", "")
+        return max(1, int(concurrency)) if concurrency.isascii() and concurrency.isdigit() else 1
 
     @property
     def introspection_policy(self) -> str:

@@ -157,10 +157,16 @@ TOO_MANY_FRAGMENTS = Code("TOO_MANY_FRAGMENTS", 400, _QUERY, "The document has t
 LITERAL_TOO_DEEP = Code("LITERAL_TOO_DEEP", 400, _QUERY, "A value in the document is nested too deeply.")
 VARIABLES_TOO_DEEP = Code("VARIABLES_TOO_DEEP", 400, _QUERY, "The variables are nested too deeply.")
 VARIABLES_TOO_LARGE = Code("VARIABLES_TOO_LARGE", 400, _QUERY, "The variables hold too many values.")
+METRICS_FORBIDDEN = Code("METRICS_FORBIDDEN", 403, Protection.METRICS, "The metrics are not served to this caller.")
 INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection is not allowed here.")
 INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
 
 CODES: Final[tuple[Code, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
+
+INTERNAL_SERVER_ERROR: Final = "INTERNAL_SERVER_ERROR"
+"""error_code of an answer of the app with a status of 500 or more."""
+GRAPHQL_ERROR: Final = "GRAPHQL_ERROR"
+"""error_code of a GraphQL answer of the app that carries errors."""
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
 
@@ -173,7 +179,6 @@ _REFUSALS = tuple(
     (protection.value, code.name)
     for code in CODES
     for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection,))
-    if protection is not Protection.METRICS
 )
 
 HTTP_REQUESTS = Metric(

@@ -90,23 +90,25 @@ def read_values(
 
 
 def _read_one(row: Variable, argument: object, environ: Mapping[str, str]) -> tuple[Any, str]:
-    given, in_file = environ.get(row.name, ""), environ.get(row.name + _FILE, "") if row.form.secret else ""
+    given = environ.get(row.name, "").strip()
+    in_file = environ.get(row.name + _FILE, "").strip() if row.form.secret else ""
     if argument is not None:
         return row.read(argument, row.option), "argument"
-    if given.strip() and in_file:
+    if given and in_file:
         raise SettingsError(f"{row.name} and {row.name}{_FILE} are both set. Remove one of them")
-    if given.strip():
+    if given:
         return row.read(given, row.name), "environment"
     if in_file:
-        return row.read(_secret_file(row.name + _FILE, in_file), row.name + _FILE), "file"
+        return row.read(_secret_file(row, in_file), row.name + _FILE), "file"
     if row.default is None:
         return None, "default"
     return row.read(row.default, row.name), "default"
 
 
-def _secret_file(name: str, path: str) -> Secret:
+def _secret_file(row: Variable, path: str) -> Secret:
+    name = row.name + _FILE
     try:
-        return Secret(path=Path(path))
+        return Secret(path=Path(path), check=row.form.parse)
     except (OSError, ValueError) as error:
         cause = error.strerror if isinstance(error, OSError) else "it is empty or not UTF-8 text"
         raise SettingsError(
@@ -117,7 +119,7 @@ def _secret_file(name: str, path: str) -> Secret:
 
 def _unknown_option(option: str, rows: Mapping[str, Variable]) -> str:
     near = get_close_matches(option, rows, n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = f"; did you mean {near[0]}?" if near else "."
     return f"{option} is not an option{hint} All options: fraiseql-guard config"
 
 

@@ -1,1 +1,1 @@
-"""edge."""
+"""ASGI: the only room that touches scope, receive and send."""

@@ -1,1 +1,5 @@
-"""graphql."""
+"""What a GraphQL request asks for, measured before the app sees it: bytes in, numbers or a refusal out."""
+
+from fraiseql_guard.graphql.reader import Reader, Reading
+
+__all__ = ["Reader", "Reading"]

@@ -1,1 +1,36 @@
-"""stores."""
+"""Where rate limits, offences and sanctions live: in Redis for all workers, or in the memory of one process.
+
+One protocol (protocol.py), two implementations (memory.py; redis.py with its lua/), one conformance suite. In front of
+Redis stand a breaker with a failure policy (failover.py) and the process's memory of refusals (refusals.py).
+"""
+
+from __future__ import annotations
+
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores.failover import FailoverStore
+from fraiseql_guard.stores.memory import MemoryStore
+from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip, network_bucket
+from fraiseql_guard.stores.redis import RedisStore
+from fraiseql_guard.stores.refusals import Refusals
+
+__all__ = [
+    "FailoverStore",
+    "MemoryStore",
+    "Observer",
+    "Outcome",
+    "RedisStore",
+    "Refusals",
+    "Store",
+    "StoreError",
+    "Trip",
+    "network_bucket",
+    "open_store",
+]
+
+
+def open_store(settings: Settings, observer: Observer) -> Store:
+    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none."""
+    if settings.redis_url is None:
+        return MemoryStore()
+    primary = RedisStore(settings.redis_url.reveal(), timeout_seconds=settings.store_timeout_ms / 1000)
+    return FailoverStore(primary, settings=settings, observer=observer)

@@ -4,10 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
+
+SANCTIONED_NETWORKS: Final = 8
+"""So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
+REPEAT_SECONDS: Final = 86_400
+"""A sanction that is imposed again within this time of the last one lasts twice as long (SPEC section 8)."""
+LONGEST_REPEAT_SECONDS: Final = 3_600
+"""Doubling ends here; a policy whose own sanction is longer keeps its length."""
+ABUSE_INTERVAL_SECONDS: Final = 1.0
+"""A caller that repeats inside its Retry-After adds one offence in this time (SPEC section 6)."""
+
+
+def network_bucket(policy: str, network: str) -> str:
+    """Name of a bucket that all subjects of a group share, for ``Charge.bucket``: ``default@2001:db8::/48``.
+
+    Any other bucket belongs to the one subject of the trip.
+    """
+    return f"{policy}@{network}"
+
+
+def is_shared(bucket: str) -> bool:
+    """Whether a bucket of this name belongs to the group of its subject."""
+    return "@" in bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +37,16 @@ class Trip:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
 
     In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
-    Then all ``charges`` are checked and, if all fit, taken; otherwise nothing is taken and one ``abuse`` offence is
-    counted, at most one a second (and with it the ``refused_before`` requests that the process refused from memory since
-    its last trip for this subject). If they fit and the request carries an ``offence`` of its own (a gate has refused
-    it), that is counted. Offences that meet their policy impose its sanction and start counting anew.
+    A sanction binds if it is the subject's own or its group's; the operator's comes first, then the longest.
+
+    Then all ``charges`` are checked and, if all fit, taken. Otherwise nothing is taken and one ``abuse`` offence is
+    counted, at most one a second (and with it the ``refused_before`` requests that the process refused from memory
+    since its last trip for this subject). A charge above its bucket's capacity never fits: its retry_after_seconds is
+    infinite. If they fit and the request carries an ``offence`` of its own (a gate has refused it), that is counted.
+
+    Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
+    force, none are counted. Once enough networks of a group are sanctioned automatically, the next sanction falls on
+    the group instead (``Imposed.sanction.subject`` tells).
     """
 
     subject: Subject
@@ -26,6 +54,7 @@ class Trip:
     abuse: Escalation | None = None
     offence: Escalation | None = None
     offences: int = 1
+    """How many offences the request's own ``offence`` counts as."""
     exempt: frozenset[PolicyName] = frozenset()
     """Policies whose sanctions do not bind this request; the operator's bind always."""
     refused_before: int = 0
@@ -62,22 +91,31 @@ class Outcome:
 
 
 class Store(Protocol):
-    """Where rate limits, offences and sanctions live. Every method may raise StoreError, except on a failover store."""
+    """Where rate limits, offences and sanctions live.
+
+    Every method may raise StoreError, except ``admit`` of a failover store.
+    """
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange."""
         ...
 
     async def impose(self, sanction: Sanction) -> None:
-        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy."""
+        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy.
+
+        Monitoring processes see it as well. To sanction a group, give a subject whose name is the group's.
+        """
         ...
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
-        """End a subject's sanctions (of one policy, or all), forget its offences; return how many ended."""
+        """End a subject's own sanctions (of one policy, or all), forget its offences; return how many ended.
+
+        Those of its group hold until the group's are lifted. Sanctions that bind no one (monitor mode) end uncounted.
+        """
         ...
 
     async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force."""
+        """All sanctions in force, in no order. Their subjects carry kind, name and group, not the networks."""
         ...
 
     async def ping(self) -> None:

@@ -1,0 +1,43 @@
+# For a fresh Debian or Ubuntu with git, make and some Python >= 3.11. Everything else goes into .venv and .cache.
+
+PYTHON := .venv/bin/python
+OLDEST := 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo serve test lint bench clean
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: ## Make .venv with all that development and the demo need (silent when up to date)
+	@sh tools/bootstrap.sh
+
+demo: install ## Drive real traffic at a guarded example and show what comes back, what moves and what is logged
+	@$(PYTHON) -m examples.demo
+
+serve: install ## Leave the guarded example running and print what to try
+	@$(PYTHON) -m examples.demo --serve
+
+test: install ## Run all tests; the unit tests also on Python 3.11 if it is there
+	@$(PYTHON) -m tools.components redis-server
+	@status=0; \
+	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
+	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \
+	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
+	    .venv-$(OLDEST)/bin/python -m pytest -q -m "not fraiseql" || status=1; \
+	fi; \
+	$(PYTHON) -m pytest || status=1; \
+	exit $$status
+
+lint: install ## Check style, format, types and the layers of the package
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@.venv/bin/lint-imports
+
+bench: install ## Measure what the guard costs a request
+	@$(PYTHON) -m benchmarks.overhead
+
+clean: ## Remove everything that can be made again
+	rm -rf .venv .venv-$(OLDEST) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,24 @@
+"""``python -m benchmarks``: list the benchmarks, or run one by name."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+BENCHMARKS = {
+    "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis",
+}
+
+
+def main() -> int:
+    """Run the benchmark that the first argument names."""
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+        for name, what in BENCHMARKS.items():
+            print(f"python -m benchmarks {name}\n    {what}")
+        return 0 if len(sys.argv) < 2 else 2
+    name = sys.argv.pop(1)
+    return int(importlib.import_module(f"benchmarks.{name}").main() or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""CPU per request that each middleware adds to a bare ASGI app, in memory and on a real Redis, side by side.
+
+Requests are driven through the ASGI interface in this process, so that neither a server nor a socket (but Redis's) is
+part of the figure. CPU is this process's own (user and system); Redis spends its own elsewhere. The variants run
+interleaved, several rounds; printed are the median and the spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fraiseql_guard import (
+    AuthMiddleware,
+    Guard,
+    MetricsMiddleware,
+    QueryLimitMiddleware,
+    QueryTimeoutMiddleware,
+    RateLimitMiddleware,
+)
+from fraiseql_guard.testing import make_token
+from tests.support.redis_server import RedisServer
+
+SECRET = "a-secret-for-benchmarks-of-32-bytes-or-more"
+LIMIT = "900000000/minute"
+DOCUMENT = "query Posts($n:Int){posts(limit:$n){id title author{id name} comments(limit:3){id body}}}"
+BODY = json.dumps({"query": DOCUMENT, "variables": {"n": 10}}).encode()
+ANSWER = json.dumps({"data": {"posts": [{"id": str(n), "title": "A title"} for n in range(10)]}}).encode()
+START = {
+    "type": "http.response.start",
+    "status": 200,
+    "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())],
+}
+App = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row: a name and the app to drive."""
+
+    name: str
+    app: App
+
+
+async def bare(scope: Any, receive: Any, send: Any) -> None:
+    """Reads its body and answers: the least that an app does."""
+    while (await receive()).get("more_body"):
+        pass
+    await send(START)
+    await send({"type": "http.response.body", "body": ANSWER})
+
+
+def scope_of(token: str) -> dict[str, Any]:
+    """A browser-like request."""
+    return {
+        "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "scheme": "http",
+        "path": "/graphql", "raw_path": b"/graphql", "root_path": "", "query_string": b"",
+        "client": ("203.0.113.7", 40000), "server": ("127.0.0.1", 80),
+        "headers": [
+            (b"host", b"api.example.org"), (b"user-agent", b"Mozilla/5.0 (X11; Linux x86_64)"),
+            (b"accept", b"application/json"), (b"content-type", b"application/json"),
+            (b"content-length", str(len(BODY)).encode()), (b"authorization", b"Bearer " + token.encode()),
+        ],
+    }  # fmt: skip
+
+
+async def one(app: App, scope: dict[str, Any]) -> None:
+    """Drive one request; anything but a complete 200 ends the benchmark."""
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": BODY, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app(dict(scope), receive, send)
+    if statuses != [200]:
+        raise SystemExit(f"a request was answered {statuses}: the figures would be worthless")
+
+
+async def measure(app: App, token: str, *, requests: int, concurrency: int) -> float:
+    """CPU microseconds a request."""
+    scope = scope_of(token)
+
+    async def worker(count: int) -> None:
+        for _ in range(count):
+            await one(app, scope)
+
+    await worker(20)
+    began = time.process_time()
+    await asyncio.gather(*(worker(requests // concurrency) for _ in range(concurrency)))
+    return (time.process_time() - began) / (requests // concurrency * concurrency) * 1e6
+
+
+def variants(redis_url: str) -> list[Variant]:
+    """All rows. The log goes to the null device: formatting is paid for, a disk is not."""
+    common: dict[str, Any] = {
+        "rate_limit_default": LIMIT, "rate_limit_authenticated": LIMIT, "jwt_secret": SECRET, "log_file": os.devnull,
+    }  # fmt: skip
+    singles = [MetricsMiddleware, RateLimitMiddleware, AuthMiddleware, QueryLimitMiddleware, QueryTimeoutMiddleware]
+    return [
+        Variant("bare app", bare),
+        *(Variant(f"{single.__name__}, memory", single(bare, **common)) for single in singles),
+        Variant("RateLimitMiddleware, Redis", RateLimitMiddleware(bare, redis_url=redis_url, **common)),
+        Variant("Guard, memory", Guard(bare, **common)),
+        Variant("Guard, Redis", Guard(bare, redis_url=redis_url, **common)),
+    ]
+
+
+async def run(rounds: int, requests: int) -> dict[str, dict[int, list[float]]]:
+    """Figures by variant and concurrency, the variants interleaved in every round."""
+    token = make_token(SECRET, sub="alice")
+    figures: dict[str, dict[int, list[float]]] = {}
+    with RedisServer() as server:
+        rows = variants(server.url)
+        for _ in range(rounds):
+            for row in rows:
+                for concurrency in (1, 64):
+                    value = await measure(row.app, token, requests=requests, concurrency=concurrency)
+                    figures.setdefault(row.name, {}).setdefault(concurrency, []).append(value)
+        for row in rows:
+            if hasattr(row.app, "aclose"):
+                await row.app.aclose()
+    return figures
+
+
+def main() -> int:
+    """Print the table; ``--json FILE`` writes it."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks overhead", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--requests", type=int, default=3_000, help="requests a round, variant and concurrency")
+    parser.add_argument("--json", metavar="FILE")
+    options = parser.parse_args()
+    figures = asyncio.run(run(options.rounds, options.requests))
+    print(
+        f"CPU microseconds per request, median of {options.rounds} rounds (spread), Python {platform.python_version()}"
+    )
+    print(f"{'':34}{'one at a time':>24}{'64 at a time':>24}{'added':>10}")
+    base = statistics.median(figures["bare app"][1])
+    for name, by_concurrency in figures.items():
+        cells = [f"{statistics.median(v):9.1f} ({min(v):.1f}-{max(v):.1f})" for v in by_concurrency.values()]
+        print(f"{name:34}{cells[0]:>24}{cells[1]:>24}{statistics.median(by_concurrency[1]) - base:10.1f}")
+    if options.json:
+        Path(options.json).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

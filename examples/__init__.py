@@ -1,0 +1,1 @@
+"""Two GraphQL applications behind the guard, and a demo that drives traffic at one of them."""

@@ -1,0 +1,10 @@
+"""The FraiseQL application behind the guard, configured by FRAISEQL_* variables."""
+
+from __future__ import annotations
+
+from examples.fraiseql_blog.bare import bare_app, schema
+from fraiseql_guard import Guard
+
+__all__ = ["app", "bare_app", "schema"]
+
+app = Guard(bare_app, schema=schema)

@@ -1,0 +1,94 @@
+"""The one trip to the store: settles a request's whole bill, whatever became of it before.
+
+The store answers in the order 403 (sanction), 429 (rate), then the gate's own denial stands (SPEC section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.context import Bucket, Charge, Context, Denial
+from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
+from fraiseql_guard.gates.sanctions import Sanctions
+from fraiseql_guard.settings import Mode, Settings
+from fraiseql_guard.signals import STORE_UNAVAILABLE, Protection
+from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
+from fraiseql_guard.stores.refusals import Refusals
+
+_RETRY_STORE_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the trip decided: the refusal in force, if any, and a sanction that this request brought about."""
+
+    denial: Denial | None
+    imposed: Imposed | None = None
+
+
+class Admission:
+    """Asks the store, once, and only if there is something to ask."""
+
+    def __init__(self, store: Store, refusals: Refusals, settings: Settings, mounted: frozenset[Protection]) -> None:
+        self._store = store
+        self._refusals = refusals
+        self._rates = RateLimits(settings)
+        self._sanctions = Sanctions(settings)
+        self._charging = Protection.RATE_LIMIT in mounted
+        self._sanctioning = bool(mounted & {Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
+        self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
+
+    def remembered(self, ctx: Context) -> Denial | None:
+        """A refusal that this process still knows, found before the body is read."""
+        if not self._charging or ctx.token_pending or self._rates.free(ctx):
+            return None
+        bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
+        return self._refuse(ctx, bucket) if bucket is not None else None
+
+    async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
+        """Pay, be refused, or have the gate's denial recorded."""
+        if not self._sanctioning:
+            return Decision(denial)
+        free = self._rates.free(ctx)
+        charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
+        if (impossible := unpayable(charges)) is not None:
+            return Decision(impossible)
+        if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
+            return Decision(self._refuse(ctx, bucket))
+        trip = self._trip(ctx, denial, charges)
+        if free and trip.offence is None and not ctx.guarded:
+            return Decision(denial)
+        outcome = await self._store.admit(trip)
+        if outcome.buckets:
+            ctx.buckets = outcome.buckets
+            self._refusals.remember(trip, outcome)
+        return Decision(self._denial(outcome) or denial, outcome.imposed)
+
+    def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
+        subject = ctx.subject
+        offender = denial or next((would for would in ctx.would_refuse if would.offence), None)
+        return Trip(
+            subject,
+            tuple(charges),
+            abuse=self._sanctions.abuse(ctx) if charges else None,
+            offence=self._sanctions.offence(ctx, offender),
+            exempt=self._sanctions.exempt(ctx),
+            refused_before=self._refusals.take_count(subject),
+            enforced=self._enforced,
+        )
+
+    def _refuse(self, ctx: Context, bucket: Bucket) -> Denial:
+        ctx.buckets = (bucket,)
+        return refuse(bucket)
+
+    def _denial(self, outcome: Outcome) -> Denial | None:
+        if outcome.admitted:
+            return None
+        if outcome.sanction is not None:
+            return self._sanctions.refuse(outcome.sanction)
+        if outcome.unavailable:
+            return Denial(STORE_UNAVAILABLE, retry_after_seconds=_RETRY_STORE_SECONDS)
+        short = max(outcome.buckets, key=lambda bucket: bucket.retry_after_seconds)
+        return refuse(short)

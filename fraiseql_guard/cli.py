@@ -1,0 +1,103 @@
+"""The ``fraiseql-guard`` command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from fraiseql_guard.secret import Secret
+from fraiseql_guard.settings import VARIABLES, Settings, SettingsError, warnings
+
+app = typer.Typer(
+    help="Protections and operational signals for GraphQL on ASGI.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+_ERROR = 2
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and end.", is_eager=True)] = False,
+) -> None:
+    """Protections and operational signals for GraphQL on ASGI."""
+    if show_version:
+        print(version("fraiseql-guard"))
+        raise typer.Exit
+
+
+@app.command()
+def config(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown."""
+    try:
+        settings = Settings.load()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(_ERROR) from None
+    rows = [_row(settings, option) for option in settings.sources]
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_table(rows)
+    for sentence in warnings():
+        print(f"warning: {sentence}", file=sys.stderr)
+
+
+def _row(settings: Settings, option: str) -> dict[str, Any]:
+    variable = next(each for each in VARIABLES if each.option == option)
+    return {
+        "variable": variable.name,
+        "option": option,
+        "value": _shown(getattr(settings, option)),
+        "source": settings.sources[option],
+        "default": variable.default,
+        "accepts": variable.form.accepts,
+        "documentation": variable.doc,
+    }
+
+
+def _shown(value: object) -> str | int | float | bool | None:
+    """A value in the form in which it could be given again; a secret as stars."""
+    if isinstance(value, Secret):
+        return "****"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={each}" for name, each in value.items())
+    if isinstance(value, tuple | list):
+        return ",".join(str(each) for each in value)
+    return value if isinstance(value, int | float | bool) or value is None else str(value)
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    """Aligned on a terminal; one tab-separated line a setting in a pipe, so that grep and cut work."""
+    if not sys.stdout.isatty():
+        for row in rows:
+            print(row["variable"], _text(row["value"]), row["source"], row["documentation"], sep="\t")
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("variable", no_wrap=True)
+    table.add_column("value", overflow="fold", max_width=40)
+    table.add_column("source")
+    table.add_column("documentation", overflow="fold")
+    for row in rows:
+        table.add_row(row["variable"], _text(row["value"]), row["source"], row["documentation"])
+    Console().print(table)
+
+
+def _text(value: object) -> str:
+    if value is None or value == "":
+        return "-"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    app()

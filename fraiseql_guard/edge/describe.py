@@ -1,0 +1,79 @@
+"""From an ASGI scope to the context that gates decide on, and from an identity back to the scope."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
+
+from fraiseql_guard.context import Context, Identity
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.signals import UNKNOWN
+from fraiseql_guard.telemetry.trace import request_id, trace_id
+
+
+def describe(scope: Any, stack: Stack) -> Context:
+    """What the head of a request tells."""
+    lines = scope["headers"]
+    headers = dict(reversed(lines)) if not isinstance(lines, list) else dict(lines[::-1])
+    caller = stack.resolver.resolve(scope.get("client"), lines)
+    matched = stack.paths.match(scope)
+    if caller.shared:
+        stack.settle.shared_peer(caller.address, caller.header)
+    return Context(
+        method=scope["method"],
+        path=scope["path"],
+        query_string=scope.get("query_string") or b"",
+        header_lines=lines,
+        headers=headers,
+        guarded=matched is not None,
+        request_id=request_id(),
+        trace_id=trace_id(headers[b"traceparent"].decode("latin-1") if b"traceparent" in headers else None),
+        endpoint=matched or UNKNOWN,
+        address=caller.address,
+        address_subject=caller.subject,
+        shared_peer=caller.shared,
+        private_peer=caller.private,
+        loopback_peer=caller.loopback,
+    )
+
+
+def endpoint(scope: Any, ctx: Context, stack: Stack) -> str:
+    """The endpoint label: a known path or a route's template, never a path as the caller wrote it."""
+    if ctx.guarded:
+        return ctx.endpoint
+    if ctx.path in stack.settings.exempt_paths or ctx.path == stack.settings.metrics_path:
+        return ctx.path
+    template = getattr(scope.get("route"), "path", None)
+    return template if isinstance(template, str) and template else UNKNOWN
+
+
+class GuardUser(BaseUser):
+    """The verified user, as Starlette's ``request.user``. ``claims`` are the token's."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self.claims = identity.claims
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Always true: the signature was verified."""
+        return True
+
+    @property
+    def display_name(self) -> str:
+        """The user's id (sub)."""
+        return self._identity.user_id
+
+    @property
+    def identity(self) -> str:
+        """The user's id (sub)."""
+        return self._identity.user_id
+
+
+def present_identity(scope: Any, identity: Identity | None) -> None:
+    """Hand the caller's identity to the app: ``scope["user"]`` and ``scope["auth"]``."""
+    if identity is None:
+        scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
+    else:
+        scope["user"], scope["auth"] = GuardUser(identity), AuthCredentials(["authenticated", *identity.scopes])

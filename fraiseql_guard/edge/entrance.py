@@ -1,0 +1,103 @@
+"""Dispatches ASGI scopes: HTTP becomes an exchange, a WebSocket on a GraphQL path is refused, the rest passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.edge.describe import describe
+from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Code, Protection
+from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
+
+_NO_GRAPHQL_AFTER_SECONDS: Final = 600.0
+
+
+class Entrance:
+    """The door of one stack. Holds what concerns the process, not a request."""
+
+    def __init__(self, stack: Stack, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stack = stack
+        self._clock = clock
+        self._first_request_at: float | None = None
+        self._graphql_seen = False
+
+    async def serve(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        """One scope of any type. Unknown types pass through unchanged."""
+        kind = scope["type"]
+        if kind == "http":
+            await self._http(app, scope, receive, send)
+        elif kind == "websocket" and self._refuses_sockets() and self._stack.paths.match(scope):
+            await _refuse_websocket(scope, send)
+        else:
+            await app(scope, receive, send)
+
+    async def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+        stack = self._stack
+        try:
+            ctx = describe(scope, stack)
+        except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
+            stack.settle.fault("describe", error)
+            await _answer(send, GUARD_FAULT)
+            return
+        if not self._graphql_seen:
+            self._look_for_graphql(ctx.guarded)
+        if stack.metrics_access is not None and stack.metrics_access.asked_for(ctx):
+            app = self._exposition
+        await Exchange(stack, app, scope, receive, send, ctx).run()
+
+    async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
+        """The metrics, as an app that runs behind the gates like any other."""
+        stack = self._stack
+        stack.settle.buffered(stack.budget.used)
+        body = stack.settle.metrics.render()
+        headers = [
+            (b"content-type", CONTENT_TYPE.encode()),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    def _look_for_graphql(self, guarded: bool) -> None:
+        """Warn once if GraphQL seems to be served elsewhere."""
+        now = self._clock()
+        if self._first_request_at is None:
+            self._first_request_at = now
+        if guarded:
+            self._graphql_seen = True
+        elif now - self._first_request_at > _NO_GRAPHQL_AFTER_SECONDS:
+            self._graphql_seen = True
+            paths = ", ".join(self._stack.settings.graphql_paths)
+            self._stack.settle.warn(
+                f"no GraphQL request under {paths} within ten minutes: is FRAISEQL_GUARD_GRAPHQL_PATHS right?"
+            )
+
+    def _refuses_sockets(self) -> bool:
+        return any(
+            self._stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
+        )
+
+
+async def _answer(send: Any, code: Code) -> None:
+    body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
+    await send({"type": "http.response.start", "status": code.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _refuse_websocket(scope: Any, send: Any) -> None:
+    """Operations over a socket would pass unmeasured. A close before accept is a 403 (ASGI specification)."""
+    if "websocket.http.response" not in scope.get("extensions", {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": WEBSOCKET_REFUSED.message})
+        return
+    body = orjson.dumps(
+        {"errors": [{"message": WEBSOCKET_REFUSED.message, "extensions": {"code": WEBSOCKET_REFUSED.name}}]}
+    )
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "websocket.http.response.start", "status": WEBSOCKET_REFUSED.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

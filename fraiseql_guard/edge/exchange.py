@@ -1,0 +1,293 @@
+"""One request from its first byte to what it leaves behind: decide, refuse or run the app, settle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge import replies
+from fraiseql_guard.edge.answer import Answer
+from fraiseql_guard.edge.deadline import Deadline
+from fraiseql_guard.edge.describe import endpoint, present_identity
+from fraiseql_guard.edge.pump import Pump
+from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.edge.supervisor import Supervisor, Terms
+from fraiseql_guard.settings import Mode
+from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, QUERY_TIMEOUT, Protection
+
+_REQUEST_ID: Final = b"x-request-id"
+
+
+class Exchange:
+    """Carries the state of one request; the middleware itself has none."""
+
+    def __init__(self, stack: Stack, app: Any, scope: Any, receive: Any, send: Any, ctx: Context) -> None:
+        self._stack = stack
+        self._app = app
+        self._scope = scope
+        self._send_raw = send
+        self._loop = asyncio.get_running_loop()
+        self._began_at = self._app_began_at = self._loop.time()
+        self._answer = Answer()
+        self._supervisor: Supervisor | None = None
+        self._own_answer: asyncio.Task[None] | None = None
+        self.ctx = ctx
+        settings = stack.settings
+        self._pump = Pump(
+            receive,
+            buffer_bytes=settings.max_body_bytes,
+            max_bytes=settings.max_request_bytes if stack.enforces(Protection.QUERY_LIMITS) else None,
+            idle_seconds=settings.body_idle_seconds,
+            budget=stack.budget,
+            on_excess=self._interrupt,
+        )
+
+    async def run(self) -> None:
+        """Answer the request."""
+        try:
+            denial = await self._decide()
+            if self._pump.disconnected and not self._pump.complete:
+                return  # the client left in the middle of its request: there is nobody to answer
+            if denial is None:
+                await self._run_app()
+            else:
+                await self._refuse(denial)
+        except Exception:
+            ctx = self.ctx
+            ctx.status = ctx.status or 500  # the server answers what the app did not
+            raise
+        finally:
+            self._pump.close()
+            self._tell(self._leave_behind)
+
+    # --- decide -------------------------------------------------------------------------------------------------------
+
+    async def _decide(self) -> Denial | None:
+        """The refusal in force, if any. Whatever breaks on the way refuses too."""
+        try:
+            return await self._pass_gates()
+        except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
+            self._tell(self._stack.settle.fault, "admission", error)
+            return self._judge(Denial(GUARD_FAULT, protection=Protection.RATE_LIMIT, retry_after_seconds=1.0))
+
+    async def _pass_gates(self) -> Denial | None:
+        """Cheapest first: head, remembered refusal, body, trip."""
+        ctx, stack = self.ctx, self._stack
+        denial = self._ask(stack.head_gates)
+        if denial is None and stack.enforces(Protection.RATE_LIMIT):
+            remembered = stack.admission.remembered(ctx)
+            if remembered is not None:
+                return remembered
+        if denial is None:
+            denial = await self._read_and_ask()
+        if self._pump.disconnected:
+            return denial
+        decision = await stack.admission.settle(ctx, denial)
+        if decision.imposed is not None:
+            self._tell(stack.settle.imposed, ctx, decision.imposed)
+        if decision.denial is denial:
+            return denial
+        ctx.overruled = denial
+        return self._judge(decision.denial) or denial
+
+    def _ask(self, gates: Sequence[Gate]) -> Denial | None:
+        """The first refusal in force. A gate that breaks refuses: what it could not read does not pass."""
+        ctx = self.ctx
+        for gate in gates:
+            try:
+                denial = gate.decide(ctx)
+            except Exception as error:  # noqa: BLE001 - the stated failure policy of every gate
+                self._tell(self._stack.settle.fault, type(gate).__name__, error)
+                denial = Denial(GUARD_FAULT, protection=gate.protection, retry_after_seconds=1.0)
+            if denial is not None and (denial := self._judge(denial)) is not None:
+                return denial
+        return None
+
+    def _judge(self, denial: Denial | None) -> Denial | None:
+        """A refusal in monitor mode is only noted, one of a protection that is not mounted is none."""
+        if denial is None:
+            return None
+        mode = self._stack.modes[denial.owner]
+        if mode is Mode.MONITOR:
+            self.ctx.would_refuse.append(denial)
+        return denial if mode is Mode.ENFORCE else None
+
+    async def _read_and_ask(self) -> Denial | None:
+        ctx, stack = self.ctx, self._stack
+        denial = self._judge(self._announced_excess())
+        if denial is not None or not ctx.operation or not stack.body_gates:
+            return denial
+        body = await self._read_body()
+        if isinstance(body, Denial):
+            # In monitor mode it streams through unread, but a token that only the body could have excused is missing.
+            self._pump.max_bytes = None
+            unread = [gate for gate in stack.body_gates if gate.protection is Protection.AUTH]
+            return self._judge(body) or self._ask(unread)
+        if body is None:
+            return None
+        ctx.body = body
+        denial = self._ask(stack.body_gates)
+        self._tell(stack.settle.measured, ctx)
+        return denial
+
+    def _announced_excess(self) -> Denial | None:
+        """A body that says itself that it is too large is not waited for."""
+        settings = self._stack.settings
+        limit = settings.max_body_bytes if self.ctx.operation else settings.max_request_bytes
+        length = self.ctx.headers.get(b"content-length", b"")
+        if length.isdigit() and len(length) < 20 and int(length) > limit:
+            return Denial(BODY_TOO_LARGE, limit=limit, actual=int(length))
+        return None
+
+    async def _read_body(self) -> bytes | Denial | None:
+        """The whole body in bounds of size, memory and time; in monitor mode without a bound on time."""
+        if not self._stack.enforces(Protection.QUERY_LIMITS):
+            return await self._pump.read_body()
+        seconds = self._stack.settings.body_timeout_seconds
+        deadline = Deadline(self._loop)
+        deadline.arm(seconds)
+        body = await deadline.bound(self._pump.read_body())
+        return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body
+
+    # --- run the app --------------------------------------------------------------------------------------------------
+
+    async def _run_app(self) -> None:
+        ctx, stack = self.ctx, self._stack
+        if stack.mounted(Protection.AUTH):
+            present_identity(self._scope, ctx.identity)
+        supervisor = self._supervisor = Supervisor(
+            self._loop, self._pump, self._terms(), on_timeout=self._time_is_up, on_abandoned=self._abandoned
+        )
+        self._app_began_at = self._loop.time()
+        if ctx.operation:
+            self._tell(stack.settle.query_started)
+        try:
+            await supervisor.run(self._app(self._scope, self._pump, self._send))
+            if self._own_answer is not None:
+                await self._own_answer
+        finally:
+            if ctx.operation:
+                seconds = self._loop.time() - self._app_began_at
+                failed = ctx.denial is not None or supervisor.left or self._answer.has_errors()
+                self._tell(lambda: stack.settle.query_ended(ctx, seconds, errors=failed))
+            if supervisor.left:
+                self._tell(stack.settle.disconnected)
+
+    def _terms(self) -> Terms:
+        ctx, settings = self.ctx, self._stack.settings
+        if not self._stack.mounted(Protection.TIMEOUT):
+            return Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
+        if not ctx.operation:
+            return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False)
+        mutates = ctx.measured is None or ctx.measured.kind == "mutation"
+        timeout = (settings.mutation_timeout if mutates else None) or settings.query_timeout
+        stop = (not mutates or settings.cancel_mutations) and self._stack.enforces(Protection.TIMEOUT)
+        return Terms(timeout_seconds=timeout, watch=stop and self._pump.complete, stop_on_leave=stop)
+
+    def _time_is_up(self) -> bool:
+        ctx = self.ctx
+        allowed = self._terms().timeout_seconds if not self._answer.stream else self._stack.settings.stream_idle_seconds
+        unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
+        denial = Denial(
+            QUERY_TIMEOUT, limit=allowed, actual=round(self._loop.time() - self._app_began_at, 3), facts=unknown
+        )
+        if self._judge(denial) is None:
+            return False
+        self._answer_instead(denial)
+        return True
+
+    def _interrupt(self, denial: Denial) -> None:
+        """Refuse while the app is running: its streamed body grew beyond its bound."""
+        self._answer_instead(denial)
+        if self._supervisor is not None:
+            self._supervisor.interrupt()
+
+    def _answer_instead(self, denial: Denial) -> None:
+        """Answer in the app's place. An answer that has begun is cut, not appended to."""
+        self.ctx.denial = denial
+        self._tell(self._stack.settle.refused, self.ctx, denial)
+        if not self._answer.begun:
+            self._answer.begun = True
+            self._own_answer = self._loop.create_task(self._send_refusal(denial))
+
+    def _abandoned(self) -> None:
+        self._tell(lambda: self._stack.settle.abandoned(self.ctx, self._loop.time() - self._app_began_at))
+
+    async def _send(self, message: Any) -> None:
+        """What the app sends: headers are added to its head, and it is watched go by."""
+        if self.ctx.denial is not None:
+            return  # the client has its answer already
+        kind = message["type"]
+        answer = self._answer
+        if kind == "http.response.start":
+            answer.start(message)
+            self.ctx.status = answer.status
+            if answer.stream and self._supervisor is not None:
+                self._supervisor.extend(self._stack.settings.stream_idle_seconds)
+            message = {**message, "headers": self._with_headers(message.get("headers", ()))}
+            await self._send_raw(message)
+            return
+        if kind == "http.response.body":
+            chunk = message.get("body", b"")
+            self.ctx.response_bytes += len(chunk)
+            answer.body(chunk)
+            if answer.stream and self._supervisor is not None:
+                self._supervisor.extend(self._stack.settings.stream_idle_seconds)
+        await self._send_raw(message)
+        self._note_completion(kind, message)
+
+    def _note_completion(self, kind: str, message: Any) -> None:
+        ended = {
+            "http.response.body": not message.get("more_body", False) and not self._answer.trailers,
+            "http.response.trailers": not message.get("more_trailers", False),
+            "http.response.pathsend": True,
+        }
+        if ended.get(kind):
+            self._answer.complete = True
+            if self._supervisor is not None:
+                self._supervisor.stop()
+
+    def _with_headers(self, headers: Any) -> list[tuple[bytes, bytes]]:
+        kept = [line for line in headers if line[0] != _REQUEST_ID]
+        kept.append((_REQUEST_ID, self.ctx.request_id.encode()))
+        kept.extend(replies.rate_limit_headers(self.ctx.buckets, self._stack.now()))
+        return kept
+
+    # --- refuse -------------------------------------------------------------------------------------------------------
+
+    async def _refuse(self, denial: Denial) -> None:
+        self.ctx.denial = denial
+        self._tell(self._stack.settle.refused, self.ctx, denial)
+        await self._send_refusal(denial)
+
+    async def _send_refusal(self, denial: Denial) -> None:
+        settings = self._stack.settings
+        headers, body = replies.refusal(self.ctx, denial, settings.cors_origins, self._stack.now())
+        self.ctx.status = denial.code.status
+        self.ctx.response_bytes = len(body)
+        await self._send_raw({"type": "http.response.start", "status": denial.code.status, "headers": headers})
+        await self._send_raw({"type": "http.response.body", "body": body})
+
+    # --- settle -------------------------------------------------------------------------------------------------------
+
+    def _leave_behind(self) -> None:
+        ctx, stack = self.ctx, self._stack
+        for denial in ctx.would_refuse:
+            stack.settle.would_refuse(ctx, denial)
+        ctx.request_bytes = self._pump.received_bytes
+        ctx.endpoint = endpoint(self._scope, ctx, stack)
+        if ctx.identity is not None:
+            stack.settle.authenticated(ctx)
+        if stack.mounted(Protection.METRICS) and ctx.status:
+            stack.settle.finished(ctx, self._loop.time() - self._began_at)
+
+    def _tell(self, signal: Callable[..., None], *facts: Any) -> None:
+        """Emit a signal. Whatever breaks in there changes nothing for the caller."""
+        try:
+            signal(*facts)
+        except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
+            with suppress(Exception):  # nothing is left that could tell it
+                self._stack.settle.fault("settle", error)

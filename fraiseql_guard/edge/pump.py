@@ -1,0 +1,165 @@
+"""The one reader of ``receive``: bounds and reads the body, replays it, and shows the disconnect to all who ask.
+
+Two readers of one ``receive`` steal each other's messages on some servers, so that the app and the watcher for the
+client's disconnect both ask the pump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraiseql_guard.context import Denial
+from fraiseql_guard.signals import BODY_BUFFER_FULL, BODY_TIMEOUT, BODY_TOO_LARGE
+
+Message = Any
+Receive = Callable[[], Any]
+
+_DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+
+
+@dataclass(slots=True)
+class BufferBudget:
+    """Memory that the buffered bodies of this process may take together, in bytes."""
+
+    limit: int
+    used: int = 0
+
+
+class Pump:
+    """Owns ``receive`` for one request.
+
+    ``buffer_bytes`` is how much of a body is read at once; ``max_bytes`` and ``idle_seconds`` bound a streamed body
+    (None in monitor mode: it streams through). ``on_excess`` is called once when it breaks a bound.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_buffer_bytes",
+        "_held",
+        "_idle_seconds",
+        "_on_excess",
+        "_reader",
+        "_receive",
+        "_replay",
+        "complete",
+        "disconnected",
+        "max_bytes",
+        "received_bytes",
+    )
+
+    def __init__(
+        self,
+        receive: Receive,
+        *,
+        buffer_bytes: int,
+        max_bytes: int | None,
+        idle_seconds: float,
+        budget: BufferBudget,
+        on_excess: Callable[[Denial], None],
+    ) -> None:
+        self._receive = receive
+        self._buffer_bytes = buffer_bytes
+        self._budget = budget
+        self._on_excess = on_excess
+        self._idle_seconds = idle_seconds
+        self._held = 0
+        self._replay: deque[Message] = deque()
+        self._reader: asyncio.Task[Message] | None = None
+        self.max_bytes = max_bytes
+        self.received_bytes = 0
+        self.complete = False
+        self.disconnected = False
+
+    async def read_body(self) -> bytes | Denial | None:
+        """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay."""
+        chunks: list[bytes] = []
+        while not self.complete:
+            message = await self._receive()
+            if message["type"] != "http.request":
+                self._note_end(message)
+                return None
+            self._replay.append(message)
+            chunk = message.get("body", b"")
+            chunks.append(chunk)
+            self.received_bytes += len(chunk)
+            self._hold(len(chunk))
+            self.complete = not message.get("more_body", False)
+            if denial := self._over_bounds():
+                return denial
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _over_bounds(self) -> Denial | None:
+        if self.received_bytes > self._buffer_bytes:
+            return Denial(BODY_TOO_LARGE, limit=self._buffer_bytes, actual=self.received_bytes)
+        if self._budget.used > self._budget.limit:
+            return Denial(BODY_BUFFER_FULL, limit=self._budget.limit, retry_after_seconds=1.0)
+        return None
+
+    def _hold(self, count: int) -> None:
+        self._held += count
+        self._budget.used += count
+
+    def release(self) -> None:
+        """Give back the memory of the body."""
+        self._budget.used -= self._held
+        self._held = 0
+        self._replay.clear()
+
+    async def __call__(self) -> Message:
+        """What the app receives: the body byte for byte as it came, then whatever the server sends."""
+        if self._replay:
+            return self._replay.popleft()
+        if self.disconnected:
+            return _DISCONNECT
+        if self.complete:
+            return await self.next_message()
+        return await self._stream()
+
+    async def _stream(self) -> Message:
+        """The next part of a body that is not buffered, in bounds of size and silence."""
+        if self.max_bytes is None:
+            message = await self._receive()
+        else:
+            silence = asyncio.get_running_loop().call_later(self._idle_seconds, self._too_silent)
+            try:
+                message = await self._receive()
+            finally:
+                silence.cancel()
+        if message["type"] != "http.request":
+            self._note_end(message)
+            return message
+        self.received_bytes += len(message.get("body", b""))
+        self.complete = not message.get("more_body", False)
+        if self.max_bytes is not None and self.received_bytes > self.max_bytes:
+            self.disconnected = True  # for the app; the client gets its refusal
+            self._on_excess(Denial(BODY_TOO_LARGE, limit=self.max_bytes, actual=self.received_bytes))
+            return _DISCONNECT
+        return message
+
+    def _too_silent(self) -> None:
+        self._on_excess(Denial(BODY_TIMEOUT, limit=self._idle_seconds))
+
+    async def next_message(self) -> Message:
+        """The message after the body, read once for all who wait for it."""
+        if self.disconnected:
+            return _DISCONNECT
+        reader = self._reader
+        if reader is None or reader.done():
+            reader = self._reader = asyncio.ensure_future(self._receive())
+        message = await asyncio.shield(reader)
+        self._note_end(message)
+        return message
+
+    def _note_end(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self.disconnected = True
+
+    def close(self) -> None:
+        """Stop waiting for the client: the answer is complete."""
+        self.release()
+        if self._reader is not None and not self._reader.done():
+            self._reader.cancel()

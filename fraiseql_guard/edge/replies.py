@@ -1,0 +1,98 @@
+"""Refusals and rate-limit headers as bytes: the one shape of every answer that the guard gives itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.context import Bucket, Context, Denial
+
+Header = tuple[bytes, bytes]
+
+_GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
+_EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
+
+
+def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: float) -> tuple[list[Header], bytes]:
+    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere."""
+    extensions = _extensions(ctx, denial)
+    if ctx.guarded:
+        accepted = _GRAPHQL_RESPONSE in ctx.headers.get(b"accept", b"")
+        media_type = _GRAPHQL_RESPONSE if accepted else b"application/json"
+        body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
+    else:
+        media_type = b"application/problem+json"
+        body = orjson.dumps(
+            {"type": "about:blank", "title": denial.code.message, "status": denial.code.status, **extensions}
+        )
+    headers = [
+        (b"content-type", media_type),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", ctx.request_id.encode()),
+        *denial.headers,
+        *rate_limit_headers(ctx.buckets, now),
+        *cors_headers(ctx, cors_origins),
+    ]
+    if denial.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(math.ceil(denial.retry_after_seconds)).encode()))
+    return headers, b"" if ctx.method == "HEAD" else body
+
+
+def _extensions(ctx: Context, denial: Denial) -> dict[str, Any]:
+    """The numbers of a refusal; what is not known is left out."""
+    known = {
+        "code": denial.code.name,
+        "detail": denial.detail or None,
+        "limit": denial.limit,
+        "actual": denial.actual,
+        "path": denial.path,
+        "retryAfter": None if denial.retry_after_seconds is None else math.ceil(denial.retry_after_seconds),
+        "requestId": ctx.request_id,
+        **dict(denial.facts),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
+    """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
+    FraiseQL writes it), and RateLimit-Policy and RateLimit
+    (draft-ietf-httpapi-ratelimit-headers-11) of all that carry a name of their own."""
+    if not buckets:
+        return []
+    tightest = min(buckets, key=lambda bucket: bucket.share) if len(buckets) > 1 else buckets[0]
+    limit, remaining = tightest.charge.limit, max(0, math.floor(tightest.remaining))
+    named = {bucket.charge.policy: bucket for bucket in reversed(buckets)} if len(buckets) > 1 else None
+    shown = list(named.values())[::-1] if named else [tightest]
+    return [
+        (b"x-ratelimit-limit", b"%d" % limit.tokens),
+        (b"x-ratelimit-remaining", b"%d" % remaining),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(now + tightest.reset_seconds)),
+        (b"ratelimit-policy", b", ".join(_policy(bucket) for bucket in shown)),
+        (b"ratelimit", b", ".join(_state(bucket) for bucket in shown)),
+    ]
+
+
+def _policy(bucket: Bucket) -> bytes:
+    charge = bucket.charge
+    return b'"%s";q=%d;w=%d' % (charge.policy.encode(), charge.limit.tokens, charge.limit.window_seconds)
+
+
+def _state(bucket: Bucket) -> bytes:
+    remaining, reset = max(0, math.floor(bucket.remaining)), math.ceil(bucket.reset_seconds)
+    return b'"%s";r=%d;t=%d' % (bucket.charge.policy.encode(), remaining, reset)
+
+
+def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:
+    """CORS headers that let the pages of configured origins read our refusals."""
+    origin = ctx.headers.get(b"origin")
+    if not origins or origin is None or ("*" not in origins and origin.decode("latin-1") not in origins):
+        return []
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-expose-headers", _EXPOSED),
+        (b"vary", b"Origin"),
+    ]

@@ -1,0 +1,63 @@
+"""Everything that is made once, when the guard is mounted, and shared by all its requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from fraiseql_guard.admission import Admission
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge.paths import GraphQLPaths
+from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.settings import Mode, Settings
+from fraiseql_guard.settle import Settle
+from fraiseql_guard.signals import Protection
+from fraiseql_guard.stores.protocol import Store
+
+
+class Gate(Protocol):
+    """One decision. CPU only; adds what it finds out to the context."""
+
+    @property
+    def protection(self) -> Protection:
+        """In whose name and mode it refuses."""
+        ...
+
+    @property
+    def needs_body(self) -> bool:
+        """Whether it looks at the body: it is asked after the body was read."""
+        ...
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Refuse the request, or let the next gate look at it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """The list of gates and all that they lean on. ``modes`` knows every protection; what is not mounted is OFF."""
+
+    settings: Settings
+    modes: Mapping[Protection, Mode]
+    paths: GraphQLPaths
+    resolver: AddressResolver
+    metrics_access: MetricsAccess | None
+    head_gates: Sequence[Gate]
+    body_gates: Sequence[Gate]
+    store: Store
+    admission: Admission
+    settle: Settle
+    budget: BufferBudget
+    now: Callable[[], float] = time.time
+
+    def mounted(self, protection: Protection) -> bool:
+        """Whether a protection is part of this stack."""
+        return self.modes[protection] is not Mode.OFF
+
+    def enforces(self, protection: Protection) -> bool:
+        """Whether refusals of a protection are answered."""
+        return self.modes[protection] is Mode.ENFORCE

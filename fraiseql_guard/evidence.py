@@ -1,0 +1,184 @@
+"""What a refusal leaves behind: which counters of the contract move, and which lines are written, by code.
+
+Pure functions; the table at the end says which code has which. Whatever has no row of its own is a plain
+``guard.request_refused``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
+from fraiseql_guard.telemetry.labels import escape_label
+
+Count = tuple[Metric, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One log line: the event, the fields that only this refusal knows, and further ones that the contract lacks."""
+
+    event: Event
+    fields: Mapping[str, Any]
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How a refusal with a certain code is counted and told."""
+
+    counts: Callable[[Context, Denial], Iterable[Count]]
+    lines: Callable[[Context, Denial, Settings], Iterable[Line]]
+
+
+def user_label(ctx: Context) -> str:
+    """The caller's user_id as a label; reserved words are ours alone."""
+    return escape_label(ctx.identity.user_id) if ctx.identity else ANONYMOUS
+
+
+def evidence_of(code: Code) -> Evidence:
+    """The row of a code."""
+    return _TABLE.get(code, _PLAIN)
+
+
+# --- counters --------------------------------------------------------------------------------------------------------
+
+
+def _no_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
+    return ()
+
+
+def _rate_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
+    return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), ctx.address)),)
+
+
+def _reason(ctx: Context, denial: Denial) -> FailureReason | None:
+    return denial.reason or ctx.token_failure
+
+
+def _failure_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
+    reason = _reason(ctx, denial)
+    if reason is None:
+        return ()
+    labels = (reason.value, user_label(ctx), ctx.address)
+    return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
+
+
+def _complexity_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
+    return ((s.QUERY_COMPLEXITY_EXCEEDED, ()),)
+
+
+def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
+    """An automatic block goes on counting in the metric of its cause, as no new offence (SPEC section 8)."""
+    if denial.detail == PolicyName.RATE_LIMIT_ABUSE:
+        return _rate_counts(ctx, denial)
+    if denial.detail == PolicyName.BRUTE_FORCE:
+        return _failure_counts(ctx, denial)
+    if denial.detail == PolicyName.DOS and ctx.overruled is not None and ctx.overruled.offence is PolicyName.DOS:
+        return evidence_of(ctx.overruled.code).counts(ctx, ctx.overruled)
+    return ()
+
+
+# --- lines -----------------------------------------------------------------------------------------------------------
+
+
+def _plain_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+    fields = {
+        "code": denial.code.name,
+        "status": denial.code.status,
+        "protection": denial.owner.value,
+        "detail": denial.detail or None,
+    }
+    return (Line(s.REQUEST_REFUSED, fields, {"limit": denial.limit, "actual": denial.actual}),)
+
+
+def _rate_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+    bucket = max(ctx.buckets, key=lambda each: each.retry_after_seconds, default=None)
+    actual, limit = int(denial.actual or 0), int(denial.limit or 0)
+    fields = {
+        "limit": limit,
+        "window_seconds": bucket.charge.limit.window_seconds if bucket else None,
+        "current_count": actual,
+        "exceeded_by": max(0, actual - limit),
+    }
+    return (Line(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None}),)
+
+
+def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+    reason = _reason(ctx, denial) or FailureReason.INVALID_TOKEN
+    yield Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, {})
+    if reason is FailureReason.TOKEN_EXPIRED and ctx.token_claims is not None:
+        fields = {
+            "token_issued_at": _moment(ctx.token_claims.get("iat")),
+            "token_expires_at": _moment(ctx.token_claims.get("exp")),
+            "current_time": _moment(datetime.now(UTC).timestamp()),
+        }
+        subject = ctx.token_claims.get("sub")  # genuine: the signature was verified, only the time has passed
+        yield Line(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
+
+
+def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:
+    measured = ctx.measured
+    fields = {
+        "query_complexity": measured.complexity if measured else None,
+        "max_complexity": settings.max_query_complexity,
+        "query_depth": measured.depth if measured else None,
+        "max_depth": settings.max_query_depth,
+        "query_hash": measured.query_hash if measured else None,
+    }
+    numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
+    return (Line(s.EXPENSIVE_QUERY, fields, numbers),)
+
+
+def _timeout_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+    measured = ctx.measured
+    fields = {
+        "query_duration_ms": round((denial.actual or 0) * 1000),
+        "timeout_ms": round((denial.limit or 0) * 1000),
+        "query_type": measured.kind if measured else None,
+    }
+    return (Line(s.DB_QUERY_TIMEOUT, fields, {"operation": measured.name if measured else None}),)
+
+
+def _moment(seconds: object) -> str | None:
+    """A NumericDate (RFC 7519) in the form of a line's timestamp."""
+    try:
+        moment = datetime.fromtimestamp(float(seconds), UTC)  # type: ignore[arg-type]
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    except (TypeError, ValueError, OverflowError, OSError):
+        return None
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+_PLAIN: Final = Evidence(_no_counts, _plain_lines)
+_LIMIT: Final = Evidence(_no_counts, _limit_lines)
+_COMPLEX: Final = Evidence(_complexity_counts, _limit_lines)
+
+_TABLE: Final[Mapping[Code, Evidence]] = {
+    s.RATE_LIMITED: Evidence(_rate_counts, _rate_lines),
+    s.UNAUTHENTICATED: Evidence(_failure_counts, _failure_lines),
+    s.BLOCKED: Evidence(_block_counts, _plain_lines),
+    s.QUERY_TIMEOUT: Evidence(_no_counts, _timeout_lines),
+    s.QUERY_TOO_COMPLEX: _COMPLEX,
+    s.QUERY_TOO_DEEP: _COMPLEX,
+    s.LIST_TOO_LARGE: _LIMIT,
+    s.LIST_SIZE_INVALID: _LIMIT,
+    s.LIST_UNSLICED: _LIMIT,
+    s.OFFSET_TOO_LARGE: _LIMIT,
+    s.TOO_MANY_ALIASES: _LIMIT,
+    s.TOO_MANY_ROOT_FIELDS: _LIMIT,
+    s.TOO_MANY_DIRECTIVES: _LIMIT,
+    s.TOO_MANY_DUPLICATE_KEYS: _LIMIT,
+    s.TOO_MANY_OPERATIONS: _LIMIT,
+    s.TOO_MANY_FRAGMENTS: _LIMIT,
+    s.QUERY_TOO_LONG: _LIMIT,
+    s.QUERY_TOO_MANY_TOKENS: _LIMIT,
+    s.LITERAL_TOO_DEEP: _LIMIT,
+}

@@ -1,0 +1,93 @@
+"""Who is asking? Verifies the token, and decides whether this request needs one (SPEC section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from fraiseql_guard.context import Context, Denial, Identity
+from fraiseql_guard.identity.tokens import TokenFailure
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import UNAUTHENTICATED, FailureReason, PolicyName, Protection
+
+_PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
+"""Failures that nobody causes by accident; the others are counted and never sanctioned (SPEC section 8)."""
+_POSTPONED: Final = frozenset({FailureReason.MISSING_TOKEN, FailureReason.TOKEN_EXPIRED})
+"""Failures with which a public operation may still be called: people log in or refresh without a valid token."""
+_CHALLENGES: Final = {
+    FailureReason.MISSING_TOKEN: b"Bearer",
+    FailureReason.TOKEN_EXPIRED: b'Bearer error="invalid_token", error_description="The token expired"',
+}
+_CHALLENGE: Final = b'Bearer error="invalid_token"'
+
+
+class Verifier(Protocol):
+    """Verifies the Authorization lines of a request; never raises."""
+
+    def verify(self, authorization: Sequence[str]) -> Identity | TokenFailure:
+        """The verified user, or why there is none."""
+        ...
+
+
+class Authentication:
+    """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed."""
+
+    protection: Final = Protection.AUTH
+    needs_body: Final = False
+
+    def __init__(self, verifier: Verifier, settings: Settings) -> None:
+        self._verifier = verifier
+        self._required = settings.auth_required
+        self._auth_paths = settings.auth_paths
+        self._may_be_public = bool(settings.public_operations)
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Set the identity, or say why there is none."""
+        if ctx.preflight or ctx.page:
+            return None
+        found = self._verifier.verify(ctx.lines(b"authorization"))
+        if isinstance(found, Identity):
+            ctx.identity = found
+            return None
+        needed = ctx.guarded or self._needs_token(ctx.path)
+        if not needed or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
+            return None
+        ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
+        if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
+            ctx.token_pending = True
+            return None
+        return _refuse(found.reason)
+
+    def _needs_token(self, path: str) -> bool:
+        return any(path == prefix or prefix == "/" or path.startswith(prefix + "/") for prefix in self._auth_paths)
+
+
+class PublicOperations:
+    """After the body was read: may this be called without a token?"""
+
+    protection: Final = Protection.AUTH
+    needs_body: Final = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._public = frozenset(settings.public_operations)
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Pass if every root field of every operation in the request is a public one."""
+        if not ctx.token_pending or ctx.token_failure is None:
+            return None
+        ctx.token_pending = False
+        roots = ctx.measured.root_fields if ctx.measured else ()
+        if roots and self._public.issuperset(roots):
+            ctx.public_operation = True
+            return None
+        return _refuse(ctx.token_failure)
+
+
+def _refuse(reason: FailureReason) -> Denial:
+    return Denial(
+        UNAUTHENTICATED,
+        reason=reason,
+        offence=PolicyName.BRUTE_FORCE if reason in _PUNISHED else None,
+        tokens=0 if reason is FailureReason.TOKEN_EXPIRED else 1,
+        headers=((b"www-authenticate", _CHALLENGES.get(reason, _CHALLENGE)),),
+    )

@@ -1,0 +1,33 @@
+"""Does the operation cost more than is allowed? Reads and measures the GraphQL request (SPEC section 5)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.signals import BAD_REQUEST, Protection
+
+
+class QueryLimits:
+    """Measures every GraphQL request that reaches it; what it cannot read, it refuses."""
+
+    protection: Final = Protection.QUERY_LIMITS
+    needs_body: Final = True
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Set what was measured; refuse what is unreadable or over a limit."""
+        if ctx.body and ctx.method != "POST":
+            return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
+        reading = self._reader.read(
+            ctx.method,
+            ctx.header(b"content-type"),
+            ctx.query_string,
+            ctx.body or b"",
+            authenticated=ctx.identity is not None,
+        )
+        ctx.measured = reading.measured
+        return reading.denial

@@ -1,0 +1,98 @@
+"""Is this a form of request that GraphQL may come in? Methods, media types, encodings, browsers (SPEC section 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.signals import (
+    BAD_REQUEST,
+    CROSS_SITE_REQUEST,
+    METHOD_NOT_ALLOWED,
+    UNSUPPORTED_ENCODING,
+    UNSUPPORTED_MEDIA_TYPE,
+    Protection,
+)
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_JSON: Final = frozenset({"application/json", "application/graphql-response+json"})
+_PREFLIGHTED: Final = frozenset(
+    {
+        b"authorization",
+        b"apollo-require-preflight",
+        b"graphql-require-preflight",
+        b"x-apollo-operation-name",
+        b"x-requested-with",
+    }
+)
+"""Headers that a page can only send after a preflight."""
+_ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
+_SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"content-encoding": "Content-Encoding"}
+
+
+class RequestForms:
+    """Looks at the head of requests on GraphQL paths; recognises preflights and GraphiQL pages."""
+
+    protection: Final = Protection.QUERY_LIMITS
+    needs_body: Final = False
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
+        if not ctx.guarded:
+            return None
+        if ctx.method not in _METHODS:
+            return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
+        if ctx.method == "OPTIONS":
+            return self._preflight(ctx)
+        if self._is_page(ctx):
+            ctx.page = True
+            return None
+        return self._repeated(ctx) or self._cross_site(ctx) or self._encoding(ctx) or self._media_type(ctx)
+
+    @staticmethod
+    def _preflight(ctx: Context) -> Denial | None:
+        ctx.preflight = b"origin" in ctx.headers and b"access-control-request-method" in ctx.headers
+        return None if ctx.preflight else Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail="not a CORS preflight")
+
+    @staticmethod
+    def _is_page(ctx: Context) -> bool:
+        """A browser asking for the GraphiQL page: it names no query anywhere, so that there is nothing to run."""
+        has_body = ctx.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in ctx.headers
+        return (
+            ctx.method in ("GET", "HEAD")
+            and not ctx.query_string
+            and not has_body
+            and b"text/html" in ctx.headers.get(b"accept", b"")
+        )
+
+    @staticmethod
+    def _repeated(ctx: Context) -> Denial | None:
+        """A header given twice is read differently by different hosts."""
+        for name, shown in _SINGLE.items():
+            if name in ctx.headers and sum(line == name for line, _ in ctx.header_lines) > 1:
+                return Denial(BAD_REQUEST, detail=f"{shown} is given more than once")
+        return None
+
+    @staticmethod
+    def _cross_site(ctx: Context) -> Denial | None:
+        if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
+            return None
+        if ctx.method == "POST" and _media_type(ctx) in _JSON:
+            return None  # a page sends JSON only after a preflight
+        return Denial(CROSS_SITE_REQUEST)
+
+    @staticmethod
+    def _encoding(ctx: Context) -> Denial | None:
+        encoding = ctx.header(b"content-encoding").strip().lower()
+        return Denial(UNSUPPORTED_ENCODING) if encoding not in ("", "identity") else None
+
+    @staticmethod
+    def _media_type(ctx: Context) -> Denial | None:
+        if ctx.method != "POST" or _media_type(ctx) in _JSON:
+            return None
+        return Denial(UNSUPPORTED_MEDIA_TYPE, headers=((b"accept-post", b"application/json"),))
+
+
+def _media_type(ctx: Context) -> str:
+    return ctx.header(b"content-type").partition(";")[0].strip().lower()

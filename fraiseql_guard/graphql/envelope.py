@@ -1,0 +1,168 @@
+"""The envelope of a GraphQL request: which document, which operation, which variables. What is ambiguous is refused.
+
+Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.strict_json import NotStrictError, load, take_census
+from fraiseql_guard.settings import Settings
+
+_MEDIA_TYPES: Final = frozenset({"application/json", "application/graphql-response+json"})
+_PARAMETER: Final = re.compile(r"[ \t]*+([a-z0-9!#$%&'*+.^_`|~-]++)=(?:([^\s;,\"]++)|\"([^\"\\]*+)\")[ \t]*+", re.ASCII)
+_KEYS: Final[Mapping[str, tuple[type, str]]] = {
+    "query": (str, "a string"),
+    "operationName": (str, "a string or null"),
+    "variables": (dict, "an object or null"),
+    "extensions": (dict, "an object or null"),
+}
+_JSON_PARAMETERS: Final = ("variables", "extensions")
+_MAX_PARAMETERS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One request for one operation. ``query`` is None if only extensions name the document."""
+
+    query: str | None
+    operation_name: str | None
+    variables: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+
+
+class EnvelopeReader:
+    """Reads envelopes of POST and GET requests. The limits come from the settings."""
+
+    __slots__ = ("_batching", "_max_batch", "_max_depth", "_max_nodes")
+
+    def __init__(self, settings: Settings) -> None:
+        self._batching = settings.batching
+        self._max_batch = settings.max_batch_size
+        self._max_depth = settings.max_variables_depth
+        self._max_nodes = settings.max_variables_nodes
+
+    def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
+        """The envelopes of a request, or why it has none."""
+        if method == "POST":
+            if not is_json(content_type):
+                return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
+            given = _parameters(query_string) if query_string else {}
+            if isinstance(given, Denial):
+                return given
+            if given:  # hosts disagree whether the URL or the body counts
+                return malformed("A POST request must not carry GraphQL parameters in its URL.")
+            return self._from_body(body)
+        if method not in ("GET", "HEAD"):
+            return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
+        if body:
+            return malformed("A GET request must not have a body.")
+        parameters = _parameters(query_string)
+        return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
+
+    def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
+        try:
+            value, census = load(body)
+        except NotStrictError as error:
+            if error.too_deep and b'"variables"' in body:
+                return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+            return malformed(f"The body {error}.")
+        if type(value) is dict:
+            envelope = self._envelope(value, small=census.depth <= 1 and census.nodes <= self._max_nodes)
+            return envelope if isinstance(envelope, Denial) else (envelope,)
+        if type(value) is not list:
+            return malformed("The body must be an object.")
+        if not self._batching:
+            return Denial(signals.BATCHING_DISABLED)
+        return self._batch(value)
+
+    def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
+        if not 0 < len(items) <= self._max_batch:
+            detail = "A batch must not be empty." if not items else "The batch holds too many operations."
+            return Denial(signals.BAD_REQUEST, detail=detail, limit=self._max_batch, actual=len(items))
+        envelopes = []
+        for item in items:
+            envelope = self._envelope(item) if type(item) is dict else malformed("A batch must hold objects alone.")
+            if isinstance(envelope, Denial):
+                return envelope
+            envelopes.append(envelope)
+        return tuple(envelopes)
+
+    def _from_parameters(self, parameters: dict[str, str]) -> tuple[Envelope, ...] | Denial:
+        found: dict[str, Any] = dict(parameters)
+        for name in _JSON_PARAMETERS:
+            if not (text := found.pop(name, "")):
+                continue
+            try:
+                found[name], _ = load(text.encode())
+            except NotStrictError as error:
+                if error.too_deep and name == "variables":
+                    return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+                return malformed(f"{name} {error}.")
+        envelope = self._envelope(found)
+        return envelope if isinstance(envelope, Denial) else (envelope,)
+
+    def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
+        for key, (kind, form) in _KEYS.items():
+            value = found.get(key)
+            if value is not None and type(value) is not kind:
+                return malformed(f"{key} must be {form}.")
+        variables = found.get("variables") or {}
+        if not small and (denial := self._too_large(found, variables)):
+            return denial
+        extensions = found.get("extensions") or {}
+        query = found.get("query")
+        if query is None and extensions.get("persistedQuery") is None:
+            return malformed("query is missing.")
+        return Envelope(query, found.get("operationName") or None, variables, extensions)
+
+    def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
+        census = take_census(variables)
+        if census.depth > self._max_depth:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, census.depth)
+        if census.nodes > self._max_nodes:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
+        if take_census(found).depth > self._max_depth + 1:  # hosts parse what they do not read, too
+            return malformed("The request is nested too deeply.")
+        return None
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
+    if content_type == "application/json":
+        return True
+    media_type, *parameters = content_type.lower().split(";")
+    if media_type.strip(" \t") not in _MEDIA_TYPES:
+        return False
+    charsets = []
+    for parameter in parameters:
+        if not (match := _PARAMETER.fullmatch(parameter)):
+            return False
+        if match[1] == "charset":
+            charsets.append(match[2] or match[3])
+    return charsets in ([], ["utf-8"])
+
+
+def _parameters(query_string: bytes) -> dict[str, str] | Denial:
+    """The GraphQL parameters of a URL; others are nobody's concern here."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    except ValueError:
+        return malformed("The URL's parameters are not UTF-8, or too many.")
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found and name in _KEYS:
+            return malformed(f"{name} is given twice.")
+        if name in _KEYS:
+            found[name] = value
+    return found

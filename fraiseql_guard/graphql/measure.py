@@ -1,0 +1,197 @@
+"""The measuring walk: from a document to a plan that prices every request for it.
+
+A level is a set of selections that execution merges, at a type if there is a schema. Each level is visited once,
+however many paths lead to it, so fragments that spread each other cost what they take to write. Levels are then put
+into an order in which each comes before those above it, and priced in one pass (``pricing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
+from fraiseql_guard.graphql.document import Document, Field, Operation, Selection
+from fraiseql_guard.graphql.outline import META_FIELDS, Positions, root_occurrences
+from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
+from fraiseql_guard.graphql.schema import FieldRule
+from fraiseql_guard.graphql.structure import (
+    Budget,
+    Collected,
+    ContradictedError,
+    anything,
+    collect,
+)
+from fraiseql_guard.graphql.values import Bindings
+
+
+class UnknownArgumentError(Exception):
+    """A field is given an argument that the schema does not define: some hosts hand it to the resolver."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
+
+
+@dataclass(slots=True, eq=False)
+class _Level:
+    selections: tuple[Selection, ...]
+    owner: str | None
+    path: tuple[str, ...]
+    alternatives: list[tuple[_Draft, ...]] = field(default_factory=list)
+    parents: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Draft:
+    """A term whose children are not numbered yet."""
+
+    field: Field
+    rule: FieldRule | None
+    owner: str | None
+    path: tuple[str, ...]
+    at_root: bool
+    level: _Level | None
+
+
+def measure(document: Document, rules: CostRules, positions: Positions) -> Plan:
+    """The plan of a document whose switches stand at ``positions``.
+
+    ContradictedError, UnknownArgumentError, TooEntangledError.
+    """
+    walk = _Walk(document, rules, positions)
+    roots = [list(walk.root(operation)) for operation in document.operations]
+    ordered = walk.drafts([draft for root in roots for draft, _ in root])
+    numbers = {draft: number for number, draft in enumerate(ordered)}
+    bindings = Bindings({}, document.defaults)
+    used = dict.fromkeys(draft.level for draft in ordered if draft.level)
+    levels = [tuple(_alternative(way, rules, numbers) for way in level.alternatives) for level in used]
+    places: dict[_Level | None, int] = {None: -1, **{level: number for number, level in enumerate(used)}}
+    terms = [_term(draft, rules, places) for draft in ordered]
+    counted = [[(numbers[draft], times) for draft, times in root] for root in roots]
+    return make_plan(terms, levels, counted, rules, bindings)
+
+
+class _Walk:
+    def __init__(self, document: Document, rules: CostRules, positions: Positions) -> None:
+        self._document = document
+        self._rules = rules
+        self._positions = positions
+        self._levels: dict[tuple[str | None, frozenset[Selection]], _Level] = {}
+        self._pending: list[_Level] = []
+        self._budget = Budget()
+
+    def root(self, operation: Operation) -> Iterator[tuple[_Draft, int]]:
+        """The terms at an operation's root, with how often each counts: equal keys add up there."""
+        table = self._rules.table
+        owner = table.roots.get(operation.kind) if table else ROOT_TYPES[operation.kind]
+        for item, times in root_occurrences(self._document, operation.selection, self._positions):
+            if item.name not in META_FIELDS:
+                yield self._draft([item], owner, (item.key,), at_root=True), times
+
+    def drafts(self, roots: list[_Draft]) -> list[_Draft]:
+        """All terms, each after those of its children."""
+        while self._pending:
+            level = self._pending.pop()
+            level.alternatives = [tuple(self._merged(level, *found)) for found in self._ways(level)]
+        ready = list(roots)
+        found: list[_Draft] = []
+        while ready:
+            draft = ready.pop()
+            found.append(draft)
+            if draft.level is not None:
+                draft.level.parents -= 1
+                if not draft.level.parents:
+                    ready.extend(child for children in draft.level.alternatives for child in children)
+        found.reverse()
+        return found
+
+    def _ways(self, level: _Level) -> Iterable[tuple[str | None, Collected]]:
+        """What the level collects for each object type that can stand here; types that cost the same only once."""
+        rules = self._rules
+        owners = rules.table.possible.get(level.owner or "", ()) if rules.table else ()
+        if len(owners) < 2:
+            owner = owners[0] if owners else None
+            return [(owner, self._collect(level, owner))]
+        found = self._collect(level, None)
+        if all(on in (None, level.owner) for fields in found.values() for _, on in fields) and all(
+            rules.is_uniform(level.owner, fields[0][0]) for fields in found.values()
+        ):  # most selections on a wide interface
+            return [(owners[0], found)]
+        distinct: dict[object, tuple[str | None, Collected]] = {}
+        for owner in owners:
+            found = self._collect(level, owner)
+            outcome = tuple(
+                (*(id(item) for item, _ in fields), rules.likeness(owner, fields[0][0])) for fields in found.values()
+            )
+            distinct.setdefault(outcome, (owner, found))
+        return distinct.values()
+
+    def _collect(self, level: _Level, owner: str | None) -> Collected:
+        table = self._rules.table
+        applies = partial(table.applies, owner) if table and owner else anything
+        return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
+
+    def _merged(self, level: _Level, owner: str | None, found: Collected) -> Iterator[_Draft]:
+        for key, fields in found.items():
+            path = (*level.path, key)
+            groups = _alike([item for item, _ in fields])
+            if len(groups) > 1 and owner is not None:
+                raise ContradictedError(path)
+            for group in groups:
+                if group[0].name not in META_FIELDS and not self._rules.is_free(group[0], owner):
+                    yield self._draft(group, owner, path, at_root=False)
+
+    def _draft(self, group: list[Field], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> _Draft:
+        first = group[0]
+        rule = self._rules.rule(owner, first)
+        if rule is not None and not first.arguments.keys() <= rule.arguments.keys():
+            raise UnknownArgumentError(path)
+        selections = tuple(item.selection for item in group if item.selection)
+        level = self._level(selections, rule.returns if rule else None, path) if selections else None
+        return _Draft(first, rule, owner, path, at_root, level)
+
+    def _level(self, selections: tuple[Selection, ...], owner: str | None, path: tuple[str, ...]) -> _Level:
+        key = owner, frozenset(selections)
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = _Level(selections, owner, path)
+            self._pending.append(level)
+        level.parents += 1
+        return level
+
+
+def _alike(fields: list[Field]) -> list[list[Field]]:
+    """Fields of one response key in groups that ask for the same; more than one only under different types.
+
+    Those with children come first and speak for their group, so that a bare repetition cannot make a list a leaf.
+    """
+    if len(fields) == 1:
+        return [fields]
+    groups: dict[tuple[str, str], list[Field]] = {}
+    for item in sorted(fields, key=lambda item: item.selection is None):
+        groups.setdefault((item.name, item.asks), []).append(item)
+    return list(groups.values())
+
+
+def _term(draft: _Draft, rules: CostRules, levels: Mapping[_Level | None, int]) -> Term:
+    item, rule = draft.field, draft.rule
+    assumed, page, unsliced = rules.assumed_size(item, rule)
+    return Term(
+        path=draft.path,
+        weight=rules.weight(item, draft.owner, rule, at_root=draft.at_root),
+        assumed_size=assumed,
+        page=page,
+        unsliced=unsliced and rules.refuses_unsliced,
+        holds_items=item.name in rules.wrappers,
+        demand=rules.demand(item, rule),
+        level=levels[draft.level],
+    )
+
+
+def _alternative(children: Iterable[_Draft], rules: CostRules, numbers: Mapping[_Draft, int]) -> Alternative:
+    held: list[int] = []
+    others: list[int] = []
+    for child in children:
+        (held if child.field.name in rules.wrappers else others).append(numbers[child])
+    return tuple(held), tuple(others)

@@ -1,0 +1,52 @@
+"""Documents that were measured before, by their full digest; bounded, the least used leave first."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic, TypeVar
+
+V = TypeVar("V")
+
+
+class Memory(Generic[V]):
+    """A bounded map from digests to values. Sizes are the caller's estimate, in bytes."""
+
+    __slots__ = ("_bytes", "_entries", "_max_bytes", "_max_entries")
+
+    def __init__(self, *, max_entries: int, max_bytes: int) -> None:
+        self._entries: OrderedDict[bytes, tuple[V, int]] = OrderedDict()
+        self._max_entries = max_entries
+        self._max_bytes = max_bytes
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimated bytes held."""
+        return self._bytes
+
+    def get(self, digest: bytes) -> V | None:
+        """The value, which is thereby the most recently used."""
+        entry = self._entries.get(digest)
+        if entry is None:
+            return None
+        self._entries.move_to_end(digest)
+        return entry[0]
+
+    def put(self, digest: bytes, value: V, size_bytes: int) -> None:
+        """Remember a value, and forget the least recently used ones beyond the bounds."""
+        if size_bytes > self._max_bytes:
+            return
+        _, old_size = self._entries.pop(digest, (None, 0))
+        self._entries[digest] = value, size_bytes
+        self._bytes += size_bytes - old_size
+        while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
+            _, (_, size) = self._entries.popitem(last=False)
+            self._bytes -= size
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+        self._bytes = 0

@@ -1,0 +1,146 @@
+"""What can be counted of a document without knowing what its fields cost: depth, aliases, root fields, introspection.
+
+Each fragment is counted once and its numbers are added wherever it is spread, so the work is linear in the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from fraiseql_guard.graphql.document import Document, Field, Selection, removed
+from fraiseql_guard.graphql.sizes import MOST
+
+INTROSPECTION: Final = frozenset({"__schema", "__type"})
+META_FIELDS: Final = INTROSPECTION | {"__typename"}
+"""Fields that every type has; they cost nothing."""
+_INTROSPECTION_LISTS: Final = frozenset(
+    {"types", "fields", "args", "interfaces", "possibleTypes", "inputFields", "enumValues", "directives"}
+)
+
+Trail = tuple[str, "Trail"] | None
+"""The keys of a path, outermost first, as pairs that share their ends."""
+Positions = Mapping[str, bool] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth."""
+
+    depth: int = 0
+    deepest: Trail = None
+    aliases: int = 0
+    meta_aliases: int = 0  # inside an introspection
+    lists: int = 0  # list depth, should this stand inside an introspection
+    introspection: int = -1
+
+
+@dataclass(slots=True)
+class _Sum:
+    depth: int = 0
+    deepest: Trail = None
+    aliases: int = 0
+    meta_aliases: int = 0
+    lists: int = 0
+    introspection: int = -1
+
+    def add(self, part: Outline) -> None:
+        if part.depth > self.depth:
+            self.depth, self.deepest = part.depth, part.deepest
+        self.aliases = min(self.aliases + part.aliases, MOST)
+        self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MOST)
+        self.lists = max(self.lists, part.lists)
+        self.introspection = max(self.introspection, part.introspection)
+
+    def frozen(self) -> Outline:
+        return Outline(self.depth, self.deepest, self.aliases, self.meta_aliases, self.lists, self.introspection)
+
+
+_EMPTY: Final = Outline()
+
+
+def outlines(document: Document, positions: Positions) -> list[Outline]:
+    """One for each operation, then one for each fragment. Without ``positions`` @skip and @include remove nothing."""
+    fragments: dict[str, Outline] = {}
+    for name, fragment in document.fragments.items():
+        fragments[name] = _outline(fragment.selection, fragments, positions)
+    operations = [_outline(item.selection, fragments, positions) for item in document.operations]
+    return [*operations, *fragments.values()]
+
+
+def _outline(selection: Selection, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
+    total = _Sum()
+    for field in selection.fields:
+        if field.removal and removed(field.removal, positions):
+            continue
+        if field.selection is None and field.name not in META_FIELDS:
+            if not total.depth:
+                total.depth, total.deepest = 1, (field.key, None)
+            total.aliases += field.aliased
+        else:
+            total.add(_of_field(field, fragments, positions))
+    for spread in selection.spreads:
+        if not removed(spread.removal, positions):
+            total.add(fragments[spread.name])
+    for inline in selection.inlines:
+        if not removed(inline.removal, positions):
+            total.add(_outline(inline.selection, fragments, positions))
+    return total.frozen()
+
+
+def _of_field(field: Field, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
+    inside = _outline(field.selection, fragments, positions) if field.selection else _EMPTY
+    if field.name == "__typename":
+        return Outline(aliases=field.aliased)
+    if field.name in INTROSPECTION:
+        return Outline(
+            meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
+            introspection=max(inside.lists, inside.introspection),
+        )
+    lists = inside.lists + (field.selection is not None and field.name in _INTROSPECTION_LISTS)
+    return replace(
+        inside,
+        depth=inside.depth + 1,
+        deepest=(field.key, inside.deepest),
+        aliases=min(inside.aliases + field.aliased, MOST),
+        lists=lists,
+    )
+
+
+def unfold(trail: Trail) -> tuple[str, ...]:
+    """The keys of a trail."""
+    keys: list[str] = []
+    while trail is not None:
+        key, trail = trail
+        keys.append(key)
+    return tuple(keys)
+
+
+def root_occurrences(document: Document, selection: Selection, positions: Positions) -> Iterator[tuple[Field, int]]:
+    """The fields at the root of an operation and how often each stands there, through fragments.
+
+    Hosts exist that run a root field as often as it stands there, so a fragment counts once for each spread.
+    """
+    times: dict[str, int] = {}
+    yield from _level(selection, 1, times, positions)
+    for name in reversed(document.fragments):  # the callers of a fragment come before it
+        if name in times:
+            yield from _level(document.fragments[name].selection, times[name], times, positions)
+
+
+def _level(
+    selection: Selection, times: int, spread: dict[str, int], positions: Positions
+) -> Iterator[tuple[Field, int]]:
+    pending = [selection]
+    while pending:
+        selection = pending.pop()
+        for field in selection.fields:
+            if not removed(field.removal, positions):
+                yield field, times
+        for item in selection.spreads:
+            if not removed(item.removal, positions):
+                spread[item.name] = min(spread.get(item.name, 0) + times, MOST)
+        pending.extend(
+            inline.selection for inline in reversed(selection.inlines) if not removed(inline.removal, positions)
+        )

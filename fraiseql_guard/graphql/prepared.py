@@ -1,0 +1,131 @@
+"""A document prepared for every request that may come with it: what does not depend on variables, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial, OperationKind
+from fraiseql_guard.graphql.cost import CostRules
+from fraiseql_guard.graphql.document import Document, read_document, switch_positions
+from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
+from fraiseql_guard.graphql.outline import Outline, Positions, outlines, root_occurrences, unfold
+from fraiseql_guard.graphql.pricing import Path, Plan
+from fraiseql_guard.graphql.refusals import contradiction, over
+from fraiseql_guard.graphql.sizes import MOST
+from fraiseql_guard.graphql.structure import ContradictedError, Repetition, TooEntangledError, most_repeated
+from fraiseql_guard.settings import Settings
+
+_GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")
+_MAX_VIEWS: Final = 8
+_MAX_LISTED: Final = 1000
+_UNMEASURABLE: Final = "Its selections merge in too many ways to be measured."
+
+
+def gravest(kinds: Iterable[OperationKind]) -> OperationKind:
+    """A mutation if there is any, else a subscription, else a query."""
+    return min(kinds, key=_GRAVITY.index)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A document with its switches (the variables of @skip and @include) in one position.
+
+    ``readings`` is a bounded memory for the reader: what became of requests that cost the same.
+    """
+
+    depth: int
+    deepest: Path
+    root_fields: tuple[str, ...]
+    most_root_fields: int  # of one operation
+    mutation_root_fields: int
+    plan: Plan
+    readings: dict[object, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A document that holds together. ``views`` is a bounded memory."""
+
+    document: Document
+    kind: OperationKind
+    names: frozenset[str | None]
+    outline: Outline  # over all operations, whatever is removed
+    repetition: Repetition
+    rules: CostRules
+    views: dict[tuple[tuple[str, bool], ...], View]
+
+    def view(self, variables: Mapping[str, Any]) -> View | Denial:
+        """The document as these variables switch it. The Denial is about what only this position shows."""
+        positions = switch_positions(self.document, variables) if self.document.switches else {}
+        key = tuple(positions.items())
+        view = self.views.get(key)
+        if view is None:
+            made = _view(self.document, self.rules, positions)
+            if isinstance(made, Denial):
+                return made
+            if len(self.views) >= _MAX_VIEWS:
+                self.views.clear()
+            view = self.views[key] = made
+        return view
+
+
+def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denial:
+    """Parse and check a text that passed the scan."""
+    document = read_document(text, max_operations=settings.max_operations, max_fragments=settings.max_fragments)
+    if isinstance(document, Denial):
+        return document
+    try:
+        repetition = most_repeated(document)
+    except ContradictedError as error:
+        return contradiction("One response key asks for different things.", error.path)
+    except TooEntangledError:
+        return _unmeasurable(settings.max_query_complexity)
+    kind = gravest(operation.kind for operation in document.operations)
+    names = frozenset(operation.name for operation in document.operations)
+    return Prepared(document, kind, names, _total(document, None), repetition, rules, {})
+
+
+def _view(document: Document, rules: CostRules, positions: Positions) -> View | Denial:
+    try:
+        plan = measure(document, rules, positions)
+    except UnknownArgumentError as error:
+        return contradiction("A field is given an argument that it does not have.", error.path)
+    except ContradictedError as error:
+        return contradiction("One response key asks for different things.", error.path)
+    except TooEntangledError:
+        return _unmeasurable(rules.max_complexity)
+    outline = _total(document, positions if document.removes else None)
+    roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
+    counts = [sum(times for _, times in root) for root in roots]
+    mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
+    listed = (field.name for root in roots for field, times in root for _ in range(min(times, _MAX_LISTED)))
+    return View(
+        depth=outline.depth,
+        deepest=unfold(outline.deepest),
+        root_fields=tuple(name for name, _ in zip(listed, range(_MAX_LISTED), strict=False)),
+        most_root_fields=min(max(counts), MOST),
+        mutation_root_fields=min(max(mutations, default=0), MOST),
+        plan=plan,
+        readings={},
+    )
+
+
+def _total(document: Document, positions: Positions) -> Outline:
+    """The extremes of all operations."""
+    found = outlines(document, positions)[: len(document.operations)]
+    deepest = max(found, key=lambda item: item.depth)
+    return Outline(
+        depth=deepest.depth,
+        deepest=deepest.deepest,
+        aliases=max(item.aliases for item in found),
+        meta_aliases=max(item.meta_aliases for item in found),
+        introspection=max(item.introspection for item in found),
+    )
+
+
+def _unmeasurable(limit: int) -> Denial:
+    denial = over(signals.QUERY_TOO_COMPLEX, limit, MOST, offends=True)
+    return Denial(denial.code, detail=_UNMEASURABLE, limit=limit, offence=denial.offence)

@@ -1,0 +1,203 @@
+"""The plan of a measured document, and the price of one request for it.
+
+``c(field) = n * (w + c(children))``, where of a page only the fields that hold its items are multiplied with it. What
+no variable can change is asked once, when the plan is made; a request with new variables costs one pass over numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraiseql_guard.graphql.cost import NOTHING, NOTHING_ASKED, Asked, CostRules, Demand
+from fraiseql_guard.graphql.sizes import MOST
+from fraiseql_guard.graphql.values import Bindings
+
+Alternative = tuple[tuple[int, ...], tuple[int, ...]]
+"""Children that one object type has: those that hold a page's items, and the others, as numbers of terms."""
+Path = tuple[str, ...]
+Outcome = tuple[int | None, ...]
+"""The numbers that were sent for the variables that decide about the price."""
+_UNSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A field at one place of the operation."""
+
+    path: Path
+    weight: int
+    assumed_size: int
+    page: bool
+    unsliced: bool  # refused if no argument says its size
+    holds_items: bool
+    demand: Demand
+    level: int  # its children; -1 for none
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What a request costs and asks for. ``costs`` are those of each term."""
+
+    complexity: int
+    dearest_root: int
+    costs: tuple[int, ...]
+    list_size: int = 0
+    list_path: Path = ()
+    offset: int = 0
+    offset_path: Path = ()
+    invalid_path: Path | None = None
+    unsliced_path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Terms, each after its children; levels of children; per operation the terms at its root with their number."""
+
+    terms: tuple[Term, ...]
+    levels: tuple[tuple[Alternative, ...], ...]
+    roots: tuple[tuple[tuple[int, int], ...], ...]
+    variable: tuple[int, ...]  # terms that a variable can make dearer
+    asked: tuple[Asked, ...]  # by each term, as long as no variable decides
+    prices: Prices
+    rules: CostRules
+    used: tuple[str, ...]  # variables in arguments
+    deciding: frozenset[str]  # those of them whose value changes a size or an offset, or may hold one
+
+    def outcome(self, sent: Mapping[str, Any]) -> Outcome | None:
+        """Equal for requests with equal prices, or None where only pricing tells: a variable holds several values, or
+        a size is no plain number."""
+        values: list[int | None] = []
+        for name in self.used:
+            value = sent.get(name, _UNSENT)
+            kind = type(value)
+            if kind is dict or kind is list:
+                return None
+            if name in self.deciding:
+                if kind is not int and value is not _UNSENT:
+                    return None
+                values.append(None if value is _UNSENT else value)
+        return tuple(values)
+
+    def price(self, bindings: Bindings) -> Prices:
+        """What a request with these variables costs."""
+        if not self.variable:
+            return self.prices
+        large = {name for name, value in bindings.sent.items() if type(value) is dict or type(value) is list}
+        asked: list[Asked] | None = None
+        for number in self.variable:
+            demand = self.terms[number].demand
+            if not self.deciding.isdisjoint(demand.variables) or not large.isdisjoint(demand.variables):
+                asked = asked or list(self.asked)
+                asked[number] = self.rules.ask(demand, bindings)
+        return self.prices if asked is None else _priced(self.terms, self.levels, self.roots, asked)
+
+    def dearest_path(self, prices: Prices) -> Path:
+        """From the root downwards, wherever the most of the cost comes from."""
+        path: Path = ()
+        number = prices.dearest_root
+        while number >= 0:
+            term = self.terms[number]
+            path = (*path, term.path[-1])
+            level = self.levels[term.level] if term.level >= 0 else ()
+            children = [child for held, others in level for child in (*held, *others)]
+            number = max(children, key=prices.costs.__getitem__, default=-1)
+            if number >= 0 and not prices.costs[number]:
+                break
+        return path
+
+
+def make_plan(
+    terms: list[Term],
+    levels: list[tuple[Alternative, ...]],
+    roots: list[list[tuple[int, int]]],
+    rules: CostRules,
+    defaults: Bindings,
+) -> Plan:
+    """Ask every term once with the defaults of the operations."""
+    asked = tuple(NOTHING_ASKED if term.demand is NOTHING else rules.ask(term.demand, defaults) for term in terms)
+    frozen = tuple(tuple(root) for root in roots)
+    variable = tuple(number for number, term in enumerate(terms) if term.demand.variables)
+    large = frozenset(
+        name for name, values in defaults.defaults.items() if any(type(value) in (dict, list) for value in values)
+    )
+    used = {name for term in terms for name in term.demand.variables}
+    deciding = large.union(*(term.demand.deciding for term in terms)) & used
+    prices = _priced(terms, levels, frozen, asked)
+    return Plan(tuple(terms), tuple(levels), frozen, variable, asked, prices, rules, tuple(sorted(used)), deciding)
+
+
+_Share = tuple[int, int, int]
+"""Of an object of one type: its fields that hold a page's items, once as such and once on their own; its others."""
+
+
+def _priced(
+    terms: Sequence[Term],
+    levels: Sequence[Sequence[Alternative]],
+    roots: Sequence[Sequence[tuple[int, int]]],
+    asked: Sequence[Asked],
+) -> Prices:
+    costs: list[int] = []
+    single: list[int] = []  # inside a page: n is 1 unless an argument of the field's own says more
+    shares: dict[int, set[_Share]] = {-1: {(0, 0, 0)}}
+    for term, ask in zip(terms, asked, strict=True):
+        size = term.assumed_size if ask.size is None else max(1, ask.size)
+        weight, paged = term.weight + ask.points, term.page or ask.size is not None
+        if term.level not in shares:
+            shares[term.level] = {_share(costs, single, way) for way in levels[term.level]}
+        cost = once = 0
+        for held, items, rest in shares[term.level]:
+            multiplied = size * (weight + held) + rest if paged and held else size * (weight + items + rest)
+            cost = max(cost, multiplied)
+            once = max(once, weight + items + rest)
+        costs.append(min(cost, MOST))
+        single.append(costs[-1] if ask.size is not None or not term.holds_items else min(once, MOST))
+    complexity, dearest = 0, -1
+    for root in roots:
+        total = sum(costs[number] * times for number, times in root)
+        if total > complexity:
+            complexity = min(total, MOST)
+            dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
+    return Prices(complexity, dearest, tuple(costs), **_extremes(terms, levels, asked))
+
+
+def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Share:
+    held, others = way
+    return (
+        sum([single[child] for child in held]),
+        sum([costs[child] for child in held]),
+        sum([costs[c] for c in others]),
+    )
+
+
+def _extremes(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked]) -> dict[str, Any]:
+    """The largest list and offset, and the first places that are refused for their own sake."""
+    found: dict[str, Any] = {}
+    for term, ask in zip(terms, asked, strict=True):
+        if ask is NOTHING_ASKED:
+            continue
+        if ask.size is not None and ask.explicit and ask.size > found.get("list_size", 0):
+            found["list_size"], found["list_path"] = ask.size, term.path
+        if ask.offset > found.get("offset", 0):
+            found["offset"], found["offset_path"] = ask.offset, term.path
+        if ask.invalid:
+            found["invalid_path"] = term.path
+    if any(term.unsliced for term in terms):
+        found["unsliced_path"] = _unsliced(terms, levels, asked)
+    return found
+
+
+def _unsliced(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked]) -> Path | None:
+    """The first list without a size. What holds a page's items has the size of its page."""
+    pages = [term.page or ask.size is not None for term, ask in zip(terms, asked, strict=True)]
+    of_pages: dict[bool, set[int]] = {True: set(), False: set()}
+    for term, page in zip(terms, pages, strict=True):
+        for held, _ in levels[term.level] if term.level >= 0 else ():
+            of_pages[page].update(held)
+    sized = of_pages[True] - of_pages[False]  # a place may be reached from both
+    for number in reversed(range(len(terms))):
+        term = terms[number]
+        if term.unsliced and asked[number].size is None and number not in sized:
+            return term.path
+    return None

@@ -1,0 +1,35 @@
+"""How a refusal of this room is worded: numbers and places, never the text of the query."""
+
+from __future__ import annotations
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial
+from fraiseql_guard.signals import Code, PolicyName
+
+UNPARSED_TOKENS = 10
+"""What a document that cannot be parsed costs of the rate limit (SPEC section 6)."""
+
+
+def over(code: Code, limit: float, actual: float, *, offends: bool = False, path: str | None = None) -> Denial:
+    """A limit was exceeded; where ``offends``, from twice the limit on it is an offence."""
+    offence = PolicyName.DOS if offends and actual >= 2 * limit else None
+    return Denial(code, limit=limit, actual=actual, path=path, offence=offence)
+
+
+def syntax_error(text: str, offset: int) -> Denial:
+    """The document is no GraphQL at ``offset``. The detail gives line and column alone."""
+    before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return Denial(
+        signals.GRAPHQL_PARSE_FAILED, detail=f"Syntax error at line {line}, column {column}.", tokens=UNPARSED_TOKENS
+    )
+
+
+def malformed(detail: str) -> Denial:
+    """The request is no well-formed GraphQL request."""
+    return Denial(signals.BAD_REQUEST, detail=detail)
+
+
+def contradiction(detail: str, path: tuple[str, ...] = ()) -> Denial:
+    """The document contradicts itself or the schema."""
+    return Denial(signals.GRAPHQL_INVALID, detail=detail, path=".".join(path) or None)

@@ -1,0 +1,132 @@
+"""The lexical scan: what a document costs to parse, bounded before any parser sees it.
+
+One anchored regular expression, matched token by token. Every repetition is possessive, so no input makes it go back,
+and the first text that is no token ends the scan: the work is linear in the length of the text, whatever the text.
+(``finditer`` would search on from every quote of ``\"\"\"\"\"\"...`` and be quadratic.)
+
+Source of the grammar: GraphQL specification, October 2021, section 2.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.refusals import over, syntax_error
+from fraiseql_guard.settings import Settings
+
+KINDS: Final = ("", "name", "open", "close", "at", "punctuator", "number", "string", "block string", "end")
+"""Kind of a token by the number of its group."""
+NAME, OPEN, CLOSE, AT, END = 1, 2, 3, 4, 9
+
+_TOKEN: Final = re.compile(
+    r"""(?:[ \t\r\n,\ufeff]++|\#[^\r\n\ud800-\udfff]*+)*+
+    (?:([_A-Za-z][_0-9A-Za-z]*+)
+    |([{(\[])
+    |([})\]])
+    |(@)
+    |(\.\.\.|[!$&:=|])
+    |(-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![_.0-9A-Za-z]))
+    |("(?!"")[^"\\\r\n\ud800-\udfff]*+(?:\\[^\r\n\ud800-\udfff][^"\\\r\n\ud800-\udfff]*+)*+")
+    |(\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")
+    |(\Z))""",
+    re.VERBOSE,
+)
+_CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
+
+MAX_SELECTION_NESTING: Final = 100
+MAX_LITERAL_NESTING: Final = 40
+"""What a recursive parser stands whatever is configured: five frames a level, of the thousand that Python allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What was counted. ``fault`` is the offset of the first text that is no token or closes what is not open."""
+
+    tokens: int
+    selection_nesting: int
+    literal_nesting: int
+    directives: int
+    fault: int | None
+
+
+def lex(text: str) -> Iterator[tuple[str, str]]:
+    """Kind and text of each token; ends early at text that is no token."""
+    match = cast("Any", _TOKEN).scanner(text).match
+    while (found := match()) and found.lastindex != END:
+        yield KINDS[found.lastindex], found[found.lastindex]
+
+
+def count(text: str, max_tokens: int) -> Scan:
+    """Count tokens, nesting and directives, up to ``max_tokens`` tokens."""
+    match = cast("Any", _TOKEN).scanner(text).match
+    tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
+    expected: list[str] = []
+    kind = 0
+    while tokens < max_tokens and (found := match()):
+        kind = found.lastindex
+        if kind == END:
+            break
+        end = found.end()
+        tokens += 1
+        if kind == OPEN:
+            bracket = found[OPEN]
+            expected.append(_CLOSING[bracket])
+            if bracket == "{" and not literals:
+                selections += 1
+                deepest_selection = max(deepest_selection, selections)
+            else:  # inside parentheses everything is a value or a type
+                literals += 1
+                deepest_literal = max(deepest_literal, literals)
+        elif kind == CLOSE:
+            if not expected or expected.pop() != found[CLOSE]:
+                return Scan(tokens, deepest_selection, deepest_literal, directives, end - 1)
+            if literals:
+                literals -= 1
+            else:
+                selections -= 1
+        elif kind == AT:
+            directives += 1
+    complete = tokens >= max_tokens or (kind == END and not expected)
+    return Scan(tokens, deepest_selection, deepest_literal, directives, None if complete else end)
+
+
+class Scanner:
+    """Refuses what would be expensive to parse. The limits come from the settings."""
+
+    __slots__ = ("_chars", "_directives", "_literal_limit", "_nesting", "_nesting_limit", "_tokens")
+
+    def __init__(self, settings: Settings) -> None:
+        self._chars = settings.max_query_chars
+        self._tokens = settings.max_tokens
+        self._directives = settings.max_directives
+        # Inline fragments nest braces without nesting fields, so the text may be deeper than the operation.
+        self._nesting = min(2 * settings.max_query_depth + 20, MAX_SELECTION_NESTING)
+        self._nesting_limit = min(settings.max_query_depth, self._nesting)
+        # The parentheses around the arguments are one level of their own.
+        self._literal_limit = min(settings.max_literal_depth, MAX_LITERAL_NESTING)
+
+    @property
+    def max_nesting(self) -> int:
+        """Levels of braces that are parsed at all."""
+        return self._nesting
+
+    def check(self, text: str) -> Denial | None:
+        """The first lexical limit that ``text`` exceeds, or where it is no GraphQL."""
+        if len(text) > self._chars:
+            return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
+        scan = count(text, 2 * self._tokens)  # twice, to know what is an offence
+        literal_nesting = scan.literal_nesting - 1
+        if scan.tokens > self._tokens:
+            return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, scan.tokens, offends=True)
+        if scan.selection_nesting > self._nesting:
+            return over(signals.QUERY_TOO_DEEP, self._nesting_limit, scan.selection_nesting, offends=True)
+        if literal_nesting > self._literal_limit:
+            return over(signals.LITERAL_TOO_DEEP, self._literal_limit, literal_nesting, offends=True)
+        if scan.directives > self._directives:
+            return over(signals.TOO_MANY_DIRECTIVES, self._directives, scan.directives)
+        return None if scan.fault is None else syntax_error(text, scan.fault)

@@ -1,0 +1,186 @@
+"""What a schema says about costs, taken out once into plain tables.
+
+``@cost`` and ``@listSize`` are read from the definitions (IBM GraphQL cost directives specification); a schema that
+was built in code has no definitions, and then only its types count.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    Undefined,
+    build_schema,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_list_type,
+)
+
+from fraiseql_guard.context import OperationKind
+from fraiseql_guard.graphql.values import Absent, Value, literal
+from fraiseql_guard.variables import SettingsError
+
+SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]
+WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
+"""Fields that hold the items of their parent's list."""
+_TEXTS: Final = frozenset({"String", "ID", "Boolean"})
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentRule:
+    """``sizes`` tells whether its value can be a number; ``default`` is ABSENT if there is none."""
+
+    sizes: bool
+    default: Value
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """One field of one type. ``returns`` names a composite type, or is None for a leaf."""
+
+    returns: str | None
+    many: bool  # a list of composites
+    countable: bool  # a list, or a composite: its slicing arguments mean something
+    arguments: Mapping[str, ArgumentRule]
+    weight: int | None  # of @cost on the field or on the type that it returns
+    assumed_size: int | None  # of @listSize
+    slicing_arguments: tuple[str, ...] | None
+    sized_fields: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaTable:
+    """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
+    order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
+
+    ``sized_fields`` are all that some @listSize names: like edges, nodes and items they hold their parent's items.
+    """
+
+    roots: Mapping[OperationKind, str]
+    fields: Mapping[str, Mapping[str, FieldRule]]
+    possible: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, frozenset[str]]
+    sized_fields: frozenset[str]
+
+    def applies(self, owner: str, on: str | None) -> bool:
+        """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
+        return on is None or on not in self.members or owner in self.members[on]
+
+    def holds_items(self, type_name: str | None) -> bool:
+        """Whether a type is a page of a list: one of its fields is edges, nodes or items, with children."""
+        own = self.fields.get(type_name or "", {})
+        return any(name in own and own[name].many for name in WRAPPERS)
+
+
+def load_schema(source: SchemaSource | None) -> SchemaTable | None:
+    """The tables of a schema given as such, as SDL text, as a path of an SDL file, or as a callable that returns one.
+
+    SettingsError if it cannot be had: without a schema the limits would silently be others.
+    """
+    if source is None:
+        return None
+    schema = source() if callable(source) else _parsed(source) if isinstance(source, str | Path) else source
+    if not isinstance(schema, GraphQLSchema):
+        raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
+    return _table(schema)
+
+
+_ACCEPTED: Final = "a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a GraphQLSchema"
+
+
+def _parsed(source: str | Path) -> GraphQLSchema:
+    try:
+        text = source if isinstance(source, str) and "{" in source else Path(source).read_text(encoding="utf-8")
+        return build_schema(text, assume_valid_sdl=True)  # directives of other tools need not be defined
+    except (OSError, ValueError, TypeError, GraphQLError) as error:
+        name = "(text)" if isinstance(source, str) and "{" in source else str(source)
+        raise SettingsError(
+            f"schema={name} cannot be read: {str(error).splitlines()[0]} Accepted: {_ACCEPTED}"
+        ) from error
+
+
+def _table(schema: GraphQLSchema) -> SchemaTable:
+    roots: dict[OperationKind, GraphQLObjectType | None] = {
+        "query": schema.query_type,
+        "mutation": schema.mutation_type,
+        "subscription": schema.subscription_type,
+    }
+    fields: dict[str, Mapping[str, FieldRule]] = {}
+    possible: dict[str, tuple[str, ...]] = {}
+    known: dict[str, FieldRule] = {}
+    for name, kind in schema.type_map.items():
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            rules = {key: _field_rule(item) for key, item in kind.fields.items()}
+            fields[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
+        if isinstance(kind, GraphQLObjectType):
+            possible[name] = (name,)
+        elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
+            possible[name] = tuple(item.name for item in schema.get_possible_types(kind))
+    sized = frozenset(name for own in fields.values() for rule in own.values() for name in rule.sized_fields)
+    members = {name: frozenset(names) for name, names in possible.items()}
+    return SchemaTable({kind: root.name for kind, root in roots.items() if root}, fields, possible, members, sized)
+
+
+def _field_rule(item: GraphQLField) -> FieldRule:
+    named = get_named_type(item.type)
+    composite = is_composite_type(named)
+    many = is_list_type(get_nullable_type(item.type))
+    sizes = _directive(item, "listSize")
+    weight = _directive(item, "cost").get("weight", _directive(named, "cost").get("weight"))
+    return FieldRule(
+        returns=named.name if composite else None,
+        many=many and composite,
+        countable=many or composite,
+        arguments={name: _argument_rule(argument) for name, argument in item.args.items()},
+        weight=_points(weight),
+        assumed_size=_points(sizes.get("assumedSize")),
+        slicing_arguments=_names(sizes.get("slicingArguments")),
+        sized_fields=frozenset(_names(sizes.get("sizedFields")) or ()),
+    )
+
+
+def _argument_rule(argument: GraphQLArgument) -> ArgumentRule:
+    named = get_named_type(argument.type)
+    number = isinstance(named, GraphQLScalarType) and named.name not in _TEXTS
+    return ArgumentRule(number and not is_list_type(get_nullable_type(argument.type)), _default(argument))
+
+
+def _default(argument: GraphQLArgument) -> Value:
+    given = getattr(argument, "default", None)  # graphql-core 3.3
+    if given is not None and given is not Undefined:
+        return literal(given.literal) if given.literal is not None else given.value
+    return Absent.ABSENT if argument.default_value is Undefined else argument.default_value
+
+
+def _directive(item: Any, name: str) -> dict[str, Value]:
+    for directive in getattr(getattr(item, "ast_node", None), "directives", None) or ():
+        if directive.name.value == name:
+            return {argument.name.value: literal(argument.value) for argument in directive.arguments or ()}
+    return {}
+
+
+def _points(weight: Value) -> int | None:
+    try:
+        points = float(weight)
+    except (TypeError, ValueError):
+        return None
+    return max(0, math.ceil(points)) if math.isfinite(points) else None
+
+
+def _names(value: Value) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(name) for name in value) if isinstance(value, list) else None

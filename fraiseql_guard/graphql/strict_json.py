@@ -1,0 +1,65 @@
+"""JSON that every host reads alike, or not at all.
+
+orjson refuses what is no JSON (NaN, a byte order mark, UTF-16, lone surrogates, numbers beyond a double). Repeated
+keys it takes, and hosts disagree which one counts; they are refused here at any depth, however they are spelled.
+Source: RFC 8259, section 4; RFC 7493 (I-JSON), sections 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+
+
+class NotStrictError(ValueError):
+    """The text is no JSON, or not every host reads it alike. ``too_deep`` if it was given up for its nesting."""
+
+    def __init__(self, detail: str, *, too_deep: bool = False) -> None:
+        super().__init__(detail)
+        self.too_deep = too_deep
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
+
+    depth: int
+    nodes: int
+    members: int
+
+
+def load(text: bytes) -> tuple[Any, Census]:
+    """The value and its size. NotStrictError if anything is wrong with it."""
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        reason = str(error).lower()
+        raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
+    census = take_census(value)
+    # In valid JSON a colon outside of strings belongs to a member, so objects that lost members had a key twice.
+    if text.count(b":") != census.members and _STRING.sub(b"", text).count(b":") != census.members:
+        raise NotStrictError("repeats a key")
+    return value, census
+
+
+def take_census(value: Any) -> Census:
+    """Count without recursion."""
+    depth = nodes = members = 0
+    generation = [value] if type(value) in (dict, list) else []
+    while generation:
+        inner: list[Any] = []
+        for container in generation:
+            nodes += len(container)
+            values = container
+            if type(container) is dict:
+                members += len(container)
+                values = container.values()
+            inner += [item for item in values if type(item) is dict or type(item) is list]
+        depth += bool(inner)
+        generation = inner
+    return Census(depth, nodes, members)

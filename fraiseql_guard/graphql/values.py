@@ -1,0 +1,125 @@
+"""Argument values: literals of a document as plain data, and what variables stand for in one request.
+
+A literal becomes None, bool, int, float, str, list or dict, as JSON would give it; what JSON lacks (a variable, an
+enum's word, a number too long to be one) has a type of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Final
+
+from graphql.language import ast
+
+Value = Any
+"""A literal or JSON value."""
+
+_MAX_DIGITS: Final = 18
+
+
+class Absent(Enum):
+    """A variable that was neither sent nor has a default."""
+
+    ABSENT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """``$name`` in a document."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An enum value."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Digits:
+    """A whole number of so many digits that no host can mean it."""
+
+    text: str
+
+
+class GivenTwiceError(Exception):
+    """An argument or a key of an input object stands there twice: hosts disagree which one they take."""
+
+
+def literal(node: ast.ValueNode) -> Value:
+    """The value of a literal. Recursion is bounded by the scan. GivenTwiceError for repeated keys."""
+    match node:
+        case ast.VariableNode():
+            return Variable(node.name.value)
+        case ast.IntValueNode():
+            return int(node.value) if len(node.value) <= _MAX_DIGITS else Digits(node.value)
+        case ast.FloatValueNode():
+            return float(node.value)
+        case ast.StringValueNode() | ast.BooleanValueNode():
+            return node.value
+        case ast.EnumValueNode():
+            return Word(node.value)
+        case ast.ListValueNode():
+            return [literal(item) for item in node.values]
+        case ast.ObjectValueNode():
+            return unique((item.name.value, literal(item.value)) for item in node.fields)
+    return None
+
+
+def unique(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
+    """Pairs as a dict; GivenTwiceError for a repeated name."""
+    found: dict[str, Value] = {}
+    for name, value in pairs:
+        if name in found:
+            raise GivenTwiceError(name)
+        found[name] = value
+    return found
+
+
+def variables_in(value: Value) -> frozenset[str]:
+    """Names of the variables in a literal."""
+    return frozenset(item.name for _, item in members(value) if type(item) is Variable)
+
+
+def members(value: Value, name: str = "") -> Iterator[tuple[str, Value]]:
+    """Every value inside, itself included, with the key that it stands under (items of a list: none)."""
+    pending = [(name, value)]
+    while pending:
+        name, value = pending.pop()
+        yield name, value
+        if type(value) is dict:
+            pending.extend(value.items())
+        elif type(value) is list:
+            pending.extend(("", item) for item in value)
+
+
+def leaves(value: Value) -> int:
+    """Values inside that hold no others; an empty container is one."""
+    if type(value) is not dict and type(value) is not list:
+        return 1
+    return sum(1 for _, item in members(value) if not (type(item) in (dict, list) and item))
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What variables may stand for: the value that was sent, else every default that an operation declares.
+
+    Hosts exist that mix the defaults of several operations, so each of them counts.
+    """
+
+    sent: Mapping[str, Any] = field(default_factory=dict)
+    defaults: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was found inside a variable: many fields may share a large one, and it is searched once."""
+
+    def candidates(self, value: Value) -> tuple[Value, ...]:
+        """The values that ``value`` may have in this request."""
+        if type(value) is not Variable:
+            return (value,)
+        if value.name in self.sent:
+            return (self.sent[value.name],)
+        return self.defaults.get(value.name, (Absent.ABSENT,))

@@ -1,0 +1,181 @@
+"""The middlewares: one ASGI adapter with a longer or shorter list of gates (DESIGN: the flow).
+
+Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
+inside, so that the gates run in their one right order whatever the order of mounting.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, ClassVar, Final
+
+from prometheus_client import CollectorRegistry
+
+from fraiseql_guard.edge.entrance import Entrance
+from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, startup_warnings
+from fraiseql_guard.settings import Settings, SettingsError, warnings
+from fraiseql_guard.signals import Protection
+
+_MARK: Final = "fraiseql_guard"
+"""Key of the scope under which an outer guard makes itself known to one that is not mounted on it directly."""
+
+
+class Middleware:
+    """An ASGI middleware with some of the protections.
+
+    ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
+    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
+    an own one, ``logger`` (structlog or logging) the log lines. Raises :class:`SettingsError` for anything unusable.
+    """
+
+    protections: ClassVar[frozenset[Protection]] = frozenset()
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        settings: Settings | None = None,
+        schema: SchemaSource | None = None,
+        registry: CollectorRegistry | None = None,
+        logger: Any = None,
+        **options: Any,
+    ) -> None:
+        own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
+        wishes = Wishes(
+            names=(type(self).__name__,),
+            protections=self.protections,
+            settings=own,
+            explicit=own.explicit(beyond_environment=settings is None),
+            schema=schema,
+            registry=registry,
+            logger=logger,
+        )
+        if isinstance(app, Middleware):
+            wishes = wishes.joined(app.wishes)
+            app.release()
+            app = app.app
+        _refuse_hidden(wishes, app)
+        self.app: Any = app
+        self.wishes = wishes
+        self._stack = build_stack(wishes)
+        self._entrance = Entrance(self._stack)
+        self._started = False
+
+    wishes: Wishes
+    """What this middleware, and those that it has taken over, were given."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force."""
+        return self.wishes.settings
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry that holds the metrics."""
+        return self._stack.settle.metrics.registry
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        outer = scope.get(_MARK)
+        if outer is not None:
+            await self._inside(outer, scope, receive, send)
+            return
+        scope[_MARK] = self
+        if not self._started:
+            self._start()
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, self._watching_the_end(send))
+        else:
+            await self._entrance.serve(self.app, scope, receive, send)
+
+    async def _inside(self, outer: Middleware, scope: Any, receive: Any, send: Any) -> None:
+        """Another guard that is not mounted on us directly has seen this scope already."""
+        both = f"{' + '.join(outer.wishes.names)} and {' + '.join(self.wishes.names)}"
+        problem = f"{both} guard the same app with something else in between. Mount them directly on each other"
+        if scope["type"] == "lifespan":
+            raise SettingsError(problem)
+        if not self.protections <= outer.wishes.protections:
+            raise SettingsError(problem)
+        await self.app(scope, receive, send)  # decided already, once
+
+    def _start(self) -> None:
+        self._started = True
+        settings = self.settings
+        sentences = [*warnings(), *startup_warnings(self.wishes, self.app)]
+        fields = {
+            "protections": sorted(each.value for each in Protection if self._stack.mounted(each)),
+            "mode": settings.mode,
+            "store": "redis" if settings.redis_url else "memory",
+            "graphql_paths": list(settings.graphql_paths),
+        }
+        with suppress(Exception):  # signals are no reason to fail a request
+            self._stack.settle.started(fields, sentences)
+
+    def _watching_the_end(self, send: Any) -> Any:
+        async def watch(message: Any) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await self.aclose()
+            await send(message)
+
+        return watch
+
+    async def aclose(self) -> None:
+        """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        await self._stack.store.aclose()
+        self._stack.settle.log.close()
+
+    def release(self) -> None:
+        """An outer guard has taken over: take our metrics out of the registry."""
+        self._stack.settle.metrics.close()
+
+
+class Guard(Middleware):
+    """All protections: rate limits, authentication, query limits, query timeout, metrics."""
+
+    protections = frozenset(Protection)
+
+
+class RateLimitMiddleware(Middleware):
+    """Rate limits alone: token buckets per user and address, and blocks of those who violate them again and again."""
+
+    protections = frozenset({Protection.RATE_LIMIT})
+
+
+class AuthMiddleware(Middleware):
+    """Authentication alone: verifies tokens, accounts for failures, blocks brute force."""
+
+    protections = frozenset({Protection.AUTH})
+
+
+class QueryLimitMiddleware(Middleware):
+    """Query limits alone: depth, complexity, lists, aliases and the other bounds on documents and bodies."""
+
+    protections = frozenset({Protection.QUERY_LIMITS})
+
+
+class QueryTimeoutMiddleware(Middleware):
+    """The query timeout alone: stops the work at the deadline and when the client leaves."""
+
+    protections = frozenset({Protection.TIMEOUT})
+
+
+class MetricsMiddleware(Middleware):
+    """Metrics alone: plain HTTP accounting, and the exposition."""
+
+    protections = frozenset({Protection.METRICS})
+
+
+def _refuse_hidden(wishes: Wishes, app: Any) -> None:
+    """A guard further inside, with foreign middleware in between, would decide everything a second time."""
+    for each in chain(app):
+        hidden = (
+            type(each)
+            if isinstance(each, Middleware)
+            else next((cls for cls in declared(each) if issubclass(cls, Middleware)), None)
+        )
+        if hidden is not None:
+            raise SettingsError(
+                f"{' + '.join(wishes.names)} and {hidden.__name__} guard the same app with "
+                f"{type(app).__name__} in between. Mount them directly on each other"
+            )

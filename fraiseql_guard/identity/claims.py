@@ -1,0 +1,112 @@
+"""What the claims of a token with a genuine signature must say (RFC 7519, section 4.1)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from fraiseql_guard.context import Identity, Subject
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import FailureReason
+
+_MAX_SUB_CHARACTERS: Final = 255
+_MAX_NUMBER: Final = 2**53
+_SCOPE_CLAIMS: Final = ("scope", "scopes", "scp")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """The rules that the settings make; all times in seconds."""
+
+    issuer: str | None
+    audience: str | None
+    leeway: int
+    grace: int
+    max_lifetime: int
+    tenant_claim: str | None
+    tier_claim: str
+    tiers: Collection[str]
+
+    @classmethod
+    def of(cls, settings: Settings) -> ClaimRules:
+        """The rules of these settings."""
+        return cls(
+            issuer=settings.jwt_issuer,
+            audience=settings.jwt_audience,
+            leeway=settings.jwt_leeway_seconds,
+            grace=settings.token_grace_seconds,
+            max_lifetime=settings.max_token_lifetime_seconds,
+            tenant_claim=settings.tenant_claim,
+            tier_claim=settings.tier_claim,
+            tiers=frozenset(settings.tiers),
+        )
+
+    def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
+        """What is wrong with the claims at ``now``, or None. Expiry comes last: only a token that is otherwise in
+        order counts as expired."""
+        acceptable = self._is_for_us(claims) and _is_name(claims.get("sub")) and self._is_timely(claims, now)
+        if not acceptable:
+            return FailureReason.INVALID_TOKEN
+        return FailureReason.TOKEN_EXPIRED if now >= self.accepted_until(claims) else None
+
+    def accepted_until(self, claims: Mapping[str, Any]) -> float:
+        """The moment from which a token counts as expired, leeway and grace included."""
+        return float(claims["exp"]) + self.leeway + self.grace
+
+    def identity(self, claims: Mapping[str, Any], key: str) -> Identity:
+        """The user whom claims without fault name. Issuer and tenant are part of the subject, because two issuers may
+        both have a user 1; as a JSON list no choice of texts makes two users one."""
+        tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
+        name = json.dumps([claims.get("iss"), tenant, claims["sub"]], separators=(",", ":"))
+        tier = claims.get(self.tier_claim)
+        return Identity(
+            user_id=claims["sub"],
+            subject=Subject("user", name),
+            claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: nobody may change it
+            key=key,
+            scopes=_scopes(claims),
+            tier=tier if isinstance(tier, str) and tier in self.tiers else None,
+            expires_at=float(claims["exp"]),
+        )
+
+    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
+        issuer, audience = claims.get("iss"), claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
+        return (
+            (issuer is None or isinstance(issuer, str))
+            and (self.issuer is None or issuer == self.issuer)
+            and (self.audience is None or self.audience in audiences)
+            and (tenant is None or isinstance(tenant, str) or _is_number(tenant))
+        )
+
+    def _is_timely(self, claims: Mapping[str, Any], now: float) -> bool:
+        """exp is required and not too far ahead, nbf is past. iat is only a statement (RFC 7519): to refuse one that is a
+        second ahead would punish whoever's issuer has the faster clock."""
+        horizon = now + self.leeway
+        return (
+            _is_number(claims.get("exp"))
+            and claims["exp"] <= horizon + self.max_lifetime
+            and ("nbf" not in claims or (_is_number(claims["nbf"]) and claims["nbf"] <= horizon))
+            and ("iat" not in claims or _is_number(claims["iat"]))
+        )
+
+
+def _is_number(value: object) -> bool:
+    """A number that a float holds exactly: neither a boolean, nor text, nor NaN, nor infinite."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX_NUMBER <= value <= _MAX_NUMBER
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= _MAX_SUB_CHARACTERS and value.isprintable()
+
+
+def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Scopes as text (RFC 8693, section 4.2) or as a list, under the names that issuers use."""
+    given = next((claims[name] for name in _SCOPE_CLAIMS if claims.get(name)), None)
+    if isinstance(given, str):
+        return tuple(given.split())
+    return tuple(scope for scope in given if isinstance(scope, str)) if isinstance(given, list) else ()

@@ -1,0 +1,110 @@
+"""The hops that a forwarding header names, nearest first.
+
+Every proxy appends what it saw to the right, so only a walk from the right meets trusted text before forged text.
+The walk is lazy: what stands to the left of the caller's own address is never looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from fraiseql_guard.identity.networks import Address, parse_address
+
+MAX_HOPS: Final = 20
+MAX_HEADER_BYTES: Final = 2048
+
+_PORT: Final = re.compile(r"[0-9]{1,5}|_[A-Za-z0-9._-]+", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
+_PAIR: Final = re.compile(
+    r"""[ \t]*(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",;]*)))?"""
+    r"""[ \t]*(?:;|\Z)""",
+    re.ASCII,
+)
+_ESCAPED: Final = re.compile(r"\\(.)")
+
+
+def hops(header: str, value: bytes) -> Iterator[Address | None]:
+    """Addresses named by ``header`` from right to left. None is a hop that cannot be read: garbage, an obfuscated
+    identifier, or what lies beyond 20 hops and 2 KiB; nothing after it deserves trust.
+
+    ``x-forwarded-for`` is a list of addresses, ``forwarded`` is RFC 7239; any other header holds one single address.
+    """
+    text = value[-MAX_HEADER_BYTES:].decode("latin-1")
+    if len(value) > MAX_HEADER_BYTES:
+        text = "?" + text  # the element that was cut must not be read as a shorter address
+    read = 0
+    for element in _ELEMENTS.get(header, _single)(text):
+        if not element or element.isspace():
+            continue  # RFC 9110, section 5.6.1.2: empty elements of a list mean nothing
+        read += 1
+        if read > MAX_HOPS:
+            yield None
+            return
+        yield node_address(_for(element) if header == "forwarded" else element)
+
+
+def node_address(text: str | None) -> Address | None:
+    """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``."""
+    host, port = (text or "").strip(" \t"), ""
+    if host.startswith("["):
+        host, bracket, port = host[1:].partition("]")
+        if not bracket or ":" not in host or (port and port[0] != ":"):
+            return None
+        port = port[1:] if port else "0"
+    elif host.count(":") == 1:
+        host, _, port = host.partition(":")
+    else:
+        port = "0"
+    return parse_address(host) if _PORT.fullmatch(port) else None
+
+
+def _single(text: str) -> Iterator[str]:
+    yield text
+
+
+def _listed(text: str) -> Iterator[str]:
+    return reversed(text.rsplit(",", MAX_HOPS * 2))
+
+
+def _forwarded(text: str) -> Iterator[str]:
+    """Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its
+    proxy appended."""
+    end = position = len(text)
+    quoted = False
+    while True:
+        quote = text.rfind('"', 0, position)
+        comma = -1 if quoted else text.rfind(",", 0, position)
+        if quote < 0 and comma < 0:
+            break
+        if comma > quote:
+            yield text[comma + 1 : end]
+            end = position = comma
+        else:
+            position = quote
+            if not (quoted and _is_escaped(text, quote)):
+                quoted = not quoted
+    yield text[:end]
+
+
+def _is_escaped(text: str, position: int) -> bool:
+    before = text[:position]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
+def _for(element: str) -> str | None:
+    """The ``for`` parameter of an element; None if the element is malformed or names none or several."""
+    found: list[str] = []
+    position = 0
+    while position < len(element):
+        pair = _PAIR.match(element, position)
+        if pair is None or pair.end() == position:
+            return None
+        position = pair.end()
+        if pair["name"] and pair["name"].lower() == "for":
+            quoted = pair["quoted"]
+            found.append(pair["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted))
+    return found[0] if len(found) == 1 else None
+
+
+_ELEMENTS: Final = {"x-forwarded-for": _listed, "forwarded": _forwarded}

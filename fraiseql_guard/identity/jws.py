@@ -1,0 +1,101 @@
+"""The strict reader of compact JWS (RFC 7515) that stands before any cryptography.
+
+Libraries are lenient in different places and raise more kinds of errors than they document, so nothing reaches them
+that is not exactly what an honest issuer writes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+MAX_TOKEN_BYTES: Final = 8192
+_MAX_KID_CHARACTERS: Final = 256
+_MAX_NESTING: Final = 20
+
+_FORBIDDEN: Final = frozenset({"crit", "jku", "x5u", "jwk", "b64"})
+"""Header parameters that change how a token is read, or bring the key to verify it with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jws:
+    """A well-formed token whose signature nobody has checked yet."""
+
+    header: Mapping[str, Any]
+    algorithm: str
+    payload: bytes
+    signing_input: bytes
+    signature: bytes
+
+
+def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
+    """The parts of a compact token signed with one of ``algorithms``; None if it is anything else.
+
+    Refused are: more than 8 KiB, other than three segments, any spelling of base64url but the canonical one without
+    padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that SPEC section 4 forbids.
+    """
+    if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+        return None
+    segments = token.split(".")
+    if len(segments) != 3:
+        return None
+    head, payload, signature = map(_decode, segments)
+    if not head or payload is None or not signature:
+        return None
+    header = read_object(head)
+    if header is None or not header.keys().isdisjoint(_FORBIDDEN):
+        return None
+    algorithm, kid = header.get("alg"), header.get("kid", "")
+    if not isinstance(algorithm, str) or algorithm not in algorithms:
+        return None
+    if not isinstance(kid, str) or len(kid) > _MAX_KID_CHARACTERS:
+        return None
+    return Jws(header, algorithm, payload, token.rpartition(".")[0].encode(), signature)
+
+
+def read_object(text: bytes) -> dict[str, Any] | None:
+    """A JSON object read strictly: UTF-8, no byte order mark, no NaN, no lone surrogates, no duplicate keys at any
+    level, at most 20 levels. None if it is anything else."""
+    try:
+        orjson.loads(text)  # strict about everything but duplicate keys, which it merges
+        value = json.loads(text.decode(), object_pairs_hook=_without_duplicates)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and _is_shallow(value, text) else None
+
+
+def _decode(segment: str) -> bytes | None:
+    """Decode canonical base64url: encoding the result again must give the same text, which rules out padding, foreign
+    characters and stray trailing bits at once."""
+    try:
+        decoded = base64.urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError:
+        return None
+    return decoded if base64.urlsafe_b64encode(decoded).rstrip(b"=") == segment.encode() else None
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("duplicate key")
+    return value
+
+
+def _is_shallow(value: object, text: bytes) -> bool:
+    if text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
+        return True
+    level = [value]
+    for _ in range(_MAX_NESTING):
+        level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]
+    return not level
+
+
+def _children(container: object) -> list[object]:
+    if isinstance(container, dict):
+        return list(container.values())
+    return container if isinstance(container, list) else []

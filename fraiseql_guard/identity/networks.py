@@ -1,0 +1,96 @@
+"""Addresses in their one canonical form, and fast membership in sets of networks."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+from fraiseql_guard.context import Subject
+from fraiseql_guard.signals import UNKNOWN
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_WIDER_IPV6: Final = ((56, 4), (48, 16))
+
+
+def parse_address(text: str) -> Address | None:
+    """The address that ``text`` names, or None. A zone is dropped, and IPv4-mapped IPv6 is IPv4 (RFC 4291, 2.5.5.2):
+    one caller must not have two names."""
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0] if ":" in text else text)
+    except ValueError:
+        return None
+    return (address.ipv4_mapped or address) if address.version == 6 else address
+
+
+class NetworkSet:
+    """Networks to look addresses up in. One dictionary access for each prefix length, however many networks."""
+
+    __slots__ = ("_lengths",)
+
+    def __init__(self, networks: Iterable[Network]) -> None:
+        lengths: dict[tuple[int, int], set[int]] = {}
+        for network in networks:
+            shift = network.max_prefixlen - network.prefixlen
+            lengths.setdefault((network.version, shift), set()).add(int(network.network_address) >> shift)
+        self._lengths = tuple((version, shift, frozenset(prefixes)) for (version, shift), prefixes in lengths.items())
+
+    def __bool__(self) -> bool:
+        return bool(self._lengths)
+
+    def __contains__(self, address: Address | str | None) -> bool:
+        if not self._lengths or address is None:
+            return False
+        parsed = parse_address(address) if isinstance(address, str) else address
+        if parsed is None:
+            return False
+        number, family = int(parsed), parsed.version
+        return any(version == family and number >> shift in prefixes for version, shift, prefixes in self._lengths)
+
+
+def listed(address: str, networks: NetworkSet | Iterable[Network]) -> bool:
+    """Whether a client's address is in a list of networks; ``unknown`` and other text never is.
+
+    Plain networks are tried one by one. Where there may be many, and every request asks, make a :class:`NetworkSet`
+    once and give that.
+    """
+    if isinstance(networks, NetworkSet):
+        return address in networks
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in network for network in networks)
+
+
+LOOPBACK: Final = NetworkSet(map(ipaddress.ip_network, ("127.0.0.0/8", "::1/128")))
+"""This machine (RFC 1122, RFC 4291)."""
+
+PRIVATE: Final = NetworkSet(
+    map(
+        ipaddress.ip_network,
+        (
+            *("127.0.0.0/8", "::1/128"),
+            *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),  # RFC 1918
+            *("169.254.0.0/16", "fe80::/10"),  # link-local: RFC 3927, RFC 4291
+            "fc00::/7",  # unique local: RFC 4193
+            "100.64.0.0/10",  # RFC 6598: what cloud platforms and overlay networks use in front of an app
+        ),
+    )
+)
+"""Where nobody from the public internet can come from. Not ``is_private``: that counts documentation networks in, and
+RFC 6598 out."""
+
+
+def subject_of(address: Address | None) -> Subject:
+    """Whom limits and sanctions of an address meet: the IPv4 /32, or the IPv6 /64 together with its /56 and /48,
+    because one customer is handed that much (RFC 6177)."""
+    if address is None:
+        return Subject("address", UNKNOWN)
+    if address.version == 4:
+        return Subject("address", str(address))
+    wider = tuple((_around(address, length), factor) for length, factor in _WIDER_IPV6)
+    return Subject("address", _around(address, 64), group=wider[-1][0], networks=wider)
+
+
+def _around(address: Address, length: int) -> str:
+    return str(ipaddress.ip_network((int(address), length), strict=False))

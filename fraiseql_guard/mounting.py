@@ -1,0 +1,156 @@
+"""How middlewares become one stack: what each wishes for, how wishes are joined, and what a stack is built of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from fraiseql_guard.admission import Admission
+from fraiseql_guard.edge.paths import GraphQLPaths
+from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.gates.authentication import Authentication, PublicOperations
+from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.gates.query_limits import QueryLimits
+from fraiseql_guard.gates.request_forms import RequestForms
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.settings import Mode, Settings, SettingsError
+from fraiseql_guard.settle import Settle
+from fraiseql_guard.signals import Protection
+from fraiseql_guard.stores import open_store
+from fraiseql_guard.stores.refusals import Refusals
+from fraiseql_guard.telemetry import EventLog, Metrics
+
+_MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
+"""Protections that need to know which operation is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the middlewares that became one were given. ``explicit`` are the settings that somebody really chose."""
+
+    names: tuple[str, ...]
+    protections: frozenset[Protection]
+    settings: Settings
+    explicit: Mapping[str, Any]
+    schema: SchemaSource | None
+    registry: CollectorRegistry | None
+    logger: Any
+
+    def joined(self, inner: Wishes) -> Wishes:
+        """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
+        both = f"{' + '.join(self.names)} and {' + '.join(inner.names)}"
+        for option, value in inner.explicit.items():
+            if option in self.explicit and self.explicit[option] != value:
+                raise SettingsError(f"{both} are mounted on each other and give {option} two values. Give it once")
+        return Wishes(
+            names=(*self.names, *inner.names),
+            protections=self.protections | inner.protections,
+            settings=self.settings.override(**inner.explicit),
+            explicit={**inner.explicit, **self.explicit},
+            schema=_either("schema", self.schema, inner.schema, both),
+            registry=_either("registry", self.registry, inner.registry, both),
+            logger=_either("logger", self.logger, inner.logger, both),
+        )
+
+
+def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
+    if outer is not None and inner is not None and outer is not inner:
+        raise SettingsError(f"{both} are mounted on each other and give two different {name} objects. Give it once")
+    return outer if outer is not None else inner
+
+
+def build_stack(wishes: Wishes) -> Stack:
+    """Everything that is made once. SettingsError if something asked for cannot be had."""
+    settings, protections = wishes.settings, wishes.protections
+    authenticates = Protection.AUTH in protections and settings.authenticates
+    if protections == {Protection.AUTH} and not authenticates:
+        raise SettingsError("AuthMiddleware needs a key. Set FRAISEQL_JWT_SECRET to 32 bytes or more")
+    if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
+        raise SettingsError(
+            "FRAISEQL_GUARD_UNSLICED_LISTS='refuse' needs a schema to know which fields are lists. Accepted: "
+            "Guard(app, schema=...), or FRAISEQL_GUARD_UNSLICED_LISTS=assume"
+        )
+    modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
+    modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
+    modes[Protection.AUTH] = modes[Protection.AUTH] if authenticates else Mode.OFF
+    mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
+    metrics = Metrics(wishes.registry, workers=settings.worker_count)
+    settle = Settle(metrics, EventLog(settings, metrics, logger=wishes.logger), settings)
+    store = open_store(settings, settle)
+    access = MetricsAccess(settings) if Protection.METRICS in mounted else None
+    return Stack(
+        settings=settings,
+        modes=modes,
+        paths=GraphQLPaths(settings.graphql_paths),
+        resolver=AddressResolver(settings),
+        metrics_access=access,
+        head_gates=_head_gates(settings, mounted, access),
+        body_gates=_body_gates(settings, mounted, wishes.schema),
+        store=store,
+        admission=Admission(store, Refusals(), settings, mounted),
+        settle=settle,
+        budget=BufferBudget(settings.max_buffered_bytes),
+    )
+
+
+def _head_gates(settings: Settings, mounted: frozenset[Protection], access: MetricsAccess | None) -> tuple[Gate, ...]:
+    gates: list[Gate] = []
+    if mounted - {Protection.METRICS}:
+        gates.append(RequestForms())
+    if access is not None:
+        gates.append(access)
+    if Protection.AUTH in mounted:
+        gates.append(Authentication(TokenVerifier(settings), settings))
+    return tuple(gates)
+
+
+def _body_gates(settings: Settings, mounted: frozenset[Protection], schema: SchemaSource | None) -> tuple[Gate, ...]:
+    gates: list[Gate] = []
+    excuses = Protection.AUTH in mounted and bool(settings.public_operations)
+    if mounted & _MEASURED or excuses:
+        gates.append(QueryLimits(Reader(settings, schema)))
+    if excuses:
+        gates.append(PublicOperations(settings))
+    return tuple(gates)
+
+
+def chain(app: Any) -> Iterator[Any]:
+    """An app and the apps that it wraps, as far as it shows them in the customary attribute ``app``."""
+    for _ in range(50):
+        if app is None:
+            return
+        yield app
+        app = getattr(app, "app", None)
+
+
+def declared(app: Any) -> Iterator[type]:
+    """Middleware classes that a Starlette app will build its own stack from."""
+    for each in getattr(app, "user_middleware", ()):
+        if isinstance(each.cls, type):
+            yield each.cls
+
+
+def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
+    """What deserves a look although it is no error."""
+    settings, sentences = wishes.settings, []
+    if settings.redis_url is None and wishes.protections & {Protection.RATE_LIMIT, Protection.AUTH}:
+        sentences.append(
+            "FRAISEQL_REDIS_URL is not set: limits and sanctions live in this process alone, so that each worker "
+            "admits the full limit and forgets everything when it ends"
+        )
+    if Protection.AUTH in wishes.protections and not settings.authenticates:
+        sentences.append("FRAISEQL_JWT_SECRET is not set: authentication is inactive and every caller is anonymous")
+    inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
+    if "CORSMiddleware" in inside:
+        sentences.append(
+            "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "
+            "mount it outside, or set FRAISEQL_GUARD_CORS_ORIGINS"
+        )
+    return sentences

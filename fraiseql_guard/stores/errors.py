@@ -1,0 +1,29 @@
+"""What an error reply of Redis means for the breaker: its first word is its code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Set
+from typing import Final
+
+from fraiseql_guard.stores.protocol import StoreError
+
+_REFUSED: Final[Set[str]] = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
+_REFUSED_TEXTS: Final = ("max number of clients reached", "invalid password", "Client sent AUTH", "unauthenticated")
+_SERVER: Final[Set[str]] = frozenset(
+    "BUSY LOADING READONLY OOM NOREPLICAS MASTERDOWN MISCONF CLUSTERDOWN TRYAGAIN MOVED ASK UNKILLABLE".split()
+)
+_MOVED: Final[Set[str]] = frozenset({"READONLY", "MASTERDOWN"})
+_INSIDE_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # 6.2: "ERR Error running script (...): @user_script:1: -OOM ..."
+
+
+def reply_error(text: str) -> tuple[StoreError, bool]:
+    """The failure that an error reply stands for, and whether another server may have taken over."""
+    code = text.partition(" ")[0]
+    if code == "ERR" and (inside := _INSIDE_A_SCRIPT.search(text)):
+        code = inside[1]
+    if code in _REFUSED or any(part in text for part in _REFUSED_TEXTS):
+        return StoreError("refused", text), False
+    if code in _SERVER:
+        return StoreError("server", text), code in _MOVED
+    return StoreError("script", text, opens_breaker=False), False

@@ -1,0 +1,190 @@
+"""A store that always answers: a breaker in front of Redis, and a failure policy behind it (SPEC section 7)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
+
+from fraiseql_guard.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.memory import MemoryStore
+from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip
+
+T = TypeVar("T")
+
+FAILURES_TO_OPEN: Final = 5
+"""Failures in a row that open the breaker."""
+PROBE_SECONDS: Final = 0.5
+"""Pause between two probes of a store that was given up."""
+
+
+class FailoverStore:
+    """Asks ``primary``; what it cannot answer in time is decided by ``settings.on_store_failure``.
+
+    ``local``: this process's own buckets at a worker's share of each limit, and the sanctions that it has seen;
+    ``open``: everything is admitted; ``closed``: nothing is (Outcome.unavailable). A trip that failed is not repeated.
+    After five failures in a row the store is given up: nobody waits for it, until a probe in the background (every
+    half second, one at a time) is answered. ``workers`` divides the limits; by default the settings' number, else
+    WEB_CONCURRENCY, else 1. ``clock`` counts seconds.
+    """
+
+    def __init__(
+        self,
+        primary: Store,
+        *,
+        settings: Settings,
+        observer: Observer,
+        clock: Callable[[], float] = time.monotonic,
+        workers: int | None = None,
+        probe_seconds: float = PROBE_SECONDS,
+    ) -> None:
+        self._primary = primary
+        self._policy = settings.on_store_failure
+        self._observer = observer
+        self._clock = clock
+        self._workers = workers or count_workers(settings)
+        self._probe_seconds = probe_seconds
+        self._local = MemoryStore(clock=clock)
+        self._failures = 0
+        self._open_since: float | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def breaker_open(self) -> bool:
+        """Whether the store is given up for now."""
+        return self._open_since is not None
+
+    async def admit(self, trip: Trip) -> Outcome:
+        """Settle a request's whole bill (Store.admit). Never raises StoreError."""
+        if self._open_since is None:
+            try:
+                outcome = await self._primary.admit(trip)
+            except StoreError as error:
+                self._failed(error)
+            else:
+                self._failures = 0
+                self._learn(trip, outcome)
+                return outcome
+        else:
+            self._watch_store()
+        self._observer.store_fallback(self._policy)
+        return await self._decide(trip)
+
+    async def impose(self, sanction: Sanction) -> None:
+        """Store.impose; StoreError if it was not applied."""
+        await self._apply(lambda: self._primary.impose(sanction))
+        await self._local.impose(sanction)
+
+    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
+        """Store.lift; StoreError if it was not applied."""
+        ended = await self._apply(lambda: self._primary.lift(subject, policy))
+        await self._local.lift(subject, policy)
+        return ended
+
+    async def sanctions(self) -> Sequence[Sanction]:
+        """Store.sanctions; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.sanctions)
+
+    async def ping(self) -> None:
+        """Ask the store itself, given up or not; StoreError if it does not answer."""
+        await self._primary.ping()
+
+    async def aclose(self) -> None:
+        """Stop probing and give back connections."""
+        watch, self._watch = self._watch, None
+        if watch is not None and watch.get_loop() is asyncio.get_running_loop():
+            watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watch
+        await self._primary.aclose()
+
+    async def _apply(self, call: Callable[[], Awaitable[T]]) -> T:
+        """An operator's change is made by the store or not at all."""
+        if self._open_since is not None:
+            self._watch_store()
+            raise StoreError("connection", "the store was given up for now; nothing was applied")
+        try:
+            result = await call()
+        except StoreError as error:
+            self._failed(error)
+            raise
+        self._failures = 0
+        return result
+
+    def _failed(self, error: StoreError) -> None:
+        if error.opens_breaker:
+            self._failures += 1
+            if self._failures >= FAILURES_TO_OPEN and self._open_since is None:
+                self._open_since = self._clock()
+                self._watch_store()
+        self._observer.store_failed(error.reason, error.detail, self.breaker_open)
+
+    def _watch_store(self) -> None:
+        """Have one task of a living event loop probe the store."""
+        loop = asyncio.get_running_loop()
+        if self._watch is None or self._watch.done() or self._watch.get_loop() is not loop:
+            self._watch = loop.create_task(self._probe())
+
+    async def _probe(self) -> None:
+        while self._open_since is not None:
+            await asyncio.sleep(self._probe_seconds)
+            try:
+                await self._primary.ping()
+            except StoreError as error:
+                self._observer.store_failed(error.reason, error.detail, self.breaker_open)
+                continue
+            self._recovered()
+
+    def _recovered(self) -> None:
+        if self._open_since is not None:
+            outage_seconds = self._clock() - self._open_since
+            self._open_since, self._failures = None, 0
+            self._observer.store_recovered(outage_seconds)
+
+    async def _decide(self, trip: Trip) -> Outcome:
+        if self._policy == "open":
+            return Outcome(admitted=True)
+        if self._policy == "closed":
+            return Outcome(admitted=False, unavailable=True)
+        return await self._local.admit(self._share_of(trip))
+
+    def _share_of(self, trip: Trip) -> Trip:
+        if self._workers == 1:
+            return trip
+        return replace(trip, charges=tuple(share_of(charge, self._workers) for charge in trip.charges))
+
+    def _learn(self, trip: Trip, outcome: Outcome) -> None:
+        """Remember what is in force for the time of an outage, and no longer what was lifted meanwhile."""
+        if outcome.sanction is not None:
+            self._local.remember(outcome.sanction, enforced=trip.enforced)
+        else:
+            self._local.forget(trip.subject, enforced=trip.enforced, keep=trip.exempt)
+        if outcome.imposed is not None:
+            self._local.remember(outcome.imposed.sanction, enforced=outcome.imposed.escalation.enforced)
+
+
+def share_of(charge: Charge, workers: int) -> Charge:
+    """One worker's part of a charge's limit; what the request itself costs always fits into a full bucket."""
+    limit = charge.limit
+    if limit.tokens >= workers:
+        part = Limit(limit.tokens // workers, limit.window_seconds)
+    else:
+        part = Limit(1, math.ceil(limit.window_seconds * workers / limit.tokens))
+    # A charge that even the whole bucket could not hold stays too large: the request is wrong, not the store.
+    needed = charge.tokens if charge.tokens <= charge.capacity else 0
+    return replace(charge, limit=part, burst=max(charge.burst // workers, needed - part.tokens))
+
+
+def count_workers(settings: Settings, environ: Mapping[str, str] | None = None) -> int:
+    """Worker processes: the setting, else WEB_CONCURRENCY (as servers read it), else 1."""
+    if settings.workers:
+        return settings.workers
+    text = (os.environ if environ is None else environ).get("WEB_CONCURRENCY", "").strip()
+    return max(1, int(text)) if text.isdecimal() else 1

@@ -1,0 +1,197 @@
+"""Offences and sanctions in the memory of a process: admit.lua's second half, in plain Python. Times are seconds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fraiseql_guard.context import Escalation, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.protocol import (
+    ABUSE_INTERVAL_SECONDS,
+    LONGEST_REPEAT_SECONDS,
+    REPEAT_SECONDS,
+    SANCTIONED_NETWORKS,
+    Imposed,
+)
+from fraiseql_guard.stores.recent import Recent
+
+_Key = tuple[str, str]
+_SWEPT = 2  # entries looked at for every one written: expired ones go faster than new ones come
+
+
+@dataclass(slots=True)
+class _Offence:
+    at: float
+    weight: int
+    seen: int
+
+
+@dataclass(slots=True)
+class _Held:
+    """The sanctions of one subject: until when, and why."""
+
+    subject: Subject
+    policies: dict[PolicyName, tuple[float, str]] = field(default_factory=dict)
+
+    def in_force(self, policy: PolicyName, now: float) -> bool:
+        return policy in self.policies and self.policies[policy][0] > now
+
+
+class Ledger:
+    """The offences and sanctions of enforcing, or of monitoring, trips.
+
+    At most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned subjects.
+    """
+
+    def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
+        self._offences: Recent[tuple[_Key, PolicyName], deque[_Offence]] = Recent(max_subjects)
+        self._repeats: Recent[tuple[_Key, PolicyName], tuple[int, float]] = Recent(max_subjects)
+        self._held: Recent[_Key, _Held] = Recent(max_sanctions)
+        self._groups: Recent[_Key, dict[str, float]] = Recent(max_sanctions)
+
+    def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
+        """The sanction that binds: the operator's first, then the one that lasts longest."""
+        if not len(self._held):
+            return None
+        best: Sanction | None = None
+        for key in _bearers(subject):
+            held = self._held.get(key)
+            for policy, (expires, reason) in held.policies.items() if held else ():
+                if expires <= now or (policy is not PolicyName.OPERATOR and policy in exempt):
+                    continue
+                bearer = subject if key == _own(subject) else _group(subject)
+                found = Sanction(bearer, policy, expires - now, reason)
+                if best is None or _rank(found) > _rank(best):
+                    best = found
+        return best
+
+    def impose(self, sanction: Sanction, now: float) -> None:
+        """Bring a sanction into force, in place of one of the same policy."""
+        for key, held in self._held.oldest(_SWEPT):
+            if all(expires <= now for expires, _ in held.policies.values()):
+                self._held.pop(key)
+            else:
+                self._held.put(key, held)
+        key = _own(sanction.subject)
+        held = self._held.get(key) or _Held(sanction.subject)
+        held.policies[sanction.policy] = (now + sanction.expires_in_seconds, sanction.reason)
+        self._held.put(key, held)
+
+    def lift(self, subject: Subject, policies: Iterable[PolicyName], now: float) -> int:
+        """End a subject's own sanctions, forget its offences and earlier sanctions; return how many ended."""
+        key, ended = _own(subject), 0
+        held = self._held.get(key)
+        for policy in policies:
+            self._offences.pop((key, policy))
+            self._repeats.pop((key, policy))
+            if held is not None:
+                ended += held.in_force(policy, now)
+                held.policies.pop(policy, None)
+        if held is not None and not held.policies:
+            self._held.pop(key)
+        self._leave_group(subject, held, now)
+        return ended
+
+    def forget(self, subject: Subject, keep: frozenset[PolicyName]) -> None:
+        """Drop the sanctions that bind a subject, but for some policies."""
+        if not len(self._held):
+            return
+        for key in _bearers(subject):
+            held = self._held.get(key)
+            for policy in [policy for policy in held.policies if policy not in keep] if held else ():
+                del held.policies[policy]  # type: ignore[union-attr]  # the loop is empty without it
+            if held is not None and not held.policies:
+                self._held.pop(key)
+
+    def in_force(self, now: float) -> list[Sanction]:
+        """All sanctions that bind now."""
+        return [
+            Sanction(held.subject, policy, expires - now, reason)
+            for _, held in self._held.items()
+            for policy, (expires, reason) in held.policies.items()
+            if expires > now
+        ]
+
+    def offend(
+        self, subject: Subject, escalation: Escalation, now: float, *, weight: int, seen: int, once_a_second: bool
+    ) -> Imposed | None:
+        """Count an offence; return the sanction that it brought. Offences during a sanction do not prolong it."""
+        policy = escalation.policy
+        for key in _bearers(subject):
+            held = self._held.get(key)
+            if held is not None and held.in_force(policy, now):
+                return None
+        record = (_own(subject), policy)
+        log = self._offences.get(record) or deque()
+        while log and log[0].at <= now - escalation.window_seconds:
+            log.popleft()
+        if once_a_second and log and now - log[-1].at < ABUSE_INTERVAL_SECONDS:
+            log[-1].seen += seen
+            return None
+        log.append(_Offence(now, weight, seen))
+        if sum(offence.weight for offence in log) < escalation.offences:
+            self._offences.put(record, log)
+            return None
+        self._offences.pop(record)
+        return Imposed(self._escalate(subject, escalation, now), escalation, sum(offence.seen for offence in log))
+
+    def _escalate(self, subject: Subject, escalation: Escalation, now: float) -> Sanction:
+        bearer = self._bearer(subject, now)
+        record = (_own(bearer), escalation.policy)
+        times, until = self._repeats.get(record) or (0, now)
+        times = times + 1 if until > now else 1
+        self._repeats.put(record, (times, now + REPEAT_SECONDS))
+        base = escalation.sanction_seconds
+        # The exponent is bounded because a float is not: twice as long as a second, thirty times over, is for ever.
+        seconds = max(base, min(base * 2 ** min(times - 1, 30), LONGEST_REPEAT_SECONDS))
+        reason = f"{escalation.offences} offences in {escalation.window_seconds} s"
+        sanction = Sanction(bearer, escalation.policy, float(seconds), reason)
+        self.impose(sanction, now)
+        if bearer is subject and _in_group(subject):
+            group = _own(_group(subject))
+            members = self._groups.get(group) or {}
+            members[subject.name] = max(members.get(subject.name, 0.0), now + seconds)
+            self._groups.put(group, members)
+        return sanction
+
+    def _bearer(self, subject: Subject, now: float) -> Subject:
+        """The group instead of one network more, once enough of its networks are sanctioned."""
+        if not _in_group(subject):
+            return subject
+        members = self._groups.get(_own(_group(subject))) or {}
+        for name in [name for name, expires in members.items() if expires <= now]:
+            del members[name]
+        others = len(members) - (subject.name in members)
+        return _group(subject) if others + 1 >= SANCTIONED_NETWORKS else subject
+
+    def _leave_group(self, subject: Subject, held: _Held | None, now: float) -> None:
+        if not _in_group(subject):
+            self._groups.pop(_own(subject))
+        elif held is None or not any(
+            held.in_force(policy, now) for policy in held.policies if policy is not PolicyName.OPERATOR
+        ):
+            (self._groups.get(_own(_group(subject))) or {}).pop(subject.name, None)
+
+
+def _own(subject: Subject) -> _Key:
+    return subject.kind, subject.name
+
+
+def _in_group(subject: Subject) -> bool:
+    return bool(subject.group) and subject.group != subject.name
+
+
+def _group(subject: Subject) -> Subject:
+    return Subject(subject.kind, subject.group)
+
+
+def _bearers(subject: Subject) -> tuple[_Key, ...]:
+    """Whose sanctions bind a subject: its own name and its group."""
+    own = _own(subject)
+    return (own, (subject.kind, subject.group)) if _in_group(subject) else (own,)
+
+
+def _rank(sanction: Sanction) -> tuple[bool, float]:
+    return sanction.policy is PolicyName.OPERATOR, sanction.expires_in_seconds

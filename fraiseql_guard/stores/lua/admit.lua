@@ -1,0 +1,182 @@
+-- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: Trip).
+--
+-- KEYS[1]  prefix of all keys of the subject, with its hash tag: fg:{tag}:  Every key below begins with it, so that the
+--          one declared key routes the call to the node that has them all.
+-- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
+--          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
+--          longest', number of charges; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
+--          in seconds, length of the sanction in seconds, mode, weight of the offence.
+--
+-- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
+--          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
+--          followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came into force.
+--          Remaining is in millionths of a token, wait in us (-1: never).
+--
+-- Keys     b:<bucket>  'used at': tokens in use (a bucket that is full is no key, and a raised limit acts at once)
+--          s<member>   hash: policy -> 'expires reason'          o:<policy>:<member>  list: 'at weight seen' per offence
+--          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
+--
+-- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
+
+local base, mode, member, exempt = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+local function binding()
+  local found
+  for _, who in ipairs(member == '' and { '' } or { member, '' }) do
+    local fields = redis.call('HGETALL', base .. mode .. 's' .. who)
+    for i = 1, #fields, 2 do
+      local policy, expires, reason = fields[i], string.match(fields[i + 1], '^(%d+) (.*)$')
+      local operator = policy == 'operator'
+      expires = tonumber(expires)
+      if expires > now and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
+        -- The operator's word comes first; of the others the one that lasts longest, so that Retry-After is true.
+        if not found or (operator and not found.operator)
+          or (operator == found.operator and expires > found.expires) then
+          found = { operator = operator, expires = expires, policy = policy, reason = reason,
+                    group = member ~= '' and who == '' }
+        end
+      end
+    end
+  end
+  return found
+end
+
+local function in_force(keys, who, policy)
+  local held = redis.call('HGET', keys .. 's' .. who, policy)
+  return held and tonumber(string.match(held, '^%d+')) > now
+end
+
+local function expire_not_before(key, milliseconds)
+  if redis.call('PTTL', key) < milliseconds then
+    redis.call('PEXPIRE', key, string.format('%.0f', milliseconds))
+  end
+end
+
+-- A sanction falls on the group instead of one network more, once enough of its networks are sanctioned.
+local function bearer(keys, networks)
+  if member == '' then
+    return ''
+  end
+  redis.call('ZREMRANGEBYSCORE', keys .. 'g', '-inf', string.format('%.0f', now))
+  local others = redis.call('ZCARD', keys .. 'g')
+  if redis.call('ZSCORE', keys .. 'g', member) then
+    others = others - 1
+  end
+  return others + 1 >= networks and '' or member
+end
+
+local function sanction(keys, policy, seconds, reason)
+  local networks, day, longest = string.match(ARGV[5], '^(%d+) (%d+) (%d+)$')
+  local who = bearer(keys, tonumber(networks))
+  local repeats = keys .. 'r:' .. policy .. ':' .. who
+  local nth = redis.call('INCR', repeats)
+  redis.call('EXPIRE', repeats, day)
+  local length = math.max(seconds, math.min(seconds * 2 ^ (nth - 1), tonumber(longest)))
+  local expires = now + length * 1000000
+  redis.call('HSET', keys .. 's' .. who, policy, string.format('%.0f ', expires) .. reason)
+  expire_not_before(keys .. 's' .. who, length * 1000)
+  if who ~= '' then
+    local already = tonumber(redis.call('ZSCORE', keys .. 'g', who) or 0)
+    redis.call('ZADD', keys .. 'g', string.format('%.0f', math.max(already, expires)), who)
+    expire_not_before(keys .. 'g', length * 1000)
+  end
+  return length * 1000000, member ~= '' and who == ''
+end
+
+-- Count an offence; append to the reply if it brings a sanction.
+local function offend(reply, at, seen, once_a_second)
+  local policy, offences, window = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local keys, weight = base .. ARGV[at + 4], tonumber(ARGV[at + 5])
+  if in_force(keys, member, policy) or in_force(keys, '', policy) then
+    return -- offences during a sanction do not prolong it
+  end
+  local log = keys .. 'o:' .. policy .. ':' .. member
+  local entries, gone, count, total = redis.call('LRANGE', log, 0, -1), 0, 0, 0
+  local last_at, last_weight, last_seen
+  for _, entry in ipairs(entries) do
+    local when, heavy, many = string.match(entry, '^(%d+) (%d+) (%d+)$')
+    when = tonumber(when)
+    if when <= now - window * 1000000 then
+      gone = gone + 1
+    else
+      count, total = count + heavy, total + many
+      last_at, last_weight, last_seen = when, heavy, many
+    end
+  end
+  if gone > 0 then
+    redis.call('LTRIM', log, gone, -1)
+  end
+  if once_a_second and last_at and now - last_at < 1000000 then
+    redis.call('LSET', log, -1, string.format('%.0f %s %.0f', last_at, last_weight, last_seen + seen))
+    return
+  end
+  if count + weight < offences then
+    redis.call('RPUSH', log, string.format('%.0f %.0f %.0f', now, weight, seen))
+    redis.call('EXPIRE', log, window)
+    return
+  end
+  redis.call('DEL', log)
+  local reason = ARGV[at + 1] .. ' offences in ' .. ARGV[at + 2] .. ' s'
+  local length, group = sanction(keys, policy, tonumber(ARGV[at + 3]), reason)
+  reply[#reply + 1] = length
+  reply[#reply + 1] = total + seen
+  reply[#reply + 1] = group and 1 or 0
+  reply[#reply + 1] = reason
+end
+
+local bound = binding()
+if bound then
+  return { -1, bound.policy, bound.expires - now, bound.reason, bound.group and 1 or 0 }
+end
+
+local charges = tonumber(ARGV[6])
+local before, held, bills, fits = {}, {}, {}, true -- by key, because charges may share a bucket
+for i = 1, charges do
+  local at = 2 + i * 5
+  local key, capacity = base .. 'b:' .. ARGV[at], tonumber(ARGV[at + 1])
+  local rate, cost = ARGV[at + 2] / ARGV[at + 3] / 1000000, tonumber(ARGV[at + 4])
+  local used = held[key]
+  if not used then
+    local since
+    used, since = string.match(redis.call('GET', key) or '', '^(%S+) (%d+)$')
+    used = used and math.max(0, used - math.max(0, now - since) * rate) or 0
+    before[key] = used
+  end
+  used = math.min(used, capacity)
+  local over = used + cost - capacity
+  bills[i] = { key = key, capacity = capacity, rate = rate, wait = 0 }
+  -- A millionth of a token is what microseconds cannot tell.
+  if over > 0.000001 then
+    fits = false
+    bills[i].wait = cost > capacity and -1 or math.ceil(over / rate)
+  else
+    bills[i].after = used + cost
+    held[key] = used + cost
+  end
+end
+
+local reply = { fits and 1 or 0 }
+for i, bill in ipairs(bills) do
+  local used = math.min(before[bill.key], bill.capacity)
+  if fits then
+    used = held[bill.key]
+    if bill.after > 0 then
+      redis.call('SET', bill.key, string.format('%.17g %.0f', bill.after, now),
+        'PX', string.format('%.0f', math.max(1, math.ceil(bill.after / bill.rate / 1000))))
+    end
+  end
+  reply[#reply + 1] = math.floor((bill.capacity - used) * 1000000)
+  reply[#reply + 1] = bill.wait
+end
+
+local abuse = 7 + charges * 5
+local own = abuse + (ARGV[abuse] == '' and 1 or 6)
+if fits and ARGV[own] ~= '' then
+  offend(reply, own, tonumber(ARGV[own + 5]), false)
+elseif not fits and ARGV[abuse] ~= '' then
+  offend(reply, abuse, 1 + ARGV[4], true)
+end
+return reply

@@ -1,0 +1,20 @@
+-- Note sanctions in the index, or strike them out. Notes expire with their sanctions, and the index with its last note.
+--
+-- KEYS[1]  the index: a sorted set of sanctions by the time of their end
+-- ARGV     length in us (0 strikes out), then the notes
+
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local length = tonumber(ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+for i = 2, #ARGV do
+  if length > 0 then
+    redis.call('ZADD', KEYS[1], string.format('%.0f', now + length), ARGV[i])
+  else
+    redis.call('ZREM', KEYS[1], ARGV[i])
+  end
+end
+if length > 0 and redis.call('PTTL', KEYS[1]) < length / 1000 then
+  redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.ceil(length / 1000)))
+end
+return 1

@@ -1,0 +1,44 @@
+-- End sanctions of a subject and forget its offences. Returns how many sanctions that bound it were in force.
+--
+-- KEYS[1]  prefix of all keys of the subject (admit.lua)
+-- ARGV     member of its group or '', then the policies
+
+local base, member = KEYS[1], ARGV[1]
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local ended = 0
+
+-- What is left in force of automatic sanctions decides whether the network still counts towards its group.
+local function leave_group(keys)
+  if member == '' then
+    redis.call('DEL', keys .. 'g')
+    return
+  end
+  local latest = 0
+  local fields = redis.call('HGETALL', keys .. 's' .. member)
+  for i = 1, #fields, 2 do
+    if fields[i] ~= 'operator' then
+      latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+')))
+    end
+  end
+  if latest <= now then
+    redis.call('ZREM', keys .. 'g', member)
+  end
+end
+
+for _, mode in ipairs({ '', 'm:' }) do
+  local keys = base .. mode
+  for i = 2, #ARGV do
+    local policy = ARGV[i]
+    local held = redis.call('HGET', keys .. 's' .. member, policy)
+    if held then
+      redis.call('HDEL', keys .. 's' .. member, policy)
+      if mode == '' and tonumber(string.match(held, '^%d+')) > now then
+        ended = ended + 1
+      end
+    end
+    redis.call('DEL', keys .. 'o:' .. policy .. ':' .. member, keys .. 'r:' .. policy .. ':' .. member)
+  end
+  leave_group(keys)
+end
+return ended

@@ -1,0 +1,146 @@
+"""The store of one process: what Redis does in admit.lua, in plain Python with an injected clock.
+
+Every operation is O(1) (an offence: O(offences of its policy)), and every table is bounded, because addresses are free:
+what was not touched for longest goes first. Sanctions have a table of their own, so that no flood of one-shot addresses
+pushes them out.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.ledger import Ledger
+from fraiseql_guard.stores.protocol import Imposed, Outcome, Trip, is_shared
+from fraiseql_guard.stores.recent import Recent
+
+_EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
+
+
+@dataclass(slots=True)
+class _Level:
+    """A bucket: tokens in use at a time. A full bucket is no entry, and a raised limit acts at once."""
+
+    used: float
+    at: float
+
+
+class MemoryStore:
+    """Rate limits, offences and sanctions of one process.
+
+    ``clock`` counts seconds and never goes back. ``max_buckets``, ``max_subjects`` (offences) and ``max_sanctions``
+    bound the memory: a bucket takes about 300 bytes. Never raises StoreError.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_buckets: int = 100_000,
+        max_subjects: int = 20_000,
+        max_sanctions: int = 20_000,
+    ) -> None:
+        self._clock = clock
+        self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
+        self._ledgers = {
+            enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)
+        }
+
+    async def admit(self, trip: Trip) -> Outcome:
+        """Settle a request's whole bill (Store.admit)."""
+        now = self._clock()
+        sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
+        if sanction is not None:
+            return Outcome(admitted=False, sanction=sanction)
+        fits, buckets = self._take(trip.subject, trip.charges, now)
+        imposed = None
+        if fits and trip.offence is not None:
+            imposed = self._offend(trip.subject, trip.offence, now, weight=trip.offences, seen=trip.offences)
+        elif not fits and trip.abuse is not None:
+            imposed = self._offend(trip.subject, trip.abuse, now, seen=1 + trip.refused_before, once_a_second=True)
+        return Outcome(admitted=fits, buckets=buckets, imposed=imposed)
+
+    async def impose(self, sanction: Sanction) -> None:
+        """Bring a sanction into force, for enforcing and monitoring trips alike (Store.impose)."""
+        for enforced in self._ledgers:
+            self.remember(sanction, enforced=enforced)
+
+    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
+        """End a subject's own sanctions and forget its offences (Store.lift)."""
+        now = self._clock()
+        policies = tuple(PolicyName) if policy is None else (policy,)
+        ended = {enforced: ledger.lift(subject, policies, now) for enforced, ledger in self._ledgers.items()}
+        return ended[True]
+
+    async def sanctions(self) -> Sequence[Sanction]:
+        """All sanctions in force (Store.sanctions)."""
+        return self._ledgers[True].in_force(self._clock())
+
+    async def ping(self) -> None:
+        """A process always has its memory."""
+
+    async def aclose(self) -> None:
+        """Nothing to give back."""
+
+    def remember(self, sanction: Sanction, *, enforced: bool) -> None:
+        """Bring a sanction into force for enforcing or for monitoring trips alone."""
+        self._ledgers[enforced].impose(sanction, self._clock())
+
+    def forget(self, subject: Subject, *, enforced: bool, keep: Iterable[PolicyName] = ()) -> None:
+        """Drop the sanctions that bind a subject, its group's included, but for some policies; offences stay."""
+        self._ledgers[enforced].forget(subject, frozenset(keep))
+
+    def _take(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
+        """Check all charges, then take them all or none. Two charges may name one bucket."""
+        before: dict[tuple[str, str, str], float] = {}
+        after: dict[tuple[str, str, str], float] = {}
+        bills: list[tuple[tuple[str, str, str], Charge, int, float]] = []
+        fits = True
+        for charge in charges:
+            key, capacity, wait = _bucket_key(subject, charge), charge.capacity, 0.0
+            if key not in before:
+                before[key] = after[key] = self._used(key, charge, now)
+            used = min(after[key], capacity)
+            over = used + charge.tokens - capacity
+            if over > _EPSILON:
+                fits = False
+                wait = math.inf if charge.tokens > capacity else over / charge.limit.tokens_per_second
+            else:
+                after[key] = used + charge.tokens
+            bills.append((key, charge, capacity, wait))
+        if fits:
+            for key, used in after.items():
+                if used > 0:
+                    self._levels.put(key, _Level(used, now))
+        used_of = after if fits else before
+        return fits, tuple(
+            [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
+        )
+
+    def _used(self, key: tuple[str, str, str], charge: Charge, now: float) -> float:
+        level = self._levels.get(key)
+        if level is None:
+            return 0.0
+        return max(0.0, level.used - max(0.0, now - level.at) * charge.limit.tokens_per_second)
+
+    def _offend(
+        self,
+        subject: Subject,
+        escalation: Escalation,
+        now: float,
+        *,
+        seen: int,
+        weight: int = 1,
+        once_a_second: bool = False,
+    ) -> Imposed | None:
+        ledger = self._ledgers[escalation.enforced]
+        return ledger.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
+
+
+def _bucket_key(subject: Subject, charge: Charge) -> tuple[str, str, str]:
+    bucket = charge.key
+    return subject.kind, (subject.group or subject.name) if is_shared(bucket) else subject.name, bucket

@@ -1,0 +1,49 @@
+"""A dictionary of bounded size that forgets what was not touched for longest."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Recent(Generic[K, V]):
+    """The ``size`` entries that were read or written last. Every operation is O(1)."""
+
+    def __init__(self, size: int) -> None:
+        if size < 1:
+            raise ValueError(f"size is {size}, and must be at least 1")
+        self._size = size
+        self._entries: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """The value, which counts as touched; None if there is none."""
+        value = self._entries.get(key)
+        if value is not None:
+            self._entries.move_to_end(key)
+        return value
+
+    def put(self, key: K, value: V) -> None:
+        """Write a value; the oldest entry goes if there is no room."""
+        self._entries[key] = value
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._size:
+            self._entries.popitem(last=False)
+
+    def pop(self, key: K) -> V | None:
+        """Remove and return a value; None if there is none."""
+        return self._entries.pop(key, None)
+
+    def oldest(self, count: int) -> list[tuple[K, V]]:
+        """The entries that were not touched for longest."""
+        return [item for item, _ in zip(self._entries.items(), range(count), strict=False)]
+
+    def items(self) -> Iterator[tuple[K, V]]:
+        """All entries, oldest first."""
+        return iter(self._entries.items())
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,247 @@
+"""The store on Redis 6.2 and up: one EVALSHA an admission, Redis's own clock, a TTL on every key.
+
+All keys of a subject begin with ``fg:{tag}:``, so that they share one hash slot; ``fg:{sanctions}`` is an index for
+:meth:`RedisStore.sanctions` alone, written after a sanction came into force. What each key holds is said in admit.lua.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b, sha1
+from importlib.resources import files
+from typing import Any, Final
+
+from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.address import Address, Command
+from fraiseql_guard.stores.connection import Channel
+from fraiseql_guard.stores.protocol import (
+    LONGEST_REPEAT_SECONDS,
+    REPEAT_SECONDS,
+    SANCTIONED_NETWORKS,
+    Imposed,
+    Outcome,
+    StoreError,
+    Trip,
+    is_shared,
+)
+
+Part = str | int | float | bytes
+
+INDEX: Final = "fg:{sanctions}"
+PROBE: Final = "fg:{probe}"
+_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
+_MILLIONTHS: Final = 1_000_000
+_LISTED_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A Lua script and the name that Redis knows it by."""
+
+    text: str
+    sha: str
+
+    @classmethod
+    def read(cls, name: str) -> Script:
+        """The script ``lua/NAME.lua`` of this package."""
+        text = (files("fraiseql_guard.stores") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+class RedisStore:
+    """Rate limits, offences and sanctions that all workers on one Redis share.
+
+    ``url`` is redis://, rediss:// or unix://; ``timeout_seconds`` is the deadline of each exchange, connecting
+    included. One connection an event loop, opened when first needed. Every method may raise StoreError.
+    """
+
+    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+        self._address = Address.parse(url)
+        self._timeout_seconds = timeout_seconds
+        self._admit, self._impose = Script.read("admit"), Script.read("impose")
+        self._lift, self._index = Script.read("lift"), Script.read("index")
+        scripts = (self._admit, self._impose, self._lift, self._index)
+        self._warm_up: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script.text) for script in scripts)
+        self._taught: dict[str, float] = {}
+        self._channels: dict[asyncio.AbstractEventLoop, Channel] = {}
+
+    async def admit(self, trip: Trip) -> Outcome:
+        """Settle a request's whole bill in one exchange (Store.admit)."""
+        reply = await self._run(self._admit, prefix(trip.subject), trip_arguments(trip))
+        try:
+            outcome = read_outcome(trip, reply)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
+        if outcome.imposed is not None and outcome.imposed.escalation.enforced:
+            await self._note(outcome.imposed.sanction)
+        return outcome
+
+    async def impose(self, sanction: Sanction) -> None:
+        """Bring a sanction into force (Store.impose)."""
+        length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
+        arguments = (_member(sanction.subject), sanction.policy.value, length, sanction.reason)
+        await self._run(self._impose, prefix(sanction.subject), arguments)
+        await self._note(sanction)
+
+    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
+        """End a subject's own sanctions and forget its offences (Store.lift)."""
+        policies = [one.value for one in PolicyName] if policy is None else [policy.value]
+        ended = int(await self._run(self._lift, prefix(subject), (_member(subject), *policies)))
+        await self._write_index(0, [_note(subject, one) for one in policies])
+        return ended
+
+    async def sanctions(self) -> Sequence[Sanction]:
+        """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
+        now_parts, notes = await asyncio.gather(self._ask(("TIME",)), self._ask(("ZRANGE", INDEX, 0, -1)))
+        now = int(now_parts[0]) * _MILLIONTHS + int(now_parts[1])
+        found: list[Sanction] = []
+        for start in range(0, len(notes), _LISTED_AT_ONCE):
+            read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
+            held = await asyncio.gather(
+                *(self._ask(("HGET", f"{prefix(subject)}s{_member(subject)}", policy)) for subject, policy in read)
+            )
+            for (subject, policy), value in zip(read, held, strict=True):
+                expires, _, reason = (value or b"0").partition(b" ")
+                if int(expires) > now:
+                    left = (int(expires) - now) / _MILLIONTHS
+                    found.append(Sanction(subject, policy, left, reason.decode(errors="replace")))
+        return found
+
+    async def ping(self) -> None:
+        """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
+        await self._ask(("SET", PROBE, 1, "PX", 1000))
+
+    async def aclose(self) -> None:
+        """Drop this event loop's connection; the next call connects anew."""
+        channel = self._channels.pop(asyncio.get_running_loop(), None)
+        if channel is not None:
+            await channel.aclose()
+
+    async def _run(self, script: Script, key: str, arguments: Iterable[Part]) -> Any:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timeout_seconds
+        try:
+            return await self._ask(("EVALSHA", script.sha, 1, key, *arguments))
+        except StoreError as error:
+            if not error.detail.startswith("NOSCRIPT"):
+                raise
+        # Redis has forgotten its scripts (SCRIPT FLUSH) and has run nothing. EVAL teaches and runs in one go; those who
+        # come right behind it on the same connection need only call again.
+        now = loop.time()
+        taught = now - self._taught.get(script.sha, -math.inf) < self._timeout_seconds
+        command = ("EVALSHA", script.sha) if taught else ("EVAL", script.text)
+        if not taught:
+            self._taught[script.sha] = now
+        return await self._ask((*command, 1, key, *arguments), timeout_seconds=max(0.0, deadline - now))
+
+    async def _ask(self, command: Command, *, timeout_seconds: float | None = None) -> Any:
+        loop = asyncio.get_running_loop()
+        channel = self._channels.get(loop)
+        if channel is None:
+            for ended in [other for other in self._channels if other.is_closed()]:
+                del self._channels[ended]
+            channel = self._channels[loop] = Channel(self._address, warm_up=self._warm_up)
+        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
+        return await channel.ask(command, timeout_seconds=seconds)
+
+    async def _note(self, sanction: Sanction) -> None:
+        length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
+        await self._write_index(length, [_note(sanction.subject, sanction.policy.value)])
+
+    async def _write_index(self, length: int, notes: Sequence[str]) -> None:
+        try:
+            await self._run(self._index, INDEX, (length, *notes))
+        except StoreError:
+            return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
+
+
+def prefix(subject: Subject) -> str:
+    """What all keys of a subject begin with."""
+    return f"fg:{{{subject.tag}}}:"
+
+
+def trip_arguments(trip: Trip) -> list[Part]:
+    """ARGV of admit.lua."""
+    subject = trip.subject
+    member = _member(subject)
+    exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
+    arguments: list[Part] = [
+        "" if trip.enforced else "m:",
+        member,
+        exempt,
+        trip.refused_before,
+        _SANCTION_NUMBERS,
+        len(trip.charges),
+    ]
+    for charge in trip.charges:
+        limit, bucket = charge.limit, charge.key
+        name = f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
+        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
+    arguments += _escalation_arguments(trip.abuse, 1)
+    arguments += _escalation_arguments(trip.offence, trip.offences)
+    return arguments
+
+
+def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequence[Part]:
+    if escalation is None:
+        return ("",)
+    return (
+        escalation.policy.value,
+        escalation.offences,
+        escalation.window_seconds,
+        escalation.sanction_seconds,
+        "" if escalation.enforced else "m:",
+        weight,
+    )
+
+
+def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
+    """The answer of admit.lua to a trip."""
+    if reply[0] == -1:
+        _, policy, left, reason, of_group = reply
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        sanction = Sanction(bearer, PolicyName(policy.decode()), left / _MILLIONTHS, reason.decode(errors="replace"))
+        return Outcome(admitted=False, sanction=sanction)
+    admitted = reply[0] == 1
+    buckets = tuple(
+        _bucket(charge, reply[1 + 2 * position], reply[2 + 2 * position])
+        for position, charge in enumerate(trip.charges)
+    )
+    imposed = None
+    if len(reply) > 1 + 2 * len(buckets):
+        length, seen, of_group, reason = reply[1 + 2 * len(buckets) :]
+        escalation = trip.offence if admitted else trip.abuse
+        if escalation is None:
+            raise ValueError("a sanction without an escalation")
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        imposed = Imposed(Sanction(bearer, escalation.policy, length / _MILLIONTHS, reason.decode()), escalation, seen)
+    return Outcome(admitted, buckets, imposed=imposed)
+
+
+def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:
+    return Bucket(charge, remaining / _MILLIONTHS, math.inf if wait < 0 else wait / _MILLIONTHS)
+
+
+def _member(subject: Subject) -> str:
+    """What tells a subject from others of its group: a digest, or nothing if it shares its hash tag with no one."""
+    if not subject.group or subject.group == subject.name:
+        return ""
+    return blake2b(subject.name.encode(), digest_size=12).hexdigest()
+
+
+def _group_of(subject: Subject) -> Subject:
+    return Subject(subject.kind, subject.group)
+
+
+def _note(subject: Subject, policy: str) -> str:
+    return json.dumps([subject.kind, subject.name, subject.group, policy])
+
+
+def _read_note(note: bytes) -> tuple[Subject, PolicyName]:
+    kind, name, group, policy = json.loads(note)
+    return Subject(kind, name, group), PolicyName(policy)

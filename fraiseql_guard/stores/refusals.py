@@ -1,0 +1,92 @@
+"""The process's memory of rate refusals: a caller inside its Retry-After costs no trip (SPEC section 6).
+
+A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message, and the next trip
+carries how many were refused meanwhile, so that offences stay complete.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fraiseql_guard.context import Bucket, Charge, Subject
+from fraiseql_guard.stores.protocol import Outcome, Trip
+from fraiseql_guard.stores.recent import Recent
+
+LONGEST_SECONDS: Final = 1.0
+"""A refusal is remembered for min(time until admission, this)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    bucket: Bucket
+    at: float
+    until: float
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What is remembered of a subject: its refusals by bucket, and how many requests they refused since."""
+
+    buckets: dict[str, _Refused] = field(default_factory=dict)
+    count: int = 0
+
+
+class Refusals:
+    """The refusals of the subjects seen last, ``size`` of them. ``clock`` counts seconds and never goes back."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
+        self._clock = clock
+        self._callers: Recent[tuple[str, str], _Caller] = Recent(size)
+
+    def remember(self, trip: Trip, outcome: Outcome) -> None:
+        """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
+        if outcome.admitted or not outcome.buckets or outcome.sanction is not None:
+            return
+        now = self._clock()
+        key = (trip.subject.kind, trip.subject.name)
+        caller = self._callers.get(key) or _Caller()
+        caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
+        for bucket in outcome.buckets:
+            if bucket.retry_after_seconds > 0:
+                until = now + min(bucket.retry_after_seconds, LONGEST_SECONDS)
+                caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
+        self._callers.put(key, caller)
+
+    def find(self, subject: Subject, charges: Iterable[Charge]) -> Bucket | None:
+        """The remembered bucket that refuses one of these charges, its wait counted down; counts the refusal.
+
+        A refusal covers charges to the same bucket at the same limit that cost as much or more.
+        """
+        caller = self._callers.get((subject.kind, subject.name))
+        if caller is None:
+            return None
+        now = self._clock()
+        for charge in charges:
+            refused = caller.buckets.get(charge.key)
+            if refused is not None and refused.until > now and _covers(refused.bucket.charge, charge):
+                caller.count += 1
+                return _counted_down(refused, charge, now)
+        return None
+
+    def take_count(self, subject: Subject) -> int:
+        """How many requests were refused from memory since the last call: Trip.refused_before."""
+        caller = self._callers.get((subject.kind, subject.name))
+        if caller is None:
+            return 0
+        count, caller.count = caller.count, 0
+        return count
+
+
+def _covers(refused: Charge, charge: Charge) -> bool:
+    return refused.limit == charge.limit and refused.burst == charge.burst and charge.tokens >= refused.tokens
+
+
+def _counted_down(refused: _Refused, charge: Charge, now: float) -> Bucket:
+    elapsed, bucket = now - refused.at, refused.bucket
+    more = (charge.tokens - bucket.charge.tokens) / charge.limit.tokens_per_second
+    wait = bucket.retry_after_seconds - elapsed + more
+    remaining = min(charge.capacity, bucket.remaining + elapsed * charge.limit.tokens_per_second)
+    return replace(bucket, charge=charge, remaining=remaining, retry_after_seconds=wait)

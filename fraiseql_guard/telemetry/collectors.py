@@ -1,0 +1,200 @@
+"""Every metric of the vocabulary as a prometheus_client collector, counted in one call."""
+
+from __future__ import annotations
+
+import gc
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from threading import RLock
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from fraiseql_guard import signals
+from fraiseql_guard.signals import Kind, Metric, Source
+from fraiseql_guard.telemetry import exposition, multiprocess
+from fraiseql_guard.telemetry.families import Record, RecordedMetric, Series
+from fraiseql_guard.telemetry.labels import Limits, clean_label
+
+_GC_STATS: Final[Mapping[str, Metric]] = {
+    "collections": signals.GC_COLLECTIONS,
+    "collected": signals.GC_COLLECTED,
+    "uncollectable": signals.GC_UNCOLLECTABLE,
+}
+_GC_INTERVAL_SECONDS: Final = 1.0
+
+
+class Metrics:
+    """All metrics of one process. With several workers (PROMETHEUS_MULTIPROC_DIR), one instance for each process.
+
+    ``registry``: an own one by default; another one then exports the guard's metrics with its own, and
+    :meth:`render` the other way round. ValueError if it already holds one of the names, or if
+    PROMETHEUS_MULTIPROC_DIR is no directory. ``workers``: how many processes share the limits on label values.
+
+    Recording never fails for what a label says. KeyError for a metric of another kind or of nobody's, ValueError for a
+    wrong number of labels or a negative amount: the caller's errors. Thread-safe.
+    """
+
+    __slots__ = (
+        "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock", "_process",
+        "_workers", "registry",
+    )  # fmt: skip
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, workers: int = 1) -> None:
+        self._injected = registry is not None
+        self.registry = CollectorRegistry() if registry is None else registry
+        self._lock = RLock()
+        self._workers = self._shared_directory()
+        self._gc_seen: dict[tuple[str, int], int] = {}
+        self._gc_time = 0.0
+        limits = Limits().shared_by(workers)
+        sources = {Source.GUARD, Source.HOST}
+        chosen = [metric for metric in signals.METRICS if metric.source in sources]
+        if self._workers:
+            chosen += _GC_STATS.values()
+        self._families = {metric.name: RecordedMetric(_closed(metric), limits) for metric in chosen}
+        self._counters = self._series_of(Kind.COUNTER)
+        self._histograms = self._series_of(Kind.HISTOGRAM)
+        self._gauges = self._series_of(Kind.GAUGE)
+        self._process: list[Collector] = []
+        self._register()
+
+    def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
+        """Add to a counter. Labels in the order of the vocabulary; those from outside through escape_label."""
+        (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
+
+    def observe(self, metric: Metric, value: float, *labels: str) -> None:
+        """Add an observation to a histogram."""
+        (self._histograms[metric.name].get(labels) or self._open(metric, labels))(value)
+        if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
+            self._count_gc()
+
+    def set(self, metric: Metric, value: float, *labels: str) -> None:
+        """Set a gauge. Before the first time, it is not exported."""
+        (self._gauges[metric.name].get(labels) or self._open(metric, labels))(value)
+
+    def render(self) -> bytes:
+        """The exposition (its content type is exposition.CONTENT_TYPE): ours, then what else the registry holds."""
+        ours = [*self.collect(), *chain.from_iterable(collector.collect() for collector in self._process)]
+        text = exposition.render(ours)
+        if not self._injected:
+            return text
+        try:
+            shared = self._workers.merged() if self._workers else ()
+            return text + exposition.render_foreign(chain(shared, self.registry.collect()), besides=ours)
+        except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
+            self.inc(signals.FAULTS, "registry")
+            return text
+
+    def close(self) -> None:
+        """Take everything out of the registry. Twice is as good as once."""
+        registered, self._process = [self, *self._process], []
+        for collector in registered:
+            try:
+                self.registry.unregister(collector)
+            except KeyError:
+                continue
+
+    def collect(self) -> Iterable[Family]:
+        """Our families under their public names (prometheus_client's Collector)."""
+        if self._workers is None:
+            return [family.published() for family in self._families.values()]
+        self._count_gc()
+        merged = {family.name: family for family in self._workers.merged()}
+        return [
+            exposition.publish(family.metric, [merged[name]] if (name := family.internal_name) in merged else [])
+            for family in self._families.values()
+        ]
+
+    def describe(self) -> Iterable[Family]:
+        """The exact names of our samples, so that a registry notices clashes. GC metrics clash with nobody's."""
+        for family in self._families.values():
+            if family.metric.source is not Source.PROCESS:
+                suffixes = ("", "_bucket", "_sum", "_count") if family.metric.kind is Kind.HISTOGRAM else ("",)
+                yield from (Family(family.metric.name + suffix, "", "unknown") for suffix in suffixes)
+
+    def _series_of(self, kind: Kind) -> dict[str, Series]:
+        return {name: family.series for name, family in self._families.items() if family.metric.kind is kind}
+
+    def _open(self, metric: Metric, labels: tuple[str, ...]) -> Record:
+        """The slow path: a series that is new, or labels that do not fit any more."""
+        if len(labels) != len(metric.labels):
+            raise ValueError(f"{metric.name} has the labels {metric.labels}, but was given {labels}")
+        clean = tuple(map(clean_label, labels))
+        with self._lock:
+            admitted, record = self._families[metric.name].open(clean)
+        if admitted != clean:
+            self.inc(signals.LABEL_OVERFLOW, metric.name)
+        return record
+
+    def _shared_directory(self) -> multiprocess.Workers | None:
+        if not multiprocess.is_active():
+            return None
+        directory = Path(os.environ.get(multiprocess.VARIABLE, ""))
+        if not directory.is_dir():
+            raise ValueError(
+                f"{multiprocess.VARIABLE}={str(directory)!r} is not a directory: create it, empty, before the start"
+            )
+        return multiprocess.Workers(directory, on_damage=lambda: self.inc(signals.FAULTS, "metrics_file"))
+
+    def _register(self) -> None:
+        present = {family.name for family in self.registry.collect()} if self._injected else set()
+        try:
+            self.registry.register(self)
+        except ValueError as error:
+            names = ", ".join(sorted(getattr(error, "duplicates", ()))) or str(error)
+            raise ValueError(
+                f"the given registry already holds {names}: remove that metric from it, "
+                "share one Metrics if it is another guard's, or let the guard have a registry of its own"
+            ) from None
+        for collector in self._process_collectors():
+            if isinstance(collector, _Unnamed) or present.isdisjoint(family.name for family in collector.collect()):
+                self.registry.register(collector)
+                self._process.append(collector)
+
+    def _process_collectors(self) -> list[Collector]:
+        platform = PlatformCollector(registry=None)
+        if self._workers:
+            return [_Unnamed(self._workers.process_families), platform]
+        return [ProcessCollector(registry=None), platform, GCCollector(registry=CollectorRegistry())]
+
+    def _count_gc(self) -> None:
+        """Write down this process's collections: the worker that is scraped cannot ask the others for theirs."""
+        with self._lock:
+            self._gc_time = time.monotonic()
+            stats: list[dict[str, Any]] = [*gc.get_stats()]
+            for generation, counts in enumerate(map(dict, stats)):
+                for name, metric in _GC_STATS.items():
+                    growth = counts[name] - self._gc_seen.get((name, generation), 0)
+                    self._gc_seen[name, generation] = counts[name]
+                    self.inc(metric, str(generation), amount=growth)
+
+
+def _closed(metric: Metric) -> Metric:
+    """Metrics about metrics and events: the vocabulary lists their labels, so they start at 0 and never overflow."""
+    if metric is signals.LABEL_OVERFLOW:
+        return replace(
+            metric,
+            closed=tuple(
+                (other.name,) for other in signals.METRICS if other.labels and other.source is not Source.PROCESS
+            ),
+        )
+    if metric is signals.LOG_LINES_SUPPRESSED:
+        return replace(metric, closed=tuple((event.name,) for event in signals.EVENTS))
+    return metric
+
+
+@dataclass(frozen=True, slots=True)
+class _Unnamed:
+    """A collector whose names clash with nobody's: every worker's process metrics replace those of one process."""
+
+    collect: Callable[[], Iterable[Family]]
+
+    def describe(self) -> Iterable[Family]:
+        return ()

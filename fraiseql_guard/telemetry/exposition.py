@@ -1,0 +1,106 @@
+"""Prometheus text format 0.0.4, with every family under exactly the name that the vocabulary gives it.
+
+prometheus_client cannot hold a histogram ``x`` beside a counter ``x_total``, nor export a counter without ``_total``.
+So its primitives live under internal names, which are unique and can never be an application's, and are published
+here under their real ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric as Family
+
+from fraiseql_guard.signals import Kind, Metric
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_TOTAL, _CREATED = "_total", "_created"
+_VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+def internal_name(metric: Metric) -> str:
+    """The name of a metric's primitive. Applications do not use colons; Prometheus keeps them for recording rules."""
+    return f"{metric.name}:{metric.kind.value}"
+
+
+def is_internal(name: str) -> bool:
+    """Whether a family's name is one of :func:`internal_name`."""
+    return name.partition(":")[2] in {kind.value for kind in Kind}
+
+
+def publish(metric: Metric, internal: Iterable[Family]) -> Family:
+    """The family under its public name, without ``_created``. No samples: nothing was counted yet."""
+    counter = metric.kind is Kind.COUNTER
+    family = Family(metric.name.removesuffix(_TOTAL) if counter else metric.name, metric.help, metric.kind.value)
+    prefix = len(internal_name(metric))
+    for sample in (sample for one in internal for sample in one.samples):
+        suffix = sample.name[prefix:]
+        if suffix != _CREATED:
+            name = metric.name + suffix if metric.kind is Kind.HISTOGRAM else metric.name
+            family.add_sample(name, sample.labels, sample.value)
+    return family
+
+
+def public_name(family: Family) -> str:
+    """The name in a family's HELP and TYPE lines: a counter's is that of its samples, with or without ``_total``."""
+    if family.type != Kind.COUNTER.value:
+        return family.name
+    return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
+
+
+def render(families: Iterable[Family]) -> bytes:
+    """Counters, gauges and histograms as text. Families without samples are left out."""
+    lines: list[str] = []
+    for family in families:
+        samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        if not samples:
+            continue
+        name = public_name(family)
+        lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
+        lines.append(f"# TYPE {name} {family.type}\n")
+        lines += [f"{sample.name}{_labels(sample.labels)} {_number(sample.value)}\n" for sample in samples]
+    return "".join(lines).encode()
+
+
+def _number(value: float) -> str:
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _labels(labels: Mapping[str, str]) -> str:
+    if not labels:
+        return ""
+    text = ",".join([f'{name}="{value}"' for name, value in sorted(labels.items())])
+    if text.count('"') != 2 * len(labels) or "\\" in text or "\n" in text:  # rare, and the escaping is slow
+        text = ",".join([f'{name}="{value.translate(_VALUE_ESCAPES)}"' for name, value in sorted(labels.items())])
+    return f"{{{text}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Families:
+    """What generate_latest asks a registry for."""
+
+    families: Iterable[Family]
+
+    def collect(self) -> Iterable[Family]:
+        return self.families
+
+
+def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> bytes:
+    """Families of the application, of every type that prometheus_client knows, unless ``besides`` has them."""
+    seen = {public_name(family) for family in besides}
+    chosen = []
+    for family in families:
+        if is_internal(family.name) or (name := public_name(family)) in seen:
+            continue
+        seen.add(name)
+        family.samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        chosen.append(family)
+    return generate_latest(_Families(chosen))

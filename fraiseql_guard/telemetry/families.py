@@ -1,0 +1,68 @@
+"""One metric of the vocabulary: its prometheus_client primitive, its bounds, and its series ready to be recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric as Family
+
+from fraiseql_guard import signals
+from fraiseql_guard.signals import Kind, Metric, Source
+from fraiseql_guard.telemetry import exposition
+from fraiseql_guard.telemetry.labels import Bounds, Limits
+
+Record = Callable[[float], None]
+Series = dict[tuple[str, ...], Record]
+
+# 1 or 0, so the workers' gauges are not added up: one worker that says 1 is enough.
+_FLAGS: Final = frozenset({signals.STORE_BREAKER_OPEN.name, signals.SHARED_PEER.name})
+
+
+class RecordedMetric:
+    """A metric and everything that was recorded of it in this process. Not thread-safe, but for ``series``."""
+
+    __slots__ = ("_bounds", "_primitive", "internal_name", "metric", "series")
+
+    def __init__(self, metric: Metric, limits: Limits) -> None:
+        self.metric = metric
+        self.internal_name = exposition.internal_name(metric)
+        self.series: Series = {}
+        self._bounds = Bounds(metric, limits)
+        # A primitive without labels is exported as 0 from its birth on: nobody's pool gauge must be born before it
+        # is set.
+        self._primitive = self._create() if metric.labels else None
+        counts_from_zero = metric.source is Source.GUARD and not metric.labels and metric.kind is not Kind.GAUGE
+        for labels in ((),) if counts_from_zero else metric.closed:
+            self.open(labels)
+
+    def open(self, labels: tuple[str, ...]) -> tuple[tuple[str, ...], Record]:
+        """The labels that these are counted under, and the call that counts."""
+        admitted = self._bounds.admit(labels) if labels else labels
+        record = self.series.get(admitted)
+        if record is None:
+            record = self.series[admitted] = self._record(admitted)
+        return admitted, record
+
+    def published(self) -> Family:
+        """What this process recorded, under the public name."""
+        return exposition.publish(self.metric, self._primitive.collect() if self._primitive else ())
+
+    def _record(self, labels: tuple[str, ...]) -> Record:
+        if self._primitive is None:
+            self._primitive = self._create()
+        child = self._primitive.labels(*labels) if labels else self._primitive
+        if isinstance(child, Counter):
+            return child.inc
+        return child.set if isinstance(child, Gauge) else child.observe
+
+    def _create(self) -> Counter | Gauge | Histogram:
+        name, text, labels = self.internal_name, self.metric.help, self.metric.labels
+        if self.metric.kind is Kind.COUNTER:
+            return Counter(name, text, labels, registry=None)
+        if self.metric.kind is Kind.HISTOGRAM:
+            return Histogram(name, text, labels, registry=None, buckets=self.metric.buckets)
+        if self.metric.name in _FLAGS:
+            return Gauge(name, text, labels, registry=None, multiprocess_mode="livemax")
+        return Gauge(name, text, labels, registry=None, multiprocess_mode="livesum")

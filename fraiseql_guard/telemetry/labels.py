@@ -1,0 +1,131 @@
+"""Label values that strangers choose: made safe to print, and bounded in number.
+
+Every event lands in exactly one series, so that sums stay exact however many values are turned away (SPEC: signals).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.signals import ANONYMOUS, OTHER, RATE_LIMIT_EXCEEDED, UNKNOWN, Kind, Metric
+
+MAX_LABEL_CHARS: Final = 128
+
+_USER, _ADDRESS = RATE_LIMIT_EXCEEDED.labels  # the two labels that strangers can flood
+_RESERVED: Final = frozenset({OTHER, ANONYMOUS, UNKNOWN})
+_PLAIN: Final = re.compile(r"[\x20-\x7e]{0,128}")
+# Controls, lone surrogates, and what turns the direction of the text around on a dashboard.
+_UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+# Also the escaped forms: else the user "_anonymous" and the escaped "anonymous" would be one.
+_LOOKS_RESERVED: Final = re.compile(f"_*(?:{'|'.join(map(re.escape, sorted(_RESERVED)))})")
+
+
+def clean_label(value: str) -> str:
+    """At most 128 characters, all of them printable; anything unfit becomes U+FFFD."""
+    if _PLAIN.fullmatch(value):
+        return value
+    return _UNFIT.sub("\ufffd", value[:MAX_LABEL_CHARS])
+
+
+def escape_label(value: str) -> str:
+    """A value from outside, made safe: clean, and unlike every value that means something to us (``_anonymous``)."""
+    value = clean_label(value)
+    return f"_{value}" if _LOOKS_RESERVED.fullmatch(value) else value
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many label values and series one metric may have in one process."""
+
+    values: int = 200  # of user_id, and of ip_address
+    pairs: int = 500
+    series: int = 1000  # lines of the exposition
+    histogram_users: int = 50
+
+    def shared_by(self, workers: int) -> Limits:
+        """The part of one of ``workers`` processes, at least 1 each."""
+        return Limits(
+            *(max(1, n // max(1, workers)) for n in (self.values, self.pairs, self.series, self.histogram_users))
+        )
+
+
+class Bounds:
+    """The series that one metric has, and the one that a new combination of values is counted in. Not thread-safe.
+
+    What does not fit gives up as little as possible: first the flooded one of user and address, then both, then every
+    label. The coarser a series is, the more room is kept for it, so that a flood of fine ones cannot hide it.
+    """
+
+    __slots__ = ("_address", "_pairs", "_partners", "_room", "_seen", "_series", "_user", "_width", "limits")
+
+    def __init__(self, metric: Metric, limits: Limits) -> None:
+        histogram = metric.kind is Kind.HISTOGRAM
+        users = min(limits.values, limits.histogram_users) if histogram else limits.values
+        self.limits = Limits(users, limits.pairs, limits.series, users)
+        self._width = len(metric.labels)
+        self._user = metric.labels.index(_USER) if _USER in metric.labels else None
+        self._address = metric.labels.index(_ADDRESS) if _ADDRESS in metric.labels else None
+        self._seen: dict[int, set[str]] = {}
+        self._pairs: set[tuple[str, str]] = set()
+        self._partners: Counter[tuple[int, str]] = Counter()  # how many pairs a user or an address is part of
+        self._series: set[tuple[str, ...]] = set(metric.closed)
+        lines = len(metric.buckets) + 3 if histogram else 1  # the buckets, +Inf, _sum and _count
+        most = max(1, limits.series // lines) + len(metric.closed)
+        # How full the metric may be for the last, the second-last, ... choice to open a series of its own.
+        self._room = (most, most - 1, most * 90 // 100, most * 85 // 100, most * 75 // 100)
+
+    def admit(self, labels: tuple[str, ...]) -> tuple[str, ...]:
+        """The labels to count under: these, or coarser ones."""
+        if labels in self._series:
+            return labels
+        choices = self._choices(labels)
+        for left, choice in zip(range(len(choices) - 1, -1, -1), choices, strict=True):
+            if choice in self._series:
+                break
+            if len(self._series) < self._room[left]:
+                self._open(choice)
+                break
+        return choice
+
+    def _choices(self, labels: tuple[str, ...]) -> list[tuple[str, ...]]:
+        """From fine to coarse; only those that the limits on values and pairs leave."""
+        people = [place for place in (self._user, self._address) if place is not None]
+        kept = [place for place in people if self._fits(place, labels[place])]
+        choices = [labels] if kept == people and self._pair_fits(labels) else []
+        if len(people) == 2:
+            # The one with more partners is what the flood hangs on; it says more than the partners do.
+            kept.sort(key=lambda place: -self._partners[place, labels[place]])
+            choices += [_masked(labels, [place for place in people if place != one]) for one in kept]
+        return list(dict.fromkeys([*choices, _masked(labels, people), (OTHER,) * self._width]))
+
+    def _fits(self, place: int, value: str) -> bool:
+        seen = self._seen.get(place, ())
+        return value in _RESERVED or value in seen or len(seen) < self.limits.values
+
+    def _pair_fits(self, labels: tuple[str, ...]) -> bool:
+        pair = self._pair(labels)
+        return pair is None or pair in self._pairs or len(self._pairs) < self.limits.pairs
+
+    def _pair(self, labels: tuple[str, ...]) -> tuple[str, str] | None:
+        if self._user is None or self._address is None or OTHER in (labels[self._user], labels[self._address]):
+            return None
+        return labels[self._user], labels[self._address]
+
+    def _open(self, labels: tuple[str, ...]) -> None:
+        self._series.add(labels)
+        people = [place for place in (self._user, self._address) if place is not None]
+        for place in people:
+            if labels[place] != OTHER:
+                self._seen.setdefault(place, set()).add(labels[place])
+        if (pair := self._pair(labels)) and pair not in self._pairs:
+            self._pairs.add(pair)
+            self._partners.update((place, labels[place]) for place in people)
+
+
+def _masked(labels: tuple[str, ...], places: Iterable[int]) -> tuple[str, ...]:
+    hidden = set(places)
+    return tuple(OTHER if place in hidden else value for place, value in enumerate(labels))

@@ -1,0 +1,111 @@
+"""Where finished log lines go: standard error, a file that may be rotated, or a stream."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TextIO
+
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+class Sink(Protocol):
+    """Takes whole lines, each with its newline. Called by one thread. OSError or ValueError if it cannot."""
+
+    def write(self, lines: bytes) -> None:
+        """Write all of it."""
+
+
+class StreamSink:
+    """A text stream; standard error as it is at each write, past Python's buffer if it has a descriptor."""
+
+    __slots__ = ("_raw", "_stream")
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+        self._raw = _RawLines()
+
+    def write(self, lines: bytes) -> None:
+        """Write to the stream; ValueError if it is closed or there is none."""
+        stream = self._stream or sys.stderr
+        if stream is None:
+            raise ValueError("there is no standard error")
+        if self._stream is None and (descriptor := _descriptor(stream)) is not None:
+            # Not through the stream: its lock would be held by a thread that a full pipe blocks, and then by whoever
+            # prints to standard error, for ever.
+            self._raw.write(descriptor, lines)
+            return
+        stream.write(lines.decode())
+        stream.flush()
+
+
+class FileSink:
+    """A file that lines are appended to, opened again when it was moved away or removed (logrotate)."""
+
+    __slots__ = ("_clock", "_descriptor", "_inode", "_looked_at", "_path", "_raw")
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._descriptor = -1
+        self._inode = (0, 0)
+        self._looked_at = float("-inf")
+        self._raw = _RawLines()
+
+    def check(self) -> None:
+        """OSError if the file cannot be opened for appending."""
+        os.close(self._open())
+
+    def write(self, lines: bytes) -> None:
+        """Append; whether the file is still the one at its path is checked at most once a second."""
+        if (now := self._clock()) - self._looked_at >= _LOOK_AGAIN_SECONDS:
+            self._looked_at = now
+            self._look()
+        if self._descriptor < 0:
+            raise OSError(f"{self._path} could not be opened")
+        self._raw.write(self._descriptor, lines)
+
+    def _look(self) -> None:
+        try:
+            status = self._path.stat()
+            if self._descriptor >= 0 and (status.st_dev, status.st_ino) == self._inode:
+                return
+        except FileNotFoundError:
+            pass
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._descriptor = self._open()
+        status = os.fstat(self._descriptor)
+        self._inode, self._raw = (status.st_dev, status.st_ino), _RawLines()
+
+    def _open(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+
+
+def _descriptor(stream: TextIO) -> int | None:
+    try:
+        return stream.fileno()
+    except OSError:  # a stream that lives in memory; ValueError if it is closed, which the caller counts
+        return None
+
+
+class _RawLines:
+    """Writes to a descriptor. After half a line (a disk became full) it begins a new one, or two would be spoilt."""
+
+    __slots__ = ("_torn",)
+
+    def __init__(self) -> None:
+        self._torn = False
+
+    def write(self, descriptor: int, lines: bytes) -> None:
+        rest = data = b"\n" + lines if self._torn else lines
+        try:
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            if len(rest) < len(data):
+                self._torn = bool(rest)

@@ -1,0 +1,47 @@
+"""What ties a log line to a request: the trace id it came with, and a request id that is always ours."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+_TRACEPARENT: Final = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def _no_span() -> str:
+    return ""
+
+
+def _span_reader() -> Callable[[], str]:
+    """How to ask OpenTelemetry for the current span; without the library the answer is always none."""
+    try:
+        from opentelemetry import trace
+    except ImportError:
+        return _no_span
+
+    def read() -> str:
+        span = trace.get_current_span().get_span_context()
+        return f"{span.trace_id:032x}" if span.is_valid else ""
+
+    return read
+
+
+_current_span: Final = _span_reader()
+
+
+def trace_id(traceparent: str | None, *, current_span: Callable[[], str] = _current_span) -> str:
+    """32 lowercase hex digits: of the active OpenTelemetry span, else of a valid traceparent (W3C), else random."""
+    if span := current_span():
+        return span
+    if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
+        version, trace, rest = match.groups()
+        if not (rest and version == "00"):  # version 00 has exactly four parts; later ones may have more
+            return str(trace)
+    return secrets.token_hex(16)
+
+
+def request_id() -> str:
+    """32 hex digits, 128 bits that nobody can guess. Never taken from the request: callers look refusals up by it."""
+    return secrets.token_hex(16)

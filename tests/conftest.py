@@ -1,0 +1,80 @@
+"""A guard in front of an app, with its log in a file and its metrics at hand."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fraiseql_guard import Guard
+from tests.support.asgi import EchoApp
+
+SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
+
+# prometheus_client's parser renames a counter without _total, such as fraiseql_graphql_queries_success.
+_SAMPLE = re.compile(r"(?P<name>[a-z_A-Z]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+
+
+class Guarded:
+    """A guard under test: call it like the app, and look at what an operator would see."""
+
+    def __init__(self, guard: Any, app: Any, log_path: Path) -> None:
+        self.guard = guard
+        self.app = app
+        self._log_path = log_path
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.guard(scope, receive, send)
+
+    def lines(self, event: str | None = None) -> list[dict[str, Any]]:
+        """The log lines so far, all or those of one event."""
+        self.guard._stack.settle.log.flush()
+        if not self._log_path.exists():
+            return []
+        lines = [json.loads(line) for line in self._log_path.read_text().splitlines()]
+        return [line for line in lines if event is None or line["event"] == event]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels, from the real exposition."""
+        total = 0.0
+        for line in self.guard._stack.settle.metrics.render().decode().splitlines():
+            if (sample := _SAMPLE.fullmatch(line)) and sample["name"] == name:
+                found = dict(_LABEL.findall(sample["labels"] or ""))
+                total += float(sample["value"]) if labels.items() <= found.items() else 0.0
+        return total
+
+
+@pytest.fixture(autouse=True)
+def _no_variables_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("FRAISEQL_") or name in ("WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
+    """Mount a guard: ``guarded(app, middleware=Guard, **options)``."""
+    made: list[Guarded] = []
+
+    def mount(app: Any = None, middleware: Any = Guard, **options: Any) -> Guarded:
+        app = app if app is not None else EchoApp()
+        path = tmp_path / f"guard-{len(made)}.log"
+        made.append(Guarded(middleware(app, log_file=path, **options), app, path))
+        return made[-1]
+
+    yield mount
+    for each in made:
+        each.guard._stack.settle.log.close()
+
+
+@pytest.fixture
+def secret() -> str:
+    """A key to sign tokens with."""
+    return SECRET

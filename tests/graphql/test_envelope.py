@@ -1,0 +1,152 @@
+"""What is accepted as a GraphQL request, and what is refused because two hosts could read it in two ways."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from urllib.parse import quote
+
+import pytest
+
+from tests.graphql.requests import body, post, reader, refusal
+
+READER = reader(introspection="allow")
+OK = body("{me{id}}")
+
+
+def get(query_string: bytes, method: str = "GET", payload: bytes = b""):
+    return READER.read(method, "", query_string, payload, authenticated=False)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"',
+     "application/graphql-response+json", "application/json ; profile=x"],
+)  # fmt: skip
+def test_json_is_accepted(content_type):
+    assert post(READER, OK, content_type).denial is None
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["", "text/plain", "application/graphql", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded",
+     "application/json; charset=utf-16", "application/json; charset=utf-8; charset=utf-16",
+     "application/json, text/html",
+     "application/json; charset", "application/jsonx", "application/json; charset=utf-7"],
+)  # fmt: skip
+def test_other_media_types_are_refused(content_type):
+    assert refusal(post(READER, OK, content_type)) == "UNSUPPORTED_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "get", ""])
+def test_other_methods_are_refused(method):
+    assert refusal(READER.read(method, "application/json", b"", OK, authenticated=True)) == "METHOD_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"null", b"1", b'"x"', b"{}", b"{", b'{"query":null}', b'{"query":1}', b'{"query":["{a}"]}',
+     b'{"query":"{a}","variables":[]}', b'{"query":"{a}","variables":"{}"}', b'{"query":"{a}","operationName":1}',
+     b'{"query":"{a}","extensions":[]}', b'{"query":"{a}","query":"{b}"}', b'{"query":"{a}","qu\\u0065ry":"{b}"}',
+     b'{"query":"{a:b}","x":1,"x":1}', b'{"query":"{a}","variables":{"n":1,"n":100000}}',
+     b'{"query":"{a}","variables":{"n":NaN}}', b'{"query":"{a}","variables":{"n":Infinity}}',
+     b'{"query":"{a}","variables":{"n":' + b"9" * 5000 + b"}}", b'{"query":"{a(x:\\"\\ud800\\")}"}',
+     b'{"query":"{a}","variables":{"n":"\\udc00"}}', b'{"query":"{a\xff}"}', b'{"query":"{\xed\xa0\x80}"}',
+     b"\xef\xbb\xbf" + OK, OK + b"\x00", OK + OK, OK.decode().encode("utf-16"), OK.decode().encode("utf-32"),
+     b"[" * 100_000, b'{"a":' * 100_000, b"{'query':'{a}'}", b'{"query":"{a}",}', b'{"query":"{a}"/**/}'],
+)  # fmt: skip
+def test_bodies_that_are_no_request_are_refused(payload):
+    reading = post(READER, payload)
+    assert refusal(reading) == "BAD_REQUEST"
+    assert reading.denial.detail
+    assert reading.denial.offence is None
+    assert reading.measured is None
+
+
+def test_the_refusal_names_the_key():
+    assert post(READER, b'{"query":"{a}","variables":[]}').denial.detail == "variables must be an object or null."
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"query":"{a}","unknown":{"a":1},"id":null}', b'{"query":"{a:b}","variables":null,"operationName":null}',
+     b'{"query":"{a}","extensions":{"x":[1]},"operationName":""}', b' {"query" : "{ a(x: \\"\\\\\\":\\") }" } ',
+     b'{"query":"{a}","variables":{"query":1,"a:b":":"}}', b'{"query":"{a}","extensions":{"persistedQuery":null}}'],
+)  # fmt: skip
+def test_ordinary_requests_pass(payload):
+    assert post(READER, payload).denial is None
+
+
+def test_variables_are_bounded():
+    deep = post(READER, b'{"query":"{a}","variables":{"v":' + b"[" * 21 + b"]" * 21 + b"}}")
+    assert (refusal(deep), deep.denial.limit, deep.denial.actual) == ("VARIABLES_TOO_DEEP", 20, 21)
+    assert post(READER, b'{"query":"{a}","variables":{"v":' + b"[" * 20 + b"]" * 20 + b"}}").denial is None
+    assert refusal(post(READER, b'{"query":"{a}","variables":' + b'{"v":' * 90_000)) == "VARIABLES_TOO_DEEP"
+    assert refusal(post(READER, body("{a}", {"v": [1] * 10_000}))) == "VARIABLES_TOO_LARGE"
+    assert post(READER, body("{a}", {"v": [1] * 9_999})).denial is None
+    assert (
+        refusal(post(READER, b'{"query":"{a}","extensions":{"v":' + b"[" * 500 + b"]" * 500 + b"}}")) == "BAD_REQUEST"
+    )
+
+
+def test_get_requests():
+    assert get(b"query=" + quote("{me{id}}").encode()).measured.root_fields == ("me",)
+    assert get(b"query={me}", "HEAD").denial is None
+    sized = get(b"query=query($n:Int){users(limit:$n){id}}&variables=" + quote('{"n":7}').encode())
+    assert sized.measured.complexity == 7
+    assert get(b"query={me}&variables=&operationName=&other=1&other=2").denial is None
+
+
+@pytest.mark.parametrize(
+    "query_string",
+    [b"", b"x=1", b"query={a}&query={b}", b"query={a}&%71uery={b}", b"query={a}&variables={}&variables={}",
+     b"query={a}&variables=[]", b"query={a}&variables={", b'query={a}&variables={"a":NaN}', b"query=%ff", b"query=\xff",
+     b'query={a}&variables={"a":1,"a":2}', b"query=%ed%a0%80", b"query={a}" + b"&x=1" * 200],
+)  # fmt: skip
+def test_ambiguous_get_requests_are_refused(query_string):
+    assert refusal(get(query_string)) == "BAD_REQUEST"
+
+
+def test_a_request_has_one_place_for_its_document():
+    assert refusal(get(b"query={a}", payload=OK)) == "BAD_REQUEST"
+    assert refusal(READER.read("POST", "application/json", b"query={b}", OK, authenticated=False)) == "BAD_REQUEST"
+    assert refusal(READER.read("POST", "application/json", b"query=%ff", OK, authenticated=False)) == "BAD_REQUEST"
+    assert READER.read("POST", "application/json", b"op=Me", OK, authenticated=False).denial is None
+
+
+@pytest.mark.parametrize("text", ["mutation{a}", "query A{a} mutation B{b}"])
+def test_mutations_by_get_are_refused_whichever_operation_is_named(text):
+    reading = get(f"query={text}&operationName=A".encode())
+    assert refusal(reading) == "MUTATION_BY_GET"
+    assert (b"allow", b"POST") in reading.denial.headers
+    assert reading.measured.kind == "mutation"
+
+
+def test_persisted_queries_are_refused_unless_the_text_is_there_and_is_that_of_the_hash():
+    def persisted(value, query="{me{id}}"):
+        return refusal(post(READER, body(query, extensions={"persistedQuery": value})))
+
+    digest = sha256(b"{me{id}}").hexdigest()
+    assert persisted({"version": 1, "sha256Hash": digest}, None) == "PERSISTED_QUERY_NOT_SUPPORTED"
+    assert persisted({"version": 1, "sha256Hash": "0" * 64}) == "PERSISTED_QUERY_NOT_SUPPORTED"
+    assert persisted({"version": 1, "sha256Hash": digest}) is None
+    assert persisted({}) == persisted(1) == persisted([]) == "PERSISTED_QUERY_NOT_SUPPORTED"
+
+
+def test_batches_are_refused_unless_switched_on():
+    assert refusal(post(READER, b"[" + OK + b"]")) == "BATCHING_DISABLED"
+    assert refusal(post(READER, b"[]")) == "BATCHING_DISABLED"
+
+
+def test_every_element_of_a_batch_is_measured():
+    to = reader(batching=True, max_batch_size=3)
+    two = post(to, b"[" + OK + b"," + body("mutation{a{id} b}") + b"]")
+    assert two.denial is None
+    assert (two.measured.complexity, two.measured.kind, two.measured.mutation_root_fields) == (3, "mutation", 2)
+    assert two.measured.root_fields == ("me", "a", "b")
+    assert refusal(post(to, b"[]")) == "BAD_REQUEST"
+    assert refusal(post(to, b"[[" + OK + b"]]")) == "BAD_REQUEST"
+    assert refusal(post(to, b"[" + b",".join([OK] * 4) + b"]")) == "BAD_REQUEST"
+    assert refusal(post(to, b"[" + OK + b"," + body("{users(limit:-1){id}}") + b"]")) == "LIST_SIZE_INVALID"
+    large = body("{users(limit:600){id}}")
+    summed = post(to, b"[" + large + b"," + large + b"]")
+    assert (refusal(summed), summed.denial.actual) == ("QUERY_TOO_COMPLEX", 1200)

@@ -1,0 +1,223 @@
+"""What the guard cannot read does not pass; what it lets pass arrives byte for byte."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.asgi import Connection, EchoApp, graphql, request
+
+JSON = {"content-type": "application/json"}
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+QUERY = b'{"query": "{me{id}}"}'
+
+
+async def test_a_query_reaches_the_app_byte_for_byte(guarded) -> None:
+    app = EchoApp()
+    body = b' {"query" : "{ me { id } }" , "extra": [1, 2] }\n'
+    reply = await request(guarded(app), chunks=[body[:3], body[3:20], body[20:]])
+    assert reply.status == 200
+    assert app.bodies == [body]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "body", "query", "status", "code"),
+    [
+        ("PUT", {}, QUERY, "", 405, "METHOD_NOT_ALLOWED"),
+        ("DELETE", {}, None, "", 405, "METHOD_NOT_ALLOWED"),
+        ("TRACE", {}, None, "", 405, "METHOD_NOT_ALLOWED"),
+        ("OPTIONS", {}, None, "", 405, "METHOD_NOT_ALLOWED"),
+        ("POST", FORM, b"query={me{id}}", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", {"content-type": "application/graphql"}, b"{me{id}}", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", {"content-type": "multipart/form-data; boundary=x"}, b"--x--", "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", {"content-type": "text/plain"}, QUERY, "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", {}, QUERY, "", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("POST", JSON | {"content-encoding": "gzip"}, QUERY, "", 415, "UNSUPPORTED_ENCODING"),
+        ("POST", JSON, b"", "", 400, "BAD_REQUEST"),
+        ("POST", JSON, b"not json", "", 400, "BAD_REQUEST"),
+        ("POST", JSON, b"null", "", 400, "BAD_REQUEST"),
+        ("POST", JSON, b'[{"query":"{me{id}}"}]', "", 400, "BATCHING_DISABLED"),
+        ("POST", JSON, b'{"query":"{me{id}"}', "", 400, "GRAPHQL_PARSE_FAILED"),
+        ("POST", JSON, '{"query":"{me{id}}"}'.encode("utf-16"), "", 400, "BAD_REQUEST"),
+        ("GET", {}, None, "", 400, "BAD_REQUEST"),
+        ("GET", {}, None, "query={me{id}}&query={you{id}}", 400, "BAD_REQUEST"),
+        ("GET", {}, None, "query=mutation{delete{id}}", 405, "MUTATION_BY_GET"),
+        ("GET", {}, QUERY, "query={me{id}}", 400, "BAD_REQUEST"),
+    ],
+)  # fmt: skip
+async def test_other_forms_are_refused_with_their_reason(guarded, method, headers, body, query, status, code) -> None:
+    guard = guarded()
+    reply = await request(guard, method, body=body, content_type=None, headers=headers, query=query)
+    assert (reply.status, reply.code if method != "HEAD" else None) == (status, code)
+    assert guard.app.bodies == []
+    assert reply.extensions["requestId"] == reply.header("x-request-id")
+    assert guard.metric("fraiseql_guard_refusals_total", code=code) == 1
+
+
+async def test_a_header_given_twice_is_refused(guarded) -> None:
+    guard = guarded()
+    lines = [("content-type", "application/json"), ("content-type", "text/plain")]
+    reply = await request(guard, body=QUERY, content_type=None, headers=lines)
+    assert (reply.status, reply.code) == (400, "BAD_REQUEST")
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_a_query_by_get_passes(guarded, method) -> None:
+    guard = guarded()
+    assert (await request(guard, method, query="query={me{id}}")).status == 200
+
+
+async def test_a_graphql_response_is_given_where_it_is_accepted(guarded) -> None:
+    accept = {"accept": "application/graphql-response+json, application/json"}
+    reply = await request(guarded(), body=b"{}", headers=accept)
+    assert reply.header("content-type") == "application/graphql-response+json"
+    assert (await request(guarded(), body=b"{}")).header("content-type") == "application/json"
+
+
+async def test_outside_graphql_a_refusal_is_problem_json(guarded) -> None:
+    reply = await request(guarded(max_request_bytes=10), "POST", "/upload", body=b"x" * 11)
+    assert (reply.status, reply.header("content-type")) == (413, "application/problem+json")
+    assert (reply.json["code"], reply.json["limit"], reply.json["actual"]) == ("BODY_TOO_LARGE", 10, 11)
+
+
+# --- bodies ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_over_the_limit_is_refused(guarded, announced) -> None:
+    guard = guarded(max_body_bytes=100)
+    body = json.dumps({"query": "{me{id}}", "pad": "x" * 100}).encode()
+    chunks = None if announced else [body[:50], body[50:]]
+    reply = await request(guard, body=body if announced else None, chunks=chunks)
+    assert (reply.status, reply.code, reply.extensions["limit"]) == (413, "BODY_TOO_LARGE", 100)
+    assert guard.app.bodies == []
+
+
+async def test_elsewhere_a_streamed_body_is_cut_at_its_limit_and_the_app_is_stopped(guarded) -> None:
+    guard = guarded(max_request_bytes=10)
+    reply = await request(guard, "POST", "/upload", chunks=[b"x" * 8, b"x" * 8])
+    assert (reply.status, reply.complete) == (413, True)
+    assert guard.app.bodies == []
+
+
+async def test_a_body_that_does_not_arrive_in_time_is_given_up(guarded) -> None:
+    guard = guarded(body_timeout_seconds=0.05)
+
+    class Slow(Connection):
+        async def receive(self):
+            if len(self._messages) == 1:
+                await asyncio.sleep(30)
+            return await super().receive()
+
+    reply = await request(guard, chunks=[b"{", b"}"], connection=Slow([b"{", b"}"]))
+    assert (reply.status, reply.code) == (408, "BODY_TIMEOUT")
+
+
+async def test_elsewhere_a_body_that_falls_silent_is_given_up(guarded) -> None:
+    guard = guarded(body_idle_seconds=0.05)
+
+    class Silent(Connection):
+        async def receive(self):
+            if len(self._messages) == 1:
+                await asyncio.sleep(30)
+            return await super().receive()
+
+    reply = await request(guard, "POST", "/upload", connection=Silent([b"{", b"}"]), chunks=[b""])
+    assert (reply.status, reply.complete) == (408, True)
+
+
+async def test_all_buffered_bodies_together_are_bounded_and_given_back(guarded) -> None:
+    guard = guarded(EchoApp(seconds=0.05), max_buffered_bytes=200)
+    body = json.dumps({"query": "{me{id}}", "pad": "x" * 120}).encode()
+    replies = await asyncio.gather(*(request(guard, body=body) for _ in range(3)))
+    assert sorted(reply.status for reply in replies) == [200, 503, 503]
+    assert (await request(guard, body=body)).status == 200
+    assert guard.guard._stack.budget.used == 0
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody(guarded) -> None:
+    guard = guarded()
+
+    class Leaving(Connection):
+        async def receive(self):
+            if len(self._messages) == 1:
+                return {"type": "http.disconnect"}
+            return await super().receive()
+
+    reply = await request(guard, connection=Leaving([b"{", b"}"]), chunks=[b""])
+    assert (reply.messages, guard.app.bodies) == ([], [])
+
+
+# --- browsers --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_preflight_passes_without_a_token(guarded, secret) -> None:
+    guard = guarded(jwt_secret=secret)
+    headers = {"origin": "https://app.example.org", "access-control-request-method": "POST"}
+    reply = await request(guard, "OPTIONS", headers=headers)
+    assert reply.status == 200
+    assert reply.header("x-ratelimit-remaining") == "119"  # charged as any anonymous request
+
+
+async def test_a_graphiql_page_passes_without_a_token(guarded, secret) -> None:
+    guard = guarded(jwt_secret=secret)
+    assert (await request(guard, "GET", headers={"accept": "text/html,*/*"})).status == 200
+    assert (await request(guard, "GET", headers={"accept": "text/html"}, query="query={me{id}}")).status == 401
+    with_body = await request(guard, "GET", headers={"accept": "text/html"}, body=QUERY)
+    assert with_body.status == 401
+
+
+async def test_a_foreign_page_cannot_run_queries_in_its_visitors_name(guarded) -> None:
+    guard = guarded()
+    foreign = {"sec-fetch-site": "cross-site"}
+    simple = await request(guard, "GET", query="query={me{id}}", headers=foreign)
+    assert (simple.status, simple.code) == (400, "CROSS_SITE_REQUEST")
+    text = await request(guard, body=QUERY, content_type="text/plain", headers=foreign)
+    assert (text.status, text.code) == (400, "CROSS_SITE_REQUEST")
+    preflighted = await request(guard, body=QUERY, headers=foreign)
+    assert preflighted.status == 200
+    for site in ("same-origin", "same-site", "none"):
+        assert (await request(guard, "GET", query="query={me{id}}", headers={"sec-fetch-site": site})).status == 200
+
+
+async def test_refusals_carry_cors_headers_for_configured_origins_alone(guarded) -> None:
+    guard = guarded(cors_origins="https://app.example.org")
+    ours = await request(guard, body=b"{}", headers={"origin": "https://app.example.org"})
+    assert ours.header("access-control-allow-origin") == "https://app.example.org"
+    assert "Retry-After" in (ours.header("access-control-expose-headers") or "")
+    other = await request(guard, body=b"{}", headers={"origin": "https://evil.example.org"})
+    assert other.header("access-control-allow-origin") is None
+
+
+# --- other scopes ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_websocket_on_a_graphql_path_is_refused_and_elsewhere_passes(guarded) -> None:
+    guard = guarded()
+    sent: list = []
+
+    async def send(message) -> None:
+        sent.append(message)
+
+    scope = {"type": "websocket", "path": "/graphql", "headers": [], "client": ("203.0.113.7", 1)}
+    await guard({**scope, "extensions": {"websocket.http.response": {}}}, None, send)
+    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 403)
+    sent.clear()
+    await guard(dict(scope), None, send)
+    assert sent[0]["type"] == "websocket.close"
+    await guard({**scope, "path": "/chat"}, None, send)
+    assert guard.app.scopes[-1]["path"] == "/chat"
+
+
+async def test_unknown_scope_types_pass_unchanged(guarded) -> None:
+    guard = guarded()
+    await guard({"type": "quic.something", "value": 1}, None, None)
+    assert guard.app.scopes[-1]["value"] == 1
+
+
+async def test_no_request_is_answered_500_by_the_guard_whatever_its_head_looks_like(guarded) -> None:
+    guard = guarded()
+    for client in (None, (), ["x"], ("not an address", "port"), 17, ("::ffff:203.0.113.9", "1")):
+        assert (await graphql(guard, "{me{id}}", client=client)).status == 200
+    odd = {"authorization": "Bearer \xff\xfe", "traceparent": "zz", "x-forwarded-for": "\x80,,;", "accept": "\xff"}
+    assert (await graphql(guard, "{me{id}}", headers=odd)).status == 200

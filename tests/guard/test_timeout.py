@@ -1,0 +1,179 @@
+"""The deadline: the client is answered, the work is stopped, nobody else is touched."""
+
+import asyncio
+import json
+
+import pytest
+
+from tests.support.asgi import Connection, EchoApp, graphql, request
+
+
+async def test_at_the_deadline_the_client_is_answered_and_the_work_is_stopped(guarded) -> None:
+    app = EchoApp(seconds=30)
+    guard = guarded(app, query_timeout=0.1)
+    reply = await graphql(guard, "query Slow{users{id}}")
+    assert (reply.status, reply.code, reply.extensions["limit"]) == (504, "QUERY_TIMEOUT", 0.1)
+    assert (app.stopped, app.finished) == (1, 0)
+    assert guard.metric("fraiseql_errors_total", error_code="QUERY_TIMEOUT", user_id="anonymous") == 1
+    assert guard.metric("fraiseql_graphql_queries_errors") == 1
+    assert guard.metric("fraiseql_graphql_queries_success") == 0
+    (line,) = guard.lines("database.query_timeout")
+    assert (line["level"], line["context"]["timeout_ms"], line["context"]["query_type"]) == ("ERROR", 100, "query")
+    assert line["context"]["operation"] == "Slow"
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_a_quick_query_is_answered_untouched(guarded) -> None:
+    guard = guarded(EchoApp(seconds=0.12), query_timeout=5)  # longer than it takes until the watcher starts
+    assert (await graphql(guard, "{users{id}}")).status == 200
+    assert guard.metric("fraiseql_graphql_queries_success") == 1
+
+
+async def test_a_mutation_that_is_late_has_an_unknown_outcome(guarded) -> None:
+    guard = guarded(EchoApp(seconds=30), query_timeout=30, mutation_timeout=0.05)
+    reply = await graphql(guard, "mutation{pay{id}}")
+    assert (reply.status, reply.extensions["outcome"]) == (504, "unknown")
+
+
+async def test_an_app_that_ignores_its_cancellation_does_not_keep_the_client_waiting(guarded) -> None:
+    answered_at: list[float] = []
+    loop = asyncio.get_running_loop()
+
+    async def stubborn(scope, receive, send) -> None:
+        await receive()
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            await asyncio.sleep(1.2)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"late"})
+
+    class Timed(Connection):
+        async def send(self, message) -> None:
+            answered_at.append(loop.time())
+            await super().send(message)
+
+    guard = guarded(stubborn, query_timeout=0.05)
+    began = loop.time()
+    reply = await graphql(guard, "{users{id}}", connection=Timed([b'{"query":"{users{id}}"}']))
+    assert (reply.status, reply.complete) == (504, True)
+    assert answered_at[0] - began < 1.0 < loop.time() - began  # answered long before the app gave up
+    assert guard.metric("fraiseql_guard_abandoned_total") == 1
+
+
+async def test_an_answer_that_has_begun_is_cut_not_appended_to(guarded) -> None:
+    async def halting(scope, receive, send) -> None:
+        await receive()
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"data"', "more_body": True})
+        await asyncio.sleep(30)
+
+    guard = guarded(halting, query_timeout=0.05)
+    reply = await graphql(guard, "{users{id}}")
+    assert (reply.status, reply.body, reply.complete) == (200, b'{"data"', False)
+    assert guard.metric("fraiseql_graphql_queries_errors") == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "options", "stopped"),
+    [
+        ("{users{id}}", {}, True),
+        ("mutation{pay{id}}", {}, False),
+        ("mutation{pay{id}}", {"cancel_mutations": True}, True),
+    ],
+)
+async def test_a_client_that_leaves_stops_its_query_and_not_its_mutation(guarded, query, options, stopped) -> None:
+    app = EchoApp(seconds=0.4)
+    guard = guarded(app, **options)
+    connection = Connection([json.dumps({"query": query}).encode()])
+    running = asyncio.ensure_future(request(guard, connection=connection, chunks=[b""], content_type=None,
+                                            headers={"content-type": "application/json"}))  # fmt: skip
+    await asyncio.sleep(0.15)
+    connection.leave()
+    await asyncio.wait_for(running, 5)
+    assert (app.stopped, app.finished) == ((1, 0) if stopped else (0, 1))
+    assert guard.metric("fraiseql_graphql_queries_errors") == (1 if stopped else 0)
+    assert guard.metric("fraiseql_guard_disconnects_total") == (1 if stopped else 0)
+
+
+async def test_background_tasks_after_the_answer_live_on(guarded) -> None:
+    done = asyncio.Event()
+
+    async def with_background_task(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        await send({"type": "http.response.body", "body": b'{"data":null}'})
+        await asyncio.sleep(0.3)
+        done.set()
+
+    guard = guarded(with_background_task, query_timeout=0.1)
+    connection = Connection([b'{"query":"{users{id}}"}'])
+    running = asyncio.ensure_future(graphql(guard, "{users{id}}", connection=connection))
+    await asyncio.sleep(0.05)
+    connection.leave()
+    reply = await running
+    assert (reply.status, done.is_set()) == (200, True)
+    assert guard.metric("fraiseql_graphql_queries_success") == 1
+
+
+async def test_a_stream_has_a_limit_on_silence_instead(guarded) -> None:
+    async def streaming(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        for _ in range(4):
+            await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+            await asyncio.sleep(0.1)
+        await asyncio.sleep(30)
+
+    guard = guarded(streaming, query_timeout=0.15, stream_idle_seconds=0.3)
+    reply = await graphql(guard, "subscription{ticks{id}}")
+    assert (reply.body.count(b"data"), reply.complete) == (4, False)
+
+
+async def test_elsewhere_there_is_a_deadline_only_if_one_is_set(guarded) -> None:
+    assert (await request(guarded(EchoApp(seconds=0.2), query_timeout=0.05), "GET", "/page")).status == 200
+    late = await request(guarded(EchoApp(seconds=30), request_timeout=0.05), "GET", "/page")
+    assert (late.status, late.json["code"]) == (504, "QUERY_TIMEOUT")
+
+
+async def test_the_servers_own_cancellation_is_passed_on(guarded) -> None:
+    guard = guarded(EchoApp(seconds=30))
+    running = asyncio.ensure_future(graphql(guard, "{users{id}}"))
+    await asyncio.sleep(0.1)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+
+
+async def test_the_apps_own_failure_is_passed_on_and_counted(guarded) -> None:
+    async def broken(scope, receive, send) -> None:
+        raise LookupError("the app's own")
+
+    guard = guarded(broken)
+    with pytest.raises(LookupError):
+        await graphql(guard, "{users{id}}")
+    assert guard.metric("fraiseql_graphql_queries_errors") == 1
+    assert guard.metric("fraiseql_http_requests_total", status="500", endpoint="/graphql") == 1
+    assert guard.metric("fraiseql_errors_total", error_code="INTERNAL_SERVER_ERROR") == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "errors"),
+    [
+        ({"data": {"a": 1}}, 200, 0),
+        ({"data": None, "errors": [{"message": "no"}]}, 200, 1),
+        ({"data": {"errors": [1]}}, 200, 0),
+        ({"data": {"a": 1}, "errors": []}, 200, 0),
+        ({"data": {"a": 1}}, 500, 1),
+        ([{"data": 1}, {"errors": [{"message": "no"}]}], 200, 1),
+        ({"errors": [{"message": "no"}], "data": "x" * 200_000}, 200, 1),
+        ({"data": "x" * 200_000, "errors": [{"message": "no"}]}, 200, 0),
+        ({"data": "x" * 200_000}, 200, 0),
+    ],
+)
+async def test_each_query_ends_in_exactly_one_of_success_and_errors(guarded, answer, status, errors) -> None:
+    guard = guarded(EchoApp(answer=answer, status=status))
+    await graphql(guard, "{users{id}}")
+    assert guard.metric("fraiseql_graphql_queries_errors") == errors
+    assert guard.metric("fraiseql_graphql_queries_success") == 1 - errors

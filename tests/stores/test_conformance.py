@@ -1,0 +1,357 @@
+"""What both stores do alike (protocol.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import replace
+
+import pytest
+
+from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores import Trip, network_bucket
+from tests.stores.conftest import Bench
+
+ALICE = Subject("user", "issuer|tenant|alice}{")
+ADDRESS = Subject("address", "192.0.2.7")
+SLOW = Limit(10, 3600)  # refills nothing worth mentioning while a test runs
+CHARGE = Charge("default", SLOW)
+ABUSE = Escalation(PolicyName.RATE_LIMIT_ABUSE, offences=2, window_seconds=300, sanction_seconds=300)
+DOS = Escalation(PolicyName.DOS, offences=3, window_seconds=60, sanction_seconds=300)
+BRUTE = Escalation(PolicyName.BRUTE_FORCE, offences=1, window_seconds=60, sanction_seconds=100)
+
+
+def network(number: int) -> Subject:
+    return Subject("address", f"2001:db8:0:{number:x}::/64", "2001:db8::/48", (("2001:db8::/48", 16),))
+
+
+# --- buckets ---------------------------------------------------------------------------------------------------------
+
+
+async def test_admits_exactly_its_capacity(bench: Bench):
+    charge = replace(CHARGE, burst=5)
+    outcomes = [await bench.store.admit(Trip(ALICE, (charge,))) for _ in range(20)]
+    assert [outcome.admitted for outcome in outcomes] == [True] * 15 + [False] * 5
+    assert outcomes[0].buckets[0].remaining == pytest.approx(14, abs=0.1)
+    assert outcomes[0].buckets[0].retry_after_seconds == 0
+    assert outcomes[-1].buckets[0].remaining == pytest.approx(0, abs=0.1)
+    assert outcomes[-1].buckets[0].retry_after_seconds == pytest.approx(360, abs=20)
+    assert outcomes[-1].buckets[0].charge == charge
+
+
+async def test_concurrent_requests_admit_exactly_the_capacity(bench: Bench):
+    outcomes = await asyncio.gather(*(bench.store.admit(Trip(ALICE, (CHARGE,))) for _ in range(256)))
+    assert sum(outcome.admitted for outcome in outcomes) == 10
+
+
+async def test_takes_all_or_none(bench: Bench):
+    wide, narrow = replace(CHARGE, policy="graphql"), Charge("graphql_mutation", Limit(2, 3600), tokens=1)
+    for _ in range(2):
+        assert (await bench.store.admit(Trip(ALICE, (wide, narrow)))).admitted
+    for _ in range(3):
+        outcome = await bench.store.admit(Trip(ALICE, (wide, narrow)))
+        assert not outcome.admitted
+        assert outcome.buckets[0].retry_after_seconds == 0
+        assert outcome.buckets[1].retry_after_seconds > 0
+        assert outcome.buckets[0].remaining == pytest.approx(8, abs=0.1)
+    assert (await bench.store.admit(Trip(ALICE, (wide,)))).buckets[0].remaining == pytest.approx(7, abs=0.1)
+
+
+async def test_two_charges_may_name_one_bucket(bench: Bench):
+    four = replace(CHARGE, tokens=4)
+    outcome = await bench.store.admit(Trip(ALICE, (four, four)))
+    assert outcome.admitted
+    assert outcome.buckets[0].remaining == pytest.approx(2, abs=0.1)
+    refused = await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=1), replace(CHARGE, tokens=2))))
+    assert not refused.admitted
+    assert [bucket.remaining for bucket in refused.buckets] == pytest.approx([2, 2], abs=0.1)
+    assert refused.buckets[1].retry_after_seconds == pytest.approx(360, abs=20)
+
+
+async def test_refills_by_fractions(bench: Bench):
+    """10 tokens a second, asked every 50 ms: whole-token arithmetic would never refill."""
+    charge = Charge("default", Limit(10, 1))
+    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=10),)))).admitted
+    for _ in range(6):
+        await bench.wait(0.05)
+        outcome = await bench.store.admit(Trip(ALICE, (replace(charge, tokens=10),)))
+        assert not outcome.admitted
+    assert outcome.buckets[0].remaining >= 3 - 1e-6
+    assert outcome.buckets[0].reset_seconds <= 0.7 + 1e-6
+    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=3),)))).admitted
+
+
+async def test_is_admitted_after_its_retry_after(bench: Bench):
+    charge = Charge("default", Limit(7, 1), tokens=7)
+    assert (await bench.store.admit(Trip(ALICE, (charge,)))).admitted
+    refused = await bench.store.admit(Trip(ALICE, (replace(charge, tokens=1),)))
+    assert 0 < refused.buckets[0].retry_after_seconds <= 1 / 7
+    await bench.wait(refused.buckets[0].retry_after_seconds)
+    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=1),)))).admitted
+
+
+async def test_a_charge_above_the_capacity_never_fits(bench: Bench):
+    outcome = await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=11),)))
+    assert not outcome.admitted
+    assert outcome.buckets[0].retry_after_seconds == math.inf
+    assert outcome.buckets[0].remaining == 10
+
+
+async def test_a_raised_limit_acts_at_once_and_a_lowered_one_too(bench: Bench):
+    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=10),)))).admitted
+    raised = await bench.store.admit(Trip(ALICE, (replace(CHARGE, limit=Limit(30, 3600)),)))
+    assert raised.buckets[0].remaining == pytest.approx(19, abs=0.1)
+    lowered = await bench.store.admit(Trip(ALICE, (replace(CHARGE, limit=Limit(5, 3600)),)))
+    assert not lowered.admitted
+    assert lowered.buckets[0].remaining == pytest.approx(0, abs=0.1)
+
+
+async def test_subjects_do_not_share_buckets_but_networks_of_a_group_do(bench: Bench):
+    own = CHARGE
+    shared = replace(CHARGE, bucket=network_bucket("default", "2001:db8::/48"))
+    first = await bench.store.admit(Trip(network(1), (own, shared)))
+    second = await bench.store.admit(Trip(network(2), (own, shared)))
+    assert [bucket.remaining for bucket in first.buckets] == pytest.approx([9, 9], abs=0.1)
+    assert [bucket.remaining for bucket in second.buckets] == pytest.approx([9, 8], abs=0.1)
+    user = await bench.store.admit(Trip(Subject("user", ADDRESS.name), (own,)))
+    address = await bench.store.admit(Trip(ADDRESS, (own,)))
+    assert user.buckets[0].remaining == address.buckets[0].remaining == 9
+
+
+async def test_a_trip_without_charges_is_admitted(bench: Bench):
+    outcome = await bench.store.admit(Trip(ALICE))
+    assert outcome.admitted
+    assert outcome.buckets == ()
+
+
+# --- sanctions -------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
+    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 30, "because\nof é"))
+    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), offence=DOS))
+    assert not outcome.admitted
+    assert outcome.buckets == ()
+    assert outcome.sanction is not None
+    assert outcome.sanction.subject == ALICE
+    assert outcome.sanction.policy is PolicyName.DOS
+    assert outcome.sanction.reason == "because\nof é"
+    assert outcome.sanction.expires_in_seconds == pytest.approx(30, abs=5)
+    assert (await bench.store.admit(Trip(ADDRESS, (CHARGE,)))).admitted
+    await bench.store.lift(ALICE)
+    assert (await bench.store.admit(Trip(ALICE, (CHARGE,)))).buckets[0].remaining == 9
+
+
+async def test_a_sanction_ends(bench: Bench):
+    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 0.2))
+    assert not (await bench.store.admit(Trip(ALICE))).admitted
+    await bench.wait(0.25)
+    assert (await bench.store.admit(Trip(ALICE))).admitted
+    assert list(await bench.store.sanctions()) == []
+
+
+async def test_the_operator_comes_first_and_then_the_longest(bench: Bench):
+    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 30))
+    await bench.store.impose(Sanction(ALICE, PolicyName.BRUTE_FORCE, 60))
+    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 10, "abuse report"))
+
+    async def bound(*exempt: PolicyName) -> PolicyName | None:
+        outcome = await bench.store.admit(Trip(ALICE, exempt=frozenset(exempt)))
+        return outcome.sanction.policy if outcome.sanction else None
+
+    everything = tuple(PolicyName)
+    assert await bound() is PolicyName.OPERATOR
+    assert await bound(*everything) is PolicyName.OPERATOR
+    assert await bench.store.lift(ALICE, PolicyName.OPERATOR) == 1
+    assert await bound() is PolicyName.BRUTE_FORCE
+    assert await bound(PolicyName.BRUTE_FORCE) is PolicyName.DOS
+    assert await bound(PolicyName.BRUTE_FORCE, PolicyName.DOS) is None
+    assert await bench.store.lift(ALICE) == 2
+    assert await bench.store.lift(ALICE) == 0
+
+
+async def test_imposing_again_replaces(bench: Bench):
+    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 600, "first"))
+    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 20, "second"))
+    found = list(await bench.store.sanctions())
+    assert [(one.reason, one.subject) for one in found] == [("second", ALICE)]
+    assert found[0].expires_in_seconds == pytest.approx(20, abs=5)
+
+
+async def test_lists_all_in_force(bench: Bench):
+    lone = replace(network(3), networks=())
+    for subject in (ALICE, ADDRESS, lone):
+        await bench.store.impose(Sanction(subject, PolicyName.OPERATOR, 60, subject.name))
+    await bench.store.admit(Trip(ADDRESS, exempt=frozenset(PolicyName)))
+    await bench.store.admit(Trip(Subject("user", "bob"), offence=BRUTE))
+    await bench.store.lift(ALICE)
+    found = {(one.subject.kind, one.subject.name, one.policy) for one in await bench.store.sanctions()}
+    assert found == {
+        ("address", ADDRESS.name, PolicyName.OPERATOR),
+        ("address", lone.name, PolicyName.OPERATOR),
+        ("user", "bob", PolicyName.BRUTE_FORCE),
+    }
+    assert lone.group in {one.subject.group for one in await bench.store.sanctions()}
+
+
+# --- offences --------------------------------------------------------------------------------------------------------
+
+
+async def test_offences_in_a_sliding_window(bench: Bench):
+    escalation = replace(DOS, window_seconds=1)
+    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
+    await bench.wait(0.6)
+    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
+    await bench.wait(0.5)  # the first is out of the window now
+    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
+    imposed = (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed
+    assert imposed is not None
+    assert imposed.offences == 3
+    assert imposed.escalation == escalation
+    assert imposed.sanction == Sanction(ALICE, PolicyName.DOS, 300, "3 offences in 1 s")
+
+
+async def test_a_request_may_count_several_times_and_pays_its_charge(bench: Bench):
+    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), offence=DOS, offences=4))
+    assert outcome.admitted
+    assert outcome.imposed is not None
+    assert outcome.imposed.offences == 4
+    assert outcome.buckets[0].remaining == 9
+    assert not (await bench.store.admit(Trip(ALICE, (CHARGE,)))).admitted
+
+
+async def test_a_refused_request_counts_abuse_and_not_its_own_offence(bench: Bench):
+    full = replace(CHARGE, tokens=10)
+    await bench.store.admit(Trip(ALICE, (full,)))
+    one = replace(ABUSE, offences=1)
+    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=one, offence=BRUTE))
+    assert not outcome.admitted
+    assert outcome.imposed is not None
+    assert outcome.imposed.escalation == one
+
+
+async def test_abuse_counts_once_a_second_and_tells_every_refused_request(bench: Bench):
+    await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=10),)))
+    for _ in range(5):
+        outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=ABUSE, refused_before=10))
+        assert outcome.imposed is None
+    await bench.wait(1.05)
+    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=ABUSE, refused_before=3))
+    assert not outcome.admitted
+    assert outcome.sanction is None
+    assert outcome.imposed is not None
+    assert outcome.imposed.offences == 5 * 11 + 4
+
+
+async def test_is_imposed_exactly_once_with_concurrency(bench: Bench):
+    outcomes = await asyncio.gather(*(bench.store.admit(Trip(ALICE, offence=DOS)) for _ in range(64)))
+    assert [outcome.imposed is not None for outcome in outcomes].count(True) == 1
+    assert [outcome.admitted for outcome in outcomes] == [True] * 3 + [False] * 61
+
+
+async def test_offences_during_a_sanction_do_not_prolong_it(bench: Bench):
+    short = replace(BRUTE, sanction_seconds=1, offences=2)
+    trip = Trip(ADDRESS, offence=short, exempt=frozenset({PolicyName.BRUTE_FORCE}))
+    await bench.store.admit(trip)
+    assert (await bench.store.admit(trip)).imposed is not None
+    for _ in range(5):
+        outcome = await bench.store.admit(trip)
+        assert outcome.admitted
+        assert outcome.imposed is None
+    await bench.wait(1.05)
+    assert (await bench.store.admit(Trip(ADDRESS))).admitted
+    assert (await bench.store.admit(trip)).imposed is None  # counted anew
+    assert (await bench.store.admit(trip)).imposed is not None
+
+
+async def test_another_policy_counts_during_a_sanction(bench: Bench):
+    exempt = frozenset({PolicyName.BRUTE_FORCE})
+    await bench.store.admit(Trip(ADDRESS, offence=BRUTE))
+    outcome = await bench.store.admit(Trip(ADDRESS, offence=DOS, offences=3, exempt=exempt))
+    assert outcome.imposed is not None
+
+
+async def _length_of_next(bench: Bench, escalation: Escalation) -> float:
+    outcome = await bench.store.admit(Trip(ALICE, offence=escalation, exempt=frozenset(PolicyName)))
+    assert outcome.imposed is not None
+    return outcome.imposed.sanction.expires_in_seconds
+
+
+async def test_a_repeat_doubles(bench: Bench):
+    escalation = replace(BRUTE, sanction_seconds=1)
+    lengths = []
+    for pause in (1.05, 2.05, 0):
+        lengths.append(await _length_of_next(bench, escalation))
+        await bench.wait(pause)
+    assert lengths == [1, 2, 4]
+
+
+async def test_lifting_forgets_offences_and_earlier_sanctions(bench: Bench):
+    assert await _length_of_next(bench, BRUTE) == 100
+    assert await bench.store.lift(ALICE) == 1
+    assert await _length_of_next(bench, BRUTE) == 100
+    assert await bench.store.lift(ALICE, PolicyName.BRUTE_FORCE) == 1
+    for _ in range(2):
+        await bench.store.admit(Trip(ALICE, offence=DOS, offences=2))
+        assert await bench.store.lift(ALICE) == 0
+
+
+async def test_monitoring_offences_bind_no_one_who_enforces(bench: Bench):
+    shadow = replace(BRUTE, enforced=False)
+    imposed = (await bench.store.admit(Trip(ALICE, offence=shadow))).imposed
+    assert imposed is not None
+    assert imposed.escalation.enforced is False
+    assert (await bench.store.admit(Trip(ALICE))).admitted
+    assert list(await bench.store.sanctions()) == []
+    seen = await bench.store.admit(Trip(ALICE, enforced=False))
+    assert seen.sanction is not None
+    assert seen.sanction.policy is PolicyName.BRUTE_FORCE
+    assert await bench.store.lift(ALICE) == 0
+    assert (await bench.store.admit(Trip(ALICE, enforced=False))).admitted
+
+
+async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
+    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
+    assert (await bench.store.admit(Trip(ALICE, enforced=False))).sanction is not None
+    assert await bench.store.lift(ALICE) == 1
+
+
+# --- groups ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_sanction_of_the_group_binds_its_members(bench: Bench):
+    group = Subject("address", "2001:db8::/48")
+    await bench.store.impose(Sanction(group, PolicyName.OPERATOR, 60))
+    outcome = await bench.store.admit(Trip(network(1)))
+    assert outcome.sanction is not None
+    assert outcome.sanction.subject == group
+    assert await bench.store.lift(network(1)) == 0
+    assert await bench.store.lift(group) == 1
+    assert (await bench.store.admit(Trip(network(1)))).admitted
+
+
+async def test_the_eighth_sanctioned_network_brings_down_its_group(bench: Bench):
+    for number in range(7):
+        imposed = (await bench.store.admit(Trip(network(number), offence=BRUTE))).imposed
+        assert imposed is not None
+        assert imposed.sanction.subject.name == network(number).name
+    again = Trip(network(1), offence=DOS, offences=3, exempt=frozenset({PolicyName.BRUTE_FORCE}))
+    imposed = (await bench.store.admit(again)).imposed  # a network that is sanctioned twice counts once
+    assert imposed is not None
+    assert imposed.sanction.subject.name == network(1).name
+    assert (await bench.store.admit(Trip(network(99)))).admitted
+    imposed = (await bench.store.admit(Trip(network(7), offence=BRUTE))).imposed
+    assert imposed is not None
+    assert imposed.sanction.subject == Subject("address", "2001:db8::/48")
+    assert not (await bench.store.admit(Trip(network(99)))).admitted
+    assert len(list(await bench.store.sanctions())) == 9
+
+
+async def test_one_network_alone_does_not_bring_down_its_group(bench: Bench):
+    for _ in range(9):
+        assert (await bench.store.admit(Trip(network(1), offence=BRUTE))).imposed is not None
+        await bench.store.lift(network(1))
+    for number in range(9):
+        await bench.store.impose(Sanction(network(number), PolicyName.OPERATOR, 60))
+    assert (await bench.store.admit(Trip(network(99)))).admitted

@@ -1,0 +1,306 @@
+"""Life without the store: the breaker, the failure policies, the recovery."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores import FailoverStore, MemoryStore, Outcome, RedisStore, StoreError, Trip, open_store
+from fraiseql_guard.stores.failover import FAILURES_TO_OPEN, count_workers, share_of
+from tests.stores.conftest import ManualClock
+from tests.support.redis_server import RedisServer
+
+ALICE = Subject("user", "alice")
+CHARGE = Charge("default", Limit(100, 3600), burst=20)
+BRUTE = Escalation(PolicyName.BRUTE_FORCE, offences=1, window_seconds=60, sanction_seconds=100)
+
+
+class Watcher:
+    """An observer that remembers."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, bool]] = []
+        self.fallbacks: list[str] = []
+        self.outages: list[float] = []
+
+    def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
+        self.failures.append((reason, breaker_open))
+
+    def store_fallback(self, policy: str) -> None:
+        self.fallbacks.append(policy)
+
+    def store_recovered(self, outage_seconds: float) -> None:
+        self.outages.append(outage_seconds)
+
+
+class Moody(MemoryStore):
+    """A store that fails when told."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__(clock=clock)
+        self.error: StoreError | None = None
+        self.asked = 0
+        self.probed = 0
+
+    def _mood(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    async def admit(self, trip: Trip) -> Outcome:
+        self.asked += 1
+        self._mood()
+        return await super().admit(trip)
+
+    async def impose(self, sanction: Sanction) -> None:
+        self._mood()
+        await super().impose(sanction)
+
+    async def ping(self) -> None:
+        self.probed += 1
+        await asyncio.sleep(0)
+        self._mood()
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def moody(clock: ManualClock) -> Moody:
+    return Moody(clock)
+
+
+@asynccontextmanager
+async def failover(
+    primary: MemoryStore | RedisStore, watcher: Watcher, clock: ManualClock | None = None, workers: int = 1, **options
+) -> AsyncIterator[FailoverStore]:
+    settings = Settings.load({}, **options)
+    timing = {} if clock is None else {"clock": clock}
+    store = FailoverStore(primary, settings=settings, observer=watcher, workers=workers, probe_seconds=0.05, **timing)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def down() -> StoreError:
+    return StoreError("timeout", "no answer")
+
+
+async def test_five_failures_in_a_row_open_the_breaker(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        for error in (*[down()] * 4, None, *[down()] * 5):
+            moody.error = error
+            assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        assert [opened for _, opened in watcher.failures] == [False] * 8 + [True]
+        assert store.breaker_open
+        assert watcher.fallbacks == ["local"] * 9
+        asked = moody.asked
+        await store.admit(Trip(ALICE, (CHARGE,)))
+        assert moody.asked == asked
+
+
+async def test_mistakes_of_our_own_do_not_open_it(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        moody.error = StoreError("script", "WRONGTYPE", opens_breaker=False)
+        for _ in range(20):
+            assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        assert not store.breaker_open
+        assert set(watcher.failures) == {("script", False)}
+
+
+async def test_recovers_by_itself_without_requests(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        moody.error = down()
+        for _ in range(FAILURES_TO_OPEN):
+            await store.admit(Trip(ALICE))
+        clock.advance(7)
+        await asyncio.sleep(0.2)
+        assert store.breaker_open
+        assert 1 <= moody.probed <= 4  # one at a time, and not more often than said
+        moody.error = None
+        await _until_closed(store)
+        assert watcher.outages == [7]
+        assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+
+
+async def test_open_admits_everything(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock, on_store_failure="open") as store:
+        moody.error = down()
+        for _ in range(200):
+            assert await store.admit(Trip(ALICE, (CHARGE,))) == Outcome(admitted=True)
+        assert set(watcher.fallbacks) == {"open"}
+
+
+async def test_closed_admits_nothing(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock, on_store_failure="closed") as store:
+        moody.error = down()
+        for _ in range(10):
+            assert await store.admit(Trip(ALICE, (CHARGE,))) == Outcome(admitted=False, unavailable=True)
+
+
+async def test_local_buckets_are_a_workers_share(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock, workers=4) as store:
+        moody.error = down()
+        outcomes = [await store.admit(Trip(ALICE, (CHARGE,))) for _ in range(40)]
+        assert sum(outcome.admitted for outcome in outcomes) == 30
+        assert outcomes[-1].buckets[0].retry_after_seconds == pytest.approx(3600 / 25)
+
+
+@pytest.mark.parametrize(
+    ("charge", "workers", "limit", "capacity"),
+    [
+        (Charge("d", Limit(100, 60), 20), 1, Limit(100, 60), 120),
+        (Charge("d", Limit(100, 60), 20), 3, Limit(33, 60), 39),
+        (Charge("d", Limit(5, 1)), 8, Limit(1, 2), 1),
+        (Charge("d", Limit(5, 1), tokens=4), 8, Limit(1, 2), 4),
+        (Charge("d", Limit(100, 60), 20, tokens=100), 4, Limit(25, 60), 100),
+    ],
+)
+def test_share_of(charge: Charge, workers: int, limit: Limit, capacity: int):
+    part = share_of(charge, workers)
+    assert (part.limit, part.capacity, part.key) == (limit, capacity, charge.key)
+
+
+def test_a_charge_that_is_too_large_stays_too_large():
+    part = share_of(Charge("d", Limit(10, 60), tokens=11), 2)
+    assert part.tokens > part.capacity
+
+
+async def test_sanctions_seen_in_force_still_hold(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        bob, carol, dave = (Subject("user", name) for name in ("bob", "carol", "dave"))
+        await store.admit(Trip(ALICE, offence=BRUTE))  # imposed here
+        await store.impose(Sanction(bob, PolicyName.OPERATOR, 50))  # by this process's operator
+        await MemoryStore.impose(moody, Sanction(carol, PolicyName.OPERATOR, 50))  # elsewhere, and seen
+        assert not (await store.admit(Trip(carol))).admitted
+        await store.impose(Sanction(dave, PolicyName.OPERATOR, 50))
+        await store.lift(dave)
+        moody.error = down()
+        for subject, admitted in ((ALICE, False), (bob, False), (carol, False), (dave, True)):
+            assert (await store.admit(Trip(subject))).admitted is admitted
+        assert (await store.admit(Trip(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
+        clock.advance(101)
+        for subject in (ALICE, bob, carol):
+            assert (await store.admit(Trip(subject))).admitted
+
+
+async def test_a_sanction_lifted_elsewhere_is_forgotten(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        await store.admit(Trip(ALICE, offence=BRUTE))
+        await MemoryStore.lift(moody, ALICE)
+        assert (await store.admit(Trip(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
+        moody.error = down()
+        assert not (await store.admit(Trip(ALICE))).admitted  # an exempt request cannot have told
+        moody.error = None
+        assert (await store.admit(Trip(ALICE))).admitted
+        moody.error = down()
+        assert (await store.admit(Trip(ALICE))).admitted
+
+
+async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        moody.error = down()
+        for _ in range(FAILURES_TO_OPEN):
+            with pytest.raises(StoreError):
+                await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 50))
+        assert store.breaker_open
+        for change in (store.impose(Sanction(ALICE, PolicyName.OPERATOR, 50)), store.lift(ALICE), store.sanctions()):
+            with pytest.raises(StoreError):
+                await change
+        assert (await store.admit(Trip(ALICE))).admitted
+
+
+def test_counts_workers():
+    assert count_workers(Settings.load({}, workers=3), {"WEB_CONCURRENCY": "8"}) == 3
+    assert count_workers(Settings.load({}), {"WEB_CONCURRENCY": "8"}) == 8
+    for text in ("", "0", "many", "-2"):
+        assert count_workers(Settings.load({}), {"WEB_CONCURRENCY": text}) == 1
+
+
+# --- a real server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+async def _until_closed(store: FailoverStore) -> None:
+    for _ in range(500):
+        if not store.breaker_open:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the breaker stays open")
+
+
+@pytest.mark.redis
+async def test_a_killed_server(own_redis: RedisServer, watcher: Watcher):
+    primary = RedisStore(own_redis.url, timeout_seconds=1)
+    async with failover(primary, watcher) as store:
+        assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        own_redis.kill()
+        outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(256)))
+        assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
+        assert store.breaker_open
+        own_redis.restart()
+        await _until_closed(store)
+        assert (await store.admit(Trip(ALICE, (CHARGE,)))).buckets[0].remaining == pytest.approx(119, abs=1)
+        assert len(watcher.outages) == 1
+
+
+@pytest.mark.redis
+async def test_a_server_frozen_for_three_seconds(own_redis: RedisServer, watcher: Watcher):
+    primary = RedisStore(own_redis.url, timeout_seconds=0.05)
+    async with failover(primary, watcher, on_store_failure="open") as store:
+        await store.admit(Trip(ALICE, (CHARGE,)))
+        own_redis.freeze()
+        slowest, until = 0.0, time.monotonic() + 3
+        while time.monotonic() < until:
+            started = time.monotonic()
+            outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(8)))
+            slowest = max(slowest, time.monotonic() - started)
+            assert all(outcome.admitted for outcome in outcomes)
+            await asyncio.sleep(0.02)
+        own_redis.thaw()
+        assert slowest < 1  # the deadline and a generous allowance for a busy machine; the freeze lasted 3 s
+        await _until_closed(store)
+        assert "timeout" in {reason for reason, _ in watcher.failures}
+        assert (await store.admit(Trip(ALICE, (CHARGE,)))).buckets != ()
+
+
+@pytest.mark.redis
+async def test_a_wrong_password_is_an_outage_and_no_exception(watcher: Watcher):
+    with RedisServer("--requirepass", "secret") as server:
+        primary = RedisStore(f"redis://:wrong@127.0.0.1:{server.port}", timeout_seconds=2)
+        async with failover(primary, watcher, on_store_failure="closed") as store:
+            for _ in range(FAILURES_TO_OPEN + 1):
+                assert (await store.admit(Trip(ALICE, (CHARGE,)))).unavailable
+            assert {reason for reason, _ in watcher.failures} == {"refused"}
+            assert store.breaker_open
+
+
+@pytest.mark.redis
+async def test_a_thousand_simultaneous_requests(own_redis: RedisServer, watcher: Watcher):
+    async with failover(RedisStore(own_redis.url, timeout_seconds=5), watcher) as store:
+        outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(1000)))
+        assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
+        assert watcher.failures == []
+
+
+async def test_open_store(watcher: Watcher):
+    assert isinstance(open_store(Settings.load({}), watcher), MemoryStore)
+    store = open_store(Settings.load({}, redis_url="redis://127.0.0.1:1/0"), watcher)
+    assert isinstance(store, FailoverStore)
+    assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+    assert watcher.failures == [("connection", False)]
+    await store.aclose()

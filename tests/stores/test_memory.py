@@ -1,0 +1,95 @@
+"""What only the store in memory must do: stay bounded, and keep what matters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores import MemoryStore, Trip
+from fraiseql_guard.stores.recent import Recent
+from tests.stores.conftest import ManualClock
+
+ALICE = Subject("user", "alice")
+CHARGE = Charge("default", Limit(100, 60))
+BRUTE = Escalation(PolicyName.BRUTE_FORCE, offences=1, window_seconds=60, sanction_seconds=300)
+
+
+def stranger(number: int) -> Subject:
+    return Subject("address", f"198.51.{number >> 8}.{number & 255}")
+
+
+async def test_one_shot_callers_neither_grow_it_nor_push_out_sanctions(clock: ManualClock):
+    store = MemoryStore(clock=clock, max_buckets=100, max_subjects=100, max_sanctions=100)
+    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 3600))
+    dos = replace(BRUTE, policy=PolicyName.DOS, offences=2)
+    for number in range(5000):
+        await store.admit(Trip(stranger(number), (CHARGE,), offence=dos))
+    assert len(store._levels) == 100
+    assert len(store._ledgers[True]._offences) <= 100
+    assert not (await store.admit(Trip(ALICE))).admitted
+
+
+async def test_ended_sanctions_make_room(clock: ManualClock):
+    store = MemoryStore(clock=clock, max_sanctions=50)
+    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 86_400))
+    for number in range(5000):
+        clock.advance(10)  # thirty are in force at a time
+        await store.admit(Trip(stranger(number), offence=BRUTE))
+    assert len(list(await store.sanctions())) == 31
+    assert len(store._ledgers[True]._held) <= 50
+
+
+async def test_a_busy_caller_keeps_its_bucket_in_a_flood(clock: ManualClock):
+    store = MemoryStore(clock=clock, max_buckets=10)
+    slow = Charge("default", Limit(10, 3600))
+    admitted = 0
+    for number in range(1000):
+        admitted += (await store.admit(Trip(ALICE, (slow,)))).admitted
+        for more in range(5):
+            await store.admit(Trip(stranger(5 * number + more), (slow,)))
+    assert admitted == 10
+
+
+@pytest.mark.parametrize("interval", [0.6, 0.35, 1.7])
+async def test_loses_no_fraction_of_the_refill(clock: ManualClock, interval: float):
+    """100 a minute is 1.67 a second: an hour of steady asking admits what the rate says."""
+    store = MemoryStore(clock=clock)
+    asked = int(3600 / interval)
+    admitted = 0
+    for _ in range(asked):
+        admitted += (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        clock.advance(interval)
+    assert admitted == pytest.approx(min(asked, 100 + 6000), abs=2)
+
+
+async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+
+    async def next_length(escalation: Escalation) -> float:
+        imposed = (await store.admit(Trip(ALICE, offence=escalation))).imposed
+        assert imposed is not None
+        clock.advance(imposed.sanction.expires_in_seconds)
+        return imposed.sanction.expires_in_seconds
+
+    assert [await next_length(BRUTE) for _ in range(6)] == [300, 600, 1200, 2400, 3600, 3600]
+    clock.advance(86_400)
+    assert await next_length(BRUTE) == 300
+    longer = replace(BRUTE, policy=PolicyName.DOS, sanction_seconds=7200)
+    assert [await next_length(longer) for _ in range(2)] == [7200, 7200]
+
+
+def test_recent_keeps_what_was_touched():
+    recent: Recent[str, int] = Recent(2)
+    recent.put("a", 1)
+    recent.put("b", 2)
+    assert recent.get("a") == 1
+    recent.put("c", 3)
+    assert (recent.get("a"), recent.get("b"), recent.get("c"), len(recent)) == (1, None, 3, 2)
+    assert recent.pop("a") == 1
+    assert recent.pop("a") is None
+    assert recent.oldest(5) == [("c", 3)]
+    with pytest.raises(ValueError):
+        Recent(0)

@@ -1,0 +1,182 @@
+"""Both stores against a model that is too simple to be wrong: it keeps every event and recounts from the beginning."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores import MemoryStore, RedisStore, Store, Trip
+from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
+from tests.stores.conftest import ManualClock, ask
+from tests.support.redis_server import RedisServer
+
+SUBJECTS = (Subject("user", "alice"), Subject("address", "a:1::/64", "a::/48"))  # few, so that histories grow
+POLICIES = (PolicyName.DOS, PolicyName.BRUTE_FORCE, PolicyName.RATE_LIMIT_ABUSE)
+
+
+@dataclass
+class Model:
+    """Admission as the contract words it."""
+
+    now: float = 0.0
+    takings: list[tuple[Subject, Charge, float]] = field(default_factory=list)
+    offences: dict[tuple[Subject, PolicyName], list[tuple[float, int, int]]] = field(default_factory=dict)
+    impositions: dict[tuple[Subject, PolicyName], list[float]] = field(default_factory=dict)
+    sanctions: dict[tuple[Subject, PolicyName], float] = field(default_factory=dict)
+
+    def used(self, subject: Subject, bucket: str, limit: Limit, capacity: int) -> float:
+        used, at = 0.0, 0.0
+        for who, charge, when in self.takings:
+            if (who, charge.key) == (subject, bucket):
+                used = min(capacity, max(0.0, used - (when - at) * limit.tokens_per_second)) + charge.tokens
+                at = when
+        return max(0.0, used - (self.now - at) * limit.tokens_per_second)
+
+    def binding(self, trip: Trip) -> set[PolicyName]:
+        """The operator's or the longest; of equally long ones either may answer."""
+        bound = [
+            (policy is PolicyName.OPERATOR, expires, policy)
+            for (subject, policy), expires in self.sanctions.items()
+            if subject == trip.subject and expires > self.now
+            if policy is PolicyName.OPERATOR or policy not in trip.exempt
+        ]
+        return {policy for operator, expires, policy in bound if (operator, expires) == max(bound)[:2]}
+
+    def fits(self, trip: Trip) -> bool:
+        return all(
+            self.used(trip.subject, charge.key, charge.limit, charge.capacity) + charge.tokens <= charge.capacity + 1e-6
+            for charge in trip.charges
+        )
+
+    def offend(self, subject: Subject, escalation: Escalation, weight: int, seen: int, abuse: bool) -> float | None:
+        key = (subject, escalation.policy)
+        if self.sanctions.get(key, 0.0) > self.now:
+            return None
+        log = [one for one in self.offences.get(key, []) if one[0] > self.now - escalation.window_seconds]
+        if not (abuse and log and self.now - log[-1][0] < 1):
+            log.append((self.now, weight, seen))
+        self.offences[key] = log
+        if sum(one[1] for one in log) < escalation.offences:
+            return None
+        self.offences[key] = []
+        before = self.impositions.setdefault(key, [])
+        times = 0
+        for position, when in enumerate(before):
+            following = before[position + 1] if position + 1 < len(before) else self.now
+            times = times + 1 if following - when < REPEAT_SECONDS else 0
+        before.append(self.now)
+        base = escalation.sanction_seconds
+        length = max(base, min(base * 2**times, LONGEST_REPEAT_SECONDS))
+        self.sanctions[key] = self.now + length
+        return length
+
+    def admit(self, trip: Trip) -> tuple[bool, set[PolicyName], float | None]:
+        if bound := self.binding(trip):
+            return False, bound, None
+        if not self.fits(trip):
+            if trip.abuse is None:
+                return False, set(), None
+            return False, set(), self.offend(trip.subject, trip.abuse, 1, 1 + trip.refused_before, abuse=True)
+        self.takings += [(trip.subject, charge, self.now) for charge in trip.charges]
+        if trip.offence is None:
+            return True, set(), None
+        return True, set(), self.offend(trip.subject, trip.offence, trip.offences, trip.offences, abuse=False)
+
+    def lift(self, subject: Subject) -> int:
+        ended = 0
+        for policy in PolicyName:
+            ended += self.sanctions.pop((subject, policy), 0.0) > self.now
+            self.offences.pop((subject, policy), None)
+            self.impositions.pop((subject, policy), None)
+        return ended
+
+
+def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[Trip]:
+    charges = st.builds(
+        Charge,
+        policy=st.sampled_from(["default", "graphql"]),
+        limit=st.just(Limit(7, 60)),
+        burst=st.just(3),
+        tokens=st.integers(1, 6),
+    )
+    own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
+    abuse = st.builds(Escalation, st.just(PolicyName.RATE_LIMIT_ABUSE), st.just(2), windows, st.just(50))
+    return st.builds(
+        Trip,
+        subject=st.sampled_from(SUBJECTS),
+        charges=st.lists(charges, max_size=2, unique_by=lambda charge: charge.key).map(tuple),
+        abuse=st.none() | abuse,
+        offence=st.none() | own,
+        offences=st.integers(1, 4),
+        exempt=st.sampled_from([frozenset(), frozenset(POLICIES[:1]), frozenset(POLICIES)]),
+        refused_before=st.integers(0, 3),
+    )
+
+
+def steps(pauses: st.SearchStrategy[float], windows: st.SearchStrategy[int]) -> st.SearchStrategy[list[object]]:
+    step = trips(windows) | trips(windows) | trips(windows) | pauses | st.sampled_from(SUBJECTS)
+    imposed = st.builds(Sanction, st.sampled_from(SUBJECTS), st.sampled_from(PolicyName), st.sampled_from([45.0, 85.0]))
+    return st.lists(step | imposed, min_size=12, max_size=40)
+
+
+async def compare(store: Store, model: Model, script: list[object], clock: ManualClock | None) -> None:
+    for step in script:
+        if isinstance(step, float):
+            model.now += step
+            if clock is not None:
+                clock.advance(step)
+        elif isinstance(step, Subject):
+            assert await store.lift(step) == model.lift(step)
+        elif isinstance(step, Sanction):
+            model.sanctions[step.subject, step.policy] = model.now + step.expires_in_seconds
+            await store.impose(step)
+        elif isinstance(step, Trip):
+            await _compare_trip(store, model, step)
+    listed = {(one.subject, one.policy) for one in await store.sanctions()}
+    assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
+
+
+async def _compare_trip(store: Store, model: Model, trip: Trip) -> None:
+    admitted, bound, imposed = model.admit(trip)
+    outcome = await store.admit(trip)
+    assert outcome.admitted is admitted
+    assert outcome.sanction.policy in bound if outcome.sanction else not bound
+    assert (outcome.imposed.sanction.expires_in_seconds if outcome.imposed else None) == imposed
+    for bucket in outcome.buckets:
+        charge = bucket.charge
+        used = model.used(trip.subject, charge.key, charge.limit, charge.capacity)
+        assert bucket.remaining == pytest.approx(charge.capacity - used, abs=0.5)  # Redis's time goes on meanwhile
+        short = used + charge.tokens - charge.capacity
+        wait = 0.0 if admitted else max(0.0, short / charge.limit.tokens_per_second)
+        assert bucket.retry_after_seconds == pytest.approx(wait, abs=4)
+
+
+@settings(max_examples=300, deadline=None)
+@given(steps(st.floats(0.25, 90).map(lambda x: round(x * 4) / 4), st.sampled_from([20, 100])))
+def test_memory_agrees_with_the_model(script: list[object]):
+    clock = ManualClock()
+    model = Model(now=clock.now)
+    asyncio.run(compare(MemoryStore(clock=clock), model, script, clock))
+
+
+@pytest.mark.redis
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(script=steps(st.nothing(), st.just(300)))
+def test_redis_agrees_with_the_model(redis_session: RedisServer, script: list[object]):
+    """Without pauses, so that the model's time may stand still: what passes in Redis is below every tolerance."""
+
+    async def run() -> None:
+        store = RedisStore(redis_session.url, timeout_seconds=5)
+        try:
+            await ask(store, "FLUSHALL")
+            await compare(store, Model(now=1.0), script, None)
+        finally:
+            await store.aclose()
+
+    asyncio.run(run())

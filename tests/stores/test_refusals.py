@@ -1,0 +1,105 @@
+"""The process's memory of refusals."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fraiseql_guard.context import Bucket, Charge, Limit, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores import MemoryStore, Outcome, Refusals, Trip
+from tests.stores.conftest import ManualClock
+
+ALICE = Subject("user", "alice")
+CHARGE = Charge("default", Limit(60, 60))
+
+
+def refused(charge: Charge, seconds: float) -> tuple[Trip, Outcome]:
+    bucket = Bucket(charge, charge.tokens - seconds * charge.limit.tokens_per_second, seconds)
+    return Trip(ALICE, (charge,)), Outcome(admitted=False, buckets=(bucket,))
+
+
+@pytest.fixture
+def refusals(clock: ManualClock) -> Refusals:
+    return Refusals(clock=clock)
+
+
+def test_counts_down_until_the_caller_would_be_admitted(refusals: Refusals, clock: ManualClock):
+    refusals.remember(*refused(CHARGE, 0.5))
+    clock.advance(0.2)
+    bucket = refusals.find(ALICE, (CHARGE,))
+    assert bucket is not None
+    assert bucket.retry_after_seconds == pytest.approx(0.3)
+    assert bucket.remaining == pytest.approx(0.7)
+    clock.advance(0.3)
+    assert refusals.find(ALICE, (CHARGE,)) is None
+
+
+def test_forgets_after_a_second(refusals: Refusals, clock: ManualClock):
+    refusals.remember(*refused(replace(CHARGE, tokens=40), 30))
+    clock.advance(0.99)
+    bucket = refusals.find(ALICE, (replace(CHARGE, tokens=41),))
+    assert bucket is not None
+    assert bucket.retry_after_seconds == pytest.approx(30 - 0.99 + 1)
+    clock.advance(0.02)
+    assert refusals.find(ALICE, (replace(CHARGE, tokens=41),)) is None
+
+
+def test_covers_only_what_costs_as_much_of_the_same_bucket(refusals: Refusals):
+    dear = replace(CHARGE, tokens=5)
+    refusals.remember(*refused(dear, 0.9))
+    assert refusals.find(ALICE, (CHARGE,)) is None
+    assert refusals.find(ALICE, (replace(dear, policy="graphql"),)) is None
+    assert refusals.find(ALICE, (replace(dear, limit=Limit(120, 60)),)) is None
+    assert refusals.find(ALICE, (replace(dear, burst=100),)) is None
+    assert refusals.find(Subject("user", "bob"), (dear,)) is None
+    assert refusals.find(Subject("address", "alice"), (dear,)) is None
+    assert refusals.find(ALICE, (replace(CHARGE, policy="graphql"), dear)) is not None
+
+
+def test_gives_the_number_refused_once(refusals: Refusals):
+    refusals.remember(*refused(CHARGE, 0.5))
+    for _ in range(3):
+        refusals.find(ALICE, (CHARGE,))
+    assert refusals.take_count(ALICE) == 3
+    assert refusals.take_count(ALICE) == 0
+    assert refusals.take_count(Subject("user", "bob")) == 0
+
+
+def test_the_number_outlives_the_refusal(refusals: Refusals, clock: ManualClock):
+    refusals.remember(*refused(CHARGE, 0.5))
+    refusals.find(ALICE, (CHARGE,))
+    clock.advance(5)
+    refusals.remember(*refused(CHARGE, 0.5))
+    assert refusals.take_count(ALICE) == 1
+
+
+def test_remembers_nothing_else(refusals: Refusals):
+    trip, outcome = refused(CHARGE, 0.5)
+    refusals.remember(trip, replace(outcome, admitted=True))
+    refusals.remember(trip, Outcome(False, sanction=Sanction(ALICE, PolicyName.DOS, 5)))
+    refusals.remember(trip, Outcome(False, unavailable=True))
+    assert refusals.find(ALICE, (CHARGE,)) is None
+
+
+def test_is_bounded(clock: ManualClock):
+    refusals = Refusals(clock=clock, size=10)
+    for number in range(50):
+        trip, outcome = refused(CHARGE, 0.5)
+        refusals.remember(replace(trip, subject=Subject("address", str(number))), outcome)
+    found = [refusals.find(Subject("address", str(number)), (CHARGE,)) for number in range(50)]
+    assert [bucket is not None for bucket in found] == [False] * 40 + [True] * 10
+
+
+async def test_with_a_store(refusals: Refusals, clock: ManualClock):
+    """A caller that hammers: every request that the memory refuses, the store would have refused."""
+    store, admitted = MemoryStore(clock=clock), 0
+    for _ in range(1000):
+        clock.advance(0.01)
+        if refusals.find(ALICE, (CHARGE,)) is None:
+            trip = Trip(ALICE, (CHARGE,), refused_before=refusals.take_count(ALICE))
+            outcome = await store.admit(trip)
+            refusals.remember(trip, outcome)
+            admitted += outcome.admitted
+    assert admitted in (69, 70)

@@ -1,0 +1,156 @@
+"""Floods of label values: bounded series, exact sums, and nothing hidden that need not be."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.signals import ANONYMOUS, OTHER, UNKNOWN
+from fraiseql_guard.telemetry import Metrics, escape_label
+from fraiseql_guard.telemetry.labels import Bounds, Limits
+from tests.telemetry.scrape import Scrape
+
+LIMIT = s.RATE_LIMIT_EXCEEDED
+
+
+def scrape(metrics: Metrics) -> Scrape:
+    return Scrape(metrics.render())
+
+
+def test_a_flood_of_addresses_does_not_hide_the_users():
+    metrics = Metrics()
+    for n in range(1000):
+        metrics.inc(LIMIT, f"user-{n % 3}", f"192.0.2.{n}")
+    series = scrape(metrics).of(LIMIT)
+    by_user = Counter()
+    for (user, _), value in series.items():
+        by_user[user] += value
+    assert by_user == {"user-0": 334, "user-1": 333, "user-2": 333}
+    assert len({ip for _, ip in series}) == 201
+    assert series["user-0", OTHER] > 0
+
+
+def test_a_flood_of_users_does_not_hide_the_address_it_comes_from():
+    metrics = Metrics()
+    for n in range(1000):
+        metrics.inc(LIMIT, f"user-{n}", "192.0.2.1")
+    series = scrape(metrics).of(LIMIT)
+    assert {ip for _, ip in series} == {"192.0.2.1"}
+    assert len({user for user, _ in series}) == 201
+    assert series[OTHER, "192.0.2.1"] == 800
+
+
+def test_a_flood_of_both_leaves_the_anonymous_and_earlier_callers_visible():
+    metrics = Metrics()
+    metrics.inc(LIMIT, "alice", "192.0.2.1")
+    for n in range(2000):
+        metrics.inc(LIMIT, f"user-{n}", f"10.0.{n // 256}.{n % 256}")
+    metrics.inc(LIMIT, ANONYMOUS, "198.51.100.1")
+    metrics.inc(LIMIT, "alice", "192.0.2.1")
+    metrics.inc(LIMIT, "alice", "198.51.100.7")
+    series = scrape(metrics).of(LIMIT)
+    assert series["alice", "192.0.2.1"] == 2
+    assert series["alice", OTHER] == 1
+    assert series[ANONYMOUS, OTHER] == 1
+    assert series[OTHER, OTHER] == 1801
+    assert sum(series.values()) == 2004
+    assert scrape(metrics).value(s.LABEL_OVERFLOW, LIMIT.name) == 1803
+
+
+def test_pairs_are_limited_and_the_busier_side_of_a_pair_stays():
+    metrics = Metrics()
+    for user in range(30):
+        for ip in range(30):
+            metrics.inc(LIMIT, f"user-{user}", f"192.0.2.{ip}")
+    series = scrape(metrics).of(LIMIT)
+    assert sum(OTHER not in pair for pair in series) == 500
+    assert sum(series.values()) == 900
+    assert (OTHER, OTHER) not in series
+
+
+def test_endpoints_and_tables_are_bounded_by_the_series_of_a_metric():
+    metrics = Metrics()
+    for n in range(3000):
+        metrics.inc(s.HTTP_REQUESTS, f"/path/{n}", "200", "alice")
+        metrics.observe(s.DB_QUERY_DURATION, 0.1, "select", f"table_{n}")
+    found = scrape(metrics)
+    assert len(found.of(s.HTTP_REQUESTS)) <= 1000
+    assert sum(found.of(s.HTTP_REQUESTS).values()) == 3000
+    assert sum(found.of(s.DB_QUERY_DURATION, "_count").values()) == 3000
+    lines = [x for x in found.samples if x.name.startswith(s.DB_QUERY_DURATION.name)]
+    assert len(lines) <= 1000
+
+
+def test_a_flood_of_users_on_many_endpoints_does_not_hide_the_statuses():
+    metrics = Metrics()
+    for n in range(3000):
+        metrics.inc(s.HTTP_REQUESTS, f"/path/{n % 20}", "200", f"user-{n // 20}")
+    metrics.inc(s.HTTP_REQUESTS, "/path/1", "500", "user-9999")
+    assert scrape(metrics).of(s.HTTP_REQUESTS)["/path/1", "500", OTHER] == 1
+
+
+def test_a_histogram_has_fifty_users():
+    metrics = Metrics()
+    for n in range(100):
+        metrics.observe(s.QUERY_DURATION, 0.1, f"user-{n}")
+    counts = scrape(metrics).of(s.QUERY_DURATION, "_count")
+    assert len(counts) == 51
+    assert counts[OTHER,] == 50
+
+
+@pytest.mark.parametrize(("workers", "users"), [(4, 50), (1000, 1)])
+def test_the_workers_share_the_limits(workers, users):
+    metrics = Metrics(workers=workers)
+    for n in range(300):
+        metrics.inc(s.QUERY_COMPLEXITY_SUM, f"user-{n}")
+    series = scrape(metrics).of(s.QUERY_COMPLEXITY_SUM)
+    assert len(series) == (users + 1 if workers == 4 else 1)
+    assert sum(series.values()) == 300
+
+
+names = st.sampled_from([ANONYMOUS, OTHER, UNKNOWN, *(f"n{n}" for n in range(12))])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(names, names, names), max_size=120), st.integers(1, 6), st.integers(1, 9), st.integers(1, 30))
+def test_every_event_lands_in_one_of_a_bounded_number_of_series(events, values, pairs, series):
+    bounds = Bounds(s.AUTH_FAILURES, Limits(values=values, pairs=pairs, series=series, histogram_users=values))
+    counted = Counter(bounds.admit(event) for event in events)
+    assert counted.total() == len(events)
+    assert len(counted) <= max(1, series)
+    for place in (1, 2):
+        assert len({labels[place] for labels in counted} - {ANONYMOUS, OTHER, UNKNOWN}) <= values
+    assert len({labels[1:] for labels in counted if OTHER not in labels[1:]}) <= pairs
+    assert all(bounds.admit(labels) == labels for labels in counted), "a series stays what it is"
+    for event, labels in zip(events, map(bounds.admit, events), strict=True):
+        assert all(new in (old, OTHER) for old, new in zip(event, labels, strict=True))
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=200), st.text(max_size=200)), max_size=40))
+def test_any_text_is_a_label_and_the_exposition_stays_readable(events):
+    metrics = Metrics()
+    for user, ip in events:
+        metrics.inc(LIMIT, escape_label(user), escape_label(ip))
+    assert sum(scrape(metrics).of(LIMIT).values()) == len(events)
+
+
+@pytest.mark.parametrize("reserved", [ANONYMOUS, OTHER, UNKNOWN])
+def test_a_user_cannot_call_himself_what_means_something_to_us(reserved):
+    assert escape_label(reserved) == f"_{reserved}"
+
+
+@settings(deadline=None)
+@given(st.integers(0, 4), st.integers(0, 4), st.sampled_from([ANONYMOUS, OTHER, UNKNOWN, "other__", "alice"]))
+def test_two_users_stay_two(one, two, name):
+    first, second = "_" * one + name, "_" * two + name
+    assert (escape_label(first) == escape_label(second)) == (first == second)
+    assert escape_label(first) not in {ANONYMOUS, OTHER, UNKNOWN}
+
+
+def test_text_that_turns_round_or_controls_a_terminal_is_replaced():
+    assert escape_label("a\x1b[2J\u202eb\x9bc\ud83d") == "a\ufffd[2J\ufffdb\ufffdc\ufffd"

@@ -1,0 +1,38 @@
+"""What the documentation says is what the code does."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fraiseql_guard import signals
+from fraiseql_guard.settings import VARIABLES
+from tools.docs import FILES, ROOT, rendered
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_tables_are_what_the_code_says(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert rendered(text) == text, "run: python -m tools.docs"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    variables = {row.name for row in VARIABLES} | {f"{row.name}_FILE" for row in VARIABLES if row.form.secret}
+    for name in re.findall(r"\bFRAISEQL_[A-Z_]*[A-Z]\b", text):
+        assert name in variables, f"{page.name} names {name}"
+    metrics = {metric.name for metric in signals.METRICS}
+    for name in re.findall(r"\bfraiseql_(?!guard\b)[a-z_]+", text):
+        assert re.sub(r"_(bucket|sum|count)$", "", name) in metrics or name in metrics, f"{page.name} names {name}"
+    events = {event.name for event in signals.EVENTS}
+    for name in re.findall(r"`((?:security|graphql|database|system|guard)\.[a-z_]+)`", text):
+        assert name in events, f"{page.name} names {name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_is_linked_exists(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links {target}"

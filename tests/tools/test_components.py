@@ -1,0 +1,68 @@
+"""Where server programs come from."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tools import components
+from tools.components import Component, ComponentError, locate
+
+
+def _program(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+def test_one_on_path_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    program = _program(tmp_path / "path" / "redis-server", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert locate("redis-server", cache=tmp_path) == program
+
+
+def test_one_in_the_cache_is_not_fetched_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    program = _program(tmp_path / "bin" / "redis-server", "#!/bin/sh\n")
+    assert locate("redis-server", cache=tmp_path) == program
+
+
+def test_without_apt_the_error_names_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))
+    with pytest.raises(ComponentError, match="redis-server is not on PATH, and without apt-get and dpkg"):
+        locate("redis-server", cache=tmp_path)
+    failing = _program(tmp_path / "apt" / "apt-get", "#!/bin/sh\nexit 100\n")
+    _program(failing.parent / "dpkg", "#!/bin/sh\n")
+    monkeypatch.setenv("PATH", str(failing.parent))
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ComponentError, match="apt-get install redis-server"):
+        locate("redis-server", cache=tmp_path)
+
+
+def test_an_unknown_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(ComponentError, match=r"known are .*redis-server"):
+        locate("sendmail", cache=tmp_path)
+    assert components.main(["sendmail"]) == 1
+    assert components.main([]) == 2
+    assert "redis-server" in capsys.readouterr().err
+
+
+def test_unpacks_packages_and_runs_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """apt-get and dpkg are scripts here: the packages are their names, and unpacking makes the program."""
+    tools = tmp_path / "it's here"
+    _program(tools / "apt-get", '#!/bin/sh\nshift\nfor package; do touch "$package.deb"; done\n')
+    made = 'mkdir -p "$3/usr/bin" "$3/usr/lib"\ntouch "$3/usr/lib/libx.so.1"\n'
+    made += 'printf \'#!/bin/sh\\necho "$LD_LIBRARY_PATH $1"\\n\' > "$3/usr/bin/tiny"\nchmod +x "$3/usr/bin/tiny"\n'
+    _program(tools / "dpkg", f"#!/bin/sh\n{made}")
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    monkeypatch.setattr(components, "COMPONENTS", {"tiny": Component("usr/bin/tiny", ("tiny-server",), ("libx",))})
+    cache = tmp_path / "a cache"
+    program = locate("tiny", cache=cache)
+    printed = subprocess.run([program, "hello"], check=True, capture_output=True, text=True).stdout
+    assert printed == f"{cache}/tiny/usr/lib hello\n"
+    assert sorted(path.name for path in cache.iterdir()) == ["bin", "tiny"]

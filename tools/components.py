@@ -1,0 +1,141 @@
+"""Server programs that tests and the demo run: found on PATH, in the project's cache, or fetched from Debian packages.
+
+    python -m tools.components redis-server
+
+prints the path of a program that can be run. Packages are downloaded with apt-get and unpacked into .cache/components:
+nothing is installed or started on the system, so any user may do it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parent.parent / ".cache" / "components"
+
+
+class ComponentError(Exception):
+    """A program cannot be had; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A program: the file inside the unpacked packages, and the packages. The first one is what a person installs.
+
+    ``libraries`` are packages that the program links to; one that is missing from the archive is skipped, because
+    releases differ in their names and most machines have some of them.
+    """
+
+    program: str
+    packages: tuple[str, ...]
+    libraries: tuple[str, ...] = ()
+
+
+COMPONENTS: Mapping[str, Component] = {
+    "redis-server": Component(
+        "usr/bin/redis-server",
+        ("redis-server", "redis-tools"),
+        ("liblzf1", "libjemalloc2", "libatomic1", "liblua5.1-0", "lua-bitop", "lua-cjson"),
+    ),
+    "promtool": Component("usr/bin/promtool", ("prometheus",)),
+}
+
+
+def locate(name: str, *, cache: Path = CACHE) -> Path:
+    """Path of a runnable program; ComponentError if it is unknown or cannot be had."""
+    component = COMPONENTS.get(name)
+    if component is None:
+        raise ComponentError(f"{name} is not known; known are {', '.join(sorted(COMPONENTS))}")
+    if on_path := shutil.which(name):
+        return Path(on_path)
+    wrapper = cache / "bin" / name
+    if not wrapper.exists():
+        _fetch(name, component, cache)
+    return wrapper
+
+
+def _fetch(name: str, component: Component, cache: Path) -> None:
+    missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
+    if missing:
+        raise ComponentError(f"{name} is not on PATH, and without {' and '.join(missing)} it must be installed by hand")
+    cache.mkdir(parents=True, exist_ok=True)
+    # Unpack beside and rename: a second process never sees half a program.
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        staged = Path(folder)
+        _download(name, component, staged)
+        root = staged / "root"
+        for package in sorted(staged.glob("*.deb")):
+            _run("dpkg", "-x", str(package), str(root))
+        if not (root / component.program).exists():
+            raise ComponentError(f"the packages of {name} do not hold {component.program}: {_remedy(component)}")
+        home = cache / name
+        shutil.rmtree(home, ignore_errors=True)
+        root.rename(home)
+    _write_wrapper(cache / "bin" / name, home, home / component.program)
+
+
+def _download(name: str, component: Component, folder: Path) -> None:
+    packages = [*component.packages, *component.libraries]
+    if not _downloaded(component.packages, folder):
+        if os.geteuid() != 0:
+            raise ComponentError(f"{name} cannot be downloaded by apt-get: {_remedy(component)}")
+        _run("apt-get", "update")  # the package lists are absent or name versions that are gone
+        if not _downloaded(component.packages, folder):
+            raise ComponentError(f"{name} cannot be downloaded by apt-get: {_remedy(component)}")
+    for library in packages[len(component.packages) :]:
+        _downloaded((library,), folder)
+
+
+def _downloaded(packages: tuple[str, ...], folder: Path) -> bool:
+    # apt's own download user may not write into our folder; root downloads as root then, which apt remarks upon.
+    done = subprocess.run(("apt-get", "download", *packages), cwd=folder, capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def _write_wrapper(wrapper: Path, home: Path, program: Path) -> None:
+    libraries = sorted({str(file.parent) for file in home.rglob("*.so*")})
+    wrapper.parent.mkdir(parents=True, exist_ok=True)
+    path = ":".join(libraries)
+    lines = ["#!/bin/sh"]
+    if path:
+        lines.append(f'export LD_LIBRARY_PATH={shlex.quote(path)}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
+    lines.append(f'exec {shlex.quote(str(program))} "$@"')
+    staged = wrapper.with_suffix(f".{os.getpid()}")
+    staged.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    staged.chmod(0o755)
+    staged.replace(wrapper)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ComponentError(f"{' '.join(command)} failed: {done.stderr.strip()}")
+
+
+def _remedy(component: Component) -> str:
+    return f"apt-get install {component.packages[0]}"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the path of each named program; 1 and a sentence on standard error if one cannot be had."""
+    if not arguments:
+        print(f"usage: python -m tools.components {'|'.join(sorted(COMPONENTS))}", file=sys.stderr)
+        return 2
+    try:
+        for name in arguments:
+            print(locate(name))
+    except ComponentError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

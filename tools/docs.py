@@ -1,0 +1,106 @@
+"""Writes the tables of the documentation from the tables of the code: ``python -m tools.docs``.
+
+``--check`` changes nothing and exits 1 if a file is not what the code says.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from fraiseql_guard import signals
+from fraiseql_guard.settings import VARIABLES
+from fraiseql_guard.signals import Source
+from fraiseql_guard.variables import OURS, Variable
+
+ROOT = Path(__file__).parent.parent
+
+
+def _cell(text: object) -> str:
+    return str(text).replace("|", "\\|")
+
+
+def _variables(rows: list[Variable]) -> str:
+    lines = ["| variable | option | default | what it does |", "|---|---|---|---|"]
+    for row in rows:
+        default = f"`{_cell(row.default)}`" if row.default else "unset"
+        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {_cell(row.doc)} |")
+    return "\n".join(lines)
+
+
+def _shared_variables() -> str:
+    return _variables([row for row in VARIABLES if not row.name.startswith(OURS)])
+
+
+def _all_variables() -> str:
+    return _variables(list(VARIABLES))
+
+
+_FED_BY = {
+    Source.GUARD: "the guard",
+    Source.HOST: "the app's integration",
+    Source.PROCESS: "prometheus_client",
+    Source.NODE: "node_exporter",
+}
+
+
+def _metrics() -> str:
+    lines = ["| metric | type | labels | fed by | meaning |", "|---|---|---|---|---|"]
+    for metric in signals.METRICS:
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        lines.append(
+            f"| `{metric.name}` | {metric.kind} | {labels} | {_FED_BY[metric.source]} | {_cell(metric.help)} |"
+        )
+    return "\n".join(lines)
+
+
+def _events() -> str:
+    rows = (
+        f"| `{event.name}` | {event.level} | {', '.join(f'`{field}`' for field in event.fields)} |"
+        for event in signals.EVENTS
+    )
+    return "\n".join(["| event | level | context |", "|---|---|---|", *rows])
+
+
+def _codes() -> str:
+    rows = (f"| `{code.name}` | {code.status} | {code.protection} | {code.message} |" for code in signals.CODES)
+    return "\n".join(["| code | status | protection | message |", "|---|---|---|---|", *rows])
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "shared-variables": _shared_variables,
+    "variables": _all_variables,
+    "metrics": _metrics,
+    "events": _events,
+    "codes": _codes,
+}
+FILES = ("README.md", "docs/settings.md", "docs/signals.md")
+
+
+def rendered(text: str) -> str:
+    """A file's text with every marked table as the code says."""
+
+    def fill(match: re.Match[str]) -> str:
+        return f"<!-- table: {match[1]} -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- table: ([a-z-]+) -->\n.*?<!-- end -->", fill, text, flags=re.DOTALL)
+
+
+def main() -> int:
+    """Write or check all files."""
+    stale = [name for name in FILES if rendered(text := (ROOT / name).read_text(encoding="utf-8")) != text]
+    if "--check" in sys.argv:
+        for name in stale:
+            print(f"{name} is not what the code says: python -m tools.docs", file=sys.stderr)
+        return int(bool(stale))
+    for name in stale:
+        path = ROOT / name
+        path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
+        print(f"wrote {name}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
