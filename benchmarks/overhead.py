@@ -108,6 +108,7 @@ def variants(redis_url: str) -> list[Variant]:
     """All rows. The log goes to the null device: formatting is paid for, a disk is not."""
     common: dict[str, Any] = {
         "rate_limit_default": LIMIT, "rate_limit_authenticated": LIMIT, "jwt_secret": SECRET, "log_file": os.devnull,
+        "max_in_flight": 1_000,
     }  # fmt: skip
     singles = [MetricsMiddleware, RateLimitMiddleware, AuthMiddleware, QueryLimitMiddleware, QueryTimeoutMiddleware]
     return [

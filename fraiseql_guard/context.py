@@ -220,6 +220,7 @@ class Context:
     overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
     would_refuse: list[Denial] = field(default_factory=list)
     buckets: tuple[Bucket, ...] = ()
+    slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0

@@ -13,6 +13,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
+from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
@@ -84,6 +85,7 @@ def build_stack(wishes: Wishes) -> Stack:
     metrics = Metrics(wishes.registry, workers=settings.worker_count)
     settle = Settle(metrics, EventLog(settings, metrics, logger=wishes.logger), settings)
     store = open_store(settings, settle)
+    in_flight = InFlight(settings) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     return Stack(
         settings=settings,
@@ -91,8 +93,9 @@ def build_stack(wishes: Wishes) -> Stack:
         paths=GraphQLPaths(settings.graphql_paths),
         resolver=AddressResolver(settings),
         metrics_access=access,
+        in_flight=in_flight,
         head_gates=_head_gates(settings, mounted, access),
-        body_gates=_body_gates(settings, mounted, wishes.schema),
+        body_gates=_body_gates(settings, mounted, wishes.schema, in_flight),
         store=store,
         admission=Admission(store, Refusals(), settings, mounted),
         settle=settle,
@@ -111,13 +114,17 @@ def _head_gates(settings: Settings, mounted: frozenset[Protection], access: Metr
     return tuple(gates)
 
 
-def _body_gates(settings: Settings, mounted: frozenset[Protection], schema: SchemaSource | None) -> tuple[Gate, ...]:
+def _body_gates(
+    settings: Settings, mounted: frozenset[Protection], schema: SchemaSource | None, in_flight: InFlight | None
+) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     excuses = Protection.AUTH in mounted and bool(settings.public_operations)
     if mounted & _MEASURED or excuses:
         gates.append(QueryLimits(Reader(settings, schema)))
     if excuses:
         gates.append(PublicOperations(settings))
+    if in_flight is not None:
+        gates.append(in_flight)
     return tuple(gates)
 
 

@@ -110,6 +110,10 @@ class Settings:
         COUNT_OR_ZERO, "20", "Requests above a rate that a full bucket holds.", name="FRAISEQL_RATE_LIMIT_BURST"
     )
     rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
+    max_in_flight: int = setting(COUNT, "10", "Most operations of one caller at work at once, in a process.")
+    database_pool_size: int | None = setting(
+        COUNT, None, "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers."
+    )
     tiers: Mapping[str, Limit] = setting(
         Form(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
         "",

@@ -139,9 +139,10 @@ class Settle:
         variable = "FRAISEQL_GUARD_TRUSTED_PROXIES"
         self.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
 
-    def buffered(self, count: int) -> None:
-        """Bytes of request bodies that are held at the moment."""
-        self.metrics.set(s.BUFFERED_BODIES, count)
+    def held(self, body_bytes: int, operations: int) -> None:
+        """What this process holds at the moment."""
+        self.metrics.set(s.BUFFERED_BODIES, body_bytes)
+        self.metrics.set(s.IN_FLIGHT, operations)
 
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 

@@ -120,6 +120,8 @@ UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is require
 BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
 RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
 CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
+CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are at work.")
+OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
 STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
 GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
 QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
@@ -362,6 +364,7 @@ LOG_LINES_SUPPRESSED = Metric(
     "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
 )
 LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
+IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))

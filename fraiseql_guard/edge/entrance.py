@@ -53,7 +53,7 @@ class Entrance:
     async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the gates like any other."""
         stack = self._stack
-        stack.settle.buffered(stack.budget.used)
+        stack.settle.held(stack.budget.used, stack.in_flight.at_work if stack.in_flight else 0)
         body = stack.settle.metrics.render()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),

@@ -61,6 +61,8 @@ class Exchange:
             raise
         finally:
             self._pump.close()
+            if self.ctx.slots and self._stack.in_flight is not None:
+                self._stack.in_flight.release(self.ctx)
             self._tell(self._leave_behind)
 
     # --- decide -------------------------------------------------------------------------------------------------------

@@ -150,9 +150,13 @@ class Pump:
         reader = self._reader
         if reader is None or reader.done():
             reader = self._reader = asyncio.ensure_future(self._receive())
-        message = await asyncio.shield(reader)
-        self._note_end(message)
-        return message
+            reader.add_done_callback(self._note_reader)
+        return await asyncio.shield(reader)
+
+    def _note_reader(self, reader: asyncio.Task[Message]) -> None:
+        """Whoever waited may have given up meanwhile, and some servers say it only once."""
+        if not reader.cancelled() and reader.exception() is None:
+            self._note_end(reader.result())
 
     def _note_end(self, message: Message) -> None:
         if message["type"] == "http.disconnect":

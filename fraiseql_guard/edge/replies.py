@@ -38,7 +38,7 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
         *cors_headers(ctx, cors_origins),
     ]
     if denial.retry_after_seconds is not None:
-        headers.append((b"retry-after", str(math.ceil(denial.retry_after_seconds)).encode()))
+        headers.append((b"retry-after", b"%d" % _whole_seconds(denial.retry_after_seconds)))
     return headers, b"" if ctx.method == "HEAD" else body
 
 
@@ -50,11 +50,16 @@ def _extensions(ctx: Context, denial: Denial) -> dict[str, Any]:
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,
-        "retryAfter": None if denial.retry_after_seconds is None else math.ceil(denial.retry_after_seconds),
+        "retryAfter": None if denial.retry_after_seconds is None else _whole_seconds(denial.retry_after_seconds),
         "requestId": ctx.request_id,
         **dict(denial.facts),
     }
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Rounded up, so that who comes back then is admitted; at most a day."""
+    return math.ceil(min(max(seconds, 0.0), 86_400.0))
 
 
 def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:

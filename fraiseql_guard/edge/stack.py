@@ -11,6 +11,7 @@ from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import MetricsAccess
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.settings import Mode, Settings
@@ -46,6 +47,7 @@ class Stack:
     paths: GraphQLPaths
     resolver: AddressResolver
     metrics_access: MetricsAccess | None
+    in_flight: InFlight | None
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
     store: Store

@@ -16,10 +16,9 @@ from graphql.language import ast
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.refusals import contradiction, over, syntax_error
+from fraiseql_guard.graphql.switches import Removal
 from fraiseql_guard.graphql.values import Absent, GivenTwiceError, Value, Variable, literal, unique
 
-Removal = tuple[tuple[str | None, bool], ...]
-"""What takes something out of an operation: a variable with the value that does, or (None, True): always."""
 _ALWAYS: Final = (None, True)
 _REMOVING_VALUE: Final = {"skip": True, "include": False}
 _KINDS: Final[Mapping[str, OperationKind]] = {
@@ -255,18 +254,3 @@ class _TreeReader:
                 found[directive.name.value] = _ALWAYS
         self.removes |= bool(found)
         return tuple(found.values())
-
-
-def switch_positions(document: Document, sent: Mapping[str, object]) -> dict[str, bool]:
-    """The switches of a document that are certainly true or false in a request."""
-    positions: dict[str, bool] = {}
-    for name in document.switches:
-        value = sent[name] if name in sent else document.defaults[name][0]
-        if isinstance(value, bool):
-            positions[name] = value
-    return positions
-
-
-def removed(removal: Removal, positions: Mapping[str, bool] | None) -> bool:
-    """Whether something is certainly taken out; never if ``positions`` is None (all that is written counts)."""
-    return positions is not None and any(name is None or positions.get(name) is removing for name, removing in removal)

@@ -42,13 +42,15 @@ class Envelope:
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
-    __slots__ = ("_batching", "_max_batch", "_max_depth", "_max_nodes")
+    __slots__ = ("_batching", "_max_batch", "_max_depth", "_max_nodes", "_max_total")
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
+        # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
+        self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""
@@ -70,11 +72,13 @@ class EnvelopeReader:
 
     def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
         try:
-            value, census = load(body)
+            value, census = load(body, self._max_total)
         except NotStrictError as error:
             if error.too_deep and b'"variables"' in body:
                 return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
             return malformed(f"The body {error}.")
+        if census.nodes > self._max_total:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
         if type(value) is dict:
             envelope = self._envelope(value, small=census.depth <= 1 and census.nodes <= self._max_nodes)
             return envelope if isinstance(envelope, Denial) else (envelope,)
@@ -102,11 +106,13 @@ class EnvelopeReader:
             if not (text := found.pop(name, "")):
                 continue
             try:
-                found[name], _ = load(text.encode())
+                found[name], census = load(text.encode(), self._max_total)
             except NotStrictError as error:
                 if error.too_deep and name == "variables":
                     return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
                 return malformed(f"{name} {error}.")
+            if census.nodes > self._max_total:
+                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
         envelope = self._envelope(found)
         return envelope if isinstance(envelope, Denial) else (envelope,)
 

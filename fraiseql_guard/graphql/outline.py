@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fraiseql_guard.graphql.document import Document, Field, Selection, removed
+from fraiseql_guard.graphql.document import Document, Field, Selection
 from fraiseql_guard.graphql.sizes import MOST
+from fraiseql_guard.graphql.switches import Positions, removed
 
 INTROSPECTION: Final = frozenset({"__schema", "__type"})
 META_FIELDS: Final = INTROSPECTION | {"__typename"}
@@ -21,7 +22,6 @@ _INTROSPECTION_LISTS: Final = frozenset(
 
 Trail = tuple[str, "Trail"] | None
 """The keys of a path, outermost first, as pairs that share their ends."""
-Positions = Mapping[str, bool] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,14 @@ from typing import Any, Final
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.cost import CostRules
-from fraiseql_guard.graphql.document import Document, read_document, switch_positions
+from fraiseql_guard.graphql.document import Document, read_document
 from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
-from fraiseql_guard.graphql.outline import Outline, Positions, outlines, root_occurrences, unfold
+from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.structure import ContradictedError, Repetition, TooEntangledError, most_repeated
+from fraiseql_guard.graphql.switches import Positions, switch_positions
 from fraiseql_guard.settings import Settings
 
 _GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")
@@ -59,7 +60,7 @@ class Prepared:
 
     def view(self, variables: Mapping[str, Any]) -> View | Denial:
         """The document as these variables switch it. The Denial is about what only this position shows."""
-        positions = switch_positions(self.document, variables) if self.document.switches else {}
+        positions = switch_positions(self.document.switches, self.document.defaults, variables)
         key = tuple(positions.items())
         view = self.views.get(key)
         if view is None:

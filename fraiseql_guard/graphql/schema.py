@@ -106,10 +106,9 @@ def _parsed(source: str | Path) -> GraphQLSchema:
         text = source if isinstance(source, str) and "{" in source else Path(source).read_text(encoding="utf-8")
         return build_schema(text, assume_valid_sdl=True)  # directives of other tools need not be defined
     except (OSError, ValueError, TypeError, GraphQLError) as error:
+        cause = str(error).splitlines()[0].rstrip(".")
         name = "(text)" if isinstance(source, str) and "{" in source else str(source)
-        raise SettingsError(
-            f"schema={name} cannot be read: {str(error).splitlines()[0]} Accepted: {_ACCEPTED}"
-        ) from error
+        raise SettingsError(f"schema={name} cannot be read: {cause}. Accepted: {_ACCEPTED}") from error
 
 
 def _table(schema: GraphQLSchema) -> SchemaTable:

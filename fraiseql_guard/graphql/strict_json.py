@@ -33,14 +33,19 @@ class Census:
     members: int
 
 
-def load(text: bytes) -> tuple[Any, Census]:
-    """The value and its size. NotStrictError if anything is wrong with it."""
+def load(text: bytes, max_nodes: int) -> tuple[Any, Census]:
+    """The value and its size. NotStrictError if anything is wrong with it.
+
+    Keys are not compared in a value of more than ``max_nodes``: the caller refuses it for its size.
+    """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         reason = str(error).lower()
         raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
     census = take_census(value)
+    if census.nodes > max_nodes:
+        return value, census
     # In valid JSON a colon outside of strings belongs to a member, so objects that lost members had a key twice.
     if text.count(b":") != census.members and _STRING.sub(b"", text).count(b":") != census.members:
         raise NotStrictError("repeats a key")

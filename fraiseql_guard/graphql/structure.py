@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.graphql.document import Document, Field, Fragment, Selection, removed
-from fraiseql_guard.graphql.outline import Positions
+from fraiseql_guard.graphql.document import Document, Field, Fragment, Selection
+from fraiseql_guard.graphql.switches import Positions, removed
 
 MAX_VISITS: Final = 30_000
 """Fields and fragments looked at in one walk. Merging selections in ever new combinations, or many fragments on an

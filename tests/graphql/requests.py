@@ -44,7 +44,7 @@ type PageInfo { hasNextPage: Boolean }
 """
 
 WIDE = {
-    "max_query_depth": 90, "max_query_complexity": 10**9, "max_aliases": 10**6, "max_root_fields": 10**6,
+    "max_query_depth": 90, "max_query_complexity": 2**53, "max_aliases": 10**6, "max_root_fields": 10**6,
     "max_duplicate_keys": 10**6, "max_list_size": 10**6, "max_fragments": 1000, "max_tokens": 10**5,
     "max_directives": 10**5, "introspection": "allow",
 }  # fmt: skip

@@ -23,7 +23,7 @@ def redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def patient(redis: RedisServer) -> dict[str, object]:
     """A guard's options: this machine may be busy, and only the tests of faults are about deadlines."""
-    return {"redis_url": redis.url, "store_timeout_ms": 2000}
+    return {"redis_url": redis.url, "store_timeout_ms": 2000, "max_in_flight": 1_000}
 
 
 async def test_two_workers_admit_one_capacity_together(guarded, patient) -> None:
@@ -94,7 +94,7 @@ async def test_when_redis_is_back_it_is_used_again_by_itself(guarded, redis) -> 
 
 
 async def test_a_frozen_redis_holds_nobody_beyond_the_deadline(guarded, redis) -> None:
-    guard = guarded(redis_url=redis.url, rate_limit_default="1000/hour")
+    guard = guarded(redis_url=redis.url, rate_limit_default="1000/hour", max_in_flight=100)
     await graphql(guard, "{me{id}}")
     redis.freeze()
     try:

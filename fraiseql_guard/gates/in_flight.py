@@ -1,0 +1,70 @@
+"""How many operations may be at work at once, so that nobody's slow queries starve another's cheap ones
+(SPEC section 6)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protection
+
+_SHARED_FACTOR: Final = 20
+"""Everybody behind an untrusted proxy looks alike (rate_limits.py)."""
+_KEPT_FREE: Final = 2
+"""Database connections that operations never take: for health checks and what the app does by itself."""
+_EVERYONE: Final = "everyone"
+_ANONYMOUS: Final = "anonymous"
+
+
+class InFlight:
+    """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
+
+    The last two follow the database pool where its size is known. A slot that was taken is given back with
+    :meth:`release`, whatever became of the request.
+    """
+
+    protection: Final = Protection.RATE_LIMIT
+    needs_body: Final = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._per_subject = settings.max_in_flight
+        pool = settings.database_pool_size
+        self._anonymous = max(1, pool // 2) if pool else None
+        self._everyone = max(1, pool - _KEPT_FREE) if pool else None
+        self._at_work: Counter[tuple[str, str]] = Counter()
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Take the request's slots, all or none."""
+        wanted = self._wanted(ctx)
+        for key, limit, code in wanted:
+            if limit is not None and self._at_work[key] >= limit:
+                return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0)
+        ctx.slots = tuple(key for key, _, _ in wanted)
+        self._at_work.update(ctx.slots)
+        return None
+
+    def release(self, ctx: Context) -> None:
+        """Give back what the request took; a second call gives back nothing."""
+        for key in ctx.slots:
+            self._at_work[key] -= 1
+            if self._at_work[key] <= 0:
+                del self._at_work[key]  # the memory holds whoever is at work, and nobody else
+        ctx.slots = ()
+
+    @property
+    def at_work(self) -> int:
+        """Operations at work in this process."""
+        return self._at_work[_EVERYONE, ""]
+
+    def _wanted(self, ctx: Context) -> list[tuple[tuple[str, str], int | None, Code]]:
+        subject = ctx.subject
+        own = self._per_subject * (_SHARED_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
+        wanted: list[tuple[tuple[str, str], int | None, Code]] = [
+            ((subject.kind, subject.name), own, CONCURRENCY_LIMIT),
+            ((_EVERYONE, ""), self._everyone, OVERLOADED),
+        ]
+        if ctx.identity is None:
+            wanted.append(((_ANONYMOUS, ""), self._anonymous, OVERLOADED))
+        return wanted

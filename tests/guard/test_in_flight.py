@@ -1,0 +1,79 @@
+"""Operations at work at once: bounded per caller, for the anonymous together and for all; slots always come back."""
+
+import asyncio
+
+import pytest
+
+from fraiseql_guard.testing import make_token
+from tests.support.asgi import Connection, EchoApp, graphql, request
+
+
+async def at_once(guard, count: int, **caller) -> list[int]:
+    replies = await asyncio.gather(*(graphql(guard, "{me{id}}", **caller) for _ in range(count)))
+    return sorted(reply.status for reply in replies)
+
+
+async def test_one_caller_has_ten_at_work_and_the_next_is_told_so(guarded) -> None:
+    guard = guarded(EchoApp(seconds=0.1))
+    running = asyncio.gather(*(graphql(guard, "{me{id}}") for _ in range(10)))
+    await asyncio.sleep(0.05)
+    refused = await graphql(guard, "{me{id}}")
+    assert (refused.status, refused.code, refused.extensions["limit"]) == (429, "CONCURRENCY_LIMIT", 10)
+    assert refused.header("retry-after") == "1"
+    other = await graphql(guard, "{me{id}}", client=("198.51.100.1", 1))
+    assert other.status == 200
+    assert {reply.status for reply in await running} == {200}
+    assert guard.metric("fraiseql_guard_sanctions_total") == 0
+    assert guard.metric("fraiseql_rate_limit_exceeded_total") == 0
+
+
+async def test_the_pool_is_never_taken_whole_and_half_of_it_by_the_anonymous(guarded, secret) -> None:
+    guard = guarded(EchoApp(seconds=0.2), database_pool_size=8, jwt_secret=secret, auth_required=False)
+    anonymous = asyncio.gather(*(graphql(guard, "{me{id}}", client=(f"198.51.100.{host}", 1)) for host in range(6)))
+    await asyncio.sleep(0.05)
+    users = asyncio.gather(*(graphql(guard, "{me{id}}", token=make_token(secret, sub=f"u{n}")) for n in range(4)))
+    assert sorted(reply.status for reply in await anonymous) == [200] * 4 + [503] * 2
+    assert sorted(reply.status for reply in await users) == [200] * 2 + [503] * 2
+
+
+@pytest.mark.parametrize("ending", ["answer", "timeout", "failure", "disconnect", "cancelled", "rate"])
+async def test_a_slot_comes_back_whatever_happens(guarded, ending) -> None:
+    async def broken(scope, receive, send) -> None:
+        raise LookupError("the app's own")
+
+    apps = {"failure": broken, "answer": EchoApp()}
+    limit = "1/hour" if ending == "rate" else "1000/hour"
+    guard = guarded(
+        apps.get(ending, EchoApp(seconds=30)), max_in_flight=1, query_timeout=0.1 if ending == "timeout" else 30,
+        rate_limit_default=limit, rate_limit_burst=0,
+    )  # fmt: skip
+    connection = Connection([b'{"query":"{me{id}}"}'])
+    task = asyncio.ensure_future(graphql(guard, "{me{id}}", connection=connection))
+    await asyncio.sleep(0.08)
+    if ending == "disconnect":
+        connection.leave()
+    if ending == "cancelled":
+        task.cancel()
+    if ending == "rate":
+        task.cancel()
+        await graphql(guard, "{me{id}}")
+    await asyncio.wait([task], timeout=5)
+    assert task.done()
+    if not task.cancelled():
+        task.exception()
+    guard.guard._stack.settle.metrics.render()
+    assert guard.guard._stack.in_flight.at_work == 0
+    assert not guard.guard._stack.in_flight._at_work
+
+
+async def test_other_paths_take_no_slot(guarded) -> None:
+    guard = guarded(EchoApp(seconds=0.05), max_in_flight=1)
+    replies = await asyncio.gather(*(request(guard, "GET", "/page") for _ in range(5)))
+    assert {reply.status for reply in replies} == {200}
+
+
+async def test_in_monitor_mode_it_is_only_said(guarded) -> None:
+    guard = guarded(EchoApp(seconds=0.05), max_in_flight=1, mode="monitor")
+    assert await at_once(guard, 3) == [200] * 3
+    assert guard.metric("fraiseql_guard_would_refuse_total", code="CONCURRENCY_LIMIT") == 2
+    assert not guard.guard._stack.in_flight._at_work
