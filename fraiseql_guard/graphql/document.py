@@ -109,6 +109,8 @@ def read_document(text: str, *, max_operations: int, max_fragments: int) -> Docu
         node = parse(text, no_location=True)
     except GraphQLError as error:
         return syntax_error(text, next(iter(error.positions or ()), 0))
+    except IndexError:  # graphql-core 3.2.7 reads beyond the end of unfinished escapes, which the scan forbids too
+        return syntax_error(text, len(text))
     except (RecursionError, ValueError):  # the scan forbids both; a caller deep in its own stack might still see them
         return Denial(signals.QUERY_TOO_DEEP)
     operations = [item for item in node.definitions if isinstance(item, ast.OperationDefinitionNode)]

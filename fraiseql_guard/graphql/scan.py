@@ -4,6 +4,8 @@ One anchored regular expression, matched token by token. Every repetition is pos
 and the first text that is no token ends the scan: the work is linear in the length of the text, whatever the text.
 (``finditer`` would search on from every quote of ``\"\"\"\"\"\"...`` and be quadratic.)
 
+Escapes are checked here as well: the lexer of graphql-core 3.2.7 reads beyond the end of ``{a(x:"\\u")}``.
+
 Source of the grammar: GraphQL specification, October 2021, section 2.1.
 """
 
@@ -31,7 +33,8 @@ _TOKEN: Final = re.compile(
     |(@)
     |(\.\.\.|[!$&:=|])
     |(-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![_.0-9A-Za-z]))
-    |("(?!"")[^"\\\r\n\ud800-\udfff]*+(?:\\[^\r\n\ud800-\udfff][^"\\\r\n\ud800-\udfff]*+)*+")
+    |("(?!"")[^"\\\r\n\ud800-\udfff]*+
+      (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+")
     |(\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")
     |(\Z))""",
     re.VERBOSE,

@@ -1,10 +1,10 @@
-"""Where Redis is and how to greet it, read from its URL."""
+"""Where a server is and how to greet it, read from its URL."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -14,13 +14,17 @@ Command = tuple[str | int | float | bytes, ...]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where Redis is: a path or a host and port, and how to greet it."""
+    """Where a server is: a path or a host and port, and how to greet it.
+
+    ``must_be_master`` is for addresses that somebody else names, and that a failover may have made wrong.
+    """
 
     path: str | None
     host: str
     port: int
     tls: ssl.SSLContext | None = field(repr=False)
     greeting: tuple[Command, ...] = field(repr=False)
+    must_be_master: bool = False
 
     @classmethod
     def parse(cls, url: str) -> Address:
@@ -42,6 +46,13 @@ class Address:
             tls=_tls(options) if options.get("connection_class") is SSLConnection else None,
             greeting=tuple(greeting),
         )
+
+    def at(self, host: str, port: int) -> Address:
+        """The same greeting for another server."""
+        return replace(self, path=None, host=host, port=port)
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
 
 
 def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:

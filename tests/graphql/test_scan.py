@@ -28,11 +28,11 @@ PIECES = [
 
 def lexed(text: str) -> list[str] | None:
     """Kinds of graphql-core's tokens, or None if it does not accept the text."""
-    lexer, kinds = Lexer(Source(text)), []
+    lexer, kinds = Lexer(Source(text)), []  # IndexError: 3.2.7 reads beyond the end of unfinished escapes
     try:
         while lexer.advance().kind is not TokenKind.EOF:
             kinds.append(KINDS.get(lexer.token.kind, "punctuator"))
-    except GraphQLError:
+    except (GraphQLError, IndexError):
         return None
     return kinds
 
@@ -48,11 +48,48 @@ def test_the_scan_agrees_with_the_lexer_on_all_that_it_accepts(text):
 def test_whatever_the_parser_accepts_the_scan_accepts(text):
     try:
         parse(text)
-    except GraphQLError:
+    except (GraphQLError, IndexError):
         return
     scan = count(text, 10**6)
     assert scan.fault is None
     assert scan.tokens == len(lexed(text))
+
+
+ESCAPES = [
+    "\\u",
+    "\\u{",
+    "}",
+    "\\",
+    "u",
+    "{",
+    "1",
+    "d83d",
+    "\\ud83d",
+    "\\ude00",
+    "0041",
+    "F",
+    "n",
+    "\\n",
+    '\\"',
+    '"',
+    " ",
+    "é",
+]
+
+
+@given(st.lists(st.sampled_from(ESCAPES), max_size=8).map("".join), st.sampled_from(['")}', '"', "", '"){b}}', "#"]))
+def test_every_escape_in_a_string_is_answered_and_read_as_the_lexer_reads_it(inside, end):
+    text = '{a(x:"' + inside + end
+    assert ask(text).denial is None or refusal(ask(text)) in ("GRAPHQL_PARSE_FAILED", "GRAPHQL_INVALID")
+    if (theirs := lexed(text)) is not None:
+        assert [kind for kind, _ in lex(text)] == theirs
+
+
+@pytest.mark.parametrize(
+    "inside", ["\\u", "\\ud83d\\u", "\\u1", "\\u{", "\\u{1", "\\u{}", "\\x", "\\ud83d", "\\u{110000}"]
+)
+def test_unfinished_escapes_are_syntax_errors(inside):
+    assert refusal(ask('{a(x:"' + inside + '")}')) == "GRAPHQL_PARSE_FAILED"
 
 
 def test_nesting_is_counted_by_what_nests():
