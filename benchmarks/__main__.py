@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis",
+    "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
 }
 
 

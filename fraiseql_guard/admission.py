@@ -5,7 +5,7 @@ The store answers in the order 403 (sanction), 429 (rate), then the gate's own d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,11 +31,18 @@ class Decision:
 class Admission:
     """Asks the store, once, and only if there is something to ask."""
 
-    def __init__(self, store: Store, refusals: Refusals, settings: Settings, mounted: frozenset[Protection]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        refusals: Refusals,
+        settings: Settings,
+        mounted: frozenset[Protection],
+        allow_list: Container[str],
+    ) -> None:
         self._store = store
         self._refusals = refusals
-        self._rates = RateLimits(settings)
-        self._sanctions = Sanctions(settings)
+        self._rates = RateLimits(settings, allow_list)
+        self._sanctions = Sanctions(settings, allow_list)
         self._charging = Protection.RATE_LIMIT in mounted
         self._sanctioning = bool(mounted & {Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)

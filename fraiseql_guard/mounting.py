@@ -19,6 +19,7 @@ from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.settings import Mode, Settings, SettingsError
@@ -97,7 +98,7 @@ def build_stack(wishes: Wishes) -> Stack:
         head_gates=_head_gates(settings, mounted, access),
         body_gates=_body_gates(settings, mounted, wishes.schema, in_flight),
         store=store,
-        admission=Admission(store, Refusals(), settings, mounted),
+        admission=Admission(store, Refusals(), settings, mounted, AllowList(settings, on_problem=settle.warn)),
         settle=settle,
         budget=BufferBudget(settings.max_buffered_bytes),
     )

@@ -123,6 +123,11 @@ class Settings:
     allow_list: tuple[parsing.Network, ...] = setting(
         NETWORKS, "", "Addresses and networks that are not counted and never blocked automatically."
     )
+    allow_list_file: Path | None = setting(
+        Form(parsing.file_path, "a path", "/etc/fraiseql/allow-list.yml"),
+        None,
+        "YAML list of ip, reason and expires_at that is added to the allow-list; read again when it changes.",
+    )
     exempt_paths: tuple[str, ...] = setting(
         PATHS, "/health,/ready,/metrics", "Paths that are free of rate limits for private peers (probes)."
     )

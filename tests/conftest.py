@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -50,12 +51,12 @@ class Guarded:
 
 
 @pytest.fixture(autouse=True)
-def _no_variables_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
+def _no_variables_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The environment of a fresh machine; what a guard logs goes to a file, not between pytest's dots."""
     for name in list(os.environ):
         if name.startswith("FRAISEQL_") or name in ("WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("FRAISEQL_GUARD_LOG_FILE", str(tmp_path_factory.getbasetemp() / "guards.log"))
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ PINS = ROOT / "benchmarks" / "peers-requirements.txt"
 _SERVER = ("uvicorn", "httptools", "uvloop", "fastapi")
 
 
-class NoEnvironment(Exception):
+class PeersEnvironmentError(Exception):
     """It cannot be made; the text is pip's."""
 
 
@@ -36,7 +36,7 @@ def prepare(variants: Sequence[Variant]) -> dict[str, str]:
         shutil.rmtree(FOLDER, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(FOLDER)], check=True)
         if (error := _install((*_SERVER, *_our_dependencies()))) is not None:
-            raise NoEnvironment(error)
+            raise PeersEnvironmentError(error)
         stamp.write_text(text)
     everything = tuple(package for variant in variants for package in variant.packages)
     if not everything or _install(everything) is None:

@@ -6,6 +6,7 @@ way and sends the next when it was answered. Prints a Result as JSON.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import selectors
 import socket
@@ -52,6 +53,8 @@ class _Connection:
         self._port, self._question = port, question
         self._received = b""
         self.began = 0.0
+        self.asked = False
+        self.closing = False
         self._open()
 
     def _open(self) -> None:
@@ -60,8 +63,10 @@ class _Connection:
         self.socket.setblocking(False)
 
     def ask(self) -> None:
+        self.asked = True
         self.began = time.monotonic()
-        self.socket.send(self._question)
+        with contextlib.suppress(OSError):  # reading tells
+            self.socket.send(self._question)
 
     def read(self) -> int | None:
         """The status, if the answer is complete; 0 if it will never be."""
@@ -87,7 +92,7 @@ class _Connection:
 
     def reopen(self) -> None:
         self.socket.close()
-        self._received = b""
+        self._received, self.closing = b"", False
         self._open()
 
 
@@ -149,7 +154,9 @@ class _Load:
                 self._selector.unregister(connection.socket)
                 connection.reopen()
                 self._watch(connection)
-            answered.append((connection, status))
+            if connection.asked:
+                connection.asked = False
+                answered.append((connection, status))
         return answered
 
     def _watch(self, connection: _Connection) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Final
 
 from fraiseql_guard.context import Bucket, Charge, Context, Denial, Limit
-from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
 from fraiseql_guard.stores.protocol import network_bucket
@@ -19,9 +18,9 @@ _SHARED_FACTOR: Final = 20
 class RateLimits:
     """Writes the bill of a request. The charges of the common cases are made once, here."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
         self._burst = burst = settings.rate_limit_burst
-        self._allow_list = NetworkSet(settings.allow_list)
+        self._allow_list = allow_list
         self._exempt_paths = frozenset(settings.exempt_paths)
         self._anonymous = Charge("default", settings.rate_limit_default, burst)
         self._public = Charge("public", settings.rate_limit_public, burst)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial, Escalation, Sanction
-from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.settings import POLICY_OWNERS, Settings
 from fraiseql_guard.signals import BLOCKED, FailureReason, PolicyName
 
@@ -17,8 +17,8 @@ _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
 class Sanctions:
     """The escalation policies, and the exceptions that keep the innocent out of them."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._allow_list = NetworkSet(settings.allow_list)
+    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
+        self._allow_list = allow_list
         self._escalations = {policy: settings.escalation(policy) for policy in _AUTOMATIC}
 
     def abuse(self, ctx: Context) -> Escalation | None:

@@ -84,8 +84,8 @@ class ClaimRules:
         )
 
     def _is_timely(self, claims: Mapping[str, Any], now: float) -> bool:
-        """exp is required and not too far ahead, nbf is past. iat is only a statement (RFC 7519): to refuse one that is a
-        second ahead would punish whoever's issuer has the faster clock."""
+        """exp is required and not too far ahead, nbf is past. iat is only a statement (RFC 7519): to refuse one that is
+        a second ahead would punish whoever's issuer has the faster clock."""
         horizon = now + self.leeway
         return (
             _is_number(claims.get("exp"))

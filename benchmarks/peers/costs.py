@@ -1,0 +1,70 @@
+"""What a variant costs: requests a second, CPU a request, commands a request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import redis
+
+from benchmarks.peers.load import Order
+from benchmarks.peers.processes import Load, Server, VariantFailed
+from benchmarks.peers.variants import Variant
+
+PATH = "/limited"
+PLENTY = 900_000_000
+"""A limit that nobody reaches."""
+CONCURRENCIES = (1, 64)
+_WARM_UP = 300
+_COUNTED = 200
+_END_MARK = "the end"
+
+
+@dataclass(slots=True)
+class Costs:
+    """The figures of all rounds, in the order of the rounds; ``cpu`` in microseconds a request by concurrency."""
+
+    per_second: list[float] = field(default_factory=list)
+    cpu: dict[int, list[float]] = field(default_factory=lambda: {each: [] for each in CONCURRENCIES})
+    commands: float | None = None
+
+
+def measure(variant: Variant, redis_url: str, costs: Costs, requests: int) -> None:
+    """One round: adds its figures, all or none."""
+    with redis.Redis.from_url(redis_url) as client:
+        client.flushall()
+        with Server(variant, redis_url, per_hour=PLENTY) as server:
+            one, many = (_load(server, variant, each, requests) for each in CONCURRENCIES)
+            if costs.commands is None:
+                costs.commands = _count_commands(client, server, variant)
+    costs.per_second.append(many[0])
+    costs.cpu[CONCURRENCIES[0]].append(one[1])
+    costs.cpu[CONCURRENCIES[1]].append(many[1])
+
+
+def _load(server: Server, variant: Variant, connections: int, requests: int) -> tuple[float, float]:
+    """Requests a second, and microseconds of CPU a request."""
+    count = requests if connections > 1 else requests // 2  # one at a time takes longer
+    order = Order(
+        port=server.port, path=PATH, pid=server.pid, connections=connections, warm_up=_WARM_UP, requests=count
+    )
+    result = Load(order).result()
+    if result.statuses != {variant.status: count}:
+        raise VariantFailed(f"{dict(result.statuses)} instead of {variant.status}: {server.last_words()}")
+    return count / result.elapsed, result.cpu_seconds / count * 1e6
+
+
+def _count_commands(client: redis.Redis, server: Server, variant: Variant) -> float:
+    """Commands that the process sends a request.
+
+    By MONITOR and not by INFO commandstats, which count what a script calls inside Redis like what a client sends.
+    """
+    order = Order(port=server.port, path=PATH, pid=server.pid, connections=1, warm_up=0, requests=_COUNTED)
+    with client.monitor() as monitor:
+        Load(order).result()
+        client.echo(_END_MARK)
+        sent = 0
+        for command in monitor.listen():
+            if _END_MARK in command["command"]:
+                return sent / _COUNTED
+            sent += command["client_type"] != "lua"
+    return 0.0

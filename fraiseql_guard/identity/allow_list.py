@@ -1,0 +1,146 @@
+"""Addresses that are not counted and never blocked automatically: from the settings, and from a file that may change.
+
+The file is YAML, a list of entries (runbook: rate limiting triggered):
+
+    - ip: 203.0.113.0/24
+      reason: our monitoring
+      expires_at: 2026-12-31T00:00:00Z   # optional
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from fraiseql_guard import parsing
+from fraiseql_guard.identity.networks import NetworkSet
+from fraiseql_guard.parsing import Network
+from fraiseql_guard.settings import VARIABLES, Settings, SettingsError
+
+_LOOK_AGAIN_SECONDS: Final = 5.0
+_KEYS: Final = frozenset({"ip", "reason", "expires_at"})
+_EXAMPLE: Final = "- {ip: 203.0.113.0/24, reason: our monitoring, expires_at: 2026-12-31T00:00:00Z}"
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedEntry:
+    """One entry of the file. ``expires_at`` is in seconds since 1970, None for never."""
+
+    network: Network
+    reason: str
+    expires_at: float | None
+
+
+class AllowList:
+    """Answers whether an address is on the list; the file is looked at again at most every 5 seconds.
+
+    SettingsError at construction if the file cannot be used. Later a bad file leaves the last good list in force, and
+    ``on_problem`` is told once for each change.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_problem: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._fixed = settings.allow_list
+        self._path = settings.allow_list_file
+        self._clock = clock
+        self.on_problem = on_problem
+        self._entries: tuple[AllowedEntry, ...] = ()
+        self._stamp: tuple[int, int, int] | None = None
+        self._look_at = clock() + _LOOK_AGAIN_SECONDS
+        if self._path is not None:
+            try:
+                self._read(self._path)
+            except (OSError, ValueError) as error:
+                name = next(row.name for row in VARIABLES if row.option == "allow_list_file")
+                raise SettingsError(
+                    f"{name}={str(self._path)!r} cannot be used: {_cause(error)}. Accepted: a YAML list of ip, reason "
+                    f"and expires_at, for example {_EXAMPLE}"
+                ) from None
+        self._networks = NetworkSet(self._valid_networks(clock()))
+
+    def __contains__(self, address: object) -> bool:
+        if self._path is not None and (now := self._clock()) >= self._look_at:
+            self._look(self._path, now)
+        return isinstance(address, str) and address in self._networks
+
+    def _look(self, path: Path, now: float) -> None:
+        self._look_at = now + _LOOK_AGAIN_SECONDS
+        try:
+            self._read(path)
+        except (OSError, ValueError) as error:
+            self.on_problem(f"{path} cannot be used, the last good allow-list stays in force: {_cause(error)}")
+        self._networks = NetworkSet(self._valid_networks(now))
+
+    def _read(self, path: Path) -> None:
+        status = path.stat()
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp  # also of a bad file: it is complained about once
+        self._entries = read_entries(path.read_text(encoding="utf-8"))
+
+    def _valid_networks(self, now: float) -> Iterable[Network]:
+        yield from self._fixed
+        yield from (entry.network for entry in self._entries if entry.expires_at is None or now < entry.expires_at)
+
+
+def read_entries(text: str) -> tuple[AllowedEntry, ...]:
+    """The entries of a file; ValueError names the entry and what is wrong with it."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"it is not YAML{where}") from None
+    if content is None:
+        return ()
+    if not isinstance(content, list):
+        raise ValueError("it is not a list")
+    return tuple(_entry(number, item) for number, item in enumerate(content, start=1))
+
+
+def _entry(number: int, item: object) -> AllowedEntry:
+    if not isinstance(item, Mapping) or "ip" not in item:
+        raise ValueError(f"entry {number} has no ip")
+    if unknown := sorted(str(key) for key in item if key not in _KEYS):
+        raise ValueError(f"entry {number} has an unknown key {unknown[0]!r}")
+    try:
+        network = parsing.network(item["ip"])
+    except ValueError:
+        raise ValueError(f"entry {number}: {item['ip']!r} is neither an address nor a network") from None
+    if network.prefixlen == 0:
+        raise ValueError(f"entry {number} would allow every address")
+    return AllowedEntry(network, str(item.get("reason") or ""), _moment(number, item.get("expires_at")))
+
+
+def _moment(number: int, value: Any) -> float | None:
+    """A date ends when it begins; a time without a zone is UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time")
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)

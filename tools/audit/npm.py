@@ -1,0 +1,50 @@
+"""npm packages in a folder of the cache: installed once per manifest, never on the system."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+CACHE = Path(__file__).resolve().parents[2] / ".cache"
+_INSTALL_SECONDS = 300.0
+_STAMP = ".installed"
+
+
+class NpmError(Exception):
+    """Node or a package cannot be had; the text says why."""
+
+
+def install(manifest: Path, scripts: Iterable[Path], name: str, *, cache: Path = CACHE) -> Path:
+    """A folder of the cache with the packages of ``manifest`` (a package.json) and copies of ``scripts``.
+
+    Node looks for packages upwards from a script's own folder, so the scripts have to stand beside them. No lock file
+    is written: it would name the registry.
+    """
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            raise NpmError(f"{program} is not on PATH. Node 20 or newer and npm are needed: apt-get install nodejs npm")
+    folder = cache / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for script in scripts:
+        shutil.copyfile(script, folder / script.name)
+    stamp, wanted = folder / _STAMP, manifest.read_text(encoding="utf-8")
+    if stamp.exists() and stamp.read_text(encoding="utf-8") == wanted:
+        return folder
+    (folder / "package.json").write_text(wanted, encoding="utf-8")
+    _npm(folder)
+    stamp.write_text(wanted, encoding="utf-8")
+    return folder
+
+
+def _npm(folder: Path) -> None:
+    command = "npm install --no-package-lock --no-audit --no-fund --ignore-scripts --loglevel=error".split()
+    try:
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, check=False, timeout=_INSTALL_SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise NpmError(f"npm install did not end in {_INSTALL_SECONDS:g} s") from None
+    if done.returncode != 0:
+        raise NpmError(f"npm install failed: {done.stderr.strip()[-500:]}")
