@@ -70,9 +70,7 @@ def _entangled(keys: int) -> Build:
     """Levels of fragments whose selections merge in a new combination on every path."""
 
     def inside(level: int, key: int) -> str:
-        fields = (
-            f"k{n}:invitedBy{{...F{level + 1}x{n ^ (key & 1)} ...F{level + 1}x{key}}}" for n in range(keys)
-        )
+        fields = (f"k{n}:invitedBy{{...F{level + 1}x{n ^ (key & 1)} ...F{level + 1}x{key}}}" for n in range(keys))
         return f"fragment F{level}x{key} on User{{{' '.join(fields)} u{level}{key}:id}}"
 
     def build(count: int, salt: str) -> bytes:

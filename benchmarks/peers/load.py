@@ -12,7 +12,7 @@ import selectors
 import socket
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from dataclasses import asdict, dataclass, field
 
 from benchmarks.peers.clock import cpu_seconds
@@ -42,7 +42,7 @@ class Result:
 
     elapsed: float = 0.0
     cpu_seconds: float = 0.0
-    statuses: Counter[int] = field(default_factory=Counter)
+    statuses: dict[int, int] = field(default_factory=dict)
     samples: list[tuple[float, float, int]] = field(default_factory=list)
 
 
@@ -116,7 +116,7 @@ class _Load:
                 self._idle.popleft().ask()
                 sent += 1
             for connection, status in self._answers(_SILENT_SECONDS):
-                result.statuses[status] += 1
+                result.statuses[status] = result.statuses.get(status, 0) + 1
                 self._idle.append(connection)
         result.elapsed, result.cpu_seconds = time.monotonic() - began, cpu_seconds(self._order.pid) - cpu
         return result
@@ -134,7 +134,7 @@ class _Load:
             for connection, status in self._answers(self._order.pause or 0.01, patient=now < until + _SILENT_SECONDS):
                 under_way -= 1
                 ended = time.monotonic()
-                result.statuses[status] += 1
+                result.statuses[status] = result.statuses.get(status, 0) + 1
                 result.samples.append((connection.began, ended - connection.began, status))
                 resting.append((ended + self._order.pause, connection))
         result.elapsed = time.monotonic() - began

@@ -115,7 +115,7 @@ class Load:
         if self._process.returncode:
             raise VariantFailed(f"the load ended: {errors.strip().splitlines()[-1:]}")
         read = Result(**json.loads(output))
-        read.statuses = type(Result().statuses)({int(status): count for status, count in read.statuses.items()})
+        read.statuses = {int(status): count for status, count in read.statuses.items()}  # JSON's keys are text
         return read
 
 

@@ -66,6 +66,8 @@ def _line(findings: Findings, variant: Variant) -> str:
 
 
 def _spread(values: list[float], digits: int) -> str:
+    if not values:
+        return "-"  # what it is compared with has failed
     return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}..{max(values):.{digits}f})"
 
 
@@ -94,7 +96,7 @@ def goals(findings: Findings) -> list[Goal]:
     found: list[Goal] = []
     for each in CONCURRENCIES:
         text = f"CPU added at concurrency {each}: at most {MOST_TIMES_THE_LIMIT} times the physical limit's"
-        if ours is None or limit is None:
+        if ours is None or limit is None or not findings.added(ours, each):
             found.append(Goal(text, "not measured", None))
             continue
         mine, least = (statistics.median(findings.added(one, each)) for one in (ours, limit))

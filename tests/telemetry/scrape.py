@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from fraiseql_guard.signals import Metric
+from tools.components import locate
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,14 +41,8 @@ class Scrape:
         return self.of(metric, suffix).get(labels)
 
 
-def find_promtool() -> str | None:
-    return shutil.which("promtool") or next(map(str, (ROOT / ".cache").rglob("promtool")), None)
-
-
 def promtool_complaints(body: bytes) -> list[str]:
-    """What `promtool check metrics` says. The test is skipped without promtool."""
-    if (promtool := find_promtool()) is None:
-        pytest.skip("promtool is not installed")
-    done = subprocess.run([promtool, "check", "metrics"], input=body, capture_output=True, timeout=30)
+    """What `promtool check metrics` says."""
+    done = subprocess.run([str(locate("promtool")), "check", "metrics"], input=body, capture_output=True, timeout=30)
     assert done.returncode in (0, 3), done.stderr.decode()  # 3: advice about names; 1: cannot be read
     return (done.stdout + done.stderr).decode().splitlines()
