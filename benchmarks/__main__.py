@@ -6,8 +6,10 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis",
     "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
+    "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
 }
 
 

@@ -7,7 +7,7 @@ instead of stopping at the first unknown field.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -102,6 +102,10 @@ def _variables(make: Callable[[int], str]) -> Build:
     return build
 
 
+def _object(keys: Iterable[str], value: str) -> str:
+    return "{" + ",".join([f'"{key}":{value}' for key in keys]) + "}"
+
+
 def _escaped(count: int, salt: str) -> bytes:
     """Ignored characters, each written as an escape of JSON."""
     return b'{"query":"{users{id}}' + b"\\u002c" * count + f'#{salt}"}}'.encode()
@@ -164,8 +168,8 @@ FAMILIES: Final[Mapping[str, Mapping[str, Build]]] = {
         "list of lists": _variables(lambda count: f"[{','.join(['[]'] * count)}]"),
         "deep lists": _variables(lambda count: "[" * count + "]" * count),
         "unclosed lists": _variables(lambda count: "[" * count),
-        "object keys": _variables(lambda count: "{%s}" % ",".join([f'"k{number}":1' for number in range(count)])),
-        "one key repeated": _variables(lambda count: "{%s}" % ",".join(['"k":":"'] * count)),
+        "object keys": _variables(lambda count: _object([f"k{number}" for number in range(count)], "1")),
+        "one key repeated": _variables(lambda count: _object(["k"] * count, '":"')),
         "long text": _variables(lambda count: f'"{"a" * count}"'),
         "long whole number": _variables(lambda count: "9" * count),
         "definitions": _repeat("query(", "$v%d:Int=1 ", "){users{id}}"),

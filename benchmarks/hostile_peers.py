@@ -141,8 +141,9 @@ class Bounded:
         """A soft limit in whole seconds above what it has used: the kernel ends it there with SIGXCPU."""
         _, hard = resource.getrlimit(resource.RLIMIT_CPU)
         soft = math.floor(self._used) + math.ceil(self._limit) + 1
-        if hasattr(resource, "prlimit"):
+        if hasattr(resource, "prlimit"):  # Linux; elsewhere the wall time bounds it alone
             resource.prlimit(process.pid, resource.RLIMIT_CPU, (soft, hard))
+            resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
     def _answer(self, process: subprocess.Popen[str], seconds: float) -> dict[str, Any] | None:
         assert process.stdout is not None

@@ -13,10 +13,12 @@ from fraiseql_guard.context import Bucket, Charge, Context, Denial
 from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
 from fraiseql_guard.gates.sanctions import Sanctions
 from fraiseql_guard.settings import Mode, Settings
-from fraiseql_guard.signals import STORE_UNAVAILABLE, Protection
+from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
 from fraiseql_guard.stores.refusals import Refusals
 
+SANCTIONING: Final = frozenset({Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
+"""Protections whose offences bring sanctions; any of them also enforces the operator's."""
 _RETRY_STORE_SECONDS: Final = 1.0
 
 
@@ -44,7 +46,7 @@ class Admission:
         self._rates = RateLimits(settings, allow_list)
         self._sanctions = Sanctions(settings, allow_list)
         self._charging = Protection.RATE_LIMIT in mounted
-        self._sanctioning = bool(mounted & {Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
+        self._sanctioning = bool(mounted & SANCTIONING)
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
 
     def remembered(self, ctx: Context) -> Denial | None:
@@ -56,8 +58,8 @@ class Admission:
 
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
         """Pay, be refused, or have the gate's denial recorded."""
-        if not self._sanctioning:
-            return Decision(denial)
+        if not self._sanctioning or (denial is not None and denial.code is BLOCKED):
+            return Decision(denial)  # who is blocked by the operator has nothing to ask the store
         free = self._rates.free(ctx)
         charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
         if (impossible := unpayable(charges)) is not None:

@@ -122,6 +122,7 @@ class Middleware:
 
     async def aclose(self) -> None:
         """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        await self._stack.control.aclose()
         await self._stack.store.aclose()
         self._stack.settle.log.close()
 

@@ -8,24 +8,27 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from fraiseql_guard.admission import Admission
+from fraiseql_guard.admission import SANCTIONING, Admission
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
+from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource
-from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.settings import Mode, Settings, SettingsError
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores import open_store
+from fraiseql_guard.stores.control import ControlSet
+from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
 
@@ -88,6 +91,12 @@ def build_stack(wishes: Wishes) -> Stack:
     store = open_store(settings, settle)
     in_flight = InFlight(settings) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
+    blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
+
+    def take_over(control: ControlSet) -> None:
+        blocks.update(control)
+        allow_list.update(control)
+
     return Stack(
         settings=settings,
         modes=modes,
@@ -95,17 +104,22 @@ def build_stack(wishes: Wishes) -> Stack:
         resolver=AddressResolver(settings),
         metrics_access=access,
         in_flight=in_flight,
-        head_gates=_head_gates(settings, mounted, access),
+        head_gates=_head_gates(settings, mounted, blocks, access),
         body_gates=_body_gates(settings, mounted, wishes.schema, in_flight),
         store=store,
-        admission=Admission(store, Refusals(), settings, mounted, AllowList(settings, on_problem=settle.warn)),
+        control=ControlWatch(store, on_change=take_over),
+        admission=Admission(store, Refusals(), settings, mounted, allow_list),
         settle=settle,
         budget=BufferBudget(settings.max_buffered_bytes),
     )
 
 
-def _head_gates(settings: Settings, mounted: frozenset[Protection], access: MetricsAccess | None) -> tuple[Gate, ...]:
+def _head_gates(
+    settings: Settings, mounted: frozenset[Protection], blocks: OperatorBlocks, access: MetricsAccess | None
+) -> tuple[Gate, ...]:
     gates: list[Gate] = []
+    if mounted & SANCTIONING:
+        gates.append(blocks)
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms())
     if access is not None:

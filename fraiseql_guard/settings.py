@@ -134,7 +134,12 @@ class Settings:
 
     # the store
     redis_url: Secret | None = setting(
-        Form(_redis_url, "redis://, rediss:// or unix://", "redis://127.0.0.1:6379/0", secret=True),
+        Form(
+            _redis_url,
+            "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+            "redis://127.0.0.1:6379/0",
+            secret=True,
+        ),
         None,
         "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
         name="FRAISEQL_REDIS_URL",

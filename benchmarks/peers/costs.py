@@ -16,6 +16,8 @@ PLENTY = 900_000_000
 CONCURRENCIES = (1, 64)
 _WARM_UP = 300
 _COUNTED = 200
+_LEAST_COMMANDS = 0.5
+"""Fewer a request are none of the variant's."""
 _END_MARK = "the end"
 
 
@@ -26,6 +28,8 @@ class Costs:
     per_second: list[float] = field(default_factory=list)
     cpu: dict[int, list[float]] = field(default_factory=lambda: {each: [] for each in CONCURRENCIES})
     commands: float | None = None
+    reached: list[float] = field(default_factory=list)
+    """Work of Redis a request at the highest concurrency as a share of that at one: below 1 some were decided without."""
 
 
 def measure(variant: Variant, redis_url: str, costs: Costs, requests: int) -> None:
@@ -33,24 +37,34 @@ def measure(variant: Variant, redis_url: str, costs: Costs, requests: int) -> No
     with redis.Redis.from_url(redis_url) as client:
         client.flushall()
         with Server(variant, redis_url, per_hour=PLENTY) as server:
-            one, many = (_load(server, variant, each, requests) for each in CONCURRENCIES)
+            one, many = (_load(client, server, variant, each, requests) for each in CONCURRENCIES)
             if costs.commands is None:
                 costs.commands = _count_commands(client, server, variant)
     costs.per_second.append(many[0])
     costs.cpu[CONCURRENCIES[0]].append(one[1])
     costs.cpu[CONCURRENCIES[1]].append(many[1])
+    costs.reached.append(many[2] / one[2] if one[2] > _LEAST_COMMANDS else 1.0)
 
 
-def _load(server: Server, variant: Variant, connections: int, requests: int) -> tuple[float, float]:
-    """Requests a second, and microseconds of CPU a request."""
+def _load(
+    client: redis.Redis, server: Server, variant: Variant, connections: int, requests: int
+) -> tuple[float, float, float]:
+    """Requests a second, microseconds of CPU a request, and all commands that Redis ran a request."""
     count = requests if connections > 1 else requests // 2  # one at a time takes longer
     order = Order(
         port=server.port, path=PATH, pid=server.pid, connections=connections, warm_up=_WARM_UP, requests=count
     )
+    before = _calls(client)
     result = Load(order).result()
+    calls = (_calls(client) - before) / (count + _WARM_UP)
     if result.statuses != {variant.status: count}:
         raise VariantFailed(f"{dict(result.statuses)} instead of {variant.status}: {server.last_words()}")
-    return count / result.elapsed, result.cpu_seconds / count * 1e6
+    return count / result.elapsed, result.cpu_seconds / count * 1e6, calls
+
+
+def _calls(client: redis.Redis) -> int:
+    """Commands run so far, those of scripts included."""
+    return sum(each["calls"] for each in client.info("commandstats").values())
 
 
 def _count_commands(client: redis.Redis, server: Server, variant: Variant) -> float:

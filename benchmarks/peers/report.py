@@ -14,6 +14,7 @@ MOST_TIMES_THE_LIMIT = 1.25
 LEAST_SHARE_OF_THE_LIMIT = 0.9
 MOST_REFUSAL_MICROSECONDS = 5.0
 MOST_COMMANDS = 1.0
+_NOTABLE = 0.01
 
 
 @dataclass(slots=True)
@@ -62,7 +63,9 @@ def _line(findings: Findings, variant: Variant) -> str:
         cells += [f"{_spread(findings.added(variant, each), 1):>26}" for each in CONCURRENCIES]
     seen = findings.seen.get(name, {})
     faults = f"{_fault(seen.get('killed')):42}{_fault(seen.get('frozen'))}"
-    return f"{name:26}{''.join(cells)}{costs.commands or 0:10.2f}  {faults}".rstrip()
+    without = 1 - statistics.median(costs.reached)
+    warning = f"  ({without:.0%} decided without Redis)" if without > _NOTABLE else ""
+    return f"{name:26}{''.join(cells)}{costs.commands or 0:10.2f}  {faults}{warning}".rstrip()
 
 
 def _spread(values: list[float], digits: int) -> str:

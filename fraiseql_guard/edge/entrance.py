@@ -44,6 +44,7 @@ class Entrance:
             stack.settle.fault("describe", error)
             await _answer(send, GUARD_FAULT)
             return
+        stack.control.ensure_polling()
         if not self._graphql_seen:
             self._look_for_graphql(ctx.guarded)
         if stack.metrics_access is not None and stack.metrics_access.asked_for(ctx):

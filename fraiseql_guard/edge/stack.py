@@ -17,6 +17,7 @@ from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.protocol import Store
 
 
@@ -51,6 +52,7 @@ class Stack:
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
     store: Store
+    control: ControlWatch
     admission: Admission
     settle: Settle
     budget: BufferBudget

@@ -55,6 +55,7 @@ class Scan:
     literal_nesting: int
     directives: int
     fault: int | None
+    shape: Shape
 
 
 def lex(text: str) -> Iterator[tuple[str, str]]:
@@ -64,38 +65,73 @@ def lex(text: str) -> Iterator[tuple[str, str]]:
         yield KINDS[found.lastindex], found[found.lastindex]
 
 
-def count(text: str, max_tokens: int) -> Scan:
-    """Count tokens, nesting and directives, up to ``max_tokens`` tokens."""
+def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
+    """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
     match = cast("Any", _TOKEN).scanner(text).match
+    shape = Shape(bounds)
     tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
     expected: list[str] = []
+    stop = False
     kind = 0
-    while tokens < max_tokens and (found := match()):
+    while not stop and tokens < max_tokens and (found := match()):
         kind = found.lastindex
         if kind == END:
             break
-        end = found.end()
         tokens += 1
-        if kind == OPEN:
+        if kind == NAME:
+            stop = not literals and shape.name(found[NAME])
+        elif kind == PUNCTUATOR:
+            stop = not literals and shape.punctuator(found[PUNCTUATOR])
+        elif kind == OPEN:
             bracket = found[OPEN]
             expected.append(_CLOSING[bracket])
             if bracket == "{" and not literals:
                 selections += 1
                 deepest_selection = max(deepest_selection, selections)
+                stop = shape.open()
             else:  # inside parentheses everything is a value or a type
                 literals += 1
                 deepest_literal = max(deepest_literal, literals)
         elif kind == CLOSE:
             if not expected or expected.pop() != found[CLOSE]:
-                return Scan(tokens, deepest_selection, deepest_literal, directives, end - 1)
+                return Scan(tokens, deepest_selection, deepest_literal, directives, found.end() - 1, shape)
             if literals:
                 literals -= 1
             else:
                 selections -= 1
+                shape.close()
         elif kind == AT:
             directives += 1
-    complete = tokens >= max_tokens or (kind == END and not expected)
-    return Scan(tokens, deepest_selection, deepest_literal, directives, None if complete else end)
+            if not literals:
+                shape.directive()
+        end = found.end()
+    shape.cut()
+    complete = stop or tokens >= max_tokens or (kind == END and not expected)
+    return Scan(tokens, deepest_selection, deepest_literal, directives, None if complete else end, shape)
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    setting: str
+    code: Code
+    actual: Callable[[Shape], int]
+    offends: bool = True
+    path: Callable[[Shape], tuple[str, ...]] = lambda _: ()
+
+
+_SHAPES: Final = (
+    _Limit("max_operations", signals.TOO_MANY_OPERATIONS, lambda shape: shape.operations, offends=False),
+    _Limit("max_fragments", signals.TOO_MANY_FRAGMENTS, lambda shape: shape.fragments, offends=False),
+    _Limit("max_query_depth", signals.QUERY_TOO_DEEP, lambda shape: shape.depth),
+    _Limit("max_aliases", signals.TOO_MANY_ALIASES, lambda shape: shape.aliases),
+    _Limit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda shape: shape.root_fields),
+    _Limit(
+        "max_duplicate_keys",
+        signals.TOO_MANY_DUPLICATE_KEYS,
+        lambda shape: shape.repetitions,
+        path=lambda shape: shape.path,
+    ),
+)
 
 
 class Scanner:

@@ -1,4 +1,5 @@
-"""Addresses that are not counted and never blocked automatically: from the settings, and from a file that may change.
+"""Addresses that are not counted and never blocked automatically: from the settings, from a file that may change, and
+from what an operator has told the store.
 
 The file is YAML, a list of entries (runbook: rate limiting triggered):
 
@@ -22,6 +23,7 @@ from fraiseql_guard import parsing
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.parsing import Network
 from fraiseql_guard.settings import VARIABLES, Settings, SettingsError
+from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _KEYS: Final = frozenset({"ip", "reason", "expires_at"})
@@ -55,6 +57,7 @@ class AllowList:
         self._path = settings.allow_list_file
         self._clock = clock
         self.on_problem = on_problem
+        self._told: tuple[Network, ...] = ()
         self._entries: tuple[AllowedEntry, ...] = ()
         self._stamp: tuple[int, int, int] | None = None
         self._look_at = clock() + _LOOK_AGAIN_SECONDS
@@ -68,6 +71,11 @@ class AllowList:
                     f"and expires_at, for example {_EXAMPLE}"
                 ) from None
         self._networks = NetworkSet(self._valid_networks(clock()))
+
+    def update(self, control: ControlSet) -> None:
+        """Take over what an operator has allowed for a while."""
+        self._told = tuple(parsing.network(entry.key) for entry in control.of(EntryKind.ALLOW))
+        self._networks = NetworkSet(self._valid_networks(self._clock()))
 
     def __contains__(self, address: object) -> bool:
         if self._path is not None and (now := self._clock()) >= self._look_at:
@@ -92,6 +100,7 @@ class AllowList:
 
     def _valid_networks(self, now: float) -> Iterable[Network]:
         yield from self._fixed
+        yield from self._told
         yield from (entry.network for entry in self._entries if entry.expires_at is None or now < entry.expires_at)
 
 

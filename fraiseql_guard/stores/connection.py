@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -30,6 +31,15 @@ _ASKING: Final = pack(("ASKING",))
 
 Find = Callable[[], Awaitable[Address]]
 """Says where the server is, each time before a connection is opened. May raise StoreError."""
+
+
+def fixed(address: Address) -> Find:
+    """A server that stays where it is."""
+
+    async def find() -> Address:
+        return address
+
+    return find
 
 
 class Channel:
@@ -57,7 +67,7 @@ class Channel:
     def idle(self) -> bool:
         """Whether nobody waits for an answer."""
         connecting = self._connecting is not None and not self._connecting.done()
-        return not connecting and (self._link is None or self._link.silent_seconds() == 0.0)
+        return not connecting and (self._link is None or not self._link.waits)
 
     async def ask(self, command: Command, *, timeout_seconds: float, asking: bool = False) -> Any:
         """The answer to one command; StoreError if it is an error, or none came in time (connecting included).
@@ -67,8 +77,20 @@ class Channel:
         try:
             return await self._exchange(command, timeout_seconds, asking)
         except _ForgottenScript as forgotten:
-            again, left = self._taught_again(command), forgotten.deadline - self._loop.time()
-        return await self._exchange(again, left, asking)
+            return await self._teach(command, forgotten.deadline, asking)
+
+    async def _teach(self, command: Command, deadline: float, asking: bool) -> Any:
+        """Ask a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
+
+        EVAL teaches and runs in one go; those who come right behind it on the same connection need only call again.
+        """
+        sha, now = str(command[1]), self._loop.time()
+        if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
+            with contextlib.suppress(_ForgottenScript):
+                return await self._exchange(command, max(0.0, deadline - now), asking)
+        self._taught[sha] = now = self._loop.time()
+        whole = ("EVAL", self._scripts[sha], *command[2:])
+        return await self._exchange(whole, max(0.0, deadline - now), asking)
 
     async def _exchange(self, command: Command, timeout_seconds: float, asking: bool) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -107,17 +129,6 @@ class Channel:
         if moved and self._link is not None:
             self._link.abort(text)  # the next connection may reach the server that has taken over
         return error
-
-    def _taught_again(self, command: Command) -> Command:
-        """The command for a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
-
-        EVAL teaches and runs in one go; those who come right behind it on the same connection need only call again.
-        """
-        sha, now = str(command[1]), self._loop.time()
-        if now - self._taught.get(sha, -1.0) < SILENT_SECONDS and self.connected:
-            return command
-        self._taught[sha] = now
-        return ("EVAL", self._scripts[sha], *command[2:])
 
     def _expire(self, future: asyncio.Future[Any], timeout_seconds: float) -> None:
         if future.done():

@@ -50,7 +50,7 @@ class Deployment:
                 raise ValueError("is the URL of a Redis cluster with a database other than 0, the only one there is")
             seeds = tuple(_address(scheme, user, place, "0", options, REDIS_PORT) for place in places.split(","))
             return cls("cluster", seeds, seeds[0])
-        if not 1 <= len(names) <= 2 or not names[-1].isdecimal() and len(names) == 2:
+        if not 1 <= len(names) <= 2 or (not names[-1].isdecimal() and len(names) == 2):
             raise ValueError("does not name the master behind the Sentinels: /master_name or /master_name/database")
         database = names[1] if len(names) == 2 else "0"
         seeds = tuple(

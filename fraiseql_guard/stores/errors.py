@@ -14,6 +14,7 @@ _SERVER: Final[Set[str]] = frozenset(
     "BUSY LOADING READONLY OOM NOREPLICAS MASTERDOWN MISCONF CLUSTERDOWN TRYAGAIN MOVED ASK UNKILLABLE".split()
 )
 _MOVED: Final[Set[str]] = frozenset({"READONLY", "MASTERDOWN"})
+_CLUSTER_TEXTS: Final = ("access a non local key", "while the cluster is down")  # inside a script, without a code
 _INSIDE_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # 6.2: "ERR Error running script (...): @user_script:1: -OOM ..."
 
 
@@ -24,6 +25,6 @@ def reply_error(text: str) -> tuple[StoreError, bool]:
         code = inside[1]
     if code in _REFUSED or any(part in text for part in _REFUSED_TEXTS):
         return StoreError("refused", text), False
-    if code in _SERVER:
+    if code in _SERVER or any(part in text for part in _CLUSTER_TEXTS):
         return StoreError("server", text), code in _MOVED
     return StoreError("script", text, opens_breaker=False), False

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip
 
@@ -92,9 +93,25 @@ class FailoverStore:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)
 
+    async def control(self, known_version: int) -> ControlSet | None:
+        """ControlStore.control; StoreError if the store cannot tell, at once while it is given up."""
+        return await self._apply(lambda: self._primary.control(known_version))
+
+    async def tell(self, entry: Entry) -> None:
+        """ControlStore.tell; StoreError if it was not applied."""
+        await self._apply(lambda: self._primary.tell(entry))
+
+    async def untell(self, kind: EntryKind, key: str) -> bool:
+        """ControlStore.untell; StoreError if it was not applied."""
+        return await self._apply(lambda: self._primary.untell(kind, key))
+
     async def ping(self) -> None:
         """Ask the store itself, given up or not; StoreError if it does not answer."""
         await self._primary.ping()
+
+    async def check(self) -> list[str]:
+        """Ask the store itself, given up or not (Store.check)."""
+        return await self._primary.check()
 
     async def aclose(self) -> None:
         """Stop probing and give back connections."""
@@ -138,8 +155,9 @@ class FailoverStore:
             try:
                 await self._primary.ping()
             except StoreError as error:
-                self._observer.store_failed(error.reason, error.detail, self.breaker_open)
-                continue
+                if error.opens_breaker:
+                    self._observer.store_failed(error.reason, error.detail, self.breaker_open)
+                    continue  # else it is there: only the node that the probe asked is not
             self._recovered()
 
     def _recovered(self) -> None:

@@ -76,6 +76,11 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(self._collected))
         self._collected.clear()
 
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._waiting)
+
     def silent_seconds(self) -> float:
         """How long the oldest request has been waiting."""
         return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.ledger import Ledger
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Trip, is_shared
 from fraiseql_guard.stores.recent import Recent
@@ -45,6 +46,7 @@ class MemoryStore:
         max_sanctions: int = 20_000,
     ) -> None:
         self._clock = clock
+        self._control = ControlMemory(clock)
         self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
         self._ledgers = {
             enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)
@@ -80,8 +82,24 @@ class MemoryStore:
         """All sanctions in force (Store.sanctions)."""
         return self._ledgers[True].in_force(self._clock())
 
+    async def control(self, known_version: int) -> ControlSet | None:
+        """The control set if it has changed (ControlStore.control)."""
+        return self._control.control(known_version)
+
+    async def tell(self, entry: Entry) -> None:
+        """Bring an entry of the control set into force (ControlStore.tell)."""
+        self._control.tell(entry)
+
+    async def untell(self, kind: EntryKind, key: str) -> bool:
+        """Take an entry of the control set back (ControlStore.untell)."""
+        return self._control.untell(kind, key)
+
     async def ping(self) -> None:
         """A process always has its memory."""
+
+    async def check(self) -> list[str]:
+        """Nothing to look at (Store.check)."""
+        return []
 
     async def aclose(self) -> None:
         """Nothing to give back."""

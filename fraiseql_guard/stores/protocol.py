@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.control import ControlStore
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
@@ -90,7 +91,7 @@ class Outcome:
     unavailable: bool = False
 
 
-class Store(Protocol):
+class Store(ControlStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
     Every method may raise StoreError, except ``admit`` of a failover store.
@@ -122,6 +123,13 @@ class Store(Protocol):
         """Return if the store answers; raise StoreError otherwise."""
         ...
 
+    async def check(self) -> list[str]:
+        """Sentences about what deserves an operator's look (a store that evicts, is too old, does not answer).
+
+        Takes seconds if the store does; never raises StoreError.
+        """
+        ...
+
     async def aclose(self) -> None:
         """Give back connections. The store may be used again afterwards: it reconnects."""
         ...
@@ -130,7 +138,8 @@ class Store(Protocol):
 class StoreError(Exception):
     """An exchange with the store failed. ``reason`` is a value of the store_failures metric.
 
-    ``opens_breaker`` is false for mistakes of our own making (wrong type, script errors): the store is there.
+    ``opens_breaker`` is false if the store is there all the same: for mistakes of our own making (wrong type, script
+    errors), and for one node of a cluster while others answer.
     """
 
     def __init__(self, reason: str, detail: str, *, opens_breaker: bool = True) -> None:

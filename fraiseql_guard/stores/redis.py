@@ -9,16 +9,16 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from hashlib import blake2b, sha1
-from importlib.resources import files
+from collections.abc import Awaitable, Iterable, Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores.address import Address, Command
-from fraiseql_guard.stores.connection import Channel
+from fraiseql_guard.stores.address import Command
+from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.check import check_redis
+from fraiseql_guard.stores.deployment import Deployment
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
@@ -29,50 +29,41 @@ from fraiseql_guard.stores.protocol import (
     Trip,
     is_shared,
 )
+from fraiseql_guard.stores.redis_control import RedisControl
+from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.topology import Topology, open_topology
 
-Part = str | int | float | bytes
+Part = str | int | float
 
 INDEX: Final = "fg:{sanctions}"
 PROBE: Final = "fg:{probe}"
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
 _MILLIONTHS: Final = 1_000_000
 _LISTED_AT_ONCE: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Script:
-    """A Lua script and the name that Redis knows it by."""
-
-    text: str
-    sha: str
-
-    @classmethod
-    def read(cls, name: str) -> Script:
-        """The script ``lua/NAME.lua`` of this package."""
-        text = (files("fraiseql_guard.stores") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
-        return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+_FIRST_BUCKET: Final = 6  # where trip_arguments names it
 
 
 class RedisStore:
     """Rate limits, offences and sanctions that all workers on one Redis share.
 
-    ``url`` is redis://, rediss:// or unix://; ``timeout_seconds`` is the deadline of each exchange, connecting
-    included. One connection an event loop, opened when first needed. Every method may raise StoreError.
+    ``url`` is what Deployment.parse reads: one server, a master behind Sentinels, or a cluster; ``timeout_seconds`` is
+    the deadline of each exchange, connecting included. One connection an event loop (to each node of a cluster), opened
+    when first needed. Every method but ``check`` may raise StoreError.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
-        self._address = Address.parse(url)
+        self._deployment = Deployment.parse(url)
         self._timeout_seconds = timeout_seconds
         self._admit, self._impose = Script.read("admit"), Script.read("impose")
         self._lift, self._index = Script.read("lift"), Script.read("index")
-        scripts = (self._admit, self._impose, self._lift, self._index)
-        self._warm_up: tuple[Command, ...] = tuple(("SCRIPT", "LOAD", script.text) for script in scripts)
-        self._taught: dict[str, float] = {}
-        self._channels: dict[asyncio.AbstractEventLoop, Channel] = {}
+        self._keep = Script.read("control")
+        self._control = RedisControl(lambda key, arguments: self._run(self._keep, key, arguments))
+        self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
-        reply = await self._run(self._admit, prefix(trip.subject), trip_arguments(trip))
+        arguments = trip_arguments(trip)
+        reply = await self._run(self._admit, _first_key(trip, arguments), arguments)
         try:
             outcome = read_outcome(trip, reply)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -85,25 +76,28 @@ class RedisStore:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
         arguments = (_member(sanction.subject), sanction.policy.value, length, sanction.reason)
-        await self._run(self._impose, prefix(sanction.subject), arguments)
+        await self._run(self._impose, _held_key(sanction.subject), arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
         policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run(self._lift, prefix(subject), (_member(subject), *policies)))
+        ended = int(await self._run(self._lift, _held_key(subject), (_member(subject), *policies)))
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 
     async def sanctions(self) -> Sequence[Sanction]:
         """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
-        now_parts, notes = await asyncio.gather(self._ask(("TIME",)), self._ask(("ZRANGE", INDEX, 0, -1)))
+        now_parts, notes = await asyncio.gather(
+            self._ask(("TIME",), key=INDEX), self._ask(("ZRANGE", INDEX, 0, -1), key=INDEX)
+        )
         now = int(now_parts[0]) * _MILLIONTHS + int(now_parts[1])
         found: list[Sanction] = []
         for start in range(0, len(notes), _LISTED_AT_ONCE):
             read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
+            keys = [_held_key(subject) for subject, _ in read]
             held = await asyncio.gather(
-                *(self._ask(("HGET", f"{prefix(subject)}s{_member(subject)}", policy)) for subject, policy in read)
+                *(self._ask(("HGET", key, policy), key=key) for key, (_, policy) in zip(keys, read, strict=True))
             )
             for (subject, policy), value in zip(read, held, strict=True):
                 expires, _, reason = (value or b"0").partition(b" ")
@@ -112,42 +106,48 @@ class RedisStore:
                     found.append(Sanction(subject, policy, left, reason.decode(errors="replace")))
         return found
 
+    async def control(self, known_version: int) -> ControlSet | None:
+        """The control set if it has changed (ControlStore.control)."""
+        return await self._control.control(known_version)
+
+    async def tell(self, entry: Entry) -> None:
+        """Bring an entry of the control set into force (ControlStore.tell)."""
+        await self._control.tell(entry)
+
+    async def untell(self, kind: EntryKind, key: str) -> bool:
+        """Take an entry of the control set back (ControlStore.untell)."""
+        return await self._control.untell(kind, key)
+
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
-        await self._ask(("SET", PROBE, 1, "PX", 1000))
+        await self._ask(("SET", PROBE, 1, "PX", 1000), key=PROBE)
+
+    async def check(self) -> list[str]:
+        """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
+        return await check_redis(self._topology(), PROBE)
 
     async def aclose(self) -> None:
-        """Drop this event loop's connection; the next call connects anew."""
-        channel = self._channels.pop(asyncio.get_running_loop(), None)
-        if channel is not None:
-            await channel.aclose()
+        """Drop this event loop's connections; the next call connects anew."""
+        topology = self._topologies.pop(asyncio.get_running_loop(), None)
+        if topology is not None:
+            await topology.aclose()
 
     async def _run(self, script: Script, key: str, arguments: Iterable[Part]) -> Any:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timeout_seconds
-        try:
-            return await self._ask(("EVALSHA", script.sha, 1, key, *arguments))
-        except StoreError as error:
-            if not error.detail.startswith("NOSCRIPT"):
-                raise
-        # Redis has forgotten its scripts (SCRIPT FLUSH) and has run nothing. EVAL teaches and runs in one go; those who
-        # come right behind it on the same connection need only call again.
-        now = loop.time()
-        taught = now - self._taught.get(script.sha, -math.inf) < self._timeout_seconds
-        command = ("EVALSHA", script.sha) if taught else ("EVAL", script.text)
-        if not taught:
-            self._taught[script.sha] = now
-        return await self._ask((*command, 1, key, *arguments), timeout_seconds=max(0.0, deadline - now))
+        """Run a script where its key is; no other key than those of the same hash tag is within its reach."""
+        return await self._ask(("EVALSHA", script.sha, 1, key, *arguments), key=key)
 
-    async def _ask(self, command: Command, *, timeout_seconds: float | None = None) -> Any:
+    def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
+        return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)
+
+    def _topology(self) -> Topology:
         loop = asyncio.get_running_loop()
-        channel = self._channels.get(loop)
-        if channel is None:
-            for ended in [other for other in self._channels if other.is_closed()]:
-                del self._channels[ended]
-            channel = self._channels[loop] = Channel(self._address, warm_up=self._warm_up)
-        seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
-        return await channel.ask(command, timeout_seconds=seconds)
+        topology = self._topologies.get(loop)
+        if topology is None:
+            for ended in [other for other in self._topologies if other.is_closed()]:
+                del self._topologies[ended]
+            scripts = (self._admit, self._impose, self._lift, self._index, self._keep)
+            topology = self._topologies[loop] = open_topology(self._deployment, scripts)
+        return topology
 
     async def _note(self, sanction: Sanction) -> None:
         length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
@@ -163,6 +163,18 @@ class RedisStore:
 def prefix(subject: Subject) -> str:
     """What all keys of a subject begin with."""
     return f"fg:{{{subject.tag}}}:"
+
+
+def _held_key(subject: Subject) -> str:
+    """Where a subject's sanctions are."""
+    return f"{prefix(subject)}s{_member(subject)}"
+
+
+def _first_key(trip: Trip, arguments: Sequence[Part]) -> str:
+    """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
+    if trip.charges:
+        return f"{prefix(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
+    return f"{prefix(trip.subject)}{arguments[0]}s{arguments[1]}"
 
 
 def trip_arguments(trip: Trip) -> list[Part]:

@@ -1,7 +1,8 @@
 -- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: Trip).
 --
--- KEYS[1]  prefix of all keys of the subject, with its hash tag: fg:{tag}:  Every key below begins with it, so that the
---          one declared key routes the call to the node that has them all.
+-- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
+--          with fg:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
+--          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
 --          longest', number of charges; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
@@ -19,7 +20,7 @@
 --
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
-local base, mode, member, exempt = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local base, mode, member, exempt = string.match(KEYS[1], '^.-}:'), ARGV[1], ARGV[2], ARGV[3]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 

@@ -1,9 +1,9 @@
 -- End sanctions of a subject and forget its offences. Returns how many sanctions that bound it were in force.
 --
--- KEYS[1]  prefix of all keys of the subject (admit.lua)
+-- KEYS[1]  the subject's sanctions; all keys begin as it does (admit.lua)
 -- ARGV     member of its group or '', then the policies
 
-local base, member = KEYS[1], ARGV[1]
+local base, member = string.match(KEYS[1], '^.-}:'), ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local ended = 0
@@ -37,7 +37,9 @@ for _, mode in ipairs({ '', 'm:' }) do
         ended = ended + 1
       end
     end
-    redis.call('DEL', keys .. 'o:' .. policy .. ':' .. member, keys .. 'r:' .. policy .. ':' .. member)
+    -- One by one: a node that a slot is being moved to refuses commands for several keys.
+    redis.call('DEL', keys .. 'o:' .. policy .. ':' .. member)
+    redis.call('DEL', keys .. 'r:' .. policy .. ':' .. member)
   end
   leave_group(keys)
 end

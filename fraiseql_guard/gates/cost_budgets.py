@@ -1,0 +1,78 @@
+"""Has the caller points left for what this operation costs? Budgets of points per hour, by tier (SPEC section 5).
+
+A budget is one more bucket of the request's bill, so that it is checked and paid in the same trip as the rate limits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Container
+from dataclasses import replace
+from typing import Final
+
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
+from fraiseql_guard.stores.protocol import network_bucket
+
+_POLICY: Final = "cost"
+_ANYONE: Final = "default"
+_WINDOW_SECONDS: Final = 3600
+
+
+class CostBudgets:
+    """Charges an operation's complexity to its caller: the tier's budget, else ``default``, else none."""
+
+    protection: Final = Protection.RATE_LIMIT
+    needs_body: Final = True
+
+    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
+        self._allow_list = allow_list
+        self._charges = {
+            tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS)) for tier, points in settings.cost_budgets.items()
+        }
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting."""
+        measured = ctx.measured
+        if measured is None or not measured.complexity or ctx.public_operation or ctx.address in self._allow_list:
+            return None
+        identity = ctx.identity
+        own = self._charges.get((identity and identity.tier) or _ANYONE) or self._charges.get(_ANYONE)
+        if own is None:
+            return None
+        if ctx.shared_peer and identity is None:
+            own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR))
+        if measured.complexity > own.capacity:
+            return Denial(CHARGE_TOO_LARGE, limit=own.capacity, actual=measured.complexity, detail=_POLICY)
+        own = replace(own, tokens=measured.complexity)
+        ctx.charges = (own,) if identity is not None else (own, *_of_networks(ctx, own))
+        return None
+
+
+def _of_networks(ctx: Context, own: Charge) -> list[Charge]:
+    """The wider networks of an IPv6 address have budgets too: whoever holds a /48 holds 65,536 of our subjects."""
+    return [
+        replace(own, limit=own.limit.times(factor), bucket=network_bucket(_POLICY, network))
+        for network, factor in ctx.address_subject.networks
+    ]
+
+
+def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:
+    """The caller's budget after the trip, if the request had one."""
+    return next((bucket for bucket in buckets if bucket.charge.policy == _POLICY and not bucket.charge.burst), None)
+
+
+def refuse_budget(bucket: Bucket) -> Denial | None:
+    """The refusal for a budget that is used up; None if the bucket is no budget."""
+    if bucket is not budget_among((bucket,)):
+        return None
+    charge, left = bucket.charge, max(0, math.floor(bucket.remaining))
+    return Denial(
+        COST_BUDGET_EXCEEDED,
+        detail=f"{left} of {charge.limit.tokens} points left, {charge.tokens} needed",
+        limit=charge.limit.tokens,
+        actual=charge.tokens,
+        retry_after_seconds=bucket.retry_after_seconds,
+        facts=(("remaining", left),),
+    )

@@ -1,0 +1,48 @@
+"""What of a Redis deserves a look at the start: it evicts keys, it is too old, it takes no writes, it does not answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.topology import Topology
+
+ANSWER_SECONDS: Final = 2.0
+"""Nobody waits for this check: only a server that is really silent shall be called so."""
+OLDEST: Final = (6, 2)
+
+_LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.M)
+
+
+async def check_redis(topology: Topology, probe: str) -> list[str]:
+    """Sentences about the servers of a deployment, the same one once; empty if all is well. Never raises StoreError.
+
+    ``probe`` is a key to write to, of a second's life.
+    """
+    try:
+        await topology.ask(probe, ("SET", probe, 1, "PX", 1000), timeout_seconds=ANSWER_SECONDS)
+    except StoreError as error:
+        return [f"Redis cannot be used for now: {error}"]
+    try:
+        answers = await topology.ask_all(("INFO",), timeout_seconds=ANSWER_SECONDS)
+    except StoreError as error:
+        return [f"Redis tells nothing about its settings: {error}"]
+    sentences = (sentence for answer in answers for sentence in read_info(answer.decode(errors="replace")))
+    return list(dict.fromkeys(sentences))
+
+
+def read_info(text: str) -> list[str]:
+    """Sentences about one server's answer to INFO."""
+    facts = dict(_LINE.findall(text))
+    sentences = []
+    version, policy = facts.get("redis_version", ""), facts.get("maxmemory_policy", "noeviction")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    if numbers and numbers < OLDEST:
+        sentences.append(f"Redis {version} is older than 6.2, the oldest version that is supported.")
+    if policy != "noeviction":
+        sentences.append(
+            f"Redis may evict limits and sanctions when its memory is full (maxmemory-policy {policy}); "
+            "with noeviction it says that it is full instead."
+        )
+    return sentences

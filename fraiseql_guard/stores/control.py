@@ -1,0 +1,94 @@
+"""The control set: what an operator has said and every process keeps in mind, because no single subject's slot can hold
+it: blocks of networks, addresses that are allowed (SPEC section 7).
+
+It is small and versioned. A process asks twice a second whether the version has changed, and keeps the last set while
+the store does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final, Protocol
+
+LONGEST_SECONDS: Final = 365 * 86_400.0
+"""Everything that an operator says ends some time; by default after a year."""
+
+
+class EntryKind(StrEnum):
+    """What an entry says."""
+
+    BLOCK = "block"  # key: an address or a network
+    ALLOW = "allow"  # key: an address or a network
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that an operator has said. ``expires_in_seconds`` counts from the moment it was read or is written."""
+
+    kind: EntryKind
+    key: str
+    expires_in_seconds: float = LONGEST_SECONDS
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSet:
+    """All entries in force at one version. Version 0 is the empty set of a store that nobody has told anything."""
+
+    version: int = 0
+    entries: tuple[Entry, ...] = ()
+
+    def of(self, kind: EntryKind) -> Iterable[Entry]:
+        """The entries of one kind."""
+        return (entry for entry in self.entries if entry.kind is kind)
+
+
+class ControlStore(Protocol):
+    """The part of a store that keeps the control set. Every method may raise StoreError."""
+
+    async def control(self, known_version: int) -> ControlSet | None:
+        """The control set, or None if it still has the known version."""
+        ...
+
+    async def tell(self, entry: Entry) -> None:
+        """Bring an entry into force, in place of one of the same kind and key."""
+        ...
+
+    async def untell(self, kind: EntryKind, key: str) -> bool:
+        """Take an entry back; False if there was none."""
+        ...
+
+
+class ControlMemory:
+    """The control set of a store that lives in the process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._version = 0
+        self._entries: dict[tuple[EntryKind, str], tuple[Entry, float]] = {}
+
+    def control(self, known_version: int) -> ControlSet | None:
+        """ControlStore.control."""
+        if known_version == self._version:
+            return None
+        now = self._clock()
+        in_force = (
+            replace(entry, expires_in_seconds=until - now) for entry, until in self._entries.values() if until > now
+        )
+        return ControlSet(self._version, tuple(in_force))
+
+    def tell(self, entry: Entry) -> None:
+        """ControlStore.tell."""
+        now = self._clock()
+        self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
+        self._entries[entry.kind, entry.key] = (entry, now + min(entry.expires_in_seconds, LONGEST_SECONDS))
+        self._version += 1
+
+    def untell(self, kind: EntryKind, key: str) -> bool:
+        """ControlStore.untell."""
+        held = self._entries.pop((kind, key), None)
+        self._version += held is not None
+        return held is not None and held[1] > self._clock()

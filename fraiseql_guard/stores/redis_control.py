@@ -1,0 +1,56 @@
+"""The control set on Redis: one hash, one script (lua/control.lua)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.protocol import StoreError
+
+KEY: Final = "fg:{control}"
+_MILLIONTHS: Final = 1_000_000
+_KINDS: Final = frozenset(kind.value for kind in EntryKind)
+
+Run = Callable[[str, Sequence[str | int]], Awaitable[Any]]
+"""Runs control.lua on a key with arguments."""
+
+
+class RedisControl:
+    """Reads and changes the control set through ``run``. Every method may raise StoreError."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    async def control(self, known_version: int) -> ControlSet | None:
+        """ControlStore.control."""
+        reply = await self._run(KEY, ("read", known_version))
+        try:
+            version = int(reply[0])
+            if version == known_version:
+                return None
+            found = (_entry(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
+            return ControlSet(version, tuple(entry for entry in found if entry is not None))
+        except (ValueError, TypeError, LookupError) as error:
+            raise StoreError("script", f"unexpected control set: {error}", opens_breaker=False) from error
+
+    async def tell(self, entry: Entry) -> None:
+        """ControlStore.tell."""
+        length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
+        value = json.dumps([entry.reason, entry.actor])
+        await self._run(KEY, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
+
+    async def untell(self, kind: EntryKind, key: str) -> bool:
+        """ControlStore.untell."""
+        return bool((await self._run(KEY, ("untell", f"{kind.value}:{key}")))[0])
+
+
+def _entry(name: bytes, left: int, value: bytes) -> Entry | None:
+    """None for what a newer version of ours may have said."""
+    kind, _, key = name.decode().partition(":")
+    if kind not in _KINDS:
+        return None
+    reason, actor = json.loads(value)
+    return Entry(EntryKind(kind), key, left / _MILLIONTHS, reason, actor)
