@@ -4,7 +4,7 @@ PYTHON := .venv/bin/python
 OLDEST := 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench clean
+.PHONY: help install demo serve test lint bench audit clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: install ## Check style, format, types and the layers of the package
 
 bench: install ## Measure what the guard costs a request
 	@$(PYTHON) -m benchmarks.overhead
+
+audit: install ## Run graphql-http's audit suite with and without the guard (needs node and npm)
+	@$(PYTHON) -m tools.audit.run
 
 clean: ## Remove everything that can be made again
 	rm -rf .venv .venv-$(OLDEST) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

@@ -5,11 +5,13 @@ The store answers in the order 403 (sanction), 429 (rate), then the gate's own d
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Bucket, Charge, Context, Denial
+from fraiseql_guard.gates.cost_budgets import refuse_budget
 from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
 from fraiseql_guard.gates.sanctions import Sanctions
 from fraiseql_guard.settings import Mode, Settings
@@ -62,6 +64,8 @@ class Admission:
             return Decision(denial)  # who is blocked by the operator has nothing to ask the store
         free = self._rates.free(ctx)
         charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
+        if ctx.charges and charges and denial is None:
+            charges = (*charges, *ctx.charges)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
         if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
@@ -90,7 +94,7 @@ class Admission:
 
     def _refuse(self, ctx: Context, bucket: Bucket) -> Denial:
         ctx.buckets = (bucket,)
-        return refuse(bucket)
+        return refuse_budget(bucket) or refuse(bucket)
 
     def _denial(self, outcome: Outcome) -> Denial | None:
         if outcome.admitted:
@@ -99,5 +103,7 @@ class Admission:
             return self._sanctions.refuse(outcome.sanction)
         if outcome.unavailable:
             return Denial(STORE_UNAVAILABLE, retry_after_seconds=_RETRY_STORE_SECONDS)
+        if impossible := next((each for each in outcome.buckets if math.isinf(each.retry_after_seconds)), None):
+            return unpayable((impossible.charge,))
         short = max(outcome.buckets, key=lambda bucket: bucket.retry_after_seconds)
-        return refuse(short)
+        return refuse_budget(short) or refuse(short)

@@ -14,6 +14,9 @@ from fraiseql_guard.signals import ANONYMOUS, Code, FailureReason, PolicyName, P
 
 OperationKind = Literal["query", "mutation", "subscription"]
 
+SHARED_PEER_FACTOR: Final = 20
+"""Everybody behind an untrusted proxy looks alike: what they have in common is that much larger."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -78,7 +81,8 @@ class Charge:
     """Tokens to take from one bucket of the subject.
 
     ``policy`` is the name that RateLimit-Policy shows (``default``, ``authenticated``, ``graphql``, ...); ``bucket``
-    tells apart the buckets of one subject and defaults to the policy.
+    tells apart the buckets of one subject and defaults to the policy. A ``fixed`` charge stays when an override of the
+    subject's limit replaces the others.
     """
 
     policy: str
@@ -86,6 +90,7 @@ class Charge:
     burst: int = 0
     tokens: int = 1
     bucket: str = ""
+    fixed: bool = False
 
     @property
     def capacity(self) -> int:
@@ -166,6 +171,12 @@ class Denial:
     protection: Protection | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()  # further extensions of the answer
+    answered_status: int | None = None  # where a protocol of clients wants another than the code's
+
+    @property
+    def status(self) -> int:
+        """HTTP status of the answer."""
+        return self.answered_status or self.code.status
 
     @property
     def owner(self) -> Protection:
@@ -209,6 +220,7 @@ class Context:
     preflight: bool = False  # a browser's CORS preflight
     page: bool = False  # a browser asking for the GraphiQL page
     body: bytes | None = None
+    rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET
     identity: Identity | None = None
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
@@ -220,6 +232,7 @@ class Context:
     overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
     would_refuse: list[Denial] = field(default_factory=list)
     buckets: tuple[Bucket, ...] = ()
+    charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     status: int = 0
     request_bytes: int = 0

@@ -17,6 +17,8 @@ from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
 from fraiseql_guard.telemetry.labels import escape_label
 
+_REFUSED: Final = 400
+
 Count = tuple[Metric, tuple[str, ...]]
 
 
@@ -58,6 +60,10 @@ def _rate_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG0
     return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), ctx.address)),)
 
 
+def _budget_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
+    return ((s.COST_BUDGET, (user_label(ctx), ctx.address)),)
+
+
 def _reason(ctx: Context, denial: Denial) -> FailureReason | None:
     return denial.reason or ctx.token_failure
 
@@ -91,11 +97,16 @@ def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
 def _plain_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
     fields = {
         "code": denial.code.name,
-        "status": denial.code.status,
+        "status": denial.status,
         "protection": denial.owner.value,
         "detail": denial.detail or None,
     }
     return (Line(s.REQUEST_REFUSED, fields, {"limit": denial.limit, "actual": denial.actual}),)
+
+
+def _unless_protocol(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:
+    """An unknown hash is an ordinary step of automatic persisted queries."""
+    return () if denial.status < _REFUSED else _plain_lines(ctx, denial, settings)
 
 
 def _rate_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
@@ -163,6 +174,8 @@ _COMPLEX: Final = Evidence(_complexity_counts, _limit_lines)
 
 _TABLE: Final[Mapping[Code, Evidence]] = {
     s.RATE_LIMITED: Evidence(_rate_counts, _rate_lines),
+    s.PERSISTED_QUERY_NOT_FOUND: Evidence(_no_counts, _unless_protocol),
+    s.COST_BUDGET_EXCEEDED: Evidence(_budget_counts, _plain_lines),
     s.UNAUTHENTICATED: Evidence(_failure_counts, _failure_lines),
     s.BLOCKED: Evidence(_block_counts, _plain_lines),
     s.QUERY_TIMEOUT: Evidence(_no_counts, _timeout_lines),

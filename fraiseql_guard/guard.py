@@ -6,6 +6,7 @@ inside, so that the gates run in their one right order whatever the order of mou
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
@@ -61,6 +62,7 @@ class Middleware:
         self._stack = build_stack(wishes)
         self._entrance = Entrance(self._stack)
         self._started = False
+        self._check: asyncio.Task[None] | None = None
 
     wishes: Wishes
     """What this middleware, and those that it has taken over, were given."""
@@ -111,6 +113,12 @@ class Middleware:
         }
         with suppress(Exception):  # signals are no reason to fail a request
             self._stack.settle.started(fields, sentences)
+        self._check = asyncio.get_running_loop().create_task(self._check_store())
+
+    async def _check_store(self) -> None:
+        """Say what of the store deserves a look; nobody waits for it."""
+        for sentence in await self._stack.store.check():
+            self._stack.settle.warn(sentence)
 
     def _watching_the_end(self, send: Any) -> Any:
         async def watch(message: Any) -> None:
@@ -122,6 +130,8 @@ class Middleware:
 
     async def aclose(self) -> None:
         """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        if self._check is not None:
+            self._check.cancel()
         await self._stack.control.aclose()
         await self._stack.store.aclose()
         self._stack.settle.log.close()

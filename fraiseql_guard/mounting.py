@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.blocks import OperatorBlocks
+from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
@@ -105,7 +106,7 @@ def build_stack(wishes: Wishes) -> Stack:
         metrics_access=access,
         in_flight=in_flight,
         head_gates=_head_gates(settings, mounted, blocks, access),
-        body_gates=_body_gates(settings, mounted, wishes.schema, in_flight),
+        body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight),
         store=store,
         control=ControlWatch(store, on_change=take_over),
         admission=Admission(store, Refusals(), settings, mounted, allow_list),
@@ -130,14 +131,21 @@ def _head_gates(
 
 
 def _body_gates(
-    settings: Settings, mounted: frozenset[Protection], schema: SchemaSource | None, in_flight: InFlight | None
+    settings: Settings,
+    mounted: frozenset[Protection],
+    schema: SchemaSource | None,
+    allow_list: AllowList,
+    warn: Callable[[str], None],
+    in_flight: InFlight | None,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     excuses = Protection.AUTH in mounted and bool(settings.public_operations)
     if mounted & _MEASURED or excuses:
-        gates.append(QueryLimits(Reader(settings, schema)))
+        gates.append(QueryLimits(Reader(settings, schema, on_problem=warn)))
     if excuses:
         gates.append(PublicOperations(settings))
+    if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
+        gates.append(CostBudgets(settings, allow_list))
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)

@@ -230,6 +230,23 @@ class Settings:
         "Who may introspect; unset: everybody in development, else nobody.",
     )
     introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
+    trusted_documents: str = setting(
+        Form(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
+        "off",
+        "Documents of the manifest: allow lets them pass the static limits, require refuses all others.",
+    )
+    trusted_documents_file: Path | None = setting(
+        Form(parsing.file_path, "a path", "persisted-queries.json"),
+        None,
+        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes.",
+    )
+    apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
+    cost_budgets: Mapping[str, int] = setting(
+        Form(parsing.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
+        "",
+        "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
+    )
+    cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
     batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
     max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
 

@@ -58,7 +58,7 @@ class Settle:
     def refused(self, ctx: Context, denial: Denial) -> None:
         """A request is refused: the contract's counters move and its line is written."""
         self.metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name)
-        if denial.code.status >= _SERVER_ERROR:
+        if denial.status >= _SERVER_ERROR:
             self.metrics.inc(s.ERRORS, denial.code.name, user_label(ctx))
         evidence = evidence_of(denial.code)
         for metric, labels in evidence.counts(ctx, denial):

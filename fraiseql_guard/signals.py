@@ -119,6 +119,9 @@ _AUTH, _RATE, _QUERY, _TIME = (
 UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is required or the token was not accepted.")
 BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
 RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
+COST_BUDGET_EXCEEDED = Code(
+    "COST_BUDGET_EXCEEDED", 429, _RATE, "The operation costs more than is left of the hour's budget."
+)
 CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
 CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are at work.")
 OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
@@ -139,6 +142,8 @@ BATCHING_DISABLED = Code("BATCHING_DISABLED", 400, _QUERY, "Batches of operation
 PERSISTED_QUERY_NOT_SUPPORTED = Code(
     "PERSISTED_QUERY_NOT_SUPPORTED", 400, _QUERY, "Persisted queries are not supported; send the document."
 )
+PERSISTED_QUERY_NOT_FOUND = Code("PERSISTED_QUERY_NOT_FOUND", 403, _QUERY, "PersistedQueryNotFound")
+NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
 GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
 OPERATION_NOT_FOUND = Code("OPERATION_NOT_FOUND", 400, _QUERY, "The document has no such operation.")
@@ -303,6 +308,12 @@ WOULD_REFUSE = Metric(
     "Requests that enforcing would have refused (monitor mode).",
     _REFUSAL_LABELS,
     closed=_REFUSALS,
+)
+COST_BUDGET = Metric(
+    "fraiseql_guard_cost_budget_exceeded_total",
+    _COUNTER,
+    "Operations refused because the caller's cost budget was used up.",
+    ("user_id", "ip_address"),
 )
 AUTH_FAILURE_REASONS = Metric(
     "fraiseql_guard_auth_failures_total",

@@ -29,7 +29,7 @@ class Costs:
     cpu: dict[int, list[float]] = field(default_factory=lambda: {each: [] for each in CONCURRENCIES})
     commands: float | None = None
     reached: list[float] = field(default_factory=list)
-    """Work of Redis a request at the highest concurrency as a share of that at one: below 1 some were decided without."""
+    """Work of Redis a request at 64 as a share of that at one: below 1 some were decided without Redis."""
 
 
 def measure(variant: Variant, redis_url: str, costs: Costs, requests: int) -> None:

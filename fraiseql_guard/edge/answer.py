@@ -14,11 +14,24 @@ _STREAMS: Final = (b"text/event-stream", b"multipart/mixed")
 
 
 class Answer:
-    """Watches an answer go by: its head, up to 64 KiB of its body, and whether it is a stream."""
+    """Watches an answer go by; if it is ``looked_at``, also its head, up to 64 KiB of its body, and whether it is a
+    stream."""
 
-    __slots__ = ("_chunks", "_readable", "_seen", "_tail", "begun", "complete", "status", "stream", "trailers")
+    __slots__ = (
+        "_chunks",
+        "_looked_at",
+        "_readable",
+        "_seen",
+        "_tail",
+        "begun",
+        "complete",
+        "status",
+        "stream",
+        "trailers",
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, *, looked_at: bool) -> None:
+        self._looked_at = looked_at
         self._chunks: list[bytes] = []
         self._tail = b""
         self._seen = 0
@@ -34,6 +47,8 @@ class Answer:
         self.begun = True
         self.status = message["status"]
         self.trailers = bool(message.get("trailers"))
+        if not self._looked_at:
+            return
         headers = dict(message.get("headers", ()))
         media_type = headers.get(b"content-type", b"")
         self.stream = media_type.startswith(_STREAMS)

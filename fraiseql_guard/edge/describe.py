@@ -7,6 +7,7 @@ from typing import Any
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from fraiseql_guard.context import Context, Identity
+from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -36,6 +37,17 @@ def describe(scope: Any, stack: Stack) -> Context:
         private_peer=caller.private,
         loopback_peer=caller.loopback,
     )
+
+
+def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:
+    """The scope of a request whose body (POST) or query string is not what the client sent. The client's own stays as
+    it is for those outside, their access logs above all."""
+    if scope["method"] != "POST":
+        return {**scope, "query_string": rewritten}
+    pump.replace(rewritten)
+    length = b"%d" % len(rewritten)
+    lines = [(name, length if name == b"content-length" else value) for name, value in scope["headers"]]
+    return {**scope, "headers": lines}
 
 
 def endpoint(scope: Any, ctx: Context, stack: Stack) -> str:

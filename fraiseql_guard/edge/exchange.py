@@ -10,8 +10,9 @@ from typing import Any, Final
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
+from fraiseql_guard.edge.cost_note import CostNote
 from fraiseql_guard.edge.deadline import Deadline
-from fraiseql_guard.edge.describe import endpoint, present_identity
+from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.edge.supervisor import Supervisor, Terms
@@ -31,7 +32,7 @@ class Exchange:
         self._send_raw = send
         self._loop = asyncio.get_running_loop()
         self._began_at = self._app_began_at = self._loop.time()
-        self._answer = Answer()
+        self._answer = Answer(looked_at=ctx.operation or stack.settings.request_timeout is not None)
         self._supervisor: Supervisor | None = None
         self._own_answer: asyncio.Task[None] | None = None
         self.ctx = ctx
@@ -163,11 +164,15 @@ class Exchange:
         supervisor = self._supervisor = Supervisor(
             self._loop, self._pump, self._terms(), on_timeout=self._time_is_up, on_abandoned=self._abandoned
         )
+        if ctx.rewritten is not None:
+            self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
         self._app_began_at = self._loop.time()
         if ctx.operation:
             self._tell(stack.settle.query_started)
         try:
-            await supervisor.run(self._app(self._scope, self._pump, self._send))
+            noted = ctx.operation and ctx.measured is not None and stack.settings.cost_in_response
+            send = CostNote(ctx, self._send) if noted else self._send
+            await supervisor.run(self._app(self._scope, self._pump, send))
             if self._own_answer is not None:
                 await self._own_answer
         finally:
@@ -242,12 +247,13 @@ class Exchange:
         self._note_completion(kind, message)
 
     def _note_completion(self, kind: str, message: Any) -> None:
-        ended = {
-            "http.response.body": not message.get("more_body", False) and not self._answer.trailers,
-            "http.response.trailers": not message.get("more_trailers", False),
-            "http.response.pathsend": True,
-        }
-        if ended.get(kind):
+        if kind == "http.response.body":
+            ended = not message.get("more_body", False) and not self._answer.trailers
+        elif kind == "http.response.trailers":
+            ended = not message.get("more_trailers", False)
+        else:
+            ended = kind == "http.response.pathsend"
+        if ended:
             self._answer.complete = True
             if self._supervisor is not None:
                 self._supervisor.stop()
@@ -268,9 +274,9 @@ class Exchange:
     async def _send_refusal(self, denial: Denial) -> None:
         settings = self._stack.settings
         headers, body = replies.refusal(self.ctx, denial, settings.cors_origins, self._stack.now())
-        self.ctx.status = denial.code.status
+        self.ctx.status = denial.status
         self.ctx.response_bytes = len(body)
-        await self._send_raw({"type": "http.response.start", "status": denial.code.status, "headers": headers})
+        await self._send_raw({"type": "http.response.start", "status": denial.status, "headers": headers})
         await self._send_raw({"type": "http.response.body", "body": body})
 
     # --- settle -------------------------------------------------------------------------------------------------------

@@ -92,6 +92,12 @@ class Pump:
                 return denial
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def replace(self, body: bytes) -> None:
+        """Have the app receive something else than the body that was read."""
+        self.release()
+        self._hold(len(body))
+        self._replay.append({"type": "http.request", "body": body, "more_body": False})
+
     def _over_bounds(self) -> Denial | None:
         if self.received_bytes > self._buffer_bytes:
             return Denial(BODY_TOO_LARGE, limit=self._buffer_bytes, actual=self.received_bytes)

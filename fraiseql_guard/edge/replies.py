@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.context import Bucket, Context, Denial, Limit
 
 Header = tuple[bytes, bytes]
 
@@ -26,7 +27,7 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
     else:
         media_type = b"application/problem+json"
         body = orjson.dumps(
-            {"type": "about:blank", "title": denial.code.message, "status": denial.code.status, **extensions}
+            {"type": "about:blank", "title": denial.code.message, "status": denial.status, **extensions}
         )
     headers = [
         (b"content-type", media_type),
@@ -68,26 +69,31 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
     (draft-ietf-httpapi-ratelimit-headers-11) of all that carry a name of their own."""
     if not buckets:
         return []
-    tightest = min(buckets, key=lambda bucket: bucket.share) if len(buckets) > 1 else buckets[0]
-    limit, remaining = tightest.charge.limit, max(0, math.floor(tightest.remaining))
-    named = {bucket.charge.policy: bucket for bucket in reversed(buckets)} if len(buckets) > 1 else None
-    shown = list(named.values())[::-1] if named else [tightest]
+    if len(buckets) == 1:  # nearly always
+        tightest = buckets[0]
+        shown: Sequence[Bucket] = buckets
+    else:
+        tightest = min(buckets, key=lambda bucket: bucket.share)
+        named = {bucket.charge.policy: bucket for bucket in reversed(buckets)}
+        shown = list(named.values())[::-1]
+    charge = tightest.charge
+    remaining, reset = max(0, int(tightest.remaining)), tightest.reset_seconds
     return [
-        (b"x-ratelimit-limit", b"%d" % limit.tokens),
+        (b"x-ratelimit-limit", b"%d" % charge.limit.tokens),
         (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % math.ceil(now + tightest.reset_seconds)),
-        (b"ratelimit-policy", b", ".join(_policy(bucket) for bucket in shown)),
-        (b"ratelimit", b", ".join(_state(bucket) for bucket in shown)),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(now + reset)),
+        (b"ratelimit-policy", b", ".join([_policy(bucket.charge.policy, bucket.charge.limit) for bucket in shown])),
+        (b"ratelimit", b", ".join([_state(bucket) for bucket in shown])),
     ]
 
 
-def _policy(bucket: Bucket) -> bytes:
-    charge = bucket.charge
-    return b'"%s";q=%d;w=%d' % (charge.policy.encode(), charge.limit.tokens, charge.limit.window_seconds)
+@lru_cache(maxsize=256)
+def _policy(name: str, limit: Limit) -> bytes:
+    return b'"%s";q=%d;w=%d' % (name.encode(), limit.tokens, limit.window_seconds)
 
 
 def _state(bucket: Bucket) -> bytes:
-    remaining, reset = max(0, math.floor(bucket.remaining)), math.ceil(bucket.reset_seconds)
+    remaining, reset = max(0, int(bucket.remaining)), math.ceil(bucket.reset_seconds)
     return b'"%s";r=%d;t=%d' % (bucket.charge.policy.encode(), remaining, reset)
 
 

@@ -29,7 +29,8 @@ class CostBudgets:
     def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
         self._allow_list = allow_list
         self._charges = {
-            tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS)) for tier, points in settings.cost_budgets.items()
+            tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS), fixed=True)
+            for tier, points in settings.cost_budgets.items()
         }
 
     def decide(self, ctx: Context) -> Denial | None:
@@ -58,14 +59,18 @@ def _of_networks(ctx: Context, own: Charge) -> list[Charge]:
     ]
 
 
+def _is_budget(bucket: Bucket) -> bool:
+    return bucket.charge.key.partition("@")[0] == _POLICY  # a tier may be called so, its bucket is not
+
+
 def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:
     """The caller's budget after the trip, if the request had one."""
-    return next((bucket for bucket in buckets if bucket.charge.policy == _POLICY and not bucket.charge.burst), None)
+    return next((bucket for bucket in buckets if _is_budget(bucket)), None)
 
 
 def refuse_budget(bucket: Bucket) -> Denial | None:
     """The refusal for a budget that is used up; None if the bucket is no budget."""
-    if bucket is not budget_among((bucket,)):
+    if not _is_budget(bucket):
         return None
     charge, left = bucket.charge, max(0, math.floor(bucket.remaining))
     return Denial(

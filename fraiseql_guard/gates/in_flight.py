@@ -6,12 +6,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Context, Denial
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protection
 
-_SHARED_FACTOR: Final = 20
-"""Everybody behind an untrusted proxy looks alike (rate_limits.py)."""
 _KEPT_FREE: Final = 2
 """Database connections that operations never take: for health checks and what the app does by itself."""
 _EVERYONE: Final = "everyone"
@@ -60,7 +58,7 @@ class InFlight:
 
     def _wanted(self, ctx: Context) -> list[tuple[tuple[str, str], int | None, Code]]:
         subject = ctx.subject
-        own = self._per_subject * (_SHARED_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
+        own = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
         wanted: list[tuple[tuple[str, str], int | None, Code]] = [
             ((subject.kind, subject.name), own, CONCURRENCY_LIMIT),
             ((_EVERYONE, ""), self._everyone, OVERLOADED),

@@ -28,6 +28,7 @@ class QueryLimits:
             ctx.query_string,
             ctx.body or b"",
             authenticated=ctx.identity is not None,
+            caller=ctx.subject,
         )
-        ctx.measured = reading.measured
+        ctx.measured, ctx.rewritten = reading.measured, reading.rewritten
         return reading.denial

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from dataclasses import replace
-from typing import Final
 
-from fraiseql_guard.context import Bucket, Charge, Context, Denial, Limit
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
 from fraiseql_guard.stores.protocol import network_bucket
-
-_SHARED_FACTOR: Final = 20
-"""Everybody behind an untrusted proxy looks alike: their common bucket is that much larger."""
 
 
 class RateLimits:
@@ -46,7 +42,7 @@ class RateLimits:
         if identity is not None:
             return self._tiers.get(identity.tier or "", self._authenticated)
         charge = self._public if ctx.public_operation else self._anonymous
-        return replace(charge, limit=charge.limit.times(_SHARED_FACTOR)) if ctx.shared_peer else charge
+        return replace(charge, limit=charge.limit.times(SHARED_PEER_FACTOR)) if ctx.shared_peer else charge
 
     def bill(self, ctx: Context, denial: Denial | None) -> tuple[Charge, ...]:
         """All charges of a request. A refused one costs its main bucket what the refusal says."""

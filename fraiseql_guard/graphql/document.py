@@ -15,7 +15,7 @@ from graphql.language import ast
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
-from fraiseql_guard.graphql.refusals import contradiction, over, syntax_error
+from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error
 from fraiseql_guard.graphql.switches import Removal
 from fraiseql_guard.graphql.values import Absent, GivenTwiceError, Value, Variable, literal, unique
 
@@ -116,7 +116,7 @@ def read_document(text: str, *, max_operations: int, max_fragments: int) -> Docu
     operations = [item for item in node.definitions if isinstance(item, ast.OperationDefinitionNode)]
     fragments = [item for item in node.definitions if isinstance(item, ast.FragmentDefinitionNode)]
     if len(operations) + len(fragments) < len(node.definitions):
-        return contradiction("The document holds definitions that cannot be executed.")
+        return contradiction(FOREIGN)
     if not operations:
         return Denial(signals.OPERATION_NOT_FOUND)
     if len(operations) > max_operations:
@@ -234,6 +234,8 @@ class _TreeReader:
         arguments = unique((item.name.value, literal(item.value)) for item in node.arguments) if node.arguments else {}
         selection = self._selection(node.selection_set) if node.selection_set else None
         asks = repr(sorted(arguments.items(), key=itemgetter(0))) if arguments else ""
+        if name == "__typename" and (selection or arguments):  # it is a leaf to whoever validates, and free to us
+            raise _RefusedError(contradiction("__typename has neither arguments nor a selection."))
         key = node.alias.value if node.alias else name
         return Field(key, name, bool(node.alias), arguments, asks, removal, selection)
 

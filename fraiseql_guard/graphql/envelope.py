@@ -6,7 +6,7 @@ Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
 from fraiseql_guard.graphql.refusals import malformed, over
-from fraiseql_guard.graphql.strict_json import NotStrictError, load, take_census
+from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
 
 _MEDIA_TYPES: Final = frozenset({"application/json", "application/graphql-response+json"})
@@ -26,31 +26,39 @@ _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "extensions": (dict, "an object or null"),
 }
 _JSON_PARAMETERS: Final = ("variables", "extensions")
+_NAMES: Final = ("documentId", "id")
+"""Keys that may name a document, where any are known by name."""
 _MAX_PARAMETERS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One request for one operation. ``query`` is None if only extensions name the document."""
+    """One request for one operation.
+
+    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is.
+    """
 
     query: str | None
     operation_name: str | None
     variables: Mapping[str, Any]
     extensions: Mapping[str, Any]
+    document: tuple[str, str] | None = None
 
 
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
-    __slots__ = ("_batching", "_max_batch", "_max_depth", "_max_nodes", "_max_total")
+    __slots__ = ("_batching", "_loader", "_max_batch", "_max_depth", "_max_nodes", "_max_total", "_names")
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
+        self._names = _NAMES if settings.trusted_documents != "off" else ()
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
+        self._loader = Loader(self._max_total)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""
@@ -67,12 +75,12 @@ class EnvelopeReader:
             return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
         if body:
             return malformed("A GET request must not have a body.")
-        parameters = _parameters(query_string)
+        parameters = _parameters(query_string, self._names)
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
         try:
-            value, census = load(body, self._max_total)
+            value, census = self._loader.load(body)
         except NotStrictError as error:
             if error.too_deep and b'"variables"' in body:
                 return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
@@ -80,7 +88,9 @@ class EnvelopeReader:
         if census.nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
         if type(value) is dict:
-            envelope = self._envelope(value, small=census.depth <= 1 and census.nodes <= self._max_nodes)
+            envelope = self._envelope(
+                value, small=census.depth <= self._max_depth + 1 and census.nodes <= self._max_nodes
+            )
             return envelope if isinstance(envelope, Denial) else (envelope,)
         if type(value) is not list:
             return malformed("The body must be an object.")
@@ -106,7 +116,7 @@ class EnvelopeReader:
             if not (text := found.pop(name, "")):
                 continue
             try:
-                found[name], census = load(text.encode(), self._max_total)
+                found[name], census = self._loader.load(text.encode())
             except NotStrictError as error:
                 if error.too_deep and name == "variables":
                     return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
@@ -126,9 +136,13 @@ class EnvelopeReader:
             return denial
         extensions = found.get("extensions") or {}
         query = found.get("query")
-        if query is None and extensions.get("persistedQuery") is None:
+        document = self._document(found) if query is None else None
+        if query is None and extensions.get("persistedQuery") is None and document is None:
             return malformed("query is missing.")
-        return Envelope(query, found.get("operationName") or None, variables, extensions)
+        return Envelope(query, found.get("operationName") or None, variables, extensions, document)
+
+    def _document(self, found: dict[str, Any]) -> tuple[str, str] | None:
+        return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
 
     def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
         census = take_census(variables)
@@ -157,7 +171,7 @@ def is_json(content_type: str) -> bool:
     return charsets in ([], ["utf-8"])
 
 
-def _parameters(query_string: bytes) -> dict[str, str] | Denial:
+def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:
     """The GraphQL parameters of a URL; others are nobody's concern here."""
     try:
         pairs = parse_qsl(
@@ -167,8 +181,9 @@ def _parameters(query_string: bytes) -> dict[str, str] | Denial:
         return malformed("The URL's parameters are not UTF-8, or too many.")
     found: dict[str, str] = {}
     for name, value in pairs:
-        if name in found and name in _KEYS:
+        if name not in _KEYS and name not in names:
+            continue
+        if name in found:
             return malformed(f"{name} is given twice.")
-        if name in _KEYS:
-            found[name] = value
+        found[name] = value
     return found

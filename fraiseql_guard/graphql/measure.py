@@ -109,24 +109,42 @@ class _Walk:
 
     def _ways(self, level: _Level) -> Iterable[tuple[str | None, Collected]]:
         """What the level collects for each object type that can stand here; types that cost the same only once."""
-        rules = self._rules
-        owners = rules.table.possible.get(level.owner or "", ()) if rules.table else ()
-        if len(owners) < 2:
+        table = self._rules.table
+        owners = table.possible.get(level.owner or "", ()) if table else ()
+        if table is None or len(owners) < 2:
             owner = owners[0] if owners else None
             return [(owner, self._collect(level, owner))]
-        found = self._collect(level, None)
-        if all(on in (None, level.owner) for fields in found.values() for _, on in fields) and all(
-            rules.is_uniform(level.owner, fields[0][0]) for fields in found.values()
-        ):  # most selections on a wide interface
-            return [(owners[0], found)]
+        everything, groups = self._alike_in_conditions(level, table.members[level.owner or ""])
         distinct: dict[object, tuple[str | None, Collected]] = {}
-        for owner in owners:
-            found = self._collect(level, owner)
-            outcome = tuple(
-                (*(id(item) for item, _ in fields), rules.likeness(owner, fields[0][0])) for fields in found.values()
-            )
-            distinct.setdefault(outcome, (owner, found))
+        for alike in groups:
+            one = owners[0] if len(groups) == 1 else min(alike)
+            found = everything if len(groups) == 1 else self._collect(level, one)
+            first = [members[0][0] for members in found.values()]
+            uneven = [item for item in first if not self._rules.is_uniform(level.owner, item)]
+            if len(groups) == 1 and not uneven:  # most selections on a wide interface
+                return [(one, found)]
+            fields = tuple(id(item) for members in found.values() for item, _ in members)
+            self._budget.spend(len(alike) * len(uneven))
+            for owner in sorted(alike) if uneven else (one,):
+                outcome = fields, tuple(self._rules.likeness(owner, item) for item in uneven or first)
+                distinct.setdefault(outcome, (owner, found))
         return distinct.values()
+
+    def _alike_in_conditions(self, level: _Level, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+        """What stands in the level whatever the type, and the object types for which the same fragments apply."""
+        conditions: dict[str, bool] = {}
+
+        def note(on: str | None) -> bool:
+            return on is None or conditions.setdefault(on, True)
+
+        found = collect(level.selections, self._document.fragments, self._positions, note, self._budget)
+        members = self._rules.table.members if self._rules.table else {}
+        groups = [owners]
+        for holding in (members[on] for on in conditions if on in members):
+            self._budget.spend(len(groups) // 10)
+            parts = [part for group in groups for part in (group & holding, group - holding) if part]
+            groups = parts if len(parts) > len(groups) else groups
+        return found, groups
 
     def _collect(self, level: _Level, owner: str | None) -> Collected:
         table = self._rules.table

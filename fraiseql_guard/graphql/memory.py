@@ -1,20 +1,21 @@
-"""Documents that were measured before, by their full digest; bounded, the least used leave first."""
+"""What was measured before, documents by their full digest; bounded, the least used leave first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
 
 class Memory(Generic[V]):
-    """A bounded map from digests to values. Sizes are the caller's estimate, in bytes."""
+    """A bounded map. Sizes are the caller's estimate, in bytes."""
 
     __slots__ = ("_bytes", "_entries", "_max_bytes", "_max_entries")
 
     def __init__(self, *, max_entries: int, max_bytes: int) -> None:
-        self._entries: OrderedDict[bytes, tuple[V, int]] = OrderedDict()
+        self._entries: OrderedDict[Hashable, tuple[V, int]] = OrderedDict()
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._bytes = 0
@@ -27,20 +28,20 @@ class Memory(Generic[V]):
         """Estimated bytes held."""
         return self._bytes
 
-    def get(self, digest: bytes) -> V | None:
+    def get(self, key: Hashable) -> V | None:
         """The value, which is thereby the most recently used."""
-        entry = self._entries.get(digest)
+        entry = self._entries.get(key)
         if entry is None:
             return None
-        self._entries.move_to_end(digest)
+        self._entries.move_to_end(key)
         return entry[0]
 
-    def put(self, digest: bytes, value: V, size_bytes: int) -> None:
+    def put(self, key: Hashable, value: V, size_bytes: int) -> None:
         """Remember a value, and forget the least recently used ones beyond the bounds."""
         if size_bytes > self._max_bytes:
             return
-        _, old_size = self._entries.pop(digest, (None, 0))
-        self._entries[digest] = value, size_bytes
+        _, old_size = self._entries.pop(key, (None, 0))
+        self._entries[key] = value, size_bytes
         self._bytes += size_bytes - old_size
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             _, (_, size) = self._entries.popitem(last=False)

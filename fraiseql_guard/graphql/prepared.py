@@ -32,18 +32,15 @@ def gravest(kinds: Iterable[OperationKind]) -> OperationKind:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A document with its switches (the variables of @skip and @include) in one position.
+    """A document with its switches (the variables of @skip and @include) in one position."""
 
-    ``readings`` is a bounded memory for the reader: what became of requests that cost the same.
-    """
-
+    positions: tuple[tuple[str, bool], ...]
     depth: int
     deepest: Path
     root_fields: tuple[str, ...]
     most_root_fields: int  # of one operation
     mutation_root_fields: int
     plan: Plan
-    readings: dict[object, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denia
     return Prepared(document, kind, names, _total(document, None), repetition, rules, {})
 
 
-def _view(document: Document, rules: CostRules, positions: Positions) -> View | Denial:
+def _view(document: Document, rules: CostRules, positions: Mapping[str, bool]) -> View | Denial:
     try:
         plan = measure(document, rules, positions)
     except UnknownArgumentError as error:
@@ -104,24 +101,25 @@ def _view(document: Document, rules: CostRules, positions: Positions) -> View | 
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
     listed = (field.name for root in roots for field, times in root for _ in range(min(times, _MAX_LISTED)))
     return View(
+        positions=tuple(positions.items()),
         depth=outline.depth,
         deepest=unfold(outline.deepest),
         root_fields=tuple(name for name, _ in zip(listed, range(_MAX_LISTED), strict=False)),
         most_root_fields=min(max(counts), MOST),
         mutation_root_fields=min(max(mutations, default=0), MOST),
         plan=plan,
-        readings={},
     )
 
 
 def _total(document: Document, positions: Positions) -> Outline:
-    """The extremes of all operations."""
-    found = outlines(document, positions)[: len(document.operations)]
+    """The extremes of all operations. Aliases also count in fragments that nobody spreads: they are validated."""
+    everything = outlines(document, positions)
+    found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)
     return Outline(
         depth=deepest.depth,
         deepest=deepest.deepest,
-        aliases=max(item.aliases for item in found),
+        aliases=max(item.aliases for item in everything),
         meta_aliases=max(item.meta_aliases for item in found),
         introspection=max(item.introspection for item in found),
     )

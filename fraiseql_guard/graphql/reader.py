@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Final, cast
+from typing import Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
@@ -13,16 +14,19 @@ from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.envelope import Envelope, EnvelopeReader
 from fraiseql_guard.graphql.limits import Judge, Numbers
 from fraiseql_guard.graphql.memory import Memory
+from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, without_static_limits
 from fraiseql_guard.graphql.prepared import Prepared, View, gravest, prepare
 from fraiseql_guard.graphql.pricing import Prices
 from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.scan import Scanner
-from fraiseql_guard.graphql.schema import SchemaSource, load_schema
+from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.values import Bindings
 from fraiseql_guard.settings import Settings
 
-_MAX_READINGS: Final = 32
+_MAX_READINGS: Final = 2048
+_BYTES_PER_READING: Final = 2048
 _BYTES_PER_CHARACTER: Final = 60
 _BYTES_PER_DOCUMENT: Final = 4096
 """What a remembered document takes, estimated on the safe side."""
@@ -30,10 +34,14 @@ _BYTES_PER_DOCUMENT: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was measured and why it is refused; both if it is over a limit, so that the log can show the numbers."""
+    """What was measured and why it is refused; both if it is over a limit, so that the log can show the numbers.
+
+    ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document.
+    """
 
     measured: Measured | None
     denial: Denial | None
+    rewritten: bytes | None = None
 
 
 class Reader:
@@ -43,31 +51,77 @@ class Reader:
     GraphQLSchema (called here, once). SettingsError if it cannot be read.
     """
 
-    __slots__ = ("_documents", "_envelopes", "_judge", "_rules", "_scanner", "_settings")
+    __slots__ = (
+        "_documents", "_envelopes", "_judge", "_persisted", "_readings", "_rules", "_scanner", "_settings", "_trusted",
+    )  # fmt: skip
 
     def __init__(
         self,
         settings: Settings,
-        schema: SchemaSource | None = None,
+        schema: SchemaSource | SchemaTable | None = None,
         *,
         remembered_documents: int = 1000,
         remembered_bytes: int = 32 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+        on_problem: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
-        self._rules = CostRules(settings, load_schema(schema))
+        table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
+        self._rules = CostRules(settings, table)
         self._envelopes = EnvelopeReader(settings)
         self._scanner = Scanner(settings)
         self._judge = Judge(settings, self._scanner.max_nesting)
         self._documents: Memory[Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
+        # What became of requests that cost the same: clients page through lists with a handful of sizes.
+        self._readings: Memory[Reading] = Memory(
+            max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
+        )
+        persists = settings.apq or settings.trusted_documents != "off"
+        self._persisted = PersistedQueries(settings, clock=clock, on_problem=on_problem) if persists else None
+        self._trusted = Reader(without_static_limits(settings), table) if settings.trusted_documents != "off" else None
 
-    def read(self, method: str, content_type: str, query_string: bytes, body: bytes, *, authenticated: bool) -> Reading:
-        """Measure a request. Never raises, whatever the bytes."""
+    def read(
+        self,
+        method: str,
+        content_type: str,
+        query_string: bytes,
+        body: bytes,
+        *,
+        authenticated: bool,
+        caller: Hashable = None,
+    ) -> Reading:
+        """Measure a request. Never raises, whatever the bytes. ``caller`` is whose the registered documents are."""
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if isinstance(envelopes, Denial):
             return Reading(None, envelopes)
         by_get = method != "POST"
-        readings = [self._read_one(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
-        return readings[0] if len(readings) == 1 else self._together(readings)
+        if self._persisted is None:
+            readings = [self._read_one(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
+            return readings[0] if len(readings) == 1 else self._together(readings)
+        found = [self._persisted.resolve(item, caller) for item in envelopes]
+        readings = [
+            Reading(None, item)
+            if isinstance(item, Denial)
+            else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
+            for item in found
+        ]
+        reading = readings[0] if len(readings) == 1 else self._together(readings)
+        known = [item for item in found if isinstance(item, Resolved)]
+        if len(known) < len(found) or not any(item.named for item in known):
+            return reading
+        texts = [item.envelope if item.named else None for item in known]
+        rewritten = rewrite_query_string(query_string, texts[0]) if by_get and texts[0] else rewrite_body(body, texts)
+        return replace(reading, rewritten=rewritten)
+
+    def _read_resolved(self, found: Resolved, caller: Hashable, *, by_get: bool, authenticated: bool) -> Reading:
+        """Trusted documents are read without the static limits; if they are required, no other passes."""
+        reader = self._trusted if found.trusted and self._trusted else self
+        reading = reader._read_one(found.envelope, by_get=by_get, authenticated=authenticated)  # noqa: SLF001 - our own
+        if self._persisted is not None and self._persisted.required and not found.trusted:
+            return Reading(reading.measured, Denial(signals.NOT_TRUSTED))
+        if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
+            self._persisted.register(found.registers, found.envelope.query, caller)
+        return reading
 
     def _read_one(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> Reading:
         text = envelope.query
@@ -103,14 +157,12 @@ class Reader:
         if isinstance(view, Denial):
             return Reading(None, view)
         outcome = view.plan.outcome(envelope.variables)
-        key = outcome, envelope.operation_name, by_get, authenticated
-        if outcome is not None and (known := view.readings.get(key)):
-            return cast("Reading", known)
+        key = query_hash, view.positions, outcome, envelope.operation_name, by_get, authenticated
+        if outcome is not None and (known := self._readings.get(key)):
+            return known
         reading = self._judged(prepared, view, envelope, query_hash, by_get=by_get, authenticated=authenticated)
-        if outcome is not None and envelope.operation_name in (None, *prepared.names):  # names are free to invent
-            if len(view.readings) >= _MAX_READINGS:
-                view.readings.clear()
-            view.readings[key] = reading
+        if outcome is not None and reading.denial is None:
+            self._readings.put(key, reading, _BYTES_PER_READING)
         return reading
 
     def _judged(

@@ -9,6 +9,8 @@ from fraiseql_guard.signals import Code, PolicyName
 UNPARSED_TOKENS = 10
 """What a document that cannot be parsed costs of the rate limit (SPEC section 6)."""
 
+FOREIGN = "The document holds definitions that cannot be executed."
+
 
 def over(code: Code, limit: float, actual: float, *, offends: bool = False, path: str | None = None) -> Denial:
     """A limit was exceeded; where ``offends``, from twice the limit on it is an offence."""

@@ -12,18 +12,20 @@ Source of the grammar: GraphQL specification, October 2021, section 2.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.refusals import over, syntax_error
+from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error
+from fraiseql_guard.graphql.shape import UNBOUNDED, Bounds, Shape
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import Code
 
 KINDS: Final = ("", "name", "open", "close", "at", "punctuator", "number", "string", "block string", "end")
 """Kind of a token by the number of its group."""
-NAME, OPEN, CLOSE, AT, END = 1, 2, 3, 4, 9
+NAME, OPEN, CLOSE, AT, PUNCTUATOR, END = 1, 2, 3, 4, 5, 9
 
 _TOKEN: Final = re.compile(
     r"""(?:[ \t\r\n,\ufeff]++|\#[^\r\n\ud800-\udfff]*+)*+
@@ -40,6 +42,11 @@ _TOKEN: Final = re.compile(
     re.VERBOSE,
 )
 _CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
+
+_INTROSPECTION: Final = re.compile(r"__(?:schema|type)(?![_0-9A-Za-z])")
+_SMALL: Final = 400
+"""Tokens of a document that is cheap to measure."""
+_OWN_IN_INTROSPECTION: Final = (signals.TOO_MANY_ALIASES, signals.QUERY_TOO_DEEP)
 
 MAX_SELECTION_NESTING: Final = 100
 MAX_LITERAL_NESTING: Final = 40
@@ -68,7 +75,7 @@ def lex(text: str) -> Iterator[tuple[str, str]]:
 def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
     match = cast("Any", _TOKEN).scanner(text).match
-    shape = Shape(bounds)
+    shape = Shape(bounds, plain="@" not in text)
     tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
     expected: list[str] = []
     stop = False
@@ -80,6 +87,8 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
         tokens += 1
         if kind == NAME:
             stop = not literals and shape.name(found[NAME])
+            if shape.stray:
+                return Scan(tokens, deepest_selection, deepest_literal, directives, found.start(NAME), shape)
         elif kind == PUNCTUATOR:
             stop = not literals and shape.punctuator(found[PUNCTUATOR])
         elif kind == OPEN:
@@ -137,7 +146,16 @@ _SHAPES: Final = (
 class Scanner:
     """Refuses what would be expensive to parse. The limits come from the settings."""
 
-    __slots__ = ("_chars", "_directives", "_literal_limit", "_nesting", "_nesting_limit", "_tokens")
+    __slots__ = (
+        "_bounds",
+        "_chars",
+        "_directives",
+        "_literal_limit",
+        "_nesting",
+        "_nesting_limit",
+        "_shapes",
+        "_tokens",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self._chars = settings.max_query_chars
@@ -148,6 +166,15 @@ class Scanner:
         self._nesting_limit = min(settings.max_query_depth, self._nesting)
         # The parentheses around the arguments are one level of their own.
         self._literal_limit = min(settings.max_literal_depth, MAX_LITERAL_NESTING)
+        self._shapes = tuple((row, int(getattr(settings, row.setting))) for row in _SHAPES)
+        self._bounds = Bounds(
+            aliases=2 * _gross(settings.max_aliases),  # twice, since an introspection has its own
+            root_fields=_gross(settings.max_root_fields),
+            repetitions=_gross(settings.max_duplicate_keys),
+            operations=settings.max_operations + 1,
+            fragments=settings.max_fragments + 1,
+            nesting=2 * self._nesting,
+        )
 
     @property
     def max_nesting(self) -> int:
@@ -158,7 +185,9 @@ class Scanner:
         """The first lexical limit that ``text`` exceeds, or where it is no GraphQL."""
         if len(text) > self._chars:
             return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
-        scan = count(text, 2 * self._tokens)  # twice, to know what is an offence
+        introspects = _INTROSPECTION.search(text) is not None
+        bounds = self._bounds if introspects else replace(self._bounds, aliases=self._bounds.aliases // 2)
+        scan = count(text, 2 * self._tokens, bounds)  # twice, to know what is an offence
         literal_nesting = scan.literal_nesting - 1
         if scan.tokens > self._tokens:
             return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, scan.tokens, offends=True)
@@ -168,4 +197,34 @@ class Scanner:
             return over(signals.LITERAL_TOO_DEEP, self._literal_limit, literal_nesting, offends=True)
         if scan.directives > self._directives:
             return over(signals.TOO_MANY_DIRECTIVES, self._directives, scan.directives)
+        if denial := self._misshapen(scan, introspects=introspects):
+            return denial
+        if scan.shape.foreign:
+            return contradiction(FOREIGN)
         return None if scan.fault is None else syntax_error(text, scan.fault)
+
+    def _misshapen(self, scan: Scan, *, introspects: bool) -> Denial | None:
+        """What the shape makes certain. A small document that is not grossly over is measured, to know all numbers."""
+        found = [(row, limit, self._actual(row, scan.shape, introspects=introspects)) for row, limit in self._shapes]
+        exceeded = [
+            over(row.code, limit, actual, offends=row.offends and not introspects, path=".".join(row.path(scan.shape)))
+            for row, limit, actual in found
+            if actual > limit
+        ]
+        gross = any(actual >= _gross(limit) or not row.offends for row, limit, actual in found if actual > limit)
+        if not exceeded or not (gross or scan.tokens > _SMALL):
+            return None
+        offence = next((item.offence for item in exceeded if item.offence), None)
+        return replace(exceeded[0], path=exceeded[0].path or None, offence=offence)
+
+    @staticmethod
+    def _actual(row: _Limit, shape: Shape, *, introspects: bool) -> int:
+        """What is certain: of the aliases and the depth, an introspection has its own."""
+        actual = row.actual(shape)
+        if not introspects or row.code not in _OWN_IN_INTROSPECTION:
+            return actual
+        return (actual + 1) // 2 if row.code is signals.TOO_MANY_ALIASES else 0
+
+
+def _gross(limit: int) -> int:
+    return max(2 * limit, limit + 1)

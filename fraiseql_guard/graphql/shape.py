@@ -47,7 +47,8 @@ class Bounds:
     nesting: int
 
 
-UNBOUNDED: Final = Bounds(*[10**9] * 5, nesting=200)
+_ANY: Final = 10**9
+UNBOUNDED: Final = Bounds(_ANY, _ANY, _ANY, _ANY, _ANY, nesting=200)
 
 
 class Shape:
@@ -62,6 +63,7 @@ class Shape:
         "_key",
         "_last",
         "_own_aliases",
+        "_plain",
         "_roots",
         "aliases",
         "depth",
@@ -74,8 +76,9 @@ class Shape:
         "stray",
     )
 
-    def __init__(self, bounds: Bounds) -> None:
+    def __init__(self, bounds: Bounds, *, plain: bool = False) -> None:
         self._bounds = bounds
+        self._plain = plain  # there is no directive in the whole text
         self._blocks: list[_Block] = []
         self._definition = ""  # its first word
         self._last = ""  # the token before, if it says what a name is: ... on @ :
@@ -98,6 +101,8 @@ class Shape:
         if last:
             if last == "..." and text == "on":
                 self._last = "on"
+            elif last == "..." and self._plain:  # a fragment has a field at least, if nothing is taken out
+                return self._root_field()
             return False
         block = self._blocks[-1]
         self._key = text
@@ -109,19 +114,29 @@ class Shape:
         if key.times > self.repetitions:
             self.repetitions = key.times
             self.path = (*block.path, text) if key.times > 1 else ()
+        return self._root_field() or self.repetitions >= self._bounds.repetitions
+
+    def _root_field(self) -> bool:
+        block = self._blocks[-1]
         if block.depth == 1 and block.certain and self._definition != "fragment":
             self._roots += 1
-        return self.repetitions >= self._bounds.repetitions or self._roots > self._bounds.root_fields
+        return self._roots > self._bounds.root_fields
 
-    def colon(self) -> bool:
-        """Whether to stop. The name before was an alias."""
+    def punctuator(self, text: str) -> bool:
+        """Whether to stop."""
+        if text == "...":
+            self._spread()
+        return text == ":" and self._colon()
+
+    def _colon(self) -> bool:
+        """The name before was an alias."""
         self._last = ":"
         if self._blocks:
             self._own_aliases += 1
         return self._own_aliases >= self._bounds.aliases
 
-    def spread(self) -> None:
-        """Three dots: a fragment's name, or the block of an inline fragment comes."""
+    def _spread(self) -> None:
+        """A fragment's name, or the block of an inline fragment comes."""
         self._last = "..."
         self._inline, self._conditional = True, False
 

@@ -13,7 +13,7 @@ from typing import Final
 from fraiseql_guard.graphql.document import Document, Field, Fragment, Selection
 from fraiseql_guard.graphql.switches import Positions, removed
 
-MAX_VISITS: Final = 30_000
+MAX_VISITS: Final = 20_000
 """Fields and fragments looked at in one walk. Merging selections in ever new combinations, or many fragments on an
 interface of many types, could otherwise take any time."""
 
@@ -81,11 +81,11 @@ def collect(
         pending += [
             (inline.selection, inline.on or on)
             for inline in selection.inlines
-            if not removed(inline.removal, positions) and applies(inline.on)
+            if applies(inline.on) and not (inline.removal and removed(inline.removal, positions))
         ]
         for item in selection.spreads:
             fragment = fragments[item.name]
-            if item.name not in spread and not removed(item.removal, positions) and applies(fragment.on):
+            if item.name not in spread and applies(fragment.on) and not removed(item.removal, positions):
                 spread.add(item.name)
                 pending.append((fragment.selection, fragment.on))
     return found

@@ -41,7 +41,7 @@ class ClaimRules:
             max_lifetime=settings.max_token_lifetime_seconds,
             tenant_claim=settings.tenant_claim,
             tier_claim=settings.tier_claim,
-            tiers=frozenset(settings.tiers),
+            tiers=frozenset({*settings.tiers, *settings.cost_budgets}),
         )
 
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:

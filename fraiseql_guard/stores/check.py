@@ -1,4 +1,4 @@
-"""What of a Redis deserves a look at the start: it evicts keys, it is too old, it takes no writes, it does not answer."""
+"""What of a Redis deserves a look at the start: it evicts, is too old, takes no writes, does not answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ANSWER_SECONDS: Final = 2.0
 """Nobody waits for this check: only a server that is really silent shall be called so."""
 OLDEST: Final = (6, 2)
 
-_LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.M)
+_LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.MULTILINE)
 
 
 async def check_redis(topology: Topology, probe: str) -> list[str]:

@@ -11,10 +11,12 @@ from fraiseql_guard.stores.protocol import StoreError
 _REFUSED: Final[Set[str]] = frozenset({"NOAUTH", "WRONGPASS", "NOPERM", "DENIED"})
 _REFUSED_TEXTS: Final = ("max number of clients reached", "invalid password", "Client sent AUTH", "unauthenticated")
 _SERVER: Final[Set[str]] = frozenset(
-    "BUSY LOADING READONLY OOM NOREPLICAS MASTERDOWN MISCONF CLUSTERDOWN TRYAGAIN MOVED ASK UNKILLABLE".split()
+    "BUSY LOADING READONLY OOM NOREPLICAS MASTERDOWN MISCONF CLUSTERDOWN MOVED ASK UNKILLABLE".split()
 )
 _MOVED: Final[Set[str]] = frozenset({"READONLY", "MASTERDOWN"})
-_CLUSTER_TEXTS: Final = ("access a non local key", "while the cluster is down")  # inside a script, without a code
+# Inside a script these have no code.
+_CLUSTER_DOWN: Final = "while the cluster is down"
+_SLOT_IS_MOVED: Final = ("TRYAGAIN", "access a non local key")
 _INSIDE_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # 6.2: "ERR Error running script (...): @user_script:1: -OOM ..."
 
 
@@ -25,6 +27,8 @@ def reply_error(text: str) -> tuple[StoreError, bool]:
         code = inside[1]
     if code in _REFUSED or any(part in text for part in _REFUSED_TEXTS):
         return StoreError("refused", text), False
-    if code in _SERVER or any(part in text for part in _CLUSTER_TEXTS):
+    if any(part in text for part in _SLOT_IS_MOVED):  # the callers of one slot of 16,384 must wait, and nobody else
+        return StoreError("server", text, opens_breaker=False), False
+    if code in _SERVER or _CLUSTER_DOWN in text:
         return StoreError("server", text), code in _MOVED
     return StoreError("script", text, opens_breaker=False), False

@@ -93,6 +93,14 @@ class FailoverStore:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)
 
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Store.set_limit; StoreError if it was not applied. Without the store the ordinary limits hold."""
+        await self._apply(lambda: self._primary.set_limit(subject, limit, burst, seconds))
+
+    async def clear_limit(self, subject: Subject) -> bool:
+        """Store.clear_limit; StoreError if it was not applied."""
+        return await self._apply(lambda: self._primary.clear_limit(subject))
+
     async def control(self, known_version: int) -> ControlSet | None:
         """ControlStore.control; StoreError if the store cannot tell, at once while it is given up."""
         return await self._apply(lambda: self._primary.control(known_version))

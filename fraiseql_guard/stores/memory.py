@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.ledger import Ledger
-from fraiseql_guard.stores.protocol import Imposed, Outcome, Trip, is_shared
+from fraiseql_guard.stores.protocol import OVERRIDE, Imposed, Outcome, Trip, effective_charges, is_shared
 from fraiseql_guard.stores.recent import Recent
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
@@ -28,6 +28,15 @@ class _Level:
 
     used: float
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """A limit that an operator has set for one subject."""
+
+    limit: Limit
+    burst: int
+    until: float
 
 
 class MemoryStore:
@@ -47,6 +56,7 @@ class MemoryStore:
     ) -> None:
         self._clock = clock
         self._control = ControlMemory(clock)
+        self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
         self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
         self._ledgers = {
             enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)
@@ -55,10 +65,11 @@ class MemoryStore:
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill (Store.admit)."""
         now = self._clock()
-        sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
-        if sanction is not None:
-            return Outcome(admitted=False, sanction=sanction)
-        fits, buckets = self._take(trip.subject, trip.charges, now)
+        if not trip.bookkeeping:
+            sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
+            if sanction is not None:
+                return Outcome(admitted=False, sanction=sanction)
+        fits, buckets = self._take(trip.subject, self._charges(trip, now), now)
         imposed = None
         if fits and trip.offence is not None:
             imposed = self._offend(trip.subject, trip.offence, now, weight=trip.offences, seen=trip.offences)
@@ -94,6 +105,23 @@ class MemoryStore:
         """Take an entry of the control set back (ControlStore.untell)."""
         return self._control.untell(kind, key)
 
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Override a subject's limits for a while (Store.set_limit)."""
+        key = (subject.kind, subject.name)
+        self._limits.put(key, _Override(limit, burst, self._clock() + seconds))
+        self._levels.pop((subject.kind, subject.name, OVERRIDE))
+
+    async def clear_limit(self, subject: Subject) -> bool:
+        """End an override (Store.clear_limit)."""
+        held = self._limits.pop((subject.kind, subject.name))
+        return held is not None and held.until > self._clock()
+
+    def _charges(self, trip: Trip, now: float) -> Sequence[Charge]:
+        held = self._limits.get((trip.subject.kind, trip.subject.name)) if trip.charges else None
+        if held is None or held.until <= now:
+            return trip.charges
+        return effective_charges(trip.charges, held.limit, held.burst)
+
     async def ping(self) -> None:
         """A process always has its memory."""
 
@@ -128,12 +156,14 @@ class MemoryStore:
                 fits = False
                 wait = math.inf if charge.tokens > capacity else over / charge.limit.tokens_per_second
             else:
-                after[key] = used + charge.tokens
+                after[key] = max(0.0, used + charge.tokens)  # a refund fills a bucket, and no more than that
             bills.append((key, charge, capacity, wait))
         if fits:
             for key, used in after.items():
                 if used > 0:
                     self._levels.put(key, _Level(used, now))
+                elif before[key] > 0:
+                    self._levels.pop(key)
         used_of = after if fits else before
         return fits, tuple(
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlStore
 
@@ -40,10 +40,12 @@ class Trip:
     In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
     A sanction binds if it is the subject's own or its group's; the operator's comes first, then the longest.
 
-    Then all ``charges`` are checked and, if all fit, taken. Otherwise nothing is taken and one ``abuse`` offence is
-    counted, at most one a second (and with it the ``refused_before`` requests that the process refused from memory
-    since its last trip for this subject). A charge above its bucket's capacity never fits: its retry_after_seconds is
-    infinite. If they fit and the request carries an ``offence`` of its own (a gate has refused it), that is counted.
+    An override of the subject's limit replaces all charges but the ``fixed`` ones, which come last, by one of its own
+    that costs what the first did. Then all charges are checked and, if all fit, taken. Otherwise nothing is taken and
+    one ``abuse`` offence is counted, at most one a second (and with it the ``refused_before`` requests that the process
+    refused from memory since its last trip for this subject). A charge above its bucket's capacity never fits: its
+    retry_after_seconds is infinite. If they fit and the request carries an ``offence`` of its own (a gate has refused
+    it), that is counted.
 
     Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
     force, none are counted. Once enough networks of a group are sanctioned automatically, the next sanction falls on
@@ -59,6 +61,8 @@ class Trip:
     exempt: frozenset[PolicyName] = frozenset()
     """Policies whose sanctions do not bind this request; the operator's bind always."""
     refused_before: int = 0
+    bookkeeping: bool = False
+    """An operator's look or correction, not a request: no sanction binds it."""
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
 
@@ -119,6 +123,14 @@ class Store(ControlStore, Protocol):
         """All sanctions in force, in no order. Their subjects carry kind, name and group, not the networks."""
         ...
 
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
+        ...
+
+    async def clear_limit(self, subject: Subject) -> bool:
+        """End an override; False if there was none."""
+        ...
+
     async def ping(self) -> None:
         """Return if the store answers; raise StoreError otherwise."""
         ...
@@ -139,7 +151,7 @@ class StoreError(Exception):
     """An exchange with the store failed. ``reason`` is a value of the store_failures metric.
 
     ``opens_breaker`` is false if the store is there all the same: for mistakes of our own making (wrong type, script
-    errors), and for one node of a cluster while others answer.
+    errors), and for one node or one slot of a cluster while the others answer.
     """
 
     def __init__(self, reason: str, detail: str, *, opens_breaker: bool = True) -> None:
@@ -147,6 +159,17 @@ class StoreError(Exception):
         self.reason = reason
         self.detail = detail
         self.opens_breaker = opens_breaker
+
+
+OVERRIDE: Final = "override"
+"""Policy and bucket of a limit that an operator has set for one subject."""
+
+
+def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
+    """What an override makes of a trip's charges."""
+    replaced = [charge for charge in charges if not charge.fixed]
+    fixed = tuple(charge for charge in charges if charge.fixed)
+    return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed
 
 
 class Observer(Protocol):

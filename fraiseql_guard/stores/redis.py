@@ -13,20 +13,22 @@ from collections.abc import Awaitable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Sanction, Subject
+from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.check import check_redis
+from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
+    OVERRIDE,
     REPEAT_SECONDS,
     SANCTIONED_NETWORKS,
     Imposed,
     Outcome,
     StoreError,
     Trip,
+    effective_charges,
     is_shared,
 )
 from fraiseql_guard.stores.redis_control import RedisControl
@@ -40,6 +42,7 @@ PROBE: Final = "fg:{probe}"
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
 _MILLIONTHS: Final = 1_000_000
 _LISTED_AT_ONCE: Final = 500
+_NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it
 
 
@@ -56,7 +59,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._admit, self._impose = Script.read("admit"), Script.read("impose")
         self._lift, self._index = Script.read("lift"), Script.read("index")
-        self._keep = Script.read("control")
+        self._keep, self._limit = Script.read("control"), Script.read("limit")
         self._control = RedisControl(lambda key, arguments: self._run(self._keep, key, arguments))
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
@@ -118,6 +121,18 @@ class RedisStore:
         """Take an entry of the control set back (ControlStore.untell)."""
         return await self._control.untell(kind, key)
 
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Override a subject's limits for a while (Store.set_limit)."""
+        await self._override(subject, math.ceil(seconds * 1000), f"{limit.tokens} {limit.window_seconds} {burst}")
+
+    async def clear_limit(self, subject: Subject) -> bool:
+        """End an override (Store.clear_limit)."""
+        return bool(await self._override(subject, 0, ""))
+
+    async def _override(self, subject: Subject, length: int, value: str) -> Any:
+        key = f"{prefix(subject)}l{_member(subject)}"
+        return await self._run(self._limit, key, (length, value, _bucket_name(subject, OVERRIDE)))
+
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
         await self._ask(("SET", PROBE, 1, "PX", 1000), key=PROBE)
@@ -145,7 +160,7 @@ class RedisStore:
         if topology is None:
             for ended in [other for other in self._topologies if other.is_closed()]:
                 del self._topologies[ended]
-            scripts = (self._admit, self._impose, self._lift, self._index, self._keep)
+            scripts = (self._admit, self._impose, self._lift, self._index, self._keep, self._limit)
             topology = self._topologies[loop] = open_topology(self._deployment, scripts)
         return topology
 
@@ -183,16 +198,16 @@ def trip_arguments(trip: Trip) -> list[Part]:
     member = _member(subject)
     exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
     arguments: list[Part] = [
-        "" if trip.enforced else "m:",
+        _NOBODY if trip.bookkeeping else "" if trip.enforced else "m:",
         member,
         exempt,
         trip.refused_before,
         _SANCTION_NUMBERS,
-        len(trip.charges),
+        f"{len(trip.charges)} {sum(charge.fixed for charge in trip.charges)}",
     ]
     for charge in trip.charges:
-        limit, bucket = charge.limit, charge.key
-        name = f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
+        limit = charge.limit
+        name = _bucket_name(subject, charge.key)
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     arguments += _escalation_arguments(trip.abuse, 1)
     arguments += _escalation_arguments(trip.offence, trip.offences)
@@ -219,14 +234,16 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
         bearer = _group_of(trip.subject) if of_group else trip.subject
         sanction = Sanction(bearer, PolicyName(policy.decode()), left / _MILLIONTHS, reason.decode(errors="replace"))
         return Outcome(admitted=False, sanction=sanction)
-    admitted = reply[0] == 1
+    admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
+    if reply[0] in (2, 3):
+        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 4
     buckets = tuple(
-        _bucket(charge, reply[1 + 2 * position], reply[2 + 2 * position])
-        for position, charge in enumerate(trip.charges)
+        _bucket(charge, reply[first + 2 * position], reply[first + 1 + 2 * position])
+        for position, charge in enumerate(charges)
     )
     imposed = None
-    if len(reply) > 1 + 2 * len(buckets):
-        length, seen, of_group, reason = reply[1 + 2 * len(buckets) :]
+    if len(reply) > first + 2 * len(buckets):
+        length, seen, of_group, reason = reply[first + 2 * len(buckets) :]
         escalation = trip.offence if admitted else trip.abuse
         if escalation is None:
             raise ValueError("a sanction without an escalation")
@@ -237,6 +254,12 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
 
 def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:
     return Bucket(charge, remaining / _MILLIONTHS, math.inf if wait < 0 else wait / _MILLIONTHS)
+
+
+def _bucket_name(subject: Subject, bucket: str) -> str:
+    """A bucket's name within the hash tag: the subject's own, unless its group shares it."""
+    member = _member(subject)
+    return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
 
 
 def _member(subject: Subject) -> str:

@@ -181,11 +181,11 @@ async def test_lifespan_passes_and_its_end_closes_the_guard(variables) -> None:
     assert (events, sent) == (["up", "down"], ["lifespan.startup.complete", "lifespan.shutdown.complete"])
 
 
-def test_cors_inside_is_warned_about(guarded) -> None:
+async def test_cors_inside_is_warned_about(guarded) -> None:
     app = Starlette()
     app.add_middleware(CORSMiddleware)
     guard = guarded(app)
-    guard.guard._start()
+    await graphql(guard, "{me{id}}")
     assert any("CORSMiddleware" in line["context"]["detail"] for line in guard.lines("guard.configuration"))
 
 

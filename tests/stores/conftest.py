@@ -1,4 +1,4 @@
-"""Both stores behind one face, so that one suite tells whether they agree."""
+"""All stores behind one face, so that one suite tells whether they agree."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from fraiseql_guard.stores import MemoryStore, RedisStore, Store
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
 
@@ -45,6 +46,12 @@ def redis_session() -> Iterator[RedisServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def cluster_session() -> Iterator[RedisCluster]:
+    with RedisCluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 async def redis_store(redis_session: RedisServer) -> AsyncIterator[RedisStore]:
     """On an empty, healthy server; its deadline is generous, for the conformance suite is not about time."""
@@ -54,7 +61,13 @@ async def redis_store(redis_session: RedisServer) -> AsyncIterator[RedisStore]:
     await store.aclose()
 
 
-@pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
+@pytest.fixture(
+    params=[
+        "memory",
+        pytest.param("redis", marks=pytest.mark.redis),
+        pytest.param("cluster", marks=pytest.mark.redis),
+    ]
+)
 async def bench(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[Bench]:
     if request.param == "memory":
 
@@ -63,9 +76,9 @@ async def bench(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
 
         yield Bench(MemoryStore(clock=clock), wait, real_time=False)
         return
-    server = request.getfixturevalue("redis_session")
+    server: RedisServer | RedisCluster = request.getfixturevalue(f"{request.param}_session")
+    server.flush()
     store = RedisStore(server.url, timeout_seconds=5)
-    await ask(store, "FLUSHALL")
     yield Bench(store, asyncio.sleep, real_time=True)
     await store.aclose()
 

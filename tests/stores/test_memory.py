@@ -65,6 +65,15 @@ async def test_loses_no_fraction_of_the_refill(clock: ManualClock, interval: flo
     assert admitted == pytest.approx(min(asked, 100 + 6000), abs=2)
 
 
+async def test_a_hundred_a_minute_for_36_seconds_admit_160(clock: ManualClock):
+    store = MemoryStore(clock=clock)
+    admitted = 0
+    for _ in range(360):
+        admitted += (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        clock.advance(0.1)
+    assert admitted == pytest.approx(160, abs=1)
+
+
 async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock: ManualClock):
     store = MemoryStore(clock=clock)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,10 +18,14 @@ from tools.components import locate
 
 
 class RedisServer:
-    """Starts on entering, ends on leaving. ``arguments`` are given to redis-server (``--requirepass``, ``secret``)."""
+    """Starts on entering, ends on leaving. ``arguments`` are given to redis-server (``--requirepass``, ``secret``).
 
-    def __init__(self, *arguments: str, start_seconds: float = 20.0) -> None:
+    ``configuration`` becomes a file that the server may rewrite, as a Sentinel does.
+    """
+
+    def __init__(self, *arguments: str, configuration: str = "", start_seconds: float = 20.0) -> None:
         self._arguments = arguments
+        self._configuration = configuration
         self._start_seconds = start_seconds
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -39,7 +44,11 @@ class RedisServer:
     def start(self) -> None:
         """Start and wait until it answers; a port that was taken meanwhile is changed for another."""
         for _ in range(3):
-            command = [str(locate("redis-server")), "--port", str(self.port), "--bind", "127.0.0.1"]
+            command = [str(locate("redis-server"))]
+            if self._configuration:
+                (self._folder / "redis.conf").write_text(self._configuration)
+                command.append(str(self._folder / "redis.conf"))
+            command += ["--port", str(self.port), "--bind", "127.0.0.1"]
             command += ["--dir", str(self._folder), "--save", "", "--appendonly", "no"]
             command += ["--unixsocket", f"{self._folder}/redis.sock", *self._arguments]
             log = (self._folder / "log").open("ab")
@@ -50,6 +59,19 @@ class RedisServer:
             self.kill()
             self.port = _free_port()
         raise RuntimeError(f"redis-server does not start: {(self._folder / 'log').read_text()[-2000:]}")
+
+    def ask(self, *command: str | int) -> bytes:
+        """One command over a connection of its own; the raw beginning of the answer. For a healthy server."""
+        words = [str(word).encode() for word in command]
+        packed = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
+            connection.sendall(packed)
+            return connection.recv(4096)
+
+    def flush(self) -> None:
+        """Forget all keys."""
+        if not (answer := self.ask("FLUSHALL")).startswith(b"+OK"):
+            raise RuntimeError(f"FLUSHALL was answered {answer!r}")
 
     def freeze(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
@@ -107,7 +129,11 @@ class RedisServer:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on, nor on the one 10,000 above it: a cluster's nodes talk there."""
+    while True:
+        with socket.socket() as probe, socket.socket() as bus:
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                bus.bind(("127.0.0.1", port + 10_000))
+                return port

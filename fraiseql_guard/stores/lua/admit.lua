@@ -5,18 +5,20 @@
 --          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
---          longest', number of charges; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          longest', number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
 --          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
 --          in seconds, length of the sanction in seconds, mode, weight of the offence.
 --
 -- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
 --          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
+--          {3 or 2, tokens, window, burst, then as before} where an override replaced the charges that are not fixed
 --          followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came into force.
 --          Remaining is in millionths of a token, wait in us (-1: never).
 --
 -- Keys     b:<bucket>  'used at': tokens in use (a bucket that is full is no key, and a raised limit acts at once)
 --          s<member>   hash: policy -> 'expires reason'          o:<policy>:<member>  list: 'at weight seen' per offence
 --          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
+--          l<member>   'tokens window burst': an override of the subject's limits
 --
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
@@ -133,12 +135,25 @@ if bound then
   return { -1, bound.policy, bound.expires - now, bound.reason, bound.group and 1 or 0 }
 end
 
-local charges = tonumber(ARGV[6])
-local before, held, bills, fits = {}, {}, {}, true -- by key, because charges may share a bucket
-for i = 1, charges do
+local charges, fixed = string.match(ARGV[6], '^(%d+) (%d+)$')
+charges, fixed = tonumber(charges), tonumber(fixed)
+local wanted, override = {}, nil
+if charges > fixed then
+  local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)$')
+  if tokens then
+    override = { tonumber(tokens), tonumber(window), tonumber(burst) }
+    wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }
+  end
+end
+for i = override and charges - fixed + 1 or 1, charges do
   local at = 2 + i * 5
-  local key, capacity = base .. 'b:' .. ARGV[at], tonumber(ARGV[at + 1])
-  local rate, cost = ARGV[at + 2] / ARGV[at + 3] / 1000000, tonumber(ARGV[at + 4])
+  wanted[#wanted + 1] = { ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }
+end
+
+local before, held, bills, fits = {}, {}, {}, true -- by key, because charges may share a bucket
+for i, charge in ipairs(wanted) do
+  local key, capacity = base .. 'b:' .. charge[1], tonumber(charge[2])
+  local rate, cost = charge[3] / charge[4] / 1000000, tonumber(charge[5])
   local used = held[key]
   if not used then
     local since
@@ -154,12 +169,16 @@ for i = 1, charges do
     fits = false
     bills[i].wait = cost > capacity and -1 or math.ceil(over / rate)
   else
-    bills[i].after = used + cost
-    held[key] = used + cost
+    used = math.max(0, used + cost) -- a refund fills a bucket, and no more than that
+    bills[i].after = used
+    held[key] = used
   end
 end
 
 local reply = { fits and 1 or 0 }
+if override then
+  reply = { fits and 3 or 2, override[1], override[2], override[3] }
+end
 for i, bill in ipairs(bills) do
   local used = math.min(before[bill.key], bill.capacity)
   if fits then
@@ -167,6 +186,8 @@ for i, bill in ipairs(bills) do
     if bill.after > 0 then
       redis.call('SET', bill.key, string.format('%.17g %.0f', bill.after, now),
         'PX', string.format('%.0f', math.max(1, math.ceil(bill.after / bill.rate / 1000))))
+    elseif before[bill.key] > 0 then
+      redis.call('DEL', bill.key)
     end
   end
   reply[#reply + 1] = math.floor((bill.capacity - used) * 1000000)

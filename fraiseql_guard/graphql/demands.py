@@ -1,0 +1,223 @@
+"""What the arguments of a field ask for: the size of its list, an offset, and points for large values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fraiseql_guard.graphql.document import Field
+from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
+from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
+from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable, leaves, members
+from fraiseql_guard.settings import Settings
+
+OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
+_VALUES_PER_POINT: Final = 50
+
+
+class Origin(StrEnum):
+    """Where the size of a list came from."""
+
+    ONE = "one"  # it is no list
+    ARGUMENT = "argument"
+    VARIABLE = "variable"
+    DEFAULT = "default"  # of the operation's variable
+    SCHEMA = "schema"  # an argument's default, or @listSize
+    ASSUMED = "assumed"  # the list multiplier
+    NAME = "name"  # the list multiplier, because the field's name is a plural or configured
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One slicing argument. ``inside`` leads to it within an input object."""
+
+    name: str
+    value: Value
+    strict: bool  # anything but a whole number is refused
+    default: Value = Absent.ABSENT  # the schema's, where a variable stands for nothing
+    inside: tuple[str, ...] = ()
+    given: bool = True  # else the schema's default stands for it
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What the arguments of a field may ask for.
+
+    ``searched`` are input objects that may hold more slicing arguments. ``weighed`` are values whose input fields have
+    a cost, with their types. ``deciding`` are the variables whose value can change a size or an offset; the others only
+    count if they hold many values.
+    """
+
+    sizes: tuple[Slice, ...] = ()
+    one_needed: bool = False
+    searched: tuple[Value, ...] = ()
+    offsets: tuple[Value, ...] = ()
+    points: int = 0
+    weighed: tuple[tuple[Value, str], ...] = ()
+    values: int = 0
+    variables: tuple[str, ...] = ()
+    deciding: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the arguments of a field ask for in one request. ``size`` is None if no argument says one."""
+
+    size: int | None = None
+    explicit: bool = False  # the size is a number that somebody gave
+    points: int = 0
+    offset: int = 0
+    invalid: bool = False
+    unmet: bool = False  # exactly one slicing argument is needed, and there is none or several
+
+
+NOTHING: Final = Demand()
+NOTHING_ASKED: Final = Asked()
+
+
+class Demands:
+    """Reads arguments. Frozen after construction."""
+
+    __slots__ = ("_inputs", "_multiplier", "_slicing")
+
+    def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
+        self._multiplier = settings.list_multiplier
+        self._slicing = frozenset(settings.slicing_arguments)
+        self._inputs = table.inputs if table else {}
+
+    def slicing(self, rule: FieldRule | None) -> frozenset[str]:
+        """Names of a field's slicing arguments; a dot leads into an input object."""
+        return self._slicing.union((rule and rule.slicing_arguments) or ())
+
+    def of(self, field: Field, rule: FieldRule | None) -> Demand:
+        """What the arguments of a field, and the schema's defaults of those not given, may ask for."""
+        if not field.arguments and (rule is None or not rule.arguments):
+            return NOTHING
+        slicing = self.slicing(rule)
+        arguments = field.arguments
+        inside = [(key, item) for name, value in arguments.items() for key, item in members(value, name)]
+        used = tuple(item.name for _, item in inside if type(item) is Variable)
+        decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in slicing)
+        rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
+        return Demand(
+            sizes=tuple(_slices(field, rule, slicing)),
+            one_needed=rule is not None and rule.one_needed,
+            searched=tuple(
+                value
+                for name, value in arguments.items()
+                if type(value) in (dict, list, Variable) and (rule is None or rule.countable)
+            ),
+            offsets=tuple(value for name, value in arguments.items() if name in OFFSET_ARGUMENTS),
+            points=sum(argument.points for argument, _ in rules),
+            weighed=tuple((value, argument.kind) for argument, value in rules if argument.kind in self._inputs),
+            values=sum(leaves(value) for value in arguments.values()),
+            variables=used,
+            deciding=frozenset(item.name for key, item in inside if type(item) is Variable and key in decides),
+        )
+
+    def ask(self, demand: Demand, bindings: Bindings) -> Asked:
+        """What a field asks for with the variables of a request."""
+        found = Found()
+        for each in demand.sizes:
+            read = [read_size(item, strict=each.strict) for item in candidates(each, bindings)]
+            for size in read:
+                # Operations with different defaults: the dearest counts, and no default is the multiplier.
+                found.note_size(self._multiplier if size is NoSize.UNKNOWN and len(read) > 1 else size)
+        for value in demand.searched:
+            found.merge(self._inside(value, bindings))
+        for value in demand.offsets:
+            for candidate in bindings.candidates(value):
+                found.offset = max(found.offset, read_offset(candidate))
+        count = demand.values + sum(self._of_variable(name, bindings).values - 1 for name in demand.variables)
+        weighed = sum(self._weigh(value, kind, bindings) for value, kind in demand.weighed)
+        unknown = found.unknown or found.invalid
+        return Asked(
+            size=found.size if found.size is not None else self._multiplier if unknown else None,
+            explicit=found.size is not None,
+            points=demand.points + weighed + count // _VALUES_PER_POINT,
+            offset=found.offset,
+            invalid=found.invalid,
+            unmet=demand.one_needed and _given(demand, bindings) != 1,
+        )
+
+    def _inside(self, value: Value, bindings: Bindings) -> Found:
+        if type(value) is Variable:
+            return self._of_variable(value.name, bindings)
+        found = Found()
+        for key, item in members(value):
+            if type(item) is Variable:
+                found.merge(self._of_variable(item.name, bindings))
+            for candidate in bindings.candidates(item) if key in self._slicing else ():
+                found.note_size(read_size(candidate, strict=False))
+            for candidate in bindings.candidates(item) if key in OFFSET_ARGUMENTS else ():
+                found.offset = max(found.offset, read_offset(candidate))
+        return found
+
+    def _of_variable(self, name: str, bindings: Bindings) -> Found:
+        found: Found | None = bindings.memo.get(name)
+        if found is None:
+            found = bindings.memo[name] = Found()
+            for candidate in bindings.candidates(Variable(name)):
+                found.merge(self._inside(candidate, bindings) if type(candidate) in (dict, list) else Found())
+                found.values = max(found.values, leaves(candidate))
+        return found
+
+    def _weigh(self, value: Value, kind: str, bindings: Bindings) -> int:
+        """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
+        points = 0
+        pending = [(value, kind)]
+        while pending:
+            value, kind = pending.pop()
+            if type(value) is Variable:
+                points += self._weigh_variable(value, kind, bindings)
+            elif type(value) is list:
+                pending.extend((item, kind) for item in value)
+            elif type(value) is dict:
+                rules = self._inputs.get(kind, {})
+                for name in value.keys() & rules.keys():
+                    points += rules[name].points
+                    if rules[name].kind in self._inputs:
+                        pending.append((value[name], rules[name].kind))
+        return points
+
+    def _weigh_variable(self, value: Variable, kind: str, bindings: Bindings) -> int:
+        key = f"{value.name}:{kind}"  # a colon is in no variable's name
+        if key not in bindings.memo:
+            bindings.memo[key] = 0  # a variable's value holds no variables; its default might name itself
+            bindings.memo[key] = max(self._weigh(item, kind, bindings) for item in bindings.candidates(value))
+        return int(bindings.memo[key])
+
+
+def candidates(each: Slice, bindings: Bindings) -> list[Value]:
+    """The values that a slicing argument may have; the schema's default for what was not given."""
+    found = list(bindings.candidates(each.value))
+    for name in each.inside:
+        found = [item.get(name, Absent.ABSENT) if type(item) is dict else Absent.ABSENT for item in found]
+        found = [value for item in found for value in bindings.candidates(item)]
+    return [each.default if item is Absent.ABSENT else item for item in found]
+
+
+def _given(demand: Demand, bindings: Bindings) -> int:
+    """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
+    given = [each.given and candidates(each, bindings) not in ([None], [Absent.ABSENT]) for each in demand.sizes]
+    return sum(given) or len(demand.sizes) - sum(each.given for each in demand.sizes)
+
+
+def _slices(field: Field, rule: FieldRule | None, slicing: frozenset[str]) -> Iterator[Slice]:
+    if rule is None:
+        # Without children it is a leaf, and its size rather that of a picture than of a list.
+        strict = field.selection is not None
+        yield from (Slice(name, value, strict) for name, value in field.arguments.items() if name in slicing)
+    elif rule.countable:
+        for path in sorted(slicing):
+            name, *inside = path.split(".")
+            argument = rule.arguments.get(name)
+            if argument is None:
+                continue
+            strict = argument.sizes or bool(inside)
+            if name in field.arguments:
+                yield Slice(path, field.arguments[name], strict, argument.default, tuple(inside))
+            elif argument.default is not Absent.ABSENT:
+                yield Slice(path, argument.default, strict, inside=tuple(inside), given=False)

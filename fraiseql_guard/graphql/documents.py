@@ -1,0 +1,107 @@
+"""Manifests of trusted documents: the two forms in which build tools write them, read and written.
+
+Relay's persisted queries are an object of texts by hash; Apollo's manifest (format apollo-persisted-query-manifest,
+version 1) is a list of operations with id, name, type and body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+_APOLLO_FORMAT: Final = "apollo-persisted-query-manifest"
+_LONGEST_ID: Final = 256
+
+
+class ManifestForm(StrEnum):
+    """Whose form a manifest has."""
+
+    RELAY = "relay"
+    APOLLO = "apollo"
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedDocument:
+    """One entry. Relay's manifests know neither name nor type (query, mutation, subscription)."""
+
+    id: str
+    text: str
+    name: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest's documents by id."""
+
+    form: ManifestForm
+    documents: Mapping[str, TrustedDocument]
+
+    def with_documents(self, documents: Iterable[TrustedDocument]) -> Manifest:
+        """The same with further documents; one of the same id is replaced."""
+        return Manifest(self.form, {**self.documents, **{each.id: each for each in documents}})
+
+    def without(self, ids: Iterable[str]) -> Manifest:
+        """The same without some documents."""
+        gone = frozenset(ids)
+        return Manifest(self.form, {id_: each for id_, each in self.documents.items() if id_ not in gone})
+
+    def render(self) -> bytes:
+        """The manifest as a file: indented, in the order of the ids, so that two versions can be compared."""
+        ordered = [self.documents[id_] for id_ in sorted(self.documents)]
+        content: dict[str, Any] = {each.id: each.text for each in ordered}
+        if self.form is ManifestForm.APOLLO:
+            operations = [{"id": each.id, "name": each.name, "type": each.type, "body": each.text} for each in ordered]
+            content = {"format": _APOLLO_FORMAT, "version": 1, "operations": operations}
+        return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def document_id(text: str) -> str:
+    """The id of a document that has no other: the hex SHA-256 of its text."""
+    return sha256(text.encode()).hexdigest()
+
+
+def parse_manifest(data: bytes) -> Manifest:
+    """The manifest in a file; ValueError says what is wrong with it."""
+    try:
+        content = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        raise ValueError("it is not JSON") from None
+    if not isinstance(content, dict):
+        raise ValueError("it is not an object")
+    if "format" in content or "operations" in content:
+        return Manifest(ManifestForm.APOLLO, _apollo(content))
+    if not all(isinstance(text, str) for text in content.values()):
+        raise ValueError("it is neither an object of texts by hash nor an Apollo manifest")
+    documents = (TrustedDocument(id_, text) for id_, text in content.items())
+    return Manifest(ManifestForm.RELAY, {each.id: _checked(each, each.id) for each in documents})
+
+
+def _apollo(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
+    if (content.get("format"), content.get("version")) != (_APOLLO_FORMAT, 1):
+        raise ValueError(f"its format is not {_APOLLO_FORMAT}, version 1")
+    operations = content.get("operations")
+    if not isinstance(operations, list):
+        raise ValueError("it has no list of operations")
+    found: dict[str, TrustedDocument] = {}
+    for number, item in enumerate(operations, start=1):
+        if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not isinstance(item.get("body"), str):
+            raise ValueError(f"operation {number} has no id or no body")
+        document = TrustedDocument(item["id"], item["body"], str(item.get("name") or ""), str(item.get("type") or ""))
+        if found.setdefault(document.id, document).text != document.text:
+            raise ValueError(f"operation {number} has the id of another")
+        _checked(document, f"operation {number}")
+    return found
+
+
+def _checked(document: TrustedDocument, shown: str) -> TrustedDocument:
+    if not 0 < len(document.id) <= _LONGEST_ID:
+        raise ValueError(f"{shown[:80]}: an id has 1 to {_LONGEST_ID} characters")
+    if not document.text.strip():
+        raise ValueError(f"{shown[:80]}: the document is empty")
+    return document

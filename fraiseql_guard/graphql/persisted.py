@@ -1,0 +1,173 @@
+"""Documents that a request names instead of carrying them: trusted ones from a manifest, and registered ones (APQ).
+
+Sources: Relay's and Apollo's manifests; Apollo's protocol of automatic persisted queries, version 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.documents import TrustedDocument, parse_manifest
+from fraiseql_guard.graphql.envelope import Envelope
+from fraiseql_guard.graphql.refusals import malformed
+from fraiseql_guard.graphql.registrations import Registrations
+from fraiseql_guard.settings import Settings, SettingsError
+
+_LOOK_AGAIN_SECONDS: Final = 5.0
+_FOUND_BY_PROTOCOL: Final = 200
+"""Status with which Apollo's clients expect PersistedQueryNotFound: with another they stop sending hashes."""
+
+
+_STATIC_LIMITS: Final = (
+    "max_query_depth", "max_aliases", "max_root_fields", "max_duplicate_keys", "max_directives", "max_operations",
+    "max_fragments", "max_tokens", "max_query_chars", "max_literal_depth", "introspection_max_list_depth",
+)  # fmt: skip
+_READABLE: Final = 1_000_000
+"""What is left of a static limit: even a trusted document must be one that can be measured."""
+
+
+def without_static_limits(settings: Settings) -> Settings:
+    """Settings for trusted documents: what their text is, somebody has decided; what their variables are, nobody."""
+    limits = dict.fromkeys(_STATIC_LIMITS, _READABLE)
+    return replace(
+        settings, **limits, introspection="allow", unsliced_lists="assume", trusted_documents="off", apq=False
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """A request with its document's text. ``named``: the app has to be told the text; ``registers``: its hash."""
+
+    envelope: Envelope
+    trusted: bool = False
+    named: bool = False
+    registers: str | None = None
+
+
+class TrustedDocuments:
+    """The manifest in a file, looked at again at most every 5 seconds.
+
+    SettingsError at construction if it cannot be used. Later a bad file leaves the last good one in force, and
+    ``on_problem`` is told once for each change.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float] = time.monotonic, on_problem: Callable[[str], None]
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._on_problem = on_problem
+        self._stamp: tuple[int, int, int] | None = None
+        self._by_id: dict[str, TrustedDocument] = {}
+        self._digests: frozenset[bytes] = frozenset()
+        self._look_at = clock() + _LOOK_AGAIN_SECONDS
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
+                "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
+            ) from None
+
+    def text(self, document_id: str) -> str | None:
+        """The text of a document."""
+        self._look()
+        document = self._by_id.get(document_id)
+        return document.text if document else None
+
+    def holds(self, text: str) -> bool:
+        """Whether this very text is one of the trusted documents."""
+        self._look()
+        return sha256(text.encode()).digest() in self._digests
+
+    def _look(self) -> None:
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_AGAIN_SECONDS
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            self._on_problem(f"{self._path} cannot be used, the last good manifest stays in force: {_cause(error)}")
+
+    def _read(self) -> None:
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp  # also of a bad file: it is complained about once
+        documents = parse_manifest(self._path.read_bytes()).documents
+        self._digests = frozenset(sha256(each.text.encode()).digest() for each in documents.values())
+        self._by_id = dict(documents)
+
+
+class PersistedQueries:
+    """Puts the text into requests that name their document, and says which documents are trusted."""
+
+    def __init__(self, settings: Settings, *, clock: Callable[[], float], on_problem: Callable[[str], None]) -> None:
+        path = settings.trusted_documents_file
+        self.required: Final = settings.trusted_documents == "require"
+        if settings.trusted_documents != "off" and path is None:
+            raise SettingsError(
+                f"FRAISEQL_GUARD_TRUSTED_DOCUMENTS={settings.trusted_documents!r} needs the documents. Accepted: "
+                "FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE=persisted-queries.json"
+            )
+        if self.required and settings.apq:
+            raise SettingsError(
+                "FRAISEQL_GUARD_APQ='true' and FRAISEQL_GUARD_TRUSTED_DOCUMENTS='require' contradict each other: "
+                "clients cannot register what is not trusted. Remove one of them"
+            )
+        trusts = settings.trusted_documents != "off" and path is not None
+        self._trusted = TrustedDocuments(path, clock=clock, on_problem=on_problem) if trusts and path else None
+        self._registered = Registrations(clock=clock) if settings.apq else None
+
+    def resolve(self, envelope: Envelope, caller: Hashable) -> Resolved | Denial:
+        """The request with its text, or why it has none."""
+        persisted = envelope.extensions.get("persistedQuery")
+        digest = _hash_of(persisted)
+        if persisted is not None and digest is None:
+            return Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED)
+        if envelope.query is not None:
+            return self._with_text(envelope, envelope.query, digest)
+        name = digest or (envelope.document[1] if envelope.document else "")
+        text = self._trusted.text(name) if self._trusted else None
+        trusted = text is not None
+        if text is None and digest and self._registered:
+            text = self._registered.find(digest, caller)
+        if text is None:
+            protocol = _FOUND_BY_PROTOCOL if digest and self._registered else None
+            return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=protocol)
+        extensions = envelope.extensions
+        if digest != sha256(text.encode()).hexdigest():  # a manifest may name its documents as it likes
+            extensions = {key: value for key, value in extensions.items() if key != "persistedQuery"}
+        return Resolved(replace(envelope, query=text, extensions=extensions), trusted=trusted, named=True)
+
+    def _with_text(self, envelope: Envelope, text: str, digest: str | None) -> Resolved | Denial:
+        if digest is not None and digest != sha256(text.encode()).hexdigest():
+            return malformed("The hash is not that of the document.")
+        trusted = self._trusted is not None and self._trusted.holds(text)
+        return Resolved(envelope, trusted=trusted, registers=digest if self._registered and not trusted else None)
+
+    def register(self, digest: str, text: str, caller: Hashable) -> None:
+        """Remember a document that passed."""
+        if self._registered is not None:
+            self._registered.register(digest, text, caller)
+
+
+def _hash_of(persisted: Any) -> str | None:
+    """The hash in extensions.persistedQuery, if it is of the one version that there is."""
+    if not isinstance(persisted, dict) or persisted.get("version", 1) != 1:
+        return None
+    digest = persisted.get("sha256Hash")
+    return digest if isinstance(digest, str) and digest else None
+
+
+def _cause(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

@@ -1,0 +1,143 @@
+"""What callers notice when Sentinels make the replica the master."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from fraiseql_guard.context import Charge, Limit
+from fraiseql_guard.stores import RedisStore, StoreError, Trip
+from fraiseql_guard.stores.deployment import Deployment
+from fraiseql_guard.stores.sentinel import find_master
+from tests.support.redis_load import ALICE, ROOM, Watcher, charged, load, open_failover, until_decided
+from tests.support.redis_sentinel import MASTER_NAME, RedisSentinels
+from tests.support.redis_server import RedisServer
+
+pytestmark = pytest.mark.redis
+
+TRIP = Trip(ALICE, (ROOM,))
+Fault = Callable[[RedisSentinels], Awaitable[object]]
+
+
+async def kill(deployment: RedisSentinels) -> None:
+    deployment.master.kill()
+
+
+async def freeze(deployment: RedisSentinels) -> None:
+    deployment.master.freeze()
+
+
+async def order(deployment: RedisSentinels) -> None:
+    """As an operator does before maintenance: the old master lives on as a replica."""
+    await asyncio.to_thread(deployment.ask_sentinel, "SENTINEL", "FAILOVER", MASTER_NAME)
+
+
+async def _until_failed_over(deployment: RedisSentinels) -> None:
+    for _ in range(1000):
+        if await asyncio.to_thread(deployment.master_port) == deployment.replica.port:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the Sentinel does not fail over")
+
+
+@pytest.mark.parametrize("fault", [kill, freeze, order], ids=lambda fault: fault.__name__)
+async def test_failover_under_load(fault: Fault):
+    watcher = Watcher()
+    with RedisSentinels() as deployment:
+        store = open_failover(deployment.url, watcher)
+        async with load(store, TRIP) as tally:
+            await until_decided(tally)
+            await asyncio.sleep(0.3)
+            await fault(deployment)
+            await _until_failed_over(deployment)
+            back = await until_decided(tally)
+            before = tally.decided
+            await asyncio.sleep(0.5)
+            assert tally.decided > before
+        gone = await charged(deployment.replica.url)
+        await store.aclose()
+        deployment.master.thaw() if fault is freeze else None
+    tally.report(
+        f"Sentinel failover ({fault.__name__})",
+        f"admitted by Redis {tally.decided}, charged at the new master {gone}, sent {tally.sent}; "
+        f"back {back:.2f} s after the failover",
+    )
+    assert tally.errors == []
+    assert set(tally.statuses) == {200}
+    assert tally.slowest_seconds < 1
+    assert gone <= tally.sent
+    assert gone >= tally.decided - 100  # replication is asynchronous: the last moments may be lost, and are no charge
+    assert back < 4
+
+
+async def test_passwords_of_redis_and_of_the_sentinels():
+    with RedisSentinels(password="for-redis", sentinel_password="for-sentinels") as deployment:
+        store = RedisStore(deployment.url, timeout_seconds=2)
+        assert (await store.admit(TRIP)).admitted
+        assert await store.check() == []
+        await store.aclose()
+        for wrong in (deployment.url.replace("for-redis", "x"), deployment.url.replace("for-sentinels", "x")):
+            store = RedisStore(wrong, timeout_seconds=2)
+            with pytest.raises(StoreError) as failure:
+                await store.admit(TRIP)
+            assert (failure.value.reason, failure.value.opens_breaker) == ("refused", True)
+            await store.aclose()
+
+
+async def test_a_replica_that_is_named_as_the_master_is_not_believed():
+    with RedisSentinels() as deployment:
+        url = deployment.url
+        liar = RedisServer("--sentinel", configuration=f"sentinel monitor {MASTER_NAME} 127.0.0.1 1 1\n")
+        server = Deployment.parse(url).server.at("127.0.0.1", deployment.replica.port)
+        assert server.must_be_master
+        with liar:
+            store = RedisStore(f"redis+sentinel://127.0.0.1:{liar.port}/{MASTER_NAME}", timeout_seconds=2)
+            liar.ask("SENTINEL", "REMOVE", MASTER_NAME)
+            with pytest.raises(StoreError, match="know no master"):
+                await store.ping()
+            liar.ask("SENTINEL", "MONITOR", MASTER_NAME, "127.0.0.1", deployment.replica.port, 1)
+            # A Sentinel follows a replica to its master within ten seconds; until then it names the replica.
+            with pytest.raises(StoreError, match="READONLY"):
+                await store.ping()
+            await store.aclose()
+
+
+async def test_sentinels_that_are_dead_or_frozen_are_outvoted():
+    with RedisSentinels(sentinels=3) as deployment:
+        place = ("127.0.0.1", deployment.master.port)
+        seeds = Deployment.parse(deployment.url).seeds
+        deployment.sentinels[0].freeze()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        assert await find_master(seeds, MASTER_NAME) == place
+        assert loop.time() - began < 0.35  # two of three agree: nobody waits for the third
+        deployment.sentinels[1].kill()
+        assert await find_master(seeds, MASTER_NAME) == place
+        deployment.sentinels[2].kill()
+        with pytest.raises(StoreError, match="no Sentinel answers"):
+            await find_master(seeds, MASTER_NAME)
+        deployment.sentinels[0].thaw()
+
+
+async def test_a_bucket_survives_an_ordered_failover():
+    with RedisSentinels() as deployment:
+        store = RedisStore(deployment.url, timeout_seconds=2)
+        trip = Trip(ALICE, (Charge("default", Limit(10, 86_400)),))
+        for _ in range(7):
+            assert (await store.admit(trip)).admitted
+        await order(deployment)
+        await _until_failed_over(deployment)
+        admitted = 0
+        for _ in range(200):
+            try:
+                outcome = await store.admit(trip)
+            except StoreError:
+                await asyncio.sleep(0.05)
+                continue
+            if not outcome.admitted:
+                break
+            admitted += 1
+        await store.aclose()
+    assert admitted == 3
