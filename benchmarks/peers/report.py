@@ -77,7 +77,7 @@ def _spread(values: list[float], digits: int) -> str:
 def _fault(seen: Seen | None) -> str:
     if seen is None:
         return ""
-    statuses = " ".join(f"{status or 'none'}x{count}" for status, count in seen.statuses.items())
+    statuses = " ".join(f"{count}x{status or 'unanswered'}" for status, count in seen.statuses.items())
     slowest = seen.slowest_seconds
     took = f"{slowest:.1f} s" if slowest >= 1 else f"{slowest * 1000:.0f} ms"
     return f"{statuses}, {took}{'' if seen.recovered else ', STAYS SO'}"
@@ -113,7 +113,17 @@ def goals(findings: Findings) -> list[Goal]:
     found.append(
         _at_most("one Redis command an admission", None if commands is None else [round(commands, 2)], MOST_COMMANDS)
     )
+    found.append(_decided(findings.costs.get(OURS)))
     return found
+
+
+def _decided(costs: Costs | None) -> Goal:
+    """No goal of the issue, but the other figures are those of the fallback if it is missed."""
+    text = f"decided by Redis at concurrency {CONCURRENCIES[-1]}: at least {1 - _NOTABLE:.0%}"
+    if costs is None:
+        return Goal(text, "not measured", None)
+    share = statistics.median(costs.reached)
+    return Goal(text, f"{share:.0%}", share >= 1 - _NOTABLE)
 
 
 def _throughput(costs: Mapping[str, Costs], ours: Variant | None, limit: Variant | None) -> Goal:

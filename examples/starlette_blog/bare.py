@@ -25,6 +25,10 @@ from starlette.routing import Route
 from examples.starlette_blog.blog import Blog, type_name
 
 
+_JSON = {"application/json", "application/graphql-response+json"}
+_ENVELOPE: Mapping[str, Any] = {"operationName": str, "variables": dict, "extensions": dict}
+
+
 def make_schema() -> GraphQLSchema:
     """The schema of schema.graphql, with its union resolved."""
     schema = build_schema(Path(__file__).with_name("schema.graphql").read_text())
@@ -65,6 +69,8 @@ def make_app(schema: GraphQLSchema, blog: Blog) -> Starlette:
 
 async def _read_envelope(request: Request) -> Mapping[str, Any]:
     if request.method == "POST":
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in _JSON:
+            raise TypeError("JSON is expected")
         envelope = await request.json()
     else:
         envelope = dict(request.query_params)
@@ -72,6 +78,9 @@ async def _read_envelope(request: Request) -> Mapping[str, Any]:
             envelope["variables"] = loads(envelope["variables"])
     if not isinstance(envelope, Mapping):
         raise TypeError("an object is expected")
+    for name, kind in _ENVELOPE.items():
+        if not isinstance(envelope.get(name), kind | None):
+            raise TypeError(f"{name} has the wrong type")
     return envelope
 
 

@@ -2,58 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from fraiseql_guard.graphql.demands import Demands, Origin
 from fraiseql_guard.graphql.document import Field
 from fraiseql_guard.graphql.schema import WRAPPERS, FieldRule, SchemaTable
-from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
-from fraiseql_guard.graphql.values import (
-    Absent,
-    Bindings,
-    Value,
-    Variable,
-    leaves,
-    members,
-)
 from fraiseql_guard.settings import Settings
 
-OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
 ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
-_VALUES_PER_POINT: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
-    """What the arguments of a field may ask for.
+class Assumed:
+    """n where no argument says one. ``page``: of the fields below that hold the items. ``unsliced``: nobody knows."""
 
-    ``sizes`` are slicing arguments: value, whether anything but a whole number is refused, the schema's default.
-    ``searched`` are input objects that may hold more. ``deciding`` are the variables whose value can change a size or
-    an offset; the others only count if they hold many values.
-    """
-
-    sizes: tuple[tuple[Value, bool, Value], ...] = ()
-    searched: tuple[Value, ...] = ()
-    offsets: tuple[Value, ...] = ()
-    values: int = 0
-    variables: tuple[str, ...] = ()
-    deciding: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the arguments of a field ask for in one request. ``size`` is None if no argument says one."""
-
-    size: int | None = None
-    explicit: bool = False  # the size is a number that somebody gave
-    points: int = 0
-    offset: int = 0
-    invalid: bool = False
-
-
-NOTHING: Final = Demand()
-NOTHING_ASKED: Final = Asked()
+    size: int
+    origin: Origin
+    page: bool = False
+    unsliced: bool = False
 
 
 class CostRules:
@@ -63,8 +30,8 @@ class CostRules:
         "_by_name",
         "_costs",
         "_list_fields",
-        "_slicing",
         "_uneven",
+        "demands",
         "max_complexity",
         "multiplier",
         "refuses_unsliced",
@@ -78,7 +45,7 @@ class CostRules:
         self.max_complexity = settings.max_query_complexity
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
         self.wrappers = WRAPPERS | (table.sized_fields if table else frozenset())
-        self._slicing = frozenset(settings.slicing_arguments)
+        self.demands = Demands(settings, table)
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs: dict[tuple[str, str], int] = {}
         self._by_name: dict[str, int] = {}
@@ -131,106 +98,23 @@ class CostRules:
             return rule.weight
         return 1 if field.selection or at_root else 0
 
-    def assumed_size(self, field: Field, rule: FieldRule | None) -> tuple[int, bool, bool]:
-        """n where no argument says one; whether it is that of a page; whether the list is without a known size."""
+    def assumed(self, field: Field, rule: FieldRule | None) -> Assumed:
+        """The size of a list that no argument says."""
         if rule is None:
             many = field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
-            return (self.multiplier if many else 1), False, False
+            return Assumed(self.multiplier, Origin.NAME) if many else Assumed(1, Origin.ONE)
         page = not rule.many and self._is_page(rule)
         if not (rule.many or page):
-            return 1, False, False
+            return Assumed(1, Origin.ONE)
         if rule.assumed_size is not None:
-            return max(1, rule.assumed_size), page, False
-        return self.multiplier, page, True
+            return Assumed(max(1, rule.assumed_size), Origin.SCHEMA, page)
+        return Assumed(self.multiplier, Origin.ASSUMED, page, unsliced=True)
 
     def _is_page(self, rule: FieldRule) -> bool:
-        slicing = self._slicing.union(rule.slicing_arguments or ())
-        return (
-            self.table is not None and self.table.holds_items(rule.returns) and not slicing.isdisjoint(rule.arguments)
-        )
-
-    def demand(self, field: Field, rule: FieldRule | None) -> Demand:
-        """What the arguments of a field, and the schema's defaults of those not given, may ask for."""
-        if not field.arguments and (rule is None or not rule.arguments):
-            return NOTHING
-        slicing = self._slicing.union(name.rpartition(".")[2] for name in (rule and rule.slicing_arguments) or ())
-        sizes = tuple(self._sizes(field, rule, slicing))
-        arguments = field.arguments
-        inside = [(key, item) for name, value in arguments.items() for key, item in members(value, name)]
-        used = tuple(item.name for _, item in inside if type(item) is Variable)
-        decides = slicing | OFFSET_ARGUMENTS
-        return Demand(
-            sizes=sizes,
-            searched=tuple(
-                value
-                for name, value in arguments.items()
-                if type(value) in (dict, list, Variable) and (rule is None or rule.countable)
-            ),
-            offsets=tuple(value for name, value in arguments.items() if name in OFFSET_ARGUMENTS),
-            values=sum(leaves(value) for value in arguments.values()),
-            variables=used,
-            deciding=frozenset(item.name for key, item in inside if type(item) is Variable and key in decides),
-        )
-
-    def _sizes(
-        self, field: Field, rule: FieldRule | None, slicing: frozenset[str]
-    ) -> Iterator[tuple[Value, bool, Value]]:
-        if rule is None:
-            # Without children it is a leaf, and its size rather that of a picture than of a list.
-            strict = field.selection is not None
-            yield from ((value, strict, Absent.ABSENT) for name, value in field.arguments.items() if name in slicing)
-        elif rule.countable:
-            for name, argument in rule.arguments.items():
-                if name in slicing and name in field.arguments:
-                    yield field.arguments[name], argument.sizes, argument.default
-                elif name in slicing and argument.default is not Absent.ABSENT:
-                    yield argument.default, argument.sizes, Absent.ABSENT
-
-    def ask(self, demand: Demand, bindings: Bindings) -> Asked:
-        """What a field asks for with the variables of a request."""
-        found = Found()
-        for value, strict, default in demand.sizes:
-            candidates = [default if item is Absent.ABSENT else item for item in bindings.candidates(value)]
-            read = [read_size(item, strict=strict) for item in candidates]
-            for size in read:
-                # Operations with different defaults: the dearest counts, and no default is the multiplier.
-                found.note_size(self.multiplier if size is NoSize.UNKNOWN and len(read) > 1 else size)
-        for value in demand.searched:
-            found.merge(self._inside(value, bindings))
-        for value in demand.offsets:
-            for candidate in bindings.candidates(value):
-                found.offset = max(found.offset, read_offset(candidate))
-        count = demand.values + sum(self._of_variable(name, bindings).values - 1 for name in demand.variables)
-        unknown = found.unknown or found.invalid
-        return Asked(
-            size=found.size if found.size is not None else self.multiplier if unknown else None,
-            explicit=found.size is not None,
-            points=count // _VALUES_PER_POINT,
-            offset=found.offset,
-            invalid=found.invalid,
-        )
-
-    def _inside(self, value: Value, bindings: Bindings) -> Found:
-        if type(value) is Variable:
-            return self._of_variable(value.name, bindings)
-        found = Found()
-        for key, item in members(value):
-            if type(item) is Variable:
-                found.merge(self._of_variable(item.name, bindings))
-            for candidate in bindings.candidates(item) if key in self._slicing else ():
-                found.note_size(read_size(candidate, strict=False))
-            for candidate in bindings.candidates(item) if key in OFFSET_ARGUMENTS else ():
-                found.offset = max(found.offset, read_offset(candidate))
-        return found
-
-    def _of_variable(self, name: str, bindings: Bindings) -> Found:
-        found: Found | None = bindings.memo.get(name)
-        if found is None:
-            found = bindings.memo[name] = Found()
-            for candidate in bindings.candidates(Variable(name)):
-                found.merge(self._inside(candidate, bindings) if type(candidate) in (dict, list) else Found())
-                found.values = max(found.values, leaves(candidate))
-        return found
+        if self.table is None or rule.returns is None:
+            return False
+        sliced = any(name.partition(".")[0] in rule.arguments for name in self.demands.slicing(rule))
+        return bool(rule.sized_fields) or (sliced and self.table.holds_items(rule.returns))
 
 
 def is_plural(name: str) -> bool:

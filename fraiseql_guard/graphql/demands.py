@@ -121,7 +121,10 @@ class Demands:
         """What a field asks for with the variables of a request."""
         found = Found()
         for each in demand.sizes:
-            read = [read_size(item, strict=each.strict) for item in candidates(each, bindings)]
+            values = candidates(each, bindings)
+            if each.inside and values == [Absent.ABSENT]:
+                continue  # an input object without it says nothing
+            read = [read_size(item, strict=each.strict) for item in values]
             for size in read:
                 # Operations with different defaults: the dearest counts, and no default is the multiplier.
                 found.note_size(self._multiplier if size is NoSize.UNKNOWN and len(read) > 1 else size)

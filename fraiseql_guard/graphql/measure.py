@@ -195,15 +195,14 @@ def _alike(fields: list[Field]) -> list[list[Field]]:
 
 def _term(draft: _Draft, rules: CostRules, levels: Mapping[_Level | None, int]) -> Term:
     item, rule = draft.field, draft.rule
-    assumed, page, unsliced = rules.assumed_size(item, rule)
+    assumed = rules.assumed(item, rule)
     return Term(
         path=draft.path,
+        field=f"{draft.owner}.{item.name}" if draft.owner else item.name,
         weight=rules.weight(item, draft.owner, rule, at_root=draft.at_root),
-        assumed_size=assumed,
-        page=page,
-        unsliced=unsliced and rules.refuses_unsliced,
+        assumed=assumed,
         holds_items=item.name in rules.wrappers,
-        demand=rules.demand(item, rule),
+        demand=rules.demands.of(item, rule),
         level=levels[draft.level],
     )
 

@@ -35,7 +35,7 @@ _READABLE: Final = 1_000_000
 
 def without_static_limits(settings: Settings) -> Settings:
     """Settings for trusted documents: what their text is, somebody has decided; what their variables are, nobody."""
-    limits = dict.fromkeys(_STATIC_LIMITS, _READABLE)
+    limits: dict[str, Any] = dict.fromkeys(_STATIC_LIMITS, _READABLE)
     return replace(
         settings, **limits, introspection="allow", unsliced_lists="assume", trusted_documents="off", apq=False
     )
@@ -139,10 +139,10 @@ class PersistedQueries:
         name = digest or (envelope.document[1] if envelope.document else "")
         text = self._trusted.text(name) if self._trusted else None
         trusted = text is not None
-        if text is None and digest and self._registered:
+        if text is None and digest and self._registered is not None:
             text = self._registered.find(digest, caller)
         if text is None:
-            protocol = _FOUND_BY_PROTOCOL if digest and self._registered else None
+            protocol = _FOUND_BY_PROTOCOL if digest and self._registered is not None else None
             return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=protocol)
         extensions = envelope.extensions
         if digest != sha256(text.encode()).hexdigest():  # a manifest may name its documents as it likes
@@ -153,7 +153,8 @@ class PersistedQueries:
         if digest is not None and digest != sha256(text.encode()).hexdigest():
             return malformed("The hash is not that of the document.")
         trusted = self._trusted is not None and self._trusted.holds(text)
-        return Resolved(envelope, trusted=trusted, registers=digest if self._registered and not trusted else None)
+        registers = digest if self._registered is not None and not trusted else None
+        return Resolved(envelope, trusted=trusted, registers=registers)
 
     def register(self, digest: str, text: str, caller: Hashable) -> None:
         """Remember a document that passed."""

@@ -6,11 +6,12 @@ no variable can change is asked once, when the plan is made; a request with new 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fraiseql_guard.graphql.cost import NOTHING, NOTHING_ASKED, Asked, CostRules, Demand
+from fraiseql_guard.graphql.cost import Assumed, CostRules
+from fraiseql_guard.graphql.demands import NOTHING, NOTHING_ASKED, Asked, Demand
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.values import Bindings
 
@@ -27,10 +28,9 @@ class Term:
     """A field at one place of the operation."""
 
     path: Path
+    field: str  # with its type, if that is known
     weight: int
-    assumed_size: int
-    page: bool
-    unsliced: bool  # refused if no argument says its size
+    assumed: Assumed
     holds_items: bool
     demand: Demand
     level: int  # its children; -1 for none
@@ -38,11 +38,12 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a request costs and asks for. ``costs`` are those of each term."""
+    """What a request costs and asks for. ``costs`` are those of each term, ``single`` those inside a page."""
 
     complexity: int
     dearest_root: int
     costs: tuple[int, ...]
+    single: tuple[int, ...]
     list_size: int = 0
     list_path: Path = ()
     offset: int = 0
@@ -82,16 +83,23 @@ class Plan:
 
     def price(self, bindings: Bindings) -> Prices:
         """What a request with these variables costs."""
-        if not self.variable:
+        asked = self.ask(bindings)
+        if asked is self.asked:
             return self.prices
+        return _priced(self.terms, self.levels, self.roots, asked, self.rules)
+
+    def ask(self, bindings: Bindings) -> Sequence[Asked]:
+        """What each term asks for in a request with these variables."""
+        if not self.variable:
+            return self.asked
         large = {name for name, value in bindings.sent.items() if type(value) is dict or type(value) is list}
         asked: list[Asked] | None = None
         for number in self.variable:
             demand = self.terms[number].demand
             if not self.deciding.isdisjoint(demand.variables) or not large.isdisjoint(demand.variables):
                 asked = asked or list(self.asked)
-                asked[number] = self.rules.ask(demand, bindings)
-        return self.prices if asked is None else _priced(self.terms, self.levels, self.roots, asked)
+                asked[number] = self.rules.demands.ask(demand, bindings)
+        return asked or self.asked
 
     def dearest_path(self, prices: Prices) -> Path:
         """From the root downwards, wherever the most of the cost comes from."""
@@ -116,7 +124,9 @@ def make_plan(
     defaults: Bindings,
 ) -> Plan:
     """Ask every term once with the defaults of the operations."""
-    asked = tuple(NOTHING_ASKED if term.demand is NOTHING else rules.ask(term.demand, defaults) for term in terms)
+    asked = tuple(
+        NOTHING_ASKED if term.demand is NOTHING else rules.demands.ask(term.demand, defaults) for term in terms
+    )
     frozen = tuple(tuple(root) for root in roots)
     variable = tuple(number for number, term in enumerate(terms) if term.demand.variables)
     large = frozenset(
@@ -124,7 +134,7 @@ def make_plan(
     )
     used = {name for term in terms for name in term.demand.variables}
     deciding = large.union(*(term.demand.deciding for term in terms)) & used
-    prices = _priced(terms, levels, frozen, asked)
+    prices = _priced(terms, levels, frozen, asked, rules)
     return Plan(tuple(terms), tuple(levels), frozen, variable, asked, prices, rules, tuple(sorted(used)), deciding)
 
 
@@ -137,13 +147,14 @@ def _priced(
     levels: Sequence[Sequence[Alternative]],
     roots: Sequence[Sequence[tuple[int, int]]],
     asked: Sequence[Asked],
+    rules: CostRules,
 ) -> Prices:
     costs: list[int] = []
     single: list[int] = []  # inside a page: n is 1 unless an argument of the field's own says more
     shares: dict[int, set[_Share]] = {-1: {(0, 0, 0)}}
     for term, ask in zip(terms, asked, strict=True):
-        size = term.assumed_size if ask.size is None else max(1, ask.size)
-        weight, paged = term.weight + ask.points, term.page or ask.size is not None
+        size = term.assumed.size if ask.size is None else max(1, ask.size)
+        weight, paged = term.weight + ask.points, term.assumed.page or ask.size is not None
         if term.level not in shares:
             shares[term.level] = {_share(costs, single, way) for way in levels[term.level]}
         cost = once = 0
@@ -159,7 +170,7 @@ def _priced(
         if total > complexity:
             complexity = min(total, MOST)
             dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
-    return Prices(complexity, dearest, tuple(costs), **_extremes(terms, levels, asked))
+    return Prices(complexity, dearest, tuple(costs), tuple(single), **_extremes(terms, levels, asked, rules))
 
 
 def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Share:
@@ -171,7 +182,9 @@ def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Sh
     )
 
 
-def _extremes(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked]) -> dict[str, Any]:
+def _extremes(
+    terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked], rules: CostRules
+) -> dict[str, Any]:
     """The largest list and offset, and the first places that are refused for their own sake."""
     found: dict[str, Any] = {}
     for term, ask in zip(terms, asked, strict=True):
@@ -183,21 +196,23 @@ def _extremes(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], as
             found["offset"], found["offset_path"] = ask.offset, term.path
         if ask.invalid:
             found["invalid_path"] = term.path
-    if any(term.unsliced for term in terms):
-        found["unsliced_path"] = _unsliced(terms, levels, asked)
+        if ask.unmet:
+            found["unsliced_path"] = term.path
+    if rules.refuses_unsliced:
+        first = next(unsliced(terms, levels, asked), None)
+        found["unsliced_path"] = found.get("unsliced_path") if first is None else terms[first].path
     return found
 
 
-def _unsliced(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked]) -> Path | None:
-    """The first list without a size. What holds a page's items has the size of its page."""
-    pages = [term.page or ask.size is not None for term, ask in zip(terms, asked, strict=True)]
+def unsliced(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[Asked]) -> Iterator[int]:
+    """The lists without a size, outermost first. What holds a page's items has the size of its page."""
+    if not any(term.assumed.unsliced for term in terms):
+        return
     of_pages: dict[bool, set[int]] = {True: set(), False: set()}
-    for term, page in zip(terms, pages, strict=True):
+    for term, ask in zip(terms, asked, strict=True):
         for held, _ in levels[term.level] if term.level >= 0 else ():
-            of_pages[page].update(held)
+            of_pages[term.assumed.page or ask.size is not None].update(held)
     sized = of_pages[True] - of_pages[False]  # a place may be reached from both
     for number in reversed(range(len(terms))):
-        term = terms[number]
-        if term.unsliced and asked[number].size is None and number not in sized:
-            return term.path
-    return None
+        if terms[number].assumed.unsliced and asked[number].size is None and number not in sized:
+            yield number

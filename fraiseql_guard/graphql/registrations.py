@@ -16,8 +16,8 @@ from fraiseql_guard.stores.recent import Recent
 
 _MINUTE_SECONDS: Final = 60.0
 _CALLERS: Final = 10_000
-_SHARED_PART: Final = 0.8
-"""What documents of common use may take; the rest is for those that nobody else has asked for yet."""
+_FRESH_PART: Final = 5
+"""A fifth of the room is for documents that nobody else has asked for yet, the rest for those of common use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Registrations:
         """Remember a text that passed the limits; False if it is known or the caller has registered enough for now."""
         document = _Registered(text, caller, len(text.encode()))
         known = digest in self._fresh.documents or digest in self._shared.documents
-        if known or document.size_bytes > self._max_bytes * (1 - _SHARED_PART) or not self._allowed(caller):
+        if known or document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
             return False
         if self._held[caller] >= self._per_caller:
             self._drop(next(key for key, held in self._fresh.documents.items() if held.owner == caller))
@@ -115,8 +115,7 @@ class Registrations:
     def _share(self, digest: str) -> None:
         self._shared.put(digest, self._drop(digest))
         shared = self._shared
-        while (
-            len(shared.documents) > self._max_documents * _SHARED_PART
-            or shared.size_bytes > self._max_bytes * _SHARED_PART
-        ):
+        most_documents = self._max_documents - self._max_documents // _FRESH_PART
+        most_bytes = self._max_bytes - self._max_bytes // _FRESH_PART
+        while len(shared.documents) > most_documents or shared.size_bytes > most_bytes:
             shared.pop(next(iter(shared.documents)))

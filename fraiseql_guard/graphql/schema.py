@@ -16,6 +16,8 @@ from graphql import (
     GraphQLArgument,
     GraphQLError,
     GraphQLField,
+    GraphQLInputField,
+    GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLScalarType,
@@ -41,10 +43,14 @@ _TEXTS: Final = frozenset({"String", "ID", "Boolean"})
 
 @dataclass(frozen=True, slots=True)
 class ArgumentRule:
-    """``sizes`` tells whether its value can be a number; ``default`` is ABSENT if there is none."""
+    """An argument, or a field of an input type. ``sizes`` tells whether its value can be a number; ``default`` is
+    ABSENT if there is none; ``points`` are those of @cost; ``kind`` is its input type, if fields of that have a cost.
+    """
 
     sizes: bool
     default: Value
+    points: int
+    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class FieldRule:
     assumed_size: int | None  # of @listSize
     slicing_arguments: tuple[str, ...] | None
     sized_fields: frozenset[str]
+    one_needed: bool  # exactly one of its slicing arguments has to be given
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,7 @@ class SchemaTable:
     order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
 
     ``sized_fields`` are all that some @listSize names: like edges, nodes and items they hold their parent's items.
+    ``inputs`` are the fields of those input types in which @cost stands somewhere.
     """
 
     roots: Mapping[OperationKind, str]
@@ -74,6 +82,7 @@ class SchemaTable:
     possible: Mapping[str, tuple[str, ...]]
     members: Mapping[str, frozenset[str]]
     sized_fields: frozenset[str]
+    inputs: Mapping[str, Mapping[str, ArgumentRule]]
 
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
@@ -120,9 +129,11 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
     fields: dict[str, Mapping[str, FieldRule]] = {}
     possible: dict[str, tuple[str, ...]] = {}
     known: dict[str, FieldRule] = {}
+    weighed = _weighed_inputs(schema)
+    one_needed = _default_of_one_needed(schema)
     for name, kind in schema.type_map.items():
         if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
-            rules = {key: _field_rule(item) for key, item in kind.fields.items()}
+            rules = {key: _field_rule(item, weighed, one_needed) for key, item in kind.fields.items()}
             fields[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
         if isinstance(kind, GraphQLObjectType):
             possible[name] = (name,)
@@ -130,34 +141,72 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
             possible[name] = tuple(item.name for item in schema.get_possible_types(kind))
     sized = frozenset(name for own in fields.values() for rule in own.values() for name in rule.sized_fields)
     members = {name: frozenset(names) for name, names in possible.items()}
-    return SchemaTable({kind: root.name for kind, root in roots.items() if root}, fields, possible, members, sized)
+    inputs = {
+        name: {key: _argument_rule(item, weighed) for key, item in kind.fields.items()}
+        for name, kind in schema.type_map.items()
+        if isinstance(kind, GraphQLInputObjectType) and name in weighed
+    }
+    named = {kind: root.name for kind, root in roots.items() if root}
+    return SchemaTable(named, fields, possible, members, sized, inputs)
 
 
-def _field_rule(item: GraphQLField) -> FieldRule:
+def _weighed_inputs(schema: GraphQLSchema) -> frozenset[str]:
+    """The input types in which, or in whose fields' types, a field has a cost."""
+    inputs = {name: kind for name, kind in schema.type_map.items() if isinstance(kind, GraphQLInputObjectType)}
+    weighed = {name for name, kind in inputs.items() if any(_weight(item) for item in kind.fields.values())}
+    while more := {
+        name
+        for name, kind in inputs.items()
+        if name not in weighed and any(get_named_type(item.type).name in weighed for item in kind.fields.values())
+    }:
+        weighed |= more
+    return frozenset(weighed)
+
+
+def _default_of_one_needed(schema: GraphQLSchema) -> bool:
+    """The specification says true; what this schema's own definition of @listSize says. Hosts that define it without
+    the argument do not ask for it, and neither do those that do not define it at all."""
+    definition = schema.get_directive("listSize")
+    argument = definition.args.get("requireOneSlicingArgument") if definition else None
+    return argument is not None and _default(argument) is True
+
+
+def _field_rule(item: GraphQLField, weighed: frozenset[str], one_needed: bool) -> FieldRule:
     named = get_named_type(item.type)
     composite = is_composite_type(named)
     many = is_list_type(get_nullable_type(item.type))
     sizes = _directive(item, "listSize")
-    weight = _directive(item, "cost").get("weight", _directive(named, "cost").get("weight"))
+    slicing = _names(sizes.get("slicingArguments"))
     return FieldRule(
         returns=named.name if composite else None,
         many=many and composite,
         countable=many or composite,
-        arguments={name: _argument_rule(argument) for name, argument in item.args.items()},
-        weight=_points(weight),
+        arguments={name: _argument_rule(argument, weighed) for name, argument in item.args.items()},
+        weight=_weight(item),
         assumed_size=_points(sizes.get("assumedSize")),
-        slicing_arguments=_names(sizes.get("slicingArguments")),
+        slicing_arguments=slicing,
         sized_fields=frozenset(_names(sizes.get("sizedFields")) or ()),
+        one_needed=bool(slicing) and sizes.get("requireOneSlicingArgument", one_needed) is True,
     )
 
 
-def _argument_rule(argument: GraphQLArgument) -> ArgumentRule:
+def _argument_rule(argument: GraphQLArgument | GraphQLInputField, weighed: frozenset[str]) -> ArgumentRule:
     named = get_named_type(argument.type)
     number = isinstance(named, GraphQLScalarType) and named.name not in _TEXTS
-    return ArgumentRule(number and not is_list_type(get_nullable_type(argument.type)), _default(argument))
+    return ArgumentRule(
+        sizes=number and not is_list_type(get_nullable_type(argument.type)),
+        default=_default(argument),
+        points=_weight(argument) or 0,
+        kind=named.name if named.name in weighed else "",
+    )
 
 
-def _default(argument: GraphQLArgument) -> Value:
+def _weight(item: GraphQLField | GraphQLArgument | GraphQLInputField) -> int | None:
+    """@cost where it stands, else on the type. Negative weights count nothing: more never costs less."""
+    return _points(_directive(item, "cost").get("weight", _directive(get_named_type(item.type), "cost").get("weight")))
+
+
+def _default(argument: GraphQLArgument | GraphQLInputField) -> Value:
     given = getattr(argument, "default", None)  # graphql-core 3.3
     if given is not None and given is not Undefined:
         return literal(given.literal) if given.literal is not None else given.value

@@ -130,6 +130,11 @@ class Channel:
             self._link.abort(text)  # the next connection may reach the server that has taken over
         return error
 
+    def reconnect(self, detail: str) -> None:
+        """Drop the connection, because the server is elsewhere now: who waits has failed, the next one connects."""
+        if self._link is not None:
+            self._link.abort(detail)
+
     def _expire(self, future: asyncio.Future[Any], timeout_seconds: float) -> None:
         if future.done():
             return

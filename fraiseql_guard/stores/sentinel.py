@@ -1,47 +1,110 @@
-"""Asks Sentinels which server is the master now (redis.io: Guidelines for Sentinel clients)."""
+"""A master behind Sentinels: who it is, and when it is another (redis.io: Guidelines for Sentinel clients)."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
-from fraiseql_guard.stores.address import Address
+from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.scripts import Script
 
 ANSWER_SECONDS: Final = 0.4
 """Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
+LOOK_SECONDS: Final = 1.0
+"""Pause between two questions whether the master is still the same, while requests come."""
 
 Place = tuple[str, int]
 
 
-async def find_master(sentinels: Sequence[Address], name: str) -> Place:
-    """Host and port of the master that most of the Sentinels name.
+class Sentinels:
+    """Tells who the master is. One connection to each Sentinel, kept."""
 
-    All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen costs
-    nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
+    def __init__(self, addresses: Sequence[Address], name: str) -> None:
+        self._channels = [Channel(fixed(address)) for address in addresses]
+        self._command: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+
+    async def find(self) -> Place:
+        """Host and port of the master that most of the Sentinels name.
+
+        All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen
+        costs nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
+        """
+        questions = (channel.ask(self._command, timeout_seconds=ANSWER_SECONDS) for channel in self._channels)
+        asked = {asyncio.ensure_future(question) for question in questions}
+        votes: Counter[Place] = Counter()
+        failures: list[StoreError] = []
+        waiting = asked
+        try:
+            while waiting and max(votes.values(), default=0) * 2 <= len(asked):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for answer in done:
+                    _count(answer, votes, failures)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if votes:
+            return votes.most_common(1)[0][0]
+        if failures:
+            raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
+        raise StoreError("connection", "the Sentinels know no master of this name")
+
+    async def aclose(self) -> None:
+        """Drop the connections; the next question connects anew."""
+        await asyncio.gather(*(channel.aclose() for channel in self._channels))
+
+
+class WatchedMaster:
+    """The server that the Sentinels name (a Topology). ``server`` is how to greet it, wherever it is.
+
+    They are asked with each connect, and every second while requests come: after a failover by order the old master
+    lives on for seconds, takes what is written to it, and forgets that later.
     """
-    channels = [Channel(fixed(sentinel)) for sentinel in sentinels]
-    command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
-    asked = {asyncio.ensure_future(channel.ask(command, timeout_seconds=ANSWER_SECONDS)) for channel in channels}
-    votes: Counter[Place] = Counter()
-    failures: list[StoreError] = []
-    waiting = asked
-    try:
-        while waiting and max(votes.values(), default=0) * 2 <= len(sentinels):
-            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for answer in done:
-                _count(answer, votes, failures)
-    finally:
-        await asyncio.gather(*(channel.aclose() for channel in channels))
-        await asyncio.gather(*asked, return_exceptions=True)
-    if votes:
-        return votes.most_common(1)[0][0]
-    if failures:
-        raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
-    raise StoreError("connection", "the Sentinels know no master of this name")
+
+    def __init__(self, sentinels: Sequence[Address], name: str, server: Address, scripts: Sequence[Script]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sentinels = Sentinels(sentinels, name)
+        self._server = server
+        self._place: Place | None = None
+        self._channel = Channel(self._find, scripts=scripts)
+        self._looked_at = self._loop.time()
+        self._looking: asyncio.Task[None] | None = None
+
+    def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002 - any key
+        """Topology.ask."""
+        if self._loop.time() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = self._loop.time()
+            self._looking = self._loop.create_task(self._look())
+        return self._channel.ask(command, timeout_seconds=timeout_seconds)
+
+    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """Topology.ask_all."""
+        return [await self._channel.ask(command, timeout_seconds=timeout_seconds)]
+
+    async def aclose(self) -> None:
+        """Topology.aclose."""
+        looking, self._looking = self._looking, None
+        if looking is not None:
+            looking.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await looking
+        await self._channel.aclose()
+        await self._sentinels.aclose()
+
+    async def _find(self) -> Address:
+        self._place = await self._sentinels.find()
+        return self._server.at(*self._place)
+
+    async def _look(self) -> None:
+        with contextlib.suppress(StoreError):  # no news: the master may be well all the same
+            place = await self._sentinels.find()
+            if place != self._place:
+                self._channel.reconnect("the Sentinels name another master")
 
 
 def _count(answer: asyncio.Future[Any], votes: Counter[Place], failures: list[StoreError]) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.cluster import Cluster
-from fraiseql_guard.stores.connection import Channel, Find, fixed
+from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.deployment import Deployment
 from fraiseql_guard.stores.scripts import Script
-from fraiseql_guard.stores.sentinel import find_master
+from fraiseql_guard.stores.sentinel import WatchedMaster
 
 
 class Topology(Protocol):
@@ -30,10 +30,10 @@ class Topology(Protocol):
 
 
 class Single:
-    """One server holds all keys. ``find`` says where it is, each time before a connection is opened."""
+    """One server holds all keys."""
 
-    def __init__(self, find: Find, scripts: Sequence[Script]) -> None:
-        self._channel = Channel(find, scripts=scripts)
+    def __init__(self, address: Address, scripts: Sequence[Script]) -> None:
+        self._channel = Channel(fixed(address), scripts=scripts)
 
     def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002 - any key
         """Topology.ask."""
@@ -52,11 +52,6 @@ def open_topology(deployment: Deployment, scripts: Sequence[Script]) -> Topology
     """The servers of a deployment, for the running event loop, with the scripts that each of them must know."""
     if deployment.kind == "cluster":
         return Cluster(deployment.seeds, scripts=scripts)
-    if deployment.kind == "standalone":
-        return Single(fixed(deployment.server), scripts)
-
-    async def find() -> Address:
-        host, port = await find_master(deployment.seeds, deployment.master)
-        return deployment.server.at(host, port)
-
-    return Single(find, scripts)
+    if deployment.kind == "sentinel":
+        return WatchedMaster(deployment.seeds, deployment.master, deployment.server, scripts)
+    return Single(deployment.server, scripts)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 
 import pytest
 
 from fraiseql_guard.context import Charge, Limit
 from fraiseql_guard.stores import RedisStore, StoreError, Trip
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.sentinel import find_master
+from fraiseql_guard.stores.sentinel import Sentinels
 from tests.support.redis_load import ALICE, ROOM, Watcher, charged, load, open_failover, until_decided
 from tests.support.redis_sentinel import MASTER_NAME, RedisSentinels
 from tests.support.redis_server import RedisServer
@@ -107,17 +108,17 @@ async def test_a_replica_that_is_named_as_the_master_is_not_believed():
 async def test_sentinels_that_are_dead_or_frozen_are_outvoted():
     with RedisSentinels(sentinels=3) as deployment:
         place = ("127.0.0.1", deployment.master.port)
-        seeds = Deployment.parse(deployment.url).seeds
         deployment.sentinels[0].freeze()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        assert await find_master(seeds, MASTER_NAME) == place
-        assert loop.time() - began < 0.35  # two of three agree: nobody waits for the third
-        deployment.sentinels[1].kill()
-        assert await find_master(seeds, MASTER_NAME) == place
-        deployment.sentinels[2].kill()
-        with pytest.raises(StoreError, match="no Sentinel answers"):
-            await find_master(seeds, MASTER_NAME)
+        async with aclosing(Sentinels(Deployment.parse(deployment.url).seeds, MASTER_NAME)) as sentinels:
+            loop = asyncio.get_running_loop()
+            began = loop.time()
+            assert await sentinels.find() == place
+            assert loop.time() - began < 0.35  # two of three agree: nobody waits for the third
+            deployment.sentinels[1].kill()
+            assert await sentinels.find() == place
+            deployment.sentinels[2].kill()
+            with pytest.raises(StoreError, match="no Sentinel answers"):
+                await sentinels.find()
         deployment.sentinels[0].thaw()
 
 

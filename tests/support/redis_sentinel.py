@@ -76,11 +76,15 @@ class RedisSentinels:
         return "\n".join(lines) + "\n"
 
     def _wait_until_watched(self) -> None:
-        """A Sentinel finds the replica by asking the master, and promotes it only once it is in step."""
+        """A Sentinel finds the replica by asking the master, and promotes it only once it is in step.
+
+        That a replica is online does not say yet that it is sent what is written: only its acknowledgement does.
+        """
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
-            with redis.Redis(port=self.replica.port, password=self._passwords[0] or None) as client:
-                in_step = client.info("replication")["master_link_status"] == "up"
+            with redis.Redis(port=self.master.port, password=self._passwords[0] or None, socket_timeout=20) as client:
+                client.set("step", 1, px=60_000)
+                in_step = client.wait(1, 1000) == 1
             masters = self.ask_sentinel("SENTINEL", "REPLICAS", MASTER_NAME)
             if in_step and len(masters) == 1 and "master-link-status" in str(masters) and "'ok'" in str(masters):
                 return
