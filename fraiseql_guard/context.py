@@ -197,6 +197,7 @@ class Measured:
     list_size: int
     query_hash: str  # hex SHA-256 of the document's text
     introspection: bool = False
+    near: tuple[str, ...] = ()  # limits that are nearly used up, by option
 
 
 @dataclass(slots=True)
@@ -218,6 +219,7 @@ class Context:
     private_peer: bool = False  # on a private or loopback address and without forwarding headers
     loopback_peer: bool = False  # on a loopback address and without forwarding headers
     preflight: bool = False  # a browser's CORS preflight
+    upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET

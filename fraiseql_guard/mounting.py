@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -122,7 +122,7 @@ def _head_gates(
     if mounted & SANCTIONING:
         gates.append(blocks)
     if mounted - {Protection.METRICS}:
-        gates.append(RequestForms())
+        gates.append(RequestForms(settings))
     if access is not None:
         gates.append(access)
     if Protection.AUTH in mounted:
@@ -141,7 +141,8 @@ def _body_gates(
     gates: list[Gate] = []
     excuses = Protection.AUTH in mounted and bool(settings.public_operations)
     if mounted & _MEASURED or excuses:
-        gates.append(QueryLimits(Reader(settings, schema, on_problem=warn)))
+        watched = settings if Protection.QUERY_LIMITS in mounted else replace(settings, monitor_limits=())
+        gates.append(QueryLimits(Reader(watched, schema, on_problem=warn)))
     if excuses:
         gates.append(PublicOperations(settings))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:

@@ -86,6 +86,18 @@ def choice(*names: str) -> Callable[[object], str]:
     return parse
 
 
+def subset(*names: str) -> Callable[[object], tuple[str, ...]]:
+    """A list of some of a few words."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        found = items(value)
+        if unknown := [item for item in found if item not in names]:
+            raise ValueError(f"holds {unknown[0][:40]!a}, which is none of {', '.join(names)}")
+        return found
+
+    return parse
+
+
 def rate(value: object) -> Limit:
     """A rate limit: ``100/minute``, ``5/second``, ``1000/hour``, ``10/30s``."""
     if isinstance(value, Limit):

@@ -16,7 +16,7 @@ from typing import Any, Final
 from fraiseql_guard import parsing
 from fraiseql_guard.context import Escalation, Limit
 from fraiseql_guard.secret import Secret
-from fraiseql_guard.signals import PolicyName, Protection
+from fraiseql_guard.signals import LIMITS, PolicyName, Protection
 from fraiseql_guard.variables import Form, SettingsError, Variable, read_values, setting, table_of, unknown_variables
 
 __all__ = ["Mode", "Settings", "SettingsError"]
@@ -205,6 +205,11 @@ class Settings:
     max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.")
     max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.")
     max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.")
+    monitor_limits: tuple[str, ...] = setting(
+        Form(parsing.subset(*LIMITS), "a list of limits by their options", "max_aliases,max_query_depth"),
+        "",
+        "Limits that are only counted and logged, while the others refuse.",
+    )
     list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.")
     field_costs: Mapping[str, int] = setting(
         Form(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
@@ -248,11 +253,14 @@ class Settings:
     )
     cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
     batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
+    multipart: bool = setting(
+        SWITCH, "false", "Whether uploads (GraphQL multipart requests) are accepted, up to max_request_bytes."
+    )
     max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
 
     # bodies
     max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
-    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths.")
+    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths, and of an upload.")
     max_buffered_bytes: int = setting(BYTES, "67108864", "Most memory for the bodies of a process at one time.")
     body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
     body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")

@@ -53,6 +53,8 @@ class Settle:
         self.metrics.observe(s.QUERY_COMPLEXITY, measured.complexity)
         self.metrics.observe(s.QUERY_DEPTH, measured.depth)
         self.metrics.observe(s.QUERY_LIMIT, measured.list_size)
+        for limit in measured.near:
+            self.metrics.inc(s.NEAR_LIMIT, limit)
         self.metrics.inc(s.QUERY_COMPLEXITY_SUM, user_label(ctx), amount=measured.complexity)
 
     def refused(self, ctx: Context, denial: Denial) -> None:

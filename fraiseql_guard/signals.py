@@ -107,6 +107,12 @@ class PolicyName(StrEnum):
     OPERATOR = "operator"
 
 
+LIMITS: Final = (
+    "max_query_depth", "max_query_complexity", "max_list_size", "max_offset", "max_aliases", "max_root_fields",
+    "max_duplicate_keys", "introspection_max_list_depth",
+)  # fmt: skip
+"""Limits on a measured operation, by the option that sets them: they can be watched one by one."""
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 _AUTH, _RATE, _QUERY, _TIME = (
@@ -308,6 +314,13 @@ WOULD_REFUSE = Metric(
     "Requests that enforcing would have refused (monitor mode).",
     _REFUSAL_LABELS,
     closed=_REFUSALS,
+)
+NEAR_LIMIT = Metric(
+    "fraiseql_guard_near_limit_total",
+    _COUNTER,
+    "Operations over 80 percent of a limit and not beyond it.",
+    ("limit",),
+    closed=tuple((limit,) for limit in LIMITS),
 )
 COST_BUDGET = Metric(
     "fraiseql_guard_cost_budget_exceeded_total",

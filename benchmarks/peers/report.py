@@ -57,7 +57,7 @@ def _line(findings: Findings, variant: Variant) -> str:
     costs = findings.costs[name]
     if variant.is_base:
         cells = [f"{f'{statistics.median(costs.per_second):,.0f}/s':>20}"]
-        cells += [f"{f'uses {statistics.median(costs.cpu[each]):.1f}':>26}" for each in CONCURRENCIES]
+        cells += [f"{f'uses {_spread(costs.cpu[each], 1)}':>26}" for each in CONCURRENCIES]
     else:
         cells = [f"{_spread(findings.share(variant), 2):>20}"]
         cells += [f"{_spread(findings.added(variant, each), 1):>26}" for each in CONCURRENCIES]
@@ -103,8 +103,11 @@ def goals(findings: Findings) -> list[Goal]:
             found.append(Goal(text, "not measured", None))
             continue
         mine, least = (statistics.median(findings.added(one, each)) for one in (ours, limit))
-        figure = f"{mine:.1f} us against {least:.1f} us" + (f": {mine / least:.2f} times" if least > 0 else "")
-        found.append(Goal(text, figure, mine <= least * MOST_TIMES_THE_LIMIT))
+        figure = f"{mine:.1f} us against {least:.1f} us"
+        if least <= 0:
+            found.append(Goal(text, f"{figure}: this machine is too noisy to tell, run more rounds", None))
+            continue
+        found.append(Goal(text, f"{figure}: {mine / least:.2f} times", mine <= least * MOST_TIMES_THE_LIMIT))
     found.append(_throughput(findings.costs, ours, limit))
     for each in CONCURRENCIES:
         text = f"a refusal from memory at concurrency {each}: at most {MOST_REFUSAL_MICROSECONDS:.0f} us"

@@ -24,7 +24,6 @@ from starlette.routing import Route
 
 from examples.starlette_blog.blog import Blog, type_name
 
-
 _JSON = {"application/json", "application/graphql-response+json"}
 _ENVELOPE: Mapping[str, Any] = {"operationName": str, "variables": dict, "extensions": dict}
 

@@ -123,6 +123,8 @@ class Exchange:
         denial = self._judge(self._announced_excess())
         if denial is not None or not ctx.operation or not stack.body_gates:
             return denial
+        if ctx.upload:
+            self._pump.buffer_bytes = stack.settings.max_request_bytes
         body = await self._read_body()
         if isinstance(body, Denial):
             # In monitor mode it streams through unread, but a token that only the body could have excused is missing.
@@ -139,7 +141,8 @@ class Exchange:
     def _announced_excess(self) -> Denial | None:
         """A body that says itself that it is too large is not waited for."""
         settings = self._stack.settings
-        limit = settings.max_body_bytes if self.ctx.operation else settings.max_request_bytes
+        buffered = self.ctx.operation and not self.ctx.upload
+        limit = settings.max_body_bytes if buffered else settings.max_request_bytes
         length = self.ctx.headers.get(b"content-length", b"")
         if length.isdigit() and len(length) < 20 and int(length) > limit:
             return Denial(BODY_TOO_LARGE, limit=limit, actual=int(length))

@@ -38,13 +38,13 @@ class Pump:
 
     __slots__ = (
         "_budget",
-        "_buffer_bytes",
         "_held",
         "_idle_seconds",
         "_on_excess",
         "_reader",
         "_receive",
         "_replay",
+        "buffer_bytes",
         "complete",
         "disconnected",
         "max_bytes",
@@ -62,7 +62,7 @@ class Pump:
         on_excess: Callable[[Denial], None],
     ) -> None:
         self._receive = receive
-        self._buffer_bytes = buffer_bytes
+        self.buffer_bytes = buffer_bytes
         self._budget = budget
         self._on_excess = on_excess
         self._idle_seconds = idle_seconds
@@ -99,8 +99,8 @@ class Pump:
         self._replay.append({"type": "http.request", "body": body, "more_body": False})
 
     def _over_bounds(self) -> Denial | None:
-        if self.received_bytes > self._buffer_bytes:
-            return Denial(BODY_TOO_LARGE, limit=self._buffer_bytes, actual=self.received_bytes)
+        if self.received_bytes > self.buffer_bytes:
+            return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
         if self._budget.used > self._budget.limit:
             return Denial(BODY_BUFFER_FULL, limit=self._budget.limit, retry_after_seconds=1.0)
         return None

@@ -31,4 +31,6 @@ class QueryLimits:
             caller=ctx.subject,
         )
         ctx.measured, ctx.rewritten = reading.measured, reading.rewritten
+        if reading.noted is not None:
+            ctx.would_refuse.append(reading.noted)
         return reading.denial

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import (
     BAD_REQUEST,
     CROSS_SITE_REQUEST,
@@ -27,6 +28,9 @@ _PREFLIGHTED: Final = frozenset(
     }
 )
 """Headers that a page can only send after a preflight."""
+_UPLOAD: Final = "multipart/form-data"
+_MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
+"""Headers with which a client says that a form is meant: any page can make its visitor's browser send a bare one."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"content-encoding": "Content-Encoding"}
 
@@ -36,6 +40,9 @@ class RequestForms:
 
     protection: Final = Protection.QUERY_LIMITS
     needs_body: Final = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._uploads = settings.multipart
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
@@ -87,10 +94,13 @@ class RequestForms:
         encoding = ctx.header(b"content-encoding").strip().lower()
         return Denial(UNSUPPORTED_ENCODING) if encoding not in ("", "identity") else None
 
-    @staticmethod
-    def _media_type(ctx: Context) -> Denial | None:
+    def _media_type(self, ctx: Context) -> Denial | None:
         if ctx.method != "POST" or _media_type(ctx) in _JSON:
             return None
+        if self._uploads and _media_type(ctx) == _UPLOAD:
+            ctx.upload = not _MEANT.isdisjoint(ctx.headers)
+            detail = "uploads need the header graphql-require-preflight"
+            return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
         return Denial(UNSUPPORTED_MEDIA_TYPE, headers=((b"accept-post", b"application/json"),))
 
 

@@ -14,6 +14,7 @@ from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable, lea
 from fraiseql_guard.settings import Settings
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
+_OF_PICTURES: Final = frozenset({"size"})
 _VALUES_PER_POINT: Final = 50
 
 
@@ -210,9 +211,10 @@ def _given(demand: Demand, bindings: Bindings) -> int:
 
 def _slices(field: Field, rule: FieldRule | None, slicing: frozenset[str]) -> Iterator[Slice]:
     if rule is None:
-        # Without children it is a leaf, and its size rather that of a picture than of a list.
+        # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
         strict = field.selection is not None
-        yield from (Slice(name, value, strict) for name, value in field.arguments.items() if name in slicing)
+        names = slicing if strict else slicing - _OF_PICTURES
+        yield from (Slice(name, value, strict) for name, value in field.arguments.items() if name in names)
     elif rule.countable:
         for path in sorted(slicing):
             name, *inside = path.split(".")

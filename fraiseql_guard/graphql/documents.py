@@ -6,13 +6,17 @@ version 1) is a list of operations with id, name, type and body.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
+from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
 
 _APOLLO_FORMAT: Final = "apollo-persisted-query-manifest"
 _LONGEST_ID: Final = 256
@@ -64,6 +68,41 @@ class Manifest:
 def document_id(text: str) -> str:
     """The id of a document that has no other: the hex SHA-256 of its text."""
     return sha256(text.encode()).hexdigest()
+
+
+def document_of(text: str) -> TrustedDocument:
+    """The entry of a document, named after its first operation; ValueError if it is no GraphQL or has no operation."""
+    try:
+        definitions = parse(text, no_location=True).definitions
+    except (GraphQLSyntaxError, RecursionError) as error:
+        raise ValueError(f"it is not GraphQL: {getattr(error, 'message', 'it is nested too deeply')}") from None
+    operation = next((each for each in definitions if isinstance(each, OperationDefinitionNode)), None)
+    if operation is None:
+        raise ValueError("it has no operation")
+    name = operation.name.value if operation.name else ""
+    return TrustedDocument(document_id(text), text, name, operation.operation.value)
+
+
+def read_manifest(path: Path, *, new: ManifestForm) -> Manifest:
+    """The manifest in a file; an empty one in the form ``new`` if there is no file. OSError, ValueError."""
+    return parse_manifest(path.read_bytes()) if path.exists() else Manifest(new, {})
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Put a manifest in the place of a file in one step, so that no reader ever sees half of it. OSError."""
+    target = path.resolve()  # a link stays one
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    fresh = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(manifest.render())
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o644)
+        fresh.replace(target)
+    except OSError:
+        fresh.unlink(missing_ok=True)
+        raise
 
 
 def parse_manifest(data: bytes) -> Manifest:

@@ -17,7 +17,8 @@ from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
 
-_MEDIA_TYPES: Final = frozenset({"application/json", "application/graphql-response+json"})
+JSON: Final = "application/json"
+_MEDIA_TYPES: Final = frozenset({JSON, "application/graphql-response+json"})
 _PARAMETER: Final = re.compile(r"[ \t]*+([a-z0-9!#$%&'*+.^_`|~-]++)=(?:([^\s;,\"]++)|\"([^\"\\]*+)\")[ \t]*+", re.ASCII)
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
@@ -157,7 +158,7 @@ class EnvelopeReader:
 
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
-    if content_type == "application/json":
+    if content_type == JSON:
         return True
     media_type, *parameters = content_type.lower().split(";")
     if media_type.strip(" \t") not in _MEDIA_TYPES:

@@ -72,6 +72,10 @@ class Judge:
         self._introspection = settings.introspection_policy
         self._max_nesting = max_nesting
 
+    def compare(self, numbers: Numbers) -> list[tuple[str, Code, int, int]]:
+        """Setting, code, limit and actual number of every limit."""
+        return [(row.setting, row.code, limit, row.actual(numbers)) for row, limit in self._limits]
+
     def decide(self, numbers: Numbers, *, authenticated: bool) -> Denial | None:
         """The first refusal in the order of the table, or None."""
         prices, outline = numbers.prices, numbers.prepared.outline

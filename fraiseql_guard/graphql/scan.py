@@ -78,23 +78,23 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     shape = Shape(bounds, plain="@" not in text)
     tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
     expected: list[str] = []
+    fault: int | None = None
     stop = False
-    kind = 0
-    while not stop and tokens < max_tokens and (found := match()):
-        kind = found.lastindex
+    kind = before = 0
+    while fault is None and not stop and tokens < max_tokens and (found := match()):
+        before, kind = kind, found.lastindex
         if kind == END:
             break
         tokens += 1
+        end = found.end()
         if kind == NAME:
             stop = not literals and shape.name(found[NAME])
-            if shape.stray:
-                return Scan(tokens, deepest_selection, deepest_literal, directives, found.start(NAME), shape)
+            fault = found.start(NAME) if shape.stray else None
         elif kind == PUNCTUATOR:
             stop = not literals and shape.punctuator(found[PUNCTUATOR])
         elif kind == OPEN:
-            bracket = found[OPEN]
-            expected.append(_CLOSING[bracket])
-            if bracket == "{" and not literals:
+            expected.append(_CLOSING[found[OPEN]])
+            if expected[-1] == "}" and not literals:
                 selections += 1
                 deepest_selection = max(deepest_selection, selections)
                 stop = shape.open()
@@ -102,9 +102,10 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
                 literals += 1
                 deepest_literal = max(deepest_literal, literals)
         elif kind == CLOSE:
-            if not expected or expected.pop() != found[CLOSE]:
-                return Scan(tokens, deepest_selection, deepest_literal, directives, found.end() - 1, shape)
-            if literals:
+            # Nothing between braces: graphql-core 3.3 parses it, the specification does not know it.
+            if not expected or expected.pop() != found[CLOSE] or (before == OPEN and not literals):
+                fault = end - 1
+            elif literals:
                 literals -= 1
             else:
                 selections -= 1
@@ -113,10 +114,10 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
             directives += 1
             if not literals:
                 shape.directive()
-        end = found.end()
-    shape.cut()
-    complete = stop or tokens >= max_tokens or (kind == END and not expected)
-    return Scan(tokens, deepest_selection, deepest_literal, directives, None if complete else end, shape)
+    if fault is None:
+        shape.cut()
+        fault = None if stop or tokens >= max_tokens or (kind == END and not expected) else end
+    return Scan(tokens, deepest_selection, deepest_literal, directives, fault, shape)
 
 
 @dataclass(frozen=True, slots=True)

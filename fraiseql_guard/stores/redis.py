@@ -10,40 +10,33 @@ import asyncio
 import json
 import math
 from collections.abc import Awaitable, Iterable, Sequence
-from hashlib import blake2b
 from typing import Any, Final
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.context import Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.protocol import (
-    LONGEST_REPEAT_SECONDS,
-    OVERRIDE,
-    REPEAT_SECONDS,
-    SANCTIONED_NETWORKS,
-    Imposed,
-    Outcome,
-    StoreError,
-    Trip,
-    effective_charges,
-    is_shared,
-)
+from fraiseql_guard.stores.protocol import OVERRIDE, Outcome, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.scripts import Script
 from fraiseql_guard.stores.topology import Topology, open_topology
-
-Part = str | int | float
+from fraiseql_guard.stores.trips import (
+    MILLIONTHS,
+    Part,
+    bucket_name,
+    first_key,
+    held_key,
+    member_of,
+    prefix,
+    read_outcome,
+    trip_arguments,
+)
 
 INDEX: Final = "fg:{sanctions}"
 PROBE: Final = "fg:{probe}"
-_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
-_MILLIONTHS: Final = 1_000_000
 _LISTED_AT_ONCE: Final = 500
-_NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
-_FIRST_BUCKET: Final = 6  # where trip_arguments names it
 
 
 class RedisStore:
@@ -66,7 +59,7 @@ class RedisStore:
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
         arguments = trip_arguments(trip)
-        reply = await self._run(self._admit, _first_key(trip, arguments), arguments)
+        reply = await self._run(self._admit, first_key(trip, arguments), arguments)
         try:
             outcome = read_outcome(trip, reply)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -77,15 +70,15 @@ class RedisStore:
 
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force (Store.impose)."""
-        length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
-        arguments = (_member(sanction.subject), sanction.policy.value, length, sanction.reason)
-        await self._run(self._impose, _held_key(sanction.subject), arguments)
+        length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
+        arguments = (member_of(sanction.subject), sanction.policy.value, length, sanction.reason)
+        await self._run(self._impose, held_key(sanction.subject), arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
         policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run(self._lift, _held_key(subject), (_member(subject), *policies)))
+        ended = int(await self._run(self._lift, held_key(subject), (member_of(subject), *policies)))
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 
@@ -94,18 +87,18 @@ class RedisStore:
         now_parts, notes = await asyncio.gather(
             self._ask(("TIME",), key=INDEX), self._ask(("ZRANGE", INDEX, 0, -1), key=INDEX)
         )
-        now = int(now_parts[0]) * _MILLIONTHS + int(now_parts[1])
+        now = int(now_parts[0]) * MILLIONTHS + int(now_parts[1])
         found: list[Sanction] = []
         for start in range(0, len(notes), _LISTED_AT_ONCE):
             read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
-            keys = [_held_key(subject) for subject, _ in read]
+            keys = [held_key(subject) for subject, _ in read]
             held = await asyncio.gather(
                 *(self._ask(("HGET", key, policy), key=key) for key, (_, policy) in zip(keys, read, strict=True))
             )
             for (subject, policy), value in zip(read, held, strict=True):
                 expires, _, reason = (value or b"0").partition(b" ")
                 if int(expires) > now:
-                    left = (int(expires) - now) / _MILLIONTHS
+                    left = (int(expires) - now) / MILLIONTHS
                     found.append(Sanction(subject, policy, left, reason.decode(errors="replace")))
         return found
 
@@ -130,8 +123,8 @@ class RedisStore:
         return bool(await self._override(subject, 0, ""))
 
     async def _override(self, subject: Subject, length: int, value: str) -> Any:
-        key = f"{prefix(subject)}l{_member(subject)}"
-        return await self._run(self._limit, key, (length, value, _bucket_name(subject, OVERRIDE)))
+        key = f"{prefix(subject)}l{member_of(subject)}"
+        return await self._run(self._limit, key, (length, value, bucket_name(member_of(subject), OVERRIDE)))
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
@@ -165,7 +158,7 @@ class RedisStore:
         return topology
 
     async def _note(self, sanction: Sanction) -> None:
-        length = math.ceil(sanction.expires_in_seconds * _MILLIONTHS)
+        length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         await self._write_index(length, [_note(sanction.subject, sanction.policy.value)])
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
@@ -173,104 +166,6 @@ class RedisStore:
             await self._run(self._index, INDEX, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
-
-
-def prefix(subject: Subject) -> str:
-    """What all keys of a subject begin with."""
-    return f"fg:{{{subject.tag}}}:"
-
-
-def _held_key(subject: Subject) -> str:
-    """Where a subject's sanctions are."""
-    return f"{prefix(subject)}s{_member(subject)}"
-
-
-def _first_key(trip: Trip, arguments: Sequence[Part]) -> str:
-    """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
-    if trip.charges:
-        return f"{prefix(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
-    return f"{prefix(trip.subject)}{arguments[0]}s{arguments[1]}"
-
-
-def trip_arguments(trip: Trip) -> list[Part]:
-    """ARGV of admit.lua."""
-    subject = trip.subject
-    member = _member(subject)
-    exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
-    arguments: list[Part] = [
-        _NOBODY if trip.bookkeeping else "" if trip.enforced else "m:",
-        member,
-        exempt,
-        trip.refused_before,
-        _SANCTION_NUMBERS,
-        f"{len(trip.charges)} {sum(charge.fixed for charge in trip.charges)}",
-    ]
-    for charge in trip.charges:
-        limit = charge.limit
-        name = _bucket_name(subject, charge.key)
-        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
-    arguments += _escalation_arguments(trip.abuse, 1)
-    arguments += _escalation_arguments(trip.offence, trip.offences)
-    return arguments
-
-
-def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequence[Part]:
-    if escalation is None:
-        return ("",)
-    return (
-        escalation.policy.value,
-        escalation.offences,
-        escalation.window_seconds,
-        escalation.sanction_seconds,
-        "" if escalation.enforced else "m:",
-        weight,
-    )
-
-
-def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
-    """The answer of admit.lua to a trip."""
-    if reply[0] == -1:
-        _, policy, left, reason, of_group = reply
-        bearer = _group_of(trip.subject) if of_group else trip.subject
-        sanction = Sanction(bearer, PolicyName(policy.decode()), left / _MILLIONTHS, reason.decode(errors="replace"))
-        return Outcome(admitted=False, sanction=sanction)
-    admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
-    if reply[0] in (2, 3):
-        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 4
-    buckets = tuple(
-        _bucket(charge, reply[first + 2 * position], reply[first + 1 + 2 * position])
-        for position, charge in enumerate(charges)
-    )
-    imposed = None
-    if len(reply) > first + 2 * len(buckets):
-        length, seen, of_group, reason = reply[first + 2 * len(buckets) :]
-        escalation = trip.offence if admitted else trip.abuse
-        if escalation is None:
-            raise ValueError("a sanction without an escalation")
-        bearer = _group_of(trip.subject) if of_group else trip.subject
-        imposed = Imposed(Sanction(bearer, escalation.policy, length / _MILLIONTHS, reason.decode()), escalation, seen)
-    return Outcome(admitted, buckets, imposed=imposed)
-
-
-def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:
-    return Bucket(charge, remaining / _MILLIONTHS, math.inf if wait < 0 else wait / _MILLIONTHS)
-
-
-def _bucket_name(subject: Subject, bucket: str) -> str:
-    """A bucket's name within the hash tag: the subject's own, unless its group shares it."""
-    member = _member(subject)
-    return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
-
-
-def _member(subject: Subject) -> str:
-    """What tells a subject from others of its group: a digest, or nothing if it shares its hash tag with no one."""
-    if not subject.group or subject.group == subject.name:
-        return ""
-    return blake2b(subject.name.encode(), digest_size=12).hexdigest()
-
-
-def _group_of(subject: Subject) -> Subject:
-    return Subject(subject.kind, subject.group)
 
 
 def _note(subject: Subject, policy: str) -> str:

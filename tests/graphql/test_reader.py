@@ -59,7 +59,7 @@ def test_refused_documents_push_no_good_one_out():
     post(to, body("{good}"))
     for number in range(2000):
         assert post(to, body(f"{{users(limit:{2000 + number}){{id}}}}")).denial is not None
-    assert len(to._documents) == 1
+    assert len(to._measurer._documents) == 1
 
 
 def test_the_memory_is_bounded_and_forgets_the_least_used():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from graphql import GraphQLError, Source, parse
 from graphql.language import Lexer, TokenKind
@@ -51,7 +53,9 @@ def test_whatever_the_parser_accepts_the_scan_accepts(text):
     except (GraphQLError, IndexError):
         return
     scan = count(text, 10**6)
-    assert scan.fault is None
+    if scan.fault is not None:  # graphql-core 3.3 parses an empty selection, which the specification does not know
+        assert re.search(r"\{([\s,\ufeff]|#[^\r\n]*)*\}", text)
+        return
     assert scan.tokens == len(lexed(text))
 
 

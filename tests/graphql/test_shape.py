@@ -40,7 +40,7 @@ class _Unchecked:
 def full(options: dict[str, object]) -> Reader:
     made = Settings.load({}, **options)
     to = Reader(made)
-    to._scanner = _Unchecked(made)  # type: ignore[assignment]
+    to._measurer._scanner = _Unchecked(made)  # type: ignore[assignment]
     return to
 
 
@@ -101,7 +101,7 @@ def monkeypatch_small():
 def test_the_counts_are_lower_bounds(text):
     shape = count(text, 10**6).shape
     made = Settings.load({}, introspection="allow", max_query_complexity=2**53)
-    prepared = prepare(text, made, Reader(made)._rules)
+    prepared = prepare(text, made, Reader(made)._measurer._rules)
     if not isinstance(prepared, Prepared):
         return
     view = prepared.view({})
@@ -138,7 +138,7 @@ def alias(number: int) -> str:
     ],
 )
 def test_large_documents_are_refused_before_the_parser(monkeypatch, text, code, limit, actual, path):
-    monkeypatch.setattr("fraiseql_guard.graphql.reader.prepare", None)
+    monkeypatch.setattr("fraiseql_guard.graphql.measurer.prepare", None)
     denial = ask(text).denial
     assert (denial.code.name, denial.limit, denial.actual, denial.path) == (code, limit, actual, path)
     assert denial.offence == (None if "__schema" in text or actual in (limit + 1, 51) else "dos")

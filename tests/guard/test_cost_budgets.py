@@ -1,6 +1,5 @@
 """Points per hour: who has spent theirs is told so, and when to come back."""
 
-
 import pytest
 
 from fraiseql_guard.settings import SettingsError

@@ -11,7 +11,7 @@ from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import RedisStore, StoreError, Trip
 from fraiseql_guard.stores.cluster import key_slot
-from fraiseql_guard.stores.redis import prefix
+from fraiseql_guard.stores.trips import prefix
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_load import ALICE, ROOM, Tally, Watcher, charged, load, open_failover, request, until_decided
 from tests.support.redis_server import RedisServer

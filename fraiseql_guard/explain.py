@@ -1,0 +1,268 @@
+"""Where the cost of a document comes from, and which limits it meets: what the guard sees, for people.
+
+The verdict is the Reader's own and the tree is read from the plan that prices requests, so that neither can disagree
+with what happens to a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.cost import CostRules
+from fraiseql_guard.graphql.demands import Origin
+from fraiseql_guard.graphql.limits import Judge, Numbers
+from fraiseql_guard.graphql.origins import origin_of
+from fraiseql_guard.graphql.prepared import Prepared, View, prepare
+from fraiseql_guard.graphql.pricing import Prices, unsliced
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.graphql.scan import MAX_LITERAL_NESTING, Scanner, count
+from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.values import Bindings
+from fraiseql_guard.settings import Settings
+
+_MAX_SHOWN: Final = 500
+_MAX_SHOWN_DEPTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field that costs something, or has children. ``cost`` = ``size`` times weight and children, as SPEC has it."""
+
+    key: str
+    field: str  # with its type, if that is known
+    cost: int
+    weight: int
+    size: int
+    origin: Origin
+    said_by: str  # an argument or a $variable
+    times: int  # how often it stands at the root
+    unsliced: bool  # a list of which nobody knows the size
+    children: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation with what it costs."""
+
+    kind: str
+    name: str | None
+    cost: int
+    fields: tuple[Field, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One limit and what the document has of it."""
+
+    setting: str
+    code: str
+    limit: float
+    actual: float
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the document has too much of it."""
+        return self.actual > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why the guard refuses the request."""
+
+    code: str
+    status: int
+    message: str
+    detail: str
+    limit: float | None
+    actual: float | None
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the guard sees in a document. ``complexity`` is None if it cannot be measured."""
+
+    query_hash: str
+    complexity: int | None
+    operations: tuple[Operation, ...]
+    limits: tuple[Verdict, ...]
+    unsliced: tuple[str, ...]  # fields whose lists have no slicing argument
+    refusal: Refusal | None
+    shortened: bool  # the tree was too large to be shown in full
+
+
+def explain(
+    text: str,
+    settings: Settings,
+    *,
+    schema: SchemaSource | SchemaTable | None = None,
+    variables: Mapping[str, Any] | None = None,
+    operation_name: str | None = None,
+) -> Explanation:
+    """Explain a document with the variables of one request. SettingsError if the schema cannot be read."""
+    table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
+    lexical, parses = _scan(text, settings)
+    prepared = prepare(text, settings, CostRules(settings, table)) if parses else None
+    if operation_name is None and isinstance(prepared, Prepared) and None not in prepared.names:
+        operation_name = prepared.document.operations[0].name  # every operation is bounded whichever is named
+    refusal = _ask_the_guard(text, settings, table, variables, operation_name)
+    view = prepared.view(variables or {}) if isinstance(prepared, Prepared) else None
+    digest = sha256(text.encode(errors="replace")).hexdigest()
+    if not isinstance(prepared, Prepared) or not isinstance(view, View):
+        return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
+    tree = _Tree(prepared, view, Bindings(variables or {}, prepared.document.defaults))
+    numbers = Judge(settings, Scanner(settings).max_nesting).compare(Numbers(prepared, view, tree.prices))
+    operations = tuple(tree.operations())
+    return Explanation(
+        query_hash=digest,
+        complexity=tree.prices.complexity,
+        operations=operations,
+        limits=(*lexical, *(Verdict(setting, code.name, limit, actual) for setting, code, limit, actual in numbers)),
+        unsliced=tuple(sorted({view.plan.terms[number].field for number in tree.unsliced})),
+        refusal=refusal,
+        shortened=tree.shortened,
+    )
+
+
+def _scan(text: str, settings: Settings) -> tuple[tuple[Verdict, ...], bool]:
+    """The limits that need no parser, and whether the text can be parsed within them."""
+    scan = count(text, settings.max_tokens + 1)
+    literal_depth = max(0, scan.literal_nesting - 1)
+    verdicts = (
+        Verdict("max_query_chars", "QUERY_TOO_LONG", settings.max_query_chars, len(text)),
+        Verdict("max_tokens", "QUERY_TOO_MANY_TOKENS", settings.max_tokens, scan.tokens),
+        Verdict("max_directives", "TOO_MANY_DIRECTIVES", settings.max_directives, scan.directives),
+        Verdict("max_literal_depth", "LITERAL_TOO_DEEP", settings.max_literal_depth, literal_depth),
+        Verdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.shape.operations),
+        Verdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.shape.fragments),
+    )
+    nests = scan.selection_nesting > Scanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
+    return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
+
+
+def _ask_the_guard(
+    text: str, settings: Settings, table: SchemaTable | None, variables: Mapping[str, Any] | None, name: str | None
+) -> Refusal | None:
+    try:
+        body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
+    except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
+        body = b""
+    denial: Denial | None = (
+        Reader(settings, table).read("POST", "application/json", b"", body, authenticated=False).denial
+    )
+    if denial is None:
+        return None
+    code = denial.code
+    return Refusal(code.name, code.status, code.message, denial.detail, denial.limit, denial.actual, denial.path)
+
+
+class _Tree:
+    """Reads the plan of one request as a tree, as far as it can be shown."""
+
+    def __init__(self, prepared: Prepared, view: View, bindings: Bindings) -> None:
+        plan = view.plan
+        self._prepared, self._plan, self._bindings = prepared, plan, bindings
+        self._asked = plan.ask(bindings)
+        self._left = _MAX_SHOWN
+        self.prices: Prices = plan.price(bindings)
+        self.unsliced = frozenset(unsliced(plan.terms, plan.levels, self._asked))
+        self.shortened = False
+
+    def operations(self) -> Iterator[Operation]:
+        for item, root in zip(self._prepared.document.operations, self._plan.roots, strict=True):
+            fields = tuple(self._fields(dict(root), depth=1, in_page=False))
+            cost = sum(self.prices.costs[number] * times for number, times in root)
+            yield Operation(item.kind, item.name, min(cost, 2**53), fields)
+
+    def _fields(self, numbers: Mapping[int, int], *, depth: int, in_page: bool) -> Iterator[Field]:
+        for number, times in numbers.items():
+            if self._left <= 0 or depth > _MAX_SHOWN_DEPTH:
+                self.shortened = True
+                return
+            self._left -= 1
+            yield self._field(number, times, depth=depth, in_page=in_page)
+
+    def _field(self, number: int, times: int, *, depth: int, in_page: bool) -> Field:
+        term, asked = self._plan.terms[number], self._asked[number]
+        held_by_page = in_page and term.holds_items
+        assumed = 1 if held_by_page else term.assumed.size
+        origin, said_by = origin_of(term, asked, self._bindings)
+        if held_by_page and asked.size is None:
+            origin = Origin.ONE
+        paged = term.assumed.page or asked.size is not None
+        ways = self._plan.levels[term.level] if term.level >= 0 else ()
+        held = dict.fromkeys([child for way in ways for child in way[0]], 1)
+        others = dict.fromkeys([child for way in ways for child in way[1]], 1)
+        return Field(
+            key=term.path[-1],
+            field=term.field,
+            cost=(self.prices.single if held_by_page else self.prices.costs)[number],
+            weight=term.weight + asked.points,
+            size=assumed if asked.size is None else max(1, asked.size),
+            origin=origin,
+            said_by=said_by,
+            times=times,
+            unsliced=number in self.unsliced,
+            children=(
+                *self._fields(held, depth=depth + 1, in_page=paged),
+                *self._fields(others, depth=depth + 1, in_page=False),
+            ),
+        )
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as plain data."""
+    found = asdict(explanation)
+    limits = [{**asdict(each), "exceeded": each.exceeded} for each in explanation.limits]
+    return {"accepted": explanation.refusal is None, **found, "limits": limits}
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation as text."""
+    rows = [row for operation in explanation.operations for row in _rows(operation)]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    digits = max((len(cost) for _, cost, _ in rows), default=0)
+    lines = [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
+    if explanation.shortened:
+        lines.append("... and more than can be shown")
+    lines += ["", *(_verdict(each) for each in explanation.limits), ""]
+    if explanation.unsliced:
+        lines.append(f"lists without a slicing argument: {', '.join(explanation.unsliced)}")
+    lines += [f"query_hash {explanation.query_hash}", _outcome(explanation.refusal)]
+    return "\n".join(lines).strip("\n")
+
+
+def _rows(operation: Operation) -> Iterator[tuple[str, str, str]]:
+    title = f"{operation.kind} {operation.name or ''}".strip()
+    yield title, str(operation.cost), ""
+    pending = [(field, 1) for field in reversed(operation.fields)]
+    while pending:
+        field, depth = pending.pop()
+        yield "  " * depth + field.key, str(field.cost), _note(field)
+        pending += [(child, depth + 1) for child in reversed(field.children)]
+
+
+def _note(field: Field) -> str:
+    source = f"{field.origin.value} {field.said_by}".strip()
+    size = f"list of {field.size} ({source})" if field.origin is not Origin.ONE else ""
+    weight = f"weight {field.weight}" if field.weight != 1 else ""
+    times = f"{field.times} times" if field.times > 1 else ""
+    unknown = "no slicing argument" if field.unsliced else ""
+    return ", ".join(part for part in (size, unknown, weight, times) if part)
+
+
+def _verdict(each: Verdict) -> str:
+    return f"{each.setting:<28}  {each.actual:>7g} of {each.limit:g}{'  EXCEEDED' if each.exceeded else ''}"
+
+
+def _outcome(refusal: Refusal | None) -> str:
+    if refusal is None:
+        return "accepted"
+    place = f" at {refusal.path}" if refusal.path else ""
+    return f"refused: {refusal.code} ({refusal.status}){place}. {refusal.detail or refusal.message}"

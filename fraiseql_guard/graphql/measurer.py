@@ -1,0 +1,146 @@
+"""What one document asks for with one request's variables, and which limit it exceeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final
+
+from fraiseql_guard import signals
+from fraiseql_guard.context import Denial, Measured
+from fraiseql_guard.graphql.cost import CostRules
+from fraiseql_guard.graphql.envelope import Envelope
+from fraiseql_guard.graphql.limits import Judge, Numbers
+from fraiseql_guard.graphql.memory import Memory
+from fraiseql_guard.graphql.prepared import Prepared, View, prepare
+from fraiseql_guard.graphql.pricing import Prices
+from fraiseql_guard.graphql.scan import Scanner
+from fraiseql_guard.graphql.schema import SchemaTable
+from fraiseql_guard.graphql.sizes import MOST
+from fraiseql_guard.graphql.values import Bindings
+from fraiseql_guard.settings import Settings
+
+_NEAR: Final = 0.8
+"""Part of a limit from which on a request is near it."""
+_MAX_READINGS: Final = 2048
+_BYTES_PER_READING: Final = 2048
+_BYTES_PER_CHARACTER: Final = 60
+_BYTES_PER_DOCUMENT: Final = 4096
+"""What a remembered document takes, estimated on the safe side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was measured and why it is refused; both if it is over a limit, so that the log can show the numbers.
+
+    ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document;
+    ``noted`` is what a limit would refuse that is only watched.
+    """
+
+    measured: Measured | None
+    denial: Denial | None
+    rewritten: bytes | None = None
+    noted: Denial | None = None
+
+
+class Measurer:
+    """Measures documents and compares them with the limits. Frozen, except for its bounded memories."""
+
+    __slots__ = ("_documents", "_judge", "_limits", "_readings", "_rules", "_scanner", "_settings", "_watch")
+
+    def __init__(
+        self, settings: Settings, table: SchemaTable | None, *, remembered_documents: int, remembered_bytes: int
+    ) -> None:
+        watched: dict[str, Any] = dict.fromkeys(settings.monitor_limits, MOST)
+        self._settings = replace(settings, **watched) if watched else settings
+        self._rules = CostRules(settings, table)
+        self._scanner = Scanner(self._settings)
+        self._judge = Judge(self._settings, self._scanner.max_nesting)
+        self._limits = Judge(settings, self._scanner.max_nesting)
+        self._watch = self._limits if watched else None
+        self._documents: Memory[Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
+        # What became of requests that cost the same: clients page through lists with a handful of sizes.
+        self._readings: Memory[Reading] = Memory(
+            max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
+        )
+
+    def measure(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> Reading:
+        """What a request for one operation asks for, or why it is refused. Never raises."""
+        text = envelope.query
+        if text is None:
+            return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
+        if len(text) > self._settings.max_query_chars:
+            return Reading(None, self._scanner.check(text))
+        digest = sha256(text.encode())
+        if (persisted := envelope.extensions.get("persistedQuery")) is not None and not (
+            isinstance(persisted, dict) and persisted.get("sha256Hash") == digest.hexdigest()
+        ):  # the host may store or look up something else under that hash
+            return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
+        key = digest.digest()
+        remembered = self._documents.get(key)
+        try:
+            prepared = remembered or self._prepare(text)
+            if isinstance(prepared, Denial):
+                return Reading(None, prepared)
+            reading = self._measure(prepared, envelope, digest.hexdigest(), by_get=by_get, authenticated=authenticated)
+        except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
+            return Reading(None, Denial(signals.QUERY_TOO_DEEP))
+        if remembered is None and reading.denial is None:  # what was refused pushes nothing out
+            self._documents.put(key, prepared, _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
+        return reading
+
+    def _prepare(self, text: str) -> Prepared | Denial:
+        return self._scanner.check(text) or prepare(text, self._settings, self._rules)
+
+    def _measure(
+        self, prepared: Prepared, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+    ) -> Reading:
+        view = prepared.view(envelope.variables)
+        if isinstance(view, Denial):
+            return Reading(None, view)
+        outcome = view.plan.outcome(envelope.variables)
+        key = query_hash, view.positions, outcome, envelope.operation_name, by_get, authenticated
+        if outcome is not None and (known := self._readings.get(key)):
+            return known
+        reading = self._judged(prepared, view, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+        if outcome is not None and reading.denial is None:
+            self._readings.put(key, reading, _BYTES_PER_READING)
+        return reading
+
+    def _judged(
+        self, prepared: Prepared, view: View, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+    ) -> Reading:
+        prices = view.plan.price(Bindings(envelope.variables, prepared.document.defaults))
+        measured = _measured(prepared, view, prices, envelope.operation_name, query_hash)
+        name = envelope.operation_name
+        if by_get and prepared.kind == "mutation":
+            return Reading(measured, Denial(signals.MUTATION_BY_GET, headers=((b"allow", b"POST"),)))
+        if name not in prepared.names if name is not None else len(prepared.names) > 1:
+            return Reading(measured, Denial(signals.OPERATION_NOT_FOUND))
+        numbers = Numbers(prepared, view, prices)
+        denial = self._judge.decide(numbers, authenticated=authenticated)
+        noted = self._watch.decide(numbers, authenticated=authenticated) if self._watch and not denial else None
+        near = dict.fromkeys(
+            option for option, _, limit, actual in self._limits.compare(numbers) if _NEAR * limit < actual <= limit
+        )
+        return Reading(
+            replace(measured, near=tuple(near)) if near else measured,
+            denial,
+            noted=noted and replace(noted, offence=None),
+        )
+
+
+def _measured(prepared: Prepared, view: View, prices: Prices, name: str | None, query_hash: str) -> Measured:
+    if name is None and len(prepared.names) == 1:
+        (name,) = prepared.names
+    return Measured(
+        kind=prepared.kind,
+        name=name,
+        root_fields=view.root_fields,
+        mutation_root_fields=view.mutation_root_fields,
+        depth=view.depth,
+        complexity=prices.complexity,
+        list_size=prices.list_size,
+        query_hash=query_hash,
+        introspection=prepared.outline.introspection >= 0,
+    )

@@ -1,0 +1,125 @@
+"""A trip as admit.lua reads it, and its answer: names of keys, arguments, replies. That file says what each key holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any, Final
+
+from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.protocol import (
+    LONGEST_REPEAT_SECONDS,
+    REPEAT_SECONDS,
+    SANCTIONED_NETWORKS,
+    Imposed,
+    Outcome,
+    Trip,
+    effective_charges,
+    is_shared,
+)
+
+Part = str | int | float
+
+MILLIONTHS: Final = 1_000_000
+_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
+_NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
+_FIRST_BUCKET: Final = 6  # where trip_arguments names it
+
+
+def prefix(subject: Subject) -> str:
+    """What all keys of a subject begin with."""
+    return f"fg:{{{subject.tag}}}:"
+
+
+def held_key(subject: Subject) -> str:
+    """Where a subject's sanctions are."""
+    return f"{prefix(subject)}s{member_of(subject)}"
+
+
+def first_key(trip: Trip, arguments: Sequence[Part]) -> str:
+    """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
+    if trip.charges:
+        return f"{prefix(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
+    return f"{prefix(trip.subject)}{arguments[0]}s{arguments[1]}"
+
+
+def trip_arguments(trip: Trip) -> list[Part]:
+    """ARGV of admit.lua."""
+    subject = trip.subject
+    member = member_of(subject)
+    exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
+    arguments: list[Part] = [
+        _NOBODY if trip.bookkeeping else "" if trip.enforced else "m:",
+        member,
+        exempt,
+        trip.refused_before,
+        _SANCTION_NUMBERS,
+        f"{len(trip.charges)} {sum(charge.fixed for charge in trip.charges)}",
+    ]
+    for charge in trip.charges:
+        limit = charge.limit
+        name = bucket_name(member, charge.key)
+        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
+    arguments += _escalation_arguments(trip.abuse, 1)
+    arguments += _escalation_arguments(trip.offence, trip.offences)
+    return arguments
+
+
+def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequence[Part]:
+    if escalation is None:
+        return ("",)
+    return (
+        escalation.policy.value,
+        escalation.offences,
+        escalation.window_seconds,
+        escalation.sanction_seconds,
+        "" if escalation.enforced else "m:",
+        weight,
+    )
+
+
+def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
+    """The answer of admit.lua to a trip."""
+    if reply[0] == -1:
+        _, policy, left, reason, of_group = reply
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        sanction = Sanction(bearer, PolicyName(policy.decode()), left / MILLIONTHS, reason.decode(errors="replace"))
+        return Outcome(admitted=False, sanction=sanction)
+    admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
+    if reply[0] in (2, 3):
+        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 4
+    buckets = tuple(
+        _bucket(charge, reply[first + 2 * position], reply[first + 1 + 2 * position])
+        for position, charge in enumerate(charges)
+    )
+    imposed = None
+    if len(reply) > first + 2 * len(buckets):
+        length, seen, of_group, reason = reply[first + 2 * len(buckets) :]
+        escalation = trip.offence if admitted else trip.abuse
+        if escalation is None:
+            raise ValueError("a sanction without an escalation")
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
+    return Outcome(admitted, buckets, imposed=imposed)
+
+
+def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:
+    return Bucket(charge, remaining / MILLIONTHS, math.inf if wait < 0 else wait / MILLIONTHS)
+
+
+def bucket_name(member: str, bucket: str) -> str:
+    """A bucket's name within the hash tag: the member's own, unless its group shares it."""
+    return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
+
+
+def member_of(subject: Subject) -> str:
+    """What tells a subject from others of its group: a digest, or nothing if it shares its hash tag with no one."""
+    if not subject.group or subject.group == subject.name:
+        return ""
+    return blake2b(subject.name.encode(), digest_size=12).hexdigest()
+
+
+def _group_of(subject: Subject) -> Subject:
+    return Subject(subject.kind, subject.group)
