@@ -214,7 +214,7 @@ def tiers(value: object) -> Mapping[str, Limit]:
 def cost_budgets(value: object) -> Mapping[str, int]:
     """``tier=points`` pairs."""
     pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
-    found = {text(str(name)): integer(1, 10**12)(points) for name, points in pairs}
+    found = {text(str(name)): integer(1, 10**9)(points) for name, points in pairs}
     if not all(_TIER.fullmatch(name) for name in found):
         raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
     return found

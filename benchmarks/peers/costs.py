@@ -18,7 +18,7 @@ _WARM_UP = 300
 _COUNTED = 200
 _LEAST_COMMANDS = 0.5
 """Fewer a request are none of the variant's."""
-_END_MARK = "the end"
+_BEGIN_MARK, _END_MARK = "the beginning", "the end"
 
 
 @dataclass(slots=True)
@@ -74,11 +74,15 @@ def _count_commands(client: redis.Redis, server: Server, variant: Variant) -> fl
     """
     order = Order(port=server.port, path=PATH, pid=server.pid, connections=1, warm_up=0, requests=_COUNTED)
     with client.monitor() as monitor:
+        client.echo(_BEGIN_MARK)  # connects, which are commands too
         Load(order).result()
         client.echo(_END_MARK)
         sent = 0
         for command in monitor.listen():
-            if _END_MARK in command["command"]:
+            if _BEGIN_MARK in command["command"]:
+                sent = 0
+            elif _END_MARK in command["command"]:
                 return sent / _COUNTED
-            sent += command["client_type"] != "lua"
+            else:
+                sent += command["client_type"] != "lua"
     return 0.0

@@ -51,11 +51,11 @@ def _our_dependencies() -> list[str]:
 
 
 def _install(packages: Sequence[str]) -> str | None:
-    """pip's last words if it failed."""
+    """What pip says if it failed."""
     command = [sys.executable, "-m", "pip", "--python", str(python()), "install", "--quiet"]
     command += ["--disable-pip-version-check", "--constraint", str(PINS), *dict.fromkeys(packages)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None
     words = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-    return words[-1].removeprefix("ERROR: ")
+    return words[0].removeprefix("ERROR: ")

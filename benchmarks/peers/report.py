@@ -46,7 +46,7 @@ class Findings:
 def table(findings: Findings) -> list[str]:
     """One line a variant."""
     columns = [f"{'':26}{'req/s, share':>20}", *(f"{f'CPU us added, {each}':>26}" for each in CONCURRENCIES)]
-    lines = ["".join([*columns, f"{'commands':>10}  {'Redis killed':42}{'frozen'}"])]
+    lines = ["".join([*columns, f"{'commands':>10}  {'Redis killed':56}{'frozen'}"])]
     return lines + [_line(findings, variant) for variant in findings.variants]
 
 
@@ -62,7 +62,7 @@ def _line(findings: Findings, variant: Variant) -> str:
         cells = [f"{_spread(findings.share(variant), 2):>20}"]
         cells += [f"{_spread(findings.added(variant, each), 1):>26}" for each in CONCURRENCIES]
     seen = findings.seen.get(name, {})
-    faults = f"{_fault(seen.get('killed')):42}{_fault(seen.get('frozen'))}"
+    faults = f"{_fault(seen.get('killed')):56}{_fault(seen.get('frozen'))}"
     without = 1 - statistics.median(costs.reached)
     warning = f"  ({without:.0%} decided without Redis)" if without > _NOTABLE else ""
     return f"{name:26}{''.join(cells)}{costs.commands or 0:10.2f}  {faults}{warning}".rstrip()

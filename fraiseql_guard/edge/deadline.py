@@ -72,6 +72,7 @@ class Deadline:
         finally:
             self.disarm()
             self._task = None
+            self._on_expiry = None  # a cycle with its owner would be left to the garbage collector
         if self.cancelled and task is not None:
             await _take_back(task)
             return None

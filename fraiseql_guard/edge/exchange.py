@@ -19,6 +19,7 @@ from fraiseql_guard.edge.supervisor import Supervisor, Terms
 from fraiseql_guard.settings import Mode
 from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, QUERY_TIMEOUT, Protection
 
+_FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
 _REQUEST_ID: Final = b"x-request-id"
 
 
@@ -62,6 +63,7 @@ class Exchange:
             raise
         finally:
             self._pump.close()
+            self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
             if self.ctx.slots and self._stack.in_flight is not None:
                 self._stack.in_flight.release(self.ctx)
             self._tell(self._leave_behind)
@@ -164,8 +166,14 @@ class Exchange:
         ctx, stack = self.ctx, self._stack
         if stack.mounted(Protection.AUTH):
             present_identity(self._scope, ctx.identity)
+        terms = self._terms()
+        if not ctx.operation and terms is _FREE and not self._may_grow():
+            await self._app(self._scope, self._pump, self._send)  # nothing to time, nothing to interrupt
+            if self._own_answer is not None:
+                await self._own_answer
+            return
         supervisor = self._supervisor = Supervisor(
-            self._loop, self._pump, self._terms(), on_timeout=self._time_is_up, on_abandoned=self._abandoned
+            self._loop, self._pump, terms, on_timeout=self._time_is_up, on_abandoned=self._abandoned
         )
         if ctx.rewritten is not None:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
@@ -188,14 +196,22 @@ class Exchange:
 
     def _terms(self) -> Terms:
         ctx, settings = self.ctx, self._stack.settings
-        if not self._stack.mounted(Protection.TIMEOUT):
-            return Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
+        if not self._stack.mounted(Protection.TIMEOUT) or (not ctx.operation and settings.request_timeout is None):
+            return _FREE
         if not ctx.operation:
             return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False)
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
         timeout = (settings.mutation_timeout if mutates else None) or settings.query_timeout
         stop = (not mutates or settings.cancel_mutations) and self._stack.enforces(Protection.TIMEOUT)
         return Terms(timeout_seconds=timeout, watch=stop and self._pump.complete, stop_on_leave=stop)
+
+    def _may_grow(self) -> bool:
+        """Whether a body is still to come whose bounds may be broken while the app reads it."""
+        if self._pump.max_bytes is None or self._pump.complete:
+            return False
+        headers = self.ctx.headers
+        announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
+        return announced or self.ctx.method not in ("GET", "HEAD")  # HTTP/2 announces nothing
 
     def _time_is_up(self) -> bool:
         ctx = self.ctx

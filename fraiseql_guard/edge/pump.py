@@ -29,6 +29,10 @@ class BufferBudget:
     used: int = 0
 
 
+def _too_late(_denial: Denial) -> None:
+    """The answer is complete: nothing is refused any more."""
+
+
 class Pump:
     """Owns ``receive`` for one request.
 
@@ -171,5 +175,6 @@ class Pump:
     def close(self) -> None:
         """Stop waiting for the client: the answer is complete."""
         self.release()
+        self._on_excess = _too_late  # a cycle with the exchange would be left to the garbage collector
         if self._reader is not None and not self._reader.done():
             self._reader.cancel()

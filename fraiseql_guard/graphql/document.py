@@ -16,6 +16,7 @@ from graphql.language import ast
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error
+from fraiseql_guard.graphql.spreading import OrderError, in_order
 from fraiseql_guard.graphql.switches import Removal
 from fraiseql_guard.graphql.values import Absent, GivenTwiceError, Value, Variable, literal, unique
 
@@ -103,8 +104,13 @@ class _RefusedError(Exception):
         self.denial = denial
 
 
-def read_document(text: str, *, max_operations: int, max_fragments: int) -> Document | Denial:
-    """Parse a text that passed the scan. The Denial names a place and never the text."""
+def read_document(
+    text: str, *, max_operations: int, max_fragments: int, nested_switches: bool = True
+) -> Document | Denial:
+    """Parse a text that passed the scan. The Denial names a place and never the text.
+
+    Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
+    """
     try:
         node = parse(text, no_location=True)
     except GraphQLError as error:
@@ -124,32 +130,41 @@ def read_document(text: str, *, max_operations: int, max_fragments: int) -> Docu
     if len(fragments) > max_fragments:
         return over(signals.TOO_MANY_FRAGMENTS, max_fragments, len(fragments))
     try:
-        return _build(operations, fragments)
+        return _build(operations, fragments, nested_switches)
     except _RefusedError as contradicted:
         return contradicted.denial
+    except OrderError as error:
+        return contradiction(str(error))
     except GivenTwiceError:
         return contradiction("An argument, a key or a variable is given twice.")
 
 
-def _build(operations: list[ast.OperationDefinitionNode], fragments: list[ast.FragmentDefinitionNode]) -> Document:
+def _build(
+    operations: list[ast.OperationDefinitionNode], fragments: list[ast.FragmentDefinitionNode], nested_switches: bool
+) -> Document:
     names = [item.name.value if item.name else None for item in operations]
     if len(set(names)) < len(names) or (None in names and len(names) > 1):
         raise _RefusedError(contradiction("Two operations share a name, or one of several has none."))
     defaults = _defaults(operations)
     # Where there are several operations, one may undo the @skip of another with its own default.
-    reader = _TreeReader(defaults if len(operations) == 1 else {})
+    reader = _TreeReader(defaults if len(operations) == 1 else {}, nested_switches)
     built = {
         item.name.value: Fragment(item.name.value, item.type_condition.name.value, reader.selection(item.selection_set))
         for item in fragments
     }
     if len(built) < len(fragments):
         raise _RefusedError(contradiction("Two fragments share a name."))
+    executed = tuple(
+        Operation(_KINDS[item.operation.value], name, reader.selection(item.selection_set, at_root=True))
+        for item, name in zip(operations, names, strict=True)
+    )
+    order = in_order(
+        {name: reader.spreads[item.selection] for name, item in built.items()},
+        [name for item in executed for name in reader.spreads[item.selection]],
+    )
     return Document(
-        tuple(
-            Operation(_KINDS[item.operation.value], name, reader.selection(item.selection_set))
-            for item, name in zip(operations, names, strict=True)
-        ),
-        _in_order(built, reader.spreads),
+        executed,
+        {name: built[name] for name in order},
         defaults,
         tuple(sorted(reader.switches)),
         reader.removes,
@@ -171,52 +186,32 @@ def _defaults(operations: Iterable[ast.OperationDefinitionNode]) -> dict[str, tu
     return found
 
 
-def _in_order(fragments: Mapping[str, Fragment], spreads: Mapping[Selection, tuple[str, ...]]) -> dict[str, Fragment]:
-    """Depth first without recursion; a fragment met again while it is open spreads itself."""
-    done: dict[str, Fragment] = {}
-    opened: set[str] = set()
-    inside = {name: spreads[item.selection] for name, item in fragments.items()}
-    if any(name not in fragments for used in spreads.values() for name in used):
-        raise _RefusedError(contradiction("A fragment that is spread is not defined."))
-    pending = list(fragments)
-    while pending:
-        name = pending[-1]
-        if name in done:
-            pending.pop()
-        elif name in opened:
-            done[name] = fragments[pending.pop()]
-        else:
-            opened.add(name)
-            for used in inside[name]:
-                if used in opened and used not in done:
-                    raise _RefusedError(contradiction("A fragment spreads itself."))
-                pending.append(used)
-    return done
-
-
 class _TreeReader:
     """One pass over the parser's tree. Recursion is bounded by the scan."""
 
-    def __init__(self, declared: Mapping[str, tuple[Value, ...]]) -> None:
+    def __init__(self, declared: Mapping[str, tuple[Value, ...]], nested_switches: bool) -> None:
         self._declared = declared
+        self._nested_switches = nested_switches
         self._names: list[str] = []
         self.switches: set[str] = set()
         self.removes = False
         self.spreads: dict[Selection, tuple[str, ...]] = {}
         """Fragments spread anywhere inside the selection of a definition."""
 
-    def selection(self, node: ast.SelectionSetNode) -> Selection:
+    def selection(self, node: ast.SelectionSetNode, *, at_root: bool = False) -> Selection:
         self._names = []
-        selection = self._selection(node)
+        selection = self._selection(node, at_root=at_root)
         self.spreads[selection] = tuple(self._names)
         return selection
 
-    def _selection(self, node: ast.SelectionSetNode) -> Selection:
+    def _selection(self, node: ast.SelectionSetNode, *, at_root: bool = False) -> Selection:
         fields: list[Field] = []
         spreads: list[Spread] = []
         inlines: list[Inline] = []
         for item in node.selections:
             removal = self._removal(item.directives) if item.directives else ()
+            if not (at_root or self._nested_switches):
+                removal = ()
             if isinstance(item, ast.FieldNode):
                 fields.append(self._field(item, removal))
             elif isinstance(item, ast.FragmentSpreadNode):

@@ -72,7 +72,12 @@ class Prepared:
 
 def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denial:
     """Parse and check a text that passed the scan."""
-    document = read_document(text, max_operations=settings.max_operations, max_fragments=settings.max_fragments)
+    document = read_document(
+        text,
+        max_operations=settings.max_operations,
+        max_fragments=settings.max_fragments,
+        nested_switches=rules.table is None or rules.table.nested_switches,
+    )
     if isinstance(document, Denial):
         return document
     try:

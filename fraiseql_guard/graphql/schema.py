@@ -74,7 +74,8 @@ class SchemaTable:
     order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
 
     ``sized_fields`` are all that some @listSize names: like edges, nodes and items they hold their parent's items.
-    ``inputs`` are the fields of those input types in which @cost stands somewhere.
+    ``inputs`` are the fields of those input types in which @cost stands somewhere. Without ``nested_switches`` the host
+    looks at @skip and @include at the root of an operation alone.
     """
 
     roots: Mapping[OperationKind, str]
@@ -83,6 +84,7 @@ class SchemaTable:
     members: Mapping[str, frozenset[str]]
     sized_fields: frozenset[str]
     inputs: Mapping[str, Mapping[str, ArgumentRule]]
+    nested_switches: bool
 
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
@@ -147,7 +149,14 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
         if isinstance(kind, GraphQLInputObjectType) and name in weighed
     }
     named = {kind: root.name for kind, root in roots.items() if root}
-    return SchemaTable(named, fields, possible, members, sized, inputs)
+    return SchemaTable(named, fields, possible, members, sized, inputs, nested_switches=not _is_fraiseql(schema))
+
+
+def _is_fraiseql(schema: GraphQLSchema) -> bool:
+    """FraiseQL lets PostgreSQL build what is below a root field, and does not look at @skip and @include there."""
+    roots = [root for root in (schema.query_type, schema.mutation_type) if root]
+    resolvers = [item.resolve for root in roots for item in root.fields.values()]
+    return any(getattr(each, "__module__", "").startswith("fraiseql.") for each in resolvers)
 
 
 def _weighed_inputs(schema: GraphQLSchema) -> frozenset[str]:

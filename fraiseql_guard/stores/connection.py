@@ -27,6 +27,9 @@ CONNECT_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 1.0
 """A connection that left a request unanswered for so long is replaced: it may be dead without saying so."""
 
+LATE_SECONDS: Final = 0.005
+"""A timer that fires later than this tells of a busy loop."""
+
 _ASKING: Final = pack(("ASKING",))
 
 Find = Callable[[], Awaitable[Address]]
@@ -94,9 +97,10 @@ class Channel:
 
     async def _exchange(self, command: Command, timeout_seconds: float, asking: bool) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()
-        # A timer and not asyncio.timeout: answers that have arrived are read before timers fire, so that a busy loop
-        # is not taken for a slow store, and giving up cancels nothing.
-        timer = self._loop.call_later(timeout_seconds, self._expire, future, timeout_seconds)
+        # A timer and not asyncio.timeout: giving up cancels nothing.
+        timer = self._loop.call_at(
+            due := self._loop.time() + timeout_seconds, self._expire, future, timeout_seconds, due
+        )
         try:
             if asking:
                 self._send(_ASKING + pack(command), (self._nobody(), future))
@@ -135,8 +139,14 @@ class Channel:
         if self._link is not None:
             self._link.abort(detail)
 
-    def _expire(self, future: asyncio.Future[Any], timeout_seconds: float) -> None:
+    def _expire(self, future: asyncio.Future[Any], timeout_seconds: float, due: float | None) -> None:
         if future.done():
+            return
+        late = 0.0 if due is None else self._loop.time() - due
+        if late > LATE_SECONDS:
+            # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the command
+            # unsent. A busy loop is not a slow store, so it gets once the time that the loop took away.
+            self._loop.call_later(min(late, timeout_seconds), self._expire, future, timeout_seconds, None)
             return
         future.set_exception(StoreError("timeout", f"no answer within {timeout_seconds * 1000:.0f} ms"))
         if self._link is not None and self._link.silent_seconds() >= SILENT_SECONDS:

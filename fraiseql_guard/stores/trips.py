@@ -1,4 +1,4 @@
-"""A trip as admit.lua reads it, and its answer: names of keys, arguments, replies. That file says what each key holds."""
+"""A trip as admit.lua reads it, and its answer: names of keys, arguments, replies. It says there what a key holds."""
 
 from __future__ import annotations
 

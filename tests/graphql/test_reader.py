@@ -91,6 +91,20 @@ def test_a_schema_built_in_code_has_types_and_defaults():
     assert complexity("{tags{id}}", schema=schema) == 10
 
 
+def test_below_the_root_a_fraiseql_app_takes_nothing_out():
+    def resolver(*_: object) -> None: ...
+
+    resolver.__module__ = "fraiseql.gql.enum_serializer"
+    schema = build_schema(BLOG)
+    query = "{users(limit:9){followers(limit:9) @skip(if:true){id}} me @skip(if:true){id}}"
+    assert complexity(query, schema=schema) == 9
+    schema.query_type.fields["users"].resolve = resolver
+    assert complexity(query, schema=schema) == 9 * (1 + 9)
+    fragment = "{...F @skip(if:true) few:users(limit:2){id}} fragment F on Query{users(limit:9) @skip(if:true){id}}"
+    assert complexity(fragment, schema=schema) == 2
+    assert complexity(fragment.replace("F @skip(if:true)", "F"), schema=schema) == 2 + 9
+
+
 @pytest.mark.parametrize("source", ["type Query {", "/no/such/file.graphql", "type Query { a: Missing }", lambda: None])
 def test_a_schema_that_cannot_be_read_stops_the_start(source):
     with pytest.raises(SettingsError, match=r"schema=.*Accepted"):
