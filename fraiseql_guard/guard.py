@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.edge.entrance import Entrance
 from fraiseql_guard.graphql.schema import SchemaSource
-from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, startup_warnings
+from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
 
@@ -57,6 +58,8 @@ class Middleware:
             app.release()
             app = app.app
         _refuse_hidden(wishes, app)
+        if wishes.schema is None:
+            wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app: Any = app
         self.wishes = wishes
         self._stack = build_stack(wishes)
@@ -85,7 +88,7 @@ class Middleware:
             return
         scope[_MARK] = self
         if not self._started:
-            self._start()
+            self._start(scope)
         if scope["type"] == "lifespan":
             await self.app(scope, receive, self._watching_the_end(send))
         else:
@@ -101,8 +104,9 @@ class Middleware:
             raise SettingsError(problem)
         await self.app(scope, receive, send)  # decided already, once
 
-    def _start(self) -> None:
+    def _start(self, scope: Any) -> None:
         self._started = True
+        self._adopt_schema(scope.get("app"))
         settings = self.settings
         sentences = [*warnings(), *startup_warnings(self.wishes, self.app)]
         fields = {
@@ -114,6 +118,14 @@ class Middleware:
         with suppress(Exception):  # signals are no reason to fail a request
             self._stack.settle.started(fields, sentences)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
+
+    def _adopt_schema(self, host: Any) -> None:
+        """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
+        if self.wishes.schema is None and (schema := schema_of(host)) is not None:
+            self.release()
+            self.wishes = replace(self.wishes, schema=schema)
+            self._stack = build_stack(self.wishes)
+            self._entrance = Entrance(self._stack)
 
     async def _check_store(self) -> None:
         """Say what of the store deserves a look; nobody waits for it."""

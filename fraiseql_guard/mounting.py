@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.admission import SANCTIONING, Admission
@@ -159,6 +160,12 @@ def chain(app: Any) -> Iterator[Any]:
             return
         yield app
         app = getattr(app, "app", None)
+
+
+def schema_of(app: Any) -> GraphQLSchema | None:
+    """The schema that a FraiseQL app shows in its state, if this is one."""
+    schema = getattr(getattr(app, "state", None), "graphql_schema", None)
+    return schema if isinstance(schema, GraphQLSchema) else None
 
 
 def declared(app: Any) -> Iterator[type]:

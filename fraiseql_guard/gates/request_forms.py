@@ -20,7 +20,6 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _JSON: Final = frozenset({"application/json", "application/graphql-response+json"})
 _PREFLIGHTED: Final = frozenset(
     {
-        b"authorization",
         b"apollo-require-preflight",
         b"graphql-require-preflight",
         b"x-apollo-operation-name",
@@ -85,6 +84,8 @@ class RequestForms:
     def _cross_site(ctx: Context) -> Denial | None:
         if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
             return None
+        if ctx.headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
+            return None  # a page sets this one only after a preflight; Basic credentials a browser adds by itself
         if ctx.method == "POST" and _media_type(ctx) in _JSON:
             return None  # a page sends JSON only after a preflight
         return Denial(CROSS_SITE_REQUEST)

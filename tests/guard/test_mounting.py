@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from graphql import build_schema
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
@@ -236,3 +237,15 @@ async def test_unread_scope_keys_do_not_disturb(guarded) -> None:
     scope["headers"] = ((b"content-type", b"application/json"),)
     await guard(scope, connection.receive, connection.send)
     assert connection.reply.status == 200
+
+
+SDL = "type Query { people: [Person!]! } type Person { id: ID status: Status } type Status { name: String }"
+
+
+@pytest.mark.parametrize("mounted", ["around", "by add_middleware"])
+async def test_the_schema_of_a_fraiseql_app_is_found_by_itself(mounted) -> None:
+    app = await starlette_app(max_query_complexity=19) if mounted != "around" else Starlette()
+    app.state.graphql_schema = build_schema(SDL)
+    guard = Guard(app, max_query_complexity=19) if mounted == "around" else app
+    refused = await graphql(guard, "{people{status{name}}}")
+    assert (refused.code, refused.extensions["actual"]) == ("QUERY_TOO_COMPLEX", 20)  # without it: people is no plural

@@ -174,6 +174,10 @@ async def test_a_foreign_page_cannot_run_queries_in_its_visitors_name(guarded) -
     assert (simple.status, simple.code) == (400, "CROSS_SITE_REQUEST")
     text = await request(guard, body=QUERY, content_type="text/plain", headers=foreign)
     assert (text.status, text.code) == (400, "CROSS_SITE_REQUEST")
+    basic = foreign | {"authorization": "Basic YWxpY2U6cHc="}  # which a browser adds by itself
+    assert (await request(guard, "GET", query="query={me{id}}", headers=basic)).code == "CROSS_SITE_REQUEST"
+    bearer = foreign | {"authorization": "Bearer token"}
+    assert (await request(guard, "GET", query="query={me{id}}", headers=bearer)).status == 200
     preflighted = await request(guard, body=QUERY, headers=foreign)
     assert preflighted.status == 200
     for site in ("same-origin", "same-site", "none"):

@@ -36,6 +36,15 @@ async def test_two_workers_admit_one_capacity_together(guarded, patient) -> None
         await guard.guard.aclose()
 
 
+async def test_two_workers_spend_one_cost_budget(guarded, patient) -> None:
+    one, two = (guarded(cost_budgets="default=250", **patient) for _ in range(2))
+    replies = [await graphql(guard, "{users(limit:100){id}}") for guard in (one, two, one, two)]
+    assert [reply.status for reply in replies] == [200, 200, 429, 429]
+    assert {reply.code for reply in replies[2:]} == {"COST_BUDGET_EXCEEDED"}
+    for guard in (one, two):
+        await guard.guard.aclose()
+
+
 async def test_a_block_that_one_worker_brings_about_binds_the_other(guarded, secret, patient) -> None:
     one, two = (guarded(jwt_secret=secret, **patient) for _ in range(2))
     for _ in range(15):
