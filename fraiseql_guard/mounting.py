@@ -10,9 +10,12 @@ from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.admission import SANCTIONING, Admission
+from fraiseql_guard.edge.answer_editor import Edit
+from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.gates.cost_budgets import CostBudgets
@@ -108,6 +111,7 @@ def build_stack(wishes: Wishes) -> Stack:
         in_flight=in_flight,
         head_gates=_head_gates(settings, mounted, blocks, access),
         body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight),
+        edits=_edits(settings, modes),
         store=store,
         control=ControlWatch(store, on_change=take_over),
         admission=Admission(store, Refusals(), settings, mounted, allow_list),
@@ -151,6 +155,16 @@ def _body_gates(
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)
+
+
+def _edits(settings: Settings, modes: Mapping[Protection, Mode]) -> tuple[Edit, ...]:
+    """What is changed in the app's answers to GraphQL requests."""
+    edits: list[Edit] = []
+    if settings.suggestions_hidden and modes[Protection.QUERY_LIMITS] is Mode.ENFORCE:
+        edits.append(without_suggestions)
+    if settings.cost_in_response:
+        edits.append(with_cost)
+    return tuple(edits)
 
 
 def chain(app: Any) -> Iterator[Any]:

@@ -252,6 +252,9 @@ class Settings:
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
     )
     cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
+    hide_suggestions: bool | None = setting(
+        SWITCH, None, "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development."
+    )
     batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
     multipart: bool = setting(
         SWITCH, "false", "Whether uploads (GraphQL multipart requests) are accepted, up to max_request_bytes."
@@ -351,6 +354,11 @@ class Settings:
             return self.workers
         concurrency = os.environ.get("WEB_CONCURRENCY", "")
         return max(1, int(concurrency)) if concurrency.isascii() and concurrency.isdigit() else 1
+
+    @property
+    def suggestions_hidden(self) -> bool:
+        """Whether suggestions are taken out of the app's errors; the default depends on the environment."""
+        return self.environment != "development" if self.hide_suggestions is None else self.hide_suggestions
 
     @property
     def introspection_policy(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
-from fraiseql_guard.edge.cost_note import CostNote
+from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
 from fraiseql_guard.edge.pump import Pump
@@ -181,8 +181,8 @@ class Exchange:
         if ctx.operation:
             self._tell(stack.settle.query_started)
         try:
-            noted = ctx.operation and ctx.measured is not None and stack.settings.cost_in_response
-            send = CostNote(ctx, self._send) if noted else self._send
+            edits = stack.edits if ctx.operation else ()
+            send = AnswerEditor(ctx, edits, self._send) if edits else self._send
             await supervisor.run(self._app(self._scope, self._pump, send))
             if self._own_answer is not None:
                 await self._own_answer

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.gates.in_flight import InFlight
@@ -51,6 +52,7 @@ class Stack:
     in_flight: InFlight | None
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
+    edits: Sequence[Edit]
     store: Store
     control: ControlWatch
     admission: Admission

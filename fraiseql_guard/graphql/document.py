@@ -237,8 +237,13 @@ class _TreeReader:
     def _removal(self, directives: Iterable[ast.DirectiveNode]) -> Removal:
         """Only what is certain: nothing if a directive is repeated, and no variable that nobody declared."""
         found: dict[str, tuple[str | None, bool]] = {}
+        said: set[tuple[str, str]] = set()
         for directive in directives:
             arguments = unique((item.name.value, literal(item.value)) for item in directive.arguments or ())
+            asks = (directive.name.value, repr(sorted(arguments.items(), key=itemgetter(0))) if arguments else "")
+            if asks in said:  # a repeatable one differs in its arguments
+                raise _RefusedError(contradiction("A directive stands twice in one place."))
+            said.add(asks)
             removing = _REMOVING_VALUE.get(directive.name.value)
             if removing is None:
                 continue

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from fraiseql_guard.edge.cost_note import with_cost
+from fraiseql_guard.edge.cost_note import put_cost
 from tests.support.asgi import EchoApp, graphql
 
 TEN = "{users(limit:10){id}}"
@@ -106,7 +106,7 @@ async def test_an_app_that_stops_after_its_head_gets_the_answer_of_the_deadline(
     ],
 )
 def test_what_the_app_wrote_keeps_its_form(body) -> None:
-    noted = with_cost(body, COST)
+    noted = put_cost(body, COST)
     assert noted is not None
     found = json.loads(noted, parse_float=str)
     assert found["extensions"].pop("cost") == COST

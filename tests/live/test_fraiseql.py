@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
-import psycopg
 import pytest
 
 from examples.process import sum_of
@@ -42,6 +41,8 @@ class Host:
     """The served example, its database, and a user with a token."""
 
     def __init__(self, server: Server) -> None:
+        import psycopg  # comes with FraiseQL, on the Python that FraiseQL is published for
+
         self.server = server
         self.token = make_token(SECRET, sub="ada")
         self._database = psycopg.connect(server.database_url or "", autocommit=True)
