@@ -1,23 +1,20 @@
-"""One request from its first byte to what it leaves behind: decide, refuse or run the app, settle."""
+"""One request from its first byte to what it leaves behind: refuse it or run the app, and settle."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
-from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
+from fraiseql_guard.edge.gatekeeper import Gatekeeper
 from fraiseql_guard.edge.pump import Pump
-from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor, Terms
-from fraiseql_guard.settings import Mode
-from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, QUERY_TIMEOUT, Protection
+from fraiseql_guard.signals import QUERY_TIMEOUT, Protection
 
 _FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
 _REQUEST_ID: Final = b"x-request-id"
@@ -46,11 +43,12 @@ class Exchange:
             budget=stack.budget,
             on_excess=self._interrupt,
         )
+        self._gatekeeper = Gatekeeper(stack, ctx, self._pump, self._loop)
 
     async def run(self) -> None:
         """Answer the request."""
         try:
-            denial = await self._decide()
+            denial = await self._gatekeeper.decide()
             if self._pump.disconnected and not self._pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is None:
@@ -66,99 +64,7 @@ class Exchange:
             self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
             if self.ctx.slots and self._stack.in_flight is not None:
                 self._stack.in_flight.release(self.ctx)
-            self._tell(self._leave_behind)
-
-    # --- decide -------------------------------------------------------------------------------------------------------
-
-    async def _decide(self) -> Denial | None:
-        """The refusal in force, if any. Whatever breaks on the way refuses too."""
-        try:
-            return await self._pass_gates()
-        except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-            self._tell(self._stack.settle.fault, "admission", error)
-            return self._judge(Denial(GUARD_FAULT, protection=Protection.RATE_LIMIT, retry_after_seconds=1.0))
-
-    async def _pass_gates(self) -> Denial | None:
-        """Cheapest first: head, remembered refusal, body, trip."""
-        ctx, stack = self.ctx, self._stack
-        denial = self._ask(stack.head_gates)
-        if denial is None and stack.enforces(Protection.RATE_LIMIT):
-            remembered = stack.admission.remembered(ctx)
-            if remembered is not None:
-                return remembered
-        if denial is None:
-            denial = await self._read_and_ask()
-        if self._pump.disconnected:
-            return denial
-        decision = await stack.admission.settle(ctx, denial)
-        if decision.imposed is not None:
-            self._tell(stack.settle.imposed, ctx, decision.imposed)
-        if decision.denial is denial:
-            return denial
-        ctx.overruled = denial
-        return self._judge(decision.denial) or denial
-
-    def _ask(self, gates: Sequence[Gate]) -> Denial | None:
-        """The first refusal in force. A gate that breaks refuses: what it could not read does not pass."""
-        ctx = self.ctx
-        for gate in gates:
-            try:
-                denial = gate.decide(ctx)
-            except Exception as error:  # noqa: BLE001 - the stated failure policy of every gate
-                self._tell(self._stack.settle.fault, type(gate).__name__, error)
-                denial = Denial(GUARD_FAULT, protection=gate.protection, retry_after_seconds=1.0)
-            if denial is not None and (denial := self._judge(denial)) is not None:
-                return denial
-        return None
-
-    def _judge(self, denial: Denial | None) -> Denial | None:
-        """A refusal in monitor mode is only noted, one of a protection that is not mounted is none."""
-        if denial is None:
-            return None
-        mode = self._stack.modes[denial.owner]
-        if mode is Mode.MONITOR:
-            self.ctx.would_refuse.append(denial)
-        return denial if mode is Mode.ENFORCE else None
-
-    async def _read_and_ask(self) -> Denial | None:
-        ctx, stack = self.ctx, self._stack
-        denial = self._judge(self._announced_excess())
-        if denial is not None or not ctx.operation or not stack.body_gates:
-            return denial
-        if ctx.upload:
-            self._pump.buffer_bytes = stack.settings.max_request_bytes
-        body = await self._read_body()
-        if isinstance(body, Denial):
-            # In monitor mode it streams through unread, but a token that only the body could have excused is missing.
-            self._pump.max_bytes = None
-            unread = [gate for gate in stack.body_gates if gate.protection is Protection.AUTH]
-            return self._judge(body) or self._ask(unread)
-        if body is None:
-            return None
-        ctx.body = body
-        denial = self._ask(stack.body_gates)
-        self._tell(stack.settle.measured, ctx)
-        return denial
-
-    def _announced_excess(self) -> Denial | None:
-        """A body that says itself that it is too large is not waited for."""
-        settings = self._stack.settings
-        buffered = self.ctx.operation and not self.ctx.upload
-        limit = settings.max_body_bytes if buffered else settings.max_request_bytes
-        length = self.ctx.headers.get(b"content-length", b"")
-        if length.isdigit() and len(length) < 20 and int(length) > limit:
-            return Denial(BODY_TOO_LARGE, limit=limit, actual=int(length))
-        return None
-
-    async def _read_body(self) -> bytes | Denial | None:
-        """The whole body in bounds of size, memory and time; in monitor mode without a bound on time."""
-        if not self._stack.enforces(Protection.QUERY_LIMITS):
-            return await self._pump.read_body()
-        seconds = self._stack.settings.body_timeout_seconds
-        deadline = Deadline(self._loop)
-        deadline.arm(seconds)
-        body = await deadline.bound(self._pump.read_body())
-        return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body
+            self._stack.tell(self._leave_behind)
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
@@ -179,7 +85,7 @@ class Exchange:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
         self._app_began_at = self._loop.time()
         if ctx.operation:
-            self._tell(stack.settle.query_started)
+            self._stack.tell(stack.settle.query_started)
         try:
             edits = stack.edits if ctx.operation else ()
             send = AnswerEditor(ctx, edits, self._send) if edits else self._send
@@ -190,9 +96,9 @@ class Exchange:
             if ctx.operation:
                 seconds = self._loop.time() - self._app_began_at
                 failed = ctx.denial is not None or supervisor.left or self._answer.has_errors()
-                self._tell(lambda: stack.settle.query_ended(ctx, seconds, errors=failed))
+                self._stack.tell(lambda: stack.settle.query_ended(ctx, seconds, errors=failed))
             if supervisor.left:
-                self._tell(stack.settle.disconnected)
+                self._stack.tell(stack.settle.disconnected)
 
     def _terms(self) -> Terms:
         ctx, settings = self.ctx, self._stack.settings
@@ -220,7 +126,7 @@ class Exchange:
         denial = Denial(
             QUERY_TIMEOUT, limit=allowed, actual=round(self._loop.time() - self._app_began_at, 3), facts=unknown
         )
-        if self._judge(denial) is None:
+        if self._gatekeeper.judge(denial) is None:
             return False
         self._answer_instead(denial)
         return True
@@ -234,13 +140,13 @@ class Exchange:
     def _answer_instead(self, denial: Denial) -> None:
         """Answer in the app's place. An answer that has begun is cut, not appended to."""
         self.ctx.denial = denial
-        self._tell(self._stack.settle.refused, self.ctx, denial)
+        self._stack.tell(self._stack.settle.refused, self.ctx, denial)
         if not self._answer.begun:
             self._answer.begun = True
             self._own_answer = self._loop.create_task(self._send_refusal(denial))
 
     def _abandoned(self) -> None:
-        self._tell(lambda: self._stack.settle.abandoned(self.ctx, self._loop.time() - self._app_began_at))
+        self._stack.tell(lambda: self._stack.settle.abandoned(self.ctx, self._loop.time() - self._app_began_at))
 
     async def _send(self, message: Any) -> None:
         """What the app sends: headers are added to its head, and it is watched go by."""
@@ -287,7 +193,7 @@ class Exchange:
 
     async def _refuse(self, denial: Denial) -> None:
         self.ctx.denial = denial
-        self._tell(self._stack.settle.refused, self.ctx, denial)
+        self._stack.tell(self._stack.settle.refused, self.ctx, denial)
         await self._send_refusal(denial)
 
     async def _send_refusal(self, denial: Denial) -> None:
@@ -310,11 +216,3 @@ class Exchange:
             stack.settle.authenticated(ctx)
         if stack.mounted(Protection.METRICS) and ctx.status:
             stack.settle.finished(ctx, self._loop.time() - self._began_at)
-
-    def _tell(self, signal: Callable[..., None], *facts: Any) -> None:
-        """Emit a signal. Whatever breaks in there changes nothing for the caller."""
-        try:
-            signal(*facts)
-        except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
-            with suppress(Exception):  # nothing is left that could tell it
-                self._stack.settle.fault("settle", error)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
@@ -67,3 +68,11 @@ class Stack:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    def tell(self, signal: Callable[..., None], *facts: Any) -> None:
+        """Emit a signal. Whatever breaks in there changes nothing for the caller."""
+        try:
+            signal(*facts)
+        except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
+            with suppress(Exception):  # nothing is left that could tell it
+                self.settle.fault("settle", error)
