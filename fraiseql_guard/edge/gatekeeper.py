@@ -1,4 +1,4 @@
-"""Leads a request through the gates, cheapest first: head, remembered refusal, body, trip. The first refusal ends it."""
+"""Leads a request through the gates, cheapest first: head, remembered refusal, body, trip. The first refusal wins."""
 
 from __future__ import annotations
 
