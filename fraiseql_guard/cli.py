@@ -26,7 +26,7 @@ from fraiseql_guard.graphql.documents import (
     write_manifest,
 )
 from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import VARIABLES, Settings, SettingsError, warnings
+from fraiseql_guard.settings import VARIABLES, Settings, SettingsError, name_of, warnings
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -90,7 +90,7 @@ def explain(
 documents = typer.Typer(help="The trusted documents in a manifest.", no_args_is_help=True)
 app.add_typer(documents, name="documents")
 _ManifestOption = Annotated[
-    Path | None, typer.Option(help="The manifest; else FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE.", show_default=False)
+    Path | None, typer.Option(help=f"The manifest; else {name_of('trusted_documents_file')}.", show_default=False)
 ]
 
 
@@ -147,7 +147,7 @@ def _told() -> Iterator[None]:
 def _manifest_place(given: Path | None) -> Path:
     place = given or Settings.load().trusted_documents_file
     if place is None:
-        raise ValueError("which manifest? Give --manifest PATH, or set FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE")
+        raise ValueError(f"which manifest? Give --manifest PATH, or set {name_of('trusted_documents_file')}")
     return place
 
 

@@ -28,7 +28,7 @@ from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
-from fraiseql_guard.settings import Mode, Settings, SettingsError
+from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores import open_store
@@ -81,11 +81,11 @@ def build_stack(wishes: Wishes) -> Stack:
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:
-        raise SettingsError("AuthMiddleware needs a key. Set FRAISEQL_JWT_SECRET to 32 bytes or more")
+        raise SettingsError(f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more")
     if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
         raise SettingsError(
-            "FRAISEQL_GUARD_UNSLICED_LISTS='refuse' needs a schema to know which fields are lists. Accepted: "
-            "Guard(app, schema=...), or FRAISEQL_GUARD_UNSLICED_LISTS=assume"
+            f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
+            f"Guard(app, schema=...), or {name_of('unsliced_lists')}=assume"
         )
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
@@ -194,15 +194,17 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
     settings, sentences = wishes.settings, []
     if settings.redis_url is None and wishes.protections & {Protection.RATE_LIMIT, Protection.AUTH}:
         sentences.append(
-            "FRAISEQL_REDIS_URL is not set: limits and sanctions live in this process alone, so that each worker "
+            f"{name_of('redis_url')} is not set: limits and sanctions live in this process alone, so that each worker "
             "admits the full limit and forgets everything when it ends"
         )
     if Protection.AUTH in wishes.protections and not settings.authenticates:
-        sentences.append("FRAISEQL_JWT_SECRET is not set: authentication is inactive and every caller is anonymous")
+        sentences.append(
+            f"{name_of('jwt_secret')} is not set: authentication is inactive and every caller is anonymous"
+        )
     inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
     if "CORSMiddleware" in inside:
         sentences.append(
             "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "
-            "mount it outside, or set FRAISEQL_GUARD_CORS_ORIGINS"
+            f"mount it outside, or set {name_of('cors_origins')}"
         )
     return sentences

@@ -369,6 +369,14 @@ class Settings:
 VARIABLES: Final[tuple[Variable, ...]] = table_of(Settings)
 """The table, in the order of the documentation."""
 
+_NAMES: Final = {row.option: row.name for row in VARIABLES}
+
+
+def name_of(option: str) -> str:
+    """The environment variable of an option, for messages; KeyError for none of ours."""
+    return _NAMES[option]
+
+
 POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
     PolicyName.RATE_LIMIT_ABUSE: Protection.RATE_LIMIT,
     PolicyName.BRUTE_FORCE: Protection.AUTH,

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.evidence import Line, evidence_of, user_label
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
@@ -138,7 +138,7 @@ class Settle:
     def shared_peer(self, address: str, header: str) -> None:
         """An untrusted proxy hides its callers' addresses."""
         self.metrics.set(s.SHARED_PEER, 1)
-        variable = "FRAISEQL_GUARD_TRUSTED_PROXIES"
+        variable = name_of("trusted_proxies")
         self.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
 
     def held(self, body_bytes: int, operations: int) -> None:

@@ -376,7 +376,7 @@ DISCONNECTS = Metric(
 SHARED_PEER = Metric(
     "fraiseql_guard_shared_peer",
     _GAUGE,
-    "1 while an untrusted private peer sends forwarding headers: name it in FRAISEQL_GUARD_TRUSTED_PROXIES.",
+    "1 while an untrusted private peer sends forwarding headers: name it among the trusted proxies.",
 )
 LABEL_OVERFLOW = Metric(
     "fraiseql_guard_label_overflow_total",

@@ -1,5 +1,7 @@
+import ast
 import ipaddress
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -356,3 +358,13 @@ def test_escalations_have_the_numbers_of_the_contract():
 )
 def test_introspection_depends_on_the_environment(options, policy):
     assert Settings.load({}, **options).introspection_policy == policy
+
+
+def test_a_variables_name_stands_in_the_table_and_nowhere_else_in_the_code():
+    package = Path(module.__file__).parent
+    for file in package.rglob("*.py"):
+        if file.name in ("settings.py", "variables.py"):
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and "\n" not in node.value:
+                assert "FRAISEQL_" not in node.value, f"{file.name}:{node.lineno}: use settings.name_of"

@@ -11,6 +11,7 @@ import orjson
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Code, Protection
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 
@@ -75,7 +76,7 @@ class Entrance:
             self._graphql_seen = True
             paths = ", ".join(self._stack.settings.graphql_paths)
             self._stack.settle.warn(
-                f"no GraphQL request under {paths} within ten minutes: is FRAISEQL_GUARD_GRAPHQL_PATHS right?"
+                f"no GraphQL request under {paths} within ten minutes: is {name_of('graphql_paths')} right?"
             )
 
     def _refuses_sockets(self) -> bool:

@@ -18,7 +18,7 @@ from fraiseql_guard.graphql.documents import TrustedDocument, parse_manifest
 from fraiseql_guard.graphql.envelope import Envelope
 from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.graphql.registrations import Registrations
-from fraiseql_guard.settings import Settings, SettingsError
+from fraiseql_guard.settings import Settings, SettingsError, name_of
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _FOUND_BY_PROTOCOL: Final = 200
@@ -72,7 +72,7 @@ class TrustedDocuments:
             self._read()
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
+                f"{name_of('trusted_documents_file')}={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
                 "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
             ) from None
 
@@ -116,12 +116,12 @@ class PersistedQueries:
         self.required: Final = settings.trusted_documents == "require"
         if settings.trusted_documents != "off" and path is None:
             raise SettingsError(
-                f"FRAISEQL_GUARD_TRUSTED_DOCUMENTS={settings.trusted_documents!r} needs the documents. Accepted: "
-                "FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE=persisted-queries.json"
+                f"{name_of('trusted_documents')}={settings.trusted_documents!r} needs the documents. Accepted: "
+                f"{name_of('trusted_documents_file')}=persisted-queries.json"
             )
         if self.required and settings.apq:
             raise SettingsError(
-                "FRAISEQL_GUARD_APQ='true' and FRAISEQL_GUARD_TRUSTED_DOCUMENTS='require' contradict each other: "
+                f"{name_of('apq')}='true' and {name_of('trusted_documents')}='require' contradict each other: "
                 "clients cannot register what is not trusted. Remove one of them"
             )
         trusts = settings.trusted_documents != "off" and path is not None

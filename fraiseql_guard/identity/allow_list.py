@@ -22,7 +22,7 @@ import yaml
 from fraiseql_guard import parsing
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.parsing import Network
-from fraiseql_guard.settings import VARIABLES, Settings, SettingsError
+from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
@@ -65,7 +65,7 @@ class AllowList:
             try:
                 self._read(self._path)
             except (OSError, ValueError) as error:
-                name = next(row.name for row in VARIABLES if row.option == "allow_list_file")
+                name = name_of("allow_list_file")
                 raise SettingsError(
                     f"{name}={str(self._path)!r} cannot be used: {_cause(error)}. Accepted: a YAML list of ip, reason "
                     f"and expires_at, for example {_EXAMPLE}"

@@ -12,15 +12,15 @@ from joserfc.jws import JWSRegistry
 
 from fraiseql_guard.identity.jws import Jws
 from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import Settings, SettingsError
+from fraiseql_guard.settings import Settings, SettingsError, name_of
 
 KeyName = Literal["current", "new", "old"]
 
 _MIN_KEY_BYTES: Final = 32
 _VARIABLES: Final[Mapping[KeyName, str]] = {
-    "current": "FRAISEQL_JWT_SECRET",
-    "new": "FRAISEQL_JWT_SECRET_NEW",
-    "old": "FRAISEQL_JWT_SECRET_OLD",
+    "current": name_of("jwt_secret"),
+    "new": name_of("jwt_secret_new"),
+    "old": name_of("jwt_secret_old"),
 }
 
 

@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from fraiseql_guard import signals
-from fraiseql_guard.settings import VARIABLES, Settings, SettingsError
+from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.signals import Event, Metric
 from fraiseql_guard.telemetry.flood import FloodLimits
 from fraiseql_guard.telemetry.lines import MAX_TEXT_CHARS, safe_text, safe_value
@@ -116,7 +116,7 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
     try:
         sink.check()
     except OSError as error:
-        name = next(variable.name for variable in VARIABLES if variable.option == "log_file")
+        name = name_of("log_file")
         raise SettingsError(f"{name}={str(settings.log_file)!r} cannot be opened for appending: {error}") from None
     return sink
 
