@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 import pytest
+import redis
 
 from fraiseql_guard.context import Charge, Limit
 from fraiseql_guard.stores import RedisStore, StoreError, Trip
@@ -41,6 +42,20 @@ async def _until_failed_over(deployment: RedisSentinels) -> None:
             return
         await asyncio.sleep(0.02)
     pytest.fail("the Sentinel does not fail over")
+
+
+async def _until_demoted(server: RedisServer) -> None:
+    """An old master takes writes, which are lost, until its Sentinel has told it of the new one."""
+
+    def is_replica() -> bool:
+        with redis.Redis.from_url(server.url) as client:
+            return client.role()[0] in (b"slave", "slave")
+
+    for _ in range(1000):
+        if await asyncio.to_thread(is_replica):
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail("the old master does not step down")
 
 
 @pytest.mark.parametrize("fault", [kill, freeze, order], ids=lambda fault: fault.__name__)
@@ -130,6 +145,7 @@ async def test_a_bucket_survives_an_ordered_failover():
             assert (await store.admit(trip)).admitted
         await order(deployment)
         await _until_failed_over(deployment)
+        await _until_demoted(deployment.master)
         admitted = 0
         for _ in range(200):
             try:
