@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard import parsing
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.signals import BLOCKED, PolicyName, Protection
@@ -35,9 +34,9 @@ class OperatorBlocks:
     def update(self, control: ControlSet) -> None:
         """Take over the blocks of a new control set."""
         now = self._clock()
-        found = [(parsing.network(entry.key), entry.expires_in_seconds) for entry in control.of(EntryKind.BLOCK)]
+        found = tuple(control.networks(EntryKind.BLOCK))
         self._all = NetworkSet(network for network, _ in found)
-        self._blocks = tuple(_Block(NetworkSet((network,)), now + seconds) for network, seconds in found)
+        self._blocks = tuple(_Block(NetworkSet((network,)), now + entry.expires_in_seconds) for network, entry in found)
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse whoever comes from a blocked network."""

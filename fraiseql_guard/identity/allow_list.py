@@ -74,7 +74,7 @@ class AllowList:
 
     def update(self, control: ControlSet) -> None:
         """Take over what an operator has allowed for a while."""
-        self._told = tuple(parsing.network(entry.key) for entry in control.of(EntryKind.ALLOW))
+        self._told = tuple(network for network, _ in control.networks(EntryKind.ALLOW))
         self._networks = NetworkSet(self._valid_networks(self._clock()))
 
     def __contains__(self, address: object) -> bool:

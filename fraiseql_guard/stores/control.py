@@ -7,10 +7,13 @@ the store does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
+
+from fraiseql_guard import parsing
 
 LONGEST_SECONDS: Final = 365 * 86_400.0
 """Everything that an operator says ends some time; by default after a year."""
@@ -44,6 +47,13 @@ class ControlSet:
     def of(self, kind: EntryKind) -> Iterable[Entry]:
         """The entries of one kind."""
         return (entry for entry in self.entries if entry.kind is kind)
+
+    def networks(self, kind: EntryKind) -> Iterator[tuple[parsing.Network, Entry]]:
+        """The entries of one kind with their keys as networks. One that is none (written by hand) binds nobody, and
+        keeps no other from binding."""
+        for entry in self.of(kind):
+            with suppress(ValueError):
+                yield parsing.network(entry.key), entry
 
 
 class ControlStore(Protocol):

@@ -36,6 +36,15 @@ async def test_an_operators_block_of_a_network_stops_everyone_and_can_be_lifted(
     assert await within_a_second(guard, 200, token=token)
 
 
+async def test_an_entry_that_is_no_network_keeps_no_other_from_binding(guarded) -> None:
+    guard = guarded()
+    store = guard.guard._stack.store
+    await store.tell(Entry(EntryKind.BLOCK, "nowhere", 600))
+    await store.tell(Entry(EntryKind.ALLOW, "", 600))
+    await store.tell(Entry(EntryKind.BLOCK, "203.0.113.7", 600))
+    assert await within_a_second(guard, 403)
+
+
 async def test_an_operator_can_allow_an_address_for_a_while(guarded) -> None:
     guard = guarded(rate_limit_default="1/hour", rate_limit_burst=0)
     assert (await graphql(guard, "{me{id}}")).status == 200
