@@ -24,7 +24,7 @@ from fraiseql_guard.gates.metrics_access import MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
@@ -37,6 +37,8 @@ from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
 
+_NAMED: Final = 10
+"""Most fields that a sentence names."""
 _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
 """Protections that need to know which operation is asked for."""
 
@@ -200,6 +202,13 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
     if Protection.AUTH in wishes.protections and not settings.authenticates:
         sentences.append(
             f"{name_of('jwt_secret')} is not set: authentication is inactive and every caller is anonymous"
+        )
+    table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
+    if table is not None and (unsliced := table.unsliced_fields(settings.slicing_arguments)):
+        more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""
+        sentences.append(
+            f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
+            f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
         )
     inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
     if "CORSMiddleware" in inside:

@@ -190,6 +190,20 @@ async def test_cors_inside_is_warned_about(guarded) -> None:
     assert any("CORSMiddleware" in line["context"]["detail"] for line in guard.lines("guard.configuration"))
 
 
+async def test_lists_whose_size_nobody_knows_are_named_at_the_start(guarded) -> None:
+    sdl = "type Query { users(limit: Int): [User] people: [User] me: User } type User { posts: [User] tags: [String] }"
+    guard = guarded(schema=sdl)
+    await graphql(guard, "{me{tags}}")
+    (detail,) = [
+        line["context"]["detail"]
+        for line in guard.lines("guard.configuration")
+        if "slicing" in line["context"]["detail"]
+    ]
+    assert "Query.people, User.posts" in detail
+    assert "users" not in detail
+    assert "tags" not in detail
+
+
 async def test_the_start_is_logged_with_what_deserves_a_look(guarded, monkeypatch) -> None:
     monkeypatch.setenv("FRAISEQL_RATE_LIMIT_DEFUALT", "1/minute")
     guard = guarded()
