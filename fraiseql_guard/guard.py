@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
 
-from fraiseql_guard.edge.entrance import Entrance
+from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
@@ -95,14 +95,17 @@ class Middleware:
             await self._entrance.serve(self.app, scope, receive, send)
 
     async def _inside(self, outer: Middleware, scope: Any, receive: Any, send: Any) -> None:
-        """Another guard that is not mounted on us directly has seen this scope already."""
+        """Another guard that is not mounted on us directly has seen this scope already, and has decided, once."""
         both = f"{' + '.join(outer.wishes.names)} and {' + '.join(self.wishes.names)}"
         problem = f"{both} guard the same app with something else in between. Mount them directly on each other"
         if scope["type"] == "lifespan":
             raise SettingsError(problem)
-        if not self.protections <= outer.wishes.protections:
-            raise SettingsError(problem)
-        await self.app(scope, receive, send)  # decided already, once
+        if scope["type"] == "http" and not self.protections <= outer.wishes.protections:
+            # Too late to stop the start (there was no lifespan), and ours was not decided by anybody.
+            self._stack.settle.warn(problem)
+            await refuse_unchecked(send)
+            return
+        await self.app(scope, receive, send)
 
     def _start(self, scope: Any) -> None:
         self._started = True

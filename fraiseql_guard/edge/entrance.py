@@ -12,7 +12,7 @@ from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Code, Protection
+from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 
 _NO_GRAPHQL_AFTER_SECONDS: Final = 600.0
@@ -43,7 +43,7 @@ class Entrance:
             ctx = describe(scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
             stack.settle.fault("describe", error)
-            await _answer(send, GUARD_FAULT)
+            await refuse_unchecked(send)
             return
         stack.control.ensure_polling()
         if not self._graphql_seen:
@@ -85,7 +85,9 @@ class Entrance:
         )
 
 
-async def _answer(send: Any, code: Code) -> None:
+async def refuse_unchecked(send: Any) -> None:
+    """Answer a request of which nothing could be decided: it does not pass."""
+    code = GUARD_FAULT
     body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
     await send({"type": "http.response.start", "status": code.status, "headers": headers})

@@ -119,6 +119,8 @@ async def test_a_hidden_one_stops_the_start_at_the_lifespan() -> None:
     with pytest.raises(SettingsError, match="Guard and RateLimitMiddleware"):
         await Guard(opaque)({"type": "lifespan", "asgi": {"version": "3.0"}}, None, None)
     assert (await graphql(Guard(opaque), "{me{id}}")).status == 200  # without a lifespan it is decided once, outside
+    undecided = await graphql(QueryLimitMiddleware(opaque), "{me{id}}")
+    assert (undecided.status, undecided.code) == (503, "GUARD_FAULT")  # nobody has asked for its rate
 
 
 async def test_an_injected_registry_is_used_and_left_clean_when_taken_over() -> None:
