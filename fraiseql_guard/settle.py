@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
@@ -29,7 +31,11 @@ _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
 class Settle:
     """Turns what happened into metrics and log lines."""
 
-    def __init__(self, metrics: Metrics, log: EventLog, settings: Settings) -> None:
+    def __init__(
+        self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._clock = clock
+        self._said_at: dict[str, float] = {}
         self.metrics = metrics
         self.log = log
         self._settings = settings
@@ -138,8 +144,18 @@ class Settle:
     def shared_peer(self, address: str, header: str) -> None:
         """An untrusted proxy hides its callers' addresses."""
         self.metrics.set(s.SHARED_PEER, 1)
+        if not self._due(s.SHARED_PEER_SEEN.name, 60.0):
+            return
         variable = name_of("trusted_proxies")
         self.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
+
+    def _due(self, what: str, seconds: float) -> bool:
+        """Whether to say again what every request could cause. ``what`` is one of a few words of ours."""
+        now = self._clock()
+        if now - self._said_at.get(what, -math.inf) < seconds:
+            return False
+        self._said_at[what] = now
+        return True
 
     def held(self, body_bytes: int, operations: int) -> None:
         """What this process holds at the moment."""
@@ -152,6 +168,8 @@ class Settle:
         """An exchange with the store failed."""
         self.metrics.inc(s.STORE_FAILURES, reason)
         self.metrics.set(s.STORE_BREAKER_OPEN, int(breaker_open))
+        if not self._due(f"{s.STORE_FAILED.name} {reason}", 1.0):
+            return
         fields = {"reason": reason, "detail": detail, "policy": self._settings.on_store_failure}
         self.log.emit(s.STORE_FAILED, {**fields, "breaker_open": breaker_open}, subject=reason)
 
