@@ -128,8 +128,9 @@ class Settle:
             self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
     def warn(self, sentence: str) -> None:
-        """Something about the configuration deserves a look."""
-        self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
+        """Something about the configuration deserves a look. The same is said once a minute at most."""
+        if self._due(sentence, 60.0):
+            self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
     def fault(self, part: str, error: BaseException) -> None:
         """Something of ours broke: counted, and logged within the flood limits."""
