@@ -1,0 +1,5 @@
+"""``python -m fraiseql_guard.cli``."""
+
+from fraiseql_guard.cli.main import app
+
+app()

@@ -1,0 +1,343 @@
+"""The operator's interface: what can be seen and done, in values that every way in shows alike.
+
+Python (``guard.operator``), HTTP (``admin``) and the command line (on the store directly, or through HTTP) speak of
+these types and of nothing else. Durations are seconds; moments are Unix time in seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+BLOCK_SECONDS: Final = 3_600.0
+"""An operator's block lasts this long unless told otherwise (SPEC section 8)."""
+
+
+class Origin(StrEnum):
+    """Who brought a sanction."""
+
+    AUTOMATIC = "automatic"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Whom an action is about: exactly one of a verified user, an address or network, or a login identifier.
+
+    ``issuer`` and ``tenant`` tell users of one name apart, where tokens carry them; without them the configured issuer
+    is meant, or the one under which the user was lately seen. ``ip_address`` of a login says which address's lockout.
+    """
+
+    user_id: str | None = None
+    ip_address: str | None = None
+    identifier: str | None = None
+    issuer: str | None = None
+    tenant: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A sanction in force: a block of a user, an address or a network, or the lockout of a login."""
+
+    target: Target
+    origin: Origin
+    policy: str
+    """rate_limit_abuse, brute_force, account_lockout, dos or operator."""
+    expires_in_seconds: float
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitOverride:
+    """The limit of one user or address, set by an operator for a while."""
+
+    target: Target
+    limit: str
+    """As ``100/minute``."""
+    burst: int
+    expires_in_seconds: float
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """An address or network that is not counted and never sanctioned automatically."""
+
+    ip_address: str
+    reason: str = ""
+    expires_in_seconds: float | None = None
+    source: str = "operator"
+    """operator, settings or file; only the operator's can be taken back here."""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switch:
+    """A fleet-wide override in force: kind ``mode`` (name: a protection or ``all``), ``setting`` (name: the variable),
+    ``document`` (name: its SHA-256) or ``operation`` (name: the operation's name)."""
+
+    kind: str
+    name: str
+    value: str = ""
+    expires_in_seconds: float | None = None
+    reason: str = ""
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an action did. ``message`` is one sentence for a person."""
+
+    message: str
+    changed: bool = True
+    """False if everything was as wanted already."""
+    affected: int = 0
+    """Sanctions lifted, workers told, ..."""
+    would_have_met: int | None = None
+    """How many of the requests lately seen a block would have refused (SPEC section 8)."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """One worker process as it describes itself about once a second."""
+
+    id: str
+    host: str
+    pid: int
+    version: str
+    started_at: float
+    seen_at: float
+    fingerprint: str
+    """Digest of the effective settings, secrets included (as a keyed digest): equal where the configuration is."""
+    modes: Mapping[str, str]
+    """By protection: enforce, monitor or off."""
+    breaker_open: bool
+    token_keys: Mapping[str, int]
+    """Tokens verified by each key: current, old, new, or a kid."""
+    key_fingerprints: Mapping[str, str] = field(default_factory=dict)
+    """Of every configured key, by its slot, as a digest that tells keys apart and gives none away."""
+    control_version: int = 0
+    in_flight: int = 0
+    memory: Mapping[str, float] | None = None
+    """used_bytes, limit_bytes, usage_percent."""
+    pool: Mapping[str, int] | None = None
+    """active, idle, total, waiting."""
+    series: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """Five minutes in steps of five seconds, the last one the newest: requests, refusals, ... (pulse.py)."""
+    series_ends_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The fleet at a glance."""
+
+    at: float
+    store: str
+    """redis or memory."""
+    store_answers: bool
+    workers: Sequence[Worker]
+    switches: Sequence[Switch]
+    sanctions: int
+    notes: Sequence[str] = ()
+    """Sentences that deserve a look: workers that differ in their configuration, an open breaker, monitor mode."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offender:
+    """A caller that was refused lately, in the last five minutes over all workers."""
+
+    target: Target
+    requests: int
+    refusals: int
+    by_code: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A refusal in the ring of recent ones."""
+
+    request_id: str
+    trace_id: str
+    at: float
+    code: str
+    status: int
+    protection: str
+    user_id: str
+    ip_address: str
+    endpoint: str
+    method: str
+    message: str
+    detail: str = ""
+    limit: float | None = None
+    actual: float | None = None
+    path: str | None = None
+    retry_after_seconds: float | None = None
+    query_hash: str | None = None
+    operation: str | None = None
+    enforced: bool = True
+    worker: str = ""
+    remedy: str = ""
+    """One sentence: what would help, with the variable or the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """An operator's action, as audited."""
+
+    at: float
+    actor: str
+    event: str
+    """An admin.* event of the vocabulary."""
+    fields: Mapping[str, Any]
+
+
+class OperatorError(Exception):
+    """An action that was not done. ``status`` is the HTTP status that says so; the text names value and remedy."""
+
+    status = 400
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class DangerousError(OperatorError):
+    """The action would meet a proxy, loopback, a wide network, the caller or the allow-listed: it needs ``force``."""
+
+    status = 409
+
+    def __init__(self, message: str, *, field: str | None = None, would_have_met: int | None = None) -> None:
+        super().__init__(message, field=field)
+        self.would_have_met = would_have_met
+
+
+class NotFoundError(OperatorError):
+    """There is no such thing."""
+
+    status = 404
+
+
+class NotAppliedError(OperatorError):
+    """The store did not answer: nothing was changed."""
+
+    status = 503
+
+
+class Operator(Protocol):
+    """What an operator can see and do.
+
+    ``actor`` names who acts, for the audit. Every method may raise :class:`OperatorError`; what was not applied
+    everywhere was not applied at all (NotAppliedError). Doing a thing twice is no error (``Done.changed`` tells).
+    """
+
+    # blocks and lockouts
+    async def block(
+        self,
+        target: Target,
+        *,
+        duration_seconds: float = BLOCK_SECONDS,
+        reason: str = "",
+        force: bool = False,
+        actor: str = "",
+        caller: str | None = None,
+    ) -> Done:
+        """Refuse everything from a user, an address or a network for a while. ``caller`` is the actor's own address."""
+        ...
+
+    async def lift(self, target: Target, *, actor: str = "") -> Done:
+        """End every sanction of a target (automatic and operator's), everywhere, and forget its offences."""
+        ...
+
+    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:
+        """End all sanctions of an origin; of every origin with None."""
+        ...
+
+    async def blocks(self) -> Sequence[Block]:
+        """All sanctions in force, the longest first."""
+        ...
+
+    async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
+        """End the lockouts of a login identifier: at one address, or everywhere."""
+        ...
+
+    # limits
+    async def set_limit(
+        self, target: Target, limit: str, *, duration_seconds: float = BLOCK_SECONDS, actor: str = ""
+    ) -> Done:
+        """Raise or lower one user's (or address's) limit for a while."""
+        ...
+
+    async def clear_limit(self, target: Target, *, actor: str = "") -> Done:
+        """End an override of a limit."""
+        ...
+
+    async def limits(self) -> Sequence[LimitOverride]:
+        """All overrides in force."""
+        ...
+
+    # the allow-list
+    async def allow(
+        self, ip_address: str, *, reason: str = "", duration_seconds: float | None = None, actor: str = ""
+    ) -> Done:
+        """Do not count an address or a network, and never sanction it automatically."""
+        ...
+
+    async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
+        """Take an operator's entry off the allow-list."""
+        ...
+
+    async def allowed(self) -> Sequence[Allowed]:
+        """The whole allow-list: settings, file and operator's."""
+        ...
+
+    # fleet-wide switches
+    async def switch(
+        self, kind: str, name: str, value: str = "", *, duration_seconds: float, reason: str = "", actor: str = ""
+    ) -> Done:
+        """Bring a fleet-wide override into force on all workers: see :class:`Switch`."""
+        ...
+
+    async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:
+        """Take a fleet-wide override back."""
+        ...
+
+    async def switches(self) -> Sequence[Switch]:
+        """All fleet-wide overrides in force."""
+        ...
+
+    async def collect_garbage(self, *, actor: str = "") -> Done:
+        """Make every worker collect its garbage now."""
+        ...
+
+    async def clear_caches(self, *, actor: str = "") -> Done:
+        """Make every worker forget its remembered documents, tokens and refusals, and the app's registered caches."""
+        ...
+
+    # what is going on
+    async def status(self) -> Status:
+        """Workers, switches, sanctions, and what deserves a look."""
+        ...
+
+    async def offenders(self, count: int = 20) -> Sequence[Offender]:
+        """Who was refused most in the last five minutes."""
+        ...
+
+    async def refusals(self, count: int = 50) -> Sequence[Refusal]:
+        """The last refusals, the newest first."""
+        ...
+
+    async def why(self, request_id: str) -> Refusal:
+        """The refusal of one request; NotFoundError if it is not in the ring (any more)."""
+        ...
+
+    async def actions(self, count: int = 50) -> Sequence[Action]:
+        """What operators have done lately, the newest first."""
+        ...
+
+    async def config(self) -> Sequence[Mapping[str, Any]]:
+        """Every effective setting: variable, value (secrets as stars), source, default, accepts, documentation."""
+        ...
