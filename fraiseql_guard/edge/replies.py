@@ -67,23 +67,24 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
     """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
     FraiseQL writes it), and RateLimit-Policy and RateLimit
     (draft-ietf-httpapi-ratelimit-headers-11) of all that carry a name of their own."""
-    if not buckets:
-        return []
     if len(buckets) == 1:  # nearly always
-        tightest = buckets[0]
-        shown: Sequence[Bucket] = buckets
-    else:
+        (tightest,) = buckets
+        remaining, until_full = _whole_tokens(tightest), tightest.reset_seconds
+        policies, states = _policy(tightest.charge.policy, tightest.charge.limit), _state(tightest, until_full)
+    elif buckets:
         tightest = min(buckets, key=lambda bucket: bucket.share)
-        named = {bucket.charge.policy: bucket for bucket in reversed(buckets)}
-        shown = list(named.values())[::-1]
-    charge = tightest.charge
-    remaining, reset = max(0, int(tightest.remaining)), tightest.reset_seconds
+        remaining, until_full = _whole_tokens(tightest), tightest.reset_seconds
+        named = list({bucket.charge.policy: bucket for bucket in reversed(buckets)}.values())[::-1]
+        policies = b", ".join([_policy(bucket.charge.policy, bucket.charge.limit) for bucket in named])
+        states = b", ".join([_state(bucket, bucket.reset_seconds) for bucket in named])
+    else:
+        return []
     return [
-        (b"x-ratelimit-limit", b"%d" % charge.limit.tokens),
+        (b"x-ratelimit-limit", b"%d" % tightest.charge.limit.tokens),
         (b"x-ratelimit-remaining", b"%d" % remaining),
-        (b"x-ratelimit-reset", b"%d" % math.ceil(now + reset)),
-        (b"ratelimit-policy", b", ".join([_policy(bucket.charge.policy, bucket.charge.limit) for bucket in shown])),
-        (b"ratelimit", b", ".join([_state(bucket) for bucket in shown])),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(now + until_full)),
+        (b"ratelimit-policy", policies),
+        (b"ratelimit", states),
     ]
 
 
@@ -92,9 +93,12 @@ def _policy(name: str, limit: Limit) -> bytes:
     return b'"%s";q=%d;w=%d' % (name.encode(), limit.tokens, limit.window_seconds)
 
 
-def _state(bucket: Bucket) -> bytes:
-    remaining, reset = max(0, int(bucket.remaining)), math.ceil(bucket.reset_seconds)
-    return b'"%s";r=%d;t=%d' % (bucket.charge.policy.encode(), remaining, reset)
+def _state(bucket: Bucket, until_full: float) -> bytes:
+    return b'"%s";r=%d;t=%d' % (bucket.charge.policy.encode(), _whole_tokens(bucket), math.ceil(until_full))
+
+
+def _whole_tokens(bucket: Bucket) -> int:
+    return int(bucket.remaining) if bucket.remaining > 0 else 0
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:

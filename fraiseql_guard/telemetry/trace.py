@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -30,6 +30,37 @@ def _span_reader() -> Callable[[], str]:
 
 _current_span: Final = _span_reader()
 
+_ID_CHARS: Final = 32
+_DRAWN_BYTES: Final = 4096
+
+
+class Ids:
+    """Random ids of 32 hex digits: 128 bits of the system's randomness each, drawn many at a time, because a system
+    call for every request would cost more than all else about it. Never the same in two processes: what a fork
+    inherits is thrown away. Thread-safe as far as a list's ``pop`` is."""
+
+    __slots__ = ("_drawn",)
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+
+    def __call__(self) -> str:
+        """The next id."""
+        try:
+            return self._drawn.pop()
+        except IndexError:
+            digits = os.urandom(_DRAWN_BYTES).hex()
+            self._drawn = [digits[start : start + _ID_CHARS] for start in range(_ID_CHARS, len(digits), _ID_CHARS)]
+            return digits[:_ID_CHARS]
+
+    def forget(self) -> None:
+        """Draw anew: what is held may be held elsewhere too."""
+        self._drawn = []
+
+
+_next_id: Final = Ids()
+os.register_at_fork(after_in_child=_next_id.forget)
+
 
 def trace_id(traceparent: str | None, *, current_span: Callable[[], str] = _current_span) -> str:
     """32 lowercase hex digits: of the active OpenTelemetry span, else of a valid traceparent (W3C), else random."""
@@ -39,9 +70,9 @@ def trace_id(traceparent: str | None, *, current_span: Callable[[], str] = _curr
         version, trace, rest = match.groups()
         if not (rest and version == "00"):  # version 00 has exactly four parts; later ones may have more
             return str(trace)
-    return secrets.token_hex(16)
+    return _next_id()
 
 
 def request_id() -> str:
     """32 hex digits, 128 bits that nobody can guess. Never taken from the request: callers look refusals up by it."""
-    return secrets.token_hex(16)
+    return _next_id()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -55,3 +57,21 @@ def test_request_ids_are_ours_and_never_twice():
     ids = {request_id() for _ in range(1000)}
     assert len(ids) == 1000
     assert all(re.fullmatch(r"[0-9a-f]{32}", one) for one in ids)
+
+
+def test_processes_that_fork_do_not_share_ids():
+    program = (
+        "import os\n"
+        "from fraiseql_guard.telemetry import request_id\n"
+        "request_id()\n"
+        "ours, theirs = os.pipe()\n"
+        "if os.fork() == 0:\n"
+        "    os.write(theirs, ' '.join(request_id() for _ in range(300)).encode())\n"
+        "    os._exit(0)\n"
+        "os.wait()\n"
+        "child = set(os.read(ours, 65536).decode().split())\n"
+        "mine = {request_id() for _ in range(300)}\n"
+        "print(len(child), len(mine), len(child & mine))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["300", "300", "0"]
