@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from fraiseql_guard.stores import RedisStore, StoreError, Trip
 from fraiseql_guard.stores.address import Address
 from fraiseql_guard.stores.errors import reply_error
 from tests.stores.conftest import ask
+from tests.support.certificate import Certificate
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -276,22 +276,10 @@ def test_an_address_tells_no_secret():
     assert failure.value.__cause__ is None
 
 
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A key, and a certificate of 127.0.0.1 that signs itself."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(command, check=True, capture_output=True)
-    return key, certificate
-
-
-async def test_tls(certificate: tuple[Path, Path]):
-    key, signed = certificate
-    port = RedisServer().port
-    options = ["--tls-port", str(port), "--tls-cert-file", str(signed), "--tls-key-file", str(key)]
-    with RedisServer(*options, "--tls-auth-clients", "no"):
-        trusted = RedisStore(f"rediss://127.0.0.1:{port}?ssl_ca_certs={signed}", timeout_seconds=5)
+async def test_tls(tmp_path: Path):
+    certificate, port = Certificate.make(tmp_path), RedisServer().port
+    with RedisServer(*certificate.arguments(port)):
+        trusted = RedisStore(f"rediss://127.0.0.1:{port}?ssl_ca_certs={certificate.file}", timeout_seconds=5)
         assert (await trusted.admit(Trip(NETWORK, (CHARGE,)))).admitted
         await trusted.aclose()
         assert await _reason(f"rediss://127.0.0.1:{port}") == ("connection", True)
