@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.graphql.demands import Demands, Origin
-from fraiseql_guard.graphql.document import Field
 from fraiseql_guard.graphql.schema import WRAPPERS, FieldRule, SchemaTable
+from fraiseql_guard.graphql.tree import Field
 from fraiseql_guard.settings import Settings
 
 ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}

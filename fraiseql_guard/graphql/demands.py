@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from fraiseql_guard.graphql.document import Field
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
 from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
+from fraiseql_guard.graphql.tree import Field
 from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable, leaves, members
 from fraiseql_guard.settings import Settings
 

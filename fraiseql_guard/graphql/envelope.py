@@ -5,6 +5,7 @@ Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -59,7 +60,9 @@ class EnvelopeReader:
         self._max_nodes = settings.max_variables_nodes
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
-        self._loader = Loader(self._max_total)
+        # A trusted document may be as long as it likes.
+        hopeless = settings.max_query_chars if settings.trusted_documents == "off" else math.inf
+        self._loader = Loader(self._max_total, hopeless_chars=hopeless)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""

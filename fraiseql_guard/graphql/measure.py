@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
-from fraiseql_guard.graphql.document import Document, Field, Operation, Selection
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
 from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
 from fraiseql_guard.graphql.schema import FieldRule
@@ -24,6 +23,7 @@ from fraiseql_guard.graphql.structure import (
     collect,
 )
 from fraiseql_guard.graphql.switches import Positions
+from fraiseql_guard.graphql.tree import Document, Field, Operation, Selection
 from fraiseql_guard.graphql.values import Bindings
 
 

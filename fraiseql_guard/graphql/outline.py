@@ -6,12 +6,12 @@ Each fragment is counted once and its numbers are added wherever it is spread, s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.graphql.document import Document, Field, Selection
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.switches import Positions, removed
+from fraiseql_guard.graphql.tree import Document, Field, Selection
 
 INTROSPECTION: Final = frozenset({"__schema", "__type"})
 META_FIELDS: Final = INTROSPECTION | {"__typename"}
@@ -99,12 +99,13 @@ def _of_field(field: Field, fragments: Mapping[str, Outline], positions: Positio
             introspection=max(inside.lists, inside.introspection),
         )
     lists = inside.lists + (field.selection is not None and field.name in _INTROSPECTION_LISTS)
-    return replace(
-        inside,
+    return Outline(
         depth=inside.depth + 1,
         deepest=(field.key, inside.deepest),
         aliases=min(inside.aliases + field.aliased, MOST),
+        meta_aliases=inside.meta_aliases,
         lists=lists,
+        introspection=inside.introspection,
     )
 
 

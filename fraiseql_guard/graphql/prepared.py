@@ -9,7 +9,7 @@ from typing import Any, Final
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.cost import CostRules
-from fraiseql_guard.graphql.document import Document, read_document
+from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
 from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
@@ -17,6 +17,7 @@ from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.structure import ContradictedError, Repetition, TooEntangledError, most_repeated
 from fraiseql_guard.graphql.switches import Positions, switch_positions
+from fraiseql_guard.graphql.tree import Document
 from fraiseql_guard.settings import Settings
 
 _GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")

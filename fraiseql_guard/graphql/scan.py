@@ -25,9 +25,9 @@ from fraiseql_guard.signals import Code
 
 KINDS: Final = ("", "name", "open", "close", "at", "punctuator", "number", "string", "block string", "end")
 """Kind of a token by the number of its group."""
-NAME, OPEN, CLOSE, AT, PUNCTUATOR, END = 1, 2, 3, 4, 5, 9
+NAME, OPEN, CLOSE, AT, PUNCTUATOR, NUMBER, STRING, BLOCK_STRING, END = range(1, 10)
 
-_TOKEN: Final = re.compile(
+TOKEN: Final = re.compile(
     r"""(?:[ \t\r\n,\ufeff]++|\#[^\r\n\ud800-\udfff]*+)*+
     (?:([_A-Za-z][_0-9A-Za-z]*+)
     |([{(\[])
@@ -67,14 +67,14 @@ class Scan:
 
 def lex(text: str) -> Iterator[tuple[str, str]]:
     """Kind and text of each token; ends early at text that is no token."""
-    match = cast("Any", _TOKEN).scanner(text).match
+    match = cast("Any", TOKEN).scanner(text).match
     while (found := match()) and found.lastindex != END:
         yield KINDS[found.lastindex], found[found.lastindex]
 
 
 def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
-    match = cast("Any", _TOKEN).scanner(text).match
+    match = cast("Any", TOKEN).scanner(text).match
     shape = Shape(bounds, plain="@" not in text)
     tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
     expected: list[str] = []

@@ -7,6 +7,7 @@ Source: RFC 8259, section 4; RFC 7493 (I-JSON), sections 2.1 to 2.3.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -39,12 +40,17 @@ def commas_at_least(number: int) -> re.Pattern[bytes]:
 
 
 class Loader:
-    """Loads JSON of at most ``max_nodes`` values."""
+    """Loads JSON of at most ``max_nodes`` values.
 
-    __slots__ = ("_crowded", "_max_nodes")
+    An object whose ``query`` is longer than ``hopeless_chars`` is refused in any case: then it is not searched for
+    repeated keys, which is the dearest part of a large body.
+    """
 
-    def __init__(self, max_nodes: int) -> None:
+    __slots__ = ("_crowded", "_hopeless_chars", "_max_nodes")
+
+    def __init__(self, max_nodes: int, *, hopeless_chars: float = math.inf) -> None:
         self._max_nodes = max_nodes
+        self._hopeless_chars = hopeless_chars
         self._crowded = commas_at_least(max_nodes + 1)
 
     def load(self, text: bytes) -> tuple[Any, Census]:
@@ -63,6 +69,8 @@ class Loader:
         census = take_census(value)
         if census.nodes > self._max_nodes:
             return None, census
+        if type(value) is dict and type(query := value.get("query")) is str and len(query) > self._hopeless_chars:
+            return value, census
         # In valid JSON a colon outside of strings belongs to a member: objects that lost members had a key twice.
         if text.count(b":") != census.members and _colons(text) != census.members:
             raise NotStrictError("repeats a key")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.graphql.document import Document, Field, Fragment, Selection
 from fraiseql_guard.graphql.switches import Positions, removed
+from fraiseql_guard.graphql.tree import Document, Field, Fragment, Selection
 
 MAX_VISITS: Final = 20_000
 """Fields and fragments looked at in one walk. Merging selections in ever new combinations, or many fragments on an

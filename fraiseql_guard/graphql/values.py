@@ -51,14 +51,12 @@ class GivenTwiceError(Exception):
 
 
 def literal(node: ast.ValueNode) -> Value:
-    """The value of a literal. Recursion is bounded by the scan. GivenTwiceError for repeated keys."""
+    """The value of a literal in a schema that was parsed by graphql-core. GivenTwiceError for repeated keys."""
     match node:
         case ast.VariableNode():
             return Variable(node.name.value)
-        case ast.IntValueNode():
-            return int(node.value) if len(node.value) <= _MAX_DIGITS else Digits(node.value)
-        case ast.FloatValueNode():
-            return float(node.value)
+        case ast.IntValueNode() | ast.FloatValueNode():
+            return number(node.value)
         case ast.StringValueNode() | ast.BooleanValueNode():
             return node.value
         case ast.EnumValueNode():
@@ -68,6 +66,13 @@ def literal(node: ast.ValueNode) -> Value:
         case ast.ObjectValueNode():
             return unique((item.name.value, literal(item.value)) for item in node.fields)
     return None
+
+
+def number(text: str) -> Value:
+    """The value of a number's text."""
+    if "." in text or "e" in text or "E" in text:
+        return float(text)
+    return int(text) if len(text) <= _MAX_DIGITS else Digits(text)
 
 
 def unique(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
