@@ -7,6 +7,7 @@ inside, so that the gates run in their one right order whatever the order of mou
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -15,6 +16,8 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.host import Host
+from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
@@ -53,22 +56,38 @@ class Middleware:
             registry=registry,
             logger=logger,
         )
-        if isinstance(app, Middleware):
-            wishes = wishes.joined(app.wishes)
-            app.release()
-            app = app.app
+        inner = app if isinstance(app, Middleware) else None
+        if inner is not None:
+            wishes = wishes.joined(inner.wishes)
+            inner.release()
+            app = inner.app
         _refuse_hidden(wishes, app)
         if wishes.schema is None:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app: Any = app
         self.wishes = wishes
-        self._stack = build_stack(wishes)
+        self.host = Host.of(wishes.settings, inner.host if inner else None)
+        self._stack = build_stack(wishes, self.host)
         self._entrance = Entrance(self._stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
 
     wishes: Wishes
     """What this middleware, and those that it has taken over, were given."""
+    host: Host
+    """What is known of this process beside its requests: memory, caches, and what others offer."""
+
+    def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
+        """Count one of the app's caches in the metrics, and let operators clear it.
+
+        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it and may be a
+        coroutine function. The same name again replaces the former one.
+        """
+        self.host.caches.observe(name, size, clear)
+
+    def collect_garbage(self) -> Collected:
+        """Collect this process's garbage now; everything else stands still meanwhile."""
+        return collect_garbage()
 
     @property
     def settings(self) -> Settings:
@@ -121,13 +140,14 @@ class Middleware:
         with suppress(Exception):  # signals are no reason to fail a request
             self._stack.settle.started(fields, sentences)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
+        self._stack.watch_host()
 
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
         if self.wishes.schema is None and (schema := schema_of(host)) is not None:
             self.release()
             self.wishes = replace(self.wishes, schema=schema)
-            self._stack = build_stack(self.wishes)
+            self._stack = build_stack(self.wishes, self.host)
             self._entrance = Entrance(self._stack)
 
     async def _check_store(self) -> None:
@@ -147,6 +167,7 @@ class Middleware:
         """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
         if self._check is not None:
             self._check.cancel()
+        await self.host.ticker.aclose()
         await self._stack.control.aclose()
         await self._stack.store.aclose()
         self._stack.settle.log.close()

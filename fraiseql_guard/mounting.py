@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,11 +20,14 @@ from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
-from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.gates.memory_pressure import MemoryPressure
+from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
+from fraiseql_guard.host import Host, Memory
+from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
@@ -78,8 +81,8 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
     return outer if outer is not None else inner
 
 
-def build_stack(wishes: Wishes) -> Stack:
-    """Everything that is made once. SettingsError if something asked for cannot be had."""
+def build_stack(wishes: Wishes, host: Host) -> Stack:
+    """The gates and what they lean on; ``host`` outlives them. SettingsError if something asked for cannot be had."""
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:
@@ -98,42 +101,58 @@ def build_stack(wishes: Wishes) -> Stack:
     store = open_store(settings, settle)
     in_flight = InFlight(settings) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
+    health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
 
     def take_over(control: ControlSet) -> None:
         blocks.update(control)
         allow_list.update(control)
 
+    def memory_now() -> Memory | None:
+        host.memory.look(settle)
+        return host.memory.memory
+
+    refusals = Refusals()
+    host.caches.own("refusals", refusals)
+    host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     return Stack(
         settings=settings,
         modes=modes,
         paths=GraphQLPaths(settings.graphql_paths),
         resolver=AddressResolver(settings),
         metrics_access=access,
+        health_access=health_access,
         in_flight=in_flight,
-        head_gates=_head_gates(settings, mounted, blocks, access),
-        body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight),
+        head_gates=_head_gates(settings, mounted, blocks, (access, health_access), host),
+        body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight, host),
         edits=_edits(settings, modes),
         store=store,
         control=ControlWatch(store, on_change=take_over),
-        admission=Admission(store, Refusals(), settings, mounted, allow_list),
+        admission=Admission(store, refusals, settings, mounted, allow_list),
         settle=settle,
         budget=BufferBudget(settings.max_buffered_bytes),
+        host=host,
+        health=Health(settings, store, host.providers, memory=memory_now, on_problem=settle.warn),
     )
 
 
 def _head_gates(
-    settings: Settings, mounted: frozenset[Protection], blocks: OperatorBlocks, access: MetricsAccess | None
+    settings: Settings,
+    mounted: frozenset[Protection],
+    blocks: OperatorBlocks,
+    pages: Iterable[Gate | None],
+    host: Host,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     if mounted & SANCTIONING:
         gates.append(blocks)
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
-    if access is not None:
-        gates.append(access)
+    gates.extend(page for page in pages if page is not None)
     if Protection.AUTH in mounted:
-        gates.append(Authentication(TokenVerifier(settings), settings))
+        verifier = TokenVerifier(settings)
+        host.caches.own("tokens", verifier)
+        gates.append(Authentication(verifier, settings))
     return tuple(gates)
 
 
@@ -144,14 +163,19 @@ def _body_gates(
     allow_list: AllowList,
     warn: Callable[[str], None],
     in_flight: InFlight | None,
+    host: Host,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     excuses = Protection.AUTH in mounted and bool(settings.public_operations)
     if mounted & _MEASURED or excuses:
         watched = settings if Protection.QUERY_LIMITS in mounted else replace(settings, monitor_limits=())
-        gates.append(QueryLimits(Reader(watched, schema, on_problem=warn)))
+        reader = Reader(watched, schema, on_problem=warn)
+        host.caches.own("documents", reader)
+        gates.append(QueryLimits(reader))
     if excuses:
         gates.append(PublicOperations(settings))
+    if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
+        gates.append(MemoryPressure(host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
         gates.append(CostBudgets(settings, allow_list))
     if in_flight is not None:

@@ -10,6 +10,7 @@ import orjson
 
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
@@ -50,12 +51,17 @@ class Entrance:
             self._look_for_graphql(ctx.guarded)
         if stack.metrics_access is not None and stack.metrics_access.asked_for(ctx):
             app = self._exposition
+        elif stack.health_access is not None and stack.health_access.asked_for(ctx):
+            app = detailed(stack.health)
+        elif stack.health_access is not None and is_short(ctx):
+            app = short(app)
         await Exchange(stack, app, scope, receive, send, ctx).run()
 
     async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the gates like any other."""
         stack = self._stack
-        stack.settle.held(stack.budget.used, stack.in_flight.at_work if stack.in_flight else 0)
+        stack.watch_host()
+        stack.publish()
         body = stack.settle.metrics.render()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),

@@ -64,6 +64,16 @@ class Measurer:
             max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered, as estimated when it was."""
+        return self._documents.size_bytes + self._readings.size_bytes
+
+    def clear(self) -> None:
+        """Forget what was measured before."""
+        self._documents.clear()
+        self._readings.clear()
+
     def measure(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> Reading:
         """What a request for one operation asks for, or why it is refused. Never raises."""
         text = envelope.query

@@ -51,6 +51,17 @@ class Reader:
             Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered of documents: what they cost, and the texts that clients have registered."""
+        return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
+
+    def clear(self) -> None:
+        """Measure every document anew; clients register theirs again."""
+        for part in (self._measurer, self._trusted, self._persisted):
+            if part is not None:
+                part.clear()
+
     def read(
         self,
         method: str,

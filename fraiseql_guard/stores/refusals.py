@@ -18,6 +18,9 @@ from fraiseql_guard.stores.recent import Recent
 LONGEST_SECONDS: Final = 1.0
 """A refusal is remembered for min(time until admission, this)."""
 
+_BYTES_PER_CALLER: Final = 700
+"""Measured, with one refused bucket."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
@@ -70,6 +73,15 @@ class Refusals:
                 caller.count += 1
                 return _counted_down(refused, charge, now)
         return None
+
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered, estimated by the number of callers."""
+        return len(self._callers) * _BYTES_PER_CALLER
+
+    def clear(self) -> None:
+        """Ask the store about everybody again. Refusals that were not reported to it yet are not counted."""
+        self._callers.clear()
 
     def take_count(self, subject: Subject) -> int:
         """How many requests were refused from memory since the last call: Trip.refused_before."""
