@@ -80,8 +80,8 @@ class Middleware:
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
         """Count one of the app's caches in the metrics, and let operators clear it.
 
-        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it and may be a
-        coroutine function. The same name again replaces the former one.
+        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it. Both are plain
+        functions. The same name again replaces the former one.
         """
         self.host.caches.observe(name, size, clear)
 

@@ -69,8 +69,8 @@ class Measurer:
         """What is remembered, as estimated when it was."""
         return self._documents.size_bytes + self._readings.size_bytes
 
-    def clear(self) -> None:
-        """Forget what was measured before."""
+    def forget(self) -> None:
+        """Empty the memories."""
         self._documents.clear()
         self._readings.clear()
 

@@ -133,11 +133,6 @@ class PersistedQueries:
         """Bytes of the texts that clients have registered; the manifest is no cache."""
         return self._registered.size_bytes if self._registered is not None else 0
 
-    def clear(self) -> None:
-        """Forget what clients have registered."""
-        if self._registered is not None:
-            self._registered.clear()
-
     def resolve(self, envelope: Envelope, caller: Hashable) -> Resolved | Denial:
         """The request with its text, or why it has none."""
         persisted = envelope.extensions.get("persistedQuery")

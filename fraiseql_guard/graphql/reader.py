@@ -56,11 +56,11 @@ class Reader:
         """What is remembered of documents: what they cost, and the texts that clients have registered."""
         return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
 
-    def clear(self) -> None:
-        """Measure every document anew; clients register theirs again."""
-        for part in (self._measurer, self._trusted, self._persisted):
-            if part is not None:
-                part.clear()
+    def forget(self) -> None:
+        """Forget the documents that were measured. Trusted and registered ones stay: they are no cache."""
+        self._measurer.forget()
+        if self._trusted is not None:
+            self._trusted.forget()
 
     def read(
         self,

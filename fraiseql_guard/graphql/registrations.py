@@ -74,11 +74,6 @@ class Registrations:
         """Bytes of all texts."""
         return self._fresh.size_bytes + self._shared.size_bytes
 
-    def clear(self) -> None:
-        """Forget all texts; nobody may register more in a minute for it."""
-        self._fresh, self._shared = _Shelf(OrderedDict()), _Shelf(OrderedDict())
-        self._held.clear()
-
     def find(self, digest: str, caller: Hashable) -> str | None:
         """The text; asked for by somebody else than who registered it, it becomes one of common use."""
         for shelf in (self._shared, self._fresh):

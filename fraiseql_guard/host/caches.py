@@ -10,7 +10,7 @@ from typing import Any, Protocol
 Size = Callable[[], int]
 """Bytes that a cache holds. Called every few seconds: a counter that the cache keeps, or an estimate."""
 Clear = Callable[[], Any]
-"""Empties a cache; may be a coroutine function."""
+"""Empties a cache, here and now."""
 
 
 class Cache(Protocol):
@@ -21,8 +21,8 @@ class Cache(Protocol):
         """Estimated bytes held."""
         ...
 
-    def clear(self) -> None:
-        """Forget everything."""
+    def forget(self) -> None:
+        """Empty it."""
         ...
 
 
@@ -42,16 +42,17 @@ class Caches:
         self._reported: set[str] = set()
 
     def observe(self, name: str, size: Size, clear: Clear | None = None) -> None:
-        """Count a cache from now on. TypeError if size or clear cannot be called."""
-        for what, value in (("size", size), ("clear", clear)):
-            if not callable(value) and (what == "size" or value is not None):
-                raise TypeError(f"{what} of the cache {name!r} is {type(value).__name__}, and must be callable")
+        """Count a cache from now on. TypeError if size or clear is no plain function."""
+        for what, value in {"size": size, **({} if clear is None else {"clear": clear})}.items():
+            if not callable(value) or inspect.iscoroutinefunction(value):
+                shown = "a coroutine function" if callable(value) else type(value).__name__
+                raise TypeError(f"{what} of the cache {name!r} is {shown}, and must be a plain function")
         self._entries[name] = _Entry(size, clear)
         self._reported.discard(name)
 
     def own(self, name: str, cache: Cache) -> None:
         """Count one of the guard's own."""
-        self.observe(f"guard.{name}", lambda: cache.size_bytes, cache.clear)
+        self.observe(f"guard.{name}", lambda: cache.size_bytes, cache.forget)
 
     def size_bytes(self, on_problem: Callable[[str], None]) -> int:
         """All together. One that cannot tell counts 0, and is complained about once until it tells again."""
@@ -67,16 +68,14 @@ class Caches:
                 self._reported.discard(name)
         return total
 
-    async def clear_all(self, on_problem: Callable[[str], None]) -> list[str]:
+    def clear_all(self, on_problem: Callable[[str], None]) -> list[str]:
         """Empty all that can be emptied; return their names. One that fails keeps no other from it."""
         cleared = []
         for name, entry in list(self._entries.items()):
             if entry.clear is None:
                 continue
             try:
-                done = entry.clear()
-                if inspect.isawaitable(done):
-                    await done
+                entry.clear()
             except Exception as error:  # noqa: BLE001 - the app's code
                 on_problem(f"the cache {name!r} could not be cleared ({type(error).__name__})")
             else:

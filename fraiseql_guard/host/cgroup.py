@@ -46,7 +46,7 @@ _V2: Final = _Version("sys/fs/cgroup", "memory.current", ("memory.max", "memory.
 
 
 def levels(root: Path = ROOT) -> list[Level]:
-    """The control groups of this process that say something about memory, its own first."""
+    """The process's own control group, and those above it that have a limit."""
     found = _membership(root)
     if found is None:
         return []
@@ -54,10 +54,15 @@ def levels(root: Path = ROOT) -> list[Level]:
     mount = root / version.mount
     # In a container the mount may show only a part of the path: what is not there is passed over on the way up.
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    folders = [mount.joinpath(*parts[:length]) for length in range(len(parts), -1, -1)]
-    known = [(folder, level) for folder in folders if (level := _read(folder, version)) is not None]
-    # The root of version 1 counts the whole machine, unless it is a container's own and has a limit.
-    return [level for folder, level in known if version is _V2 or folder != mount or level.limit_bytes is not None]
+    known: list[Level] = []
+    for length in range(len(parts), -1, -1):
+        folder = mount.joinpath(*parts[:length])
+        limit = _limit(folder, version)
+        # The root of version 1 counts the whole machine, unless it is a container's own and has a limit.
+        own = not known and (version is _V2 or folder != mount)
+        if (own or limit is not None) and (level := _read(folder, version, limit)) is not None:
+            known.append(level)
+    return known
 
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
@@ -73,15 +78,18 @@ def _membership(root: Path) -> tuple[_Version, str] | None:
     return unified
 
 
-def _read(folder: Path, version: _Version) -> Level | None:
+def _limit(folder: Path, version: _Version) -> int | None:
+    given = [number(text(folder / name)) or _UNLIMITED for name in version.limits]
+    return min((limit for limit in given if limit < _UNLIMITED), default=None)
+
+
+def _read(folder: Path, version: _Version, limit: int | None) -> Level | None:
     usage = number(text(folder / version.usage))
     if usage is None:
         return None
     stat = pairs(text(folder / "memory.stat"), " ")
-    given = [number(text(folder / name)) or _UNLIMITED for name in version.limits]
-    limits = [limit for limit in given if limit < _UNLIMITED]
-    swap = stat.get("total_swap") or number(text(folder / "memory.swap.current")) or 0
-    return Level(max(0, usage - stat.get(version.inactive, 0)), min(limits, default=None), swap)
+    swap = stat["total_swap"] if "total_swap" in stat else number(text(folder / "memory.swap.current")) or 0
+    return Level(max(0, usage - stat.get(version.inactive, 0)), limit, swap)
 
 
 def text(path: Path) -> str | None:

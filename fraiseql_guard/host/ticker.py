@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 INTERVAL_SECONDS: Final = 2.0
-"""A look costs a tenth of a millisecond: six small files that the kernel writes from its counters."""
+"""A look reads eight small files or so, which the kernel writes from its counters."""
 
 
 def _nothing() -> None:

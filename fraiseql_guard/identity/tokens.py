@@ -65,7 +65,7 @@ class TokenVerifier:
         """What the remembered tokens take, estimated by their number."""
         return len(self._memory) * _BYTES_PER_TOKEN
 
-    def clear(self) -> None:
+    def forget(self) -> None:
         """Verify every token anew."""
         self._memory.clear()
 

@@ -79,7 +79,7 @@ class Refusals:
         """What is remembered, estimated by the number of callers."""
         return len(self._callers) * _BYTES_PER_CALLER
 
-    def clear(self) -> None:
+    def forget(self) -> None:
         """Ask the store about everybody again. Refusals that were not reported to it yet are not counted."""
         self._callers.clear()
 

@@ -144,7 +144,7 @@ async def test_what_the_guard_remembers_is_counted_and_can_be_forgotten(guarded,
     look(guard)
     held = guard.metric("fraiseql_cache_size_bytes")
     assert held > before + 1600 + 700
-    cleared = await guard.guard.host.caches.clear_all(pytest.fail)
+    cleared = guard.guard.host.caches.clear_all(pytest.fail)
     assert sorted(cleared) == ["guard.documents", "guard.refusals", "guard.tokens"]
     look(guard)
     assert guard.metric("fraiseql_cache_size_bytes") < held - 2000

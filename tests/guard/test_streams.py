@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.asgi import Connection, graphql
 
-SSE = b"text/event-stream"
+SSE = b"Text/Event-Stream; charset=utf-8"
 MULTIPART = b'multipart/mixed; boundary="-"'
 LONG = 30.0
 
@@ -73,6 +73,13 @@ async def test_a_stream_that_stalls_is_cut(guarded, media_type, pauses, query_ti
     assert ends(guard) == (0, 1, 1)
     (line,) = guard.lines("database.query_timeout")
     assert (line["context"]["timeout_ms"], line["context"]["query_type"]) == (150, "subscription")
+
+
+async def test_a_mutations_stream_that_stalls_is_cut_too(guarded) -> None:
+    guard = guarded(Stream(pauses=[0.01, LONG]), stream_idle_seconds=0.15)
+    reply = await asyncio.wait_for(graphql(guard, "mutation{pay{id}}"), LONG / 2)
+    assert (reply.body.count(b"data"), reply.complete) == (1, False)
+    assert ends(guard) == (0, 1, 1)
 
 
 async def test_monitor_mode_says_once_what_would_be_cut(guarded) -> None:

@@ -72,10 +72,9 @@ async def test_an_answer_that_was_made_while_the_loop_was_blocked_is_not_thrown_
         await send(BODY)
 
     guard = guarded(app, query_timeout=0.1)
-    assert (await late(guard))[0] in (200, 504)  # complete and late, or refused: never neither and never both
-    assert guard.metric("fraiseql_graphql_queries_total") == 1
-    ended = guard.metric("fraiseql_graphql_queries_success") + guard.metric("fraiseql_graphql_queries_errors")
-    assert ended == 1
+    assert (await late(guard))[0] == 200  # late, and complete
+    assert guard.metric("fraiseql_graphql_queries_success") == 1
+    assert guard.metric("fraiseql_graphql_query_duration_seconds_sum") >= 0.3  # where an operator sees it
 
 
 @pytest.mark.parametrize("ending", ["answers late", "fails", "is cancelled by somebody else"])
