@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -109,7 +110,8 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         allow_list.update(control)
 
     def memory_now() -> Memory | None:
-        host.memory.look(settle)
+        with suppress(Exception):  # signals are no reason to fail a request
+            host.memory.look(settle)
         return host.memory.memory
 
     refusals = Refusals()

@@ -6,6 +6,7 @@ import pytest
 
 from fraiseql_guard.host import POOL
 from fraiseql_guard.host.memory import Memory
+from fraiseql_guard.telemetry import Metrics
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 
@@ -122,6 +123,17 @@ async def test_redis_is_asked_itself(guarded, policy, status, http_status) -> No
         assert reply.json["cache"] == {"redis": {"answers": False, "breaker_open": True}}
         assert reply.json["findings"][0].startswith("Redis does not answer")
         await guard.guard.aclose()
+
+
+async def test_broken_metrics_do_not_break_it(guarded, monkeypatch) -> None:
+    guard = holding(guarded(), 42)
+
+    def broken(*args):
+        raise RuntimeError("telemetry is broken")
+
+    monkeypatch.setattr(Metrics, "set", broken)
+    reply = await details(guard)
+    assert (reply.status, reply.json["memory"]["used_bytes"]) == (200, 420)
 
 
 # --- the short page --------------------------------------------------------------------------------------------------
