@@ -48,7 +48,7 @@ class MetricsAccess:
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse everybody else."""
-        if not self.asked_for(ctx) or ctx.loopback_peer or self._readers.include(ctx):
+        if ctx.path != self._path or not self.asked_for(ctx) or ctx.loopback_peer or self._readers.include(ctx):
             return None
         return Denial(METRICS_FORBIDDEN, headers=_CHALLENGE)
 
@@ -69,6 +69,6 @@ class HealthAccess:
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse everybody else."""
-        if not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
+        if ctx.path != self._path or not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
             return None
         return Denial(HEALTH_FORBIDDEN, headers=_CHALLENGE)
