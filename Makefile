@@ -21,7 +21,7 @@ serve: install ## Leave the guarded example running and print what to try
 	@$(PYTHON) -m examples.demo --serve
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
-	@$(PYTHON) -m tools.components redis-server promtool
+	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq
 	@status=0; \
 	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
 	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \

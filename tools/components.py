@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "components"
+_RESOURCES_DESCRIPTOR = 9
 
 
 class ComponentError(Exception):
@@ -30,12 +31,14 @@ class Component:
     """A program: the file inside the unpacked packages, and the packages. The first one is what a person installs.
 
     ``libraries`` are packages that the program links to; one that is missing from the archive is skipped, because
-    releases differ in their names and most machines have some of them.
+    releases differ in their names and most machines have some of them. ``resources`` is a folder of the packages that
+    the program looks for under / and nowhere else.
     """
 
     program: str
     packages: tuple[str, ...]
     libraries: tuple[str, ...] = ()
+    resources: str = ""
 
 
 COMPONENTS: Mapping[str, Component] = {
@@ -45,6 +48,14 @@ COMPONENTS: Mapping[str, Component] = {
         ("liblzf1", "libjemalloc2", "libatomic1", "liblua5.1-0", "lua-bitop", "lua-cjson"),
     ),
     "promtool": Component("usr/bin/promtool", ("prometheus",)),
+    "prometheus": Component("usr/bin/prometheus", ("prometheus",)),
+    "alertmanager": Component(
+        "usr/bin/prometheus-alertmanager",
+        ("prometheus-alertmanager",),
+        resources="usr/share/prometheus/alertmanager",
+    ),
+    "amtool": Component("usr/bin/amtool", ("prometheus-alertmanager",)),
+    "jq": Component("usr/bin/jq", ("jq",), ("libjq1", "libonig5")),
 }
 
 
@@ -62,12 +73,20 @@ def locate(name: str, *, cache: Path = CACHE) -> Path:
 
 
 def _fetch(name: str, component: Component, cache: Path) -> None:
+    home = cache / component.packages[0]  # promtool and prometheus are of one package
+    if not (home / component.program).exists():
+        _unpack(name, component, home)
+    program = _relocated(home, component) if component.resources else home / component.program
+    _write_wrapper(cache / "bin" / name, home, program, component)
+
+
+def _unpack(name: str, component: Component, home: Path) -> None:
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
     if missing:
         raise ComponentError(f"{name} is not on PATH, and without {' and '.join(missing)} it must be installed by hand")
-    cache.mkdir(parents=True, exist_ok=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
     # Unpack beside and rename: a second process never sees half a program.
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
+    with tempfile.TemporaryDirectory(dir=home.parent) as folder:
         staged = Path(folder)
         _download(name, component, staged)
         root = staged / "root"
@@ -75,10 +94,22 @@ def _fetch(name: str, component: Component, cache: Path) -> None:
             _run("dpkg", "-x", str(package), str(root))
         if not (root / component.program).exists():
             raise ComponentError(f"the packages of {name} do not hold {component.program}: {_remedy(component)}")
-        home = cache / name
         shutil.rmtree(home, ignore_errors=True)
         root.rename(home)
-    _write_wrapper(cache / "bin" / name, home, home / component.program)
+
+
+def _relocated(home: Path, component: Component) -> Path:
+    """A copy of a program that reads its resources through a descriptor which its wrapper opens.
+
+    The folder's path is compiled in. Another one of the same length keeps every offset in the file where it was.
+    """
+    wanted = f"/{component.resources}".encode()
+    given = f"/proc/self/fd/{_RESOURCES_DESCRIPTOR}".encode().ljust(len(wanted), b"/")
+    program = home / component.program
+    copy = program.with_name(f"{program.name}-relocated")
+    copy.write_bytes(program.read_bytes().replace(wanted, given))
+    copy.chmod(0o755)
+    return copy
 
 
 def _download(name: str, component: Component, folder: Path) -> None:
@@ -99,14 +130,15 @@ def _downloaded(packages: tuple[str, ...], folder: Path) -> bool:
     return done.returncode == 0
 
 
-def _write_wrapper(wrapper: Path, home: Path, program: Path) -> None:
+def _write_wrapper(wrapper: Path, home: Path, program: Path, component: Component) -> None:
     libraries = sorted({str(file.parent) for file in home.rglob("*.so*")})
     wrapper.parent.mkdir(parents=True, exist_ok=True)
     path = ":".join(libraries)
     lines = ["#!/bin/sh"]
     if path:
         lines.append(f'export LD_LIBRARY_PATH={shlex.quote(path)}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
-    lines.append(f'exec {shlex.quote(str(program))} "$@"')
+    resources = f" {_RESOURCES_DESCRIPTOR}<{shlex.quote(str(home / component.resources))}" if component.resources else ""
+    lines.append(f'exec {shlex.quote(str(program))} "$@"{resources}')
     staged = wrapper.with_suffix(f".{os.getpid()}")
     staged.write_text("\n".join(lines) + "\n", encoding="utf-8")
     staged.chmod(0o755)

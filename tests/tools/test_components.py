@@ -64,5 +64,22 @@ def test_unpacks_packages_and_runs_the_program(tmp_path: Path, monkeypatch: pyte
     cache = tmp_path / "a cache"
     program = locate("tiny", cache=cache)
     printed = subprocess.run([program, "hello"], check=True, capture_output=True, text=True).stdout
-    assert printed == f"{cache}/tiny/usr/lib hello\n"
-    assert sorted(path.name for path in cache.iterdir()) == ["bin", "tiny"]
+    assert printed == f"{cache}/tiny-server/usr/lib hello\n"
+    assert sorted(path.name for path in cache.iterdir()) == ["bin", "tiny-server"]
+
+
+def test_a_program_that_insists_on_a_folder_of_the_system_reads_the_unpacked_one(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PATH", f"{tmp_path / 'empty'}:/usr/bin:/bin")
+    home = tmp_path / "tiny-server"
+    _program(home / "usr/bin/tiny", "#!/bin/sh\ncat /usr/share/tiny-tiny-tiny/hello\n")
+    (home / "usr/share/tiny-tiny-tiny").mkdir(parents=True)
+    (home / "usr/share/tiny-tiny-tiny/hello").write_text("hello", encoding="utf-8")
+    component = Component("usr/bin/tiny", ("tiny-server",), resources="usr/share/tiny-tiny-tiny")
+    monkeypatch.setattr(components, "COMPONENTS", {"tiny-program": component})
+    program = locate("tiny-program", cache=tmp_path)
+    assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == "hello"
+
+
+@pytest.mark.parametrize("name", ["promtool", "prometheus", "alertmanager", "amtool", "jq"])
+def test_what_the_runbooks_need_runs(name: str):
+    assert subprocess.run([locate(name), "--version"], check=True, capture_output=True, timeout=60).returncode == 0
