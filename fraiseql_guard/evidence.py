@@ -57,7 +57,7 @@ def _no_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
 
 
 def _rate_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
-    return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), ctx.address)),)
+    return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), ctx.address)), (s.RATE_LIMIT_TOTAL, ()))
 
 
 def _budget_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001

@@ -19,7 +19,7 @@ from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
-from fraiseql_guard.settings import Settings, SettingsError, warnings
+from fraiseql_guard.settings import Mode, Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
 
 _MARK: Final = "fraiseql_guard"
@@ -138,6 +138,8 @@ class Middleware:
             "graphql_paths": list(settings.graphql_paths),
         }
         with suppress(Exception):  # signals are no reason to fail a request
+            for protection, mode in self._stack.modes.items():
+                self._stack.settle.mode(protection, monitors=mode is Mode.MONITOR)
             self._stack.settle.started(fields, sentences)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
         self._stack.watch_host()

@@ -12,7 +12,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.evidence import Line, evidence_of, user_label
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event, PolicyName
+from fraiseql_guard.signals import Event, PolicyName, Protection
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 
@@ -127,6 +127,11 @@ class Settle:
         self.log.emit(s.STARTED, fields)
         for sentence in warnings:
             self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
+
+    def mode(self, protection: Protection, *, monitors: bool) -> None:
+        """A protection is in monitor mode, or no longer."""
+        if protection is not Protection.METRICS:
+            self.metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
 
     def warn(self, sentence: str) -> None:
         """Something about the configuration deserves a look. The same is said once a minute at most."""

@@ -341,6 +341,11 @@ AUTH_FAILURE_REASONS = Metric(
     ("failure_reason",),
     closed=tuple((reason.value,) for reason in FailureReason),
 )
+RATE_LIMIT_TOTAL = Metric(
+    "fraiseql_guard_rate_limit_exceeded_total",
+    _COUNTER,
+    "Requests refused for their rate, of all callers together: it exists from the start, so alerts may rest on it.",
+)
 SANCTIONS = Metric(
     "fraiseql_guard_sanctions_total",
     _COUNTER,
@@ -378,6 +383,12 @@ ABANDONED = Metric(
 )
 DISCONNECTS = Metric(
     "fraiseql_guard_disconnects_total", _COUNTER, "GraphQL requests whose client left before the answer."
+)
+MODE_MONITOR = Metric(
+    "fraiseql_guard_mode_monitor",
+    _GAUGE,
+    "1 while a protection only counts and logs what it would refuse.",
+    ("protection",),
 )
 SHARED_PEER = Metric(
     "fraiseql_guard_shared_peer",

@@ -137,7 +137,9 @@ def _write_wrapper(wrapper: Path, home: Path, program: Path, component: Componen
     lines = ["#!/bin/sh"]
     if path:
         lines.append(f'export LD_LIBRARY_PATH={shlex.quote(path)}"${{LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}}"')
-    resources = f" {_RESOURCES_DESCRIPTOR}<{shlex.quote(str(home / component.resources))}" if component.resources else ""
+    resources = (
+        f" {_RESOURCES_DESCRIPTOR}<{shlex.quote(str(home / component.resources))}" if component.resources else ""
+    )
     lines.append(f'exec {shlex.quote(str(program))} "$@"{resources}')
     staged = wrapper.with_suffix(f".{os.getpid()}")
     staged.write_text("\n".join(lines) + "\n", encoding="utf-8")

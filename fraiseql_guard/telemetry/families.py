@@ -22,6 +22,7 @@ _COMMON: Final = frozenset(
     for metric in (
         signals.STORE_BREAKER_OPEN,
         signals.SHARED_PEER,
+        signals.MODE_MONITOR,
         signals.MEMORY_USED,
         signals.MEMORY_LIMIT,
         signals.MEMORY_RATIO,

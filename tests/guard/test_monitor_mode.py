@@ -72,3 +72,12 @@ async def test_one_protection_can_be_monitored_while_the_others_enforce(guarded)
     assert {(await graphql(guard, "{me{id}}")).status for _ in range(3)} == {200}
     assert (await graphql(guard, "{users(limit:5000){id}}")).status == 400
     await asyncio.sleep(0)
+
+
+async def test_which_protections_monitor_can_be_scraped(guarded) -> None:
+    guard = guarded(mode_rate_limit="monitor")
+    await graphql(guard, "{me{id}}")
+    monitors = "fraiseql_guard_mode_monitor"
+    assert guard.metric(monitors, protection="rate_limit") == 1
+    assert guard.metric(monitors, protection="query_limits") == 0
+    assert guard.metric(monitors) == 1

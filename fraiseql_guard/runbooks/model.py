@@ -1,0 +1,57 @@
+"""What a rule is: a recorded series or an alert, and the runbook that it belongs to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Runbook(StrEnum):
+    """The five runbooks of the contract, and ours about the guard itself. The value is the text's file name."""
+
+    RATE_LIMITING = "rate-limiting-triggered"
+    AUTHENTICATION = "authentication-failures"
+    QUERY_DOS = "graphql-query-dos"
+    DATABASE = "database-performance-degradation"
+    MEMORY = "high-memory-usage"
+    GUARD = "the-guard-itself"
+
+    @property
+    def title(self) -> str:
+        """As people say it."""
+        words = self.value.replace("-", " ").replace("graphql", "GraphQL").replace(" dos", " DoS")
+        return words[0].upper() + words[1:]
+
+
+class Severity(StrEnum):
+    """How urgent: critical wakes somebody, warning waits for the morning, info is to be known."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A series that Prometheus computes once for alerts and dashboard. Its name leaves the window out: it can be scaled."""
+
+    name: str
+    expression: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A condition that somebody should know of once it has held for ``hold``.
+
+    ``summary`` and ``description`` are Prometheus templates; a window in brackets (``[5m]``) is scaled with those of
+    the expression and printed without its brackets.
+    """
+
+    name: str
+    runbook: Runbook
+    expression: str
+    hold: str
+    severity: Severity
+    summary: str
+    description: str
