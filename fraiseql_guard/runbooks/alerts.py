@@ -1,4 +1,4 @@
-"""The alerts of the contract, under its names and with its thresholds, as PromQL that can fire while limits are enforced.
+"""The alerts of the contract, under its names and with its thresholds, able to fire while limits are enforced.
 
 What the originals got wrong, and why each is written as it is: docs/runbooks/README.md.
 """

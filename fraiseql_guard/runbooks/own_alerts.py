@@ -17,8 +17,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="1m",
         severity=_CRITICAL,
         summary="{{ $labels.instance }} has given up its store",
-        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without Redis,"
-        " as the failure policy says, and sanctions of other workers are not seen.",
+        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without"
+        " Redis, as the failure policy says, and sanctions of other workers are not seen.",
     ),
     Alert(
         name="GuardStoreFailing",
@@ -56,8 +56,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="1m",
         severity=_WARNING,
         summary="A proxy in front of {{ $labels.instance }} is not trusted",
-        description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share one"
-        " bucket and nobody of them is blocked. Name the proxy among the trusted ones.",
+        description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share"
+        " one bucket and nobody of them is blocked. Name the proxy among the trusted ones.",
     ),
     Alert(
         name="GuardFaults",
@@ -88,8 +88,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="0s",
         severity=_WARNING,
         summary="{{ $labels.instance }} cannot write its log",
-        description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file cannot"
-        " be opened, or nobody reads the pipe.",
+        description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file"
+        " cannot be opened, or nobody reads the pipe.",
     ),
     Alert(
         name="GuardRequestsAbandoned",
