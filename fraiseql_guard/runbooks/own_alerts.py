@@ -26,7 +26,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="sum by (job, reason) (rate(fraiseql_guard_store_failures_total[5m])) > 0.1",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} exchanges with the store fail a second ({{ $labels.reason }})",
+        summary='{{ $value | printf "%.3g" }} exchanges with the store fail a second ({{ $labels.reason }})',
         description="Exchanges of {{ $labels.job }} with Redis go on failing: {{ $labels.reason }}.",
     ),
     Alert(
@@ -45,7 +45,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:sanctions:increase > 0",
         hold="0s",
         severity=_INFO,
-        summary="{{ $value }} callers were blocked automatically ({{ $labels.policy }})",
+        summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
         description="The guard of {{ $labels.job }} has blocked callers for {{ $labels.policy }} within [5m]. The log"
         " says whom, and lifting is one command.",
     ),

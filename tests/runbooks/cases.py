@@ -184,7 +184,7 @@ CONTRACT: Mapping[str, Case] = {
         JOB,
         "A database query takes 6s on average",
         "The mean SQL statement of blog takes more than 5 seconds.",
-        [duration_of(_SQL, "0+10x60", "0+2x60", _OF_POSTS), duration_of(_SQL, _IDLE, _IDLE, _OF_POSTS)],
+        [duration_of(_SQL, "0+9x60", "0+2x60", _OF_POSTS), duration_of(_SQL, _IDLE, _IDLE, _OF_POSTS)],
     ),
     "DatabaseConnectionPoolExhausted": Case(
         {

@@ -57,7 +57,7 @@ OWN: Mapping[str, Case] = {
         {f'fraiseql_guard_sanctions_total{{{_POD},policy="brute_force"}}': "0x8 1+0x50"},
         "4m",
         {**JOB, "policy": "brute_force"},
-        "1 callers were blocked automatically (brute_force)",
+        "1 blocked automatically (brute_force)",
         "The guard of blog has blocked callers for brute_force within 5m. The log says whom, and lifting is one"
         " command.",
         [{f'fraiseql_guard_sanctions_total{{{_POD},policy="operator"}}': "0x8 1+0x50"}],
@@ -72,13 +72,13 @@ OWN: Mapping[str, Case] = {
         [{f"fraiseql_guard_shared_peer{{{_POD}}}": "0x20"}],
     ),
     "GuardFaults": Case(
-        {f'fraiseql_guard_faults_total{{{_POD},part="settle"}}': "_x8 1+0x50"},
-        "3m",
+        {f'fraiseql_guard_faults_total{{{_POD},part="settle"}}': "_x24 1+0x50"},
+        "8m",
         {**POD, "part": "settle"},
         "The guard of a:1 is broken in part: settle",
         "Something unexpected happened inside the guard (settle). What could not be checked was refused. The log's"
         " guard.fault lines say what it was.",
-        [{f'fraiseql_guard_faults_total{{{_POD},part="settle"}}': "1x0 1+0x9"}],
+        [{f'fraiseql_guard_faults_total{{{_POD},part="settle"}}': "1+0x60"}],
     ),
     "GuardLabelOverflow": Case(
         {f'fraiseql_guard_label_overflow_total{{{_POD},metric="m_total"}}': "0x8 7+0x50"},

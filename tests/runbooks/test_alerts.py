@@ -1,4 +1,4 @@
-"""The alerts, run by promtool: each fires on what it is for, says the right thing, and is silent on what is ordinary."""
+"""The alerts, run by promtool: each fires on what it is for, says so, and is silent otherwise."""
 
 from __future__ import annotations
 
