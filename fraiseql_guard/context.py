@@ -130,6 +130,7 @@ class Sanction:
     policy: PolicyName
     expires_in_seconds: float
     reason: str = ""
+    actor: str = ""  # the operator who imposed it
 
     @property
     def automatic(self) -> bool:
