@@ -7,7 +7,7 @@ defaults, and what cannot be read at all is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import orjson
@@ -56,7 +56,7 @@ class Heartbeat:
 
 def write_heartbeat(heartbeat: Heartbeat) -> bytes:
     """A heartbeat as it is kept in the store."""
-    return orjson.dumps(asdict(heartbeat))
+    return _written(heartbeat)
 
 
 def read_heartbeat(payload: bytes) -> Heartbeat | None:
@@ -75,7 +75,7 @@ def read_heartbeat(payload: bytes) -> Heartbeat | None:
 
 def write_refusal(refusal: Refusal) -> bytes:
     """A refusal as it is kept in the ring of recent ones."""
-    return orjson.dumps(asdict(refusal))
+    return _written(refusal)
 
 
 def read_refusal(record: bytes) -> Refusal | None:
@@ -85,12 +85,16 @@ def read_refusal(record: bytes) -> Refusal | None:
 
 def write_action(action: Action) -> bytes:
     """An operator's action as it is kept in the ring of actions."""
-    return orjson.dumps({**asdict(action), "fields": dict(action.fields)})
+    return _written(action)
 
 
 def read_action(record: bytes) -> Action | None:
     """An action from the ring; None if it is none."""
     return _read(Action, record)
+
+
+def _written(value: object) -> bytes:
+    return orjson.dumps(value, default=lambda other: dict(other) if isinstance(other, Mapping) else str(other))
 
 
 def _read(cls: type[V], record: bytes) -> V | None:
