@@ -199,6 +199,8 @@ class Measured:
     query_hash: str  # hex SHA-256 of the document's text
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
+    hashes: tuple[str, ...] = ()  # query_hash of every document in the request
+    names: tuple[str, ...] = ()  # of every operation in every document
 
 
 @dataclass(slots=True)

@@ -7,6 +7,7 @@ inside, so that the gates run in their one right order whatever the order of mou
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, Final
@@ -14,10 +15,13 @@ from typing import Any, ClassVar, Final
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.fleet.presence import Provider
 from fraiseql_guard.graphql.schema import SchemaSource
-from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
+from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.steering import Steering
 
 _MARK: Final = "fraiseql_guard"
 """Key of the scope under which an outer guard makes itself known to one that is not mounted on it directly."""
@@ -62,8 +66,8 @@ class Middleware:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app: Any = app
         self.wishes = wishes
-        self._stack = build_stack(wishes)
-        self._entrance = Entrance(self._stack)
+        self.steering = Steering(wishes, on_stack=lambda stack: setattr(self._entrance, "stack", stack))
+        self._entrance = Entrance(self.steering.stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
 
@@ -71,9 +75,24 @@ class Middleware:
     """What this middleware, and those that it has taken over, were given."""
 
     @property
+    def _stack(self) -> Stack:
+        return self._entrance.stack
+
+    @property
     def settings(self) -> Settings:
-        """The settings in force."""
-        return self.wishes.settings
+        """The settings in force, overrides included."""
+        return self.steering.settings
+
+    @property
+    def providers(self) -> dict[str, Provider]:
+        """What measures this process for its heartbeat, by field of operator.interface.Worker: ``memory``, ``pool``.
+        Called once a second, and to be quick."""
+        return self.steering.lasting.presence.providers
+
+    def on_clear_caches(self, name: str, clear: Callable[[], None]) -> None:
+        """Have a cache of the app cleared as well when an operator clears all caches. A second one of a name replaces
+        the first."""
+        self.steering.clearers[name] = clear
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -90,6 +109,7 @@ class Middleware:
         if not self._started:
             self._start(scope)
         if scope["type"] == "lifespan":
+            self._stack.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
         else:
             await self._entrance.serve(self.app, scope, receive, send)
@@ -125,10 +145,8 @@ class Middleware:
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
         if self.wishes.schema is None and (schema := schema_of(host)) is not None:
-            self.release()
             self.wishes = replace(self.wishes, schema=schema)
-            self._stack = build_stack(self.wishes)
-            self._entrance = Entrance(self._stack)
+            self.steering.adopt(self.wishes)
 
     async def _check_store(self) -> None:
         """Say what of the store deserves a look; nobody waits for it."""
@@ -148,6 +166,7 @@ class Middleware:
         if self._check is not None:
             self._check.cancel()
         await self._stack.control.aclose()
+        await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()
         self._stack.settle.log.close()
 

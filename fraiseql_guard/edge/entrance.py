@@ -19,10 +19,10 @@ _NO_GRAPHQL_AFTER_SECONDS: Final = 600.0
 
 
 class Entrance:
-    """The door of one stack. Holds what concerns the process, not a request."""
+    """The door of the stack in force. Holds what concerns the process, not a request."""
 
     def __init__(self, stack: Stack, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stack = stack
+        self.stack = stack  # exchanged when an operator changes the settings in force
         self._clock = clock
         self._first_request_at: float | None = None
         self._graphql_seen = False
@@ -32,13 +32,13 @@ class Entrance:
         kind = scope["type"]
         if kind == "http":
             await self._http(app, scope, receive, send)
-        elif kind == "websocket" and self._refuses_sockets() and self._stack.paths.match(scope):
+        elif kind == "websocket" and self._refuses_sockets() and self.stack.paths.match(scope):
             await _refuse_websocket(scope, send)
         else:
             await app(scope, receive, send)
 
     async def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
-        stack = self._stack
+        stack = self.stack
         try:
             ctx = describe(scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
@@ -54,7 +54,7 @@ class Entrance:
 
     async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the gates like any other."""
-        stack = self._stack
+        stack = self.stack
         stack.settle.held(stack.budget.used, stack.in_flight.at_work if stack.in_flight else 0)
         body = stack.settle.metrics.render()
         headers = [
@@ -74,14 +74,14 @@ class Entrance:
             self._graphql_seen = True
         elif now - self._first_request_at > _NO_GRAPHQL_AFTER_SECONDS:
             self._graphql_seen = True
-            paths = ", ".join(self._stack.settings.graphql_paths)
-            self._stack.settle.warn(
+            paths = ", ".join(self.stack.settings.graphql_paths)
+            self.stack.settle.warn(
                 f"no GraphQL request under {paths} within ten minutes: is {name_of('graphql_paths')} right?"
             )
 
     def _refuses_sockets(self) -> bool:
         return any(
-            self._stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
+            self.stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
         )
 
 

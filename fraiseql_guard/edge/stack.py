@@ -15,6 +15,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
@@ -59,6 +60,7 @@ class Stack:
     admission: Admission
     settle: Settle
     budget: BufferBudget
+    reader: Reader | None = None
     now: Callable[[], float] = time.time
 
     def mounted(self, protection: Protection) -> bool:

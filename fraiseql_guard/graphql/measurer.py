@@ -89,6 +89,11 @@ class Measurer:
             self._documents.put(key, prepared, _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
         return reading
 
+    def forget(self) -> None:
+        """Empty the memories."""
+        self._documents.clear()
+        self._readings.clear()
+
     def _prepare(self, text: str) -> Prepared | Denial:
         return self._scanner.check(text) or prepare(text, self._settings, self._rules)
 
@@ -143,4 +148,6 @@ def _measured(prepared: Prepared, view: View, prices: Prices, name: str | None, 
         list_size=prices.list_size,
         query_hash=query_hash,
         introspection=prepared.outline.introspection >= 0,
+        hashes=(query_hash,),
+        names=tuple([each for each in prepared.names if each is not None]),
     )

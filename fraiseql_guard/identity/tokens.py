@@ -58,6 +58,10 @@ class TokenVerifier:
         self._clock = clock
         self._memory: dict[bytes, _Remembered] = {}
 
+    def forget(self) -> None:
+        """Verify every token anew."""
+        self._memory.clear()
+
     def verify(self, authorization: Sequence[str]) -> Identity | TokenFailure:
         """The user whom the values of all Authorization headers of a request name. Never raises.
 

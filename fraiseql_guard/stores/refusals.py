@@ -39,7 +39,12 @@ class Refusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
+        self._size = size
         self._callers: Recent[tuple[str, str], _Caller] = Recent(size)
+
+    def forget(self) -> None:
+        """Ask the store again about everyone."""
+        self._callers = Recent(self._size)
 
     def remember(self, trip: Trip, outcome: Outcome) -> None:
         """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
