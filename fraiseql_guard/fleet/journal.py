@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
@@ -26,13 +27,12 @@ _DETAIL_CHARACTERS: Final = 256
 class Journal:
     """Records of refusals that wait to be written to the store. ``clock`` tells the seconds since 1970."""
 
-    __slots__ = ("_clock", "_noted", "_waiting", "worker")
+    __slots__ = ("_clock", "_noted", "_waiting")
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._noted: Recent[tuple[str, str], list[int]] = Recent(_SUBJECTS)
         self._waiting: deque[Refusal] = deque()
-        self.worker = ""
 
     def note(self, ctx: Context, denial: Denial, *, enforced: bool) -> None:
         """A request is refused, or would be."""
@@ -63,17 +63,16 @@ class Journal:
                 query_hash=measured.query_hash if measured else None,
                 operation=measured.name if measured else None,
                 enforced=enforced,
-                worker=self.worker,
                 remedy=remedy(denial.code),
             )
         )
 
-    def take(self) -> list[bytes]:
-        """What waits, as it is kept; it waits no longer."""
+    def take(self, worker: str) -> list[bytes]:
+        """What waits, as it is kept, with the worker's id; it waits no longer."""
         records: list[bytes] = []
         while self._waiting:
             with suppress(TypeError):  # text from outside that is no UTF-8: nobody could read it either
-                records.append(write_refusal(self._waiting.popleft()))
+                records.append(write_refusal(replace(self._waiting.popleft(), worker=worker)))
         return records
 
     def _room(self, ctx: Context, minute: int) -> bool:

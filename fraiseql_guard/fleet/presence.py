@@ -90,13 +90,13 @@ class Presence:
             await self._store.beat(self.worker_id, b"", 0)
 
     async def _write_journal(self) -> None:
-        if records := self._journal.take():
+        if records := self._journal.take(self.worker_id):
             await self._store.remember(records)
 
     def _begin(self) -> None:
         self._pid = os.getpid()
         self._started_at = self._clock()
-        self.worker_id = self._journal.worker = f"{socket.gethostname()[:64]}-{self._pid}-{token_hex(3)}"
+        self.worker_id = f"{socket.gethostname()[:64]}-{self._pid}-{token_hex(3)}"
 
     def _payload(self) -> bytes:
         """The heartbeat with as many callers as there is room for."""
