@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fraiseql_guard import signals
-from fraiseql_guard.settings import VARIABLES
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import Source
 from fraiseql_guard.variables import OURS, Variable
 
@@ -23,10 +23,11 @@ def _cell(text: object) -> str:
 
 
 def _variables(rows: list[Variable]) -> str:
-    lines = ["| variable | option | default | what it does |", "|---|---|---|---|"]
+    lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
     for row in rows:
         default = f"`{_cell(row.default)}`" if row.default else "unset"
-        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {_cell(row.doc)} |")
+        live = "yes" if row.option in CHANGEABLE else ""
+        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {live} | {_cell(row.doc)} |")
     return "\n".join(lines)
 
 

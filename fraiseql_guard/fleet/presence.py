@@ -25,6 +25,8 @@ TTL_SECONDS: Final = 4.0
 MAX_PAYLOAD_BYTES: Final = 16_384
 _TOP: Final = (30, 10, 3, 0)
 """How many callers of each kind are published: the first number with which the payload is small enough."""
+_UNWRITTEN: Final = 200
+"""Most refusals that wait for a store that does not answer."""
 
 Provider = Callable[[], Mapping[str, Any] | None]
 """Measures something of the process for its heartbeat: called once a second, so it must be quick."""
@@ -63,6 +65,7 @@ class Presence:
         self._pid = 0
         self._started_at = 0.0
         self._beat_next = True
+        self._unwritten: list[bytes] = []
         self.worker_id = ""
         self.providers: dict[str, Provider] = {}
 
@@ -90,8 +93,10 @@ class Presence:
             await self._store.beat(self.worker_id, b"", 0)
 
     async def _write_journal(self) -> None:
-        if records := self._journal.take(self.worker_id):
-            await self._store.remember(records)
+        self._unwritten = (self._unwritten + self._journal.take(self.worker_id))[-_UNWRITTEN:]
+        if self._unwritten:
+            await self._store.remember(self._unwritten)
+            self._unwritten = []
 
     def _begin(self) -> None:
         self._pid = os.getpid()
