@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -23,6 +24,8 @@ T = TypeVar("T")
 
 FAILURES_TO_OPEN: Final = 5
 """Failures in a row that open the breaker."""
+_BEATS: Final = 5
+"""Beats whose largest count holds: a Redis that has just come back empty hears the workers one after the other."""
 PROBE_SECONDS: Final = 0.5
 """Pause between two probes of a store that was given up."""
 
@@ -34,7 +37,7 @@ class FailoverStore:
     ``open``: everything is admitted; ``closed``: nothing is (Outcome.unavailable). A trip that failed is not repeated.
     After five failures in a row the store is given up: nobody waits for it, until a probe in the background (every
     half second, one at a time) is answered. The limits are divided by ``workers``, where given; else by the living ones
-    that the last answered beat saw; else by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts
+    that the last answered beats saw; else by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts
     seconds.
     """
 
@@ -54,6 +57,7 @@ class FailoverStore:
         self._clock = clock
         self._given_workers = workers
         self._workers = workers or count_workers(settings)
+        self._seen_workers: deque[int] = deque(maxlen=_BEATS)
         self._probe_seconds = probe_seconds
         self._local = MemoryStore(clock=clock)
         self._failures = 0
@@ -100,7 +104,8 @@ class FailoverStore:
         """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
         living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))
         if self._given_workers is None and ttl_seconds > 0:
-            self._workers = max(1, living)
+            self._seen_workers.append(living)
+            self._workers = max(1, *self._seen_workers)
         return living
 
     async def beats(self) -> Sequence[Beat]:

@@ -154,10 +154,17 @@ async def test_without_the_store_the_limit_is_divided_by_the_workers_that_were_l
     assert (await store.admit(trip)).buckets[0].charge.limit == Limit(2, 60)
     for number in range(4):
         assert await store.beat(f"worker {number}", b"", 5) == number + 1
+    for number in range(1, 4):
+        await primary.beat(f"worker {number}", b"", 0)
+    await store.beat("worker 0", b"", 5)  # a Redis that lost everything would say the same for a moment
     primary.deaf = True
     with pytest.raises(StoreError):
         await store.beat("worker 0", b"", 5)
     assert (await store.admit(trip)).buckets[0].charge.limit == Limit(25, 60)
+    primary.deaf = False
+    for _ in range(5):
+        await store.beat("worker 0", b"", 5)
+    assert (await store.admit(trip)).buckets[0].charge.limit == Limit(100, 60)
     await store.aclose()
 
 
