@@ -130,6 +130,7 @@ class Sanction:
     policy: PolicyName
     expires_in_seconds: float
     reason: str = ""
+    actor: str = ""  # the operator who imposed it
 
     @property
     def automatic(self) -> bool:
@@ -198,6 +199,8 @@ class Measured:
     query_hash: str  # hex SHA-256 of the document's text
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
+    hashes: tuple[str, ...] = ()  # query_hash of every document in the request
+    names: tuple[str, ...] = ()  # of every operation in every document
 
 
 @dataclass(slots=True)

@@ -15,12 +15,14 @@ from typing import Any, ClassVar, Final
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
+from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
-from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
-from fraiseql_guard.settings import Mode, Settings, SettingsError, warnings
+from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
+from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.steering import Steering
 
 _MARK: Final = "fraiseql_guard"
 """Key of the scope under which an outer guard makes itself known to one that is not mounted on it directly."""
@@ -67,8 +69,8 @@ class Middleware:
         self.app: Any = app
         self.wishes = wishes
         self.host = Host.of(wishes.settings, inner.host if inner else None)
-        self._stack = build_stack(wishes, self.host)
-        self._entrance = Entrance(self._stack)
+        self.steering = Steering(wishes, self.host, on_stack=lambda stack: setattr(self._entrance, "stack", stack))
+        self._entrance = Entrance(self.steering.stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
 
@@ -90,9 +92,13 @@ class Middleware:
         return collect_garbage()
 
     @property
+    def _stack(self) -> Stack:
+        return self._entrance.stack
+
+    @property
     def settings(self) -> Settings:
-        """The settings in force."""
-        return self.wishes.settings
+        """The settings in force, overrides included."""
+        return self.steering.settings
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -109,6 +115,7 @@ class Middleware:
         if not self._started:
             self._start(scope)
         if scope["type"] == "lifespan":
+            self._stack.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
         else:
             await self._entrance.serve(self.app, scope, receive, send)
@@ -138,8 +145,6 @@ class Middleware:
             "graphql_paths": list(settings.graphql_paths),
         }
         with suppress(Exception):  # signals are no reason to fail a request
-            for protection, mode in self._stack.modes.items():
-                self._stack.settle.mode(protection, monitors=mode is Mode.MONITOR)
             self._stack.settle.started(fields, sentences)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
         self._stack.watch_host()
@@ -147,10 +152,8 @@ class Middleware:
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
         if self.wishes.schema is None and (schema := schema_of(host)) is not None:
-            self.release()
             self.wishes = replace(self.wishes, schema=schema)
-            self._stack = build_stack(self.wishes, self.host)
-            self._entrance = Entrance(self._stack)
+            self.steering.adopt(self.wishes)
 
     async def _check_store(self) -> None:
         """Say what of the store deserves a look; nobody waits for it."""
@@ -171,6 +174,7 @@ class Middleware:
             self._check.cancel()
         await self.host.ticker.aclose()
         await self._stack.control.aclose()
+        await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()
         self._stack.settle.log.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,11 +14,9 @@ from fraiseql_guard.admission import SANCTIONING, Admission
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
-from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
-from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.memory_pressure import MemoryPressure
@@ -27,19 +25,12 @@ from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
-from fraiseql_guard.host import Host, Memory
+from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
-from fraiseql_guard.identity.allow_list import AllowList
-from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.lasting import Lasting
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
-from fraiseql_guard.stores import open_store
-from fraiseql_guard.stores.control import ControlSet
-from fraiseql_guard.stores.control_watch import ControlWatch
-from fraiseql_guard.stores.refusals import Refusals
-from fraiseql_guard.telemetry import EventLog, Metrics
 
 _NAMED: Final = 10
 """Most fields that a sentence names."""
@@ -82,12 +73,23 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
     return outer if outer is not None else inner
 
 
-def build_stack(wishes: Wishes, host: Host) -> Stack:
-    """The gates and what they lean on; ``host`` outlives them. SettingsError if something asked for cannot be had."""
-    settings, protections = wishes.settings, wishes.protections
-    authenticates = Protection.AUTH in protections and settings.authenticates
-    if protections == {Protection.AUTH} and not authenticates:
+def authenticates(wishes: Wishes) -> bool:
+    """Whether tokens are verified: asked for, and a key is there. SettingsError if nothing else was asked for."""
+    possible = wishes.settings.authenticates
+    if wishes.protections == {Protection.AUTH} and not possible:
         raise SettingsError(f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more")
+    return Protection.AUTH in wishes.protections and possible
+
+
+def measures(wishes: Wishes) -> bool:
+    """Whether GraphQL requests are read and measured."""
+    excuses = authenticates(wishes) and bool(wishes.settings.public_operations)
+    return excuses or bool(wishes.protections & _MEASURED)
+
+
+def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
+    """The gates and all that they lean on, for the settings in force. SettingsError if these cannot be had."""
+    protections = wishes.protections
     if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
         raise SettingsError(
             f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
@@ -95,28 +97,21 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         )
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
-    modes[Protection.AUTH] = modes[Protection.AUTH] if authenticates else Mode.OFF
+    modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.verifier is not None else Mode.OFF
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
-    metrics = Metrics(wishes.registry, workers=settings.worker_count)
-    settle = Settle(metrics, EventLog(settings, metrics, logger=wishes.logger), settings)
-    store = open_store(settings, settle)
-    in_flight = InFlight(settings) if Protection.RATE_LIMIT in mounted else None
+    in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
-    blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
-
-    def take_over(control: ControlSet) -> None:
-        blocks.update(control)
-        allow_list.update(control)
+    reader = _reader(settings, mounted, lasting) if measures(wishes) else None
+    host, settle = lasting.host, lasting.settle
+    if reader is not None:
+        host.caches.own("documents", reader)
 
     def memory_now() -> Memory | None:
         with suppress(Exception):  # signals are no reason to fail a request
             host.memory.look(settle)
         return host.memory.memory
 
-    refusals = Refusals()
-    host.caches.own("refusals", refusals)
-    host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     return Stack(
         settings=settings,
         modes=modes,
@@ -125,61 +120,57 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         metrics_access=access,
         health_access=health_access,
         in_flight=in_flight,
-        head_gates=_head_gates(settings, mounted, blocks, (access, health_access), host),
-        body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight, host),
+        head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
+        body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
-        store=store,
-        control=ControlWatch(store, on_change=take_over),
-        admission=Admission(store, refusals, settings, mounted, allow_list),
+        store=lasting.store,
+        control=lasting.control,
+        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list),
         settle=settle,
-        budget=BufferBudget(settings.max_buffered_bytes),
+        budget=lasting.budget,
         host=host,
-        health=Health(settings, store, host.providers, memory=memory_now, on_problem=settle.warn),
+        health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
+        reader=reader,
     )
 
 
+def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:
+    watched = settings if Protection.QUERY_LIMITS in mounted else replace(settings, monitor_limits=())
+    return Reader(watched, lasting.schema, persisted=lasting.persisted)
+
+
 def _head_gates(
-    settings: Settings,
-    mounted: frozenset[Protection],
-    blocks: OperatorBlocks,
-    pages: Iterable[Gate | None],
-    host: Host,
+    settings: Settings, mounted: frozenset[Protection], lasting: Lasting, pages: Iterable[Gate | None]
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     if mounted & SANCTIONING:
-        gates.append(blocks)
+        gates.append(lasting.blocks)
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
     gates.extend(page for page in pages if page is not None)
-    if Protection.AUTH in mounted:
-        verifier = TokenVerifier(settings)
-        host.caches.own("tokens", verifier)
-        gates.append(Authentication(verifier, settings))
+    if lasting.verifier is not None:
+        gates.append(Authentication(lasting.verifier, settings))
     return tuple(gates)
 
 
 def _body_gates(
     settings: Settings,
     mounted: frozenset[Protection],
-    schema: SchemaSource | None,
-    allow_list: AllowList,
-    warn: Callable[[str], None],
+    lasting: Lasting,
+    reader: Reader | None,
     in_flight: InFlight | None,
-    host: Host,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
-    excuses = Protection.AUTH in mounted and bool(settings.public_operations)
-    if mounted & _MEASURED or excuses:
-        watched = settings if Protection.QUERY_LIMITS in mounted else replace(settings, monitor_limits=())
-        reader = Reader(watched, schema, on_problem=warn)
-        host.caches.own("documents", reader)
+    if reader is not None:
         gates.append(QueryLimits(reader))
-    if excuses:
+    if Protection.QUERY_LIMITS in mounted:
+        gates.append(lasting.documents)
+    if Protection.AUTH in mounted and settings.public_operations:
         gates.append(PublicOperations(settings))
     if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
-        gates.append(MemoryPressure(host.memory, settings.shed_above_memory_percent))
+        gates.append(MemoryPressure(lasting.host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
-        gates.append(CostBudgets(settings, allow_list))
+        gates.append(CostBudgets(settings, lasting.allow_list))
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)

@@ -1,7 +1,7 @@
 """Every setting: its variable, default, accepted forms and documentation, in one table, read into one frozen value.
 
-Precedence: keyword argument, environment variable, default. A bad value stops the start with a SettingsError that
-names the variable, the value (never a secret's), what is accepted, and an example.
+Precedence: override in force, keyword argument, environment variable, default. A bad value stops the start with a
+SettingsError that names the variable, the value (never a secret's), what is accepted, and an example.
 """
 
 from __future__ import annotations
@@ -77,7 +77,13 @@ class Settings:
         "",
         "Origins whose pages may read our refusals (CORS headers).",
     )
-    workers: int | None = setting(COUNT, None, "Worker processes on this store, if Redis cannot tell.")
+    workers: int | None = setting(COUNT, None, "Worker processes on this store, as long as Redis cannot tell.")
+    overrides_file: Path | None = setting(
+        Form(parsing.file_path, "a path", "/etc/fraiseql/overrides.yml"),
+        None,
+        "YAML of modes, settings, blocks, documents and operations that override for a while; read again when it "
+        "changes.",
+    )
 
     # the caller's address
     trusted_proxies: tuple[parsing.TrustedPeer, ...] = setting(
@@ -317,7 +323,7 @@ class Settings:
     log_query_text: bool = setting(SWITCH, "false", "Whether log lines carry the text of refused queries.")
 
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    """Where each value came from: argument, environment, file or default."""
+    """Where each value came from: override, argument, environment, file or default."""
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Settings:
@@ -325,14 +331,14 @@ class Settings:
         values, sources = read_values(VARIABLES, options, os.environ if environ is None else environ)
         return cls(**values, sources=sources)
 
-    def override(self, **options: Any) -> Settings:
-        """The same settings with single ones replaced; SettingsError as for :meth:`load`."""
+    def override(self, *, source: str = "argument", **options: Any) -> Settings:
+        """The same settings with single ones replaced by ``source``; SettingsError as for :meth:`load`."""
         values, sources = read_values(VARIABLES, options, {})
-        given = {option for option, source in sources.items() if source == "argument"}
+        given = {option for option, found in sources.items() if found == "argument"}
         return replace(
             self,
             **{option: values[option] for option in given},
-            sources={**self.sources, **dict.fromkeys(given, "argument")},
+            sources={**self.sources, **dict.fromkeys(given, source)},
         )
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
@@ -381,6 +387,25 @@ class Settings:
 
 VARIABLES: Final[tuple[Variable, ...]] = table_of(Settings)
 """The table, in the order of the documentation."""
+
+CHANGEABLE: Final = frozenset(
+    """
+    mode mode_rate_limit mode_auth mode_query_limits mode_timeout
+    rate_limit_default rate_limit_authenticated rate_limit_graphql rate_limit_graphql_query
+    rate_limit_graphql_mutation rate_limit_burst rate_limit_public max_in_flight database_pool_size tiers
+    max_query_depth max_query_complexity max_list_size max_offset max_aliases max_root_fields max_duplicate_keys
+    max_directives max_operations max_fragments max_tokens max_query_chars max_literal_depth max_variables_depth
+    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments unsliced_lists
+    introspection introspection_max_list_depth cost_budgets cost_in_response hide_suggestions batching max_batch_size
+    max_body_bytes max_request_bytes body_timeout_seconds body_idle_seconds
+    query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
+    rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
+    brute_force_offences brute_force_window_seconds brute_force_block_seconds
+    dos_offences dos_window_seconds dos_block_seconds
+    """.split()
+)
+"""Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
+network or the store: whoever can write to the store must not thereby decide whom we believe."""
 
 _NAMES: Final = {row.option: row.name for row in VARIABLES}
 

@@ -10,6 +10,8 @@ from typing import Any, Final
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.evidence import Line, evidence_of, user_label
+from fraiseql_guard.fleet.journal import Journal
+from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, PolicyName, Protection
@@ -33,13 +35,23 @@ class Settle:
     """Turns what happened into metrics and log lines."""
 
     def __init__(
-        self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        log: EventLog,
+        settings: Settings,
+        *,
+        pulse: Pulse,
+        journal: Journal,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
+        self._pulse = pulse
+        self._journal = journal
         self._said_at: dict[str, float] = {}
         self.metrics = metrics
         self.log = log
-        self._settings = settings
+        self.settings = settings
+        """Those in force."""
 
     # --- the course of a request --------------------------------------------------------------------------------------
 
@@ -72,14 +84,16 @@ class Settle:
         evidence = evidence_of(denial.code)
         for metric, labels in evidence.counts(ctx, denial):
             self.metrics.inc(metric, *labels)
-        for line in evidence.lines(ctx, denial, self._settings):
+        for line in evidence.lines(ctx, denial, self.settings):
             self._emit(ctx, line)
+        self._journal.note(ctx, denial, enforced=True)
 
     def would_refuse(self, ctx: Context, denial: Denial) -> None:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
         self.metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
-        for line in evidence_of(denial.code).lines(ctx, denial, self._settings):
+        for line in evidence_of(denial.code).lines(ctx, denial, self.settings):
             self._emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
+        self._journal.note(ctx, denial, enforced=False)
 
     def imposed(self, ctx: Context, imposed: Imposed) -> None:
         """A sanction came into force, by this very request."""
@@ -107,6 +121,10 @@ class Settle:
     def disconnected(self) -> None:
         """The client of a GraphQL request left before its answer."""
         self.metrics.inc(s.DISCONNECTS)
+
+    def ended(self, ctx: Context, seconds: float) -> None:
+        """A request is over, whatever became of it: for those who look at this process."""
+        self._pulse.note(ctx, seconds)
 
     def finished(self, ctx: Context, seconds: float) -> None:
         """The plain accounting of a request that was answered."""
@@ -197,7 +215,7 @@ class Settle:
         self.metrics.set(s.STORE_BREAKER_OPEN, int(breaker_open))
         if not self._due(f"{s.STORE_FAILED.name} {reason}", 1.0):
             return
-        fields = {"reason": reason, "detail": detail, "policy": self._settings.on_store_failure}
+        fields = {"reason": reason, "detail": detail, "policy": self.settings.on_store_failure}
         self.log.emit(s.STORE_FAILED, {**fields, "breaker_open": breaker_open}, subject=reason)
 
     def store_fallback(self, policy: str) -> None:

@@ -150,6 +150,7 @@ PERSISTED_QUERY_NOT_SUPPORTED = Code(
     "PERSISTED_QUERY_NOT_SUPPORTED", 400, _QUERY, "Persisted queries are not supported; send the document."
 )
 PERSISTED_QUERY_NOT_FOUND = Code("PERSISTED_QUERY_NOT_FOUND", 403, _QUERY, "PersistedQueryNotFound")
+DOCUMENT_BLOCKED = Code("DOCUMENT_BLOCKED", 403, _QUERY, "This document is blocked for now.")
 NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
 GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
@@ -508,6 +509,10 @@ STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
 )
 CONFIGURATION = Event("guard.configuration", "WARNING", "Configuration deserves a look", ("detail",), always=True)
+OVERRIDDEN = Event(
+    "guard.overridden", "WARNING", "Settings in force were changed by an operator", ("overrides",), always=True
+)
+COMMANDED = Event("guard.commanded", "INFO", "An operator's command was carried out", ("command", "actor"), always=True)
 GATE_FAULT = Event("guard.fault", "ERROR", "Unexpected error inside the guard", ("part", "error"))
 STORE_FAILED = Event(
     "guard.store_failed", "ERROR", "Store does not answer", ("reason", "detail", "policy", "breaker_open")

@@ -14,7 +14,7 @@ from fraiseql_guard import signals
 from fraiseql_guard.logbook.tally import READINGS
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.render import ALERTS
-from fraiseql_guard.settings import VARIABLES
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import Metric, Source
 from fraiseql_guard.variables import OURS, Variable
 from tools.expressions import page_expressions
@@ -28,10 +28,11 @@ def _cell(text: object) -> str:
 
 
 def _variables(rows: list[Variable]) -> str:
-    lines = ["| variable | option | default | what it does |", "|---|---|---|---|"]
+    lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
     for row in rows:
         default = f"`{_cell(row.default)}`" if row.default else "unset"
-        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {_cell(row.doc)} |")
+        live = "yes" if row.option in CHANGEABLE else ""
+        lines.append(f"| `{row.name}` | `{row.option}` | {default} | {live} | {_cell(row.doc)} |")
     return "\n".join(lines)
 
 

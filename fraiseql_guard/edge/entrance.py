@@ -21,10 +21,10 @@ _NO_GRAPHQL_AFTER_SECONDS: Final = 600.0
 
 
 class Entrance:
-    """The door of one stack. Holds what concerns the process, not a request."""
+    """The door of the stack in force. Holds what concerns the process, not a request."""
 
     def __init__(self, stack: Stack, *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stack = stack
+        self.stack = stack  # exchanged when an operator changes the settings in force
         self._clock = clock
         self._first_request_at: float | None = None
         self._graphql_seen = False
@@ -34,13 +34,13 @@ class Entrance:
         kind = scope["type"]
         if kind == "http":
             await self._http(app, scope, receive, send)
-        elif kind == "websocket" and self._refuses_sockets() and self._stack.paths.match(scope):
+        elif kind == "websocket" and self._refuses_sockets() and self.stack.paths.match(scope):
             await _refuse_websocket(scope, send)
         else:
             await app(scope, receive, send)
 
     async def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
-        stack = self._stack
+        stack = self.stack
         try:
             ctx = describe(scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
@@ -55,7 +55,7 @@ class Entrance:
 
     def _page(self, ctx: Context, app: Any) -> Any:
         """What answers a request elsewhere than on a GraphQL path: a page of ours, or the app."""
-        stack = self._stack
+        stack = self.stack
         if stack.metrics_access is not None and stack.metrics_access.asked_for(ctx):
             return self._exposition
         if stack.health_access is None:
@@ -66,7 +66,7 @@ class Entrance:
 
     async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the gates like any other."""
-        stack = self._stack
+        stack = self.stack
         stack.watch_host()
         stack.publish()
         body = stack.settle.metrics.render()
@@ -87,14 +87,14 @@ class Entrance:
             self._graphql_seen = True
         elif now - self._first_request_at > _NO_GRAPHQL_AFTER_SECONDS:
             self._graphql_seen = True
-            paths = ", ".join(self._stack.settings.graphql_paths)
-            self._stack.settle.warn(
+            paths = ", ".join(self.stack.settings.graphql_paths)
+            self.stack.settle.warn(
                 f"no GraphQL request under {paths} within ten minutes: is {name_of('graphql_paths')} right?"
             )
 
     def _refuses_sockets(self) -> bool:
         return any(
-            self._stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
+            self.stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
         )
 
 

@@ -215,5 +215,8 @@ class Exchange:
         ctx.endpoint = endpoint(self._scope, ctx, stack)
         if ctx.identity is not None:
             stack.settle.authenticated(ctx)
-        if stack.mounted(Protection.METRICS) and ctx.status:
-            stack.settle.finished(ctx, self._loop.time() - self._began_at)
+        if ctx.status:
+            seconds = self._loop.time() - self._began_at
+            stack.settle.ended(ctx, seconds)
+            if stack.mounted(Protection.METRICS):
+                stack.settle.finished(ctx, seconds)

@@ -15,6 +15,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
+from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
@@ -64,6 +65,7 @@ class Stack:
     budget: BufferBudget
     host: Host
     health: Health
+    reader: Reader | None = None
     now: Callable[[], float] = time.time
 
     def mounted(self, protection: Protection) -> bool:

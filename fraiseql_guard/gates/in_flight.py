@@ -20,18 +20,18 @@ class InFlight:
     """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
 
     The last two follow the database pool where its size is known. A slot that was taken is given back with
-    :meth:`release`, whatever became of the request.
+    :meth:`release`, whatever became of the request. ``at_work`` outlives a change of the settings.
     """
 
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, at_work: Counter[tuple[str, str]] | None = None) -> None:
         self._per_subject = settings.max_in_flight
         pool = settings.database_pool_size
         self._anonymous = max(1, pool // 2) if pool else None
         self._everyone = max(1, pool - _KEPT_FREE) if pool else None
-        self._at_work: Counter[tuple[str, str]] = Counter()
+        self._at_work: Counter[tuple[str, str]] = Counter() if at_work is None else at_work
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""

@@ -153,4 +153,6 @@ def _measured(prepared: Prepared, view: View, prices: Prices, name: str | None, 
         list_size=prices.list_size,
         query_hash=query_hash,
         introspection=prepared.outline.introspection >= 0,
+        hashes=(query_hash,),
+        names=tuple([each for each in prepared.names if each is not None]),
     )

@@ -167,6 +167,15 @@ class PersistedQueries:
             self._registered.register(digest, text, caller)
 
 
+def persisted_queries(
+    settings: Settings, *, clock: Callable[[], float] = time.monotonic, on_problem: Callable[[str], None]
+) -> PersistedQueries | None:
+    """What the settings ask for; None if documents always come with their text."""
+    if settings.apq or settings.trusted_documents != "off":
+        return PersistedQueries(settings, clock=clock, on_problem=on_problem)
+    return None
+
+
 def _hash_of(persisted: Any) -> str | None:
     """The hash in extensions.persistedQuery, if it is of the one version that there is."""
     if not isinstance(persisted, dict) or persisted.get("version", 1) != 1:

@@ -12,7 +12,7 @@ from fraiseql_guard.context import Denial, Measured
 from fraiseql_guard.graphql.envelope import JSON, EnvelopeReader
 from fraiseql_guard.graphql.measurer import Measurer, Reading
 from fraiseql_guard.graphql.multipart import is_form, read_form
-from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, without_static_limits
+from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
 from fraiseql_guard.graphql.prepared import gravest
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
@@ -25,7 +25,8 @@ class Reader:
     """Reads GraphQL requests. Frozen after construction, except for its bounded memory of documents.
 
     ``schema`` makes the costs exact: a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a
-    GraphQLSchema (called here, once). SettingsError if it cannot be read.
+    GraphQLSchema (called here, once). SettingsError if it cannot be read. ``persisted`` outlives a change of the
+    settings; without it the settings say what there is.
     """
 
     __slots__ = ("_envelopes", "_measurer", "_persisted", "_settings", "_trusted")
@@ -39,14 +40,14 @@ class Reader:
         remembered_bytes: int = 32 * 1024 * 1024,
         clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None] = lambda _: None,
+        persisted: PersistedQueries | None = None,
     ) -> None:
         self._settings = settings
         table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
         bounds = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
         self._envelopes = EnvelopeReader(settings)
         self._measurer = Measurer(settings, table, **bounds)
-        persists = settings.apq or settings.trusted_documents != "off"
-        self._persisted = PersistedQueries(settings, clock=clock, on_problem=on_problem) if persists else None
+        self._persisted = persisted or persisted_queries(settings, clock=clock, on_problem=on_problem)
         self._trusted = (
             Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
@@ -156,4 +157,6 @@ def _sum(parts: Sequence[Measured]) -> Measured:
         query_hash=sha256("".join(part.query_hash for part in parts).encode()).hexdigest(),
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
+        hashes=tuple(dict.fromkeys(digest for part in parts for digest in part.hashes)),
+        names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
     )

@@ -1,5 +1,5 @@
 """The control set: what an operator has said and every process keeps in mind, because no single subject's slot can hold
-it: blocks of networks, addresses that are allowed (SPEC section 7).
+it: blocks of networks, addresses that are allowed, switches for the whole fleet (SPEC sections 7 and 13).
 
 It is small and versioned. A process asks twice a second whether the version has changed, and keeps the last set while
 the store does not answer.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from secrets import token_hex
 from typing import Final, Protocol
 
 from fraiseql_guard import parsing
@@ -24,17 +25,42 @@ class EntryKind(StrEnum):
 
     BLOCK = "block"  # key: an address or a network
     ALLOW = "allow"  # key: an address or a network
+    MODE = "mode"  # key: a protection, or ALL; value: enforce or monitor
+    SETTING = "setting"  # key: the name of a variable; value: as in the environment
+    DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
+    OPERATION = "operation"  # key: an operation's name: it is refused
+    COMMAND = "command"  # key: one of COMMANDS; done once by every process that is alive
+
+
+ALL: Final = "all"
+"""Key of a MODE entry that is about every protection. An entry for a single one wins over it."""
+GC: Final = "gc"
+CLEAR_CACHES: Final = "clear_caches"
+COMMANDS: Final = frozenset({GC, CLEAR_CACHES})
+"""What every process can be told to do once: collect its garbage; forget remembered documents, tokens and refusals."""
+COMMAND_SECONDS: Final = 30.0
+"""A command is told for this long: who does not hear of it meanwhile does not do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that an operator has said. ``expires_in_seconds`` counts from the moment it was read or is written."""
+    """One thing that an operator has said. ``expires_in_seconds`` counts from the moment it was read or is written.
+
+    ``id`` tells two commands with the same key apart; :func:`command` makes one.
+    """
 
     kind: EntryKind
     key: str
     expires_in_seconds: float = LONGEST_SECONDS
     reason: str = ""
     actor: str = ""
+    value: str = ""
+    id: str = ""
+
+
+def command(key: str, *, reason: str = "", actor: str = "") -> Entry:
+    """A command to all processes: one of COMMANDS. Told twice, it is done twice."""
+    return Entry(EntryKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,39 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final, Protocol
 
-from fraiseql_guard.stores.control import ControlSet, ControlStore
+from fraiseql_guard.stores.control import ControlSet, ControlStore, Entry
 from fraiseql_guard.stores.protocol import StoreError
 
 POLL_SECONDS: Final = 0.5
 
 
+class EntrySource(Protocol):
+    """Entries from elsewhere than the store."""
+
+    def changed(self) -> bool:
+        """Look; whether there is something else now. Never raises."""
+        ...
+
+    def entries(self) -> tuple[Entry, ...]:
+        """The entries in force at the moment."""
+        ...
+
+
+async def _nothing() -> None:
+    pass
+
+
 class ControlWatch:
     """Keeps the current control set of this process, polling while the process serves requests.
 
-    ``on_change`` is called with each new set, and again whenever an entry expires. ``clock`` counts seconds.
+    ``on_change`` is called with the first set and each new one, and again whenever an entry expires. The entries of
+    ``beside`` count as well; where both say something of one kind and key, the store's holds: somebody has said it
+    later, and for a while. ``after_poll`` is awaited after each look. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -27,12 +47,19 @@ class ControlWatch:
         on_change: Callable[[ControlSet], None],
         clock: Callable[[], float] = time.monotonic,
         poll_seconds: float = POLL_SECONDS,
+        beside: EntrySource | None = None,
+        after_poll: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._store = store
+        self._beside = beside
+        self._after_poll = after_poll
         self._on_change = on_change
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._read = ControlSet()
+        self._heard = self._answered = False
+        self.in_force = ControlSet()
+        """What is in force in this process."""
         self._read_at = clock()
         self._expires_at = math.inf
         self._task: asyncio.Task[None] | None = None
@@ -45,26 +72,37 @@ class ControlWatch:
 
     async def refresh(self) -> None:
         """Look now. A store that does not answer leaves the last set in force."""
-        try:
+        found, first = None, False
+        with suppress(StoreError):  # counted by whoever asks it for a decision; expiry goes on by our own clock
             found = await self._store.control(self._read.version)
-        except StoreError:
-            found = None  # counted by whoever asks it for a decision; expiry goes on by our own clock
+            first, self._answered = not self._answered, True
         now = self._clock()
+        changed = first or (self._beside is not None and (self._beside.changed() or not self._heard))
+        self._heard = True
         if found is not None:
             self._read, self._read_at = found, now
-        elif now < self._expires_at:
+        elif now < self._expires_at and not changed:
             return
         self._announce(now)
 
     def _announce(self, now: float) -> None:
         age = now - self._read_at
-        in_force = tuple(entry for entry in self._read.entries if entry.expires_in_seconds > age)
-        self._expires_at = self._read_at + min((entry.expires_in_seconds for entry in in_force), default=math.inf)
-        self._on_change(ControlSet(self._read.version, in_force))
+        told = [
+            replace(entry, expires_in_seconds=entry.expires_in_seconds - age)
+            for entry in self._read.entries
+            if entry.expires_in_seconds > age
+        ]
+        beside = self._beside.entries() if self._beside is not None else ()
+        by_name = {(entry.kind, entry.key): entry for entry in (*beside, *told)}
+        in_force = tuple(by_name.values())
+        self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *told)), default=math.inf)
+        self.in_force = ControlSet(self._read.version, in_force)
+        self._on_change(self.in_force)
 
     async def _poll(self) -> None:
         while True:
             await self.refresh()
+            await self._after_poll()
             await asyncio.sleep(self._poll_seconds)
 
     async def aclose(self) -> None:

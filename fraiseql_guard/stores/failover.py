@@ -7,6 +7,7 @@ import contextlib
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -15,13 +16,16 @@ from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip
+from fraiseql_guard.stores.protocol import HeldLimit, Observer, Outcome, Store, StoreError, Trip
 
 T = TypeVar("T")
 
 FAILURES_TO_OPEN: Final = 5
 """Failures in a row that open the breaker."""
+_BEATS: Final = 5
+"""Beats whose largest count holds: a Redis that has just come back empty hears the workers one after the other."""
 PROBE_SECONDS: Final = 0.5
 """Pause between two probes of a store that was given up."""
 
@@ -32,8 +36,9 @@ class FailoverStore:
     ``local``: this process's own buckets at a worker's share of each limit, and the sanctions that it has seen;
     ``open``: everything is admitted; ``closed``: nothing is (Outcome.unavailable). A trip that failed is not repeated.
     After five failures in a row the store is given up: nobody waits for it, until a probe in the background (every
-    half second, one at a time) is answered. ``workers`` divides the limits; by default the settings' number, else
-    WEB_CONCURRENCY, else 1. ``clock`` counts seconds.
+    half second, one at a time) is answered. The limits are divided by ``workers``, where given; else by the living ones
+    that the last answered beats saw; else by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts
+    seconds.
     """
 
     def __init__(
@@ -50,7 +55,9 @@ class FailoverStore:
         self._policy = settings.on_store_failure
         self._observer = observer
         self._clock = clock
+        self._given_workers = workers
         self._workers = workers or count_workers(settings)
+        self._seen_workers: deque[int] = deque(maxlen=_BEATS)
         self._probe_seconds = probe_seconds
         self._local = MemoryStore(clock=clock)
         self._failures = 0
@@ -93,9 +100,41 @@ class FailoverStore:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)
 
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+        """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
+        living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))
+        if self._given_workers is None and ttl_seconds > 0:
+            self._seen_workers.append(living)
+            self._workers = max(1, *self._seen_workers)
+        return living
+
+    async def beats(self) -> Sequence[Beat]:
+        """FleetStore.beats; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.beats)
+
+    async def remember(self, records: Sequence[bytes]) -> None:
+        """FleetStore.remember; StoreError if nothing was written."""
+        await self._apply(lambda: self._primary.remember(records))
+
+    async def recent(self, count: int) -> Sequence[bytes]:
+        """FleetStore.recent; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.recent(count))
+
+    async def record_action(self, record: bytes) -> None:
+        """FleetStore.record_action; StoreError if nothing was written."""
+        await self._apply(lambda: self._primary.record_action(record))
+
+    async def actions(self, count: int) -> Sequence[bytes]:
+        """FleetStore.actions; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.actions(count))
+
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Store.set_limit; StoreError if it was not applied. Without the store the ordinary limits hold."""
-        await self._apply(lambda: self._primary.set_limit(subject, limit, burst, seconds))
+        await self._apply(lambda: self._primary.set_limit(subject, limit, burst, seconds, actor=actor))
+
+    async def limits(self) -> Sequence[HeldLimit]:
+        """Store.limits; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.limits)
 
     async def clear_limit(self, subject: Subject) -> bool:
         """Store.clear_limit; StoreError if it was not applied."""
@@ -189,11 +228,11 @@ class FailoverStore:
     def _learn(self, trip: Trip, outcome: Outcome) -> None:
         """Remember what is in force for the time of an outage, and no longer what was lifted meanwhile."""
         if outcome.sanction is not None:
-            self._local.remember(outcome.sanction, enforced=trip.enforced)
+            self._local.learn(outcome.sanction, enforced=trip.enforced)
         else:
             self._local.forget(trip.subject, enforced=trip.enforced, keep=trip.exempt)
         if outcome.imposed is not None:
-            self._local.remember(outcome.imposed.sanction, enforced=outcome.imposed.escalation.enforced)
+            self._local.learn(outcome.imposed.sanction, enforced=outcome.imposed.escalation.enforced)
 
 
 def share_of(charge: Charge, workers: int) -> Charge:

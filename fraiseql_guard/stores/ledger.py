@@ -30,10 +30,10 @@ class _Offence:
 
 @dataclass(slots=True)
 class _Held:
-    """The sanctions of one subject: until when, and why."""
+    """The sanctions of one subject: until when, why, and who said so."""
 
     subject: Subject
-    policies: dict[PolicyName, tuple[float, str]] = field(default_factory=dict)
+    policies: dict[PolicyName, tuple[float, str, str]] = field(default_factory=dict)
 
     def in_force(self, policy: PolicyName, now: float) -> bool:
         return policy in self.policies and self.policies[policy][0] > now
@@ -58,11 +58,11 @@ class Ledger:
         best: Sanction | None = None
         for key in _bearers(subject):
             held = self._held.get(key)
-            for policy, (expires, reason) in held.policies.items() if held else ():
+            for policy, (expires, reason, actor) in held.policies.items() if held else ():
                 if expires <= now or (policy is not PolicyName.OPERATOR and policy in exempt):
                     continue
                 bearer = subject if key == _own(subject) else _group(subject)
-                found = Sanction(bearer, policy, expires - now, reason)
+                found = Sanction(bearer, policy, expires - now, reason, actor)
                 if best is None or _rank(found) > _rank(best):
                     best = found
         return best
@@ -70,13 +70,14 @@ class Ledger:
     def impose(self, sanction: Sanction, now: float) -> None:
         """Bring a sanction into force, in place of one of the same policy."""
         for key, held in self._held.oldest(_SWEPT):
-            if all(expires <= now for expires, _ in held.policies.values()):
+            if all(expires <= now for expires, _, _ in held.policies.values()):
                 self._held.pop(key)
             else:
                 self._held.put(key, held)
         key = _own(sanction.subject)
         held = self._held.get(key) or _Held(sanction.subject)
-        held.policies[sanction.policy] = (now + sanction.expires_in_seconds, sanction.reason)
+        expires = now + sanction.expires_in_seconds
+        held.policies[sanction.policy] = (expires, sanction.reason, sanction.actor)
         self._held.put(key, held)
 
     def lift(self, subject: Subject, policies: Iterable[PolicyName], now: float) -> int:
@@ -108,9 +109,9 @@ class Ledger:
     def in_force(self, now: float) -> list[Sanction]:
         """All sanctions that bind now."""
         return [
-            Sanction(held.subject, policy, expires - now, reason)
+            Sanction(held.subject, policy, expires - now, reason, actor)
             for _, held in self._held.items()
-            for policy, (expires, reason) in held.policies.items()
+            for policy, (expires, reason, actor) in held.policies.items()
             if expires > now
         ]
 

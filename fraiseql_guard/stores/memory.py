@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
-from fraiseql_guard.stores.protocol import OVERRIDE, Imposed, Outcome, Trip, effective_charges, is_shared
+from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges, is_shared
 from fraiseql_guard.stores.recent import Recent
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
@@ -34,9 +35,11 @@ class _Level:
 class _Override:
     """A limit that an operator has set for one subject."""
 
+    subject: Subject
     limit: Limit
     burst: int
     until: float
+    actor: str
 
 
 class MemoryStore:
@@ -56,6 +59,7 @@ class MemoryStore:
     ) -> None:
         self._clock = clock
         self._control = ControlMemory(clock)
+        self._fleet = FleetMemory(clock)
         self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
         self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
         self._ledgers = {
@@ -80,7 +84,7 @@ class MemoryStore:
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force, for enforcing and monitoring trips alike (Store.impose)."""
         for enforced in self._ledgers:
-            self.remember(sanction, enforced=enforced)
+            self.learn(sanction, enforced=enforced)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
@@ -105,16 +109,49 @@ class MemoryStore:
         """Take an entry of the control set back (ControlStore.untell)."""
         return self._control.untell(kind, key)
 
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+        """Say that this process is alive (FleetStore.beat)."""
+        return self._fleet.beat(worker_id, payload, ttl_seconds)
+
+    async def beats(self) -> Sequence[Beat]:
+        """This process, if it is alive (FleetStore.beats)."""
+        return self._fleet.beats()
+
+    async def remember(self, records: Sequence[bytes]) -> None:
+        """Put refusals into the ring of recent ones (FleetStore.remember)."""
+        self._fleet.remember(records)
+
+    async def recent(self, count: int) -> Sequence[bytes]:
+        """The last refusals (FleetStore.recent)."""
+        return self._fleet.recent(count)
+
+    async def record_action(self, record: bytes) -> None:
+        """Put an operator's action into the ring of actions (FleetStore.record_action)."""
+        self._fleet.record_action(record)
+
+    async def actions(self, count: int) -> Sequence[bytes]:
+        """The last actions (FleetStore.actions)."""
+        return self._fleet.actions(count)
+
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while (Store.set_limit)."""
         key = (subject.kind, subject.name)
-        self._limits.put(key, _Override(limit, burst, self._clock() + seconds))
+        self._limits.put(key, _Override(subject, limit, burst, self._clock() + seconds, actor))
         self._levels.pop((subject.kind, subject.name, OVERRIDE))
 
     async def clear_limit(self, subject: Subject) -> bool:
         """End an override (Store.clear_limit)."""
         held = self._limits.pop((subject.kind, subject.name))
         return held is not None and held.until > self._clock()
+
+    async def limits(self) -> Sequence[HeldLimit]:
+        """All overrides in force (Store.limits)."""
+        now = self._clock()
+        return [
+            HeldLimit(held.subject, held.limit, held.burst, held.until - now, held.actor)
+            for _, held in self._limits.items()
+            if held.until > now
+        ]
 
     def _charges(self, trip: Trip, now: float) -> Sequence[Charge]:
         held = self._limits.get((trip.subject.kind, trip.subject.name)) if trip.charges else None
@@ -132,7 +169,7 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Nothing to give back."""
 
-    def remember(self, sanction: Sanction, *, enforced: bool) -> None:
+    def learn(self, sanction: Sanction, *, enforced: bool) -> None:
         """Bring a sanction into force for enforcing or for monitoring trips alone."""
         self._ledgers[enforced].impose(sanction, self._clock())
 

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlStore
+from fraiseql_guard.stores.fleet import FleetStore
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
@@ -95,7 +96,18 @@ class Outcome:
     unavailable: bool = False
 
 
-class Store(ControlStore, Protocol):
+@dataclass(frozen=True, slots=True)
+class HeldLimit:
+    """An override of one subject's limits that is in force. ``actor`` is who has set it."""
+
+    subject: Subject
+    limit: Limit
+    burst: int
+    expires_in_seconds: float
+    actor: str = ""
+
+
+class Store(ControlStore, FleetStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
     Every method may raise StoreError, except ``admit`` of a failover store.
@@ -106,7 +118,8 @@ class Store(ControlStore, Protocol):
         ...
 
     async def impose(self, sanction: Sanction) -> None:
-        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy.
+        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy. Its ``actor`` is
+        kept and shown by :meth:`sanctions`.
 
         Monitoring processes see it as well. To sanction a group, give a subject whose name is the group's.
         """
@@ -123,8 +136,12 @@ class Store(ControlStore, Protocol):
         """All sanctions in force, in no order. Their subjects carry kind, name and group, not the networks."""
         ...
 
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
+        ...
+
+    async def limits(self) -> Sequence[HeldLimit]:
+        """All overrides of limits in force, in no order. Their subjects carry kind, name and group."""
         ...
 
     async def clear_limit(self, subject: Subject) -> bool:

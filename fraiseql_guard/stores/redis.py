@@ -18,25 +18,29 @@ from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.protocol import OVERRIDE, Outcome, StoreError, Trip
+from fraiseql_guard.stores.fleet import Beat
+from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
+from fraiseql_guard.stores.redis_fleet import RedisFleet
+from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.scripts import Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
     Part,
-    bucket_name,
     first_key,
     held_key,
     member_of,
-    prefix,
     read_outcome,
+    read_reason,
     trip_arguments,
+    written_reason,
 )
 
 INDEX: Final = "fg:{sanctions}"
 PROBE: Final = "fg:{probe}"
 _LISTED_AT_ONCE: Final = 500
+_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring")
 
 
 class RedisStore:
@@ -50,16 +54,16 @@ class RedisStore:
     def __init__(self, url: str, *, timeout_seconds: float) -> None:
         self._deployment = Deployment.parse(url)
         self._timeout_seconds = timeout_seconds
-        self._admit, self._impose = Script.read("admit"), Script.read("impose")
-        self._lift, self._index = Script.read("lift"), Script.read("index")
-        self._keep, self._limit = Script.read("control"), Script.read("limit")
-        self._control = RedisControl(lambda key, arguments: self._run(self._keep, key, arguments))
+        self._scripts = {name: Script.read(name) for name in _SCRIPTS}
+        self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments))
+        self._fleet = RedisFleet(self._run, self._ask_for)
+        self._limits = RedisLimits(self._run, self._ask_for)
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
         arguments = trip_arguments(trip)
-        reply = await self._run(self._admit, first_key(trip, arguments), arguments)
+        reply = await self._run("admit", first_key(trip, arguments), arguments)
         try:
             outcome = read_outcome(trip, reply)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -71,14 +75,14 @@ class RedisStore:
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
-        arguments = (member_of(sanction.subject), sanction.policy.value, length, sanction.reason)
-        await self._run(self._impose, held_key(sanction.subject), arguments)
+        arguments = (member_of(sanction.subject), sanction.policy.value, length, written_reason(sanction))
+        await self._run("impose", held_key(sanction.subject), arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
         policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run(self._lift, held_key(subject), (member_of(subject), *policies)))
+        ended = int(await self._run("lift", held_key(subject), (member_of(subject), *policies)))
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 
@@ -99,7 +103,7 @@ class RedisStore:
                 expires, _, reason = (value or b"0").partition(b" ")
                 if int(expires) > now:
                     left = (int(expires) - now) / MILLIONTHS
-                    found.append(Sanction(subject, policy, left, reason.decode(errors="replace")))
+                    found.append(Sanction(subject, policy, left, *read_reason(reason)))
         return found
 
     async def control(self, known_version: int) -> ControlSet | None:
@@ -114,17 +118,41 @@ class RedisStore:
         """Take an entry of the control set back (ControlStore.untell)."""
         return await self._control.untell(kind, key)
 
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+        """Say that a worker is alive (FleetStore.beat)."""
+        return await self._fleet.beat(worker_id, payload, ttl_seconds)
+
+    async def beats(self) -> Sequence[Beat]:
+        """All living workers (FleetStore.beats)."""
+        return await self._fleet.beats()
+
+    async def remember(self, records: Sequence[bytes]) -> None:
+        """Put refusals into the ring of recent ones (FleetStore.remember)."""
+        await self._fleet.remember(records)
+
+    async def recent(self, count: int) -> Sequence[bytes]:
+        """The last refusals (FleetStore.recent)."""
+        return await self._fleet.recent(count)
+
+    async def record_action(self, record: bytes) -> None:
+        """Put an operator's action into the ring of actions (FleetStore.record_action)."""
+        await self._fleet.record_action(record)
+
+    async def actions(self, count: int) -> Sequence[bytes]:
+        """The last actions (FleetStore.actions)."""
+        return await self._fleet.actions(count)
+
+    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while (Store.set_limit)."""
-        await self._override(subject, math.ceil(seconds * 1000), f"{limit.tokens} {limit.window_seconds} {burst}")
+        await self._limits.set(subject, limit, burst, seconds, actor=actor)
 
     async def clear_limit(self, subject: Subject) -> bool:
         """End an override (Store.clear_limit)."""
-        return bool(await self._override(subject, 0, ""))
+        return await self._limits.clear(subject)
 
-    async def _override(self, subject: Subject, length: int, value: str) -> Any:
-        key = f"{prefix(subject)}l{member_of(subject)}"
-        return await self._run(self._limit, key, (length, value, bucket_name(member_of(subject), OVERRIDE)))
+    async def limits(self) -> Sequence[HeldLimit]:
+        """All overrides in force (Store.limits)."""
+        return await self._limits.all()
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
@@ -140,9 +168,12 @@ class RedisStore:
         if topology is not None:
             await topology.aclose()
 
-    async def _run(self, script: Script, key: str, arguments: Iterable[Part]) -> Any:
+    async def _run(self, script: str, key: str, arguments: Iterable[Part | bytes]) -> Any:
         """Run a script where its key is; no other key than those of the same hash tag is within its reach."""
-        return await self._ask(("EVALSHA", script.sha, 1, key, *arguments), key=key)
+        return await self._ask(("EVALSHA", self._scripts[script].sha, 1, key, *arguments), key=key)
+
+    def _ask_for(self, key: str, command: Command) -> Awaitable[Any]:
+        return self._ask(command, key=key)
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
         return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)
@@ -153,7 +184,7 @@ class RedisStore:
         if topology is None:
             for ended in [other for other in self._topologies if other.is_closed()]:
                 del self._topologies[ended]
-            scripts = (self._admit, self._impose, self._lift, self._index, self._keep, self._limit)
+            scripts = tuple(self._scripts.values())
             topology = self._topologies[loop] = open_topology(self._deployment, scripts)
         return topology
 
@@ -163,7 +194,7 @@ class RedisStore:
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
         try:
-            await self._run(self._index, INDEX, (length, *notes))
+            await self._run("index", INDEX, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
 

@@ -39,7 +39,8 @@ class RedisControl:
     async def tell(self, entry: Entry) -> None:
         """ControlStore.tell."""
         length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
-        value = json.dumps([entry.reason, entry.actor])
+        said = [entry.reason, entry.actor, entry.value, entry.id]
+        value = json.dumps(said if entry.value or entry.id else said[:2])  # as older versions of ours can read it
         await self._run(KEY, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
 
     async def untell(self, kind: EntryKind, key: str) -> bool:
@@ -48,9 +49,8 @@ class RedisControl:
 
 
 def _entry(name: bytes, left: int, value: bytes) -> Entry | None:
-    """None for what a newer version of ours may have said."""
+    """None for what a newer version of ours may have said. An older one gave a reason and an actor alone."""
     kind, _, key = name.decode().partition(":")
     if kind not in _KINDS:
         return None
-    reason, actor = json.loads(value)
-    return Entry(EntryKind(kind), key, left / _MILLIONTHS, reason, actor)
+    return Entry(EntryKind(kind), key, left / _MILLIONTHS, *json.loads(value)[:4])

@@ -25,6 +25,7 @@ Part = str | int | float
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
 _NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
+_ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it
 
 
@@ -85,7 +86,7 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
     if reply[0] == -1:
         _, policy, left, reason, of_group = reply
         bearer = _group_of(trip.subject) if of_group else trip.subject
-        sanction = Sanction(bearer, PolicyName(policy.decode()), left / MILLIONTHS, reason.decode(errors="replace"))
+        sanction = Sanction(bearer, PolicyName(policy.decode()), left / MILLIONTHS, *read_reason(reason))
         return Outcome(admitted=False, sanction=sanction)
     admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
     if reply[0] in (2, 3):
@@ -103,6 +104,18 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
         bearer = _group_of(trip.subject) if of_group else trip.subject
         imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
     return Outcome(admitted, buckets, imposed=imposed)
+
+
+def written_reason(sanction: Sanction) -> str:
+    """A sanction's reason as it is kept: with its actor behind a separator that no reason has."""
+    reason = sanction.reason.replace(_ACTOR, " ")
+    return f"{reason}{_ACTOR}{sanction.actor}" if sanction.actor else reason
+
+
+def read_reason(kept: bytes) -> tuple[str, str]:
+    """Reason and actor."""
+    reason, _, actor = kept.decode(errors="replace").partition(_ACTOR)
+    return reason, actor
 
 
 def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:

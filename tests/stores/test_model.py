@@ -236,10 +236,9 @@ class ClockedStore(RedisStore):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout_seconds=5)
-        for name, script in list(vars(self).items()):
-            if isinstance(script, Script):
-                text = script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
-                setattr(self, name, Script(text, sha1(text.encode()).hexdigest()))
+        for name, script in self._scripts.items():
+            text = script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
+            self._scripts[name] = Script(text, sha1(text.encode()).hexdigest())
         self.now = 0.0
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:

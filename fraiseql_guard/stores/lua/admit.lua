@@ -18,7 +18,7 @@
 -- Keys     b:<bucket>  'used at': tokens in use (a bucket that is full is no key, and a raised limit acts at once)
 --          s<member>   hash: policy -> 'expires reason'          o:<policy>:<member>  list: 'at weight seen' per offence
 --          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
---          l<member>   'tokens window burst': an override of the subject's limits
+--          l<member>   'tokens window burst actor': an override of the subject's limits
 --
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
@@ -139,7 +139,7 @@ local charges, fixed = string.match(ARGV[6], '^(%d+) (%d+)$')
 charges, fixed = tonumber(charges), tonumber(fixed)
 local wanted, override = {}, nil
 if charges > fixed then
-  local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)$')
+  local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)')
   if tokens then
     override = { tonumber(tokens), tonumber(window), tonumber(burst) }
     wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }

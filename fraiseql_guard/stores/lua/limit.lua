@@ -1,7 +1,7 @@
 -- Override a subject's limits for a while, beginning with a full bucket; or end that.
 --
 -- KEYS[1]  the override's key, l<member>: every key below begins as it does, up to the hash tag (admit.lua)
--- ARGV     length in ms (0 ends it), 'tokens window burst', name of its bucket
+-- ARGV     length in ms (0 ends it), 'tokens window burst' and, if it is known, ' actor', name of its bucket
 --
 -- Reply    1 if there was one before, else 0
 

@@ -1,0 +1,96 @@
+"""What the workers tell each other and an operator: who is alive, what was refused lately, what operators did.
+
+Payloads are bytes that the store does not read (operator/records.py says what is in them).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+RECENT_SIZE: Final = 1_000
+"""Refusals that the ring of recent ones holds."""
+RECENT_SECONDS: Final = 86_400
+"""How long the ring is kept after its last refusal."""
+ACTIONS_SIZE: Final = 200
+"""Actions that the ring of operators' actions holds."""
+ACTIONS_SECONDS: Final = 30 * 86_400
+"""How long that ring is kept after its last action."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """A living worker: its id, and how it described itself last."""
+
+    worker_id: str
+    payload: bytes
+
+
+class FleetStore(Protocol):
+    """The part of a store that workers and operators meet in. Every method may raise StoreError."""
+
+    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+        """Say that a worker is alive for the next seconds; return how many are. With 0 seconds it is gone."""
+        ...
+
+    async def beats(self) -> Sequence[Beat]:
+        """All living workers, in no order. The store of a single process knows its own alone."""
+        ...
+
+    async def remember(self, records: Sequence[bytes]) -> None:
+        """Put refusals into the ring of recent ones, in the order in which they happened."""
+        ...
+
+    async def recent(self, count: int) -> Sequence[bytes]:
+        """The last refusals, the newest first."""
+        ...
+
+    async def record_action(self, record: bytes) -> None:
+        """Put an operator's action into the ring of actions."""
+        ...
+
+    async def actions(self, count: int) -> Sequence[bytes]:
+        """The last actions, the newest first."""
+        ...
+
+
+class FleetMemory:
+    """FleetStore of a store that lives in the process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._beats: dict[str, tuple[bytes, float]] = {}
+        self._recent: deque[bytes] = deque(maxlen=RECENT_SIZE)
+        self._actions: deque[bytes] = deque(maxlen=ACTIONS_SIZE)
+
+    def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+        """FleetStore.beat."""
+        now = self._clock()
+        self._beats = {name: held for name, held in self._beats.items() if held[1] > now and name != worker_id}
+        if ttl_seconds > 0:
+            self._beats[worker_id] = (payload, now + ttl_seconds)
+        return len(self._beats)
+
+    def beats(self) -> Sequence[Beat]:
+        """FleetStore.beats."""
+        now = self._clock()
+        return [Beat(worker_id, payload) for worker_id, (payload, until) in self._beats.items() if until > now]
+
+    def remember(self, records: Sequence[bytes]) -> None:
+        """FleetStore.remember."""
+        self._recent.extendleft(records)
+
+    def recent(self, count: int) -> Sequence[bytes]:
+        """FleetStore.recent."""
+        return list(islice(self._recent, max(0, count)))
+
+    def record_action(self, record: bytes) -> None:
+        """FleetStore.record_action."""
+        self._actions.appendleft(record)
+
+    def actions(self, count: int) -> Sequence[bytes]:
+        """FleetStore.actions."""
+        return list(islice(self._actions, max(0, count)))

@@ -1,0 +1,42 @@
+-- Who is alive (stores/fleet.py).
+--
+-- KEYS[1]  zset: worker -> the moment, in us, until which it is alive; beside it KEYS[1]:said, hash: worker -> payload
+-- ARGV     'beat', worker, seconds in us (0: it is gone), payload: how many are alive now
+--          'read': for each living worker its id and its payload
+--
+-- Two keys, so that a beat of one worker does not carry the payloads of all others through the script.
+
+local alive, said = KEYS[1], KEYS[1] .. ':said'
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+
+if ARGV[1] == 'read' then
+  local reply = {}
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, string.format('(%.0f', now), '+inf')) do
+    local payload = redis.call('HGET', said, worker)
+    if payload then
+      reply[#reply + 1] = worker
+      reply[#reply + 1] = payload
+    end
+  end
+  return reply
+end
+
+local length = tonumber(ARGV[3])
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.0f', now))) do
+  redis.call('ZREM', alive, worker)
+  redis.call('HDEL', said, worker)
+end
+if length > 0 then
+  redis.call('ZADD', alive, string.format('%.0f', now + length), ARGV[2])
+  redis.call('HSET', said, ARGV[2], ARGV[4])
+  for _, key in ipairs({ alive, said }) do
+    if redis.call('PTTL', key) < length / 1000 then
+      redis.call('PEXPIRE', key, string.format('%.0f', math.ceil(length / 1000)))
+    end
+  end
+else
+  redis.call('ZREM', alive, ARGV[2])
+  redis.call('HDEL', said, ARGV[2])
+end
+return redis.call('ZCARD', alive)
