@@ -9,12 +9,14 @@ from typing import Any, Final
 from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.admin import administered, open_door
 from fraiseql_guard.admission import SANCTIONING, Admission
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
-from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.edge.stack import Gate, OperatorsDoor, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
+from fraiseql_guard.gates.admin_access import AdminAccess
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
@@ -25,6 +27,8 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.lasting import Lasting
+from fraiseql_guard.operator.interface import Operator
+from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
 
@@ -93,11 +97,13 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         )
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
+    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
     modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.verifier is not None else Mode.OFF
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     reader = _reader(settings, mounted, lasting) if measures(wishes) else None
+    operator = StoreOperator(lasting.store, settings, allow_list=lasting.allow_list, audit=lasting.settle.acted)
     return Stack(
         settings=settings,
         modes=modes,
@@ -114,7 +120,14 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         settle=lasting.settle,
         budget=lasting.budget,
         reader=reader,
+        operator=operator,
+        door=_door(settings, operator, lasting) if Protection.ADMIN in mounted else None,
     )
+
+
+def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
+    settle = lasting.settle
+    return open_door(settings, operator, lasting.verifier, audit=settle.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:
@@ -130,6 +143,8 @@ def _head_gates(
         gates.append(lasting.blocks)
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
+    if Protection.ADMIN in mounted:
+        gates.append(AdminAccess())
     if access is not None:
         gates.append(access)
     if lasting.verifier is not None:

@@ -181,6 +181,12 @@ class Settle:
         self.metrics.set(s.BUFFERED_BODIES, body_bytes)
         self.metrics.set(s.IN_FLIGHT, operations)
 
+    def acted(self, event: Event, fields: Mapping[str, Any]) -> None:
+        """An operator did something: audited whatever else goes on."""
+        if event is s.ADMIN_BLOCK:
+            self.metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
+        self.log.emit(event, fields, subject=str(fields.get("actor", "")))
+
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 
     def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
