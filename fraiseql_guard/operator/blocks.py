@@ -23,6 +23,7 @@ from fraiseql_guard.operator.targets import (
     subject_of_user,
     target_of,
     users_among,
+    users_seen,
 )
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import Entry, EntryKind
@@ -119,11 +120,12 @@ class Blocks:
         )
 
     async def _lift_user(self, target: Target) -> int:
-        """Whoever of this name is sanctioned; else the one whom the name means, so that its offences are forgotten."""
+        """Whoever of this name is sanctioned or was seen, because to lift too much harms nobody; else the one whom the
+        name means, so that its offences are forgotten."""
         store = self._bench.store
         with answering():
-            subjects = users_among((each.subject for each in await store.sanctions()), target)
-            subjects = subjects or [await subject_of_user(self._bench, target)]
+            held = users_among((each.subject for each in await store.sanctions()), target)
+            subjects = {*held, *await users_seen(self._bench, target)} or {await subject_of_user(self._bench, target)}
             return sum([await store.lift(subject) for subject in subjects])
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:

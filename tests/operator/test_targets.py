@@ -54,6 +54,7 @@ async def test_several_users_of_one_name_have_to_be_told_apart(make_operator, st
 async def test_lifting_finds_whoever_of_the_name_is_sanctioned(make_operator, store) -> None:
     for issuer in ("https://a", "https://b"):
         await store.impose(Sanction(user(issuer, None, "carol"), PolicyName.DOS, 300.0))
+    await seen(store, user("https://c", 1, "carol"), user("https://c", 2, "carol"))
     operator = make_operator()
     assert (await operator.lift(Target(user_id="carol", issuer="https://b"))).affected == 1
     assert (await operator.lift(Target(user_id="carol"))).affected == 1
