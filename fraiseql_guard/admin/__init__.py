@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 
-from fraiseql_guard.admin.calls import Desk
+from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.door import Door, Identify
 from fraiseql_guard.admin.openapi import description
 from fraiseql_guard.admin.sessions import Sessions

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from fraiseql_guard.admin.calls import Desk
+from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.pages import Page
 from fraiseql_guard.admin.sessions import COOKIE, Visitor
 from fraiseql_guard.admin.tokens import AdminTokens

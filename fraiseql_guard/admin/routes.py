@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from fraiseql_guard.admin import calls
 from fraiseql_guard.admin import fields as f
+from fraiseql_guard.admin.asked import Asked
 from fraiseql_guard.admin.fields import Field
 from fraiseql_guard.admin.values import Document, KeyUse, Session
 from fraiseql_guard.operator.interface import (
@@ -37,7 +38,7 @@ class Route:
     method: str
     path: str
     does: str
-    call: Callable[[calls.Asked], Awaitable[Any]]
+    call: Callable[[Asked], Awaitable[Any]]
     result: type | None
     """None: a plain JSON object."""
     many: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from fraiseql_guard.admin.calls import Asked, Desk, Reply
+from fraiseql_guard.admin.asked import Asked, Desk, Reply
 from fraiseql_guard.admin.problems import GUARDING, Header, Problem, problem_json, problem_of, to_json
 from fraiseql_guard.admin.reading import checked, json_fields, query_fields, read_body
 from fraiseql_guard.admin.routes import ROUTES, Route
