@@ -224,6 +224,8 @@ class Context:
     preflight: bool = False  # a browser's CORS preflight
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
+    for_operator: bool = False  # for the operator's API
+    actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET
     identity: Identity | None = None

@@ -147,6 +147,11 @@ def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
     return (Line(s.EXPENSIVE_QUERY, fields, numbers),)
 
 
+def _admin_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+    """``presented``: there was something to accept, and it was wrong."""
+    return (Line(s.ADMIN_LOGIN_FAILED, {"presented": bool(ctx.header(b"authorization"))}, {}),)
+
+
 def _timeout_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
     measured = ctx.measured
     fields = {
@@ -178,6 +183,7 @@ _TABLE: Final[Mapping[Code, Evidence]] = {
     s.COST_BUDGET_EXCEEDED: Evidence(_budget_counts, _plain_lines),
     s.UNAUTHENTICATED: Evidence(_failure_counts, _failure_lines),
     s.BLOCKED: Evidence(_block_counts, _plain_lines),
+    s.ADMIN_UNAUTHENTICATED: Evidence(_no_counts, _admin_lines),
     s.QUERY_TIMEOUT: Evidence(_no_counts, _timeout_lines),
     s.QUERY_TOO_COMPLEX: _COMPLEX,
     s.QUERY_TOO_DEEP: _COMPLEX,

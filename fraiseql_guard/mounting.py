@@ -10,12 +10,14 @@ from typing import Any, Final
 from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.admin import administered, open_door
 from fraiseql_guard.admission import SANCTIONING, Admission
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
-from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.edge.stack import Gate, OperatorsDoor, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
+from fraiseql_guard.gates.admin_access import AdminAccess
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
@@ -29,6 +31,8 @@ from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.lasting import Lasting
+from fraiseql_guard.operator.interface import Operator
+from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
 
@@ -97,6 +101,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         )
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
+    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
     modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.verifier is not None else Mode.OFF
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
@@ -112,6 +117,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
             host.memory.look(settle)
         return host.memory.memory
 
+    operator = StoreOperator(lasting.store, settings, allow_list=lasting.allow_list, audit=lasting.settle.acted)
     return Stack(
         settings=settings,
         modes=modes,
@@ -131,7 +137,14 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
         reader=reader,
+        operator=operator,
+        door=_door(settings, operator, lasting) if Protection.ADMIN in mounted else None,
     )
+
+
+def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
+    settle = lasting.settle
+    return open_door(settings, operator, lasting.verifier, audit=settle.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:
@@ -148,6 +161,8 @@ def _head_gates(
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
     gates.extend(page for page in pages if page is not None)
+    if Protection.ADMIN in mounted:
+        gates.append(AdminAccess())
     if lasting.verifier is not None:
         gates.append(Authentication(lasting.verifier, settings))
     return tuple(gates)

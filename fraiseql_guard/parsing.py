@@ -25,6 +25,7 @@ _WINDOWS: Final[Mapping[str, int]] = {
 }  # fmt: skip
 _RATE: Final = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{0,6})\s*([a-z]+?)s?", re.ASCII)
 _TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
+_ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
 
 
@@ -151,6 +152,44 @@ def path(value: object) -> str:
     if len(found) != 1:
         raise ValueError("is not one path that begins with /")
     return found[0]
+
+
+def admin_path(value: object) -> str:
+    """One URL path that is not the root, so that something is left to the app."""
+    found = path(value)
+    if (
+        found == "/"
+        or not re.fullmatch(r"(/[-._~0-9A-Za-z]+)+", found, re.ASCII)
+        or {".", ".."} & set(found.split("/"))
+    ):
+        raise ValueError("is not a path of plain segments below /")
+    return found
+
+
+def scope(value: object) -> str:
+    """One scope (RFC 6749, section 3.3)."""
+    name = text(value)
+    if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}", name):
+        raise ValueError("is not one scope")
+    return name
+
+
+def admin_tokens(value: object) -> Mapping[str, str]:
+    """``name=token`` pairs, one a line or after commas: tokens by the name of who has them."""
+    found: dict[str, str] = {}
+    for item in items(str(value).replace("\n", ",")):
+        name, _, token = item.partition("=")
+        name, token = name.strip(), token.strip()
+        if not _ACTOR.fullmatch(name) or name in found:
+            raise ValueError("does not give each token a name of its own (letters, digits, dots, dashes, @)")
+        if not re.fullmatch(r"[\x21-\x7e]{32,512}", token):
+            raise ValueError("holds a token that is shorter than 32 bytes, longer than 512, or not printable ASCII")
+        found[name] = token
+    if not found:
+        raise ValueError("holds no token")
+    if len(set(found.values())) < len(found):
+        raise ValueError("gives one token two names")
+    return found
 
 
 def network(value: object) -> Network:

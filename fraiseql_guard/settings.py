@@ -37,6 +37,12 @@ def _long_enough(value: object) -> Secret:
     return secret
 
 
+def _admin_tokens(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    parsing.admin_tokens(secret.reveal())
+    return secret
+
+
 def _redis_url(value: object) -> Secret:
     secret = value if isinstance(value, Secret) else Secret(str(value).strip())
     parsing.redis_url(secret.reveal())
@@ -299,6 +305,26 @@ class Settings:
     dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
     dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
     dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+
+    # the operator's HTTP API
+    admin_tokens: Secret | None = setting(
+        Form(
+            _admin_tokens,
+            "a list of name=token, each token 32 bytes or more",
+            "oncall=$(openssl rand -hex 32)",
+            secret=True,
+        ),
+        None,
+        "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
+    )
+    admin_scope: str | None = setting(
+        Form(parsing.scope, "the name of a scope", "guard:operate"),
+        None,
+        "Scope that makes the bearer of a verified token an operator.",
+    )
+    admin_path: str = setting(
+        Form(parsing.admin_path, "a path that begins with /, not / itself", "/admin"), "/admin", "Where the API stands."
+    )
 
     # signals
     metrics_path: str = setting(Form(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition.")

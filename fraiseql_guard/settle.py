@@ -146,7 +146,7 @@ class Settle:
         for sentence in warnings:
             self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
-    def mode(self, protection: Protection, *, monitors: bool) -> None:
+    def mode(self, protection: Protection, monitors: bool) -> None:
         """A protection is in monitor mode, or no longer."""
         if protection is not Protection.METRICS:
             self.metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
@@ -206,6 +206,14 @@ class Settle:
     def caches_hold(self, size_bytes: int) -> None:
         """All caches of this process together."""
         self.metrics.set(s.CACHE_SIZE, size_bytes)
+
+    # --- what an operator did -----------------------------------------------------------------------------------------
+
+    def acted(self, event: Event, fields: Mapping[str, Any]) -> None:
+        """An operator did something: audited whatever else goes on."""
+        if event is s.ADMIN_BLOCK:
+            self.metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
+        self.log.emit(event, fields, subject=str(fields.get("actor", "")))
 
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 

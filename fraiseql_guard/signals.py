@@ -20,6 +20,11 @@ class Protection(StrEnum):
     QUERY_LIMITS = "query_limits"
     TIMEOUT = "timeout"
     METRICS = "metrics"
+    ADMIN = "admin"
+
+
+WITH_MODE: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+"""Protections that can be watched instead of enforced, each by itself."""
 
 
 class Kind(StrEnum):
@@ -175,6 +180,9 @@ VARIABLES_TOO_LARGE = Code("VARIABLES_TOO_LARGE", 400, _QUERY, "The variables ho
 METRICS_FORBIDDEN = Code("METRICS_FORBIDDEN", 403, Protection.METRICS, "The metrics are not served to this caller.")
 HEALTH_FORBIDDEN = Code(
     "HEALTH_FORBIDDEN", 403, Protection.METRICS, "The health details are not served to this caller."
+)
+ADMIN_UNAUTHENTICATED = Code(
+    "ADMIN_UNAUTHENTICATED", 401, Protection.ADMIN, "Authentication is required or the token was not accepted."
 )
 INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection is not allowed here.")
 INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
@@ -530,6 +538,78 @@ REQUEST_ABANDONED = Event(
     "ERROR",
     "The app goes on after it was cancelled at the deadline",
     ("user_id", "endpoint", "running_seconds"),
+)
+
+# What operators do. Each has its actor; what was not given is null.
+_WHOM = ("actor", "user_id", "ip_address")
+ADMIN_BLOCK = Event(
+    "admin.block",
+    "WARNING",
+    "Operator blocked a caller",
+    (*_WHOM, "issuer", "tenant", "duration_seconds", "reason", "forced", "would_have_met"),
+    always=True,
+)
+ADMIN_LIFT = Event(
+    "admin.lift", "WARNING", "Operator lifted sanctions", (*_WHOM, "issuer", "tenant", "lifted"), always=True
+)
+ADMIN_LIFT_ALL = Event(
+    "admin.lift_all",
+    "WARNING",
+    "Operator lifted all sanctions of an origin",
+    ("actor", "origin", "lifted"),
+    always=True,
+)
+ADMIN_UNLOCK = Event(
+    "admin.unlock", "WARNING", "Operator unlocked a login", ("actor", "identifier", "ip_address", "lifted"), always=True
+)
+ADMIN_LIMIT = Event(
+    "admin.limit",
+    "WARNING",
+    "Operator set a caller's limit",
+    (*_WHOM, "issuer", "tenant", "limit", "duration_seconds"),
+    always=True,
+)
+ADMIN_LIMIT_CLEARED = Event(
+    "admin.limit_cleared",
+    "WARNING",
+    "Operator ended the override of a caller's limit",
+    (*_WHOM, "issuer", "tenant", "cleared"),
+    always=True,
+)
+ADMIN_ALLOW = Event(
+    "admin.allow",
+    "WARNING",
+    "Operator allowed an address",
+    ("actor", "ip_address", "duration_seconds", "reason", "lifted"),
+    always=True,
+)
+ADMIN_DISALLOW = Event(
+    "admin.disallow",
+    "WARNING",
+    "Operator took an address off the allow-list",
+    ("actor", "ip_address", "removed"),
+    always=True,
+)
+ADMIN_SWITCH = Event(
+    "admin.switch",
+    "WARNING",
+    "Operator overrode something on all workers",
+    ("actor", "kind", "name", "value", "duration_seconds", "reason"),
+    always=True,
+)
+ADMIN_UNSWITCH = Event(
+    "admin.unswitch", "WARNING", "Operator took an override back", ("actor", "kind", "name", "removed"), always=True
+)
+ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor", "workers"), always=True)
+ADMIN_CLEAR_CACHES = Event(
+    "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
+)
+ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
+ADMIN_LOGIN_FAILED = Event(
+    "admin.login_failed",
+    "WARNING",
+    "Somebody without a right token asked the operator's API",
+    (*_WHO, "endpoint", "presented", "user_agent"),
 )
 
 EVENTS: Final[tuple[Event, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Event))

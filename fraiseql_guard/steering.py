@@ -18,7 +18,7 @@ from fraiseql_guard.host.garbage import collect_garbage
 from fraiseql_guard.lasting import Lasting, make_lasting
 from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.signals import COMMANDED, OVERRIDDEN
+from fraiseql_guard.signals import COMMANDED, OVERRIDDEN, WITH_MODE
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 
@@ -92,8 +92,9 @@ class Steering:
         self._on_stack(stack)
 
     def _tell_modes(self) -> None:
-        for protection, mode in self.stack.modes.items():
-            self.stack.tell(lambda p=protection, m=mode: self.lasting.settle.mode(p, monitors=m is Mode.MONITOR))
+        for protection in WITH_MODE:
+            monitors = self.stack.modes[protection] is Mode.MONITOR
+            self.stack.tell(self.lasting.settle.mode, protection, monitors)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Stack]:
         """The stack with all overrides; if they do not go together, with those that do, one after the other."""

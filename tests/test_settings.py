@@ -1,5 +1,6 @@
 import ast
 import ipaddress
+import re
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def explanation(environ=None, **options):
 
 def example(row):
     """The example, but of secrets not the command that makes one."""
-    return KEY if row.form.example.startswith("$(") else row.form.example
+    return re.sub(r"\$\(.*\)", KEY, row.form.example)
 
 
 # --- every variable --------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fraiseql_guard import signals
+from fraiseql_guard.admin.routes import ROUTES
 from fraiseql_guard.logbook.tally import READINGS
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.render import ALERTS
@@ -97,14 +98,27 @@ def _codes() -> str:
     return "\n".join(["| code | status | protection | message |", "|---|---|---|---|", *rows])
 
 
+def _routes() -> str:
+    lines = ["| route | fields | answers | what it does |", "|---|---|---|---|"]
+    for route in ROUTES:
+        fields = ", ".join(
+            f"`{field.name}`" + ("" if field.required else "?") for field in (*route.query, *route.in_path, *route.body)
+        )
+        result = f"`{route.result.__name__}`" if route.result else "an object"
+        answers = f"`items` of {result}" if route.many else result
+        lines.append(f"| `{route.method} /admin{route.path}` | {fields} | {answers} | {_cell(route.does)} |")
+    return "\n".join(lines)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "shared-variables": _shared_variables,
     "variables": _all_variables,
     "metrics": _metrics,
     "events": _events,
     "codes": _codes,
+    "routes": _routes,
 }
-FILES = ("README.md", "docs/settings.md", "docs/signals.md")
+FILES = ("README.md", "docs/settings.md", "docs/signals.md", "docs/operator.md")
 
 
 def rendered(text: str) -> str:

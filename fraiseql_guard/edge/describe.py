@@ -52,8 +52,8 @@ def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:
 
 def endpoint(scope: Any, ctx: Context, stack: Stack) -> str:
     """The endpoint label: a known path or a route's template, never a path as the caller wrote it."""
-    if ctx.guarded:
-        return ctx.endpoint
+    if ctx.endpoint != UNKNOWN:
+        return ctx.endpoint  # a GraphQL path, or one of the operator's
     settings = stack.settings
     if ctx.path in settings.exempt_paths or ctx.path in (settings.metrics_path, settings.health_path):
         return ctx.path

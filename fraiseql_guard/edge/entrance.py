@@ -12,7 +12,7 @@ from fraiseql_guard.context import Context
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
-from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.edge.stack import OperatorsDoor, Stack
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
@@ -28,21 +28,34 @@ class Entrance:
         self._clock = clock
         self._first_request_at: float | None = None
         self._graphql_seen = False
+        self.apart = False
+        """Whether operators come in elsewhere, so that their path is the app's."""
 
     async def serve(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
         """One scope of any type. Unknown types pass through unchanged."""
         kind = scope["type"]
         if kind == "http":
-            await self._http(app, scope, receive, send)
-        elif kind == "websocket" and self._refuses_sockets() and self.stack.paths.match(scope):
+            await self._http(app, scope, receive, send, self._door(scope))
+        elif kind == "websocket" and self._closed_to_sockets(scope):
             await _refuse_websocket(scope, send)
         else:
             await app(scope, receive, send)
 
-    async def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+    async def serve_operators(self, scope: Any, receive: Any, send: Any) -> None:
+        """One scope on a port of the operators' own: every path is theirs."""
+        if scope["type"] == "http":
+            await self._http(None, scope, receive, send, self.stack.door)
+        elif scope["type"] == "websocket":
+            await _refuse_websocket(scope, send)
+        elif scope["type"] == "lifespan":
+            await _nothing_to_start(receive, send)
+
+    async def _http(self, app: Any, scope: Any, receive: Any, send: Any, door: OperatorsDoor | None) -> None:
         stack = self.stack
         try:
             ctx = describe(scope, stack)
+            if door is not None:
+                app = await door.receive(scope, ctx)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
             stack.settle.fault("describe", error)
             await refuse_unchecked(send)
@@ -50,7 +63,7 @@ class Entrance:
         stack.control.ensure_polling()
         if not self._graphql_seen:
             self._look_for_graphql(ctx.guarded)
-        page = app if ctx.guarded else self._page(ctx, app)
+        page = app if ctx.guarded or door is not None else self._page(ctx, app)
         await Exchange(stack, page, scope, receive, send, ctx).run()
 
     def _page(self, ctx: Context, app: Any) -> Any:
@@ -92,10 +105,29 @@ class Entrance:
                 f"no GraphQL request under {paths} within ten minutes: is {name_of('graphql_paths')} right?"
             )
 
+    def _door(self, scope: Any) -> OperatorsDoor | None:
+        """Where operators come in, if this is for them."""
+        door = self.stack.door
+        return door if door is not None and not self.apart and door.asked_for(scope) else None
+
+    def _closed_to_sockets(self, scope: Any) -> bool:
+        if self._door(scope) is not None:
+            return True
+        return self._refuses_sockets() and self.stack.paths.match(scope) is not None
+
     def _refuses_sockets(self) -> bool:
         return any(
             self.stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
         )
+
+
+async def _nothing_to_start(receive: Any, send: Any) -> None:
+    """The lifespan of a port that shares everything with another."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
 
 
 async def refuse_unchecked(send: Any) -> None:

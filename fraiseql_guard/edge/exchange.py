@@ -198,8 +198,8 @@ class Exchange:
         await self._send_refusal(denial)
 
     async def _send_refusal(self, denial: Denial) -> None:
-        settings = self._stack.settings
-        headers, body = replies.refusal(self.ctx, denial, settings.cors_origins, self._stack.now())
+        origins = () if self.ctx.for_operator else self._stack.settings.cors_origins
+        headers, body = replies.refusal(self.ctx, denial, origins, self._stack.now())
         self.ctx.status = denial.status
         self.ctx.response_bytes = len(body)
         await self._send_raw({"type": "http.response.start", "status": denial.status, "headers": headers})

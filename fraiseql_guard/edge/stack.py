@@ -19,6 +19,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -44,6 +45,18 @@ class Gate(Protocol):
         ...
 
 
+class OperatorsDoor(Protocol):
+    """Answers what is for the operator's API, and knows operators."""
+
+    def asked_for(self, scope: Any) -> bool:
+        """Whether any reading of a request's path is the API's."""
+        ...
+
+    async def receive(self, scope: Any, ctx: Context) -> Any:
+        """The ASGI app that answers a request; sets the context's actor."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stack:
     """The list of gates and all that they lean on. ``modes`` knows every protection; what is not mounted is OFF."""
@@ -65,6 +78,8 @@ class Stack:
     budget: BufferBudget
     host: Host
     health: Health
+    operator: Operator
+    door: OperatorsDoor | None
     reader: Reader | None = None
     now: Callable[[], float] = time.time
 

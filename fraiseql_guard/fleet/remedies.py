@@ -25,6 +25,7 @@ _CLIENT: Final = "The client has to change its request"
 
 _REMEDIES: Final[Mapping[Code, str]] = {
     s.UNAUTHENTICATED: f"Send a valid token; after a rotation, keep the previous key in {name_of('jwt_secret_old')}.",
+    s.ADMIN_UNAUTHENTICATED: f"Send one of the tokens in {name_of('admin_tokens')}.",
     s.BLOCKED: "Lift the block: fraiseql-guard lift.",
     s.RATE_LIMITED: "Wait for Retry-After, or give this caller more: fraiseql-guard limit.",
     s.COST_BUDGET_EXCEEDED: f"Wait for the next hour's budget, or raise {name_of('cost_budgets')}.",

@@ -11,7 +11,7 @@ The file is YAML, a list of entries (runbook: rate limiting triggered):
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -76,6 +76,13 @@ class AllowList:
         """Take over what an operator has allowed for a while."""
         self._told = tuple(network for network, _ in control.networks(EntryKind.ALLOW))
         self._networks = NetworkSet(self._valid_networks(self._clock()))
+
+    def entries(self) -> Sequence[AllowedEntry]:
+        """The entries of the file that are in force, for whoever lists them."""
+        now = self._clock()
+        if self._path is not None and now >= self._look_at:
+            self._look(self._path, now)
+        return [entry for entry in self._entries if entry.expires_at is None or now < entry.expires_at]
 
     def __contains__(self, address: object) -> bool:
         if self._path is not None and (now := self._clock()) >= self._look_at:

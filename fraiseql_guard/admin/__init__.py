@@ -1,0 +1,75 @@
+"""The operator's HTTP API: one table of routes, served under the admin path or on a port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import version
+
+from fraiseql_guard.admin.asked import Desk
+from fraiseql_guard.admin.door import Door, Identify
+from fraiseql_guard.admin.openapi import description
+from fraiseql_guard.admin.sessions import Sessions
+from fraiseql_guard.admin.tokens import AdminTokens
+from fraiseql_guard.admin.values import Document
+from fraiseql_guard.admin.visit import Fault
+from fraiseql_guard.context import Context, Identity
+from fraiseql_guard.graphql.documents import parse_manifest
+from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.operator.bench import Audit
+from fraiseql_guard.operator.interface import NotAppliedError, Operator
+from fraiseql_guard.settings import Settings, SettingsError, name_of
+
+__all__ = ["administered", "open_door"]
+
+
+def administered(settings: Settings) -> bool:
+    """Whether anybody could use the API; without, its path belongs to the app."""
+    return settings.admin_tokens is not None or settings.admin_scope is not None
+
+
+def open_door(
+    settings: Settings, operator: Operator, verifier: TokenVerifier | None, *, audit: Audit, fault: Fault
+) -> Door:
+    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified."""
+    if settings.admin_tokens is None and verifier is None:
+        raise SettingsError(
+            f"{name_of('admin_scope')}={settings.admin_scope!r} needs a key to verify tokens with. Set "
+            f"{name_of('jwt_secret')}, or {name_of('admin_tokens')} instead"
+        )
+    tokens = AdminTokens(settings.admin_tokens)
+    desk = Desk(
+        operator=operator,
+        sessions=Sessions(lambda: tokens.text, settings.admin_path),
+        trusted_documents=lambda: _documents(settings),
+        description=cache(lambda: description(settings.admin_path, version("fraiseql-guard"))),
+        audit=audit,
+    )
+    return Door(
+        desk,
+        tokens,
+        path=settings.admin_path,
+        scope=settings.admin_scope,
+        identify=_identify(verifier) if verifier is not None else None,
+        fault=fault,
+    )
+
+
+def _identify(verifier: TokenVerifier) -> Identify:
+    async def identify(ctx: Context) -> Identity | None:
+        found = verifier.verify(ctx.lines(b"authorization"))
+        return found if isinstance(found, Identity) else None
+
+    return identify
+
+
+def _documents(settings: Settings) -> Sequence[Document]:
+    """The manifest as its file is now."""
+    path = settings.trusted_documents_file
+    if path is None:
+        return []
+    try:
+        found = parse_manifest(path.read_bytes()).documents.values()
+    except (OSError, ValueError) as error:
+        raise NotAppliedError(f"the manifest {path} cannot be read: {error}") from None
+    return [Document(id=each.id, name=each.name, type=each.type, text=each.text) for each in found]

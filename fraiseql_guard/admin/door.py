@@ -1,0 +1,110 @@
+"""The door of the operator's API: which requests are for it, and who comes in."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from fraiseql_guard.admin.asked import Desk
+from fraiseql_guard.admin.pages import Page
+from fraiseql_guard.admin.sessions import COOKIE, Visitor
+from fraiseql_guard.admin.tokens import AdminTokens
+from fraiseql_guard.admin.values import Session
+from fraiseql_guard.admin.visit import Fault, Visit
+from fraiseql_guard.context import Context, Identity
+from fraiseql_guard.edge.paths import GraphQLPaths
+
+USER_ACTOR: Final = "user:"
+"""Before the sub of a token that has the scope; no name of an admin token has a colon."""
+_BEARER: Final = "bearer"
+
+Identify = Callable[[Context], Awaitable[Identity | None]]
+"""The verified user of a request's Authorization header."""
+
+
+class Door:
+    """Answers for everything under ``path``, however that is written: none of it ever reaches the app.
+
+    A right token is known before anything else is decided, so that nothing slows or blocks it. ``pages`` are served to
+    everybody, by their path below the admin path.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        tokens: AdminTokens,
+        *,
+        path: str,
+        scope: str | None = None,
+        identify: Identify | None = None,
+        pages: Mapping[str, Page] | None = None,
+        fault: Fault,
+    ) -> None:
+        self._desk = desk
+        self._tokens = tokens
+        self._prefix = path
+        self._paths = GraphQLPaths((path,))
+        self._scope = scope
+        self._identify = identify
+        self._pages = pages or {}
+        self._fault = fault
+
+    def asked_for(self, scope: Any) -> bool:
+        """Whether any reading of a request's path is ours."""
+        return self._paths.match(scope) is not None
+
+    async def receive(self, scope: Any, ctx: Context) -> Any:
+        """The ASGI app that answers a request. Sets ``ctx.actor`` if an operator asks."""
+        path = self._below(scope)
+        ctx.guarded, ctx.endpoint = False, self._prefix
+        if path in self._pages and ctx.method in ("GET", "HEAD"):
+            ctx.endpoint = self._prefix + path
+            return self._pages[path]
+        ctx.for_operator = True
+        visitor = await self._visitor(ctx)
+        if visitor is None:
+            return _nobody
+        ctx.actor = visitor.actor
+        secure = scope.get("scheme") == "https" or not ctx.loopback_peer
+        return Visit(self._desk, visitor, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
+
+    def _below(self, scope: Any) -> str:
+        """The path below ours, as the server decoded it; other ways to write it lead to no route."""
+        path, root = scope["path"], scope.get("root_path") or ""
+        for reading in (path, path.removeprefix(root) if root else path):
+            if reading == self._prefix or reading.startswith(self._prefix + "/"):
+                return reading.removeprefix(self._prefix) or "/"
+        return ""
+
+    async def _visitor(self, ctx: Context) -> Visitor | None:
+        """An Authorization header decides alone; without one a session's cookie does."""
+        lines = ctx.lines(b"authorization")
+        if not lines:
+            cookie = _cookie(ctx)
+            return self._desk.sessions.visitor(cookie, ctx.address) if cookie else None
+        scheme, _, token = lines[0].strip(" \t").partition(" ")
+        if len(lines) == 1 and scheme.lower() == _BEARER:
+            actor = self._tokens.actor(token.strip(" "))
+            if actor is not None:
+                return Visitor(actor=actor, address=ctx.address, session=Session(actor=actor))
+        return await self._by_scope(ctx)
+
+    async def _by_scope(self, ctx: Context) -> Visitor | None:
+        identity = await self._identify(ctx) if self._identify is not None and self._scope is not None else None
+        if identity is None or self._scope not in identity.scopes:
+            return None
+        actor = USER_ACTOR + identity.user_id
+        return Visitor(actor=actor, address=ctx.address, session=Session(actor=actor), until=identity.expires_at)
+
+
+def _cookie(ctx: Context) -> str | None:
+    """Our cookie, if there is exactly one."""
+    pairs = [part.strip().partition("=") for line in ctx.lines(b"cookie") for part in line.split(";")]
+    found = [value for name, _, value in pairs if name == COOKIE]
+    return found[0] if len(found) == 1 else None
+
+
+async def _nobody(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
+    """Never reached: a gate has refused. If it were, it says nothing."""
+    await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})

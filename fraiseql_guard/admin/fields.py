@@ -1,0 +1,149 @@
+"""What a request to the operator's API may carry: the forms of its fields, as a check and as JSON Schema in one place.
+
+A reader takes a value as JSON has it (a query parameter as text) and returns it, or raises ValueError whose text
+completes the sentence "duration_seconds ...".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraiseql_guard import parsing
+from fraiseql_guard.operator.interface import Origin
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES
+from fraiseql_guard.signals import WITH_MODE
+from fraiseql_guard.stores.control import LONGEST_SECONDS
+
+Schema = Mapping[str, Any]
+
+_LONGEST_TEXT: Final = 255
+_LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
+_WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
+_NOT_BLANK: Final = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+"""Necessary, not sufficient: what Unicode calls not printable is refused as well, and no short pattern says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One form of value: how it is read, what it says about itself, and its JSON Schema."""
+
+    read: Callable[[Any], Any]
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a body or a parameter of a query or path. One that is not ``required`` and was not given is left to
+    the operator's own default."""
+
+    name: str
+    form: Form
+    doc: str
+    required: bool = False
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    if not value.strip() or not value.isprintable():
+        raise ValueError("is empty or not printable text")
+    if len(value) > _LONGEST_TEXT:
+        raise ValueError(f"is longer than {_LONGEST_TEXT} characters")
+    return value
+
+
+def _remark(value: Any) -> str:
+    return _text(value) if not isinstance(value, str) or value.strip(" ") else ""
+
+
+def _address(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("is not text")
+    try:
+        parsing.network(value)
+    except ValueError:
+        raise ValueError("is neither an address nor a network, as 203.0.113.7 or 203.0.113.0/24") from None
+    return value
+
+
+def _seconds(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("is not a number of seconds")
+    if not 1 <= value <= LONGEST_SECONDS:
+        raise ValueError(f"is outside 1 to {LONGEST_SECONDS:.0f} seconds")
+    return float(value)
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("is neither true nor false")
+    return value
+
+
+def _limit(value: Any) -> str:
+    """A bare number is a rate a minute: so the runbooks write it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # as JSON Schema has it
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = f"{value}/minute"
+    if not isinstance(value, str):
+        raise ValueError("is not a rate such as 100/minute")
+    return str(parsing.rate(value))
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value, re.ASCII):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:
+        raise ValueError("is not a whole number from 1 to 1000")
+    return value
+
+
+def _choice(*words: str) -> Form:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError(f"is not one of {', '.join(words)}")
+        return str(value)
+
+    return Form(read, {"type": "string", "enum": list(words)})
+
+
+def _matching(pattern: str, accepts: str) -> Form:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or compiled.search(value) is None or value.endswith("\n"):
+            raise ValueError(f"is not {accepts}")
+        return value
+
+    return Form(read, {"type": "string", "pattern": pattern})
+
+
+TEXT: Final = Form(
+    _text, {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT, "pattern": _NOT_BLANK, "example": "alice"}
+)
+REMARK: Final = Form(_remark, {"type": "string", "maxLength": _LONGEST_TEXT, "pattern": _WITHOUT_CONTROLS})
+ADDRESS: Final = Form(_address, {"type": "string", "maxLength": 64, "format": "ip-network", "example": "203.0.113.7"})
+"""An address, or a network in CIDR notation."""
+ONE_ADDRESS: Final = Form(_address, {**ADDRESS.schema, "format": "ip-address"})
+"""An address; the operator refuses what holds several callers."""
+SECONDS: Final = Form(_seconds, {"type": "number", "minimum": 1, "maximum": LONGEST_SECONDS})
+FLAG: Final = Form(_flag, {"type": "boolean"})
+LIMIT: Final = Form(
+    _limit,
+    {
+        "anyOf": [{"type": "string", "pattern": _LIMIT}, {"type": "integer", "minimum": 1, "maximum": 999_999_999}],
+        "example": "1000/minute",
+    },
+)
+COUNT: Final = Form(_count, {"type": "integer", "minimum": 1, "maximum": 1000})
+ORIGIN: Final = _choice(*(each.value for each in Origin), "all")
+MODE: Final = _choice("enforce", "monitor")
+PROTECTION: Final = _choice("all", *(each.value for each in WITH_MODE))
+VARIABLE: Final = Form(_text, {"type": "string", "enum": [row.name for row in VARIABLES if row.option in CHANGEABLE]})
+DIGEST: Final = _matching("^[0-9a-f]{64}$", "the SHA-256 of a document in lower case hexadecimal")
+OPERATION_NAME: Final = _matching("^[_A-Za-z][_0-9A-Za-z]{0,254}$", "the name of an operation")
+REQUEST_ID: Final = _matching("^[0-9A-Za-z-]{1,64}$", "a request id")

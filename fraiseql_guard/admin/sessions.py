@@ -1,0 +1,97 @@
+"""Sessions of the console: a signed cookie in place of the token, so that no token stays in a browser.
+
+Nothing is stored: every worker verifies what any worker has signed, with a key derived from the admin tokens. A change
+of the tokens ends all sessions. Logging out makes the browser forget its cookie.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final
+
+from fraiseql_guard.admin.values import Session
+from fraiseql_guard.operator.interface import OperatorError
+from fraiseql_guard.settings import name_of
+
+COOKIE: Final = "fraiseql_guard_session"
+CSRF_HEADER: Final = "X-CSRF-Token"
+SESSION_SECONDS: Final = 8 * 3_600.0
+_LONGEST_COOKIE: Final = 2_048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who has shown a right token, or the cookie of a session."""
+
+    actor: str
+    address: str
+    session: Session
+    by_cookie: bool = False
+    until: float | None = None
+    """When what was shown expires (Unix time), if it says so itself."""
+
+    def may_change(self, csrf_token: str) -> bool:
+        """Whether a request that changes something is really the visitor's own: a cookie comes along by itself."""
+        return not self.by_cookie or hmac.compare_digest(csrf_token.encode(), self.session.csrf_token.encode())
+
+
+class Sessions:
+    """Opens and verifies sessions. ``tokens`` is the present text of all admin tokens ("" without any); ``clock`` tells
+    the seconds since 1970; ``path`` is where the cookie is sent to."""
+
+    def __init__(self, tokens: Callable[[], str], path: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._tokens = tokens
+        self._path = path
+        self._clock = clock
+
+    def open(self, visitor: Visitor, *, secure: bool) -> tuple[Session, bytes]:
+        """A new session of someone who has shown a token, and its Set-Cookie header."""
+        if not self._tokens():
+            raise OperatorError(
+                f"sessions need {name_of('admin_tokens')}: their cookies are signed with a key made of it"
+            )
+        if visitor.by_cookie:
+            raise OperatorError("a session is opened with the token, not with the cookie of another session")
+        now = self._clock()
+        expires = now + SESSION_SECONDS if visitor.until is None else min(now + SESSION_SECONDS, visitor.until)
+        payload = json.dumps([visitor.actor, expires, secrets.token_urlsafe(24)], separators=(",", ":"))
+        body = base64.urlsafe_b64encode(payload.encode()).rstrip(b"=").decode()
+        cookie = f"{body}.{self._sign('session', body)}"
+        return self._session(visitor.actor, expires, body), self.cookie(cookie, expires - now, secure=secure)
+
+    def cookie(self, value: str, seconds: float, *, secure: bool) -> bytes:
+        """A Set-Cookie header; an empty value with 0 seconds forgets it."""
+        line = f"{COOKIE}={value}; Path={self._path}; Max-Age={int(seconds)}; HttpOnly; SameSite=Strict"
+        return (line + ("; Secure" if secure else "")).encode()
+
+    def visitor(self, cookie: str, address: str) -> Visitor | None:
+        """Whose cookie this is; None if it is not one of ours, or has expired."""
+        body, _, signature = cookie.partition(".")
+        if len(cookie) > _LONGEST_COOKIE or not cookie.isascii() or not self._tokens():
+            return None
+        if not hmac.compare_digest(signature, self._sign("session", body)):
+            return None
+        try:
+            actor, expires, _ = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+        except (ValueError, binascii.Error):
+            return None
+        if self._clock() >= expires:
+            return None
+        return Visitor(actor=actor, address=address, session=self._session(actor, expires, body), by_cookie=True)
+
+    def _session(self, actor: str, expires: float, body: str) -> Session:
+        left = round(expires - self._clock(), 3)
+        return Session(actor=actor, csrf_token=self._sign("csrf", body), expires_in_seconds=left)
+
+    def _sign(self, purpose: str, body: str) -> str:
+        key = sha256(f"fraiseql-guard session\0{self._tokens()}".encode(errors="surrogatepass")).digest()
+        digest = hmac.digest(key, f"{purpose}\0{body}".encode(), "sha256")
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,28 @@
+"""Who may use the operator's API? Whoever shows no right token learns nothing there, and pays (SPEC section 13)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, FailureReason, PolicyName, Protection
+
+_WRONG_COSTS: Final = 10
+"""Tokens of the anonymous bucket that a wrong token costs."""
+_HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
+
+
+class AdminAccess:
+    """Refuses every request for the operator's API that no operator sends."""
+
+    protection: Final = Protection.ADMIN
+    needs_body: Final = False
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """One answer for all, whatever was asked for."""
+        if not ctx.for_operator or ctx.actor:
+            return None
+        if not ctx.header(b"authorization"):
+            return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS)
+        ctx.token_failure = FailureReason.INVALID_TOKEN
+        return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)

@@ -1,0 +1,107 @@
+"""What every action of an operator leans on: the store, the settings, the audit, and a common way to fail."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fraiseql_guard import parsing
+from fraiseql_guard.identity.allow_list import AllowList
+from fraiseql_guard.operator.interface import Action, NotAppliedError, OperatorError
+from fraiseql_guard.operator.records import Heartbeat, read_heartbeat, write_action
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import Event
+from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet
+from fraiseql_guard.stores.protocol import Store, StoreError
+
+_LONGEST_TEXT: Final = 255
+_UNKNOWN_VERSION: Final = -1
+"""No control set has it, so that the whole set is read."""
+
+Audit = Callable[[Event, Mapping[str, Any]], None]
+"""Writes the line of an action. Never raises."""
+
+
+def _unheard(_event: Event, _fields: Mapping[str, Any]) -> None:
+    """Without a log the ring in the store is the audit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """``clock`` tells the seconds since 1970."""
+
+    store: Store
+    settings: Settings
+    allow_list: AllowList
+    audit: Audit = _unheard
+    clock: Callable[[], float] = field(default=time.time)
+
+    async def control(self) -> ControlSet:
+        """The control set as it is now."""
+        with answering():
+            return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
+
+    async def heartbeats(self) -> Sequence[Heartbeat]:
+        """What the living workers say of themselves."""
+        with answering():
+            read = [read_heartbeat(beat.payload) for beat in await self.store.beats()]
+        return [each for each in read if each is not None]
+
+    async def record(self, event: Event, actor: str, fields: Mapping[str, Any]) -> None:
+        """Audit what was done: a line, and an entry of the ring. It stays done if the ring cannot take it."""
+        told = {"actor": actor, **{name: value for name, value in fields.items() if value is not None}}
+        self.audit(event, told)
+        action = Action(at=self.clock(), actor=actor, event=event.name, fields={**told, "actor": actor})
+        with suppress(StoreError):
+            await self.store.record_action(write_action(action))
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A store that does not answer becomes NotAppliedError."""
+    try:
+        yield
+    except StoreError as error:
+        raise NotAppliedError(f"the store does not answer ({error.reason}), so that nothing was changed") from error
+
+
+def seconds(value: float, name: str = "duration_seconds") -> float:
+    """A duration in force; OperatorError if it is none."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not usable or not 1 <= value <= LONGEST_SECONDS:
+        raise OperatorError(f"{name}={str(value)[:40]} is not between 1 and {LONGEST_SECONDS:.0f} seconds", field=name)
+    return float(value)
+
+
+def network(value: object, name: str = "ip_address") -> parsing.Network:
+    """An address or a network; OperatorError if it is none."""
+    try:
+        return parsing.network(value)
+    except ValueError:
+        shown = repr(value)[:80]
+        raise OperatorError(
+            f"{name}={shown} is neither an address nor a network, as 203.0.113.7 or 203.0.113.0/24", field=name
+        ) from None
+
+
+def words(value: str, name: str) -> str:
+    """Text that a line can show; OperatorError if it is too long or not printable."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        raise OperatorError(f"{name} is not printable text of at most {_LONGEST_TEXT} characters", field=name)
+    return value
+
+
+def shown(wanted: parsing.Network) -> str:
+    """A network for a person: a single address without its length."""
+    return str(wanted.network_address) if wanted.num_addresses == 1 else str(wanted)
+
+
+def lasting(duration_seconds: float) -> str:
+    """How long something lasts, for a person."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if duration_seconds >= size and duration_seconds % size == 0:
+            return f"{duration_seconds / size:.0f} {unit}"
+    return f"{duration_seconds:.0f} s"

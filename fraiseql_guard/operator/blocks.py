@@ -1,0 +1,229 @@
+"""Blocks and lockouts: bring about, end, list.
+
+A block of an address or network is an entry of the control set, which every process keeps; a block of a user stands in
+the user's own slot of the store, where the trip of each of the user's requests finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fraiseql_guard import parsing, signals
+from fraiseql_guard.context import Sanction, Subject
+from fraiseql_guard.identity.networks import subject_of
+from fraiseql_guard.operator.bench import Bench, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
+from fraiseql_guard.operator.interface import BLOCK_SECONDS, Block, Done, OperatorError, Origin, Target
+from fraiseql_guard.operator.targets import (
+    fields_of,
+    kind_of,
+    lies_in,
+    name_of,
+    read_login,
+    subject_of_user,
+    target_of,
+    users_among,
+    users_seen,
+)
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.control import Entry, EntryKind
+
+_OPERATOR = PolicyName.OPERATOR
+
+
+class Blocks:
+    """The part of the operator that sanctions are about."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def block(
+        self,
+        target: Target,
+        *,
+        duration_seconds: float = BLOCK_SECONDS,
+        reason: str = "",
+        force: bool = False,
+        actor: str = "",
+        caller: str | None = None,
+    ) -> Done:
+        """Operator.block."""
+        kind, lasts = kind_of(target), seconds(duration_seconds)
+        if kind == "identifier":
+            raise OperatorError("a login is locked out by its failures alone: block its user or address", field=kind)
+        words(reason, "reason")
+        if kind == "user_id":
+            met, known = await self._block_user(target, lasts, reason, actor)
+        else:
+            met, known = await self._block_network(network(target.ip_address), lasts, reason, force, actor, caller)
+        fields = {**fields_of(target), "duration_seconds": lasts, "reason": reason, "forced": force}
+        await self._bench.record(
+            signals.ADMIN_BLOCK, actor, {**fields, "would_have_met": met.requests if met else None}
+        )
+        return Done(
+            message=f"{_upper(name_of(target))} is blocked for {lasting(lasts)}.",
+            changed=not known,
+            affected=0 if known else 1,
+            would_have_met=met.requests if met else None,
+            details={"requests_seen": met.of} if met else {},
+        )
+
+    async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> tuple[Met | None, bool]:
+        """Whom it would have met, and whether it was in force already for as long."""
+        bench = self._bench
+        beats = await bench.heartbeats()
+        subject = await subject_of_user(bench, target)
+        with answering():
+            in_force = await bench.store.sanctions()
+            await bench.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
+        known = any(
+            each.subject == subject and each.policy is _OPERATOR and each.expires_in_seconds >= lasts
+            for each in in_force
+        )
+        return met_by_user(beats, subject), known
+
+    async def _block_network(
+        self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
+    ) -> tuple[Met | None, bool]:
+        bench = self._bench
+        met, control = met_by_network(await bench.heartbeats(), wanted), await bench.control()
+        if not force:
+            refuse_danger(bench, control, wanted, caller, met)
+        held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
+        with answering():
+            for entry in held:
+                if entry.key != str(wanted):  # written by hand in another form
+                    await bench.store.untell(entry.kind, entry.key)
+            await bench.store.tell(Entry(EntryKind.BLOCK, str(wanted), lasts, reason, actor))
+        return met, any(entry.expires_in_seconds >= lasts for entry in held)
+
+    async def lift(self, target: Target, *, actor: str = "") -> Done:
+        """Operator.lift."""
+        kind = kind_of(target)
+        if kind == "identifier":
+            return await self.unlock(str(target.identifier), ip_address=target.ip_address, actor=actor)
+        still: Sequence[str] = ()
+        if kind == "user_id":
+            ended = await self._lift_user(target)
+        else:
+            ended, still = await self._lift_network(network(target.ip_address))
+        await self._bench.record(signals.ADMIN_LIFT, actor, {**fields_of(target), "lifted": ended})
+        more = f" It is still inside {', '.join(still)}, which is blocked." if still else ""
+        done = (
+            f"{_counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
+        )
+        return Done(
+            message=f"{done}.{more}",
+            changed=ended > 0,
+            affected=ended,
+            details={"still_blocked_by": still} if still else {},
+        )
+
+    async def _lift_user(self, target: Target) -> int:
+        """Whoever of this name is sanctioned or was seen, because to lift too much harms nobody; else the one whom the
+        name means, so that its offences are forgotten."""
+        store = self._bench.store
+        with answering():
+            held = users_among((each.subject for each in await store.sanctions()), target)
+            subjects = {*held, *await users_seen(self._bench, target)} or {await subject_of_user(self._bench, target)}
+            return sum([await store.lift(subject) for subject in subjects])
+
+    async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
+        """How many ended, and the wider blocks that still hold."""
+        store, told = self._bench.store, list((await self._bench.control()).networks(EntryKind.BLOCK))
+        with answering():
+            ended = sum([await store.untell(entry.kind, entry.key) for known, entry in told if known == wanted])
+            subjects = {each.subject for each in await store.sanctions() if lies_in(each.subject, wanted)}
+            if wanted.num_addresses == 1:  # sanctioned or not, its offences are forgotten
+                subjects.add(_as_listed(subject_of(wanted.network_address)))
+            ended += sum([await store.lift(subject) for subject in subjects])
+        return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
+
+    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:
+        """Operator.lift_all."""
+        store = self._bench.store
+        with answering():
+            due = [each for each in await store.sanctions() if origin in (None, _origin(each))]
+            ended = sum([await store.lift(each.subject, each.policy) for each in due])
+            if origin is not Origin.AUTOMATIC:
+                entries = (await self._bench.control()).of(EntryKind.BLOCK)
+                ended += sum([await store.untell(entry.kind, entry.key) for entry in entries])
+        whose = origin.value if origin else "any"
+        await self._bench.record(signals.ADMIN_LIFT_ALL, actor, {"origin": whose, "lifted": ended})
+        return Done(message=f"{_counted(ended)} of {whose} origin ended.", changed=ended > 0, affected=ended)
+
+    async def blocks(self) -> Sequence[Block]:
+        """Operator.blocks."""
+        control = await self._bench.control()
+        with answering():
+            sanctions = await self._bench.store.sanctions()
+        found = [
+            *(_block_of(each) for each in sanctions),
+            *(_told(known, entry) for known, entry in control.networks(EntryKind.BLOCK)),
+        ]
+        return sorted(found, key=lambda each: -each.expires_in_seconds)
+
+    async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
+        """Operator.unlock."""
+        kind_of(Target(identifier=identifier))
+        where = None if ip_address is None else network(ip_address)
+        store = self._bench.store
+        with answering():
+            due = [each.subject for each in await store.sanctions() if _locked(each.subject, identifier, where)]
+            ended = sum([await store.lift(subject) for subject in due])
+        fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
+        await self._bench.record(signals.ADMIN_UNLOCK, actor, fields)
+        at = f" at {shown(where)}" if where else ""
+        message = f"{identifier} is unlocked{at}." if ended else f"{identifier} was not locked out{at}."
+        return Done(message=message, changed=ended > 0, affected=ended)
+
+
+def _locked(subject: Subject, identifier: str, where: parsing.Network | None) -> bool:
+    if subject.kind in ("user", "address"):
+        return False
+    name, address = read_login(subject.name)
+    at = None if where is None else Subject("address", address or "")
+    return name == identifier and (at is None or where is None or lies_in(at, where))
+
+
+def _as_listed(subject: Subject) -> Subject:
+    """A subject as the store lists it: without its wider networks."""
+    return Subject(subject.kind, subject.name, subject.group)
+
+
+def _inside(one: parsing.Network, other: parsing.Network) -> bool:
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
+
+
+def _origin(sanction: Sanction) -> Origin:
+    return Origin.AUTOMATIC if sanction.automatic else Origin.OPERATOR
+
+
+def _block_of(sanction: Sanction) -> Block:
+    return Block(
+        target=target_of(sanction.subject),
+        origin=_origin(sanction),
+        policy=sanction.policy.value,
+        expires_in_seconds=sanction.expires_in_seconds,
+        reason=sanction.reason,
+        actor=sanction.actor,
+    )
+
+
+def _told(known: parsing.Network, entry: Entry) -> Block:
+    return Block(
+        target=Target(ip_address=shown(known)),
+        origin=Origin.OPERATOR,
+        policy=_OPERATOR.value,
+        expires_in_seconds=entry.expires_in_seconds,
+        reason=entry.reason,
+        actor=entry.actor,
+    )
+
+
+def _counted(count: int) -> str:
+    return "1 sanction" if count == 1 else f"{count} sanctions"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,158 @@
+"""What holds on all workers for a while: modes, settings, refused documents and operations; and commands done once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Final
+
+from fraiseql_guard import signals
+from fraiseql_guard.operator.bench import Bench, answering, lasting, seconds, words
+from fraiseql_guard.operator.interface import Done, OperatorError, Switch
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES, Mode, SettingsError
+from fraiseql_guard.signals import WITH_MODE, Event
+from fraiseql_guard.stores.control import ALL, CLEAR_CACHES, GC, Entry, EntryKind, command
+
+_PROTECTIONS: Final = (ALL, *(each.value for each in WITH_MODE))
+_CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
+_MODES: Final = (Mode.ENFORCE.value, Mode.MONITOR.value)
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,254}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A kind of switch: its entries, what it says in a sentence, and OperatorError for a bad name or value."""
+
+    entry: EntryKind
+    says: str
+    check_name: Callable[[str], None]
+    check_value: Callable[[str, str], None]
+
+
+class Switches:
+    """The part of the operator that fleet-wide overrides are about."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def switch(
+        self, kind: str, name: str, value: str = "", *, duration_seconds: float, reason: str = "", actor: str = ""
+    ) -> Done:
+        """Operator.switch."""
+        row, lasts, bench = _kind(kind), seconds(duration_seconds), self._bench
+        row.check_name(name)
+        row.check_value(name, value)
+        held = [each for each in (await bench.control()).of(row.entry) if each.key == name]
+        workers = len(await bench.heartbeats())
+        entry = Entry(row.entry, name, lasts, words(reason, "reason"), actor, value=value)
+        with answering():
+            await bench.store.tell(entry)
+        fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
+        await bench.record(signals.ADMIN_SWITCH, actor, fields)
+        known = any(each.value == value and each.expires_in_seconds >= lasts for each in held)
+        message = f"{row.says.format(name=name, value=value)} for {lasting(lasts)}, on all workers within a second."
+        return Done(message=message, changed=not known, affected=workers)
+
+    async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:
+        """Operator.unswitch."""
+        row, bench = _kind(kind), self._bench
+        row.check_name(name)
+        with answering():
+            ended = await bench.store.untell(row.entry, name)
+        await bench.record(signals.ADMIN_UNSWITCH, actor, {"kind": kind, "name": name, "removed": ended})
+        now = "ended" if ended else "was not in force"
+        return Done(message=f"The override of {kind} {name} {now}.", changed=ended, affected=int(ended))
+
+    async def switches(self) -> Sequence[Switch]:
+        """Operator.switches."""
+        kinds = {row.entry: kind for kind, row in _KINDS.items()}
+        return [
+            Switch(
+                kind=kinds[each.kind],
+                name=each.key,
+                value=each.value,
+                expires_in_seconds=each.expires_in_seconds,
+                reason=each.reason,
+                actor=each.actor,
+            )
+            for each in (await self._bench.control()).entries
+            if each.kind in kinds
+        ]
+
+    async def collect_garbage(self, *, actor: str = "") -> Done:
+        """Operator.collect_garbage."""
+        return await self._command(GC, signals.ADMIN_GC, "collect their garbage", actor)
+
+    async def clear_caches(self, *, actor: str = "") -> Done:
+        """Operator.clear_caches."""
+        return await self._command(CLEAR_CACHES, signals.ADMIN_CLEAR_CACHES, "clear their caches", actor)
+
+    async def _command(self, key: str, event: Event, deed: str, actor: str) -> Done:
+        bench = self._bench
+        workers = len(await bench.heartbeats())
+        with answering():
+            await bench.store.tell(command(key, actor=actor))
+        await bench.record(event, actor, {"workers": workers})
+        return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
+
+
+def _kind(kind: str) -> _Kind:
+    row = _KINDS.get(kind)
+    if row is None:
+        raise OperatorError(f"{str(kind)[:40]!r} is no kind of switch: {', '.join(_KINDS)}", field="kind")
+    return row
+
+
+def _protection(name: str) -> None:
+    if name not in _PROTECTIONS:
+        raise OperatorError(f"{str(name)[:40]!r} is not one of {', '.join(_PROTECTIONS)}", field="protection")
+
+
+def _mode(_name: str, value: str) -> None:
+    if value not in _MODES:
+        raise OperatorError(f"{str(value)[:40]!r} is not one of {', '.join(_MODES)}", field="mode")
+
+
+def _variable(name: str) -> None:
+    row = next((row for row in VARIABLES if row.name == name), None)
+    if row is None or row.option not in CHANGEABLE:
+        problem = "is no setting" if row is None else "cannot be changed while the processes run"
+        near = get_close_matches(str(name), _CHANGEABLE, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise OperatorError(f"{str(name)[:80]} {problem}{hint}", field="variable")
+
+
+def _setting(name: str, value: str) -> None:
+    row = next(row for row in VARIABLES if row.name == name)
+    try:
+        row.read(value, name)
+    except SettingsError as error:
+        raise OperatorError(str(error), field="value") from None
+
+
+def _digest(name: str) -> None:
+    if not isinstance(name, str) or not _DIGEST.fullmatch(name):
+        raise OperatorError(
+            f"{str(name)[:80]!r} is not the SHA-256 of a document in lower case hexadecimal", field="document"
+        )
+
+
+def _operation(name: str) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise OperatorError(f"{str(name)[:80]!r} is not the name of an operation", field="operation")
+
+
+def _no_value(_name: str, value: str) -> None:
+    if value:
+        raise OperatorError("a document or operation is blocked by its name, without a value", field="value")
+
+
+_KINDS: Final[Mapping[str, _Kind]] = {
+    "mode": _Kind(EntryKind.MODE, "The mode of {name} is {value}", _protection, _mode),
+    "setting": _Kind(EntryKind.SETTING, "{name} is {value}", _variable, _setting),
+    "document": _Kind(EntryKind.DOCUMENT, "Document {name} is refused", _digest, _no_value),
+    "operation": _Kind(EntryKind.OPERATION, "Operations named {name} are refused", _operation, _no_value),
+}
