@@ -70,8 +70,11 @@ def _reason(ctx: Context, denial: Denial) -> FailureReason | None:
 
 def _failure_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
     reason = _reason(ctx, denial)
-    if reason is None:
-        return ()
+    return () if reason is None else failure_counts(ctx, reason)
+
+
+def failure_counts(ctx: Context, reason: FailureReason) -> Iterable[Count]:
+    """Where a failed authentication counts, whoever refused it."""
     labels = (reason.value, user_label(ctx), ctx.address)
     return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
 
@@ -123,7 +126,7 @@ def _rate_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Li
 
 def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
     reason = _reason(ctx, denial) or FailureReason.INVALID_TOKEN
-    yield Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, {})
+    yield failure_line(ctx, reason)
     if reason is FailureReason.TOKEN_EXPIRED and ctx.token_claims is not None:
         fields = {
             "token_issued_at": _moment(ctx.token_claims.get("iat")),
@@ -132,6 +135,11 @@ def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable
         }
         subject = ctx.token_claims.get("sub")  # genuine: the signature was verified, only the time has passed
         yield Line(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
+
+
+def failure_line(ctx: Context, reason: FailureReason, **extra: Any) -> Line:
+    """The contract's line about a failed authentication, whoever refused it."""
+    return Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
 
 
 def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.evidence import Line, evidence_of, user_label
+from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, user_label
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event, PolicyName
+from fraiseql_guard.signals import Event, FailureReason, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 
@@ -74,6 +74,12 @@ class Settle:
             self.metrics.inc(metric, *labels)
         for line in evidence.lines(ctx, denial, self._settings):
             self._emit(ctx, line)
+
+    def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
+        """The app itself refused its caller, for a reason of the contract."""
+        for metric, labels in failure_counts(ctx, reason):
+            self.metrics.inc(metric, *labels)
+        self._emit(ctx, failure_line(ctx, reason, status=ctx.status))
 
     def would_refuse(self, ctx: Context, denial: Denial) -> None:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""

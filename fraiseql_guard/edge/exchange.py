@@ -9,6 +9,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
+from fraiseql_guard.edge.app_refusals import app_refusal
 from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
 from fraiseql_guard.edge.gatekeeper import Gatekeeper
 from fraiseql_guard.edge.pump import Pump
@@ -215,5 +216,9 @@ class Exchange:
         ctx.endpoint = endpoint(self._scope, ctx, stack)
         if ctx.identity is not None:
             stack.settle.authenticated(ctx)
+        if ctx.denial is None and self._answer.complete and stack.mounted(Protection.AUTH):
+            reason = app_refusal(ctx, self._answer, stack.settings)
+            if reason is not None:
+                stack.settle.refused_by_app(ctx, reason)
         if stack.mounted(Protection.METRICS) and ctx.status:
             stack.settle.finished(ctx, self._loop.time() - self._began_at)
