@@ -46,12 +46,12 @@ class Subject:
     """Who a decision is about: a verified user, else a client address.
 
     ``name`` tells subjects of one kind apart in the store and never leaves it: (issuer, tenant, sub) of a user, the
-    /32 of an IPv4 or the /64 of an IPv6 address. ``group`` names what shares one hash slot: of an IPv6 address its
-    /48, else the subject itself. ``networks`` are the wider networks with buckets of their own and how many times the
-    limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
+    /32 of an IPv4 or the /64 of an IPv6 address, of a login its identifier together with one of these. ``group`` names
+    what shares one hash slot: of an IPv6 address its /48, else the subject itself. ``networks`` are the wider networks
+    with buckets of their own and how many times the limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
     """
 
-    kind: Literal["user", "address"]
+    kind: Literal["user", "address", "login"]
     name: str
     group: str = ""
     networks: tuple[tuple[str, int], ...] = ()

@@ -32,6 +32,7 @@ from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -131,6 +132,7 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         store=store,
         control=ControlWatch(store, on_change=take_over),
         admission=Admission(store, refusals, settings, mounted, allow_list),
+        lockouts=Lockouts(store, settle, settings, allow_list),
         settle=settle,
         budget=BufferBudget(settings.max_buffered_bytes),
         host=host,

@@ -11,13 +11,20 @@ from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, user_label
 from fraiseql_guard.host.memory import Memory
+from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event, FailureReason, PolicyName
+from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
+
+_LOGINS: Final[Mapping[LoginOutcome, Event]] = {
+    LoginOutcome.FAILED: s.LOGIN_FAILED,
+    LoginOutcome.SUCCEEDED: s.LOGIN_SUCCEEDED,
+}
+"""A login that was not tried is only counted: its lockout was told when it began."""
 
 _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
     # policy: event, field of the count, field of the window, its unit in seconds, action
@@ -26,6 +33,7 @@ _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
     ),
     PolicyName.BRUTE_FORCE: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
     PolicyName.DOS: (s.DOS_DETECTED, "expensive_queries_count", "time_window_seconds", 1, "automatic_block"),
+    PolicyName.ACCOUNT_LOCKOUT: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
 }  # fmt: skip
 
 
@@ -93,11 +101,21 @@ class Settle:
         event, count, window, unit, action = _IMPOSED[escalation.policy]
         fields = {count: imposed.offences, window: _whole(escalation.window_seconds / unit), "action": action}
         extra: dict[str, Any] = {"sanction_seconds": round(imposed.sanction.expires_in_seconds)}
+        if login := read_login(imposed.sanction.subject):
+            extra["identifier"] = login[0]  # who is to be unlocked; lines about single failures do not carry it
         if escalation.enforced:
             self.metrics.inc(s.SANCTIONS, escalation.policy.value)
+            if escalation.policy is PolicyName.ACCOUNT_LOCKOUT:
+                self.metrics.inc(s.ACCOUNT_LOCKOUTS)
         else:
             extra["enforced"] = False
         self._emit(ctx, Line(event, fields, extra))
+
+    def login(self, ctx: Context, outcome: LoginOutcome) -> None:
+        """The app reported a login, or asked about one that is locked."""
+        self.metrics.inc(s.LOGINS, outcome.value)
+        if event := _LOGINS.get(outcome):
+            self._emit(ctx, Line(event, _NOTHING, _NOTHING))
 
     def query_started(self) -> None:
         """A GraphQL request reaches the app."""

@@ -10,7 +10,7 @@ from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.app_refusals import app_refusal
-from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
+from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite, show_context
 from fraiseql_guard.edge.gatekeeper import Gatekeeper
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
@@ -71,6 +71,7 @@ class Exchange:
 
     async def _run_app(self) -> None:
         ctx, stack = self.ctx, self._stack
+        show_context(self._scope, ctx)
         if stack.mounted(Protection.AUTH):
             present_identity(self._scope, ctx.identity)
         terms = self._terms()

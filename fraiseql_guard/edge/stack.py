@@ -18,6 +18,7 @@ from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -60,6 +61,7 @@ class Stack:
     store: Store
     control: ControlWatch
     admission: Admission
+    lockouts: Lockouts
     settle: Settle
     budget: BufferBudget
     host: Host

@@ -9,7 +9,7 @@ from fraiseql_guard.context import Context, Denial, Escalation, Sanction
 from fraiseql_guard.settings import POLICY_OWNERS, Settings
 from fraiseql_guard.signals import BLOCKED, FailureReason, PolicyName
 
-_AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR}
+_AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR, PolicyName.ACCOUNT_LOCKOUT}
 _NONE: Final[frozenset[PolicyName]] = frozenset()
 _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
 

@@ -98,7 +98,7 @@ class Outcome:
 class Store(ControlStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
-    Every method may raise StoreError, except ``admit`` of a failover store.
+    Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store.
     """
 
     async def admit(self, trip: Trip) -> Outcome:
@@ -116,6 +116,13 @@ class Store(ControlStore, Protocol):
         """End a subject's own sanctions (of one policy, or all), forget its offences; return how many ended.
 
         Those of its group hold until the group's are lifted. Sanctions that bind no one (monitor mode) end uncounted.
+        """
+        ...
+
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """Forget a subject's offences of one policy because it has proved itself, and end what they brought.
+
+        As :meth:`lift`, but a request's doing and no operator's: a failover store never raises StoreError.
         """
         ...
 
