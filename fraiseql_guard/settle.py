@@ -16,15 +16,10 @@ from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
+from fraiseql_guard.telemetry.failures import RecentFailures
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-
-_LOGINS: Final[Mapping[LoginOutcome, Event]] = {
-    LoginOutcome.FAILED: s.LOGIN_FAILED,
-    LoginOutcome.SUCCEEDED: s.LOGIN_SUCCEEDED,
-}
-"""A login that was not tried is only counted: its lockout was told when it began."""
 
 _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
     # policy: event, field of the count, field of the window, its unit in seconds, action
@@ -45,6 +40,7 @@ class Settle:
     ) -> None:
         self._clock = clock
         self._said_at: dict[str, float] = {}
+        self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.metrics = metrics
         self.log = log
         self._settings = settings
@@ -58,7 +54,7 @@ class Settle:
         self.metrics.inc(s.AUTH_SUCCESS)
         self.metrics.inc(s.TOKEN_KEYS, ctx.identity.key)
         if ctx.identity.fresh:
-            self._emit(ctx, Line(s.AUTH_SUCCESS_EVENT, _NOTHING, _NOTHING))
+            self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
 
     def measured(self, ctx: Context) -> None:
         """A GraphQL request was measured, whether it passes or not."""
@@ -77,6 +73,7 @@ class Settle:
         self.metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name)
         if denial.status >= _SERVER_ERROR:
             self.metrics.inc(s.ERRORS, denial.code.name, user_label(ctx))
+        self._note_failure(ctx, denial)
         evidence = evidence_of(denial.code)
         for metric, labels in evidence.counts(ctx, denial):
             self.metrics.inc(metric, *labels)
@@ -92,6 +89,7 @@ class Settle:
     def would_refuse(self, ctx: Context, denial: Denial) -> None:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
         self.metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
+        self._note_failure(ctx, denial)
         for line in evidence_of(denial.code).lines(ctx, denial, self._settings):
             self._emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
 
@@ -112,10 +110,13 @@ class Settle:
         self._emit(ctx, Line(event, fields, extra))
 
     def login(self, ctx: Context, outcome: LoginOutcome) -> None:
-        """The app reported a login, or asked about one that is locked."""
+        """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
         self.metrics.inc(s.LOGINS, outcome.value)
-        if event := _LOGINS.get(outcome):
-            self._emit(ctx, Line(event, _NOTHING, _NOTHING))
+        if outcome is LoginOutcome.FAILED:
+            self._failures.note(ctx.address_subject.name, self._clock())
+            self._emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
+        elif outcome is LoginOutcome.SUCCEEDED:
+            self._succeeded(ctx, s.LOGIN_SUCCEEDED)
 
     def query_started(self) -> None:
         """A GraphQL request reaches the app."""
@@ -228,9 +229,21 @@ class Settle:
         self.metrics.set(s.STORE_BREAKER_OPEN, 0)
         self.log.emit(s.STORE_RECOVERED, {"outage_seconds": round(outage_seconds, 3)})
 
+    # --- successes after failures -------------------------------------------------------------------------------------
+
+    def _note_failure(self, ctx: Context, denial: Denial) -> None:
+        """Only what nobody sends by accident: every session begins with a token that is missing or has expired."""
+        if PolicyName.BRUTE_FORCE in (denial.offence, ctx.overruled.offence if ctx.overruled else None):
+            self._failures.note(ctx.address_subject.name, self._clock())
+
+    def _succeeded(self, ctx: Context, event: Event) -> None:
+        """A success that follows failures of the same address may be a break-in: no flood keeps its line back."""
+        before = self._failures.take(ctx.address_subject.name, self._clock())
+        self._emit(ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0)
+
     # --- lines --------------------------------------------------------------------------------------------------------
 
-    def _emit(self, ctx: Context, line: Line) -> None:
+    def _emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -244,6 +257,7 @@ class Settle:
             subject=ctx.user_id if ctx.identity else ctx.address,
             trace_id=ctx.trace_id,
             request_id=ctx.request_id,
+            always=always,
             **line.extra,
         )
 
