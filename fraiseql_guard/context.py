@@ -218,6 +218,7 @@ class Context:
     shared_peer: bool = False  # an untrusted proxy: everybody behind it looks alike
     private_peer: bool = False  # on a private or loopback address and without forwarding headers
     loopback_peer: bool = False  # on a loopback address and without forwarding headers
+    unasked: bool = False  # any page could have made its visitor's browser send this
     preflight: bool = False  # a browser's CORS preflight
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
