@@ -237,6 +237,7 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    attempts: tuple[str, ...] | None = None  # logins at work; None if nobody sees the end of the request
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0

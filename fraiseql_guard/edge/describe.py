@@ -45,6 +45,7 @@ _CONTEXT: Final = "fraiseql_guard.context"
 def show_context(scope: Any, ctx: Context) -> None:
     """Leave what is known of a request where :func:`context_of` finds it."""
     scope[_CONTEXT] = ctx
+    ctx.attempts = ()
 
 
 def context_of(scope: Any, stack: Stack) -> Context:

@@ -65,6 +65,8 @@ class Exchange:
             self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
             if self.ctx.slots and self._stack.in_flight is not None:
                 self._stack.in_flight.release(self.ctx)
+            if self.ctx.attempts:
+                self._stack.lockouts.release(self.ctx)
             self._stack.tell(self._leave_behind)
 
     # --- run the app --------------------------------------------------------------------------------------------------

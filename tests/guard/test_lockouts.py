@@ -120,6 +120,38 @@ async def test_failures_at_once_are_all_counted_and_lock_once(guards) -> None:
     assert sum(len(guard.lines("security.brute_force_detected")) for guard in {*guards}) == 1
 
 
+async def test_guessing_in_parallel_gives_hardly_more_guesses(guards) -> None:
+    """All are asked about before the first one fails: without a bound, each would be a guess."""
+    tried = 0
+
+    async def slow(http: Request) -> JSONResponse:
+        nonlocal tried
+        if await logins(http).locked("alice"):
+            return JSONResponse({}, 429)
+        tried += 1
+        await asyncio.sleep(0.2)  # a password's hash takes its time
+        await logins(http).failed("alice")
+        return JSONResponse({}, 401)
+
+    for guard in guards:
+        guard.guard.app = Starlette(routes=[Route("/login", slow, methods=["POST"])])
+    await asyncio.gather(*(enter(guards[n % 2], "alice") for n in range(60)))
+    assert 5 <= tried <= 5 * len({*guards})
+    for guard in guards:
+        assert not guard.guard.stack.lockouts._at_work
+        assert (await enter(guard, "alice", PASSWORD)).status == 429
+
+
+async def test_asking_without_an_attempt_holds_nothing_beyond_the_request(guarded) -> None:
+    async def form(http: Request) -> JSONResponse:
+        return JSONResponse({"locked": await logins(http).locked("alice") is not None})
+
+    guard = guarded(Starlette(routes=[Route("/", form)]))
+    for _ in range(20):
+        assert (await request(guard, "GET", "/")).json == {"locked": False}
+    assert not guard.guard.stack.lockouts._at_work
+
+
 async def test_a_line_about_a_failure_does_not_tell_what_was_typed(guarded) -> None:
     guard = guarded(blog())
     await enter(guard, "my-password-by-mistake")
