@@ -8,7 +8,7 @@ import pytest
 from fraiseql_guard.context import Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import Entry, EntryKind
-from fraiseql_guard.testing import ManualClock, make_token
+from fraiseql_guard.testing import make_token
 from tests.support.asgi import Reply, graphql
 from tests.support.redis_server import RedisServer
 
@@ -17,18 +17,11 @@ FORGED = "f" * 32
 
 
 class Fleet:
-    """Workers on one store, and how time passes for them."""
+    """Workers on one store."""
 
-    def __init__(self, workers: list, clock: ManualClock | None) -> None:
+    def __init__(self, workers: list) -> None:
         self.workers = workers
-        self.clock = clock
         self.store = workers[-1].guard.stack.store
-
-    async def wait(self, seconds: float) -> None:
-        if self.clock is None:
-            await asyncio.sleep(seconds)
-        else:
-            self.clock.advance(seconds)
 
     async def statuses(self, **caller) -> set[int]:
         """What each worker answers."""
@@ -49,10 +42,9 @@ async def fleet(request, guarded, secret) -> AsyncIterator:
         options = {"jwt_secret": secret, "store_timeout_ms": 5000} | options
         if request.param == "redis":
             made.extend(guarded(redis_url=server.url, **options) for _ in range(2))
-            return Fleet(made, None)
+            return Fleet(made)
         made.append(guarded(**options))
-        clock = made[0].guard.stack.store._clock = ManualClock()
-        return Fleet(made, clock)
+        return Fleet(made)
 
     if request.param == "memory":
         yield make
@@ -107,7 +99,7 @@ async def test_a_repeat_doubles_the_block_and_offences_during_it_do_not_prolong_
         assert blocked.status == 403
         assert length - 1 <= int(blocked.header("retry-after") or 0) <= length
         if length < 4:
-            await workers.wait(length + 0.05)
+            await asyncio.sleep(length + 0.05)
             assert await workers.statuses() == {401}  # missing: nobody's offence
 
 

@@ -17,12 +17,13 @@ from hypothesis import strategies as st
 from fraiseql_guard import Guard
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.conftest import SECRET
-from tests.support.asgi import EchoApp, graphql
+from tests.support.asgi import EchoApp, graphql, request
 
 USERS = ("alice", "bob")
 HOMES = {"alice": "203.0.113.7", "bob": "198.51.100.9"}
 ADDRESSES = st.sampled_from(["203.0.113.7", "198.51.100.9", "192.0.2.1", "2001:db8::1"])
-ALICE = make_token(SECRET, sub="alice")
+TOKENS = {user: make_token(SECRET, sub=user) for user in USERS}
+ALICE = TOKENS["alice"]
 
 
 def part(value: object) -> str:
@@ -52,13 +53,16 @@ QUERIES = st.sampled_from(
 REQUEST = st.tuples(FORGED | DAMAGED, ADDRESSES, QUERIES, st.integers(1, 4))
 
 
-def mount(folder: Path) -> tuple[Guard, ManualClock]:
+async def mount(folder: Path) -> tuple[Guard, ManualClock]:
+    """A guard that knows its users' tokens; a probe costs nobody anything."""
     clock = ManualClock()
     guard = Guard(
         EchoApp(), log_file=folder / "log", jwt_secret=SECRET, public_operations="login", tiers="pro=7/minute",
         rate_limit_authenticated="5/minute", rate_limit_burst=0, brute_force_offences=4, dos_offences=2,
     )  # fmt: skip
     guard.stack.store._clock = clock
+    for token in TOKENS.values():
+        assert (await request(guard, "GET", "/health", token=token, client=("10.0.0.9", 1))).status == 200
     return guard, clock
 
 
@@ -66,9 +70,8 @@ async def work(guard: Guard) -> list[tuple[int, str | None, str | None]]:
     """All that users see: each is served five times, then the bucket is empty."""
     seen = []
     for user in USERS:
-        token = make_token(SECRET, sub=user)
         for _ in range(7):
-            reply = await graphql(guard, "{me{id}}", token=token, client=(HOMES[user], 1))
+            reply = await graphql(guard, "{me{id}}", token=TOKENS[user], client=(HOMES[user], 1))
             seen.append((reply.status, reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")))
     return seen
 
@@ -88,7 +91,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str
     """What users see of a guard that nobody attacked."""
 
     async def run() -> list[tuple[int, str | None, str | None]]:
-        guard, _ = mount(tmp_path_factory.mktemp("undisturbed"))
+        guard, _ = await mount(tmp_path_factory.mktemp("undisturbed"))
         seen = await work(guard)
         await guard.aclose()
         return seen
@@ -100,7 +103,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str
 @given(st.lists(REQUEST, min_size=1, max_size=25))
 def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
     async def run() -> None:
-        guard, clock = mount(tmp_path)
+        guard, clock = await mount(tmp_path)
         for token, address, query, times in requests:
             for _ in range(times):
                 reply = await graphql(guard, query, client=(address, 1), headers={"authorization": f"Bearer {token}"})
@@ -117,7 +120,7 @@ def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
 @pytest.mark.parametrize("token", ["a.b.c", make_token("x" * 32, sub="alice", tier="pro")])
 async def test_the_looking_glass_sees_users(tmp_path: Path, token) -> None:
     """That the test above looks at the right places."""
-    guard, _ = mount(tmp_path)
+    guard, _ = await mount(tmp_path)
     await graphql(guard, "{me{id}}", token=token)
     assert known_users(guard) == {"address"}
     await work(guard)
