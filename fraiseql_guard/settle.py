@@ -9,9 +9,8 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, user_label
+from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
 from fraiseql_guard.host.memory import Memory
-from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
@@ -20,16 +19,6 @@ from fraiseql_guard.telemetry.failures import RecentFailures
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-
-_IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
-    # policy: event, field of the count, field of the window, its unit in seconds, action
-    PolicyName.RATE_LIMIT_ABUSE: (
-        s.RATE_LIMIT_ABUSE, "violations_count", "time_window_minutes", 60, "temporary_block",
-    ),
-    PolicyName.BRUTE_FORCE: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
-    PolicyName.DOS: (s.DOS_DETECTED, "expensive_queries_count", "time_window_seconds", 1, "automatic_block"),
-    PolicyName.ACCOUNT_LOCKOUT: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
-}  # fmt: skip
 
 
 class Settle:
@@ -96,18 +85,11 @@ class Settle:
     def imposed(self, ctx: Context, imposed: Imposed) -> None:
         """A sanction came into force, by this very request."""
         escalation = imposed.escalation
-        event, count, window, unit, action = _IMPOSED[escalation.policy]
-        fields = {count: imposed.offences, window: _whole(escalation.window_seconds / unit), "action": action}
-        extra: dict[str, Any] = {"sanction_seconds": round(imposed.sanction.expires_in_seconds)}
-        if login := read_login(imposed.sanction.subject):
-            extra["identifier"] = login[0]  # who is to be unlocked; lines about single failures do not carry it
         if escalation.enforced:
             self.metrics.inc(s.SANCTIONS, escalation.policy.value)
             if escalation.policy is PolicyName.ACCOUNT_LOCKOUT:
                 self.metrics.inc(s.ACCOUNT_LOCKOUTS)
-        else:
-            extra["enforced"] = False
-        self._emit(ctx, Line(event, fields, extra))
+        self._emit(ctx, sanction_line(imposed))
 
     def login(self, ctx: Context, outcome: LoginOutcome) -> None:
         """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
@@ -268,8 +250,3 @@ def _of_memory(memory: Memory) -> dict[str, Any]:
         "memory_limit_bytes": memory.limit_bytes,
         "memory_usage_percent": round(memory.percent, 1),
     }
-
-
-def _whole(number: float) -> float:
-    """5 rather than 5.0, 1.5 as it is."""
-    return int(number) if number.is_integer() else number
