@@ -46,12 +46,12 @@ class Subject:
     """Who a decision is about: a verified user, else a client address.
 
     ``name`` tells subjects of one kind apart in the store and never leaves it: (issuer, tenant, sub) of a user, the
-    /32 of an IPv4 or the /64 of an IPv6 address. ``group`` names what shares one hash slot: of an IPv6 address its
-    /48, else the subject itself. ``networks`` are the wider networks with buckets of their own and how many times the
-    limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
+    /32 of an IPv4 or the /64 of an IPv6 address, of a login its identifier together with one of these. ``group`` names
+    what shares one hash slot: of an IPv6 address its /48, else the subject itself. ``networks`` are the wider networks
+    with buckets of their own and how many times the limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
     """
 
-    kind: Literal["user", "address"]
+    kind: Literal["user", "address", "login"]
     name: str
     group: str = ""
     networks: tuple[tuple[str, int], ...] = ()
@@ -221,6 +221,7 @@ class Context:
     shared_peer: bool = False  # an untrusted proxy: everybody behind it looks alike
     private_peer: bool = False  # on a private or loopback address and without forwarding headers
     loopback_peer: bool = False  # on a loopback address and without forwarding headers
+    unasked: bool = False  # any page could have made its visitor's browser send this
     preflight: bool = False  # a browser's CORS preflight
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
@@ -241,6 +242,7 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    attempts: tuple[str, ...] | None = None  # logins at work; None if nobody sees the end of the request
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0

@@ -13,8 +13,10 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
+from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry.labels import escape_label
 
 _REFUSED: Final = 400
@@ -70,8 +72,11 @@ def _reason(ctx: Context, denial: Denial) -> FailureReason | None:
 
 def _failure_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
     reason = _reason(ctx, denial)
-    if reason is None:
-        return ()
+    return () if reason is None else failure_counts(ctx, reason)
+
+
+def failure_counts(ctx: Context, reason: FailureReason) -> Iterable[Count]:
+    """Where a failed authentication counts, whoever refused it."""
     labels = (reason.value, user_label(ctx), ctx.address)
     return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
 
@@ -123,7 +128,7 @@ def _rate_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Li
 
 def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
     reason = _reason(ctx, denial) or FailureReason.INVALID_TOKEN
-    yield Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, {})
+    yield failure_line(ctx, reason)
     if reason is FailureReason.TOKEN_EXPIRED and ctx.token_claims is not None:
         fields = {
             "token_issued_at": _moment(ctx.token_claims.get("iat")),
@@ -132,6 +137,11 @@ def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable
         }
         subject = ctx.token_claims.get("sub")  # genuine: the signature was verified, only the time has passed
         yield Line(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
+
+
+def failure_line(ctx: Context, reason: FailureReason, **extra: Any) -> Line:
+    """The contract's line about a failed authentication, whoever refused it."""
+    return Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
 
 
 def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:
@@ -169,6 +179,37 @@ def _moment(seconds: object) -> str | None:
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     except (TypeError, ValueError, OverflowError, OSError):
         return None
+
+
+# --- sanctions -------------------------------------------------------------------------------------------------------
+
+_IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
+    # policy: event, field of the count, field of the window, its unit in seconds, action
+    PolicyName.RATE_LIMIT_ABUSE: (
+        s.RATE_LIMIT_ABUSE, "violations_count", "time_window_minutes", 60, "temporary_block",
+    ),
+    PolicyName.BRUTE_FORCE: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
+    PolicyName.DOS: (s.DOS_DETECTED, "expensive_queries_count", "time_window_seconds", 1, "automatic_block"),
+    PolicyName.ACCOUNT_LOCKOUT: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
+}  # fmt: skip
+
+
+def sanction_line(imposed: Imposed) -> Line:
+    """The line about a sanction that has come into force."""
+    escalation = imposed.escalation
+    event, count, window, unit, action = _IMPOSED[escalation.policy]
+    fields = {count: imposed.offences, window: _whole(escalation.window_seconds / unit), "action": action}
+    extra: dict[str, Any] = {"sanction_seconds": round(imposed.sanction.expires_in_seconds)}
+    if login := read_login(imposed.sanction.subject):
+        extra["identifier"] = login[0]  # who is to be unlocked; lines about single failures do not carry it
+    if not escalation.enforced:
+        extra["enforced"] = False
+    return Line(event, fields, extra)
+
+
+def _whole(number: float) -> float:
+    """5 rather than 5.0, 1.5 as it is."""
+    return int(number) if number.is_integer() else number
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

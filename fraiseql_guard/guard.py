@@ -19,15 +19,13 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
+from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.operator.interface import BLOCK_SECONDS, Done, Operator, Target
+from fraiseql_guard.reports import MARK, logins
 from fraiseql_guard.settings import Settings, SettingsError, name_of, warnings
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
-
-_MARK: Final = "fraiseql_guard"
-"""Key of the scope under which an outer guard makes itself known to one that is not mounted on it directly."""
-
 
 _APP: Final = "app"
 """The actor of what the app itself does through our methods."""
@@ -110,13 +108,30 @@ class Middleware:
         """The registry that holds the metrics."""
         return self._stack.settle.metrics.registry
 
+    @property
+    def stack(self) -> Stack:
+        """The gates and all that they lean on."""
+        return self._stack
+
+    async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
+        """Whether a login may be tried (reports.Logins.locked); ``request`` is Starlette's, or an ASGI scope."""
+        return await logins(request, self).locked(identifier)
+
+    async def report_login_failure(self, identifier: str, request: Any) -> Lockout | None:
+        """Tell of a failed login (reports.Logins.failed)."""
+        return await logins(request, self).failed(identifier)
+
+    async def report_login_success(self, identifier: str, request: Any) -> None:
+        """Tell of a login (reports.Logins.succeeded)."""
+        await logins(request, self).succeeded(identifier)
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
-        outer = scope.get(_MARK)
+        outer = scope.get(MARK)
         if outer is not None:
             await self._inside(outer, scope, receive, send)
             return
-        scope[_MARK] = self
+        scope[MARK] = self
         if not self._started:
             self._start(scope)
         if scope["type"] == "lifespan":

@@ -31,6 +31,7 @@ from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.lasting import Lasting
+from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
@@ -132,6 +133,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         store=lasting.store,
         control=lasting.control,
         admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list),
+        lockouts=Lockouts(lasting.store, settle, settings, lasting.allow_list),
         settle=settle,
         budget=lasting.budget,
         host=host,

@@ -305,6 +305,11 @@ class Settings:
     dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
     dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
     dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    lockout_offences: int = setting(
+        COUNT, "5", "Failed logins of one identifier at one address, as the app reports them, that bring a lockout."
+    )
+    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.")
+    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.")
 
     # the operator's HTTP API
     admin_tokens: Secret | None = setting(
@@ -379,11 +384,12 @@ class Settings:
 
     def escalation(self, policy: PolicyName) -> Escalation:
         """The numbers of an automatic policy."""
+        offences, window, sanction = _ESCALATION_OPTIONS[policy]
         return Escalation(
             policy,
-            offences=getattr(self, f"{policy.value}_offences"),
-            window_seconds=getattr(self, f"{policy.value}_window_seconds"),
-            sanction_seconds=getattr(self, f"{policy.value}_block_seconds"),
+            offences=getattr(self, offences),
+            window_seconds=getattr(self, window),
+            sanction_seconds=getattr(self, sanction),
             enforced=self.mode_of(POLICY_OWNERS[policy]) is Mode.ENFORCE,
         )
 
@@ -441,10 +447,21 @@ def name_of(option: str) -> str:
     return _NAMES[option]
 
 
+_ESCALATION_OPTIONS: Final[Mapping[PolicyName, tuple[str, str, str]]] = {
+    # policy: how many offences, in which window, bring a sanction of which length
+    PolicyName.RATE_LIMIT_ABUSE: (
+        "rate_limit_abuse_offences", "rate_limit_abuse_window_seconds", "rate_limit_abuse_block_seconds",
+    ),
+    PolicyName.BRUTE_FORCE: ("brute_force_offences", "brute_force_window_seconds", "brute_force_block_seconds"),
+    PolicyName.DOS: ("dos_offences", "dos_window_seconds", "dos_block_seconds"),
+    PolicyName.ACCOUNT_LOCKOUT: ("lockout_offences", "lockout_window_seconds", "lockout_seconds"),
+}  # fmt: skip
+
 POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
     PolicyName.RATE_LIMIT_ABUSE: Protection.RATE_LIMIT,
     PolicyName.BRUTE_FORCE: Protection.AUTH,
     PolicyName.DOS: Protection.QUERY_LIMITS,
+    PolicyName.ACCOUNT_LOCKOUT: Protection.AUTH,
     PolicyName.OPERATOR: Protection.RATE_LIMIT,
 }
 """The protection in whose name (and mode) a policy's sanctions refuse."""

@@ -9,26 +9,18 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.evidence import Line, evidence_of, user_label
+from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event, PolicyName, Protection
+from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName, Protection
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
+from fraiseql_guard.telemetry.failures import RecentFailures
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-
-_IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
-    # policy: event, field of the count, field of the window, its unit in seconds, action
-    PolicyName.RATE_LIMIT_ABUSE: (
-        s.RATE_LIMIT_ABUSE, "violations_count", "time_window_minutes", 60, "temporary_block",
-    ),
-    PolicyName.BRUTE_FORCE: (s.BRUTE_FORCE_DETECTED, "failed_attempts", "time_window_seconds", 1, "account_locked"),
-    PolicyName.DOS: (s.DOS_DETECTED, "expensive_queries_count", "time_window_seconds", 1, "automatic_block"),
-}  # fmt: skip
 
 
 class Settle:
@@ -48,6 +40,7 @@ class Settle:
         self._pulse = pulse
         self._journal = journal
         self._said_at: dict[str, float] = {}
+        self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.metrics = metrics
         self.log = log
         self.settings = settings
@@ -62,7 +55,7 @@ class Settle:
         self.metrics.inc(s.AUTH_SUCCESS)
         self.metrics.inc(s.TOKEN_KEYS, ctx.identity.key)
         if ctx.identity.fresh:
-            self._emit(ctx, Line(s.AUTH_SUCCESS_EVENT, _NOTHING, _NOTHING))
+            self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
 
     def measured(self, ctx: Context) -> None:
         """A GraphQL request was measured, whether it passes or not."""
@@ -81,6 +74,7 @@ class Settle:
         self.metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name)
         if denial.status >= _SERVER_ERROR:
             self.metrics.inc(s.ERRORS, denial.code.name, user_label(ctx))
+        self._note_failure(ctx, denial)
         evidence = evidence_of(denial.code)
         for metric, labels in evidence.counts(ctx, denial):
             self.metrics.inc(metric, *labels)
@@ -88,9 +82,16 @@ class Settle:
             self._emit(ctx, line)
         self._journal.note(ctx, denial, enforced=True)
 
+    def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
+        """The app itself refused its caller, for a reason of the contract."""
+        for metric, labels in failure_counts(ctx, reason):
+            self.metrics.inc(metric, *labels)
+        self._emit(ctx, failure_line(ctx, reason, status=ctx.status))
+
     def would_refuse(self, ctx: Context, denial: Denial) -> None:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
         self.metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
+        self._note_failure(ctx, denial)
         for line in evidence_of(denial.code).lines(ctx, denial, self.settings):
             self._emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
         self._journal.note(ctx, denial, enforced=False)
@@ -98,14 +99,20 @@ class Settle:
     def imposed(self, ctx: Context, imposed: Imposed) -> None:
         """A sanction came into force, by this very request."""
         escalation = imposed.escalation
-        event, count, window, unit, action = _IMPOSED[escalation.policy]
-        fields = {count: imposed.offences, window: _whole(escalation.window_seconds / unit), "action": action}
-        extra: dict[str, Any] = {"sanction_seconds": round(imposed.sanction.expires_in_seconds)}
         if escalation.enforced:
             self.metrics.inc(s.SANCTIONS, escalation.policy.value)
-        else:
-            extra["enforced"] = False
-        self._emit(ctx, Line(event, fields, extra))
+            if escalation.policy is PolicyName.ACCOUNT_LOCKOUT:
+                self.metrics.inc(s.ACCOUNT_LOCKOUTS)
+        self._emit(ctx, sanction_line(imposed))
+
+    def login(self, ctx: Context, outcome: LoginOutcome) -> None:
+        """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
+        self.metrics.inc(s.LOGINS, outcome.value)
+        if outcome is LoginOutcome.FAILED:
+            self._failures.note(ctx.address_subject.name, self._clock())
+            self._emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
+        elif outcome is LoginOutcome.SUCCEEDED:
+            self._succeeded(ctx, s.LOGIN_SUCCEEDED)
 
     def query_started(self) -> None:
         """A GraphQL request reaches the app."""
@@ -235,9 +242,21 @@ class Settle:
         self.metrics.set(s.STORE_BREAKER_OPEN, 0)
         self.log.emit(s.STORE_RECOVERED, {"outage_seconds": round(outage_seconds, 3)})
 
+    # --- successes after failures -------------------------------------------------------------------------------------
+
+    def _note_failure(self, ctx: Context, denial: Denial) -> None:
+        """Only what nobody sends by accident: every session begins with a token that is missing or has expired."""
+        if PolicyName.BRUTE_FORCE in (denial.offence, ctx.overruled.offence if ctx.overruled else None):
+            self._failures.note(ctx.address_subject.name, self._clock())
+
+    def _succeeded(self, ctx: Context, event: Event) -> None:
+        """A success that follows failures of the same address may be a break-in: no flood keeps its line back."""
+        before = self._failures.take(ctx.address_subject.name, self._clock())
+        self._emit(ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0)
+
     # --- lines --------------------------------------------------------------------------------------------------------
 
-    def _emit(self, ctx: Context, line: Line) -> None:
+    def _emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -251,6 +270,7 @@ class Settle:
             subject=ctx.user_id if ctx.identity else ctx.address,
             trace_id=ctx.trace_id,
             request_id=ctx.request_id,
+            always=always,
             **line.extra,
         )
 
@@ -261,8 +281,3 @@ def _of_memory(memory: Memory) -> dict[str, Any]:
         "memory_limit_bytes": memory.limit_bytes,
         "memory_usage_percent": round(memory.percent, 1),
     }
-
-
-def _whole(number: float) -> float:
-    """5 rather than 5.0, 1.5 as it is."""
-    return int(number) if number.is_integer() else number

@@ -109,7 +109,16 @@ class PolicyName(StrEnum):
     RATE_LIMIT_ABUSE = "rate_limit_abuse"
     BRUTE_FORCE = "brute_force"
     DOS = "dos"
+    ACCOUNT_LOCKOUT = "account_lockout"
     OPERATOR = "operator"
+
+
+class LoginOutcome(StrEnum):
+    """What became of a login that the app has asked or told us about."""
+
+    FAILED = "failed"
+    SUCCEEDED = "succeeded"
+    LOCKED = "locked"  # not tried, because its identifier is locked out at this address
 
 
 LIMITS: Final = (
@@ -362,6 +371,13 @@ SANCTIONS = Metric(
     ("policy",),
     closed=tuple((policy.value,) for policy in PolicyName),
 )
+LOGINS = Metric(
+    "fraiseql_guard_logins_total",
+    _COUNTER,
+    "Logins that the app reported, by outcome; locked: it asked, and was told not to try.",
+    ("outcome",),
+    closed=tuple((outcome.value,) for outcome in LoginOutcome),
+)
 TOKEN_KEYS = Metric(
     "fraiseql_guard_token_keys_total",
     _COUNTER,
@@ -513,6 +529,13 @@ REQUEST_REFUSED = Event(
     "Request refused",
     (*_WHO, "endpoint", "code", "status", "protection", "detail", "user_agent"),
 )
+LOGIN_FAILED = Event(
+    "guard.login_failed",
+    "WARNING",
+    "The app reported a failed login",
+    (*_WHO, "endpoint", "user_agent"),
+)
+LOGIN_SUCCEEDED = Event("guard.login_succeeded", "INFO", "The app reported a login", (*_WHO, "endpoint"))
 STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
 )

@@ -1,8 +1,8 @@
-"""A bounded look at the app's answer: does a GraphQL response carry errors?"""
+"""A bounded look at the app's answer: does a GraphQL response carry errors, and with which codes?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from typing import Any, Final
 
 import orjson
@@ -11,6 +11,9 @@ _LOOK_BYTES: Final = 65_536
 _TAIL_BYTES: Final = 1_024
 _FAILED: Final = 400
 _STREAMS: Final = (b"text/event-stream", b"multipart/mixed")
+_LOOKED_AT_ERRORS: Final = 100
+_CODE: Final = re.compile(rb'"code" ?: ?"([A-Z_]{1,64})"')
+_NO_CODES: Final[frozenset[str]] = frozenset()
 
 
 class Answer:
@@ -19,6 +22,7 @@ class Answer:
 
     __slots__ = (
         "_chunks",
+        "_found",
         "_looked_at",
         "_readable",
         "_seen",
@@ -33,6 +37,7 @@ class Answer:
     def __init__(self, *, looked_at: bool) -> None:
         self._looked_at = looked_at
         self._chunks: list[bytes] = []
+        self._found: tuple[bool, frozenset[str]] | None = None
         self._tail = b""
         self._seen = 0
         self._readable = False
@@ -64,19 +69,46 @@ class Answer:
 
     def has_errors(self) -> bool:
         """Whether the answer is a failure. Beyond 64 KiB only its beginning and its end are looked at."""
-        if self.status >= _FAILED or not self.complete:
-            return True
-        head = b"".join(self._chunks)
-        if self._seen > _LOOK_BYTES:
-            return head[:_TAIL_BYTES].replace(b" ", b"").startswith(b'{"errors":[{') or b'"errors":[{' in self._tail
-        if b'"errors"' not in head:
-            return False
-        try:
-            answer = orjson.loads(head)
-        except orjson.JSONDecodeError:
-            return False
-        return any(_errors(each) for each in (answer if isinstance(answer, list) else (answer,)))
+        return self.status >= _FAILED or not self.complete or self._errors()[0]
+
+    def error_codes(self) -> frozenset[str]:
+        """The ``extensions.code`` of its first errors, as far as they are in the part that is looked at."""
+        return self._errors()[1]
+
+    def _errors(self) -> tuple[bool, frozenset[str]]:
+        """Whether there are errors, and their codes; looked for once, when everything has gone by."""
+        if self._found is None:
+            head = b"".join(self._chunks)
+            self._chunks.clear()
+            self._found = _in_part(head, self._tail) if self._seen > _LOOK_BYTES else _in_whole(head)
+        return self._found
 
 
-def _errors(answer: Any) -> bool:
-    return isinstance(answer, dict) and bool(answer.get("errors")) and isinstance(answer["errors"], Iterable)
+def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:
+    if b'"errors"' not in body:
+        return False, _NO_CODES
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False, _NO_CODES
+    answers = answer if isinstance(answer, list) else [answer]
+    lists = [each["errors"] for each in answers if isinstance(each, dict) and isinstance(each.get("errors"), list)]
+    errors = [error for each in lists for error in each[:_LOOKED_AT_ERRORS]][:_LOOKED_AT_ERRORS]
+    return bool(errors), frozenset(filter(None, map(_code, errors)))
+
+
+def _in_part(head: bytes, tail: bytes) -> tuple[bool, frozenset[str]]:
+    """Errors stand before the data or after it; between the two nobody looks."""
+    if head[:_TAIL_BYTES].replace(b" ", b"").startswith(b'{"errors":[{'):
+        errors = head[:_TAIL_BYTES]
+    else:
+        _, found, errors = tail.rpartition(b'"errors":[{')
+        if not found:
+            return False, _NO_CODES
+    return True, frozenset(code.decode() for code in _CODE.findall(errors))
+
+
+def _code(error: Any) -> str | None:
+    extensions = error.get("extensions") if isinstance(error, dict) else None
+    code = extensions.get("code") if isinstance(extensions, dict) else None
+    return code if isinstance(code, str) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
@@ -37,6 +37,22 @@ def describe(scope: Any, stack: Stack) -> Context:
         private_peer=caller.private,
         loopback_peer=caller.loopback,
     )
+
+
+_CONTEXT: Final = "fraiseql_guard.context"
+
+
+def show_context(scope: Any, ctx: Context) -> None:
+    """Leave what is known of a request where :func:`context_of` finds it."""
+    scope[_CONTEXT] = ctx
+    ctx.attempts = ()
+
+
+def context_of(scope: Any, stack: Stack) -> Context:
+    """What is known of a request from inside the app; of a scope that was not led through the gates (a socket), what
+    its head tells."""
+    ctx = scope.get(_CONTEXT)
+    return ctx if isinstance(ctx, Context) else describe({"method": "GET", **scope}, stack)
 
 
 def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:

@@ -9,7 +9,8 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
-from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite
+from fraiseql_guard.edge.app_refusals import app_refusal
+from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite, show_context
 from fraiseql_guard.edge.gatekeeper import Gatekeeper
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
@@ -64,12 +65,15 @@ class Exchange:
             self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
             if self.ctx.slots and self._stack.in_flight is not None:
                 self._stack.in_flight.release(self.ctx)
+            if self.ctx.attempts:
+                self._stack.lockouts.release(self.ctx)
             self._stack.tell(self._leave_behind)
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
     async def _run_app(self) -> None:
         ctx, stack = self.ctx, self._stack
+        show_context(self._scope, ctx)
         if stack.mounted(Protection.AUTH):
             present_identity(self._scope, ctx.identity)
         terms = self._terms()
@@ -215,6 +219,10 @@ class Exchange:
         ctx.endpoint = endpoint(self._scope, ctx, stack)
         if ctx.identity is not None:
             stack.settle.authenticated(ctx)
+        if ctx.denial is None and self._answer.complete and stack.mounted(Protection.AUTH):
+            reason = app_refusal(ctx, self._answer, stack.settings)
+            if reason is not None:
+                stack.settle.refused_by_app(ctx, reason)
         if ctx.status:
             seconds = self._loop.time() - self._began_at
             stack.settle.ended(ctx, seconds)

@@ -106,7 +106,7 @@ class Pump:
         if self.received_bytes > self.buffer_bytes:
             return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
         if self._budget.used > self._budget.limit:
-            return Denial(BODY_BUFFER_FULL, limit=self._budget.limit, retry_after_seconds=1.0)
+            return Denial(BODY_BUFFER_FULL, limit=self._budget.limit, retry_after_seconds=1.0, tokens=0)
         return None
 
     def _hold(self, count: int) -> None:

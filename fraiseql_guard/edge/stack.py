@@ -19,6 +19,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
@@ -74,6 +75,7 @@ class Stack:
     store: Store
     control: ControlWatch
     admission: Admission
+    lockouts: Lockouts
     settle: Settle
     budget: BufferBudget
     host: Host

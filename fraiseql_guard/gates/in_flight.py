@@ -38,7 +38,8 @@ class InFlight:
         wanted = self._wanted(ctx)
         for key, limit, code in wanted:
             if limit is not None and self._at_work[key] >= limit:
-                return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0)
+                tokens = 0 if code is OVERLOADED else 1  # nobody pays for the others' operations
+                return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0, tokens=tokens)
         ctx.slots = tuple(key for key, _, _ in wanted)
         self._at_work.update(ctx.slots)
         return None

@@ -30,4 +30,10 @@ class MemoryPressure:
         used = self._watch.percent
         if used <= self._percent or (ctx.measured is not None and ctx.measured.kind == "mutation"):
             return None
-        return Denial(MEMORY_PRESSURE, limit=self._percent, actual=round(used, 1), retry_after_seconds=_RETRY_SECONDS)
+        return Denial(  # costs nobody a token: it is the server that lacks room
+            MEMORY_PRESSURE,
+            limit=self._percent,
+            actual=round(used, 1),
+            retry_after_seconds=_RETRY_SECONDS,
+            tokens=0,
+        )

@@ -45,6 +45,7 @@ class RequestForms:
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
+        ctx.unasked = _unasked(ctx)
         if not ctx.guarded:
             return None
         if ctx.method not in _METHODS:
@@ -54,7 +55,9 @@ class RequestForms:
         if self._is_page(ctx):
             ctx.page = True
             return None
-        return self._repeated(ctx) or self._cross_site(ctx) or self._encoding(ctx) or self._media_type(ctx)
+        if ctx.unasked:
+            return self._repeated(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
+        return self._repeated(ctx) or self._encoding(ctx) or self._media_type(ctx)
 
     @staticmethod
     def _preflight(ctx: Context) -> Denial | None:
@@ -81,16 +84,6 @@ class RequestForms:
         return None
 
     @staticmethod
-    def _cross_site(ctx: Context) -> Denial | None:
-        if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
-            return None
-        if ctx.headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
-            return None  # a page sets this one only after a preflight; Basic credentials a browser adds by itself
-        if ctx.method == "POST" and _media_type(ctx) in _JSON:
-            return None  # a page sends JSON only after a preflight
-        return Denial(CROSS_SITE_REQUEST)
-
-    @staticmethod
     def _encoding(ctx: Context) -> Denial | None:
         encoding = ctx.header(b"content-encoding").strip().lower()
         return Denial(UNSUPPORTED_ENCODING) if encoding not in ("", "identity") else None
@@ -103,6 +96,17 @@ class RequestForms:
             detail = "uploads need the header graphql-require-preflight"
             return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
         return Denial(UNSUPPORTED_MEDIA_TYPE, headers=((b"accept-post", b"application/json"),))
+
+
+def _unasked(ctx: Context) -> bool:
+    """Whether a page of another site can send this without a preflight (Fetch Metadata, W3C)."""
+    if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
+        return False
+    if ctx.headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
+        return False  # a page sets this one only after a preflight; Basic credentials a browser adds by itself
+    if ctx.method == "POST" and _media_type(ctx) in _JSON:
+        return False  # a page sends JSON only after a preflight
+    return ctx.method in _METHODS  # those that a browser sends without a preflight, or as one
 
 
 def _media_type(ctx: Context) -> str:

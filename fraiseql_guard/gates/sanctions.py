@@ -7,9 +7,9 @@ from typing import Final
 
 from fraiseql_guard.context import Context, Denial, Escalation, Sanction
 from fraiseql_guard.settings import POLICY_OWNERS, Settings
-from fraiseql_guard.signals import BLOCKED, FailureReason, PolicyName
+from fraiseql_guard.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName
 
-_AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR}
+_AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR, PolicyName.ACCOUNT_LOCKOUT}
 _NONE: Final[frozenset[PolicyName]] = frozenset()
 _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
 
@@ -32,8 +32,9 @@ class Sanctions:
         return self._escalations[denial.offence]
 
     def _punishable(self, ctx: Context) -> bool:
-        """Whoever is behind an untrusted proxy may be innocent; the allow-listed are never sanctioned automatically."""
-        if ctx.shared_peer and ctx.identity is None:
+        """Whoever is behind an untrusted proxy, or has no address, may be innocent, and so is the visitor of a foreign
+        page; the allow-listed are never sanctioned automatically."""
+        if ctx.identity is None and (ctx.shared_peer or ctx.unasked or ctx.address == UNKNOWN):
             return False
         return ctx.address not in self._allow_list
 

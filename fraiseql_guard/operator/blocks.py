@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from fraiseql_guard import parsing, signals
 from fraiseql_guard.context import Sanction, Subject
+from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operator.bench import Bench, answering, lasting, network, seconds, shown, words
 from fraiseql_guard.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
@@ -19,7 +20,6 @@ from fraiseql_guard.operator.targets import (
     kind_of,
     lies_in,
     name_of,
-    read_login,
     subject_of_user,
     target_of,
     users_among,
@@ -179,11 +179,10 @@ class Blocks:
 
 
 def _locked(subject: Subject, identifier: str, where: parsing.Network | None) -> bool:
-    if subject.kind in ("user", "address"):
+    login = read_login(subject)
+    if login is None or login[0] != canonical_identifier(identifier):
         return False
-    name, address = read_login(subject.name)
-    at = None if where is None else Subject("address", address or "")
-    return name == identifier and (at is None or where is None or lies_in(at, where))
+    return where is None or lies_in(Subject("address", login[1]), where)
 
 
 def _as_listed(subject: Subject) -> Subject:

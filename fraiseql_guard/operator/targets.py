@@ -10,6 +10,7 @@ from typing import Any
 
 from fraiseql_guard import parsing
 from fraiseql_guard.context import Subject
+from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operator.bench import Bench, network, words
 from fraiseql_guard.operator.interface import OperatorError, Target
@@ -154,14 +155,5 @@ def target_of(subject: Subject) -> Target:
             return Target(user_id=subject.name)
         tenant = None if user.tenant is None else str(user.tenant)
         return Target(user_id=user.user_id, issuer=user.issuer, tenant=tenant)
-    identifier, address = read_login(subject.name)
-    return Target(identifier=identifier, ip_address=address)
-
-
-def read_login(name: str) -> tuple[str, str | None]:
-    """Identifier and address of a login's subject."""
-    try:
-        identifier, address = json.loads(name)
-    except (ValueError, TypeError):
-        return name, None
-    return str(identifier), None if address is None else str(address)
+    login = read_login(subject)
+    return Target(identifier=subject.name) if login is None else Target(identifier=login[0], ip_address=login[1])

@@ -96,6 +96,12 @@ class FailoverStore:
         await self._local.lift(subject, policy)
         return ended
 
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """Store.pardon; without the store in this process alone. Never raises StoreError."""
+        with contextlib.suppress(StoreError):  # reported; what the store still knows expires with its window
+            await self._apply(lambda: self._primary.pardon(subject, policy))
+        await self._local.pardon(subject, policy)
+
     async def sanctions(self) -> Sequence[Sanction]:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)

@@ -93,6 +93,10 @@ class MemoryStore:
         ended = {enforced: ledger.lift(subject, policies, now) for enforced, ledger in self._ledgers.items()}
         return ended[True]
 
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """Forget a subject's offences of one policy (Store.pardon)."""
+        await self.lift(subject, policy)
+
     async def sanctions(self) -> Sequence[Sanction]:
         """All sanctions in force (Store.sanctions)."""
         return self._ledgers[True].in_force(self._clock())

@@ -110,7 +110,7 @@ class HeldLimit:
 class Store(ControlStore, FleetStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
-    Every method may raise StoreError, except ``admit`` of a failover store.
+    Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store.
     """
 
     async def admit(self, trip: Trip) -> Outcome:
@@ -129,6 +129,13 @@ class Store(ControlStore, FleetStore, Protocol):
         """End a subject's own sanctions (of one policy, or all), forget its offences; return how many ended.
 
         Those of its group hold until the group's are lifted. Sanctions that bind no one (monitor mode) end uncounted.
+        """
+        ...
+
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """Forget a subject's offences of one policy because it has proved itself, and end what they brought.
+
+        As :meth:`lift`, but a request's doing and no operator's: a failover store never raises StoreError.
         """
         ...
 

@@ -86,6 +86,10 @@ class RedisStore:
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """Forget a subject's offences of one policy (Store.pardon)."""
+        await self.lift(subject, policy)
+
     async def sanctions(self) -> Sequence[Sanction]:
         """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
         now_parts, notes = await asyncio.gather(

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import Trip, network_bucket
 from tests.stores.conftest import Bench
@@ -355,3 +356,36 @@ async def test_one_network_alone_does_not_bring_down_its_group(bench: Bench):
     for number in range(9):
         await bench.store.impose(Sanction(network(number), PolicyName.OPERATOR, 60))
     assert (await bench.store.admit(Trip(network(99)))).admitted
+
+
+# --- logins ----------------------------------------------------------------------------------------------------------
+
+LOCKOUT = Escalation(PolicyName.ACCOUNT_LOCKOUT, offences=5, window_seconds=300, sanction_seconds=1800)
+LOGIN = login_subject("alice", ADDRESS)
+
+
+async def test_a_lockout_binds_the_pair_of_identifier_and_address(bench: Bench):
+    for number in range(5):
+        outcome = await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))
+        assert (outcome.imposed is not None) is (number == 4)
+    seen = await bench.store.admit(Trip(LOGIN))
+    assert seen.sanction is not None
+    assert seen.sanction.policy is PolicyName.ACCOUNT_LOCKOUT
+    assert [one.subject for one in await bench.store.sanctions()] == [LOGIN]
+    for other in (login_subject("alice", network(1)), login_subject("bob", ADDRESS), ADDRESS, ALICE):
+        assert (await bench.store.admit(Trip(other))).admitted
+    assert await bench.store.lift(LOGIN, PolicyName.ACCOUNT_LOCKOUT) == 1
+    assert (await bench.store.admit(Trip(LOGIN))).admitted
+
+
+async def test_pardon_forgets_offences_and_what_they_brought_of_one_policy(bench: Bench):
+    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)  # nothing to forget
+    for _ in range(4):
+        await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))
+    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
+    for _ in range(4):
+        assert (await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))).imposed is None
+    await bench.store.impose(Sanction(LOGIN, PolicyName.OPERATOR, 60))
+    assert (await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))).sanction is not None
+    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
+    assert [one.policy for one in await bench.store.sanctions()] == [PolicyName.OPERATOR]

@@ -1,0 +1,50 @@
+"""Has the app itself refused its caller? Its own 401, 403 and error codes, as the contract's failure reasons.
+
+Only looked at where authentication is mounted, on GraphQL paths and the paths that need a token. It is the app's
+decision about a caller whom the guard let pass: counted and logged in every mode, and never sanctioned.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.context import Context
+from fraiseql_guard.edge.answer import Answer
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import FailureReason
+
+_UNAUTHORIZED: Final = 401
+_REFUSED: Final = 403
+_FORBIDDEN_CODE: Final = "FORBIDDEN"
+_UNAUTHENTICATED_CODE: Final = "UNAUTHENTICATED"
+"""Codes that Apollo made customary and that FraiseQL's decorators (requires_auth, requires_role, ...) answer with."""
+
+
+def app_refusal(ctx: Context, answer: Answer, settings: Settings) -> FailureReason | None:
+    """The reason for which the app refused its caller, if it did.
+
+    A verified user whom the app does not let in lacks permissions, whatever word the app has for it; an anonymous
+    caller of whom it wants to know more lacks a token.
+    """
+    status = answer.status
+    if ctx.operation:
+        codes = answer.error_codes()
+        if not codes and status not in (_UNAUTHORIZED, _REFUSED):
+            return None
+        forbidden = status == _REFUSED or _FORBIDDEN_CODE in codes
+        unauthenticated = status == _UNAUTHORIZED or _UNAUTHENTICATED_CODE in codes
+    elif status in (_UNAUTHORIZED, _REFUSED) and _needs_token(ctx.path, settings.auth_paths):
+        forbidden, unauthenticated = status == _REFUSED, status == _UNAUTHORIZED
+    else:
+        return None
+    if ctx.identity is None and ctx.token_failure is not None and not ctx.public_operation:
+        return None  # monitor mode: that the token was bad is on record already
+    if forbidden or (unauthenticated and ctx.identity is not None):
+        return FailureReason.INSUFFICIENT_PERMISSIONS
+    if unauthenticated and not ctx.public_operation:  # there it is a wrong password, which only the app can tell
+        return FailureReason.MISSING_TOKEN
+    return None
+
+
+def _needs_token(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or prefix == "/" or path.startswith(prefix + "/") for prefix in prefixes)

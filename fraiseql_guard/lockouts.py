@@ -1,0 +1,117 @@
+"""Lockouts of logins that the app reports: five failures of one identifier at one address (SPEC section 8).
+
+The guard knows nothing of passwords; the app asks before it looks at one, and tells how it went. Nothing in here
+raises: without the store the failure policy decides, and what breaks locks for a second.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.context import Context
+from fraiseql_guard.identity.logins import login_subject
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.settle import Settle
+from fraiseql_guard.signals import UNKNOWN, LoginOutcome, PolicyName
+from fraiseql_guard.stores.protocol import Outcome, Store, Trip
+
+
+@dataclass(frozen=True, slots=True)
+class Lockout:
+    """A login that is not to be tried now, whatever the password; answer 429 with Retry-After."""
+
+    retry_after_seconds: int
+
+
+_UNDECIDED: Final = Lockout(1)
+
+
+class Lockouts:
+    """Counts failed logins by identifier and address. Each method is one exchange with the store.
+
+    Attempts at one login that run at the same time were all asked about before any of them failed. So a process lets
+    only so many of them run at once as failures bring a lockout; an attempt ends with its report, or with its request.
+    """
+
+    def __init__(self, store: Store, settle: Settle, settings: Settings, allow_list: Container[str]) -> None:
+        self._store = store
+        self._settle = settle
+        self._allow_list = allow_list
+        self._escalation = settings.escalation(PolicyName.ACCOUNT_LOCKOUT)
+        self._at_work: Counter[str] = Counter()
+
+    async def locked(self, identifier: str, ctx: Context) -> Lockout | None:
+        """The lockout in force, if any."""
+        try:
+            subject = login_subject(identifier, ctx.address_subject)
+            outcome = await self._store.admit(Trip(subject, enforced=self._escalation.enforced))
+            lockout = self._in_force(outcome) or self._begin(subject.name, ctx)
+            if lockout is not None:
+                self._settle.login(ctx, LoginOutcome.LOCKED)
+        except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
+            self._settle.fault("lockouts", error)
+            return _UNDECIDED
+        return lockout
+
+    async def failed(self, identifier: str, ctx: Context) -> Lockout | None:
+        """Count a failure; the lockout that it brought or met, if any."""
+        try:
+            self._settle.login(ctx, LoginOutcome.FAILED)
+            subject = login_subject(identifier, ctx.address_subject)
+            offence = None if self._spared(ctx) else self._escalation
+            outcome = await self._store.admit(Trip(subject, offence=offence, enforced=self._escalation.enforced))
+            self._end(subject.name, ctx)
+            if outcome.imposed is not None:
+                self._settle.imposed(ctx, outcome.imposed)
+            return self._in_force(outcome)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._settle.fault("lockouts", error)
+            return _UNDECIDED
+
+    async def succeeded(self, identifier: str, ctx: Context) -> None:
+        """Forget the failures of this identifier at this address."""
+        try:
+            self._settle.login(ctx, LoginOutcome.SUCCEEDED)
+            subject = login_subject(identifier, ctx.address_subject)
+            await self._store.pardon(subject, PolicyName.ACCOUNT_LOCKOUT)
+            self._end(subject.name, ctx)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._settle.fault("lockouts", error)
+
+    def release(self, ctx: Context) -> None:
+        """The request is over, and with it the attempts that it did not report."""
+        for name in ctx.attempts or ():
+            self._end(name, ctx)
+
+    def _begin(self, name: str, ctx: Context) -> Lockout | None:
+        if ctx.attempts is None or name in ctx.attempts or not self._escalation.enforced or self._spared(ctx):
+            return None
+        if self._at_work[name] >= self._escalation.offences:
+            return _UNDECIDED
+        self._at_work[name] += 1
+        ctx.attempts = (*ctx.attempts, name)
+        return None
+
+    def _end(self, name: str, ctx: Context) -> None:
+        if ctx.attempts is None or name not in ctx.attempts:
+            return
+        ctx.attempts = tuple(other for other in ctx.attempts if other != name)
+        self._at_work[name] -= 1
+        if self._at_work[name] <= 0:
+            del self._at_work[name]  # the memory holds the logins at work, and no others
+
+    def _spared(self, ctx: Context) -> bool:
+        """Behind an untrusted proxy the owner looks like the attacker; the allow-listed are never sanctioned."""
+        return ctx.shared_peer or ctx.address == UNKNOWN or ctx.address in self._allow_list
+
+    def _in_force(self, outcome: Outcome) -> Lockout | None:
+        if not self._escalation.enforced:
+            return None
+        if outcome.unavailable:
+            return _UNDECIDED
+        sanction = outcome.sanction or (outcome.imposed.sanction if outcome.imposed else None)
+        return Lockout(max(1, math.ceil(sanction.expires_in_seconds))) if sanction else None

@@ -1,0 +1,128 @@
+"""No sequence of requests with unverifiable tokens changes anything for any user: limits, sanctions, offences.
+
+What a user would notice is compared with a guard that saw no attack; what the store keeps is looked at too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fraiseql_guard import Guard
+from fraiseql_guard.testing import ManualClock, make_token
+from tests.conftest import SECRET
+from tests.support.asgi import EchoApp, graphql, request
+
+USERS = ("alice", "bob")
+HOMES = {"alice": "203.0.113.7", "bob": "198.51.100.9"}
+ADDRESSES = st.sampled_from(["203.0.113.7", "198.51.100.9", "192.0.2.1", "2001:db8::1"])
+TOKENS = {user: make_token(SECRET, sub=user) for user in USERS}
+ALICE = TOKENS["alice"]
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+FORGED = st.builds(
+    lambda sub, key, algorithm, more: (
+        make_token(key, sub=sub, **more)
+        if algorithm == "HS256"
+        else f"{part({'alg': algorithm, 'typ': 'JWT'})}.{part({'sub': sub, 'exp': 9e9, **more})}."
+    ),
+    st.sampled_from(USERS),
+    st.sampled_from(["x" * 32, SECRET[:-1] + "!", SECRET + "!"]),
+    st.sampled_from(["HS256", "none", "HS512", "RS256"]),
+    st.fixed_dictionaries({}, optional={"tier": st.just("pro"), "exp": st.just(1), "iss": st.text(max_size=5)}),
+)
+DAMAGED = st.one_of(
+    st.integers(0, len(ALICE) - 2).map(lambda at: ALICE[:at] + ("A" if ALICE[at] != "A" else "B") + ALICE[at + 1 :]),
+    st.integers(1, len(ALICE) - 1).map(lambda at: ALICE[:at]),
+    st.sampled_from([ALICE + "=", ALICE + "A", ALICE + ".", ALICE + "." + ALICE, ALICE.upper(), "a.b.c"]),
+    st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40),
+)
+QUERIES = st.sampled_from(
+    ["{me{id}}", "{users(limit:100000){id}}", "mutation{login(name:1){t}}", "{", "mutation{a:x b:x c:x}"]
+)
+REQUEST = st.tuples(FORGED | DAMAGED, ADDRESSES, QUERIES, st.integers(1, 4))
+
+
+async def mount(folder: Path) -> tuple[Guard, ManualClock]:
+    """A guard that knows its users' tokens; a probe costs nobody anything."""
+    clock = ManualClock()
+    guard = Guard(
+        EchoApp(), log_file=folder / "log", jwt_secret=SECRET, public_operations="login", tiers="pro=7/minute",
+        rate_limit_authenticated="5/minute", rate_limit_burst=0, brute_force_offences=4, dos_offences=2,
+    )  # fmt: skip
+    guard.stack.store._clock = clock
+    for token in TOKENS.values():
+        assert (await request(guard, "GET", "/health", token=token, client=("10.0.0.9", 1))).status == 200
+    return guard, clock
+
+
+async def work(guard: Guard) -> list[tuple[int, str | None, str | None]]:
+    """All that users see: each is served five times, then the bucket is empty."""
+    seen = []
+    for user in USERS:
+        for _ in range(7):
+            reply = await graphql(guard, "{me{id}}", token=TOKENS[user], client=(HOMES[user], 1))
+            seen.append((reply.status, reply.header("x-ratelimit-limit"), reply.header("x-ratelimit-remaining")))
+    return seen
+
+
+def known_users(guard: Guard) -> set[str]:
+    """Kinds of subjects of which the store keeps anything."""
+    store = guard.stack.store
+    kinds = {key[0] for key in store._levels._entries}
+    for ledger in store._ledgers.values():
+        kinds |= {key[0][0] for table in (ledger._offences, ledger._repeats) for key in table._entries}
+        kinds |= {key[0] for key in ledger._held._entries}
+    return kinds
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str | None, str | None]]:
+    """What users see of a guard that nobody attacked."""
+
+    async def run() -> list[tuple[int, str | None, str | None]]:
+        guard, _ = await mount(tmp_path_factory.mktemp("undisturbed"))
+        seen = await work(guard)
+        await guard.aclose()
+        return seen
+
+    return asyncio.run(run())
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(REQUEST, min_size=1, max_size=25))
+def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
+    async def run() -> None:
+        guard, clock = await mount(tmp_path)
+        for token, address, query, times in requests:
+            for _ in range(times):
+                reply = await graphql(guard, query, client=(address, 1), headers={"authorization": f"Bearer {token}"})
+                assert reply.status in (401, 403, 429)
+            clock.advance(0.5)
+        assert known_users(guard) <= {"address"}
+        assert all(sanction.subject.kind == "address" for sanction in await guard.stack.store.sanctions())
+        assert await work(guard) == undisturbed
+        await guard.aclose()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("token", ["a.b.c", make_token("x" * 32, sub="alice", tier="pro")])
+async def test_the_looking_glass_sees_users(tmp_path: Path, token) -> None:
+    """That the test above looks at the right places."""
+    guard, _ = await mount(tmp_path)
+    await graphql(guard, "{me{id}}", token=token)
+    assert known_users(guard) == {"address"}
+    await work(guard)
+    assert known_users(guard) == {"address", "user"}
+    await guard.aclose()
