@@ -1,4 +1,4 @@
-"""The alerts of the contract, under its names and with its thresholds, as PromQL that can fire while limits are enforced.
+"""The alerts of the contract, under its names and with its thresholds, able to fire while limits are enforced.
 
 What the originals got wrong, and why each is written as it is: docs/runbooks/README.md.
 """
@@ -21,7 +21,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:rate_limited:rate > 5",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} requests a second are refused for their rate",
+        summary='{{ $value | printf "%.3g" }} requests a second are refused for their rate',
         description="{{ $labels.job }} refuses more than 5 requests a second with 429. Find out whether that is one"
         " caller (an attack, a loop) or everybody (a limit that is too low).",
     ),
@@ -31,7 +31,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:rate_limited_user:rate > 10",
         hold="2m",
         severity=_CRITICAL,
-        summary="User {{ $labels.user_id }} is refused {{ $value | humanize }} times a second",
+        summary='User {{ $labels.user_id }} is refused {{ $value | printf "%.3g" }} times a second',
         description="User {{ $labels.user_id }} of {{ $labels.job }} goes on after more than 10 refusals a second."
         " Block the user, or raise the user's limit if the traffic is wanted.",
     ),
@@ -52,7 +52,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:auth_failures:rate > 5",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} authentications fail a second",
+        summary='{{ $value | printf "%.3g" }} authentications fail a second',
         description="More than 5 authentications a second fail at {{ $labels.job }}. The reasons tell an attack"
         " (invalid_token from few addresses) from a rotation gone wrong (invalid_signature from everywhere).",
     ),
@@ -72,7 +72,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:auth_failures_address:rate > 10",
         hold="2m",
         severity=_CRITICAL,
-        summary="{{ $labels.ip_address }} fails to authenticate {{ $value | humanize }} times a second",
+        summary='{{ $labels.ip_address }} fails to authenticate {{ $value | printf "%.3g" }} times a second',
         description="More than 10 authentications a second fail from {{ $labels.ip_address }} at {{ $labels.job }}."
         " Unless the address is a proxy of many users, block it.",
     ),
@@ -103,7 +103,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:query_timeouts:rate > 1",
         hold="2m",
         severity=_CRITICAL,
-        summary="{{ $value | humanize }} queries a second are stopped at their deadline",
+        summary='{{ $value | printf "%.3g" }} queries a second are stopped at their deadline',
         description="More than 1 query a second of {{ $labels.job }} does not finish in time.",
     ),
     Alert(
@@ -112,7 +112,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:complexity_violations:rate > 1",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} queries a second are over the limits on complexity or depth",
+        summary='{{ $value | printf "%.3g" }} queries a second are over the limits on complexity or depth',
         description="More than 1 query a second to {{ $labels.job }} is refused as too complex or too deep: somebody"
         " probes the limits, or a new client asks for more than they admit.",
     ),
@@ -154,7 +154,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:query_timeouts:rate > 0.1",
         hold="3m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} queries a second are stopped at their deadline",
+        summary='{{ $value | printf "%.3g" }} queries a second are stopped at their deadline',
         description="Queries of {{ $labels.job }} do not finish in time, more than one in 10 seconds.",
     ),
     Alert(
@@ -202,7 +202,7 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:gc_collections:rate > 10",
         hold="10m",
         severity=_WARNING,
-        summary="{{ $labels.instance }} collects garbage {{ $value | humanize }} times a second",
+        summary='{{ $labels.instance }} collects garbage {{ $value | printf "%.3g" }} times a second',
         description="Python collects garbage more than 10 times a second in {{ $labels.instance }} ({{ $labels.job }}):"
         " many objects are made and kept for a while.",
     ),

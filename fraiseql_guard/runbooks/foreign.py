@@ -1,4 +1,4 @@
-"""Metrics of other exporters that our rules read. Nothing of ours exports them, so they are no part of the vocabulary."""
+"""Metrics of other exporters that our rules read. They are no part of the vocabulary."""
 
 from __future__ import annotations
 

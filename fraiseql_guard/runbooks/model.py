@@ -33,7 +33,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A series that Prometheus computes once for alerts and dashboard. Its name leaves the window out: it can be scaled."""
+    """A series that Prometheus computes once for alerts and dashboard. No window in its name: it can be scaled."""
 
     name: str
     expression: str

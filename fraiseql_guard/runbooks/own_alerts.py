@@ -17,8 +17,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="1m",
         severity=_CRITICAL,
         summary="{{ $labels.instance }} has given up its store",
-        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without Redis,"
-        " as the failure policy says, and sanctions of other workers are not seen.",
+        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without"
+        " Redis, as the failure policy says, and sanctions of other workers are not seen.",
     ),
     Alert(
         name="GuardStoreFailing",
@@ -26,7 +26,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="sum by (job, reason) (rate(fraiseql_guard_store_failures_total[5m])) > 0.1",
         hold="5m",
         severity=_WARNING,
-        summary="{{ $value | humanize }} exchanges with the store fail a second ({{ $labels.reason }})",
+        summary='{{ $value | printf "%.3g" }} exchanges with the store fail a second ({{ $labels.reason }})',
         description="Exchanges of {{ $labels.job }} with Redis go on failing: {{ $labels.reason }}.",
     ),
     Alert(
@@ -45,7 +45,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:sanctions:increase > 0",
         hold="0s",
         severity=_INFO,
-        summary="{{ $value }} callers were blocked automatically ({{ $labels.policy }})",
+        summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
         description="The guard of {{ $labels.job }} has blocked callers for {{ $labels.policy }} within [5m]. The log"
         " says whom, and lifting is one command.",
     ),
@@ -56,8 +56,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="1m",
         severity=_WARNING,
         summary="A proxy in front of {{ $labels.instance }} is not trusted",
-        description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share one"
-        " bucket and nobody of them is blocked. Name the proxy among the trusted ones.",
+        description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share"
+        " one bucket and nobody of them is blocked. Name the proxy among the trusted ones.",
     ),
     Alert(
         name="GuardFaults",
@@ -88,8 +88,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         hold="0s",
         severity=_WARNING,
         summary="{{ $labels.instance }} cannot write its log",
-        description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file cannot"
-        " be opened, or nobody reads the pipe.",
+        description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file"
+        " cannot be opened, or nobody reads the pipe.",
     ),
     Alert(
         name="GuardRequestsAbandoned",
