@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.alerts import alerts, dashboard
 from fraiseql_guard.cli.config import config
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.explain import explain
@@ -29,6 +30,6 @@ def main(
         raise typer.Exit
 
 
-for _command in (config, explain):
+for _command in (config, explain, alerts, dashboard):
     app.command()(_command)
 app.add_typer(documents, name="documents")

@@ -1,4 +1,4 @@
-"""What a rule is: a recorded series or an alert, and the runbook that it belongs to."""
+"""What the tables of rules and panels are made of."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Runbook(StrEnum):
     GUARD = "the-guard-itself"
 
     @property
-    def title(self) -> str:
+    def spoken(self) -> str:
         """As people say it."""
         words = self.value.replace("-", " ").replace("graphql", "GraphQL").replace(" dos", " DoS")
         return words[0].upper() + words[1:]
@@ -55,3 +55,33 @@ class Alert:
     severity: Severity
     summary: str
     description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One expression of a panel, and the legend of its series."""
+
+    expression: str
+    legend: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A picture of one or several expressions. ``threshold`` is that of the alert, drawn as a line."""
+
+    title: str
+    queries: tuple[Query, ...]
+    unit: str = "short"
+    threshold: float | None = None
+    good_above: bool = False
+    about: str = ""
+    kind: str = "timeseries"
+    """timeseries, stat, table or bargauge, as Grafana calls them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """The panels of one runbook; of none: what comes first whatever has happened."""
+
+    runbook: Runbook | None
+    panels: tuple[Panel, ...]

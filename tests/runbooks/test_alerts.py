@@ -11,7 +11,6 @@ import yaml
 
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.render import ALERTS, RECORDING_FILE, duration, rule_files, scaled, write_rule_files
-from fraiseql_guard.signals import PolicyName
 from tests.runbooks.cases import CONTRACT, Case
 from tests.runbooks.own_cases import FURTHER, OWN
 from tests.test_signals import CONTRACT as SHARED
@@ -109,11 +108,6 @@ def test_every_runbook_has_a_text_and_an_alert():
     for runbook in Runbook:
         assert (ROOT / "docs/runbooks" / f"{runbook.value}.md").exists()
         assert any(alert.runbook is runbook for alert in ALERTS)
-
-
-def test_every_policy_that_sanctions_by_itself_is_alerted_upon():
-    assert 'policy!="operator"' in rule_files()[RECORDING_FILE]
-    assert PolicyName.OPERATOR.value == "operator"
 
 
 def test_scaling_shortens_windows_and_holds_and_leaves_thresholds_alone():
