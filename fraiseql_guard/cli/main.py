@@ -11,6 +11,7 @@ from fraiseql_guard.cli.alerts import alerts, dashboard
 from fraiseql_guard.cli.config import config
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.explain import explain
+from fraiseql_guard.cli.logs import logs
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -30,6 +31,6 @@ def main(
         raise typer.Exit
 
 
-for _command in (config, explain, alerts, dashboard):
+for _command in (config, explain, alerts, dashboard, logs):
     app.command()(_command)
 app.add_typer(documents, name="documents")

@@ -1,0 +1,78 @@
+"""``fraiseql-guard logs``: the runbooks' questions, answered from the guard's log."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+from fraiseql_guard.cli.support import REFUSED, told
+from fraiseql_guard.logbook.entries import Wanted, moment
+from fraiseql_guard.logbook.reading import lines_of, opened, size_of
+from fraiseql_guard.logbook.report import as_json as report_as_json
+from fraiseql_guard.logbook.report import as_text as report_as_text
+from fraiseql_guard.logbook.tally import Tally
+
+
+def logs(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Logs, also compressed; - is standard input.")],
+    since: Annotated[str, typer.Option(help="From a moment on: an age (10m, 2h) or a date.")] = "",
+    until: Annotated[str, typer.Option(help="Up to a moment.")] = "",
+    event: Annotated[list[str] | None, typer.Option(help="Only this event; may be given again.")] = None,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="How many users, addresses, ...")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say who was refused, for what and when, and whether that is an attack or a misconfiguration.
+
+    Lines that are no JSON are counted and passed over. Ends with 1 if no line matches.
+    """
+    now = datetime.now(UTC)
+    with told():
+        wanted = Wanted(
+            since=moment(since, now) if since else "",
+            until=moment(until, now) if until else "",
+            events=frozenset(event or ()),
+        )
+        tally = Tally()
+        with _progress(sum(map(size_of, files))) as advance:
+            for path in files:
+                _read(path, tally, wanted, advance)
+    print(json.dumps(report_as_json(tally, top=top), indent=2) if as_json else report_as_text(tally, top=top))
+    if not tally.matching:
+        raise typer.Exit(REFUSED)
+
+
+def _read(path: Path, tally: Tally, wanted: Wanted, advance: Callable[[int], None]) -> None:
+    with opened(path) as (stream, position):
+        seen = 0
+
+        def advanced() -> None:
+            nonlocal seen
+            now = position()
+            advance(now - seen)
+            seen = now
+
+        try:
+            tally.read(lines_of(stream, advanced), wanted)
+        except (EOFError, OSError) as error:  # a compressed file that is still written to, or is none
+            raise ValueError(f"{path}: {error}") from None
+
+
+@contextmanager
+def _progress(size: int) -> Iterator[Callable[[int], None]]:
+    """A bar on standard error if somebody looks at it and there is something to wait for."""
+    if not sys.stderr.isatty() or not size:
+        yield lambda _: None
+        return
+    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("reading", total=size)
+        yield lambda count: progress.advance(task, count)
