@@ -8,6 +8,7 @@ import pytest
 from fraiseql_guard import signals
 from fraiseql_guard.settings import VARIABLES
 from tools.docs import FILES, ROOT, rendered
+from tools.promql import PENDING
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
@@ -24,7 +25,7 @@ def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> Non
     variables = {row.name for row in VARIABLES} | {f"{row.name}_FILE" for row in VARIABLES if row.form.secret}
     for name in re.findall(r"\bFRAISEQL_[A-Z_]*[A-Z]\b", text):
         assert name in variables, f"{page.name} names {name}"
-    metrics = {metric.name for metric in signals.METRICS}
+    metrics = {metric.name for metric in (*signals.METRICS, *PENDING)}
     for name in re.findall(r"\bfraiseql_(?!guard\b)[a-z_]+", text):
         assert re.sub(r"_(bucket|sum|count)$", "", name) in metrics or name in metrics, f"{page.name} names {name}"
     events = {event.name for event in signals.EVENTS}

@@ -11,9 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fraiseql_guard import signals
+from fraiseql_guard.logbook.tally import READINGS
+from fraiseql_guard.runbooks.model import Runbook
+from fraiseql_guard.runbooks.render import ALERTS
 from fraiseql_guard.settings import VARIABLES
-from fraiseql_guard.signals import Source
+from fraiseql_guard.signals import Metric, Source
 from fraiseql_guard.variables import OURS, Variable
+from tools.expressions import page_expressions
+from tools.promql import selected
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,21 +52,43 @@ _FED_BY = {
 
 
 def _metrics() -> str:
-    lines = ["| metric | type | labels | fed by | meaning |", "|---|---|---|---|---|"]
+    lines = ["| metric | type | labels | fed by | meaning | read by |", "|---|---|---|---|---|---|"]
     for metric in signals.METRICS:
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         lines.append(
             f"| `{metric.name}` | {metric.kind} | {labels} | {_FED_BY[metric.source]} | {_cell(metric.help)} |"
+            f" {_readers(metric)} |"
         )
     return "\n".join(lines)
+
+
+def _readers(metric: Metric) -> str:
+    """The alerts that rest on a metric, and the runbooks that ask for it."""
+    alerts = [f"`{alert.name}`" for alert in ALERTS if metric.name in selected(alert.expression)]
+    pages = [_page(runbook) for runbook in Runbook if metric.name in _asked(runbook)]
+    return ", ".join([*alerts, *pages])
+
+
+def _asked(runbook: Runbook) -> set[str]:
+    """Metrics that a runbook's text asks for, itself or through a recorded series."""
+    page = f"docs/runbooks/{runbook.value}.md"
+    return set().union(*(selected(expression) for where, expression in _PAGES if where == page))
+
+
+def _page(runbook: Runbook) -> str:
+    return f"[{runbook.spoken}](runbooks/{runbook.value}.md)"
+
+
+_PAGES = list(page_expressions())
 
 
 def _events() -> str:
     rows = (
         f"| `{event.name}` | {event.level} | {', '.join(f'`{field}`' for field in event.fields)} |"
+        f" {_page(reading.runbook) if (reading := READINGS.get(event)) else ''} |"
         for event in signals.EVENTS
     )
-    return "\n".join(["| event | level | context |", "|---|---|---|", *rows])
+    return "\n".join(["| event | level | context | read by |", "|---|---|---|---|", *rows])
 
 
 def _codes() -> str:

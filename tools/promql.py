@@ -10,6 +10,7 @@ rates of gauges, counters compared with a number, and quantiles without ``le`` a
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,7 +25,6 @@ TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to whatever it scrapes."""
 PENDING: tuple[Metric, ...] = (
     # Metrics that rules read and the vocabulary is about to get: a test fails when a row is no longer needed.
-    Metric("fraiseql_guard_memory_usage_ratio", Kind.GAUGE, "Memory used over the memory allowed."),
     Metric("fraiseql_guard_key_source_errors_total", Kind.COUNTER, "Failures to read token keys.", ("source",)),
     Metric("fraiseql_guard_db_connections_waiting", Kind.GAUGE, "Requests that wait for a connection."),
 )
@@ -232,6 +232,21 @@ def problems_of(expression: str, vocabulary: Vocabulary | None = None) -> list[s
     check = Check(vocabulary or Vocabulary.ours())
     check.of(expression)
     return check.problems
+
+
+def selected(expression: str) -> set[str]:
+    """The metrics that an expression rests on, through recorded series and without a histogram's suffixes."""
+    histograms = {each.name for each in METRICS if each.kind is Kind.HISTOGRAM}
+    recorded = {each.name: each.expression for each in RECORDINGS}
+    found: set[str] = set()
+    for name in re.findall(r"[a-z][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', "", expression)):
+        if name in recorded:
+            found |= selected(recorded[name])
+        elif (base := re.sub(r"_(bucket|sum|count)$", "", name)) in histograms and base != name:
+            found.add(base)
+        else:
+            found.add(name)
+    return found
 
 
 def main(arguments: list[str]) -> int:

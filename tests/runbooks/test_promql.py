@@ -4,7 +4,7 @@ import pytest
 
 from fraiseql_guard.signals import METRICS
 from tools.expressions import every_expression, page_expressions, panel_expressions, rule_expressions
-from tools.promql import PENDING, Vocabulary, main, problems_of
+from tools.promql import PENDING, Vocabulary, main, problems_of, selected
 
 OURS = Vocabulary.ours()
 
@@ -107,6 +107,14 @@ RIGHT = [
 @pytest.mark.parametrize("expression", RIGHT)
 def test_what_is_right_passes(expression):
     assert problems_of(expression, OURS) == []
+
+
+def test_what_an_expression_rests_on():
+    assert {"fraiseql_guard_rate_limit_exceeded_total", "fraiseql_response_time_seconds"} <= selected(
+        "fraiseql:rate_limited:ratio > 0.1"
+    )
+    assert "fraiseql_graphql_query_complexity_total" in selected("rate(fraiseql_graphql_query_complexity_total[5m])")
+    assert "fraiseql_graphql_query_complexity" in selected("fraiseql_graphql_query_complexity_sum")
 
 
 def test_the_command_names_place_and_problem(capsys):
