@@ -1,0 +1,123 @@
+"""A real Prometheus of our own: on a free loopback port, in a given folder, ended when it is left."""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import yaml
+
+from tools.components import locate
+
+
+class PrometheusServer:
+    """Scrapes ``targets`` (addresses by job) every ``interval_seconds`` and evaluates ``rule_files`` as often.
+
+    Alerts go to ``alertmanagers`` (addresses), if there are any. RuntimeError if it does not start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        targets: Mapping[str, Sequence[str]],
+        *,
+        rule_files: Sequence[Path] = (),
+        alertmanagers: Sequence[str] = (),
+        interval_seconds: float = 1.0,
+        start_seconds: float = 60.0,
+    ) -> None:
+        self._folder = folder
+        self._start_seconds = start_seconds
+        interval = f"{round(interval_seconds * 1000)}ms"
+        self._configuration = {
+            "global": {"scrape_interval": interval, "evaluation_interval": interval, "scrape_timeout": interval},
+            "rule_files": [str(path) for path in rule_files],
+            "scrape_configs": [
+                {"job_name": job, "static_configs": [{"targets": list(each)}]} for job, each in targets.items()
+            ],
+            "alerting": {"alertmanagers": [{"static_configs": [{"targets": list(alertmanagers)}]}]},
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.end()
+
+    def start(self) -> None:
+        """Start, and return when it answers."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        configuration, log = self._folder / "prometheus.yml", self._folder / "prometheus.log"
+        configuration.write_text(yaml.safe_dump(self._configuration), encoding="utf-8")
+        address = f"127.0.0.1:{_free_port()}"
+        self.url = f"http://{address}"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [
+                    locate("prometheus"),
+                    f"--config.file={configuration}",
+                    f"--storage.tsdb.path={self._folder / 'data'}",
+                    f"--web.listen-address={address}",
+                ],
+                stdout=output,
+                stderr=output,
+                env={**os.environ, "GOMAXPROCS": "2"},
+            )
+        deadline = time.monotonic() + self._start_seconds
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.end()
+                raise RuntimeError(f"Prometheus did not start:\n{log.read_text()[-2000:]}")
+            time.sleep(0.05)
+
+    def end(self) -> None:
+        """Stop it, and wait until it has."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(20)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an expression has now, each with its labels and its value; none of them NaN."""
+        found = self._asked("query", query=expression)["result"]
+        return [each for each in found if not math.isnan(float(each["value"][1]))]
+
+    def firing(self) -> dict[str, list[dict[str, Any]]]:
+        """The alerts that fire now, by name: each with its labels and annotations."""
+        by_name: dict[str, list[dict[str, Any]]] = {}
+        for alert in self._asked("alerts")["alerts"]:
+            if alert["state"] == "firing":
+                by_name.setdefault(alert["labels"]["alertname"], []).append(alert)
+        return by_name
+
+    def _asked(self, path: str, **parameters: str) -> dict[str, Any]:
+        answer = httpx.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=30, trust_env=False)
+        found: dict[str, Any] = answer.json()
+        if found["status"] != "success":
+            raise ValueError(f"{parameters}: {found['error']}")
+        return found["data"]
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/-/ready", timeout=5, trust_env=False).status_code == 200
+        except httpx.TransportError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
