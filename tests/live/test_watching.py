@@ -169,7 +169,7 @@ async def test_the_command_names_empty_panels(watched, tmp_path, capsys):
     panel = {
         "type": "timeseries",
         "title": "nothing",
-        "targets": [{"expr": "fraiseql_cache_size_bytes", "legendFormat": "x"}],
+        "targets": [{"expr": "vector(1) > 2", "legendFormat": "x"}],
         "fieldConfig": {"defaults": {"unit": "bytes"}},
     }
     file = tmp_path / "one.json"
