@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 from graphql import GraphQLSchema
@@ -29,13 +30,16 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.host import Host, Memory
 from fraiseql_guard.host.health import Health
+from fraiseql_guard.identification import Identification
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identity.user_status import AskUserStatus, UserStatusCheck
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores import open_store
+from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.refusals import Refusals
@@ -58,6 +62,7 @@ class Wishes:
     schema: SchemaSource | None
     registry: CollectorRegistry | None
     logger: Any
+    user_status: AskUserStatus | None = None
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -73,6 +78,7 @@ class Wishes:
             schema=_either("schema", self.schema, inner.schema, both),
             registry=_either("registry", self.registry, inner.registry, both),
             logger=_either("logger", self.logger, inner.logger, both),
+            user_status=_either("user_status", self.user_status, inner.user_status, both),
         )
 
 
@@ -87,7 +93,10 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:
-        raise SettingsError(f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more")
+        raise SettingsError(
+            f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
+            f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
+        )
     if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
         raise SettingsError(
             f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
@@ -104,6 +113,10 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
+    blocked = BlockedAddresses()
+    identity = _identity(wishes, settle, blocked) if Protection.AUTH in mounted else None
+    if identity is not None:
+        host.caches.own("tokens", identity.verifier)
 
     def take_over(control: ControlSet) -> None:
         blocks.update(control)
@@ -125,12 +138,14 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         metrics_access=access,
         health_access=health_access,
         in_flight=in_flight,
-        head_gates=_head_gates(settings, mounted, blocks, (access, health_access), host),
+        verifier=identity.verifier if identity else None,
+        identification=identity.identification if identity else None,
+        head_gates=_head_gates(settings, mounted, blocks, (access, health_access), identity),
         body_gates=_body_gates(settings, mounted, wishes.schema, allow_list, settle.warn, in_flight, host),
         edits=_edits(settings, modes),
         store=store,
         control=ControlWatch(store, on_change=take_over),
-        admission=Admission(store, refusals, settings, mounted, allow_list),
+        admission=Admission(store, refusals, settings, mounted, allow_list, blocked),
         settle=settle,
         budget=BufferBudget(settings.max_buffered_bytes),
         host=host,
@@ -138,12 +153,36 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Identity:
+    """What tells who is asking. ``identification`` only where somebody else must be asked."""
+
+    verifier: TokenVerifier
+    gate: Authentication
+    identification: Identification | None
+
+
+def _identity(wishes: Wishes, settle: Settle, blocked: BlockedAddresses) -> _Identity:
+    settings = wishes.settings
+    verifier = TokenVerifier(settings)
+    verifier.observe(settle)
+    gate = Authentication(verifier, settings, blocked)
+    check = wishes.user_status and UserStatusCheck(
+        wishes.user_status,
+        timeout_seconds=settings.user_status_timeout_ms / 1000,
+        memory_seconds=settings.user_status_memory_seconds,
+        on_fault=partial(settle.fault, "user_status"),
+    )
+    asks = check is not None or settings.jwks_url is not None
+    return _Identity(verifier, gate, Identification(gate, verifier, check) if asks else None)
+
+
 def _head_gates(
     settings: Settings,
     mounted: frozenset[Protection],
     blocks: OperatorBlocks,
     pages: Iterable[Gate | None],
-    host: Host,
+    identity: _Identity | None,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     if mounted & SANCTIONING:
@@ -151,10 +190,8 @@ def _head_gates(
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
     gates.extend(page for page in pages if page is not None)
-    if Protection.AUTH in mounted:
-        verifier = TokenVerifier(settings)
-        host.caches.own("tokens", verifier)
-        gates.append(Authentication(verifier, settings))
+    if identity is not None:
+        gates.append(identity.gate)
     return tuple(gates)
 
 
@@ -227,7 +264,8 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
         )
     if Protection.AUTH in wishes.protections and not settings.authenticates:
         sentences.append(
-            f"{name_of('jwt_secret')} is not set: authentication is inactive and every caller is anonymous"
+            f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
+            "anonymous"
         )
     table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
     if table is not None and (unsliced := table.unsliced_fields(settings.slicing_arguments)):

@@ -213,7 +213,7 @@ class Exchange:
             stack.settle.would_refuse(ctx, denial)
         ctx.request_bytes = self._pump.received_bytes
         ctx.endpoint = endpoint(self._scope, ctx, stack)
-        if ctx.identity is not None:
+        if ctx.identity is not None and ctx.token_failure is None:
             stack.settle.authenticated(ctx)
         if stack.mounted(Protection.METRICS) and ctx.status:
             stack.settle.finished(ctx, self._loop.time() - self._began_at)

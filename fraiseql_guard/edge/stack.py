@@ -17,7 +17,9 @@ from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
+from fraiseql_guard.identification import Identification
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -54,6 +56,8 @@ class Stack:
     metrics_access: MetricsAccess | None
     health_access: HealthAccess | None
     in_flight: InFlight | None
+    verifier: TokenVerifier | None
+    identification: Identification | None
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
     edits: Sequence[Edit]
