@@ -10,6 +10,7 @@ import typer
 from fraiseql_guard.cli.config import config
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.explain import explain
+from fraiseql_guard.cli.token import token
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -29,6 +30,6 @@ def main(
         raise typer.Exit
 
 
-for _command in (config, explain):
+for _command in (config, explain, token):
     app.command()(_command)
 app.add_typer(documents, name="documents")
