@@ -39,6 +39,9 @@ class Identification:
         failure = await self._user_status.failure(ctx.identity)
         if failure is None:
             return None
+        if not self._gate.needed(ctx):
+            ctx.identity = None
+            return None
         if isinstance(failure, NoAnswer):
             return Denial(USER_STATUS_UNAVAILABLE, retry_after_seconds=_RETRY_USER_STATUS_SECONDS)
         ctx.token_failure = failure

@@ -9,8 +9,8 @@ import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -82,16 +82,16 @@ def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
             if text.lstrip().startswith("{"):
                 return _able(import_key(json.loads(text)))
             if "-----BEGIN" in text:
-                public = load_pem_private_key(text.encode(), None).public_key()
-                kind = {RSAPublicKey: "RSA", EllipticCurvePublicKey: "EC"}
-                family = next((name for each, name in kind.items() if isinstance(public, each)), "OKP")
-                return _able(import_key(text, family))
+                private: Any = load_pem_private_key(text.encode(), None)
+                kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
+                kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
+                return _able(kind.import_key(private))
             return OctKey.import_key(text.encode())
     except (TypeError, JoseError) as error:
         raise ValueError(f"the key cannot sign: {error}") from None
 
 
-def _able(key: Any) -> Any:
+def _able(key: OctKey | RSAKey | ECKey | OKPKey) -> OctKey | RSAKey | ECKey | OKPKey:
     if not key.is_private:
         raise ValueError("the key cannot sign: it is a public one")
     return key

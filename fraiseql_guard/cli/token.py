@@ -46,8 +46,8 @@ def token(
         settings = Settings.load()
         if settings.environment != _DEVELOPMENT and not outside_development:
             raise ValueError(
-                f"{name_of('environment')}={settings.environment or ''} is not {_DEVELOPMENT}, and a token made here is "
-                f"as good as a real one. Set {name_of('environment')}={_DEVELOPMENT}, or give --outside-development"
+                f"{name_of('environment')}={settings.environment or ''} is not {_DEVELOPMENT}, and a token made here "
+                f"is as good as a real one. Set {name_of('environment')}={_DEVELOPMENT}, or give --outside-development"
             )
         lifetime = settings.refresh_token_lifetime_seconds if refresh else settings.token_lifetime_seconds
         standard = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience, "type": "refresh" if refresh else None}

@@ -70,7 +70,7 @@ class Authentication:
         found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
         if not isinstance(found, KeysMissing):
             return self._conclude(ctx, found)
-        return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self._needed(ctx) else None
+        return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
         """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause."""
@@ -83,7 +83,7 @@ class Authentication:
         if isinstance(found, Identity):
             ctx.identity = found
             return None
-        if not self._needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
+        if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
         if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
@@ -91,7 +91,8 @@ class Authentication:
             return None
         return refuse(found.reason)
 
-    def _needed(self, ctx: Context) -> bool:
+    def needed(self, ctx: Context) -> bool:
+        """Whether a token is needed here. Elsewhere whoever sends none that holds is anonymous."""
         return ctx.guarded or self._needs_token(ctx.path)
 
     def _needs_token(self, path: str) -> bool:
