@@ -56,7 +56,7 @@ class Authentication:
         if ctx.preflight or ctx.page:
             return None
         lines = ctx.lines(b"authorization")
-        if self._blocked and lines and (refusal := self._unseen(ctx, lines)) is not None:
+        if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
         found = self._verifier.verify(lines)
         if isinstance(found, KeysMissing):

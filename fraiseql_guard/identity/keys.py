@@ -52,8 +52,9 @@ class KeyRing:
             self._slots["jwks_url"] = self.remote
         if not self._slots:
             raise SettingsError(f"No key to verify tokens with is configured. Set {name_of(KEY_OPTIONS[0])}")
-        self._parts: tuple[tuple[VerificationKey, ...], ...] = ()
+        self._parts: tuple[tuple[KeySource, tuple[VerificationKey, ...]], ...] = ()
         self._keys: tuple[VerificationKey, ...] = ()
+        self._join()
 
     @property
     def algorithms(self) -> frozenset[str]:
@@ -67,11 +68,15 @@ class KeyRing:
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force; another tuple if and only if one of them has changed."""
-        parts = tuple([source.keys() for source in self._slots.values()])
-        if parts != self._parts:  # keys are equal only to themselves: this compares identities
-            self._parts = parts
-            self._keys = tuple(key for part in parts for key in part)
+        for source, keys in self._parts:
+            if source.keys() is not keys:
+                self._join()
+                break
         return self._keys
+
+    def _join(self) -> None:
+        self._parts = tuple((source, source.keys()) for source in self._slots.values())
+        self._keys = tuple(key for _, keys in self._parts for key in keys)
 
     def fingerprints(self) -> dict[str, str]:
         """Of every key by its slot: the option that holds it, with the kid or number for keys of a set."""

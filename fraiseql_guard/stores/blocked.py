@@ -43,10 +43,13 @@ class BlockedAddresses:
             self._addresses.put(subject.name, known)
         known.denial, known.until = denial, now + _LONGEST_SECONDS
 
+    def holds(self, subject: Subject) -> bool:
+        """Whether this address was found blocked a moment ago."""
+        known = self._addresses.get(subject.name)
+        return known is not None and self._clock() < known.until
+
     def refusal(self, subject: Subject) -> Denial | None:
         """The block's refusal if the address has used up its verifications; otherwise this takes one of them."""
-        if not len(self._addresses):
-            return None
         known, now = self._addresses.get(subject.name), self._clock()
         if known is None or now >= known.until:
             return None
