@@ -154,7 +154,7 @@ class Middleware:
         if self.wishes.schema is None and (schema := schema_of(host)) is not None:
             self.release()
             self.wishes = replace(self.wishes, schema=schema)
-            self._stack = build_stack(self.wishes, self.host)
+            self._stack = build_stack(self.wishes, self.host, verifier=self._stack.verifier)
             self._entrance = Entrance(self._stack)
 
     async def _check_store(self) -> None:

@@ -88,8 +88,9 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
     return outer if outer is not None else inner
 
 
-def build_stack(wishes: Wishes, host: Host) -> Stack:
-    """The gates and what they lean on; ``host`` outlives them. SettingsError if something asked for cannot be had."""
+def build_stack(wishes: Wishes, host: Host, *, verifier: TokenVerifier | None = None) -> Stack:
+    """The gates and what they lean on; ``host`` outlives them, and so may ``verifier``, with its keys and the tokens that
+    it remembers. SettingsError if something asked for cannot be had."""
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:
@@ -114,7 +115,7 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
     blocked = BlockedAddresses()
-    identity = _identity(wishes, settle, blocked) if Protection.AUTH in mounted else None
+    identity = _identity(wishes, settle, blocked, verifier) if Protection.AUTH in mounted else None
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
 
@@ -162,9 +163,9 @@ class _Identity:
     identification: Identification | None
 
 
-def _identity(wishes: Wishes, settle: Settle, blocked: BlockedAddresses) -> _Identity:
+def _identity(wishes: Wishes, settle: Settle, blocked: BlockedAddresses, verifier: TokenVerifier | None) -> _Identity:
     settings = wishes.settings
-    verifier = TokenVerifier(settings)
+    verifier = verifier or TokenVerifier(settings)
     verifier.observe(settle)
     gate = Authentication(verifier, settings, blocked)
     check = wishes.user_status and UserStatusCheck(
@@ -267,6 +268,8 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
             "anonymous"
         )
+        if wishes.user_status is not None:
+            sentences.append("user_status is given and will never be asked: without a key nobody is a verified user")
     table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
     if table is not None and (unsliced := table.unsliced_fields(settings.slicing_arguments)):
         more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""

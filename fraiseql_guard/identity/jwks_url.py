@@ -68,11 +68,16 @@ class JwksUrl:
         self._known_problems: frozenset[str] = frozenset()
         self._flight: asyncio.Task[bool] | None = None
 
+    def warm_up(self) -> None:
+        """Set off the first flight, before anybody asks."""
+        if self._attempted_at == -math.inf:
+            self._take_off()
+
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys at hand; sets off a flight where they age. Nobody waits for it."""
         now = self._clock()
         age = now - self._fetched_at
-        if age > self._refresh_seconds and now >= self._next_attempt_at():
+        if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
             self._take_off()
         if age > STALE_SECONDS and self._keys:
             self._keys = ()

@@ -98,7 +98,8 @@ class TokenVerifier:
 
     def warm_up(self) -> None:
         """Have keys fetched before the first token comes. To be called in the event loop."""
-        self._ring.keys()
+        if self._ring.remote is not None:
+            self._ring.remote.warm_up()
 
     async def fetch_keys(self, timeout_seconds: float) -> bool:
         """After :class:`KeysMissing`: wait for the keys' source. Whether it has just answered."""

@@ -1,8 +1,16 @@
 """Keys behind an address: when they are fetched, what is taken, and what an issuer's outage does."""
 
 import asyncio
+import ssl
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from fraiseql_guard.identity import jwks_url as module
 from fraiseql_guard.identity.jwks_url import JwksUrl
@@ -50,7 +58,12 @@ def kids(source):
     return [key.kid for key in found]
 
 
-async def test_the_first_look_sets_off_one_flight_and_nobody_waits(server, source):
+async def test_the_first_flight_is_set_off_once_and_nobody_waits(server, source):
+    assert source.keys() == ()
+    await asyncio.sleep(0.05)
+    assert server.requests == 0  # not yet in use
+    source.warm_up()
+    source.warm_up()
     assert [source.keys() for _ in range(20)] == [()] * 20
     assert await source.fetch(2) is True
     assert kids(source) == ["key-0"]
@@ -204,3 +217,40 @@ async def test_an_address_where_nobody_listens(server, source, told):
 def test_without_an_event_loop_nothing_is_fetched_and_nothing_breaks(clock):
     source = JwksUrl("http://127.0.0.1:9/", tuple(ALGORITHMS), clock=clock)
     assert source.keys() == ()
+
+
+# --- https -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    """A certificate of 127.0.0.1 that has signed itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = tmp_path_factory.mktemp("tls") / "server.pem"
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + made.public_bytes(Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_an_issuer_must_prove_who_it_is(certificate, monkeypatch, told, trusted):
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(certificate)
+    async with KeyServer(tls) as server:
+        server.body = jwks(ONE)
+        source = JwksUrl(server.url, tuple(ALGORITHMS))
+        source.observer = told
+        assert await source.fetch(5) is trusted
+    assert len(told.failed) == (0 if trusted else 1)

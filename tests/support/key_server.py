@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import suppress
 
 
@@ -10,7 +11,8 @@ class KeyServer:
     """Answers every request with ``status``, ``headers`` and ``body``, after ``seconds``; counts them in ``requests``.
     ``down`` closes the connection without an answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.status, self.body, self.headers = 200, b"{}", {}
         self.seconds = 0.0
         self.down = False
@@ -20,9 +22,9 @@ class KeyServer:
         self.url = ""
 
     async def __aenter__(self) -> KeyServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/jwks.json"
+        self.url = f"{'https' if self._tls else 'http'}://127.0.0.1:{port}/jwks.json"
         return self
 
     async def __aexit__(self, *_: object) -> None:
