@@ -26,6 +26,8 @@ COOLDOWN_SECONDS: Final = 30.0
 STALE_SECONDS: Final = 86_400.0
 """So old may keys become while their source fails."""
 FLIGHT_SECONDS: Final = 5.0
+MAX_WAITING: Final = 1_000
+"""Most requests that wait for a flight: made-up tokens must not pile up while an issuer hangs."""
 
 
 class JwksUrl:
@@ -42,8 +44,10 @@ class JwksUrl:
         "_known_problems",
         "_local",
         "_refresh_seconds",
+        "_shown",
         "_tls",
         "_url",
+        "_waiting",
         "algorithms",
         "observer",
     )  # fmt: skip
@@ -58,6 +62,7 @@ class JwksUrl:
     ) -> None:
         self.observer: KeyObserver = Unobserved()
         self._url, self._clock, self._refresh_seconds = url, clock, refresh_seconds
+        self._shown = url.partition("?")[0]  # some issuers want a token in the query
         self.algorithms = frozenset(name for name in algorithms if ALGORITHMS[name] != "oct")
         self._local = is_loopback(urlsplit(url).hostname or "")
         self._tls = httpx.create_ssl_context() if url.startswith("https:") else False
@@ -67,6 +72,7 @@ class JwksUrl:
         self._failing_since: float | None = None
         self._known_problems: frozenset[str] = frozenset()
         self._flight: asyncio.Task[bool] | None = None
+        self._waiting = 0
 
     def warm_up(self) -> None:
         """Set off the first flight, before anybody asks."""
@@ -103,7 +109,13 @@ class JwksUrl:
         flight = self._flight
         if flight is None or flight.done() or flight.get_loop() is not asyncio.get_running_loop():
             return False
-        await asyncio.wait([flight], timeout=timeout_seconds)
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            await asyncio.wait([flight], timeout=timeout_seconds)
+        finally:
+            self._waiting -= 1
         return flight.done() and not flight.cancelled() and flight.result()
 
     async def aclose(self) -> None:
@@ -171,7 +183,7 @@ class JwksUrl:
         self._keys, self._fetched_at = kept(self._keys, keys), now
         if problems and problems != self._known_problems:
             self.observer.warn(
-                f"the JWK set at {self._url} holds keys that are not used: {'; '.join(sorted(problems))}"
+                f"the JWK set at {self._shown} holds keys that are not used: {'; '.join(sorted(problems))}"
             )
         self._known_problems, self._failures = problems, 0
         if self._failing_since is not None:
@@ -182,7 +194,7 @@ class JwksUrl:
         self._failures += 1
         if self._failing_since is None:
             self._failing_since = self._clock()
-        self.observer.key_source_failed("url", f"{self._url} {cause}", bool(self._keys))
+        self.observer.key_source_failed("url", f"{self._shown} {cause}", bool(self._keys))
 
 
 def _cause(error: Exception) -> str:

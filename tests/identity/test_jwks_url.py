@@ -207,6 +207,24 @@ async def test_a_hung_issuer_is_given_up_and_those_who_wait_are_let_go_sooner(se
     assert "did not answer" in told.failed[0][1]
 
 
+async def test_made_up_tokens_do_not_pile_up_behind_a_hung_issuer(server, source, monkeypatch):
+    monkeypatch.setattr(module, "MAX_WAITING", 5)
+    server.seconds = 0.3
+    began = [asyncio.create_task(source.fetch(5)) for _ in range(20)]
+    done, waiting = await asyncio.wait(began, timeout=0.1)
+    assert (len(done), len(waiting)) == (15, 5)
+    assert {task.result() for task in done} == {False}
+    assert await asyncio.gather(*waiting) == [True] * 5
+
+
+async def test_a_query_in_the_address_is_not_shown(server, clock, told):
+    server.down = True
+    source = JwksUrl(server.url + "?key=hunter2", tuple(ALGORITHMS), clock=clock)
+    source.observer = told
+    await source.fetch(2)
+    assert "hunter2" not in told.failed[0][1]
+
+
 async def test_an_address_where_nobody_listens(server, source, told):
     server._server.close()
     await server._server.wait_closed()
