@@ -226,8 +226,7 @@ async def test_a_query_in_the_address_is_not_shown(server, clock, told):
 
 
 async def test_an_address_where_nobody_listens(server, source, told):
-    server._server.close()
-    await server._server.wait_closed()
+    await server.leave()
     assert await source.fetch(2) is False
     assert "cannot be reached" in told.failed[0][1]
 

@@ -19,6 +19,7 @@ class KeyServer:
         self.requests = 0
         self.endless = False
         self._server: asyncio.Server | None = None
+        self._at_work: set[asyncio.Task[None]] = set()
         self.url = ""
 
     async def __aenter__(self) -> KeyServer:
@@ -28,16 +29,30 @@ class KeyServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.leave()
+        for task in list(self._at_work):
+            task.cancel()
+        await asyncio.gather(*list(self._at_work), return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Listen no longer."""
         self._server.close()
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.requests += 1
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            await reader.readuntil(b"\r\n\r\n")
-            await asyncio.sleep(self.seconds)
-            if not self.down:
-                await self._answer(writer)
-        writer.close()
+        self._at_work.add(asyncio.current_task())
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                await reader.readuntil(b"\r\n\r\n")
+                await asyncio.sleep(self.seconds)
+                if not self.down:
+                    await self._answer(writer)
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+            self._at_work.discard(asyncio.current_task())
 
     async def _answer(self, writer: asyncio.StreamWriter) -> None:
         lines = [f"HTTP/1.1 {self.status} X", "connection: close"]
