@@ -89,8 +89,8 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
 
 
 def build_stack(wishes: Wishes, host: Host, *, verifier: TokenVerifier | None = None) -> Stack:
-    """The gates and what they lean on; ``host`` outlives them, and so may ``verifier``, with its keys and the tokens that
-    it remembers. SettingsError if something asked for cannot be had."""
+    """The gates and what they lean on; ``host`` outlives them, and so may ``verifier``, with its keys and the tokens
+    that it remembers. SettingsError if something asked for cannot be had."""
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:

@@ -218,7 +218,7 @@ def test_changed_keys_make_verified_tokens_be_verified_again(file, monkeypatch):
     token = make_token(private, sub="u", kid="a")
     assert (verified(subject, token).fresh, verified(subject, token).fresh) == (True, False)
     assert subject.remembers([f"Bearer {token}"])
-    subject.clear()
+    subject.forget()
     assert not subject.remembers([f"Bearer {token}"])
     assert verified(subject, token).fresh
     file.write_text(keys.jwk_set(keys.jwk(keys.private("RSA", 1), kid="a")))
