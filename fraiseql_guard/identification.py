@@ -6,13 +6,18 @@ brings a 503, and never a failure of the caller (SPEC section 4).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.gates.authentication import Authentication, refuse
+from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.tokens import TokenVerifier
-from fraiseql_guard.identity.user_status import NoAnswer, UserStatusCheck
+from fraiseql_guard.identity.user_status import AskUserStatus, NoAnswer, UserStatusCheck
+from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import USER_STATUS_UNAVAILABLE
+from fraiseql_guard.stores.blocked import BlockedAddresses
 
 KEYS_SECONDS: Final = 2.0
 """Longest wait of a request for the keys' source."""
@@ -46,3 +51,35 @@ class Identification:
             return Denial(USER_STATUS_UNAVAILABLE, retry_after_seconds=_RETRY_USER_STATUS_SECONDS)
         ctx.token_failure = failure
         return refuse(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityParts:
+    """What tells who is asking. ``identification`` only where somebody else must be asked."""
+
+    verifier: TokenVerifier
+    gate: Authentication
+    identification: Identification | None
+
+
+def identify_by(
+    settings: Settings,
+    verifier: TokenVerifier | None,
+    *,
+    blocked: BlockedAddresses,
+    user_status: AskUserStatus | None,
+    observer: KeyObserver,
+    on_fault: Callable[[BaseException], None],
+) -> IdentityParts:
+    """The parts that these settings make. ``verifier`` is one to be kept; SettingsError as it has them."""
+    verifier = verifier or TokenVerifier(settings)
+    verifier.observe(observer)
+    gate = Authentication(verifier, settings, blocked)
+    check = user_status and UserStatusCheck(
+        user_status,
+        timeout_seconds=settings.user_status_timeout_ms / 1000,
+        memory_seconds=settings.user_status_memory_seconds,
+        on_fault=on_fault,
+    )
+    asks = check is not None or settings.jwks_url is not None
+    return IdentityParts(verifier, gate, Identification(gate, verifier, check) if asks else None)

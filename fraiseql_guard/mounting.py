@@ -18,7 +18,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
-from fraiseql_guard.gates.authentication import Authentication, PublicOperations
+from fraiseql_guard.gates.authentication import PublicOperations
 from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
@@ -30,11 +30,11 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.host import Host, Memory
 from fraiseql_guard.host.health import Health
-from fraiseql_guard.identification import Identification
+from fraiseql_guard.identification import IdentityParts, identify_by
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
-from fraiseql_guard.identity.user_status import AskUserStatus, UserStatusCheck
+from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -115,7 +115,18 @@ def build_stack(wishes: Wishes, host: Host, *, verifier: TokenVerifier | None = 
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
     blocked = BlockedAddresses()
-    identity = _identity(wishes, settle, blocked, verifier) if Protection.AUTH in mounted else None
+    identity = (
+        identify_by(
+            settings,
+            verifier,
+            blocked=blocked,
+            user_status=wishes.user_status,
+            observer=settle,
+            on_fault=partial(settle.fault, "user_status"),
+        )
+        if Protection.AUTH in mounted
+        else None
+    )
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
 
@@ -154,36 +165,12 @@ def build_stack(wishes: Wishes, host: Host, *, verifier: TokenVerifier | None = 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Identity:
-    """What tells who is asking. ``identification`` only where somebody else must be asked."""
-
-    verifier: TokenVerifier
-    gate: Authentication
-    identification: Identification | None
-
-
-def _identity(wishes: Wishes, settle: Settle, blocked: BlockedAddresses, verifier: TokenVerifier | None) -> _Identity:
-    settings = wishes.settings
-    verifier = verifier or TokenVerifier(settings)
-    verifier.observe(settle)
-    gate = Authentication(verifier, settings, blocked)
-    check = wishes.user_status and UserStatusCheck(
-        wishes.user_status,
-        timeout_seconds=settings.user_status_timeout_ms / 1000,
-        memory_seconds=settings.user_status_memory_seconds,
-        on_fault=partial(settle.fault, "user_status"),
-    )
-    asks = check is not None or settings.jwks_url is not None
-    return _Identity(verifier, gate, Identification(gate, verifier, check) if asks else None)
-
-
 def _head_gates(
     settings: Settings,
     mounted: frozenset[Protection],
     blocks: OperatorBlocks,
     pages: Iterable[Gate | None],
-    identity: _Identity | None,
+    identity: IdentityParts | None,
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     if mounted & SANCTIONING:
