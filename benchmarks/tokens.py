@@ -14,23 +14,29 @@ import secrets
 import statistics
 import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import jwt as pyjwt
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import OctKey
+from joserfc.jwk import OctKey, import_key
 
 from fraiseql_guard.context import Identity
 from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.testing import signing_key
 
-ALGORITHMS: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
-"""What the verifier takes, with the bytes of a key of full strength."""
+ALGORITHMS: Final = ("HS256", "HS512", "RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA")
 EXPIRES_SECONDS: Final = 3600
+_CURVES: Final = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
+_KINDS: Final[Mapping[str, Any]] = {"RSA": "RSA", **dict.fromkeys(_CURVES, "EC"), "Ed25519": "OKP"}
 
 Verify = Callable[[str], bool]
 """Whether a token is good."""
@@ -38,20 +44,34 @@ Verify = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Tokens of one algorithm and key, by what is to become of them. ``expected`` is whether they are good."""
+    """Tokens of one algorithm and key, by what is to become of them. ``key`` verifies: a secret, or a public key."""
 
     algorithm: str
-    secret: str
+    key: str
     good: Sequence[str]
     refused: Mapping[str, Sequence[str]]
 
 
+def pair(algorithm: str) -> tuple[str, str]:
+    """A key to sign with and the key to verify with: the same secret, or the halves of a pair, as PEM."""
+    if algorithm.startswith("HS"):
+        secret = secrets.token_urlsafe(64)
+        return secret, secret
+    family = ALGORITHM_FAMILIES[algorithm]
+    if family == "RSA":
+        key: Any = rsa.generate_private_key(65537, 2048)
+    else:
+        key = ec.generate_private_key(_CURVES[family]()) if family in _CURVES else ed25519.Ed25519PrivateKey.generate()
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return private, key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def sample(algorithm: str, count: int) -> Sample:
     """Fresh tokens: good ones, forged ones, expired ones, and what is no token at all."""
-    secret, other = (secrets.token_urlsafe(ALGORITHMS[algorithm]) for _ in range(2))
+    (private, key), (other, _) = (pair(algorithm) for _ in range(2))
 
     def signed(key: str, lifetime: float) -> list[str]:
-        now, material = int(time.time()), OctKey.import_key(key.encode())
+        now, material = int(time.time()), signing_key(key)
         claims = ({"sub": f"user-{n}", "jti": secrets.token_hex(8), "iat": now} for n in range(count))
         return [
             jwt.encode({"alg": algorithm}, {**each, "exp": now + lifetime}, material, [algorithm]) for each in claims
@@ -59,26 +79,28 @@ def sample(algorithm: str, count: int) -> Sample:
 
     refused = {
         "wrong signature": signed(other, EXPIRES_SECONDS),
-        "expired": signed(secret, -EXPIRES_SECONDS),
+        "expired": signed(private, -EXPIRES_SECONDS),
         "not a token": [secrets.token_urlsafe(96) for _ in range(count)],
-        "alg none": [f"eyJhbGciOiJub25lIn0.{token.split('.')[1]}." for token in signed(secret, EXPIRES_SECONDS)],
+        "alg none": [f"eyJhbGciOiJub25lIn0.{token.split('.')[1]}." for token in signed(private, EXPIRES_SECONDS)],
     }
-    return Sample(algorithm, secret, signed(secret, EXPIRES_SECONDS), refused)
+    return Sample(algorithm, key, signed(private, EXPIRES_SECONDS), refused)
 
 
 def ours(given: Sample) -> Verify:
     """The guard's verifier, with nothing remembered yet."""
-    verifier = TokenVerifier(Settings.load({}, jwt_secret=given.secret, jwt_algorithms=given.algorithm))
+    option = "jwt_secret" if given.algorithm.startswith("HS") else "jwt_public_key"
+    verifier = TokenVerifier(Settings.load({}, **{option: given.key, "jwt_algorithms": given.algorithm}))
     return lambda token: isinstance(verifier.verify((f"Bearer {token}",)), Identity)
 
 
 def with_pyjwt(given: Sample) -> Verify:
     """PyJWT, with the claims that we need required."""
     options: Any = {"require": ["exp", "sub"]}
+    key = pyjwt.get_algorithm_by_name(given.algorithm).prepare_key(given.key)
 
     def verify(token: str) -> bool:
         try:
-            return bool(pyjwt.decode(token, given.secret, algorithms=[given.algorithm], options=options))
+            return bool(pyjwt.decode(token, key, algorithms=[given.algorithm], options=options))
         except pyjwt.InvalidTokenError:
             return False
 
@@ -87,7 +109,8 @@ def with_pyjwt(given: Sample) -> Verify:
 
 def with_joserfc(given: Sample) -> Verify:
     """joserfc, with the claims that we need required."""
-    key = OctKey.import_key(given.secret.encode())
+    family = ALGORITHM_FAMILIES[given.algorithm]
+    key = OctKey.import_key(given.key) if given.algorithm.startswith("HS") else import_key(given.key, _KINDS[family])
     rules = jwt.JWTClaimsRegistry(exp={"essential": True}, sub={"essential": True})
 
     def verify(token: str) -> bool:
@@ -135,9 +158,10 @@ def main() -> int:
     """Print the table; ``--json FILE`` writes it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks tokens", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--tokens", type=int, default=1_000, help="different tokens a round and row")
+    parser.add_argument("--tokens", type=int, default=300, help="different tokens a round and row")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
+    warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864)
     figures: Figures = {}
     samples = [sample(algorithm, options.tokens) for algorithm in ALGORITHMS]
     for _ in range(options.rounds):

@@ -16,6 +16,7 @@ from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
 from fraiseql_guard.gates.sanctions import Sanctions
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
+from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
 from fraiseql_guard.stores.refusals import Refusals
 
@@ -42,9 +43,12 @@ class Admission:
         settings: Settings,
         mounted: frozenset[Protection],
         allow_list: Container[str],
+        blocked: BlockedAddresses,
     ) -> None:
         self._store = store
         self._refusals = refusals
+        self._blocked = blocked
+        self._settings = settings
         self._rates = RateLimits(settings, allow_list)
         self._sanctions = Sanctions(settings, allow_list)
         self._charging = Protection.RATE_LIMIT in mounted
@@ -61,7 +65,7 @@ class Admission:
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
         """Pay, be refused, or have the gate's denial recorded."""
         if not self._sanctioning or (denial is not None and denial.code is BLOCKED):
-            return Decision(denial)  # who is blocked by the operator has nothing to ask the store
+            return Decision(denial)  # who is known to be blocked has nothing to ask the store
         free = self._rates.free(ctx)
         charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
         if ctx.charges and charges and denial is None:
@@ -77,7 +81,14 @@ class Admission:
         if outcome.buckets:
             ctx.buckets = outcome.buckets
             self._refusals.remember(trip, outcome)
-        return Decision(self._denial(outcome) or denial, outcome.imposed)
+        refusal = self._denial(outcome)
+        if outcome.sanction is not None and refusal is not None and ctx.identity is None:
+            self._note_block(ctx, refusal)
+        return Decision(refusal or denial, outcome.imposed)
+
+    def _note_block(self, ctx: Context, refusal: Denial) -> None:
+        if self._settings.mode_of(refusal.owner) is Mode.ENFORCE:
+            self._blocked.note(ctx.address_subject, refusal)
 
     def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
         subject = ctx.subject

@@ -19,6 +19,7 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
+from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.operator.interface import BLOCK_SECONDS, Done, Operator, Target
@@ -36,7 +37,9 @@ class Middleware:
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
     GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
-    an own one, ``logger`` (structlog or logging) the log lines. Raises :class:`SettingsError` for anything unusable.
+    an own one, ``logger`` (structlog or logging) the log lines. ``user_status`` is an async function that is given the
+    verified identity of every request and returns ``"active"`` (or None), ``"not_found"`` or ``"disabled"``. Raises
+    :class:`SettingsError` for anything unusable.
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()
@@ -49,6 +52,7 @@ class Middleware:
         schema: SchemaSource | None = None,
         registry: CollectorRegistry | None = None,
         logger: Any = None,
+        user_status: AskUserStatus | None = None,
         **options: Any,
     ) -> None:
         own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
@@ -60,6 +64,7 @@ class Middleware:
             schema=schema,
             registry=registry,
             logger=logger,
+            user_status=user_status,
         )
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
@@ -166,6 +171,8 @@ class Middleware:
         }
         with suppress(Exception):  # signals are no reason to fail a request
             self._stack.settle.started(fields, sentences)
+        if self._stack.verifier is not None:
+            self._stack.tell(self._stack.verifier.warm_up)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
         self._stack.watch_host()
 
@@ -256,6 +263,8 @@ class Middleware:
         if self._check is not None:
             self._check.cancel()
         await self.host.ticker.aclose()
+        if self._stack.verifier is not None:
+            await self._stack.verifier.aclose()
         await self._stack.control.aclose()
         await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -19,11 +20,13 @@ from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.graphql.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.graphql.schema import SchemaTable
 from fraiseql_guard.host import Host
+from fraiseql_guard.identification import IdentityParts, identify_by
 from fraiseql_guard.identity.allow_list import AllowList
-from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.stores import open_store
+from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.protocol import Store
@@ -47,7 +50,8 @@ class Lasting:
     refusals: Refusals
     at_work: Counter[tuple[str, str]]
     budget: BufferBudget
-    verifier: TokenVerifier | None
+    identity: IdentityParts | None
+    blocked: BlockedAddresses
     allow_list: AllowList
     blocks: OperatorBlocks
     documents: BlockedDocuments
@@ -64,6 +68,7 @@ def make_lasting(
     registry: CollectorRegistry | None,
     logger: Any,
     host: Host,
+    user_status: AskUserStatus | None,
     on_control: Callable[[ControlSet], None],
     in_force: Callable[[], Settings],
     facts: Facts,
@@ -78,11 +83,12 @@ def make_lasting(
     presence = Presence(store, pulse=pulse, journal=journal, host=host, settings=in_force, facts=facts, observer=settle)
     path = settings.overrides_file
     refusals = Refusals()
-    verifier = TokenVerifier(settings) if authenticates else None
+    blocked = BlockedAddresses()
+    identity = _identity(settings, blocked, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
-    if verifier is not None:
-        host.caches.own("tokens", verifier)
+    if identity is not None:
+        host.caches.own("tokens", identity.verifier)
     return Lasting(
         store=store,
         control=ControlWatch(
@@ -98,10 +104,24 @@ def make_lasting(
         refusals=refusals,
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
-        verifier=verifier,
+        identity=identity,
+        blocked=blocked,
         allow_list=AllowList(settings, on_problem=settle.warn),
         blocks=OperatorBlocks(),
         documents=BlockedDocuments(),
         schema=schema,
         persisted=persisted_queries(settings, on_problem=settle.warn) if measures else None,
+    )
+
+
+def _identity(
+    settings: Settings, blocked: BlockedAddresses, user_status: AskUserStatus | None, settle: Settle
+) -> IdentityParts:
+    return identify_by(
+        settings,
+        None,
+        blocked=blocked,
+        user_status=user_status,
+        observer=settle,
+        on_fault=partial(settle.fault, "user_status"),
     )

@@ -18,7 +18,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.stack import Gate, OperatorsDoor, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.admin_access import AdminAccess
-from fraiseql_guard.gates.authentication import Authentication, PublicOperations
+from fraiseql_guard.gates.authentication import PublicOperations
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.memory_pressure import MemoryPressure
@@ -30,6 +30,7 @@ from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lasting import Lasting
 from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
@@ -54,6 +55,7 @@ class Wishes:
     schema: SchemaSource | None
     registry: CollectorRegistry | None
     logger: Any
+    user_status: AskUserStatus | None = None
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -69,6 +71,7 @@ class Wishes:
             schema=_either("schema", self.schema, inner.schema, both),
             registry=_either("registry", self.registry, inner.registry, both),
             logger=_either("logger", self.logger, inner.logger, both),
+            user_status=_either("user_status", self.user_status, inner.user_status, both),
         )
 
 
@@ -82,7 +85,10 @@ def authenticates(wishes: Wishes) -> bool:
     """Whether tokens are verified: asked for, and a key is there. SettingsError if nothing else was asked for."""
     possible = wishes.settings.authenticates
     if wishes.protections == {Protection.AUTH} and not possible:
-        raise SettingsError(f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more")
+        raise SettingsError(
+            f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
+            f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
+        )
     return Protection.AUTH in wishes.protections and possible
 
 
@@ -103,7 +109,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
     modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
-    modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.verifier is not None else Mode.OFF
+    modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.identity is not None else Mode.OFF
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
@@ -127,12 +133,14 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         metrics_access=access,
         health_access=health_access,
         in_flight=in_flight,
+        verifier=lasting.identity.verifier if lasting.identity else None,
+        identification=lasting.identity.identification if lasting.identity else None,
         head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
         body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
-        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list),
+        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list, lasting.blocked),
         lockouts=Lockouts(lasting.store, settle, settings, lasting.allow_list),
         settle=settle,
         budget=lasting.budget,
@@ -146,7 +154,8 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
 
 def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
     settle = lasting.settle
-    return open_door(settings, operator, lasting.verifier, audit=settle.acted, fault=settle.fault)
+    verifier = lasting.identity.verifier if lasting.identity else None
+    return open_door(settings, operator, verifier, audit=settle.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:
@@ -165,8 +174,8 @@ def _head_gates(
     gates.extend(page for page in pages if page is not None)
     if Protection.ADMIN in mounted:
         gates.append(AdminAccess())
-    if lasting.verifier is not None:
-        gates.append(Authentication(lasting.verifier, settings))
+    if lasting.identity is not None:
+        gates.append(lasting.identity.gate)
     return tuple(gates)
 
 
@@ -235,8 +244,11 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
         )
     if Protection.AUTH in wishes.protections and not settings.authenticates:
         sentences.append(
-            f"{name_of('jwt_secret')} is not set: authentication is inactive and every caller is anonymous"
+            f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
+            "anonymous"
         )
+        if wishes.user_status is not None:
+            sentences.append("user_status is given and will never be asked: without a key nobody is a verified user")
     table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
     if table is not None and (unsliced := table.unsliced_fields(settings.slicing_arguments)):
         more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""

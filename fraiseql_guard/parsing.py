@@ -267,14 +267,6 @@ def list_fields(value: object) -> tuple[str, ...]:
     return found
 
 
-def algorithms(value: object) -> tuple[str, ...]:
-    """JWS algorithms that the configured secrets may be used with."""
-    found = items(value)
-    if not found or not set(found) <= {"HS256", "HS384", "HS512"}:
-        raise ValueError("is not a list of HS256, HS384 and HS512")
-    return found
-
-
 def header_name(value: object) -> str:
     """The name of a request header."""
     name = text(value).lower()

@@ -13,7 +13,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard import parsing
+from fraiseql_guard import key_forms, parsing
 from fraiseql_guard.context import Escalation, Limit
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.signals import LIMITS, PolicyName, Protection
@@ -43,6 +43,13 @@ def _admin_tokens(value: object) -> Secret:
     return secret
 
 
+def _public_key(value: object) -> Secret:
+    """Handled like a secret, though it is none: it may come in a file, and then changes with the file."""
+    pem = value if isinstance(value, Secret) else Secret(str(value).strip().replace("\\n", "\n"))
+    key_forms.public_key(pem.reveal())
+    return pem
+
+
 def _redis_url(value: object) -> Secret:
     secret = value if isinstance(value, Secret) else Secret(str(value).strip())
     parsing.redis_url(secret.reveal())
@@ -61,6 +68,7 @@ TEXT: Final = Form(parsing.text, "printable text", "fraiseql")
 NETWORKS: Final = Form(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
 PATHS: Final = Form(parsing.paths, "a list of paths that begin with /", "/graphql")
 NAMES: Final = Form(parsing.names, "a list of GraphQL names", "login,register")
+PUBLIC_KEY: Final = Form(_public_key, "a public key in PEM", "$(cat public.pem)", secret=True)
 JWT_SECRET: Final = Form(_long_enough, "32 bytes or more", "$(openssl rand -base64 48)", secret=True)
 
 
@@ -181,8 +189,32 @@ class Settings:
     jwt_secret_new: Secret | None = setting(
         JWT_SECRET, None, "Next key, accepted ahead of a rotation.", name="FRAISEQL_JWT_SECRET_NEW"
     )
-    jwt_algorithms: tuple[str, ...] = setting(
-        Form(parsing.algorithms, "a list of HS256, HS384 and HS512", "HS256"), "HS256", "Accepted signatures."
+    jwt_public_key: Secret | None = setting(
+        PUBLIC_KEY, None, "Public key (PEM) of whoever signs tokens: RSA, EC, Ed25519."
+    )
+    jwt_public_key_old: Secret | None = setting(PUBLIC_KEY, None, "Previous public key, still accepted.")
+    jwt_public_key_new: Secret | None = setting(PUBLIC_KEY, None, "Next public key, accepted ahead of a rotation.")
+    jwks_file: Path | None = setting(
+        Form(parsing.file_path, "a path", "/etc/fraiseql/jwks.json"),
+        None,
+        "JWK set with public keys, read again when it changes.",
+    )
+    jwks_url: str | None = setting(
+        Form(
+            key_forms.https_url,
+            "an https address, or http on this machine",
+            "https://id.example.org/.well-known/jwks.json",
+        ),
+        None,
+        "JWK set with public keys, fetched ahead of need; the last good one serves for a day without its source.",
+    )
+    jwks_refresh_seconds: int = setting(
+        COUNT, "300", "Age from which the fetched JWK set is fetched again, ahead of need."
+    )
+    jwt_algorithms: tuple[str, ...] | None = setting(
+        Form(key_forms.algorithms, f"a list of {', '.join(key_forms.ALGORITHMS)}", "RS256"),
+        None,
+        "Accepted signatures; unset: HS256 for secrets, and what each public key can make.",
     )
     jwt_issuer: str | None = setting(TEXT, None, "Required issuer (iss).")
     jwt_audience: str | None = setting(TEXT, None, "Required audience (aud).")
@@ -204,6 +236,15 @@ class Settings:
         Form(parsing.optional_paths, "a list of paths that begin with /", "/api"), "", "More paths that need a token."
     )
     public_operations: tuple[str, ...] = setting(NAMES, "", "Root fields that may be called without a token.")
+
+    user_status_timeout_ms: int = setting(
+        Form(parsing.integer(1, 60_000), "milliseconds from 1 to 60000", "1000"),
+        "1000",
+        "Longest wait for the app's answer whether a user is still active (Guard(app, user_status=...)).",
+    )
+    user_status_memory_seconds: int = setting(
+        COUNT_OR_ZERO, "0", "How long that answer is remembered; 0 asks with every request."
+    )
 
     # query limits
     max_query_depth: int = setting(COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH")
@@ -396,7 +437,7 @@ class Settings:
     @property
     def authenticates(self) -> bool:
         """Whether any key to verify tokens with is configured."""
-        return bool(self.jwt_secret or self.jwt_secret_old or self.jwt_secret_new)
+        return any(getattr(self, option) for option in KEY_OPTIONS)
 
     @property
     def worker_count(self) -> int:
@@ -456,6 +497,12 @@ _ESCALATION_OPTIONS: Final[Mapping[PolicyName, tuple[str, str, str]]] = {
     PolicyName.DOS: ("dos_offences", "dos_window_seconds", "dos_block_seconds"),
     PolicyName.ACCOUNT_LOCKOUT: ("lockout_offences", "lockout_window_seconds", "lockout_seconds"),
 }  # fmt: skip
+KEY_OPTIONS: Final = (
+    *("jwt_secret", "jwt_secret_new", "jwt_secret_old"),
+    *("jwt_public_key", "jwt_public_key_new", "jwt_public_key_old"),
+    *("jwks_file", "jwks_url"),
+)
+"""Options that bring keys to verify tokens with."""
 
 POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
     PolicyName.RATE_LIMIT_ABUSE: Protection.RATE_LIMIT,

@@ -254,6 +254,19 @@ class Settle:
         before = self._failures.take(ctx.address_subject.name, self._clock())
         self._emit(ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0)
 
+    # --- identity.key_sources.KeyObserver -----------------------------------------------------------------------------
+
+    def key_source_failed(self, source: str, detail: str, usable: bool) -> None:
+        """Keys could not be read. Said once a minute at most for each source."""
+        self.metrics.inc(s.KEY_SOURCE_ERRORS, source)
+        if self._due(f"{s.KEY_SOURCE_FAILED.name} {source}", 60.0):
+            fields = {"source": source, "detail": detail, "older_keys_in_force": usable}
+            self.log.emit(s.KEY_SOURCE_FAILED, fields, subject=source)
+
+    def key_source_recovered(self, source: str, outage_seconds: float) -> None:
+        """Keys can be read again."""
+        self.log.emit(s.KEY_SOURCE_RECOVERED, {"source": source, "outage_seconds": round(outage_seconds, 3)})
+
     # --- lines --------------------------------------------------------------------------------------------------------
 
     def _emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:

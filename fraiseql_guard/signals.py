@@ -137,6 +137,12 @@ _AUTH, _RATE, _QUERY, _TIME = (
 )
 
 UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is required or the token was not accepted.")
+KEYS_UNAVAILABLE = Code(
+    "KEYS_UNAVAILABLE", 503, _AUTH, "The token cannot be checked at the moment: its keys could not be fetched."
+)
+USER_STATUS_UNAVAILABLE = Code(
+    "USER_STATUS_UNAVAILABLE", 503, _AUTH, "Whether this user may go on cannot be told at the moment."
+)
 BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
 RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
 COST_BUDGET_EXCEEDED = Code(
@@ -383,7 +389,14 @@ TOKEN_KEYS = Metric(
     _COUNTER,
     "Tokens verified, by the key that matched.",
     ("key",),
-    closed=(("current",), ("old",), ("new",)),
+    closed=(("current",), ("old",), ("new",), ("jwks",)),
+)
+KEY_SOURCE_ERRORS = Metric(
+    "fraiseql_guard_key_source_errors_total",
+    _COUNTER,
+    "Failed readings of keys that verify tokens, by source: the settings and their files, a JWK set's file or address.",
+    ("source",),
+    closed=(("setting",), ("file",), ("url",)),
 )
 STORE_FAILURES = Metric(
     "fraiseql_guard_store_failures_total",
@@ -549,6 +562,16 @@ STORE_FAILED = Event(
     "guard.store_failed", "ERROR", "Store does not answer", ("reason", "detail", "policy", "breaker_open")
 )
 STORE_RECOVERED = Event("guard.store_recovered", "INFO", "Store answers again", ("outage_seconds",), always=True)
+KEY_SOURCE_FAILED = Event(
+    "guard.key_source_failed",
+    "ERROR",
+    "Keys that verify tokens cannot be read",
+    ("source", "detail", "older_keys_in_force"),
+    always=True,
+)
+KEY_SOURCE_RECOVERED = Event(
+    "guard.key_source_recovered", "INFO", "Keys can be read again", ("source", "outage_seconds"), always=True
+)
 SHARED_PEER_SEEN = Event(
     "guard.shared_peer",
     "ERROR",

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.fleet.presence import Fingerprints
 from fraiseql_guard.fleet.switches import Switches, read_switches
 from fraiseql_guard.graphql.schema import load_schema
 from fraiseql_guard.host import Host
@@ -65,6 +66,7 @@ class Steering:
             registry=wishes.registry,
             logger=wishes.logger,
             host=self._host,
+            user_status=wishes.user_status,
             on_control=self.take,
             in_force=lambda: self.settings,
             facts=self._facts,
@@ -140,6 +142,14 @@ class Steering:
         return {
             "modes": {protection.value: mode.value for protection, mode in stack.modes.items()},
             "breaker_open": isinstance(stack.store, FailoverStore) and stack.store.breaker_open,
+            "key_fingerprints": self._key_fingerprints(),
             "control_version": stack.control.in_force.version,
             "in_flight": stack.in_flight.at_work if stack.in_flight is not None else 0,
         }
+
+    def _key_fingerprints(self) -> Mapping[str, str]:
+        """Of the secrets by slot, of all other keys by the option that brought them."""
+        known = Fingerprints.of_keys(self.settings)
+        identity = self.lasting.identity
+        others = {} if identity is None else identity.verifier.fingerprints()
+        return {**known, **{name: digest for name, digest in others.items() if not name.startswith("jwt_secret")}}

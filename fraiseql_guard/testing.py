@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
-from collections.abc import Callable
-from typing import Any
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from joserfc import jwt
-from joserfc.jwk import OctKey
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
+from fraiseql_guard.key_forms import ALGORITHMS
 from fraiseql_guard.settings import VARIABLES
 
-__all__ = ["ManualClock", "make_token"]
+__all__ = ["ManualClock", "make_token", "sign", "signing_key"]
 
 
 class ManualClock:
@@ -33,22 +40,71 @@ class ManualClock:
 
 
 def make_token(
-    secret: str,
+    key: str,
     *,
     sub: str,
     expires_in_seconds: float | None = None,
+    algorithm: str | None = None,
+    kid: str | None = None,
     clock: Callable[[], float] = time.time,
     **claims: Any,
 ) -> str:
-    """A token (JWT, HS256) for user ``sub``, signed with ``secret``.
+    """A token (JWT) for user ``sub``, signed with ``key``: a secret (HS256), or a private key as PEM or JWK text.
 
     It is valid from now on, for FRAISEQL_TOKEN_LIFETIME_SECONDS (3600) unless ``expires_in_seconds`` says otherwise; a
-    negative number makes an expired one. Further keywords are claims of their own, ``exp`` and ``iat`` among them.
+    negative number makes an expired one. ``algorithm`` is another one that the key can make, ``kid`` the key's name in
+    the header (a JWK brings its own). Further keywords are claims of their own, ``exp`` and ``iat`` among them.
+    ValueError for a key that cannot sign.
     """
     now = int(clock())
     lifetime = _lifetime_seconds() if expires_in_seconds is None else expires_in_seconds
-    body = {"sub": sub, "iat": now, "exp": now + lifetime, **claims}
-    return jwt.encode({"alg": "HS256"}, body, OctKey.import_key(secret.encode()))
+    return sign({"sub": sub, "iat": now, "exp": now + lifetime, **claims}, key, algorithm=algorithm, kid=kid)
+
+
+def sign(claims: Mapping[str, Any], key: str, *, algorithm: str | None = None, kid: str | None = None) -> str:
+    """A token (JWT) with these claims and no others, signed as by :func:`make_token`."""
+    material = signing_key(key)
+    family = str(material.get("crv") or material.key_type)
+    name = str(algorithm or material.get("alg") or _DEFAULT_ALGORITHMS.get(family, family))
+    if ALGORITHMS.get(name) != family:
+        raise ValueError(f"the key cannot sign by {name}: it is of the family {family}")
+    header = {"alg": name} | ({"kid": kid or material.kid} if kid or material.kid else {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864), which many do not know yet
+        return jwt.encode(header, dict(claims), material, [name])
+
+
+def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
+    """The key in a text: a private key in PEM, a JWK, or else a secret. ValueError if it cannot sign."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about weak keys: what is accepted is checked by who verifies
+            if text.lstrip().startswith("{"):
+                return _able(import_key(json.loads(text)))
+            if "-----BEGIN" in text:
+                private: Any = load_pem_private_key(text.encode(), None)
+                kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
+                kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
+                return _able(kind.import_key(private))
+            return OctKey.import_key(text.encode())
+    except (TypeError, JoseError) as error:
+        raise ValueError(f"the key cannot sign: {error}") from None
+
+
+def _able(key: OctKey | RSAKey | ECKey | OKPKey) -> OctKey | RSAKey | ECKey | OKPKey:
+    if not key.is_private:
+        raise ValueError("the key cannot sign: it is a public one")
+    return key
+
+
+_DEFAULT_ALGORITHMS: Final = {
+    "oct": "HS256",
+    "RSA": "RS256",
+    "P-256": "ES256",
+    "P-384": "ES384",
+    "P-521": "ES512",
+    "Ed25519": "EdDSA",
+}
 
 
 def _lifetime_seconds() -> int:

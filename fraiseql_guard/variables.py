@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -13,6 +14,8 @@ from fraiseql_guard.secret import Secret
 
 OURS: Final = "FRAISEQL_GUARD_"
 _FILE: Final = "_FILE"
+_PASSWORD: Final = re.compile(r"//[^/@]*@")
+"""Where an address holds one, although none belongs there."""
 
 
 class SettingsError(ValueError):
@@ -44,7 +47,7 @@ class Variable:
         try:
             return self.form.parse(value)
         except ValueError as error:
-            shown = "(secret)" if self.form.secret else _shorten(repr(value))
+            shown = "(secret)" if self.form.secret else _PASSWORD.sub("//****@", _shorten(repr(value)))
             raise SettingsError(
                 f"{origin}={shown} {error}. Accepted: {self.form.accepts}, for example {self.name}={self.form.example}"
             ) from None

@@ -15,6 +15,9 @@ from fraiseql_guard.secret import Secret
 from fraiseql_guard.settings import VARIABLES, Mode, Settings, SettingsError
 from fraiseql_guard.signals import PolicyName, Protection
 
+PUBLIC_KEY = (
+    "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEARBXmKrkLs//xpuhV7RYcct5qYKI4xP7EGlwlmYtZQ+g=\n-----END PUBLIC KEY-----"
+)
 KEY = "a-secret-of-at-least-thirty-two-bytes"
 ROWS = {row.name: row for row in VARIABLES}
 SECRETS = {name: row for name, row in ROWS.items() if row.form.secret}
@@ -40,6 +43,8 @@ def explanation(environ=None, **options):
 
 def example(row):
     """The example, but of secrets not the command that makes one."""
+    if "public key" in row.form.accepts:
+        return PUBLIC_KEY
     return re.sub(r"\$\(.*\)", KEY, row.form.example)
 
 
@@ -318,9 +323,38 @@ def test_trusting_everything_is_said_twice(everything):
     assert len(option("trusted_proxies", f"{everything},{everything}")) == 2
 
 
-@pytest.mark.parametrize("bad", ["none", "RS256", "HS256,none", "hs256"])
-def test_only_hmac_algorithms(bad):
-    assert "HS256, HS384 and HS512" in problem(jwt_algorithms=bad)
+@pytest.mark.parametrize("bad", ["none", "RSA1_5", "HS256,none", "hs256", "ES256K", "Ed448", ","])
+def test_only_signature_algorithms(bad):
+    assert "is not a list of signature algorithms" in problem(jwt_algorithms=bad)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "http://id.example.org/jwks.json", "id.example.org", "ftp://id.example.org/", "https://", "file:///etc/passwd",
+        "https://user:hunter2@id.example.org/", "http://127.0.0.1.example.org/", "http://localhost.example.org/",
+        "https://id.example.org/#keys", "http://[::2]/",
+    ],
+)  # fmt: skip
+def test_keys_are_fetched_by_https_or_from_this_machine(bad):
+    text = problem(jwks_url=bad)
+    assert "for example FRAISEQL_GUARD_JWKS_URL=" in text
+    assert "hunter2" not in text
+
+
+@pytest.mark.parametrize(
+    "good", ["https://id.example.org/keys?v=1", "http://127.0.0.1:8080/", "http://[::1]/", "http://localhost/"]
+)
+def test_addresses_of_keys(good):
+    assert Settings.load({}, jwks_url=good).jwks_url == good
+
+
+def test_a_public_key_may_have_its_lines_escaped_and_must_not_be_private():
+    escaped = PUBLIC_KEY.replace("\n", "\\n")
+    assert Settings.load({}, jwt_public_key=escaped).jwt_public_key.reveal() == PUBLIC_KEY
+    text = problem(jwt_public_key=PUBLIC_KEY.replace("PUBLIC", "PRIVATE"))
+    assert "openssl pkey -in private.pem -pubout" in text
+    assert "FRAISEQL_GUARD_JWT_PUBLIC_KEY=" in text
 
 
 # --- what is derived -------------------------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to whatever it scrapes."""
 PENDING: tuple[Metric, ...] = (
     # Metrics that rules read and the vocabulary is about to get: a test fails when a row is no longer needed.
-    Metric("fraiseql_guard_key_source_errors_total", Kind.COUNTER, "Failures to read token keys.", ("source",)),
     Metric("fraiseql_guard_db_connections_waiting", Kind.GAUGE, "Requests that wait for a connection."),
 )
 

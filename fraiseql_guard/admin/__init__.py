@@ -15,7 +15,8 @@ from fraiseql_guard.admin.values import Document
 from fraiseql_guard.admin.visit import Fault
 from fraiseql_guard.context import Context, Identity
 from fraiseql_guard.graphql.documents import parse_manifest
-from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identification import KEYS_SECONDS
+from fraiseql_guard.identity.tokens import KeysMissing, TokenVerifier
 from fraiseql_guard.operator.bench import Audit
 from fraiseql_guard.operator.interface import NotAppliedError, Operator
 from fraiseql_guard.settings import Settings, SettingsError, name_of
@@ -58,6 +59,9 @@ def open_door(
 def _identify(verifier: TokenVerifier) -> Identify:
     async def identify(ctx: Context) -> Identity | None:
         found = verifier.verify(ctx.lines(b"authorization"))
+        if isinstance(found, KeysMissing):
+            fetched = await verifier.fetch_keys(KEYS_SECONDS)
+            found = verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
         return found if isinstance(found, Identity) else None
 
     return identify

@@ -12,6 +12,7 @@ from fraiseql_guard.cli.config import config
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.explain import explain
 from fraiseql_guard.cli.logs import logs
+from fraiseql_guard.cli.token import token
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -31,6 +32,6 @@ def main(
         raise typer.Exit
 
 
-for _command in (config, explain, alerts, dashboard, logs):
+for _command in (config, explain, token, alerts, dashboard, logs):
     app.command()(_command)
 app.add_typer(documents, name="documents")

@@ -217,7 +217,7 @@ class Exchange:
             stack.settle.would_refuse(ctx, denial)
         ctx.request_bytes = self._pump.received_bytes
         ctx.endpoint = endpoint(self._scope, ctx, stack)
-        if ctx.identity is not None:
+        if ctx.identity is not None and ctx.token_failure is None:
             stack.settle.authenticated(ctx)
         if ctx.denial is None and self._answer.complete and stack.mounted(Protection.AUTH):
             reason = app_refusal(ctx, self._answer, stack.settings)

@@ -38,10 +38,14 @@ class Gatekeeper:
         """Cheapest first: head, remembered refusal, body, trip."""
         ctx, stack = self._ctx, self._stack
         denial = self._ask(stack.head_gates)
+        if ctx.keys_missing and stack.identification is not None:
+            denial = denial or self.judge(await stack.identification.fetch_keys(ctx))
         if denial is None and stack.enforces(Protection.RATE_LIMIT):
             remembered = stack.admission.remembered(ctx)
             if remembered is not None:
                 return remembered
+        if denial is None and stack.identification is not None:
+            denial = self.judge(await stack.identification.check_user(ctx))
         if denial is None:
             denial = await self._read_and_ask()
         if self._pump.disconnected:

@@ -18,7 +18,9 @@ from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.health import Health
+from fraiseql_guard.identification import Identification
 from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.settings import Mode, Settings
@@ -69,6 +71,8 @@ class Stack:
     metrics_access: MetricsAccess | None
     health_access: HealthAccess | None
     in_flight: InFlight | None
+    verifier: TokenVerifier | None
+    identification: Identification | None
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
     edits: Sequence[Edit]

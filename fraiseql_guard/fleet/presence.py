@@ -138,7 +138,6 @@ class Presence:
             seen_at=round(now, 3),
             fingerprint=self._digest.of_settings(settings),
             token_keys=dict(self._pulse.keys),
-            key_fingerprints=self._digest.of_keys(settings),
             series=series,
             series_ends_at=round(now, 3),
             memory=None if memory is None else _memory_facts(memory),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, Protocol
 
 from fraiseql_guard.context import Context, Denial, Identity
-from fraiseql_guard.identity.tokens import TokenFailure
+from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import UNAUTHENTICATED, FailureReason, PolicyName, Protection
+from fraiseql_guard.signals import KEYS_UNAVAILABLE, UNAUTHENTICATED, FailureReason, PolicyName, Protection
+from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
 """Failures that nobody causes by accident; the others are counted and never sanctioned (SPEC section 8)."""
@@ -24,39 +26,74 @@ _CHALLENGE: Final = b'Bearer error="invalid_token"'
 class Verifier(Protocol):
     """Verifies the Authorization lines of a request; never raises."""
 
-    def verify(self, authorization: Sequence[str]) -> Identity | TokenFailure:
+    def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
         """The verified user, or why there is none."""
+        ...
+
+    def remembers(self, authorization: Sequence[str]) -> bool:
+        """Whether that costs no cryptography."""
         ...
 
 
 class Authentication:
-    """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed."""
+    """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
+
+    ``blocked`` are addresses whose tokens are not worth much cryptography.
+    """
 
     protection: Final = Protection.AUTH
     needs_body: Final = False
 
-    def __init__(self, verifier: Verifier, settings: Settings) -> None:
+    def __init__(self, verifier: Verifier, settings: Settings, blocked: BlockedAddresses) -> None:
         self._verifier = verifier
+        self._blocked = blocked
         self._required = settings.auth_required
         self._auth_paths = settings.auth_paths
         self._may_be_public = bool(settings.public_operations)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Set the identity, or say why there is none."""
+        """Set the identity, or say why there is none; note where a key is missing to tell."""
         if ctx.preflight or ctx.page:
             return None
-        found = self._verifier.verify(ctx.lines(b"authorization"))
+        lines = ctx.lines(b"authorization")
+        if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
+            return refusal
+        found = self._verifier.verify(lines)
+        if isinstance(found, KeysMissing):
+            ctx.keys_missing = True
+            return None
+        return self._conclude(ctx, found)
+
+    def decide_at_last(self, ctx: Context, *, fetched: bool) -> Denial | None:
+        """Decide after the keys' source was asked; ``fetched``: it has just answered."""
+        ctx.keys_missing = False
+        found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
+        if not isinstance(found, KeysMissing):
+            return self._conclude(ctx, found)
+        return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
+
+    def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
+        """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause."""
+        if self._verifier.remembers(lines):
+            return None
+        refusal = self._blocked.refusal(ctx.address_subject)
+        return refusal and replace(refusal, reason=FailureReason.INVALID_TOKEN)
+
+    def _conclude(self, ctx: Context, found: Identity | TokenFailure) -> Denial | None:
         if isinstance(found, Identity):
             ctx.identity = found
             return None
-        needed = ctx.guarded or self._needs_token(ctx.path)
-        if not needed or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
+        if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
         if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
             ctx.token_pending = True
             return None
-        return _refuse(found.reason)
+        return refuse(found.reason)
+
+    def needed(self, ctx: Context) -> bool:
+        """Whether a token is needed here. Elsewhere whoever sends none that holds is anonymous."""
+        return ctx.guarded or self._needs_token(ctx.path)
 
     def _needs_token(self, path: str) -> bool:
         return any(path == prefix or prefix == "/" or path.startswith(prefix + "/") for prefix in self._auth_paths)
@@ -80,10 +117,11 @@ class PublicOperations:
         if roots and self._public.issuperset(roots):
             ctx.public_operation = True
             return None
-        return _refuse(ctx.token_failure)
+        return refuse(ctx.token_failure)
 
 
-def _refuse(reason: FailureReason) -> Denial:
+def refuse(reason: FailureReason) -> Denial:
+    """The refusal for a failure, with its challenge (RFC 6750, section 3)."""
     return Denial(
         UNAUTHENTICATED,
         reason=reason,

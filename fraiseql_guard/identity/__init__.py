@@ -2,6 +2,6 @@
 
 from fraiseql_guard.identity.addresses import AddressResolver, Caller
 from fraiseql_guard.identity.networks import NetworkSet, listed
-from fraiseql_guard.identity.tokens import TokenFailure, TokenVerifier
+from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure, TokenVerifier
 
-__all__ = ["AddressResolver", "Caller", "NetworkSet", "TokenFailure", "TokenVerifier", "listed"]
+__all__ = ["AddressResolver", "Caller", "KeysMissing", "NetworkSet", "TokenFailure", "TokenVerifier", "listed"]

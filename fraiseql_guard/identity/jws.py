@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 MAX_TOKEN_BYTES: Final = 8192
-_MAX_KID_CHARACTERS: Final = 256
+MAX_KID_CHARACTERS: Final = 256
 _MAX_NESTING: Final = 20
 
 _FORBIDDEN: Final = frozenset({"crit", "jku", "x5u", "jwk", "b64"})
@@ -53,7 +53,7 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     algorithm, kid = header.get("alg"), header.get("kid", "")
     if not isinstance(algorithm, str) or algorithm not in algorithms:
         return None
-    if not isinstance(kid, str) or len(kid) > _MAX_KID_CHARACTERS:
+    if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
         return None
     return Jws(header, algorithm, payload, token.rpartition(".")[0].encode(), signature)
 

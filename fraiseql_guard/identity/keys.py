@@ -1,103 +1,164 @@
-"""The HMAC keys that tokens are verified with, through a rotation and while their files change."""
+"""The keys that tokens are verified with, from all their sources, through a rotation and while sources change."""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final, Literal
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Final
 
-from joserfc.jwk import OctKey
 from joserfc.jws import JWSRegistry
 
 from fraiseql_guard.identity.jws import Jws
-from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import Settings, SettingsError, name_of
+from fraiseql_guard.identity.key_material import VerificationKey, pem_key, secret_key
+from fraiseql_guard.identity.key_sources import ConfiguredKey, JwksFile, KeyObserver, KeySource, Reader
+from fraiseql_guard.key_forms import ALGORITHMS
+from fraiseql_guard.settings import KEY_OPTIONS, Settings, SettingsError, name_of
 
-KeyName = Literal["current", "new", "old"]
+if TYPE_CHECKING:
+    from fraiseql_guard.identity.jwks_url import JwksUrl
 
-_MIN_KEY_BYTES: Final = 32
-_VARIABLES: Final[Mapping[KeyName, str]] = {
-    "current": name_of("jwt_secret"),
-    "new": name_of("jwt_secret_new"),
-    "old": name_of("jwt_secret_old"),
+MAX_TRIES: Final = 3
+"""Most keys that one token is tried with: without a kid each is as likely as the other."""
+
+_SLOTS: Final[Mapping[str, tuple[str, Reader, str, str]]] = {
+    # option: name of the key, how it is read, what is accepted, example
+    option: (slot, read, accepts, example)
+    for prefix, read, accepts, example in (
+        ("jwt_secret", secret_key, "a text of 32 bytes or more", "$(openssl rand -base64 48)"),
+        ("jwt_public_key", pem_key, "a public key in PEM", "$(openssl pkey -in private.pem -pubout)"),
+    )
+    for slot, option in (("current", prefix), ("new", f"{prefix}_new"), ("old", f"{prefix}_old"))
 }
 
 
-@dataclass(frozen=True, slots=True)
-class VerificationKey:
-    """A key in force, and which of the configured ones it is."""
-
-    name: KeyName
-    material: OctKey
-
-
 class KeyRing:
-    """The current, next and previous HMAC key; each verifies.
+    """All keys in force. SettingsError if there is none, or one that cannot be used.
 
-    A file that is exchanged for something that cannot be a key (too short, a public key) leaves the last good key in
-    force: a half-finished deployment must not lock everybody out. SettingsError if there is no usable key at the start.
+    ``clock`` counts seconds; it is the sources'.
     """
 
-    __slots__ = ("_algorithms", "_keys", "_secrets", "_texts")
+    __slots__ = ("_keys", "_parts", "_slots", "remote")
 
-    def __init__(self, settings: Settings) -> None:
-        secrets: dict[KeyName, Secret | None] = {
-            "current": settings.jwt_secret,
-            "new": settings.jwt_secret_new,
-            "old": settings.jwt_secret_old,
-        }
-        registry = JWSRegistry(algorithms=settings.jwt_algorithms)
-        self._algorithms = {name: registry.get_alg(name) for name in settings.jwt_algorithms}
-        self._secrets = tuple((name, secret) for name, secret in secrets.items() if secret is not None)
-        self._texts = self._reveal()
-        self._keys = tuple(_first_key(name, text) for (name, _), text in zip(self._secrets, self._texts, strict=True))
-        if not self._keys:
-            raise SettingsError(f"No key to verify tokens with is configured. Set {_VARIABLES['current']}")
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        algorithms = _accepted(settings)
+        self.remote = _remote(settings, algorithms, clock)
+        self._slots: dict[str, KeySource] = {}
+        for option in _SLOTS:
+            if getattr(settings, option) is not None:
+                self._slots[option] = _configured(option, settings, algorithms)
+        if settings.jwks_file is not None:
+            self._slots["jwks_file"] = _in_file(settings, algorithms, clock)
+        if self.remote is not None:
+            self._slots["jwks_url"] = self.remote
+        if not self._slots:
+            raise SettingsError(f"No key to verify tokens with is configured. Set {name_of(KEY_OPTIONS[0])}")
+        self._parts: tuple[tuple[KeySource, tuple[VerificationKey, ...]], ...] = ()
+        self._keys: tuple[VerificationKey, ...] = ()
+        self._join()
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """Algorithms of keys that may still come: no key at hand tells that they are out of the question."""
+        return self.remote.algorithms if self.remote is not None else frozenset()
+
+    def observe(self, observer: KeyObserver) -> None:
+        """Tell ``observer`` from now on what happens to the sources."""
+        for source in self._slots.values():
+            source.observer = observer
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force; another tuple if and only if one of them has changed."""
-        texts = self._reveal()
-        if texts != self._texts:
-            self._texts = texts
-            renewed = zip(self._keys, texts, strict=True)
-            keys = tuple(VerificationKey(key.name, _material(text) or key.material) for key, text in renewed)
-            if any(new.material.raw_value != old.material.raw_value for new, old in zip(keys, self._keys, strict=True)):
-                self._keys = keys
+        for source, keys in self._parts:
+            if source.keys() is not keys:
+                self._join()
+                break
         return self._keys
 
-    def match(self, jws: Jws) -> KeyName | None:
-        """Which key made the signature (RFC 7515, section 5.2), compared in constant time; None if none did."""
-        algorithm = self._algorithms[jws.algorithm]
-        for key in self._keys:
-            if algorithm.verify(jws.signing_input, jws.signature, key.material):
-                return key.name
-        return None
+    def _join(self) -> None:
+        self._parts = tuple((source, source.keys()) for source in self._slots.values())
+        self._keys = tuple(key for _, keys in self._parts for key in keys)
 
-    def _reveal(self) -> tuple[str, ...]:
-        return tuple([secret.reveal() for _, secret in self._secrets])
-
-
-def _first_key(name: KeyName, text: str) -> VerificationKey:
-    material = _material(text)
-    if material is None:
-        raise SettingsError(
-            f"{_VARIABLES[name]}=(secret) cannot be an HMAC key: it is shorter than {_MIN_KEY_BYTES} bytes, "
-            f"or a public key, or not UTF-8. Accepted: {_MIN_KEY_BYTES} bytes or more, for example "
-            f"{_VARIABLES[name]}=$(openssl rand -base64 48)"
-        )
-    return VerificationKey(name, material)
+    def fingerprints(self) -> dict[str, str]:
+        """Of every key by its slot: the option that holds it, with the kid or number for keys of a set."""
+        self.keys()
+        found: dict[str, str] = {}
+        for option, source in self._slots.items():
+            keys = source.keys()
+            for number, key in enumerate(keys, 1):
+                slot = option if option in _SLOTS else f"{option} {key.kid or number}"
+                found[slot] = key.fingerprint
+        return found
 
 
-def _material(text: str) -> OctKey | None:
-    """The key made of a secret's text; None if it cannot be one. Public keys are no secrets: with one as HMAC key,
-    everybody could sign."""
+def matching_key(jws: Jws, keys: Iterable[VerificationKey]) -> VerificationKey | None:
+    """The key that made the signature (RFC 7515, section 5.2), compared in constant time; None if none did.
+
+    Keys that carry the token's kid come first, then keys without one; a key with another kid is never tried.
+    """
+    kid = jws.header.get("kid")
+    fitting = [key for key in keys if jws.algorithm in key.algorithms]
+    if kid is not None:
+        fitting = [key for key in fitting if key.kid == kid] + [key for key in fitting if key.kid is None]
+    verify = _VERIFY[jws.algorithm]
+    for key in fitting[:MAX_TRIES]:
+        if verify(jws.signing_input, jws.signature, key.material):
+            return key
+    return None
+
+
+_VERIFY: Final = {name: JWSRegistry.algorithms[name].verify for name in ALGORITHMS}
+
+
+def _accepted(settings: Settings) -> Collection[str]:
+    """The algorithms of the setting, else HS256 for secrets and all others for public keys."""
+    if settings.jwt_algorithms is not None:
+        return settings.jwt_algorithms
+    hmacs = [name for name, family in ALGORITHMS.items() if family == "oct"]
+    return tuple(name for name in ALGORITHMS if name not in hmacs[1:])
+
+
+def _configured(option: str, settings: Settings, algorithms: Collection[str]) -> ConfiguredKey:
+    slot, read, accepts, example = _SLOTS[option]
+    variable = name_of(option)
     try:
-        secret = text.encode()
-        if len(secret) < _MIN_KEY_BYTES:
-            return None
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # joserfc only warns about what merely resembles a public key
-            return OctKey.import_key(secret)
-    except (ValueError, Warning):
+        source = ConfiguredKey(slot, getattr(settings, option), read, algorithms)
+    except ValueError as error:
+        elsewhere = f"; a public key goes to {name_of('jwt_public_key')}" if read is secret_key else ""
+        raise SettingsError(
+            f"{variable}=(secret) {error}. Accepted: {accepts}{elsewhere}, for example {variable}={example}"
+        ) from None
+    if not source.keys()[0].algorithms:
+        raise SettingsError(
+            f"{name_of('jwt_algorithms')}={','.join(algorithms)!r} names no algorithm for the key in {variable}. "
+            f"Accepted: {', '.join(ALGORITHMS)}, for example {name_of('jwt_algorithms')}={_fitting(source, read)}"
+        )
+    return source
+
+
+def _fitting(source: ConfiguredKey, read: Reader) -> str:
+    if read is secret_key:
+        return "HS256"
+    material = source.keys()[0].material
+    family = getattr(material, "curve_name", "RSA")
+    return next(name for name, each in ALGORITHMS.items() if each == family)
+
+
+def _in_file(settings: Settings, algorithms: Collection[str], clock: Callable[[], float]) -> JwksFile:
+    variable, path = name_of("jwks_file"), settings.jwks_file
+    assert path is not None  # noqa: S101 - the caller has looked
+    try:
+        return JwksFile(path, algorithms, clock=clock)
+    except (OSError, ValueError) as error:
+        cause = f"cannot be read: {error.strerror}" if isinstance(error, OSError) else str(error)
+        raise SettingsError(
+            f"{variable}={str(path)!r} {cause}. Accepted: a JWK set with public keys alone, at most 20 keys and "
+            f"64 KiB, for example {variable}=/etc/fraiseql/jwks.json"
+        ) from None
+
+
+def _remote(settings: Settings, algorithms: Collection[str], clock: Callable[[], float]) -> JwksUrl | None:
+    if settings.jwks_url is None:
         return None
+    from fraiseql_guard.identity.jwks_url import JwksUrl  # an HTTP client is loaded by who needs one
+
+    return JwksUrl(settings.jwks_url, algorithms, refresh_seconds=settings.jwks_refresh_seconds, clock=clock)

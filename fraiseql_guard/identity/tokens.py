@@ -11,7 +11,9 @@ from typing import Any, Final
 from fraiseql_guard.context import Identity
 from fraiseql_guard.identity.claims import ClaimRules
 from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, read_jws, read_object
-from fraiseql_guard.identity.keys import KeyRing
+from fraiseql_guard.identity.key_material import VerificationKey
+from fraiseql_guard.identity.key_sources import KeyObserver
+from fraiseql_guard.identity.keys import KeyRing, matching_key
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import FailureReason
 
@@ -36,6 +38,13 @@ class TokenFailure:
 
 
 @dataclass(frozen=True, slots=True)
+class KeysMissing:
+    """No key at hand has signed the token, and one that only the keys' source knows could have. Nobody's failure."""
+
+    retry_after_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Remembered:
     identity: Identity
     since: float
@@ -43,7 +52,7 @@ class _Remembered:
 
 
 class TokenVerifier:
-    """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured HMAC keys.
+    """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the stack that it serves.
 
     ``clock`` tells the seconds since 1970. A verified token is remembered by the SHA-256 of its bytes for up to 60 s
     or until it expires; a change of keys empties that memory. Failures are not remembered. SettingsError at
@@ -54,11 +63,14 @@ class TokenVerifier:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         self._ring = KeyRing(settings)
-        self._keys = self._ring.keys()
+        self._keys: tuple[VerificationKey, ...] = ()
+        self._algorithms: frozenset[str] = frozenset()
         self._rules = ClaimRules.of(settings)
-        self._algorithms = frozenset(settings.jwt_algorithms)
         self._clock = clock
         self._memory: dict[bytes, _Remembered] = {}
+        self._take_over(self._ring.keys())
+
+    # --- what an operator sees and does -------------------------------------------------------------------------------
 
     @property
     def size_bytes(self) -> int:
@@ -69,25 +81,56 @@ class TokenVerifier:
         """Verify every token anew."""
         self._memory.clear()
 
-    def verify(self, authorization: Sequence[str]) -> Identity | TokenFailure:
+    def observe(self, observer: KeyObserver) -> None:
+        """Tell ``observer`` from now on what happens to the sources of keys."""
+        self._ring.observe(observer)
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of every key in force by its slot (the option that holds it): tells keys apart and gives none away."""
+        return self._ring.fingerprints()
+
+    async def aclose(self) -> None:
+        """Stop fetching keys."""
+        if self._ring.remote is not None:
+            await self._ring.remote.aclose()
+
+    # --- the course of a request --------------------------------------------------------------------------------------
+
+    def warm_up(self) -> None:
+        """Have keys fetched before the first token comes. To be called in the event loop."""
+        if self._ring.remote is not None:
+            self._ring.remote.warm_up()
+
+    async def fetch_keys(self, timeout_seconds: float) -> bool:
+        """After :class:`KeysMissing`: wait for the keys' source. Whether it has just answered."""
+        return self._ring.remote is not None and await self._ring.remote.fetch(timeout_seconds)
+
+    def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
         """The user whom the values of all Authorization headers of a request name. Never raises.
 
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
-        ``invalid_token``.
+        ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.
         """
         token = _bearer_token(authorization)
         if isinstance(token, TokenFailure):
             return token
         try:
-            return self._verify_token(token)
+            return self._verify_token(token, fetched)
         except Exception:  # noqa: BLE001 - whatever a library raises on odd bytes, the token is not a good one
             return _failure(FailureReason.INVALID_TOKEN, token)
 
-    def _verify_token(self, token: str) -> Identity | TokenFailure:
+    def remembers(self, authorization: Sequence[str]) -> bool:
+        """Whether :meth:`verify` would answer from memory, without any cryptography."""
+        token = _bearer_token(authorization)
+        if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES or not token.isascii():
+            return False
+        known = self._memory.get(sha256(token.encode()).digest())
+        return known is not None and known.since <= self._clock() < known.until
+
+    def _verify_token(self, token: str, fetched: bool) -> Identity | TokenFailure | KeysMissing:
         keys = self._ring.keys()
         if keys is not self._keys:
-            self._keys = keys
-            self._memory.clear()
+            self._take_over(keys)
         if len(token) > MAX_TOKEN_BYTES or not token.isascii():
             return _failure(FailureReason.INVALID_TOKEN, token)
         now = self._clock()
@@ -95,24 +138,33 @@ class TokenVerifier:
         known = self._memory.get(digest)
         if known is not None and known.since <= now < known.until:
             return known.identity
-        answer = self._check(token, now)
+        answer = self._check(token, now, fetched)
         if isinstance(answer, Identity):
             self._remember(digest, answer, now)
         return answer
 
-    def _check(self, token: str, now: float) -> Identity | TokenFailure:
+    def _take_over(self, keys: tuple[VerificationKey, ...]) -> None:
+        """Other keys are in force: what they cannot have signed is refused before any cryptography."""
+        self._keys = keys
+        self._algorithms = self._ring.algorithms.union(*(key.algorithms for key in keys))
+        self._memory.clear()
+
+    def _check(self, token: str, now: float, fetched: bool) -> Identity | TokenFailure | KeysMissing:
         jws = read_jws(token, self._algorithms)
         if jws is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
-        key = self._ring.match(jws)
+        key = matching_key(jws, self._keys)
         if key is None:
+            remote = self._ring.remote
+            if remote is not None and not fetched and remote.may_know(jws):
+                return KeysMissing(remote.retry_after_seconds)
             return _failure(FailureReason.INVALID_SIGNATURE, token)
         claims = read_object(jws.payload)
         if claims is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
         fault = self._rules.fault(claims, now)
         if fault is None:
-            return self._rules.identity(claims, key)
+            return self._rules.identity(claims, key.name)
         return _failure(fault, token, claims if fault is FailureReason.TOKEN_EXPIRED else None)
 
     def _remember(self, digest: bytes, identity: Identity, now: float) -> None:

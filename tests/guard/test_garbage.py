@@ -11,7 +11,7 @@ from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 
 
-@pytest.mark.parametrize("kind", ["query", "unauthenticated", "page"])
+@pytest.mark.parametrize("kind", ["query", "hooked", "unauthenticated", "page"])
 async def test_served_requests_leave_no_reference_cycles(guarded, secret, kind) -> None:
     class Quiet(EchoApp):
         async def __call__(self, scope, receive, send):
@@ -19,14 +19,18 @@ async def test_served_requests_leave_no_reference_cycles(guarded, secret, kind) 
             self.scopes.clear()
             self.bodies.clear()
 
-    guard = guarded(Quiet(), jwt_secret=secret, rate_limit_authenticated="100000/minute")
+    async def active(identity):
+        return "active"
+
+    hook = active if kind == "hooked" else None
+    guard = guarded(Quiet(), jwt_secret=secret, rate_limit_authenticated="100000/minute", user_status=hook)
     token = make_token(secret, sub="alice")
 
     async def once() -> None:
         if kind == "page":
             assert (await request(guard, "GET", "/page", client=("10.0.0.1", 1))).status == 200
         else:
-            known = kind == "query"
+            known = kind in ("query", "hooked")
             assert (await graphql(guard, "{me{id}}", token=token if known else None)).status == (200 if known else 401)
 
     for _ in range(5):

@@ -3,7 +3,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fraiseql_guard.identity.jws import read_jws
-from fraiseql_guard.identity.keys import KeyRing
+from fraiseql_guard.identity.keys import KeyRing, matching_key
+from fraiseql_guard.key_forms import ALGORITHMS
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.settings import Settings, SettingsError
 from fraiseql_guard.testing import ManualClock
@@ -17,8 +18,8 @@ def ring(**options):
 
 
 def matched(keys, token):
-    keys.keys()
-    return keys.match(read_jws(token, tuple(HMACS)))
+    key = matching_key(read_jws(token, ALGORITHMS), keys.keys())
+    return key and key.name
 
 
 def public_key():

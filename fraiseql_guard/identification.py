@@ -1,0 +1,85 @@
+"""What of a caller's identity only somebody else can tell: keys that must be fetched, whether the user still exists.
+
+Gates never wait; here is waited, for a bounded time, and only where there is something to ask. Whoever does not answer
+brings a 503, and never a failure of the caller (SPEC section 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.gates.authentication import Authentication, refuse
+from fraiseql_guard.identity.key_sources import KeyObserver
+from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identity.user_status import AskUserStatus, NoAnswer, UserStatusCheck
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import USER_STATUS_UNAVAILABLE
+from fraiseql_guard.stores.blocked import BlockedAddresses
+
+KEYS_SECONDS: Final = 2.0
+"""Longest wait of a request for the keys' source."""
+_RETRY_USER_STATUS_SECONDS: Final = 1.0
+
+
+class Identification:
+    """Completes what the authentication gate began."""
+
+    def __init__(self, gate: Authentication, verifier: TokenVerifier, user_status: UserStatusCheck | None) -> None:
+        self._gate = gate
+        self._verifier = verifier
+        self._user_status = user_status
+
+    async def fetch_keys(self, ctx: Context) -> Denial | None:
+        """For a token that no key at hand can judge: ask the source, and decide then."""
+        fetched = await self._verifier.fetch_keys(KEYS_SECONDS)
+        return self._gate.decide_at_last(ctx, fetched=fetched)
+
+    async def check_user(self, ctx: Context) -> Denial | None:
+        """Ask the app for the user of a genuine token, with every request."""
+        if self._user_status is None or ctx.identity is None:
+            return None
+        failure = await self._user_status.failure(ctx.identity)
+        if failure is None:
+            return None
+        if not self._gate.needed(ctx):
+            ctx.identity = None
+            return None
+        if isinstance(failure, NoAnswer):
+            return Denial(USER_STATUS_UNAVAILABLE, retry_after_seconds=_RETRY_USER_STATUS_SECONDS)
+        ctx.token_failure = failure
+        return refuse(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityParts:
+    """What tells who is asking. ``identification`` only where somebody else must be asked."""
+
+    verifier: TokenVerifier
+    gate: Authentication
+    identification: Identification | None
+
+
+def identify_by(
+    settings: Settings,
+    verifier: TokenVerifier | None,
+    *,
+    blocked: BlockedAddresses,
+    user_status: AskUserStatus | None,
+    observer: KeyObserver,
+    on_fault: Callable[[BaseException], None],
+) -> IdentityParts:
+    """The parts that these settings make. ``verifier`` is one to be kept; SettingsError as it has them."""
+    verifier = verifier or TokenVerifier(settings)
+    verifier.observe(observer)
+    gate = Authentication(verifier, settings, blocked)
+    check = user_status and UserStatusCheck(
+        user_status,
+        timeout_seconds=settings.user_status_timeout_ms / 1000,
+        memory_seconds=settings.user_status_memory_seconds,
+        on_fault=on_fault,
+    )
+    asks = check is not None or settings.jwks_url is not None
+    return IdentityParts(verifier, gate, Identification(gate, verifier, check) if asks else None)

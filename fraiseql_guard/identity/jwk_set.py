@@ -1,0 +1,63 @@
+"""JWK sets (RFC 7517, section 5): the public keys of an issuer in one document, bounded in size and number."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fraiseql_guard.identity.jws import read_object
+from fraiseql_guard.identity.key_material import VerificationKey, jwk_key
+
+MAX_SET_BYTES: Final = 65_536
+MAX_KEYS: Final = 20
+SET_KEY_NAME: Final = "jwks"
+"""Name of every key of a set: kids come from outside, and a metric's label must stay bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class JwkSet:
+    """The usable keys, and a sentence about each that is not."""
+
+    keys: tuple[VerificationKey, ...]
+    problems: tuple[str, ...]
+
+
+def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
+    """The keys of a set that may verify signatures made with ``algorithms``; ValueError if it is no set.
+
+    A kid that two keys of one family share names neither of them (RFC 7517, 4.5): both are left out.
+    """
+    if len(text) > MAX_SET_BYTES:
+        raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
+    document = read_object(text)
+    members = document.get("keys") if document is not None else None
+    if not isinstance(members, list):
+        raise ValueError("is no JWK set (a JSON object with a list of keys)")
+    if len(members) > MAX_KEYS:
+        raise ValueError(f"holds more than {MAX_KEYS} keys")
+    found: list[VerificationKey] = []
+    problems: list[str] = []
+    for number, member in enumerate(members, 1):
+        try:
+            found.append(_key(member, algorithms))
+        except ValueError as error:
+            problems.append(f"key {number} {error}")
+    shared = {who for who, count in Counter(map(_who, found)).items() if count > 1 and who[0] is not None}
+    if shared:
+        problems.append("two keys of one kind share a kid, so that it names neither")
+    return JwkSet(tuple(key for key in found if _who(key) not in shared), tuple(problems))
+
+
+def _key(member: Any, algorithms: Collection[str]) -> VerificationKey:
+    if not isinstance(member, dict):
+        raise ValueError("is no JSON object")
+    key = jwk_key(SET_KEY_NAME, member, algorithms)
+    if not key.algorithms:
+        raise ValueError("fits none of the accepted algorithms")
+    return key
+
+
+def _who(key: VerificationKey) -> tuple[str | None, str]:
+    return key.kid, key.material.key_type

@@ -1,0 +1,205 @@
+"""A JWK set behind an address: fetched ahead of need, one flight at a time, and served stale while its issuer is down.
+
+Requests never fetch. They use the keys at hand; whichever request finds them aging sets off a flight and goes on. Only
+a token that no key at hand can judge waits for a flight, outside the gates and for a bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Collection
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+
+from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, read_jwk_set
+from fraiseql_guard.identity.jws import Jws
+from fraiseql_guard.identity.key_material import VerificationKey, kept
+from fraiseql_guard.identity.key_sources import KeyObserver, Unobserved
+from fraiseql_guard.key_forms import ALGORITHMS, is_loopback
+
+COOLDOWN_SECONDS: Final = 30.0
+"""At least so much lies between two fetches that tokens with unknown kids set off, whatever became of the first."""
+STALE_SECONDS: Final = 86_400.0
+"""So old may keys become while their source fails."""
+FLIGHT_SECONDS: Final = 5.0
+MAX_WAITING: Final = 1_000
+"""Most requests that wait for a flight: made-up tokens must not pile up while an issuer hangs."""
+
+
+class JwksUrl:
+    """The keys of an issuer. ``clock`` counts seconds and never goes back."""
+
+    __slots__ = (
+        "_attempted_at",
+        "_clock",
+        "_failing_since",
+        "_failures",
+        "_fetched_at",
+        "_flight",
+        "_keys",
+        "_known_problems",
+        "_local",
+        "_refresh_seconds",
+        "_shown",
+        "_tls",
+        "_url",
+        "_waiting",
+        "algorithms",
+        "observer",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        url: str,
+        algorithms: Collection[str],
+        *,
+        refresh_seconds: float = 300.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.observer: KeyObserver = Unobserved()
+        self._url, self._clock, self._refresh_seconds = url, clock, refresh_seconds
+        self._shown = url.partition("?")[0]  # some issuers want a token in the query
+        self.algorithms = frozenset(name for name in algorithms if ALGORITHMS[name] != "oct")
+        self._local = is_loopback(urlsplit(url).hostname or "")
+        self._tls = httpx.create_ssl_context() if url.startswith("https:") else False
+        self._keys: tuple[VerificationKey, ...] = ()
+        self._fetched_at = self._attempted_at = -math.inf
+        self._failures = 0
+        self._failing_since: float | None = None
+        self._known_problems: frozenset[str] = frozenset()
+        self._flight: asyncio.Task[bool] | None = None
+        self._waiting = 0
+
+    def warm_up(self) -> None:
+        """Set off the first flight, before anybody asks."""
+        if self._attempted_at == -math.inf:
+            self._take_off()
+
+    def keys(self) -> tuple[VerificationKey, ...]:
+        """The keys at hand; sets off a flight where they age. Nobody waits for it."""
+        now = self._clock()
+        age = now - self._fetched_at
+        if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
+            self._take_off()
+        if age > STALE_SECONDS and self._keys:
+            self._keys = ()
+        return self._keys
+
+    def may_know(self, jws: Jws) -> bool:
+        """Whether a newer set could hold the key of a token that no key at hand has signed."""
+        if jws.algorithm not in self.algorithms:
+            return False
+        kid = jws.header.get("kid")
+        return not self._keys or (kid is not None and all(key.kid != kid for key in self._keys))
+
+    @property
+    def retry_after_seconds(self) -> float:
+        """When it is worth asking again."""
+        return max(1.0, self._next_attempt_at() - self._clock())
+
+    async def fetch(self, timeout_seconds: float) -> bool:
+        """Join the flight, or begin one if the last is long enough ago, and wait for it. Whether it brought a set;
+        False at once if it is too early for another one."""
+        if self._clock() >= self._next_attempt_at():
+            self._take_off()
+        flight = self._flight
+        if flight is None or flight.done() or flight.get_loop() is not asyncio.get_running_loop():
+            return False
+        if self._waiting >= MAX_WAITING:
+            return False
+        self._waiting += 1
+        try:
+            await asyncio.wait([flight], timeout=timeout_seconds)
+        finally:
+            self._waiting -= 1
+        return flight.done() and not flight.cancelled() and flight.result()
+
+    async def aclose(self) -> None:
+        """Give up the flight."""
+        flight, self._flight = self._flight, None
+        if flight is not None and flight.get_loop() is asyncio.get_running_loop():
+            flight.cancel()
+            await asyncio.wait([flight])
+
+    # --- when ---------------------------------------------------------------------------------------------------------
+
+    def _next_attempt_at(self) -> float:
+        """With keys at hand there is no hurry; without any after 1, 2, 4, ... seconds."""
+        if self._keys or not self._failures:
+            return self._attempted_at + COOLDOWN_SECONDS
+        return self._attempted_at + min(COOLDOWN_SECONDS, 2.0 ** min(self._failures - 1, 10))
+
+    def _take_off(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return  # without a loop there is nobody to serve
+        if self._flight is not None and not self._flight.done() and self._flight.get_loop() is loop:
+            return
+        self._attempted_at = self._clock()
+        self._flight = loop.create_task(self._fly())
+
+    # --- the flight ---------------------------------------------------------------------------------------------------
+
+    async def _fly(self) -> bool:
+        try:
+            async with asyncio.timeout(FLIGHT_SECONDS):
+                text = await self._download()
+            found = read_jwk_set(text, self.algorithms)
+            if not found.keys:
+                raise ValueError(f"holds no usable key: {'; '.join(found.problems) or 'it is empty'}")
+        except Exception as error:  # noqa: BLE001 - whatever a network and a foreign server come up with
+            self._failed(_cause(error))
+            return False
+        self._arrived(found.keys, frozenset(found.problems))
+        return True
+
+    async def _download(self) -> bytes:
+        """The body. Neither redirects nor compression: keys come from the address that was configured, and a bound on
+        bytes is one on memory."""
+        headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
+        async with (
+            httpx.AsyncClient(verify=self._tls, timeout=FLIGHT_SECONDS, trust_env=not self._local) as client,
+            client.stream("GET", self._url, headers=headers, follow_redirects=False) as answer,
+        ):
+            if answer.status_code != httpx.codes.OK:
+                moved = ", and redirects are not followed" if answer.is_redirect else ""
+                raise ValueError(f"answers with status {answer.status_code}{moved}")
+            if answer.headers.get("content-encoding", "identity") != "identity":
+                raise ValueError("answers compressed although it was asked not to")
+            text = bytearray()
+            async for chunk in answer.aiter_raw():
+                text += chunk
+                if len(text) > MAX_SET_BYTES:
+                    raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
+            return bytes(text)
+
+    def _arrived(self, keys: tuple[VerificationKey, ...], problems: frozenset[str]) -> None:
+        now = self._clock()
+        self._keys, self._fetched_at = kept(self._keys, keys), now
+        if problems and problems != self._known_problems:
+            self.observer.warn(
+                f"the JWK set at {self._shown} holds keys that are not used: {'; '.join(sorted(problems))}"
+            )
+        self._known_problems, self._failures = problems, 0
+        if self._failing_since is not None:
+            self.observer.key_source_recovered("url", now - self._failing_since)
+            self._failing_since = None
+
+    def _failed(self, cause: str) -> None:
+        self._failures += 1
+        if self._failing_since is None:
+            self._failing_since = self._clock()
+        self.observer.key_source_failed("url", f"{self._shown} {cause}", bool(self._keys))
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, ValueError):
+        return str(error)
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return f"did not answer within {FLIGHT_SECONDS:.0f} s"
+    return f"cannot be reached: {type(error).__name__}"

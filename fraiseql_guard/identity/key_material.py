@@ -1,0 +1,190 @@
+"""What may be a key to verify tokens with: read from text or a JWK, and checked for strength and purpose.
+
+Libraries take what they can read. Here a key must also be public or a real secret, strong enough, meant for signatures,
+and of one family; its algorithms are fixed with it, so that no token can choose how its key is used (RFC 8725, 3.1).
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_der_public_key,
+    load_pem_public_key,
+)
+from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
+
+from fraiseql_guard.identity.jws import MAX_KID_CHARACTERS
+from fraiseql_guard.key_forms import ALGORITHMS
+
+Material = OctKey | RSAKey | ECKey | OKPKey
+
+MIN_SECRET_BYTES: Final = 32
+_RSA_BITS: Final = range(2048, 8192 + 1)
+_RSA_EXPONENTS: Final = range(65537, 2**32)
+_CURVES: Final[Mapping[str, str]] = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_CLASSES: Final[Mapping[str, type[RSAKey | ECKey | OKPKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+_FINGERPRINT: Final = b"fraiseql-guard: to tell keys apart"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VerificationKey:
+    """A key in force: which of the configured ones it is, and the algorithms that it may be used with."""
+
+    name: str
+    """current, new or old; ``jwks`` for all keys of sets (a label of a metric must stay bounded)."""
+    material: Material
+    algorithms: frozenset[str]
+    kid: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Eight hexadecimal digits that tell keys apart and give none away: a keyed digest, cut short, so that it is
+        the digest of countless other secrets too."""
+        return hmac.new(_FINGERPRINT, _canonical(self.material), "sha256").hexdigest()[:8]
+
+
+def kept(old: tuple[VerificationKey, ...], new: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
+    """``old`` if the new keys are the same ones, so that nobody takes a second look for a change."""
+    return old if [_whole(key) for key in old] == [_whole(key) for key in new] else new
+
+
+def _whole(key: VerificationKey) -> tuple[object, ...]:
+    return key.name, key.kid, key.algorithms, type(key.material), _canonical(key.material)
+
+
+def secret_key(name: str, text: str, algorithms: Collection[str]) -> VerificationKey:
+    """The HMAC key that a secret's text is; ValueError if it cannot be one. Public keys are no secrets: with one as
+    HMAC key, everybody could sign."""
+    try:
+        secret = text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("is not UTF-8 text") from None
+    if len(secret) < MIN_SECRET_BYTES:
+        raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes, so it could be guessed")
+    if _is_asymmetric(text):
+        raise ValueError("is no secret but a key of a key pair, with which nobody may sign by HMAC")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # joserfc only warns about what merely resembles a public key
+            material = OctKey.import_key(secret)
+    except (ValueError, Warning):
+        raise ValueError("is no secret but resembles a public key") from None
+    return VerificationKey(name, material, _usable("oct", algorithms))
+
+
+def pem_key(name: str, pem: str, algorithms: Collection[str]) -> VerificationKey:
+    """The key in a PEM text; ValueError if it is none that may verify."""
+    try:
+        public = load_pem_public_key(pem.encode())
+    except Exception:  # noqa: BLE001 - the library raises many kinds
+        raise ValueError("is not a public key in PEM") from None
+    family = _checked_family(public)
+    kind: type[Any] = {"RSA": RSAKey, "Ed25519": OKPKey}.get(family, ECKey)
+    return VerificationKey(name, kind.import_key(public), _usable(family, algorithms))
+
+
+def jwk_key(name: str, jwk: Mapping[str, Any], algorithms: Collection[str]) -> VerificationKey:
+    """The public key in a JWK (RFC 7517); ValueError if it is none that may verify signatures."""
+    if not _PRIVATE.isdisjoint(jwk) or jwk.get("kty") == "oct":
+        raise ValueError("is private or a secret: a key set holds public keys alone")
+    _check_purpose(jwk)
+    kind = _CLASSES.get(str(jwk.get("kty")))
+    if kind is None:
+        raise ValueError("has a kty other than RSA, EC and OKP")
+    given = {field: jwk[field] for field in ("kty", "n", "e", "crv", "x", "y") if field in jwk}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the length, which is checked below
+            material = kind.import_key(given)
+            family = _checked_family(material.public_key)
+    except ValueError as error:
+        raise ValueError(str(error) if str(error).startswith("is ") else "cannot be read") from None
+    except Exception:  # noqa: BLE001 - libraries raise many kinds on odd members
+        raise ValueError("cannot be read") from None
+    own = jwk.get("alg")
+    if own is not None and ALGORITHMS.get(str(own)) != family:
+        raise ValueError(f"is of the family {family}, and its alg is none of that")
+    wanted = algorithms if own is None else [each for each in algorithms if each == own]
+    return VerificationKey(name, material, _usable(family, wanted), jwk.get("kid"))
+
+
+def _check_purpose(jwk: Mapping[str, Any]) -> None:
+    if jwk.get("use", "sig") != "sig":
+        raise ValueError("has a use other than sig")
+    operations = jwk.get("key_ops", ["verify"])
+    if not isinstance(operations, list) or "verify" not in operations:
+        raise ValueError("has key_ops without verify")
+    kid = jwk.get("kid", "")
+    if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
+        raise ValueError(f"has a kid that is no text of at most {MAX_KID_CHARACTERS} characters")
+
+
+def _checked_family(public: object) -> str:
+    """The family of a public key that is strong enough; ValueError otherwise."""
+    if isinstance(public, RSAPublicKey):
+        numbers = public.public_numbers()
+        if public.key_size not in _RSA_BITS:
+            raise ValueError(f"is an RSA key of {public.key_size} bits: {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted")
+        if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
+            raise ValueError("is an RSA key with an unusual public exponent: 65537 is what everybody uses")
+        if _is_roca_weak(numbers.n):
+            raise ValueError("is an RSA key that can be factored (ROCA, CVE-2017-15361): make a new pair of keys")
+        return "RSA"
+    if isinstance(public, EllipticCurvePublicKey) and (family := _CURVES.get(public.curve.name)) is not None:
+        return family
+    if isinstance(public, Ed25519PublicKey):
+        return "Ed25519"
+    raise ValueError("is a key of another kind than RSA, EC (P-256, P-384, P-521) and Ed25519")
+
+
+def _usable(family: str, algorithms: Iterable[str]) -> frozenset[str]:
+    return frozenset(each for each in algorithms if ALGORITHMS[each] == family)
+
+
+def _is_asymmetric(text: str) -> bool:
+    """Whether a text is a key of a pair in one of its customary forms: PEM, JWK, or DER in base64."""
+    if "-----BEGIN" in text or (text.lstrip().startswith("{") and '"kty"' in text):
+        return True
+    with suppress(Exception):
+        load_der_public_key(base64.b64decode(text))
+        return True
+    return False
+
+
+def _canonical(material: Material) -> bytes:
+    if isinstance(material, OctKey):
+        return material.raw_value
+    return material.public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+# --- ROCA: the primes of a widespread chip lie in a small subgroup (Nemec et al., 2017) ------------------------------
+
+_SMALL_PRIMES: Final = (
+    3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109,
+    113, 127, 131, 137, 139, 149, 151, 157, 163, 167,
+)  # fmt: skip
+
+
+@cache
+def _subgroup(prime: int) -> frozenset[int]:
+    """The powers of 65537 modulo a prime."""
+    return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
+
+
+def _is_roca_weak(modulus: int) -> bool:
+    """Whether the modulus lies in the subgroup for every small prime; an honest one does by chance once in 2^27."""
+    return all(modulus % prime in _subgroup(prime) for prime in _SMALL_PRIMES)

@@ -1,0 +1,74 @@
+"""Is the user of a genuine token still there? Only the app can tell, so it is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+from fraiseql_guard.context import Identity
+from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.stores.recent import Recent
+
+UserStatus = Literal["active", "not_found", "disabled"]
+AskUserStatus = Callable[[Identity], Awaitable[UserStatus | None]]
+"""Given a verified identity (user_id, claims, scopes, tier): None or ``active`` lets the request on."""
+
+_REASONS: Final[Mapping[UserStatus | None, FailureReason | None]] = {
+    None: None,
+    "active": None,
+    "not_found": FailureReason.USER_NOT_FOUND,
+    "disabled": FailureReason.USER_DISABLED,
+}
+
+
+class NoAnswer(Enum):
+    """The app did not answer: nobody's failure."""
+
+    NO_ANSWER = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    reason: FailureReason | None
+    until: float
+
+
+class UserStatusCheck:
+    """Asks the app's hook within ``timeout_seconds``, and remembers its answer for ``memory_seconds``.
+
+    ``on_fault`` is told what the hook raised. ``clock`` counts seconds.
+    """
+
+    def __init__(
+        self,
+        ask: AskUserStatus,
+        *,
+        timeout_seconds: float,
+        memory_seconds: float = 0.0,
+        on_fault: Callable[[BaseException], None],
+        clock: Callable[[], float] = time.monotonic,
+        size: int = 10_000,
+    ) -> None:
+        self._ask, self._on_fault, self._clock = ask, on_fault, clock
+        self._timeout_seconds, self._memory_seconds = timeout_seconds, memory_seconds
+        self._answers: Recent[str, _Answer] = Recent(size)
+
+    async def failure(self, identity: Identity) -> FailureReason | NoAnswer | None:
+        """Why this user may not go on; None if they may."""
+        name = identity.subject.name
+        known = self._answers.get(name) if self._memory_seconds else None
+        if known is not None and self._clock() < known.until:
+            return known.reason
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                reason = _REASONS[await self._ask(identity)]
+        except Exception as error:  # noqa: BLE001 - whatever the app's hook comes up with
+            self._on_fault(error)
+            return NoAnswer.NO_ANSWER
+        if self._memory_seconds:
+            self._answers.put(name, _Answer(reason, self._clock() + self._memory_seconds))
+        return reason

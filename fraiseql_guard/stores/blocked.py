@@ -1,0 +1,64 @@
+"""The process's memory of blocked addresses: what they send costs little cryptography (SPEC section 4).
+
+A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. Whoever
+is blocked could have us verify without end; after ten verifications in a second they get the block's refusal unseen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.context import Denial, Subject
+from fraiseql_guard.stores.recent import Recent
+
+VERIFICATIONS_A_SECOND: Final = 10.0
+_LONGEST_SECONDS: Final = 1.0
+"""A block is remembered so long after the last trip that met it: one that is lifted needs no message."""
+
+
+@dataclass(slots=True)
+class _Address:
+    denial: Denial
+    until: float
+    left: float
+    counted_at: float
+
+
+class BlockedAddresses:
+    """The addresses that trips found blocked a moment ago. ``clock`` counts seconds and never goes back."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
+        self._clock = clock
+        self._addresses: Recent[str, _Address] = Recent(size)
+
+    def note(self, subject: Subject, denial: Denial) -> None:
+        """A trip met a block of this address, which is refused with ``denial``."""
+        now = self._clock()
+        known = self._addresses.get(subject.name)
+        if known is None:
+            known = _Address(denial, now, VERIFICATIONS_A_SECOND, now)
+            self._addresses.put(subject.name, known)
+        known.denial, known.until = denial, now + _LONGEST_SECONDS
+
+    def holds(self, subject: Subject) -> bool:
+        """Whether this address was found blocked a moment ago."""
+        known = self._addresses.get(subject.name)
+        return known is not None and self._clock() < known.until
+
+    def refusal(self, subject: Subject) -> Denial | None:
+        """The block's refusal if the address has used up its verifications; otherwise this takes one of them."""
+        known, now = self._addresses.get(subject.name), self._clock()
+        if known is None or now >= known.until:
+            return None
+        known.left = min(VERIFICATIONS_A_SECOND, known.left + (now - known.counted_at) * VERIFICATIONS_A_SECOND)
+        known.counted_at = now
+        if known.left < 1.0:
+            return known.denial
+        known.left -= 1.0
+        return None
+
+    def __len__(self) -> int:
+        return len(self._addresses)
