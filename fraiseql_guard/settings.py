@@ -371,6 +371,11 @@ class Settings:
     admin_path: str = setting(
         Form(parsing.admin_path, "a path that begins with /, not / itself", "/admin"), "/admin", "Where the API stands."
     )
+    admin_token: Secret | None = setting(
+        Form(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        None,
+        "Token that the fraiseql-guard command sends with --url; the guard itself does not read it.",
+    )
 
     # signals
     metrics_path: str = setting(Form(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition.")

@@ -2,60 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json
 from fraiseql_guard.cli.support import told
-from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import VARIABLES, Settings, warnings
+from fraiseql_guard.fleet.switches import read_switches
+from fraiseql_guard.operator import configuration
+from fraiseql_guard.settings import Settings, warnings
+from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 
 
 def config(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    fleet: Annotated[bool, typer.Option("--fleet", help="With what operators have set for all workers.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown."""
+    """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
+    Without --fleet or --url nobody is asked: it is what this environment says."""
     with told():
-        settings = Settings.load()
-    rows = [_row(settings, option) for option in settings.sources]
+        here = url is None and not fleet
+        rows = configuration.rows(Settings.load()) if here else ask(url, _fleet_rows)
     if as_json:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
     else:
         _print_table(rows)
-    for sentence in warnings():
+    for sentence in warnings() if here else ():
         print(f"warning: {sentence}", file=sys.stderr)
 
 
-def _row(settings: Settings, option: str) -> dict[str, Any]:
-    variable = next(each for each in VARIABLES if each.option == option)
-    return {
-        "variable": variable.name,
-        "option": option,
-        "value": _shown(getattr(settings, option)),
-        "source": settings.sources[option],
-        "default": variable.default,
-        "accepts": variable.form.accepts,
-        "documentation": variable.doc,
-    }
+async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:
+    """What the other side was started with, and over it what operators have set for all workers."""
+    rows, switches = await to.operator.config(), await to.operator.switches()
+    told = [Entry(EntryKind(each.kind), each.name, value=each.value) for each in switches]
+    held = read_switches(ControlSet(entries=tuple(told))).options
+    return [
+        {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows
+    ]
 
 
-def _shown(value: object) -> str | int | float | bool | None:
-    """A value in the form in which it could be given again; a secret as stars."""
-    if isinstance(value, Secret):
-        return "****"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={each}" for name, each in value.items())
-    if isinstance(value, tuple | list):
-        return ",".join(str(each) for each in value)
-    return value if isinstance(value, int | float | bool) or value is None else str(value)
-
-
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Aligned on a terminal; one tab-separated line a setting in a pipe, so that grep and cut work."""
     if not sys.stdout.isatty():
         for row in rows:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from fraiseql_guard.cli.alerts import alerts, dashboard
+from fraiseql_guard.cli.allow import allow
+from fraiseql_guard.cli.blocks import block, blocks, lift, unblock, unlock
 from fraiseql_guard.cli.config import config
+from fraiseql_guard.cli.demo import demo
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.explain import explain
+from fraiseql_guard.cli.fleet import keys, status
+from fraiseql_guard.cli.limits import limit
 from fraiseql_guard.cli.logs import logs
+from fraiseql_guard.cli.refusals import why
+from fraiseql_guard.cli.support import EXIT_CODES
+from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
+from fraiseql_guard.cli.top import top
+from fraiseql_guard.cli.upkeep import actions, clear_caches, gc
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -32,6 +44,17 @@ def main(
         raise typer.Exit
 
 
-for _command in (config, explain, token, alerts, dashboard, logs):
-    app.command()(_command)
-app.add_typer(documents, name="documents")
+_GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
+    "See what is going on": (status, top, blocks, why, keys, actions, logs),
+    "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, gc, clear_caches),
+    "Look at the configuration": (config, explain, token, demo),
+    "Watch": (alerts, dashboard),
+}
+_NAMES: Final[Mapping[Callable[..., None], str]] = {set_variable: "set"}
+
+for _panel, _commands in _GROUPS.items():
+    for _command in _commands:
+        app.command(_NAMES.get(_command), rich_help_panel=_panel)(_command)
+app.add_typer(limit, name="limit", rich_help_panel="Act on all workers, within a second")
+app.add_typer(allow, name="allow", rich_help_panel="Act on all workers, within a second")
+app.add_typer(documents, name="documents", rich_help_panel="Look at the configuration")

@@ -1,0 +1,60 @@
+"""``fraiseql-guard allow add|remove|list``: addresses that are not counted and never blocked automatically."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.support import told
+from fraiseql_guard.cli.targets import address_of, line
+from fraiseql_guard.cli.telling import ForOption, ReasonOption, seconds_of, tell
+
+allow = typer.Typer(help="Addresses that are not counted and never blocked automatically.", no_args_is_help=True)
+_AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="An address or a network.")]
+
+
+@allow.command("add")
+def add(
+    address: _AddressArgument,
+    lasts: ForOption = "365d",
+    reason: ReasonOption = "",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Do not count an address or a network, and never block it automatically."""
+    with told():
+        seconds = seconds_of(lasts)
+        address = address_of(address)
+        done = ask(
+            url,
+            lambda to: to.operator.allow(address, reason=reason, duration_seconds=seconds, actor=to.actor),
+        )
+        undo = line("allow", "remove", address, url=url)
+        lifted = f", which lifted {done.affected} automatic sanctions," if done.affected else ""
+        tell(done, f"allowed {address}{lifted}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+
+
+@allow.command("remove")
+def remove(address: _AddressArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Take an operator's entry off the allow-list."""
+    with told():
+        address = address_of(address)
+        done = ask(url, lambda to: to.operator.disallow(address, actor=to.actor))
+        tell(done, as_json=as_json)
+
+
+@allow.command("list")
+def list_allowed(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List the whole allow-list: from the settings, the file and operators."""
+    with told():
+        found = ask(url, lambda to: to.operator.allowed())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (each.ip_address, each.source, remaining(each.expires_in_seconds), each.reason, each.actor) for each in found
+    ]
+    print_rows(("address", "source", "ends in", "reason", "by"), rows, none="The allow-list is empty.")

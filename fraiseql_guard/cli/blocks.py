@@ -1,0 +1,174 @@
+"""``block``, ``unblock``, ``lift``, ``unlock`` and ``blocks``: who is refused altogether."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.support import told
+from fraiseql_guard.cli.targets import (
+    AddressArgument,
+    IssuerOption,
+    TenantOption,
+    UserOption,
+    line,
+    named,
+    option,
+    target_of,
+    words_of,
+)
+from fraiseql_guard.cli.telling import HOUR, ForceOption, ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.operator.interface import Block, Done, Origin, Target
+
+DocumentOption = Annotated[str | None, typer.Option("--document", metavar="SHA256", help="A document, by its hash.")]
+OperationOption = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Operations of this name.")]
+
+
+def block(
+    address: AddressArgument = None,
+    user: UserOption = None,
+    issuer: IssuerOption = None,
+    tenant: TenantOption = None,
+    document: DocumentOption = None,
+    operation: OperationOption = None,
+    lasts: ForOption = HOUR,
+    reason: ReasonOption = "",
+    force: ForceOption = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse everything from an address, a network or a user for a while; or a document, or operations of a name."""
+    with told():
+        seconds = seconds_of(lasts)
+        if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
+            kind, name = switch
+            undo = line("unblock", *option(f"--{kind}", name), url=url)
+            done = ask(
+                url,
+                lambda to: to.operator.switch(kind, name, duration_seconds=seconds, reason=reason, actor=to.actor),
+            )
+            tell(done, f"blocked {kind} {name}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+            return
+        target = target_of(address, user, issuer, tenant, command="block")
+        done = ask(
+            url,
+            lambda to: to.operator.block(
+                target, duration_seconds=seconds, reason=reason, force=force, actor=to.actor, caller=to.caller
+            ),
+        )
+        undo = line("unblock", *words_of(target), url=url)
+        tell(done, f"blocked {named(target)}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+
+
+def unblock(
+    address: AddressArgument = None,
+    user: UserOption = None,
+    issuer: IssuerOption = None,
+    tenant: TenantOption = None,
+    document: DocumentOption = None,
+    operation: OperationOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End every block of an address, a network or a user, automatic ones too; or of a document or an operation."""
+    with told():
+        if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
+            kind, name = switch
+            done = ask(url, lambda to: to.operator.unswitch(kind, name, actor=to.actor))
+            tell(done, as_json=as_json)
+            return
+        target = target_of(address, user, issuer, tenant, command="unblock")
+        done = ask(url, lambda to: to.operator.lift(target, actor=to.actor))
+        tell(done, as_json=as_json)
+
+
+def lift(
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="Addresses or networks.", show_default=False)
+    ] = None,
+    users: Annotated[
+        list[str] | None, typer.Option("--user", metavar="ID", help="A verified user; repeatable.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All sanctions of an origin.")] = False,
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            help="With --all: automatic (default), operator or any.",
+            autocompletion=lambda: ["automatic", "operator", "any"],
+            show_default=False,
+        ),
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End sanctions: those of the addresses and users that are named, or all of an origin."""
+    with told():
+        targets = [target_of(each, None, command="lift") for each in addresses or ()]
+        targets += [Target(user_id=each) for each in users or ()]
+        if everything == bool(targets):
+            raise ValueError(f"whose? Name addresses and users, or say --all: {line('lift', '--all')}")
+        if origin is not None and not everything:
+            raise ValueError(f"--origin goes with --all: {line('lift', '--all', '--origin', origin)}")
+        if everything:
+            chosen = _origin(origin or Origin.AUTOMATIC.value)
+            done = ask(url, lambda to: to.operator.lift_all(origin=chosen, actor=to.actor))
+            tell(done, as_json=as_json)
+            return
+        each_done = ask(url, lambda to: _lift_each(to, targets))
+        if as_json:
+            print_json(each_done)
+            return
+        for done in each_done:
+            tell(done)
+
+
+def unlock(
+    identifier: Annotated[str, typer.Argument(metavar="LOGIN", help="The login identifier that is locked out.")],
+    address: Annotated[str | None, typer.Option("--at", metavar="ADDRESS", help="At this address alone.")] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End the lockouts of a login: at one address, or everywhere."""
+    with told():
+        done = ask(url, lambda to: to.operator.unlock(identifier, ip_address=address, actor=to.actor))
+        tell(done, as_json=as_json)
+
+
+def blocks(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List all sanctions in force, the longest first: who, whose doing, until when, why."""
+    with told():
+        found = ask(url, lambda to: to.operator.blocks())
+    if as_json:
+        print_json(found)
+        return
+    headers = ("who", "origin", "policy", "ends in", "reason", "by")
+    print_rows(headers, [_row(each) for each in found], none="Nobody is blocked.")
+
+
+def _row(each: Block) -> Sequence[object]:
+    left = remaining(each.expires_in_seconds)
+    return named(each.target), each.origin.value, each.policy, left, each.reason, each.actor
+
+
+async def _lift_each(to: Reached, targets: Sequence[Target]) -> list[Done]:
+    return [await to.operator.lift(target, actor=to.actor) for target in targets]
+
+
+def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[str | None]) -> tuple[str, str] | None:
+    given = [(kind, name) for kind, name in (("document", document), ("operation", operation)) if name is not None]
+    if len(given) + sum(each is not None for each in beside) > 1:
+        raise ValueError("one thing at a time: an address, --user, --document or --operation")
+    return given[0] if given else None
+
+
+def _origin(word: str) -> Origin | None:
+    if word == "any":
+        return None
+    try:
+        return Origin(word)
+    except ValueError:
+        raise ValueError(f"--origin {word!r} is none. Accepted: automatic, operator or any") from None

@@ -1,0 +1,47 @@
+"""Times as people type and read them: ``90s``, ``15m``, ``1h``, ``2d``; ``until 14:35 (1 h)``."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Final
+
+_SIZES: Final = (86_400, 3_600, 60, 1)
+_DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
+LONGEST_SECONDS: Final = 365 * 86_400
+"""As long as anything that an operator says can last."""
+ACCEPTED: Final = "90s, 15m, 1h, 2d or 1h30m, up to 365d"
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of ``1h30m``. A bare number is refused: whoever types 15 may mean minutes. ValueError says what fits."""
+    match = _DURATION.fullmatch(text.strip().lower())
+    parts = [int(part or 0) for part in match.groups()] if match else []
+    seconds = sum(part * unit for part, unit in zip(parts, _SIZES, strict=False))
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ValueError(f"{text[:40]!r} is no duration. Accepted: {ACCEPTED}")
+    return float(seconds)
+
+
+def in_words(seconds: float) -> str:
+    """``1 h``, ``1 h 30 min``, ``45 s``: the two largest units, rounded."""
+    left = max(round(seconds), 0)
+    if left >= 3_600:
+        left = round(left / 60) * 60  # nobody counts seconds over hours
+    words: list[str] = []
+    for size, unit in zip(_SIZES, ("d", "h", "min", "s"), strict=True):
+        count, left = divmod(left, size)
+        if count:
+            words.append(f"{count} {unit}")
+    return " ".join(words[:2]) or "0 s"
+
+
+def clock_time(moment: float, *, now: float) -> str:
+    """Local time of a moment (Unix seconds): the time alone today, else with its date."""
+    then, today = datetime.fromtimestamp(moment).astimezone(), datetime.fromtimestamp(now).astimezone()
+    return then.strftime("%H:%M" if then.date() == today.date() else "%Y-%m-%d %H:%M")
+
+
+def until(seconds: float, *, now: float) -> str:
+    """``until 14:35 (1 h)``."""
+    return f"until {clock_time(now + seconds, now=now)} ({in_words(seconds)})"

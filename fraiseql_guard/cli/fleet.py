@@ -1,0 +1,136 @@
+"""``status`` and ``keys``: what the workers say of themselves, and whether they agree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard.cli.durations import in_words
+from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, printable, remaining
+from fraiseql_guard.cli.support import REFUSED, told
+from fraiseql_guard.operator.interface import NotAppliedError, Status, Worker
+from fraiseql_guard.settings import CHANGEABLE, Mode
+
+
+def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
+    with told():
+        found = ask(url, known_status)
+    if as_json:
+        print_json(found)
+        return
+    print_line(summary(found))
+    print_rows(
+        ("worker", "version", "configuration", "mode", "breaker", "in flight", "memory", "up", "seen"),
+        [_worker_row(each, found.at) for each in found.workers],
+        none="No worker reports: does one serve on this store?",
+    )
+    for each in found.switches:
+        left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
+        print_line(
+            printable(f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}")
+        )
+    for note in found.notes:
+        print_line(printable(f"note: {note}"))
+
+
+async def known_status(to: Reached) -> Status:
+    """The status; NotAppliedError while the store does not answer, because then nothing is known."""
+    found = await to.operator.status()
+    if not found.store_answers:
+        raise NotAppliedError(next(iter(found.notes), "the store does not answer"))
+    return found
+
+
+def summary(found: Status) -> str:
+    """The fleet in one line."""
+    counts = ((len(found.workers), "worker"), (found.sanctions, "sanction"), (len(found.switches), "override"))
+    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + f", on {found.store}"
+
+
+def name_of_worker(worker: Worker) -> str:
+    """``host/pid``."""
+    return f"{worker.host}/{worker.pid}"
+
+
+def _worker_row(worker: Worker, now: float) -> Sequence[object]:
+    percent = (worker.memory or {}).get("usage_percent")
+    since, seen = now - worker.started_at, now - worker.seen_at
+    return (
+        name_of_worker(worker),
+        worker.version,
+        worker.fingerprint[:12],
+        _mode(worker.modes),
+        "open" if worker.breaker_open else "closed",
+        worker.in_flight,
+        None if percent is None else f"{percent:.0f} %",
+        remaining(since),
+        remaining(seen),
+    )
+
+
+def _mode(modes: Mapping[str, str]) -> str:
+    """The mode of all mounted protections that can be watched, or each with its own."""
+    own = {name: mode for name, mode in modes.items() if f"mode_{name}" in CHANGEABLE and mode != Mode.OFF}
+    if len(set(own.values())) == 1:
+        return next(iter(own.values()))
+    return ", ".join(f"{name} {mode}" for name, mode in own.items())
+
+
+def keys(
+    has: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SLOT",
+            help="Ask whether all workers have a key here: current, old, new, or a kid.",
+            autocompletion=lambda: ["current", "old", "new"],
+            show_default=False,
+        ),
+    ] = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show which worker verifies tokens with which keys, and how many each has verified. Ends with 0 if all workers
+    have the same keys (with --has: the same key in that slot), 1 if not."""
+    with told():
+        workers = ask(url, known_status).workers
+    agreed, sentence = verdict(workers, has)
+    if as_json:
+        fields = ("id", "host", "pid", "key_fingerprints", "token_keys")
+        listed = [{name: getattr(each, name) for name in fields} for each in workers]
+        print_json({"agreed": agreed, "verdict": sentence, "workers": listed})
+    else:
+        rows = [
+            (name_of_worker(each), slot, fingerprint, each.token_keys.get(slot, 0))
+            for each in workers
+            for slot, fingerprint in sorted(each.key_fingerprints.items())
+            if has in (None, slot)
+        ]
+        print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
+        if on_terminal() or not agreed:
+            typer.echo(printable(sentence), err=not on_terminal())
+    raise typer.Exit(0 if agreed else REFUSED)
+
+
+def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, str]:
+    """Whether all workers verify with the same keys (or one slot's), and a sentence that says who differs."""
+    if not workers:
+        return False, "No worker reports: nothing is known of their keys."
+    held = {name_of_worker(each): _keys_of(each, slot) for each in workers}
+    what = ("keys", "other keys") if slot is None else (f"key as {slot}", f"another key as {slot}")
+    if slot is not None and (without := [name for name, own in held.items() if not own]):
+        return False, f"{len(without)} of {len(held)} workers have no key as {slot}: {', '.join(without)}."
+    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for name, own in held.items():
+        groups.setdefault(own, []).append(name)
+    if len(groups) == 1:
+        return True, f"All {len(held)} workers have the same {what[0]}."
+    fewest = min(groups.values(), key=len)
+    return False, f"{len(fewest)} of {len(held)} workers have {what[1]} than the rest: {', '.join(fewest)}."
+
+
+def _keys_of(worker: Worker, slot: str | None) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(each for each in worker.key_fingerprints.items() if slot in (None, each[0])))

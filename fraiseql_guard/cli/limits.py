@@ -1,0 +1,86 @@
+"""``fraiseql-guard limit set|clear|list``: another limit for one user or address, for a while."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard import parsing
+from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.support import told
+from fraiseql_guard.cli.targets import (
+    AddressArgument,
+    IssuerOption,
+    TenantOption,
+    UserOption,
+    line,
+    named,
+    target_of,
+    words_of,
+)
+from fraiseql_guard.cli.telling import HOUR, ForOption, seconds_of, tell
+
+limit = typer.Typer(help="Another limit for one user or address, for a while.", no_args_is_help=True)
+
+
+@limit.command("set")
+def set_limit(
+    rate: Annotated[str, typer.Argument(metavar="LIMIT", help="As 500/minute, 5/second, 10/30s.")],
+    address: AddressArgument = None,
+    user: UserOption = None,
+    issuer: IssuerOption = None,
+    tenant: TenantOption = None,
+    lasts: ForOption = HOUR,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Raise or lower one user's or address's limit for a while: it replaces all their other rates."""
+    with told():
+        seconds = seconds_of(lasts)
+        try:
+            parsing.rate(rate)
+        except ValueError as error:
+            raise ValueError(f"LIMIT {rate[:40]!r} {error}. Accepted: for example 500/minute") from None
+        target = target_of(address, user, issuer, tenant, command="limit set 500/minute")
+        done = ask(url, lambda to: to.operator.set_limit(target, rate, duration_seconds=seconds, actor=to.actor))
+        undo = line("limit", "clear", *words_of(target), url=url)
+        tell(done, f"limited {named(target)} to {rate}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+
+
+@limit.command("clear")
+def clear_limit(
+    address: AddressArgument = None,
+    user: UserOption = None,
+    issuer: IssuerOption = None,
+    tenant: TenantOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End one user's or address's own limit: the configured ones hold again."""
+    with told():
+        target = target_of(address, user, issuer, tenant, command="limit clear")
+        done = ask(url, lambda to: to.operator.clear_limit(target, actor=to.actor))
+        tell(done, as_json=as_json)
+
+
+@limit.command("list")
+def list_limits(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """List the limits that operators have set."""
+    with told():
+        found = ask(url, lambda to: to.operator.limits())
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (
+            named(each.target),
+            each.limit,
+            each.burst,
+            remaining(each.expires_in_seconds),
+            each.actor,
+        )
+        for each in found
+    ]
+    print_rows(("who", "limit", "burst", "ends in", "by"), rows, none="Nobody has a limit of their own.")

@@ -1,0 +1,126 @@
+"""How a command reaches the fleet: on the Redis that the workers share, or through a worker's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, Final, TypeVar
+
+import httpx
+import typer
+
+from fraiseql_guard.operator.interface import NotAppliedError, Operator
+from fraiseql_guard.operator.remote import RemoteOperator
+from fraiseql_guard.operator.store_operator import StoreOperator
+from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.stores import RedisStore
+
+Answer = TypeVar("Answer")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"Through the HTTP API there, with the token in {name_of('admin_token')}; "
+        f"else on the Redis in {name_of('redis_url')}.",
+        show_default=False,
+    ),
+]
+STORE_SECONDS: Final = 5.0
+"""Longest wait for Redis: nobody's request waits for us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """The fleet, and who acts on it."""
+
+    operator: Operator
+    actor: str
+    caller: str | None = None
+    """The address from which whoever types this came to this machine, if that is known."""
+
+
+def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]]) -> Answer:
+    """Do something with the fleet. OperatorError, SettingsError or ValueError if that cannot be."""
+
+    async def go() -> Answer:
+        async with reach(url) as reached:
+            return await action(reached)
+
+    return asyncio.run(go())
+
+
+@asynccontextmanager
+async def reach(url: str | None) -> AsyncIterator[Reached]:
+    """The fleet at a URL, or else on the Redis of the environment."""
+    settings = Settings.load()
+    if url is not None:
+        remote = _remote(url, settings)
+        try:
+            yield Reached(operator=remote, actor="")
+        finally:
+            await remote.aclose()
+        return
+    if settings.redis_url is None:
+        raise ValueError(
+            f"which workers? Set {name_of('redis_url')} to the Redis that they share, or go through one of them: "
+            "--url https://HOST/admin"
+        )
+    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS)
+    try:
+        yield Reached(operator=StoreOperator(store, settings), actor=actor(), caller=caller())
+    except NotAppliedError as error:
+        raise NotAppliedError(
+            f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
+            "Through a worker: --url https://HOST/admin"
+        ) from error
+    finally:
+        await store.aclose()
+
+
+def actor() -> str:
+    """Who acts, for the audit: the person at this machine, also behind sudo."""
+    number = os.getuid() if hasattr(os, "getuid") else -1
+    if number == 0 and (before := os.environ.get("SUDO_USER")):
+        return before
+    try:
+        import pwd
+
+        return pwd.getpwuid(number).pw_name
+    except (ImportError, KeyError):  # Windows; a container's user without a name
+        return os.environ.get("USERNAME") or f"uid {number}"
+
+
+def caller() -> str | None:
+    """The address at the other end of an SSH session: whoever blocks it locks out themselves."""
+    first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
+    try:
+        return str(ip_address(first))
+    except ValueError:
+        return None
+
+
+def _remote(url: str, settings: Settings) -> RemoteOperator:
+    if settings.admin_token is None:
+        raise ValueError(
+            f"--url needs a token: set {name_of('admin_token')} to one of those in {name_of('admin_tokens')} there"
+        )
+    remote = RemoteOperator(url, token=settings.admin_token)
+    if _in_the_clear(httpx.URL(url)):
+        print(f"warning: {url} is not encrypted: the token can be read on its way", file=sys.stderr)
+    return remote
+
+
+def _in_the_clear(url: httpx.URL) -> bool:
+    if url.scheme == "https" or url.host == "localhost":
+        return False
+    try:
+        return not ip_address(url.host).is_loopback
+    except ValueError:
+        return True

@@ -1,0 +1,77 @@
+"""``fraiseql-guard why``: why a request was refused, and what would help."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
+from fraiseql_guard.cli.support import told
+from fraiseql_guard.operator.interface import Refusal
+
+
+def why(
+    request_id: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[REQUEST_ID]",
+            help="From the X-Request-ID header or the refusal's body; without one, the last refusals are listed.",
+            show_default=False,
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--last", min=1, max=1000, help="How many to list.")] = 20,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a request was refused and what would help, while it is among the recent ones."""
+    with told():
+        if request_id is None:
+            _list(ask(url, lambda to: to.operator.refusals(count)), as_json)
+            return
+        found = ask(url, lambda to: to.operator.why(request_id))
+    if as_json:
+        print_json(found)
+        return
+    for label, value in _facts(found):
+        print_line(f"{label:<12} {printable(value)}")
+
+
+def _list(refusals: Sequence[Refusal], as_json: bool) -> None:
+    if as_json:
+        print_json(refusals)
+        return
+    rows = [
+        (moment(each.at), each.request_id, each.code, each.status, each.user_id, each.ip_address, each.endpoint)
+        for each in refusals
+    ]
+    print_rows(("at", "request", "code", "status", "user", "address", "endpoint"), rows, none="No recent refusals.")
+
+
+def moment(at: float) -> str:
+    """Local time with its date, to the second."""
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
+    """What is known, in the order in which one asks; what is not, is left out."""
+    verb = "refused" if found.enforced else "would have been refused (monitor mode)"
+    yield "what", f"{found.method} {found.endpoint} {verb}: {found.status} {found.code} ({found.protection})"
+    yield "why", found.detail or found.message
+    if found.limit is not None or found.actual is not None:
+        yield "numbers", " of ".join(f"{each:g}" for each in (found.actual, found.limit) if each is not None)
+    yield "when", moment(found.at)
+    yield "who", f"{found.user_id} at {found.ip_address}"
+    further = {
+        "path": found.path,
+        "operation": found.operation,
+        "document": found.query_hash,
+        "trace": found.trace_id,
+        "worker": found.worker,
+        "retry after": None if found.retry_after_seconds is None else f"{found.retry_after_seconds:g} s",
+        "what helps": found.remedy,
+    }
+    yield from ((label, value) for label, value in further.items() if value)

@@ -1,0 +1,153 @@
+"""``mode`` and ``set``: what holds on all workers for a while, without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from difflib import get_close_matches
+from typing import Annotated, Final
+
+import typer
+
+from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.support import told
+from fraiseql_guard.cli.targets import line
+from fraiseql_guard.cli.telling import HOUR, ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.operator.interface import Switch
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES, Mode
+from fraiseql_guard.signals import Protection
+from fraiseql_guard.stores.control import ALL
+from fraiseql_guard.variables import Variable
+
+CLEAR: Final = "clear"
+_MODES: Final = (Mode.ENFORCE.value, Mode.MONITOR.value)
+_PROTECTIONS: Final = tuple(each.value for each in Protection if f"mode_{each.value}" in CHANGEABLE)
+
+
+def mode(
+    wanted: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[enforce|monitor|clear]",
+            help="The mode; clear ends what was set; nothing lists it.",
+            autocompletion=lambda: [*_MODES, CLEAR],
+            show_default=False,
+        ),
+    ] = None,
+    protection: Annotated[
+        str,
+        typer.Option(help="One protection alone.", autocompletion=lambda: [ALL, *_PROTECTIONS]),
+    ] = ALL,
+    lasts: ForOption = HOUR,
+    reason: ReasonOption = "",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Refuse (enforce) or only count and log (monitor) on all workers for a while, without a restart."""
+    with told():
+        if protection not in (ALL, *_PROTECTIONS):
+            raise ValueError(f"--protection {protection!r} is none. Accepted: {ALL}, {', '.join(_PROTECTIONS)}")
+        whose = "every protection" if protection == ALL else protection
+        if wanted is None:
+            _list("mode", url, as_json)
+        elif wanted == CLEAR:
+            done = ask(url, lambda to: to.operator.unswitch("mode", protection, actor=to.actor))
+            tell(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
+        elif wanted in _MODES:
+            seconds = seconds_of(lasts)
+            done = ask(
+                url,
+                lambda to: to.operator.switch(
+                    "mode", protection, wanted, duration_seconds=seconds, reason=reason, actor=to.actor
+                ),
+            )
+            own = () if protection == ALL else ("--protection", protection)
+            undo = line("mode", CLEAR, *own, url=url)
+            tell(done, f"{whose} in mode {wanted} on all workers", as_json=as_json, lasts_seconds=seconds, undo=undo)
+        else:
+            raise ValueError(f"{wanted[:40]!r} is no mode. Accepted: {', '.join(_MODES)} or {CLEAR}")
+
+
+def _variables(incomplete: str) -> Iterator[tuple[str, str]]:
+    """For the shell: the variables that begin so, with what they do."""
+    word = incomplete.upper()
+    return ((row.name, row.doc) for row in VARIABLES if row.option in CHANGEABLE and row.name.startswith(word))
+
+
+def set_variable(
+    variable: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[VARIABLE]", autocompletion=_variables, help="As its name or its option.", show_default=False
+        ),
+    ] = None,
+    value: Annotated[
+        str | None, typer.Argument(metavar="[VALUE]", help="As it stands in the environment.", show_default=False)
+    ] = None,
+    clear: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE", autocompletion=_variables, help="End what was set: the configured value holds."
+        ),
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List what is set.")] = False,
+    lasts: ForOption = HOUR,
+    reason: ReasonOption = "",
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set a variable on all workers for a while, without a restart."""
+    with told():
+        if clear is not None and variable is not None:
+            raise ValueError(f"one thing at a time: {line('set', '--clear', clear)}")
+        if clear is not None:
+            row = _row_of(clear)
+            done = ask(url, lambda to: to.operator.unswitch("setting", row.name, actor=to.actor))
+            tell(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
+        elif list_all or variable is None:
+            _list("setting", url, as_json)
+        else:
+            row, seconds = _changeable(variable, value), seconds_of(lasts)
+            text = str(value)
+            done = ask(
+                url,
+                lambda to: to.operator.switch(
+                    "setting", row.name, text, duration_seconds=seconds, reason=reason, actor=to.actor
+                ),
+            )
+            undo = line("set", "--clear", row.name, url=url)
+            tell(done, f"set {row.name} to {text} on all workers", as_json=as_json, lasts_seconds=seconds, undo=undo)
+
+
+def _changeable(word: str, value: str | None) -> Variable:
+    """The variable, if it can be changed to this value while workers run; else ValueError."""
+    row = _row_of(word)
+    if value is None:
+        raise ValueError(f"{row.name}: what value? Accepted: {row.form.accepts}, for example {row.form.example}")
+    if row.option not in CHANGEABLE:
+        raise ValueError(f"{row.name} cannot be changed while workers run: set it where they are started")
+    row.read(value, row.name)
+    return row
+
+
+def _row_of(word: str) -> Variable:
+    for row in VARIABLES:
+        if word in (row.name, row.option) or word.upper() == row.name:
+            return row
+    near = get_close_matches(word.upper(), [row.name for row in VARIABLES], n=1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    raise ValueError(f"{word[:80]!r} is no variable{hint} All variables: {line('config')}")
+
+
+def _list(kind: str, url: str | None, as_json: bool) -> None:
+    found = [each for each in ask(url, lambda to: to.operator.switches()) if each.kind == kind]
+    if as_json:
+        print_json(found)
+    else:
+        print_switches(found, none="Nothing is set: the configured values hold.")
+
+
+def print_switches(found: list[Switch], *, none: str) -> None:
+    """Overrides in force as rows."""
+    rows = [(each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor) for each in found]
+    print_rows(("name", "value", "ends in", "reason", "by"), rows, none=none)

@@ -1,0 +1,79 @@
+"""Whom a command is about: an address or network as it stands, a user by --user."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import typer
+
+from fraiseql_guard import parsing
+from fraiseql_guard.operator.interface import Target
+
+PROGRAM: Final = "fraiseql-guard"
+
+AddressArgument = Annotated[
+    str | None, typer.Argument(metavar="[ADDRESS]", help="An address or a network.", show_default=False)
+]
+UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help="A verified user (the token's sub).")]
+IssuerOption = Annotated[str | None, typer.Option("--issuer", help="The user's issuer, where several are in use.")]
+TenantOption = Annotated[str | None, typer.Option("--tenant", help="The user's tenant, where tokens carry one.")]
+
+
+def target_of(
+    address: str | None, user: str | None, issuer: str | None = None, tenant: str | None = None, *, command: str
+) -> Target:
+    """Exactly one target; ValueError that says how it is given."""
+    if (address is None) == (user is None):
+        raise ValueError(f"whom? Give an address or --user ID: {PROGRAM} {command} 203.0.113.9")
+    if address is not None and (issuer or tenant):
+        raise ValueError(f"--issuer and --tenant belong to a user: {PROGRAM} {command} --user ID --issuer URL")
+    if user is not None:
+        return Target(user_id=user, issuer=issuer, tenant=tenant)
+    try:
+        return Target(ip_address=address_of(str(address)))
+    except ValueError as error:
+        meant = line(*command.split(), *option("--user", str(address)))
+        raise ValueError(f"{error}. For a user: {meant}") from None
+
+
+def address_of(text: str) -> str:
+    """An address or network as given; ValueError if it is none."""
+    try:
+        parsing.network(text)
+    except ValueError:
+        raise ValueError(f"{text[:80]!r} is neither an address nor a network") from None
+    return text
+
+
+def words_of(target: Target) -> list[str]:
+    """The words that name this target to a command."""
+    if target.user_id is None:
+        return [str(target.ip_address)]
+    further = (("--issuer", target.issuer), ("--tenant", target.tenant))
+    return [
+        *option("--user", target.user_id),
+        *(word for name, value in further if value for word in option(name, value)),
+    ]
+
+
+def named(target: Target) -> str:
+    """The target for people: ``user ada``, ``203.0.113.9``, ``login ada@example.org at 203.0.113.9``."""
+    if target.identifier is not None:
+        return f"login {target.identifier}" + (f" at {target.ip_address}" if target.ip_address else "")
+    if target.user_id is None:
+        return str(target.ip_address)
+    of = ", ".join(part for part in (target.tenant, target.issuer) if part)
+    return f"user {target.user_id}" + (f" ({of})" if of else "")
+
+
+def option(name: str, value: str) -> list[str]:
+    """An option with its value, also where the value looks like an option itself."""
+    return [f"{name}={value}"] if value.startswith("-") else [name, value]
+
+
+def line(*words: str, url: str | None = None) -> str:
+    """A whole command, quoted for the shell."""
+    reached: Sequence[str] = () if url is None else ("--url", url)
+    return shlex.join((PROGRAM, *words, *reached))

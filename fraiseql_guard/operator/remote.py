@@ -1,0 +1,237 @@
+"""The operator's interface through the HTTP API of a running guard: each method is one request.
+
+The token's name on the other side is the actor. Redirects are not followed: the token is for the named address alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from fraiseql_guard.operator.interface import (
+    BLOCK_SECONDS,
+    Action,
+    Allowed,
+    Block,
+    Done,
+    LimitOverride,
+    NotAppliedError,
+    Offender,
+    OperatorError,
+    Origin,
+    Refusal,
+    Status,
+    Switch,
+    Target,
+)
+from fraiseql_guard.operator.remote_answers import detail_of, refusal_of
+from fraiseql_guard.operator.shapes import revived
+from fraiseql_guard.secret import Secret
+
+TIMEOUT_SECONDS: Final = 10.0
+
+_Value = TypeVar("_Value")
+_SWITCHES: Final[Mapping[str, tuple[str, str, str | None]]] = {
+    "mode": ("mode", "protection", "mode"),
+    "setting": ("settings", "variable", "value"),
+    "document": ("document-blocks", "document", None),
+    "operation": ("operation-blocks", "operation", None),
+}
+"""By kind of switch: its path, and the fields that carry name and value."""
+
+
+class RemoteOperator:
+    """An Operator at a distance. ``url`` is where the API is served, as https://host/admin. ``aclose`` it at the end.
+
+    Raises ValueError for a URL that is none.
+    """
+
+    def __init__(self, url: str, *, token: Secret, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._url = base_url(url)
+        self._client = httpx.AsyncClient(
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {token.reveal()}", "Accept": "application/json"},
+            timeout=timeout_seconds,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def block(
+        self,
+        target: Target,
+        *,
+        duration_seconds: float = BLOCK_SECONDS,
+        reason: str = "",
+        force: bool = False,
+        actor: str = "",  # noqa: ARG002 - the token's name acts
+        caller: str | None = None,  # noqa: ARG002 - the other side sees it
+    ) -> Done:
+        """Operator.block."""
+        options = {"duration_seconds": duration_seconds, "reason": reason, "force": force}
+        return await self._do("POST", "blocks", {**_who(target), **options})
+
+    async def lift(self, target: Target, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.lift."""
+        return await self._do("DELETE", "blocks", query=_who(target))
+
+    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.lift_all."""
+        return await self._do("POST", "lift", {"origin": origin.value if origin else "all"})
+
+    async def blocks(self) -> Sequence[Block]:
+        """Operator.blocks."""
+        return await self._list(Block, "blocks")
+
+    async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.unlock."""
+        at = {} if ip_address is None else {"ip_address": ip_address}
+        return await self._do("DELETE", "lockouts", query={"identifier": identifier, **at})
+
+    async def set_limit(
+        self,
+        target: Target,
+        limit: str,
+        *,
+        duration_seconds: float = BLOCK_SECONDS,
+        actor: str = "",  # noqa: ARG002
+    ) -> Done:
+        """Operator.set_limit."""
+        body = {**_who(target), "limit": limit, "duration_seconds": duration_seconds}
+        return await self._do("POST", "rate-limits", body)
+
+    async def clear_limit(self, target: Target, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.clear_limit."""
+        return await self._do("DELETE", "rate-limits", query=_who(target))
+
+    async def limits(self) -> Sequence[LimitOverride]:
+        """Operator.limits."""
+        return await self._list(LimitOverride, "rate-limits")
+
+    async def allow(
+        self,
+        ip_address: str,
+        *,
+        reason: str = "",
+        duration_seconds: float | None = None,
+        actor: str = "",  # noqa: ARG002
+    ) -> Done:
+        """Operator.allow."""
+        lasts = {} if duration_seconds is None else {"duration_seconds": duration_seconds}
+        return await self._do("POST", "allow-list", {"ip_address": ip_address, "reason": reason, **lasts})
+
+    async def disallow(self, ip_address: str, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.disallow."""
+        return await self._do("DELETE", "allow-list", query={"ip_address": ip_address})
+
+    async def allowed(self) -> Sequence[Allowed]:
+        """Operator.allowed."""
+        return await self._list(Allowed, "allow-list")
+
+    async def switch(
+        self,
+        kind: str,
+        name: str,
+        value: str = "",
+        *,
+        duration_seconds: float,
+        reason: str = "",
+        actor: str = "",  # noqa: ARG002
+    ) -> Done:
+        """Operator.switch."""
+        path, named, valued = _SWITCHES[kind]
+        body = {named: name, "duration_seconds": duration_seconds, "reason": reason}
+        return await self._do("PUT", path, body if valued is None else {**body, valued: value})
+
+    async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.unswitch."""
+        path, named, _ = _SWITCHES[kind]
+        return await self._do("DELETE", path, query={named: name})
+
+    async def switches(self) -> Sequence[Switch]:
+        """Operator.switches."""
+        return await self._list(Switch, "switches")
+
+    async def collect_garbage(self, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.collect_garbage."""
+        return await self._do("POST", "gc")
+
+    async def clear_caches(self, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.clear_caches."""
+        return await self._do("POST", "caches/clear")
+
+    async def status(self) -> Status:
+        """Operator.status."""
+        return self._read(Status, await self._ask("GET", "status"))
+
+    async def offenders(self, count: int = 20) -> Sequence[Offender]:
+        """Operator.offenders."""
+        return await self._list(Offender, "offenders", count=count)
+
+    async def refusals(self, count: int = 50) -> Sequence[Refusal]:
+        """Operator.refusals."""
+        return await self._list(Refusal, "refusals", count=count)
+
+    async def why(self, request_id: str) -> Refusal:
+        """Operator.why."""
+        return self._read(Refusal, await self._ask("GET", f"refusals/{quote(request_id, safe='')}"))
+
+    async def actions(self, count: int = 50) -> Sequence[Action]:
+        """Operator.actions."""
+        return await self._list(Action, "actions", count=count)
+
+    async def config(self) -> Sequence[Mapping[str, Any]]:
+        """Operator.config."""
+        items: Sequence[Mapping[str, Any]] = (await self._ask("GET", "config"))["items"]
+        return items
+
+    async def _do(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
+    ) -> Done:
+        return self._read(Done, await self._ask(method, path, body, query=query))
+
+    async def _list(self, kind: type[_Value], path: str, **query: Any) -> Sequence[_Value]:
+        items = (await self._ask("GET", path, query=query)).get("items", ())
+        return [self._read(kind, each) for each in items]
+
+    def _read(self, kind: type[_Value], value: Any) -> _Value:
+        try:
+            return revived(kind, value)
+        except ValueError as error:
+            raise OperatorError(f"{self._url} answered what this version does not understand: {error}") from None
+
+    async def _ask(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, Any] | None = None
+    ) -> Any:
+        try:
+            answer = await self._client.request(method, path, json=body, params=query)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise NotAppliedError(f"{self._url} cannot be reached: {error or 'no answer in time'}") from None
+        except httpx.HTTPError as error:
+            unknown = "" if method == "GET" else ". Whether it was done is not known: look, and do it again (no harm)"
+            raise OperatorError(f"{self._url} did not answer: {error or type(error).__name__}{unknown}") from None
+        if not answer.is_success:
+            raise refusal_of(answer, self._url)
+        return detail_of(answer, self._url)
+
+
+def base_url(text: str) -> str:
+    """The URL without a slash at its end; ValueError if nobody can be asked there."""
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError):
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+        raise ValueError(
+            f"--url {text[:200]!r} is no URL of an API. Accepted: for example https://api.example.org/admin"
+        )
+    return str(url).rstrip("/")
+
+
+def _who(target: Target) -> dict[str, str]:
+    fields = ("user_id", "ip_address", "issuer", "tenant")
+    return {name: value for name in fields if (value := getattr(target, name)) is not None}
