@@ -1,5 +1,6 @@
 """fraiseql-guard: protections and operational signals for GraphQL on ASGI."""
 
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.guard import (
     AuthMiddleware,
     Guard,
@@ -8,10 +9,12 @@ from fraiseql_guard.guard import (
     QueryTimeoutMiddleware,
     RateLimitMiddleware,
 )
+from fraiseql_guard.request import guard_deadline
 from fraiseql_guard.settings import Settings, SettingsError
 
 __all__ = [
     "AuthMiddleware",
+    "DatabaseSignals",
     "Guard",
     "MetricsMiddleware",
     "QueryLimitMiddleware",
@@ -19,4 +22,5 @@ __all__ = [
     "RateLimitMiddleware",
     "Settings",
     "SettingsError",
+    "guard_deadline",
 ]

@@ -200,6 +200,15 @@ class Measured:
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is told of a database statement: its kind (``select``, ``call``, ...) and the table, view or function that
+    it is about, ``""`` where there is none."""
+
+    query_type: str
+    table_name: str
+
+
 @dataclass(slots=True)
 class Context:
     """One request on its way through the gates. The only mutable value: gates add what they find out."""
@@ -236,6 +245,9 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    ends_at: float | None = None  # when the app will be stopped, by time.monotonic
+    statement: Statement | None = None  # what the database works on for this request
+    database_timeout: bool = False  # the database stopped a statement of this request
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0

@@ -14,12 +14,14 @@ from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.database import DatabaseSignals, Timed
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.graphql.schema import SchemaSource
-from fraiseql_guard.host import Host
+from fraiseql_guard.host import POOL, Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.mounting import Wishes, build_stack, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
+from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 
 _MARK: Final = "fraiseql_guard"
@@ -31,7 +33,8 @@ class Middleware:
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
     GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
-    an own one, ``logger`` (structlog or logging) the log lines. Raises :class:`SettingsError` for anything unusable.
+    an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes
+    what the app tells of its database. Raises :class:`SettingsError` for anything unusable.
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()
@@ -44,6 +47,7 @@ class Middleware:
         schema: SchemaSource | None = None,
         registry: CollectorRegistry | None = None,
         logger: Any = None,
+        database: DatabaseSignals | None = None,
         **options: Any,
     ) -> None:
         own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
@@ -55,11 +59,14 @@ class Middleware:
             schema=schema,
             registry=registry,
             logger=logger,
+            database=database,
         )
+        self.database = database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
             wishes = wishes.joined(inner.wishes)
             inner.release()
+            self.database = wishes.database or inner.database
             app = inner.app
         _refuse_hidden(wishes, app)
         if wishes.schema is None:
@@ -67,7 +74,8 @@ class Middleware:
         self.app: Any = app
         self.wishes = wishes
         self.host = Host.of(wishes.settings, inner.host if inner else None)
-        self._stack = build_stack(wishes, self.host)
+        self.host.providers.offer(POOL, self.database.facts)
+        self._stack = build_stack(wishes, self.host, self.database)
         self._entrance = Entrance(self._stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
@@ -89,6 +97,21 @@ class Middleware:
         """Collect this process's garbage now; everything else stands still meanwhile."""
         return collect_garbage()
 
+    database: DatabaseSignals
+    """Where the app tells of its database; the same one for all that became one."""
+
+    def observe_pool(self, pool: Any) -> None:
+        """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
+        self.database.observe_pool(pool)
+
+    def record_query(self, seconds: float, **what: Any) -> None:
+        """Count a database statement: see :meth:`DatabaseSignals.record_query`."""
+        self.database.record_query(seconds, **what)
+
+    def timed_query(self, statement: Any = None, **what: Any) -> Timed:
+        """Time a database statement with ``with``: see :meth:`DatabaseSignals.timed_query`."""
+        return self.database.timed_query(statement, **what)
+
     @property
     def settings(self) -> Settings:
         """The settings in force."""
@@ -98,6 +121,11 @@ class Middleware:
     def registry(self) -> CollectorRegistry:
         """The registry that holds the metrics."""
         return self._stack.settle.metrics.registry
+
+    @property
+    def settle(self) -> Settle:
+        """Where signals go; another one after the stack was built anew."""
+        return self._stack.settle
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
@@ -147,7 +175,7 @@ class Middleware:
         if self.wishes.schema is None and (schema := schema_of(host)) is not None:
             self.release()
             self.wishes = replace(self.wishes, schema=schema)
-            self._stack = build_stack(self.wishes, self.host)
+            self._stack = build_stack(self.wishes, self.host, self.database)
             self._entrance = Entrance(self._stack)
 
     async def _check_store(self) -> None:

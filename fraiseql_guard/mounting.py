@@ -11,6 +11,7 @@ from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.admission import SANCTIONING, Admission
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
@@ -58,6 +59,7 @@ class Wishes:
     schema: SchemaSource | None
     registry: CollectorRegistry | None
     logger: Any
+    database: DatabaseSignals | None = None
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -73,6 +75,7 @@ class Wishes:
             schema=_either("schema", self.schema, inner.schema, both),
             registry=_either("registry", self.registry, inner.registry, both),
             logger=_either("logger", self.logger, inner.logger, both),
+            database=_either("database", self.database, inner.database, both),
         )
 
 
@@ -82,8 +85,11 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
     return outer if outer is not None else inner
 
 
-def build_stack(wishes: Wishes, host: Host) -> Stack:
-    """The gates and what they lean on; ``host`` outlives them. SettingsError if something asked for cannot be had."""
+def build_stack(wishes: Wishes, host: Host, database: DatabaseSignals) -> Stack:
+    """The gates and what they lean on; ``host`` and ``database`` outlive them.
+
+    SettingsError if something asked for cannot be had.
+    """
     settings, protections = wishes.settings, wishes.protections
     authenticates = Protection.AUTH in protections and settings.authenticates
     if protections == {Protection.AUTH} and not authenticates:
@@ -99,8 +105,9 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     metrics = Metrics(wishes.registry, workers=settings.worker_count)
     settle = Settle(metrics, EventLog(settings, metrics, logger=wishes.logger), settings)
+    database.attach(settle)
     store = open_store(settings, settle)
-    in_flight = InFlight(settings) if Protection.RATE_LIMIT in mounted else None
+    in_flight = InFlight(settings, pool_size=lambda: database.size) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)
@@ -135,6 +142,7 @@ def build_stack(wishes: Wishes, host: Host) -> Stack:
         budget=BufferBudget(settings.max_buffered_bytes),
         host=host,
         health=Health(settings, store, host.providers, memory=memory_now, on_problem=settle.warn),
+        database=database,
     )
 
 
@@ -237,6 +245,11 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
         )
     inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
+    if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
+        sentences.append(
+            "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "
+            "their middleware costs a database connection for each query that is stopped. Remove setup_metrics"
+        )
     if "CORSMiddleware" in inside:
         sentences.append(
             "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from fraiseql_guard.context import SHARED_PEER_FACTOR, Context, Denial
@@ -16,21 +17,25 @@ _EVERYONE: Final = "everyone"
 _ANONYMOUS: Final = "anonymous"
 
 
+def _unknown() -> int | None:
+    return None
+
+
 class InFlight:
     """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
 
-    The last two follow the database pool where its size is known. A slot that was taken is given back with
+    The last two follow the database pool where its size is known: from the settings, else from the pool itself
+    (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
     :meth:`release`, whatever became of the request.
     """
 
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, pool_size: Callable[[], int | None] = _unknown) -> None:
         self._per_subject = settings.max_in_flight
-        pool = settings.database_pool_size
-        self._anonymous = max(1, pool // 2) if pool else None
-        self._everyone = max(1, pool - _KEPT_FREE) if pool else None
+        self._configured = settings.database_pool_size
+        self._pool_size = pool_size
         self._at_work: Counter[tuple[str, str]] = Counter()
 
     def decide(self, ctx: Context) -> Denial | None:
@@ -58,11 +63,13 @@ class InFlight:
 
     def _wanted(self, ctx: Context) -> list[tuple[tuple[str, str], int | None, Code]]:
         subject = ctx.subject
+        pool = self._configured or self._pool_size()
+        everyone = max(1, pool - _KEPT_FREE) if pool else None
         own = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
         wanted: list[tuple[tuple[str, str], int | None, Code]] = [
             ((subject.kind, subject.name), own, CONCURRENCY_LIMIT),
-            ((_EVERYONE, ""), self._everyone, OVERLOADED),
+            ((_EVERYONE, ""), everyone, OVERLOADED),
         ]
         if ctx.identity is None:
-            wanted.append(((_ANONYMOUS, ""), self._anonymous, OVERLOADED))
+            wanted.append(((_ANONYMOUS, ""), max(1, pool // 2) if pool else None, OVERLOADED))
         return wanted
