@@ -63,7 +63,7 @@ def _is_psycopg(source: Any) -> bool:
 
 def _read_psycopg(pool: Any) -> PoolState:
     stats = pool.get_stats()
-    size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)
+    size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)  # size: also those being opened
     total = stats.get("pool_max", 0)  # pool_size grows on demand: measured by it, a small busy pool would look full
     return PoolState(max(0, size - available), available, total, stats.get("requests_waiting", 0))
 
