@@ -245,6 +245,7 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    hurry_seconds: float | None = None  # admitted to the last slots, for so long and no longer
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
     statement: Statement | None = None  # what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request

@@ -107,7 +107,12 @@ def build_stack(wishes: Wishes, host: Host, database: DatabaseSignals) -> Stack:
     settle = Settle(metrics, EventLog(settings, metrics, logger=wishes.logger), settings)
     database.attach(settle)
     store = open_store(settings, settle)
-    in_flight = InFlight(settings, pool_size=lambda: database.size) if Protection.RATE_LIMIT in mounted else None
+    express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
+    in_flight = (
+        InFlight(settings, pool_size=lambda: database.size, express=express)
+        if Protection.RATE_LIMIT in mounted
+        else None
+    )
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     blocks, allow_list = OperatorBlocks(), AllowList(settings, on_problem=settle.warn)

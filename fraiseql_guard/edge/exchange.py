@@ -15,7 +15,7 @@ from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor, Terms
 from fraiseql_guard.request import enter, leave
-from fraiseql_guard.signals import QUERY_TIMEOUT, Protection
+from fraiseql_guard.signals import OVERLOADED, QUERY_TIMEOUT, Protection
 
 _FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
 _REQUEST_ID: Final = b"x-request-id"
@@ -112,6 +112,7 @@ class Exchange:
             return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False, binding=binding)
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
         timeout = (settings.mutation_timeout if mutates else None) or settings.query_timeout
+        timeout = min(timeout, ctx.hurry_seconds or timeout)
         stop = (not mutates or settings.cancel_mutations) and binding
         watch = stop and self._pump.complete
         return Terms(timeout_seconds=timeout, watch=watch, stop_on_leave=stop, binding=binding)
@@ -127,10 +128,12 @@ class Exchange:
     def _time_is_up(self) -> bool:
         ctx = self.ctx
         allowed = self._terms().timeout_seconds if not self._answer.stream else self._stack.settings.stream_idle_seconds
+        seconds = round(self._loop.time() - self._app_began_at, 3)
+        if ctx.hurry_seconds is not None and not self._answer.stream:
+            self._answer_instead(Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0))
+            return True
         unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
-        denial = Denial(
-            QUERY_TIMEOUT, limit=allowed, actual=round(self._loop.time() - self._app_began_at, 3), facts=unknown
-        )
+        denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=unknown)
         if self._gatekeeper.judge(denial) is None:
             return False
         self._answer_instead(denial)

@@ -13,6 +13,10 @@ from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protecti
 
 _KEPT_FREE: Final = 2
 """Database connections that operations never take: for health checks and what the app does by itself."""
+_EXPRESS: Final = 2
+"""The last slots below that: whoever gets one has a second. So a pool full of slow queries still answers quick ones."""
+_EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
+_EXPRESS_SECONDS: Final = 1.0
 _EVERYONE: Final = "everyone"
 _ANONYMOUS: Final = "anonymous"
 
@@ -27,26 +31,40 @@ class InFlight:
     The last two follow the database pool where its size is known: from the settings, else from the pool itself
     (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
     :meth:`release`, whatever became of the request.
+
+    With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
     """
 
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings, *, pool_size: Callable[[], int | None] = _unknown) -> None:
+    def __init__(
+        self, settings: Settings, *, pool_size: Callable[[], int | None] = _unknown, express: bool = False
+    ) -> None:
         self._per_subject = settings.max_in_flight
         self._configured = settings.database_pool_size
         self._pool_size = pool_size
+        self._express = express
         self._at_work: Counter[tuple[str, str]] = Counter()
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
-        wanted = self._wanted(ctx)
+        pool = self._configured or self._pool_size()
+        wanted = self._wanted(ctx, pool)
         for key, limit, code in wanted:
             if limit is not None and self._at_work[key] >= limit:
                 return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0)
+        if pool and self._hurries(pool):
+            if self._at_work[_key(ctx)] or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+                return Denial(OVERLOADED, limit=pool - _KEPT_FREE, actual=self.at_work + 1, retry_after_seconds=1.0)
+            ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = tuple(key for key, _, _ in wanted)
         self._at_work.update(ctx.slots)
         return None
+
+    def _hurries(self, pool: int) -> bool:
+        """Whether only the last slots are left."""
+        return self._express and pool >= _EXPRESS_FROM and self.at_work >= pool - _KEPT_FREE - _EXPRESS
 
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""
@@ -61,15 +79,16 @@ class InFlight:
         """Operations at work in this process."""
         return self._at_work[_EVERYONE, ""]
 
-    def _wanted(self, ctx: Context) -> list[tuple[tuple[str, str], int | None, Code]]:
-        subject = ctx.subject
-        pool = self._configured or self._pool_size()
-        everyone = max(1, pool - _KEPT_FREE) if pool else None
+    def _wanted(self, ctx: Context, pool: int | None) -> list[tuple[tuple[str, str], int | None, Code]]:
         own = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
         wanted: list[tuple[tuple[str, str], int | None, Code]] = [
-            ((subject.kind, subject.name), own, CONCURRENCY_LIMIT),
-            ((_EVERYONE, ""), everyone, OVERLOADED),
+            (_key(ctx), own, CONCURRENCY_LIMIT),
+            ((_EVERYONE, ""), max(1, pool - _KEPT_FREE) if pool else None, OVERLOADED),
         ]
         if ctx.identity is None:
             wanted.append(((_ANONYMOUS, ""), max(1, pool // 2) if pool else None, OVERLOADED))
         return wanted
+
+
+def _key(ctx: Context) -> tuple[str, str]:
+    return ctx.subject.kind, ctx.subject.name
