@@ -39,8 +39,6 @@ class Variant:
 
 def variants(host: Any) -> list[Variant]:
     """From the bare app to everything, one signal more in each row. Lines go to the null device: formatting is paid."""
-    from fraiseql.fastapi.dependencies import get_current_user_optional, get_db
-
     from fraiseql_guard import Guard
     from fraiseql_guard.fraiseql import protect
     from fraiseql_guard.guard import AuthMiddleware, QueryLimitMiddleware, QueryTimeoutMiddleware, RateLimitMiddleware
@@ -50,10 +48,10 @@ def variants(host: Any) -> list[Variant]:
     }  # fmt: skip
     decisions = QueryTimeoutMiddleware(AuthMiddleware(QueryLimitMiddleware(RateLimitMiddleware(host, **common))))
 
-    def wired(*wanted: Any, **options: Any) -> tuple[Any, dict[Any, Any]]:
+    def wired(**options: Any) -> tuple[Any, dict[Any, Any]]:
         host.dependency_overrides.clear()
         guard = protect(host, **common, **options)
-        chosen = {each: host.dependency_overrides[each] for each in wanted}
+        chosen = dict(host.dependency_overrides)
         host.dependency_overrides.clear()
         return guard, chosen
 
@@ -61,9 +59,8 @@ def variants(host: Any) -> list[Variant]:
         Variant("bare FraiseQL", host),
         Variant("decisions alone, no metrics", decisions),
         Variant("Guard (+ metrics, log lines)", Guard(host, **common)),
-        Variant("+ pool gauges, identity", *wired(get_current_user_optional)),
-        Variant("+ timed statements", *wired(get_current_user_optional, get_db, mode_timeout="monitor")),
-        Variant("+ limit in PostgreSQL: protect()", *wired(get_current_user_optional, get_db)),
+        Variant("+ identity, timed statements", *wired(mode_timeout="monitor")),
+        Variant("+ limit in PostgreSQL: protect()", *wired()),
     ]
 
 

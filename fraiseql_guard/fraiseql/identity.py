@@ -2,25 +2,30 @@
 
 # FastAPI evaluates the annotations of a dependency, so they are not postponed here.
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import Depends, Request
+from fastapi import Request
 from fraiseql.auth.base import UserContext
-from fraiseql.fastapi.dependencies import get_auth_provider, get_current_user_optional, get_token
+from fraiseql.fastapi.dependencies import get_auth_provider, get_current_user_optional
 
 from fraiseql_guard.context import Identity
 from fraiseql_guard.request import context_of
 
 
-async def current_user(request: Request, token: Annotated[str | None, Depends(get_token)]) -> UserContext | None:
+async def current_user(request: Request) -> UserContext | None:
     """What FastAPI calls in the place of FraiseQL's ``get_current_user_optional``.
 
     An auth provider of the app's own goes on deciding who its user is: it may know more than the token says.
     """
     if get_auth_provider() is not None:
-        return await get_current_user_optional(token)
+        return await get_current_user_optional(_bearer_token(request))
     ctx = context_of(request.scope)
     return user_context(ctx.identity) if ctx is not None and ctx.identity is not None else None
+
+
+def _bearer_token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    return token if scheme.lower() == "bearer" and token else None
 
 
 def user_context(identity: Identity) -> UserContext:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fraiseql.audit import set_security_logger
-from fraiseql.fastapi.dependencies import get_current_user_optional, get_db, get_db_pool
+from fraiseql.fastapi.dependencies import get_db_pool
 
-from fraiseql_guard.fraiseql.identity import current_user
 from fraiseql_guard.fraiseql.pool import TimedPool
 from fraiseql_guard.fraiseql.repository import repository_dependency
 from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
+from fraiseql_guard.fraiseql.wiring import wire
 from fraiseql_guard.guard import Guard
 from fraiseql_guard.mounting import chain
 
@@ -33,15 +33,9 @@ def protect(app: Any, **options: Any) -> Guard:
     if host is None:
         raise TypeError(f"protect() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
     guard = Guard(app, **options)
-    overrides = {
-        get_db: repository_dependency(lambda pool: TimedPool(pool, guard.database)),
-        get_current_user_optional: current_user,
-    }
-    for dependency, ours in overrides.items():
-        if host.dependency_overrides.setdefault(dependency, ours) is not ours:
-            guard.settle.warn(
-                f"the app overrides {dependency.__name__} itself, so that FraiseQL is not wired to the guard there"
-            )
+    guarded_db = repository_dependency(lambda pool: TimedPool(pool, guard.database))
+    for name in wire(host.dependency_overrides, guarded_db):
+        guard.settle.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
     guard.observe_pool(_pool)
     set_security_logger(BridgedSecurityLogger(lambda: guard.settle))
     return guard
