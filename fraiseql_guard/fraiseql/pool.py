@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -16,13 +17,22 @@ from fraiseql_guard.context import Statement
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.request import current, remaining_seconds
 
-MARGIN_SECONDS: Final = 0.25
+_MARGIN_SECONDS: Final = 0.25
 """The guard's own deadline comes first and answers the client; PostgreSQL's is for when the guard cannot."""
+_STEPS_A_SECOND: Final = 4
 _WORTHWHILE: Final = 1.25
 """A limit that is this much too long is set anew."""
 _OWN_LIMIT: Final = re.compile(
     r"\s*set\s++(?:local\s++|session\s++)?statement_timeout\s*+(?:=|to)\s*+'?(\d+)(?:ms)?\b", re.IGNORECASE
 )
+
+
+def limit_seconds(remaining_seconds: float) -> float:
+    """What PostgreSQL may take for a request with so much time left: never 0, which would be no limit at all.
+
+    Rounded up to a quarter of a second, so that most requests send the same statement, which is then remembered.
+    """
+    return math.ceil((remaining_seconds + _MARGIN_SECONDS) * _STEPS_A_SECOND) / _STEPS_A_SECOND
 
 
 class TimedPool:
@@ -90,11 +100,11 @@ class Checkout:
         remaining = None if ctx is None else remaining_seconds(ctx, self._clock())
         if remaining is None:
             return None
-        limit = remaining + MARGIN_SECONDS
+        limit = limit_seconds(remaining)
         if self.limit_seconds is not None and self.limit_seconds <= limit * _WORTHWHILE:
             return None
         self.limit_seconds = limit
-        return int(limit * 1000)  # at least the margin: 0 would be no limit at all
+        return int(limit * 1000)
 
     def _note_own_limit(self, query: Any) -> None:
         """FraiseQL (or the app) sets a limit itself: its will be done, and no second one is sent."""

@@ -9,7 +9,7 @@ from typing import Any
 from fraiseql.db import FraiseQLRepository
 from fraiseql.fastapi.dependencies import get_db
 
-from fraiseql_guard.fraiseql.pool import MARGIN_SECONDS, TimedPool
+from fraiseql_guard.fraiseql.pool import TimedPool, limit_seconds
 from fraiseql_guard.request import current, remaining_seconds
 
 
@@ -24,7 +24,7 @@ class GuardedRepository(FraiseQLRepository):
         remaining = None if ctx is None else remaining_seconds(ctx, time.monotonic())
         if remaining is None or (own is not None and 0 < own < remaining):
             return own
-        return remaining + MARGIN_SECONDS
+        return limit_seconds(remaining)
 
     @query_timeout.setter
     def query_timeout(self, seconds: float | None) -> None:
