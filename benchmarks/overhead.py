@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks import overhead_fraiseql
 from fraiseql_guard import (
     AuthMiddleware,
     Guard,
@@ -140,10 +141,16 @@ async def run(rounds: int, requests: int) -> dict[str, dict[int, list[float]]]:
 def main() -> int:
     """Print the table; ``--json FILE`` writes it."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks overhead", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--requests", type=int, default=3_000, help="requests a round, variant and concurrency")
+    parser.add_argument(
+        "--host", choices=("asgi", "fraiseql"), default="asgi", help="fraiseql: the real one, with a database"
+    )
+    parser.add_argument("--rounds", type=int, help="5; with --host fraiseql 15")
+    parser.add_argument("--requests", type=int, help="a round, variant and concurrency: 3000; with --host fraiseql 100")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
+    if options.host == "fraiseql":
+        return overhead_fraiseql.main(rounds=options.rounds or 15, requests=options.requests or 100, file=options.json)
+    options.rounds, options.requests = options.rounds or 5, options.requests or 3_000
     figures = asyncio.run(run(options.rounds, options.requests))
     print(
         f"CPU microseconds per request, median of {options.rounds} rounds (spread), Python {platform.python_version()}"

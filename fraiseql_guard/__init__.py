@@ -1,5 +1,6 @@
 """fraiseql-guard: protections and operational signals for GraphQL on ASGI."""
 
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.guard import (
     AuthMiddleware,
     Guard,
@@ -10,10 +11,12 @@ from fraiseql_guard.guard import (
 )
 from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.reports import Logins, logins
+from fraiseql_guard.request import guard_deadline
 from fraiseql_guard.settings import Settings, SettingsError
 
 __all__ = [
     "AuthMiddleware",
+    "DatabaseSignals",
     "Guard",
     "Lockout",
     "Logins",
@@ -23,5 +26,6 @@ __all__ = [
     "RateLimitMiddleware",
     "Settings",
     "SettingsError",
+    "guard_deadline",
     "logins",
 ]

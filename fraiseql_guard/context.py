@@ -203,6 +203,15 @@ class Measured:
     names: tuple[str, ...] = ()  # of every operation in every document
 
 
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What is told of a database statement: its kind (``select``, ``call``, ...) and the table, view or function that
+    it is about, ``""`` where there is none."""
+
+    query_type: str
+    table_name: str
+
+
 @dataclass(slots=True)
 class Context:
     """One request on its way through the gates. The only mutable value: gates add what they find out."""
@@ -244,6 +253,10 @@ class Context:
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     attempts: tuple[str, ...] | None = None  # logins at work; None if nobody sees the end of the request
+    hurry_seconds: float | None = None  # admitted to the last slots, for so long and no longer
+    ends_at: float | None = None  # when the app will be stopped, by time.monotonic
+    statement: Statement | None = None  # what the database works on for this request
+    database_timeout: bool = False  # the database stopped a statement of this request
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0

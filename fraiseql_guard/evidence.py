@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import Context, Denial, Statement
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
@@ -163,13 +163,33 @@ def _admin_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
 
 
 def _timeout_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
-    measured = ctx.measured
+    statement = ctx.statement  # what the database works on while the time is up; the app need not tell
     fields = {
-        "query_duration_ms": round((denial.actual or 0) * 1000),
+        **fields_of(statement, denial.actual or 0),
         "timeout_ms": round((denial.limit or 0) * 1000),
-        "query_type": measured.kind if measured else None,
+        "query_type": statement.query_type if statement else ctx.measured.kind if ctx.measured else None,
     }
-    return (Line(s.DB_QUERY_TIMEOUT, fields, {"operation": measured.name if measured else None}),)
+    return (Line(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)),)
+
+
+def timed_out(ctx: Context) -> bool:
+    """Whether the request was stopped at its deadline, which its own line tells."""
+    return ctx.denial is not None and ctx.denial.code is s.QUERY_TIMEOUT
+
+
+def fields_of(statement: Statement | None, seconds: float) -> dict[str, Any]:
+    """What the lines about a statement have in common."""
+    return {
+        "query_duration_ms": round(seconds * 1000),
+        "query_type": statement.query_type if statement else None,
+        "table_name": statement.table_name or None if statement else None,
+    }
+
+
+def operation_of(ctx: Context | None) -> Mapping[str, Any]:
+    """Which GraphQL operation a line is about."""
+    measured = ctx.measured if ctx is not None else None
+    return {"operation": measured.name, "query_hash": measured.query_hash} if measured else {"operation": None}
 
 
 def _moment(seconds: object) -> str | None:

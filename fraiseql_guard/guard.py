@@ -14,10 +14,11 @@ from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.database import DatabaseSignals, Timed
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.schema import SchemaSource
-from fraiseql_guard.host import Host
+from fraiseql_guard.host import POOL, Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lockouts import Lockout
@@ -25,6 +26,7 @@ from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_
 from fraiseql_guard.operator.interface import BLOCK_SECONDS, Done, Operator, Target
 from fraiseql_guard.reports import MARK, logins
 from fraiseql_guard.settings import Settings, SettingsError, name_of, warnings
+from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
 
@@ -37,9 +39,9 @@ class Middleware:
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
     GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
-    an own one, ``logger`` (structlog or logging) the log lines. ``user_status`` is an async function that is given the
-    verified identity of every request and returns ``"active"`` (or None), ``"not_found"`` or ``"disabled"``. Raises
-    :class:`SettingsError` for anything unusable.
+    an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes what the app tells of its database.
+    ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
+    (or None), ``"not_found"`` or ``"disabled"``. Raises :class:`SettingsError` for anything unusable.
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()
@@ -53,6 +55,7 @@ class Middleware:
         registry: CollectorRegistry | None = None,
         logger: Any = None,
         user_status: AskUserStatus | None = None,
+        database: DatabaseSignals | None = None,
         **options: Any,
     ) -> None:
         own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
@@ -65,11 +68,14 @@ class Middleware:
             registry=registry,
             logger=logger,
             user_status=user_status,
+            database=database,
         )
+        self.database = database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
             wishes = wishes.joined(inner.wishes)
             inner.release()
+            self.database = wishes.database or inner.database
             app = inner.app
         _refuse_hidden(wishes, app)
         if wishes.schema is None:
@@ -77,7 +83,10 @@ class Middleware:
         self.app: Any = app
         self.wishes = wishes
         self.host = Host.of(wishes.settings, inner.host if inner else None)
-        self.steering = Steering(wishes, self.host, on_stack=lambda stack: setattr(self._entrance, "stack", stack))
+        self.host.providers.offer(POOL, self.database.facts)
+        self.steering = Steering(
+            wishes, self.host, self.database, on_stack=lambda stack: setattr(self._entrance, "stack", stack)
+        )
         self._entrance = Entrance(self.steering.stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
@@ -99,6 +108,21 @@ class Middleware:
         """Collect this process's garbage now; everything else stands still meanwhile."""
         return collect_garbage()
 
+    database: DatabaseSignals
+    """Where the app tells of its database; the same one for all that became one."""
+
+    def observe_pool(self, pool: Any) -> None:
+        """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
+        self.database.observe_pool(pool)
+
+    def record_query(self, seconds: float, **what: Any) -> None:
+        """Count a database statement: see :meth:`DatabaseSignals.record_query`."""
+        self.database.record_query(seconds, **what)
+
+    def timed_query(self, statement: Any = None, **what: Any) -> Timed:
+        """Time a database statement with ``with``: see :meth:`DatabaseSignals.timed_query`."""
+        return self.database.timed_query(statement, **what)
+
     @property
     def _stack(self) -> Stack:
         return self._entrance.stack
@@ -117,6 +141,11 @@ class Middleware:
     def stack(self) -> Stack:
         """The gates and all that they lean on."""
         return self._stack
+
+    @property
+    def settle(self) -> Settle:
+        """Where signals go."""
+        return self._stack.settle
 
     async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
         """Whether a login may be tried (reports.Logins.locked); ``request`` is Starlette's, or an ASGI scope."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
@@ -50,6 +51,7 @@ class Lasting:
     refusals: Refusals
     at_work: Counter[tuple[str, str]]
     budget: BufferBudget
+    database: DatabaseSignals
     identity: IdentityParts | None
     blocked: BlockedAddresses
     allow_list: AllowList
@@ -68,6 +70,7 @@ def make_lasting(
     registry: CollectorRegistry | None,
     logger: Any,
     host: Host,
+    database: DatabaseSignals,
     user_status: AskUserStatus | None,
     on_control: Callable[[ControlSet], None],
     in_force: Callable[[], Settings],
@@ -79,6 +82,7 @@ def make_lasting(
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)
     settle = Settle(metrics, log, settings, pulse=pulse, journal=journal)
+    database.attach(settle)
     store = open_store(settings, settle)
     presence = Presence(store, pulse=pulse, journal=journal, host=host, settings=in_force, facts=facts, observer=settle)
     path = settings.overrides_file
@@ -104,6 +108,7 @@ def make_lasting(
         refusals=refusals,
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
+        database=database,
         identity=identity,
         blocked=blocked,
         allow_list=AllowList(settings, on_problem=settle.warn),

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.admin import administered, open_door
 from fraiseql_guard.admission import SANCTIONING, Admission
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
 from fraiseql_guard.edge.paths import GraphQLPaths
@@ -56,6 +57,7 @@ class Wishes:
     registry: CollectorRegistry | None
     logger: Any
     user_status: AskUserStatus | None = None
+    database: DatabaseSignals | None = None
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -72,6 +74,7 @@ class Wishes:
             registry=_either("registry", self.registry, inner.registry, both),
             logger=_either("logger", self.logger, inner.logger, both),
             user_status=_either("user_status", self.user_status, inner.user_status, both),
+            database=_either("database", self.database, inner.database, both),
         )
 
 
@@ -111,7 +114,12 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
     modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.identity is not None else Mode.OFF
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
-    in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
+    express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
+    in_flight = (
+        InFlight(settings, lasting.at_work, pool_size=lambda: lasting.database.size, express=express)
+        if Protection.RATE_LIMIT in mounted
+        else None
+    )
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
     health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     reader = _reader(settings, mounted, lasting) if measures(wishes) else None
@@ -146,6 +154,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         budget=lasting.budget,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
+        database=lasting.database,
         reader=reader,
         operator=operator,
         door=_door(settings, operator, lasting) if Protection.ADMIN in mounted else None,
@@ -257,6 +266,11 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
         )
     inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
+    if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
+        sentences.append(
+            "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "
+            "their middleware costs a database connection for each query that is stopped. Remove setup_metrics"
+        )
     if "CORSMiddleware" in inside:
         sentences.append(
             "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "

@@ -335,6 +335,7 @@ class Settings:
     request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.")
     stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.")
     cancel_mutations: bool = setting(SWITCH, "false", "Whether a client that leaves cancels its mutation too.")
+    slow_query_seconds: float = setting(SECONDS, "5", "Duration from which a database statement is logged as slow.")
 
     # offences and sanctions
     rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.")

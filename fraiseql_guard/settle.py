@@ -8,15 +8,25 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
+from fraiseql_guard.context import Context, Denial, Statement
+from fraiseql_guard.evidence import (
+    Line,
+    evidence_of,
+    failure_counts,
+    failure_line,
+    fields_of,
+    operation_of,
+    sanction_line,
+    timed_out,
+    user_label,
+)
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName, Protection
 from fraiseql_guard.stores.protocol import Imposed
-from fraiseql_guard.telemetry import EventLog, Metrics
+from fraiseql_guard.telemetry import EventLog, Metrics, escape_label
 from fraiseql_guard.telemetry.failures import RecentFailures
 
 _SERVER_ERROR: Final = 500
@@ -123,7 +133,8 @@ class Settle:
         self.metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
         self.metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
         if errors and ctx.denial is None and 0 < ctx.status < _SERVER_ERROR:
-            self.metrics.inc(s.ERRORS, s.GRAPHQL_ERROR, user_label(ctx))
+            error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
+            self.metrics.inc(s.ERRORS, error, user_label(ctx))
 
     def disconnected(self) -> None:
         """The client of a GraphQL request left before its answer."""
@@ -144,6 +155,53 @@ class Settle:
             metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
         fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
         self._emit(ctx, Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)}))
+
+    # --- the app's database -------------------------------------------------------------------------------------------
+
+    def pooled(self, *, active: int, idle: int, total: int, waiting: int) -> None:
+        """What the app's connection pools hold at the moment."""
+        self.metrics.set(s.DB_CONNECTIONS_ACTIVE, active)
+        self.metrics.set(s.DB_CONNECTIONS_IDLE, idle)
+        self.metrics.set(s.DB_CONNECTIONS_TOTAL, total)
+        self.metrics.set(s.DB_CONNECTIONS_WAITING, waiting)
+
+    def queried(self, ctx: Context | None, statement: Statement, seconds: float) -> None:  # noqa: ARG002
+        """A statement has ended, whatever came of it."""
+        self.metrics.observe(s.DB_QUERY_DURATION, seconds, statement.query_type, escape_label(statement.table_name))
+        self.metrics.inc(s.DB_QUERIES, statement.query_type)
+
+    def query_lasted(self, ctx: Context | None, statement: Statement, seconds: float) -> None:
+        """A statement was not stopped by its own time limit. If the request was, that was said with its table."""
+        threshold = self.settings.slow_query_seconds
+        if seconds < threshold or (ctx is not None and timed_out(ctx)):
+            return
+        fields = {**fields_of(statement, seconds), "threshold_ms": round(threshold * 1000)}
+        self._tell(ctx, Line(s.SLOW_QUERY, fields, operation_of(ctx)))
+
+    def query_stopped(
+        self, ctx: Context | None, statement: Statement, seconds: float, timeout_seconds: float | None
+    ) -> None:
+        """The database stopped a statement at its time limit: an error of its request, counted once."""
+        if ctx is not None and timed_out(ctx):
+            return
+        if ctx is None or not ctx.operation:
+            self.metrics.inc(s.ERRORS, s.QUERY_TIMEOUT.name, user_label(ctx) if ctx is not None else s.ANONYMOUS)
+        else:
+            ctx.database_timeout = True
+        limit = None if timeout_seconds is None else round(timeout_seconds * 1000)
+        self._tell(
+            ctx, Line(s.DB_QUERY_TIMEOUT, {**fields_of(statement, seconds), "timeout_ms": limit}, operation_of(ctx))
+        )
+
+    def host_security(self, ctx: Context | None, fields: Mapping[str, Any], failure: FailureReason | None) -> None:
+        """The app's own security log reports something: a failed authentication counts as one of the contract's."""
+        if failure is None:
+            self._tell(ctx, Line(s.HOST_SECURITY, fields, _NOTHING))
+            return
+        user, address = (user_label(ctx), ctx.address) if ctx is not None else (s.ANONYMOUS, s.UNKNOWN)
+        self.metrics.inc(s.AUTH_FAILURES, failure.value, user, address)
+        self.metrics.inc(s.AUTH_FAILURE_REASONS, failure.value)
+        self._tell(ctx, Line(s.AUTH_FAILURE, {"failure_reason": failure.value}, {"reported": fields["type"]}))
 
     # --- the guard itself ---------------------------------------------------------------------------------------------
 
@@ -268,6 +326,13 @@ class Settle:
         self.log.emit(s.KEY_SOURCE_RECOVERED, {"source": source, "outage_seconds": round(outage_seconds, 3)})
 
     # --- lines --------------------------------------------------------------------------------------------------------
+
+    def _tell(self, ctx: Context | None, line: Line) -> None:
+        """What may have happened outside of any request."""
+        if ctx is not None:
+            self._emit(ctx, line)
+        else:
+            self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
 
     def _emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:
         known: dict[str, Any] = {

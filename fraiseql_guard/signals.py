@@ -127,6 +127,9 @@ LIMITS: Final = (
 )  # fmt: skip
 """Limits on a measured operation, by the option that sets them: they can be watched one by one."""
 
+QUERY_TYPES: Final = ("select", "insert", "update", "delete", "call", "other")
+"""query_type of a database statement."""
+
 # --- refusals --------------------------------------------------------------------------------------------------------
 
 _AUTH, _RATE, _QUERY, _TIME = (
@@ -301,6 +304,9 @@ DB_CONNECTIONS_IDLE = Metric(
 )
 DB_CONNECTIONS_TOTAL = Metric(
     "fraiseql_db_connections_total", _GAUGE, "Database connections the pool may open.", source=Source.HOST
+)
+DB_CONNECTIONS_WAITING = Metric(
+    "fraiseql_guard_db_connections_waiting", _GAUGE, "Callers that wait for a database connection.", source=Source.HOST
 )
 CACHE_SIZE = Metric(
     "fraiseql_cache_size_bytes", _GAUGE, "Memory held by caches: the guard's own (estimated) and those the app reports."
@@ -578,6 +584,12 @@ SHARED_PEER_SEEN = Event(
     "An untrusted proxy hides the callers' addresses",
     ("ip_address", "header", "variable"),
     always=True,
+)
+HOST_SECURITY = Event(
+    "guard.host_security_event",
+    "WARNING",
+    "The app's own security log reports something",
+    (*_WHO, "type", "severity", "reason", "resource"),
 )
 REQUEST_ABANDONED = Event(
     "guard.request_abandoned",

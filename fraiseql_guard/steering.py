@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.fleet.presence import Fingerprints
 from fraiseql_guard.fleet.switches import Switches, read_switches
@@ -27,9 +28,12 @@ from fraiseql_guard.stores.failover import FailoverStore
 class Steering:
     """Holds the stack in force. ``on_stack`` is given each new one; ``host`` outlives them all."""
 
-    def __init__(self, wishes: Wishes, host: Host, *, on_stack: Callable[[Stack], None]) -> None:
+    def __init__(
+        self, wishes: Wishes, host: Host, database: DatabaseSignals, *, on_stack: Callable[[Stack], None]
+    ) -> None:
         self._wishes = wishes
         self._host = host
+        self._database = database
         self._on_stack = on_stack
         self._switches = Switches()
         self._known_commands: frozenset[str] | None = None
@@ -66,6 +70,7 @@ class Steering:
             registry=wishes.registry,
             logger=wishes.logger,
             host=self._host,
+            database=self._database,
             user_status=wishes.user_status,
             on_control=self.take,
             in_force=lambda: self.settings,

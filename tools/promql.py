@@ -23,10 +23,8 @@ from fraiseql_guard.signals import METRICS, Kind, Metric, Source
 
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to whatever it scrapes."""
-PENDING: tuple[Metric, ...] = (
-    # Metrics that rules read and the vocabulary is about to get: a test fails when a row is no longer needed.
-    Metric("fraiseql_guard_db_connections_waiting", Kind.GAUGE, "Requests that wait for a connection."),
-)
+PENDING: tuple[Metric, ...] = ()
+"""Metrics that rules read and the vocabulary is about to get: a test fails when a row is no longer needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from examples.fraiseql_blog.bare import bare_app, schema
-from fraiseql_guard import Guard
+from examples.fraiseql_blog.bare import bare_app
+from fraiseql_guard.fraiseql import protect
 
-__all__ = ["app", "bare_app", "schema"]
+__all__ = ["app", "bare_app"]
 
-app = Guard(bare_app, schema=schema)
+app = protect(bare_app)

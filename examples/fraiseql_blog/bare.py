@@ -74,6 +74,22 @@ class Report:
     posts: int
 
 
+@fraiseql.type
+class Viewer:
+    """Who is asking, as FraiseQL was told."""
+
+    user_id: str
+    roles: list[str]
+    permissions: list[str]
+
+
+@fraiseql.query
+async def viewer(info: GraphQLResolveInfo) -> Viewer | None:
+    """The verified user; null for anonymous callers."""
+    user = info.context["user"]
+    return user and Viewer(user_id=user.user_id, roles=user.roles, permissions=user.permissions)
+
+
 @fraiseql.query
 async def users(info: GraphQLResolveInfo, limit: int = 20, offset: int = 0) -> list[User]:
     """Users (the find path: PostgreSQL makes the JSON, Python does not touch it)."""
@@ -151,7 +167,7 @@ async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
 
 bare_app: FastAPI = create_fraiseql_app(
     config=FraiseQLConfig(),  # FRAISEQL_DATABASE_URL, FRAISEQL_QUERY_TIMEOUT, ...
-    types=[Author, Comment, Post, User, SlowPost, Report],  # queries and mutations registered themselves
+    types=[Author, Comment, Post, User, SlowPost, Report, Viewer],  # queries and mutations registered themselves
     lifespan=lifespan,
 )
 

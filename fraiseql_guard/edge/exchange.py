@@ -15,7 +15,8 @@ from fraiseql_guard.edge.gatekeeper import Gatekeeper
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor, Terms
-from fraiseql_guard.signals import QUERY_TIMEOUT, Protection
+from fraiseql_guard.request import enter, leave
+from fraiseql_guard.signals import OVERLOADED, QUERY_TIMEOUT, Protection
 
 _FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
 _REQUEST_ID: Final = b"x-request-id"
@@ -53,6 +54,7 @@ class Exchange:
             if self._pump.disconnected and not self._pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is None:
+                enter(self._scope, self.ctx)
                 await self._run_app()
             else:
                 await self._refuse(denial)
@@ -61,6 +63,7 @@ class Exchange:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
+            leave()
             self._pump.close()
             self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
             if self.ctx.slots and self._stack.in_flight is not None:
@@ -83,7 +86,7 @@ class Exchange:
                 await self._own_answer
             return
         supervisor = self._supervisor = Supervisor(
-            self._loop, self._pump, terms, on_timeout=self._time_is_up, on_abandoned=self._abandoned
+            self._loop, self._pump, terms, ctx, on_timeout=self._time_is_up, on_abandoned=self._abandoned
         )
         if ctx.rewritten is not None:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
@@ -108,12 +111,15 @@ class Exchange:
         ctx, settings = self.ctx, self._stack.settings
         if not self._stack.mounted(Protection.TIMEOUT) or (not ctx.operation and settings.request_timeout is None):
             return _FREE
+        binding = self._stack.enforces(Protection.TIMEOUT)
         if not ctx.operation:
-            return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False)
+            return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False, binding=binding)
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
         timeout = (settings.mutation_timeout if mutates else None) or settings.query_timeout
-        stop = (not mutates or settings.cancel_mutations) and self._stack.enforces(Protection.TIMEOUT)
-        return Terms(timeout_seconds=timeout, watch=stop and self._pump.complete, stop_on_leave=stop)
+        timeout = min(timeout, ctx.hurry_seconds or timeout)
+        stop = (not mutates or settings.cancel_mutations) and binding
+        watch = stop and self._pump.complete
+        return Terms(timeout_seconds=timeout, watch=watch, stop_on_leave=stop, binding=binding)
 
     def _may_grow(self) -> bool:
         """Whether a body is still to come whose bounds may be broken while the app reads it."""
@@ -126,10 +132,12 @@ class Exchange:
     def _time_is_up(self) -> bool:
         ctx = self.ctx
         allowed = self._terms().timeout_seconds if not self._answer.stream else self._stack.settings.stream_idle_seconds
+        seconds = round(self._loop.time() - self._app_began_at, 3)
+        if ctx.hurry_seconds is not None and not self._answer.stream:
+            self._answer_instead(Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0))
+            return True
         unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
-        denial = Denial(
-            QUERY_TIMEOUT, limit=allowed, actual=round(self._loop.time() - self._app_began_at, 3), facts=unknown
-        )
+        denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=unknown)
         if self._gatekeeper.judge(denial) is None:
             return False
         self._answer_instead(denial)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
@@ -84,6 +85,7 @@ class Stack:
     budget: BufferBudget
     host: Host
     health: Health
+    database: DatabaseSignals
     operator: Operator
     door: OperatorsDoor | None
     reader: Reader | None = None
@@ -107,6 +109,7 @@ class Stack:
         """Write down what this process holds at the moment. Never raises."""
         self.tell(self.settle.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
         self.tell(self.host.look, self.settle)
+        self.tell(self.database.refresh)
 
     def tell(self, signal: Callable[..., None], *facts: Any) -> None:
         """Emit a signal. Whatever breaks in there changes nothing for the caller."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from fraiseql_guard.context import Context
 from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.pump import Pump
 
@@ -23,23 +25,25 @@ class Terms:
     timeout_seconds: float | None
     watch: bool  # look out for the client's disconnect
     stop_on_leave: bool  # and stop the work then
+    binding: bool = False  # whether the work is really stopped at the timeout
 
 
 class Supervisor:
-    """One app run.
+    """One app run. The request's context shows the app until when it may work.
 
     ``on_timeout`` answers the client and says whether the app is to be cancelled (not in monitor mode);
     ``on_abandoned`` hears of an app that goes on all the same.
     """
 
-    __slots__ = ("_abandonment", "_deadline", "_loop", "_on_abandoned", "_on_timeout", "_pump", "_terms", "_until",
-                 "_watcher", "left")  # fmt: skip
+    __slots__ = ("_abandonment", "_ctx", "_deadline", "_loop", "_on_abandoned", "_on_timeout", "_pump", "_terms",
+                 "_until", "_watcher", "left")  # fmt: skip
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         pump: Pump,
         terms: Terms,
+        ctx: Context,
         *,
         on_timeout: Callable[[], bool],
         on_abandoned: Callable[[], None],
@@ -47,6 +51,7 @@ class Supervisor:
         self._loop = loop
         self._pump = pump
         self._terms = terms
+        self._ctx = ctx
         self._on_timeout = on_timeout
         self._on_abandoned = on_abandoned
         self._deadline = Deadline(loop, self._expire)
@@ -59,7 +64,7 @@ class Supervisor:
         """Run the app to its end, its deadline, or its client's disconnect."""
         terms = self._terms
         if terms.timeout_seconds is not None:
-            self._until = self._loop.time() + terms.timeout_seconds
+            self._end_in(terms.timeout_seconds)
         first = min(terms.timeout_seconds or _WATCH_AFTER_SECONDS, _WATCH_AFTER_SECONDS)
         if terms.watch:
             self._deadline.arm(first)
@@ -75,6 +80,7 @@ class Supervisor:
     def stop(self) -> None:
         """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
         self._deadline.disarm()
+        self._ctx.ends_at = None
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
@@ -83,12 +89,19 @@ class Supervisor:
         """A stream has shown life: from now on it may be silent for so long."""
         if self._until is None:
             return
-        self._until = self._loop.time() + seconds
+        self._end_in(seconds)
         if self._watcher is not None or not self._terms.watch:  # else the timer fires soon, for the watcher, and looks
             self._deadline.arm(seconds)
 
+    def _end_in(self, seconds: float) -> None:
+        self._until = self._loop.time() + seconds
+        if self._terms.binding:
+            self._ctx.ends_at = time.monotonic() + seconds
+
     def interrupt(self) -> None:
-        """Cancel the app now."""
+        """Cancel the app now, once: the timer that a second call would start is one that nobody stops."""
+        if self._abandonment is not None:
+            return
         self._deadline.cancel()
         self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._on_abandoned)
 
@@ -110,6 +123,8 @@ class Supervisor:
     async def _watch(self) -> None:
         while not self._pump.disconnected:
             await self._pump.next_message()
+        if self._abandonment is not None:
+            return  # the client has its answer, and left with it while the app was cleaning up
         self.left = True
         if self._terms.stop_on_leave:
             self.interrupt()

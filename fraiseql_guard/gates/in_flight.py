@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Final
 
 from fraiseql_guard.context import SHARED_PEER_FACTOR, Context, Denial
@@ -12,37 +13,65 @@ from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protecti
 
 _KEPT_FREE: Final = 2
 """Database connections that operations never take: for health checks and what the app does by itself."""
+_EXPRESS: Final = 2
+"""The last slots below that: whoever gets one has a second. So a pool full of slow queries still answers quick ones."""
+_EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
+_EXPRESS_SECONDS: Final = 1.0
 _EVERYONE: Final = "everyone"
 _ANONYMOUS: Final = "anonymous"
+
+
+def _unknown() -> int | None:
+    return None
 
 
 class InFlight:
     """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
 
-    The last two follow the database pool where its size is known. A slot that was taken is given back with
+    The last two follow the database pool where its size is known: from the settings, else from the pool itself
+    (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
     :meth:`release`, whatever became of the request. ``at_work`` outlives a change of the settings.
+
+    With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
     """
 
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings, at_work: Counter[tuple[str, str]] | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        at_work: Counter[tuple[str, str]] | None = None,
+        *,
+        pool_size: Callable[[], int | None] = _unknown,
+        express: bool = False,
+    ) -> None:
         self._per_subject = settings.max_in_flight
-        pool = settings.database_pool_size
-        self._anonymous = max(1, pool // 2) if pool else None
-        self._everyone = max(1, pool - _KEPT_FREE) if pool else None
+        self._configured = settings.database_pool_size
+        self._pool_size = pool_size
+        self._express = express
         self._at_work: Counter[tuple[str, str]] = Counter() if at_work is None else at_work
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
-        wanted = self._wanted(ctx)
+        pool = self._configured or self._pool_size()
+        wanted = self._wanted(ctx, pool)
         for key, limit, code in wanted:
             if limit is not None and self._at_work[key] >= limit:
                 tokens = 0 if code is OVERLOADED else 1  # nobody pays for the others' operations
                 return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0, tokens=tokens)
+        if pool and self._hurries(pool):
+            if self._at_work[_key(ctx)] or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+                most = pool - _KEPT_FREE
+                return Denial(OVERLOADED, limit=most, actual=self.at_work + 1, retry_after_seconds=1.0, tokens=0)
+            ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = tuple(key for key, _, _ in wanted)
         self._at_work.update(ctx.slots)
         return None
+
+    def _hurries(self, pool: int) -> bool:
+        """Whether only the last slots are left."""
+        return self._express and pool >= _EXPRESS_FROM and self.at_work >= pool - _KEPT_FREE - _EXPRESS
 
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""
@@ -57,13 +86,16 @@ class InFlight:
         """Operations at work in this process."""
         return self._at_work[_EVERYONE, ""]
 
-    def _wanted(self, ctx: Context) -> list[tuple[tuple[str, str], int | None, Code]]:
-        subject = ctx.subject
+    def _wanted(self, ctx: Context, pool: int | None) -> list[tuple[tuple[str, str], int | None, Code]]:
         own = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
         wanted: list[tuple[tuple[str, str], int | None, Code]] = [
-            ((subject.kind, subject.name), own, CONCURRENCY_LIMIT),
-            ((_EVERYONE, ""), self._everyone, OVERLOADED),
+            (_key(ctx), own, CONCURRENCY_LIMIT),
+            ((_EVERYONE, ""), max(1, pool - _KEPT_FREE) if pool else None, OVERLOADED),
         ]
         if ctx.identity is None:
-            wanted.append(((_ANONYMOUS, ""), self._anonymous, OVERLOADED))
+            wanted.append(((_ANONYMOUS, ""), max(1, pool // 2) if pool else None, OVERLOADED))
         return wanted
+
+
+def _key(ctx: Context) -> tuple[str, str]:
+    return ctx.subject.kind, ctx.subject.name

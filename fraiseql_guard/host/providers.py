@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 Facts = Mapping[str, float]
-Provider = Callable[[], Facts]
-"""Returns what is known now. Must be quick: it reads counters and asks nobody."""
+Provider = Callable[[], Facts | None]
+"""Returns what is known now, None if nothing is yet. Must be quick: it reads counters and asks nobody."""
 
 POOL: Final = "pool"
 """The database pool: active, idle, total, waiting (connections; requests that wait for one)."""
@@ -33,7 +33,8 @@ class Providers:
         if provider is None:
             return None
         try:
-            facts = dict(provider())
+            found = provider()
+            facts = None if found is None else dict(found)
         except Exception as error:  # noqa: BLE001 - the app's code
             if name not in self._reported:
                 self._reported.add(name)

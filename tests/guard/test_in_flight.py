@@ -77,3 +77,29 @@ async def test_in_monitor_mode_it_is_only_said(guarded) -> None:
     assert await at_once(guard, 3) == [200] * 3
     assert guard.metric("fraiseql_guard_would_refuse_total", code="CONCURRENCY_LIMIT") == 2
     assert not guard.guard._stack.in_flight._at_work
+
+
+async def test_a_pool_full_of_slow_queries_still_answers_quick_ones(guarded, secret) -> None:
+    async def app(scope, receive, send) -> None:
+        quick = (b"x-quick", b"1") in scope["headers"]
+        await EchoApp(seconds=0 if quick else 30)(scope, receive, send)
+
+    def ask(user: str, kind: str = "query", **headers: str):
+        token = make_token(secret, sub=user)
+        return asyncio.ensure_future(graphql(guard, kind + "{users{id}}", token=token, headers=headers))
+
+    quick = {"x-quick": "1"}
+    guard = guarded(app, jwt_secret=secret, database_pool_size=10, query_timeout=3)
+    slow = [ask(f"slow-{number}") for number in range(6)]
+    await asyncio.sleep(0.1)
+    hurried = [ask("late-1"), ask("late-2")]
+    await asyncio.sleep(0.1)
+    assert (await ask("quick", **quick)).code == "OVERLOADED"  # both last slots are taken, for a second
+    for reply in await asyncio.gather(*hurried):
+        assert (reply.status, reply.code, reply.extensions["limit"]) == (503, "OVERLOADED", 1.0)
+        assert reply.header("retry-after") == "1"
+    for _ in range(5):
+        assert (await ask("quick", **quick)).status == 200
+    assert (await ask("quick", "mutation", **quick)).code == "OVERLOADED"  # never cut short: its outcome were unknown
+    assert (await ask("slow-1", **quick)).code == "OVERLOADED"  # who has something at work has no right to the last
+    assert {reply.code for reply in await asyncio.gather(*slow)} == {"QUERY_TIMEOUT"}

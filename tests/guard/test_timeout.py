@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from fraiseql_guard import guard_deadline
 from tests.support.asgi import Connection, EchoApp, graphql, request
 
 
@@ -177,3 +178,58 @@ async def test_each_query_ends_in_exactly_one_of_success_and_errors(guarded, ans
     await graphql(guard, "{users{id}}")
     assert guard.metric("fraiseql_graphql_queries_errors") == errors
     assert guard.metric("fraiseql_graphql_queries_success") == 1 - errors
+
+
+async def test_a_client_that_leaves_with_its_refusal_is_no_disconnect_and_the_app_is_not_abandoned(guarded) -> None:
+    async def slow_to_end(scope, receive, send) -> None:
+        await receive()
+        try:
+            await asyncio.sleep(30)
+        finally:
+            await asyncio.sleep(0.2)
+
+    class Leaving(Connection):
+        async def send(self, message) -> None:
+            await super().send(message)
+            if self.reply.complete:
+                self.leave()
+
+    guard = guarded(slow_to_end, query_timeout=0.1)
+    reply = await graphql(guard, "{users{id}}", connection=Leaving([b'{"query":"{users{id}}"}']))
+    await asyncio.sleep(1.2)  # longer than an app may take to end
+    assert (reply.status, reply.complete) == (504, True)
+    assert guard.metric("fraiseql_guard_abandoned_total") == 0
+    assert guard.metric("fraiseql_guard_disconnects_total") == 0
+
+
+@pytest.mark.parametrize(("options", "bounds"), [({}, (2.0, 3.0)), ({"mode_timeout": "monitor"}, None)])
+async def test_the_app_is_told_how_much_time_is_left(guarded, options, bounds) -> None:
+    seen: list[float | None] = []
+
+    async def app(scope, receive, send) -> None:
+        await receive()
+        seen.append(guard_deadline(scope))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+        seen.append(guard_deadline(scope))  # a background task
+
+    await graphql(guarded(app, query_timeout=3, **options), "{users{id}}")
+    assert seen[1] is None
+    assert seen[0] is None if bounds is None else bounds[0] < seen[0] <= bounds[1]
+
+
+async def test_without_a_guard_there_is_no_deadline() -> None:
+    assert guard_deadline({"type": "http"}) is None
+
+
+async def test_a_stream_has_its_idle_time_left(guarded) -> None:
+    seen: list[float | None] = []
+
+    async def streaming(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        seen.append(guard_deadline(scope))
+        await send({"type": "http.response.body", "body": b"data: 1\n\n"})
+
+    await graphql(guarded(streaming, query_timeout=1, stream_idle_seconds=50), "subscription{ticks{id}}")
+    assert 49 < seen[0] <= 50

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,60 +13,15 @@ import pytest
 
 from examples.process import sum_of
 from fraiseql_guard.testing import make_token
+from tests.support.fraiseql_host import SECRET, SLOW_BY_FIND, SLOW_BY_RUN, TIMEOUT, UNLIMITED, Host, within
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql
 
 pytestmark = needs_fraiseql
 
-SECRET = "a-secret-for-the-live-tests-of-32-bytes"
-AT_WORK = """
-SELECT count(*) FROM pg_stat_activity
-WHERE state = 'active' AND pid <> pg_backend_pid() AND query ~ 'v_slow_post|pg_sleep|create_post'
-"""
-SLOW_BY_FIND = "{ slowPosts(limit: 30) { title } }"
-SLOW_BY_RUN = "{ report(seconds: 20) { users } }"
-TIMEOUT = "FRAISEQL_QUERY_TIMEOUT"
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-class Host:
-    """The served example, its database, and a user with a token."""
-
-    def __init__(self, server: Server) -> None:
-        import psycopg  # comes with FraiseQL, on the Python that FraiseQL is published for
-
-        self.server = server
-        self.token = make_token(SECRET, sub="ada")
-        self._database = psycopg.connect(server.database_url or "", autocommit=True)
-
-    def ask(self, query: str, **more: object) -> httpx.Response:
-        return self.server.post(query, token=self.token, **more)
-
-    def at_work(self) -> int:
-        return self._database.execute(AT_WORK).fetchone()[0]
-
-    def backends(self) -> set[int]:
-        rows = self._database.execute("SELECT pid FROM pg_stat_activity WHERE application_name <> 'psql'").fetchall()
-        return {pid for (pid,) in rows}
-
-    def close(self) -> None:
-        self._database.close()
-
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    environment = {
-        "FRAISEQL_JWT_SECRET": SECRET,
-        TIMEOUT: "2",
-        "FRAISEQL_RATE_LIMIT_AUTHENTICATED": "100000/minute",
-    }
+    environment = {**UNLIMITED, TIMEOUT: "2"}
     with Server(FRAISEQL, tmp_path_factory.mktemp("host"), environment) as server:
         made = Host(server)
         yield made

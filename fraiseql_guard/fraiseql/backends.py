@@ -1,0 +1,92 @@
+"""What the app's connections do in PostgreSQL at the moment, and what an operator can do about it.
+
+For the command line: everything but :class:`PoolSize` connects by itself, with the URL that the app uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from fraiseql_guard.database.statements import Statements
+
+_QUERY_CHARS: Final = 500
+_CONNECT_SECONDS: Final = 5
+# The app's own: what is connected as the same role, to the same database, under the same application_name as its URL.
+_OWN: Final = """
+    backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename = current_user
+    AND datname = current_database() AND application_name = current_setting('application_name')
+"""
+_RUNNING: Final = f"""
+    SELECT pid, state, extract(epoch FROM clock_timestamp() - query_start)::float AS seconds,
+           coalesce(wait_event_type || ': ' || wait_event, '') AS waits_for, left(query, {_QUERY_CHARS}) AS query
+    FROM pg_stat_activity
+    WHERE {_OWN} AND state <> 'idle' AND clock_timestamp() - query_start >= make_interval(secs => %s)
+    ORDER BY seconds DESC
+"""  # noqa: S608 - made of our own constants
+_CANCEL: Final = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {_OWN} AND pid = %s"  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A connection at work.
+
+    ``state`` is PostgreSQL's (active, idle in transaction, ...); ``seconds`` since its statement began; ``waits_for`` a
+    lock or the client. ``query`` is the beginning of the statement, with the values in it.
+    """
+
+    pid: int
+    state: str
+    seconds: float
+    waits_for: str
+    query: str
+
+    @property
+    def what(self) -> str:
+        """The statement's type and table, as in labels and log lines."""
+        statement = Statements().describe(self.query)
+        return f"{statement.query_type} {statement.table_name}".rstrip()
+
+
+async def running(url: str, *, at_least_seconds: float = 0.0) -> Sequence[Backend]:
+    """The app's connections at work, the longest first. psycopg.OperationalError if the database cannot be reached."""
+    async with await _connect(url) as connection, connection.cursor(row_factory=class_row(Backend)) as cursor:
+        await cursor.execute(_RUNNING, (at_least_seconds,))
+        return await cursor.fetchall()
+
+
+async def cancel(url: str, pid: int) -> bool:
+    """Stop the statement of one of the app's connections, which lives on. False if ``pid`` is none of the app's."""
+    async with await _connect(url) as connection:
+        row = await (await connection.execute(_CANCEL, (pid,))).fetchone()
+        return bool(row and row[0])
+
+
+async def _connect(url: str) -> AsyncConnection[Any]:
+    return await AsyncConnection.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+
+
+class PoolSize:
+    """The size of the app's pool, which an operator can change for a while. One in each worker."""
+
+    def __init__(self, pool: Callable[[], Any]) -> None:
+        self._pool = pool
+        self._given: tuple[Any, int, int] | None = None  # a pool, and the size that it was made with
+
+    async def apply(self, max_size: int | None) -> None:
+        """Make the pool that large, or as large as it was made (None). ValueError below 1."""
+        pool = self._pool()
+        if pool is None:
+            return
+        if max_size is not None and max_size < 1:
+            raise ValueError(f"a pool of {max_size} connections serves nobody. Accepted: a whole number of at least 1")
+        if self._given is None or self._given[0] is not pool:
+            self._given = (pool, pool.min_size, pool.max_size)
+        _, least, most = self._given
+        wanted = max_size or most
+        if wanted != pool.max_size:
+            await pool.resize(min(least, wanted), wanted)

@@ -1,0 +1,49 @@
+"""One call for a FraiseQL app: the guard around it, and the wiring that only FraiseQL needs. Nothing is patched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fraiseql.audit import set_security_logger
+from fraiseql.fastapi.dependencies import get_db_pool
+
+from fraiseql_guard.fraiseql.pool import TimedPool
+from fraiseql_guard.fraiseql.repository import repository_dependency
+from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
+from fraiseql_guard.fraiseql.wiring import wire
+from fraiseql_guard.guard import Guard
+from fraiseql_guard.mounting import chain
+
+
+def protect(app: Any, **options: Any) -> Guard:
+    """Guard a FraiseQL app: ``app = protect(create_fraiseql_app(...))``, and serve what it returns.
+
+    ``options`` are Guard's. Besides the guard itself this brings
+
+    * the database pool's gauges, and its size for the caps on operations in flight;
+    * every statement of FraiseQL's repository timed by type and table, slow and stopped ones logged, and each bounded
+      in PostgreSQL (statement_timeout) by what is left of its request's time;
+    * the verified user as FraiseQL's UserContext, unless FraiseQL has an auth provider of its own;
+    * FraiseQL's security events in the guard's log.
+
+    An override of the same dependency that the app has made itself stays in force, and is named in the log.
+    TypeError if ``app`` is no FastAPI app.
+    """
+    host = next((each for each in chain(app) if hasattr(each, "dependency_overrides")), None)
+    if host is None:
+        raise TypeError(f"protect() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
+    guard = Guard(app, **options)
+    guarded_db = repository_dependency(lambda pool: TimedPool(pool, guard.database))
+    for name in wire(host.dependency_overrides, guarded_db):
+        guard.settle.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
+    guard.observe_pool(_pool)
+    set_security_logger(BridgedSecurityLogger(lambda: guard.settle))
+    return guard
+
+
+def _pool() -> Any:
+    """FraiseQL's pool of this moment: it makes a new one at each start."""
+    try:
+        return get_db_pool()
+    except RuntimeError:  # before the start there is none
+        return None

@@ -1,0 +1,79 @@
+"""An operator sees what the app's connections do in PostgreSQL, and can stop it; nobody else's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.processes import needs_fraiseql
+
+pytestmark = needs_fraiseql
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    from examples.fraiseql_blog.database import running_database
+
+    with running_database() as url:
+        yield url
+
+
+async def at_work(url: str, seconds: float = 20) -> tuple[Any, asyncio.Task[Any]]:
+    import psycopg
+
+    connection = await psycopg.AsyncConnection.connect(url, autocommit=True)
+    task = asyncio.create_task(connection.execute(f"SELECT pg_sleep({seconds}) FROM tb_user LIMIT 1"))
+    await asyncio.sleep(0.3)
+    return connection, task
+
+
+async def test_a_statement_at_work_is_listed_and_stopped_and_its_connection_lives_on(url: str) -> None:
+    from psycopg import errors
+
+    from fraiseql_guard.fraiseql.backends import cancel, running
+
+    connection, task = await at_work(url)
+    (backend,) = await running(url)
+    assert (backend.pid, backend.state, backend.what) == (connection.info.backend_pid, "active", "select tb_user")
+    assert 0.1 < backend.seconds < 20
+    assert await running(url, at_least_seconds=60) == []
+    assert await cancel(url, backend.pid)
+    with pytest.raises(errors.QueryCanceled):
+        await task
+    assert await running(url) == []
+    assert (await (await connection.execute("SELECT 1")).fetchone()) == (1,)
+    await connection.close()
+
+
+async def test_what_belongs_to_another_application_is_left_alone(url: str) -> None:
+    from fraiseql_guard.fraiseql.backends import cancel, running
+
+    connection, task = await at_work(f"{url}&application_name=reports", 2)
+    assert await running(url) == []
+    assert not await cancel(url, connection.info.backend_pid)
+    assert not await cancel(url, 1)
+    await task
+    await connection.close()
+
+
+async def test_the_pool_is_resized_and_gets_its_size_back(url: str) -> None:
+    from psycopg_pool import AsyncConnectionPool
+
+    from fraiseql_guard.fraiseql.backends import PoolSize
+
+    async with AsyncConnectionPool(url, open=False, min_size=2, max_size=5) as pool:
+        size = PoolSize(lambda: pool)
+        for wanted, sizes in ((9, (2, 9)), (1, (1, 1)), (None, (2, 5)), (None, (2, 5))):
+            await size.apply(wanted)
+            assert (pool.min_size, pool.max_size) == sizes
+        with pytest.raises(ValueError, match="at least 1"):
+            await size.apply(0)
+
+
+async def test_before_there_is_a_pool_nothing_is_resized() -> None:
+    from fraiseql_guard.fraiseql.backends import PoolSize
+
+    await PoolSize(lambda: None).apply(5)
