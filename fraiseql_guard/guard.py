@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.edge.stack import Stack
-from fraiseql_guard.fleet.presence import Provider
 from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.host import Host
+from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.signals import Protection
@@ -57,22 +58,38 @@ class Middleware:
             registry=registry,
             logger=logger,
         )
-        if isinstance(app, Middleware):
-            wishes = wishes.joined(app.wishes)
-            app.release()
-            app = app.app
+        inner = app if isinstance(app, Middleware) else None
+        if inner is not None:
+            wishes = wishes.joined(inner.wishes)
+            inner.release()
+            app = inner.app
         _refuse_hidden(wishes, app)
         if wishes.schema is None:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app: Any = app
         self.wishes = wishes
-        self.steering = Steering(wishes, on_stack=lambda stack: setattr(self._entrance, "stack", stack))
+        self.host = Host.of(wishes.settings, inner.host if inner else None)
+        self.steering = Steering(wishes, self.host, on_stack=lambda stack: setattr(self._entrance, "stack", stack))
         self._entrance = Entrance(self.steering.stack)
         self._started = False
         self._check: asyncio.Task[None] | None = None
 
     wishes: Wishes
     """What this middleware, and those that it has taken over, were given."""
+    host: Host
+    """What is known of this process beside its requests: memory, caches, and what others offer."""
+
+    def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
+        """Count one of the app's caches in the metrics, and let operators clear it.
+
+        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it. Both are plain
+        functions. The same name again replaces the former one.
+        """
+        self.host.caches.observe(name, size, clear)
+
+    def collect_garbage(self) -> Collected:
+        """Collect this process's garbage now; everything else stands still meanwhile."""
+        return collect_garbage()
 
     @property
     def _stack(self) -> Stack:
@@ -82,17 +99,6 @@ class Middleware:
     def settings(self) -> Settings:
         """The settings in force, overrides included."""
         return self.steering.settings
-
-    @property
-    def providers(self) -> dict[str, Provider]:
-        """What measures this process for its heartbeat, by field of operator.interface.Worker: ``memory``, ``pool``.
-        Called once a second, and to be quick."""
-        return self.steering.lasting.presence.providers
-
-    def on_clear_caches(self, name: str, clear: Callable[[], None]) -> None:
-        """Have a cache of the app cleared as well when an operator clears all caches. A second one of a name replaces
-        the first."""
-        self.steering.clearers[name] = clear
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -141,6 +147,7 @@ class Middleware:
         with suppress(Exception):  # signals are no reason to fail a request
             self._stack.settle.started(fields, sentences)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
+        self._stack.watch_host()
 
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
@@ -165,6 +172,7 @@ class Middleware:
         """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
         if self._check is not None:
             self._check.cancel()
+        await self.host.ticker.aclose()
         await self._stack.control.aclose()
         await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()

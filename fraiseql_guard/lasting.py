@@ -18,6 +18,7 @@ from fraiseql_guard.gates.blocked_documents import BlockedDocuments
 from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.graphql.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.graphql.schema import SchemaTable
+from fraiseql_guard.host import Host
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.settings import Settings
@@ -37,6 +38,7 @@ class Lasting:
     Made from the base settings; none of them leans on an option that can be changed at run time (settings.CHANGEABLE).
     """
 
+    host: Host
     store: Store
     control: ControlWatch
     presence: Presence
@@ -55,6 +57,7 @@ class Lasting:
 
 def make_lasting(
     settings: Settings,
+    host: Host,
     *,
     authenticates: bool,
     measures: bool,
@@ -73,8 +76,15 @@ def make_lasting(
     settle = Settle(metrics, log, settings, pulse=pulse, journal=journal)
     store = open_store(settings, settle)
     presence = Presence(store, pulse=pulse, journal=journal, settings=in_force, facts=facts, on_fault=settle.fault)
+    verifier = TokenVerifier(settings) if authenticates else None
+    refusals = Refusals()
+    host.caches.own("refusals", refusals)
+    host.caches.observe("guard.labels", lambda: metrics.size_bytes)
+    if verifier is not None:
+        host.caches.own("tokens", verifier)
     path = settings.overrides_file
     return Lasting(
+        host=host,
         store=store,
         control=ControlWatch(
             store,
@@ -85,10 +95,10 @@ def make_lasting(
         presence=presence,
         pulse=pulse,
         settle=settle,
-        refusals=Refusals(),
+        refusals=refusals,
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
-        verifier=TokenVerifier(settings) if authenticates else None,
+        verifier=verifier,
         allow_list=AllowList(settings, on_problem=settle.warn),
         blocks=OperatorBlocks(),
         documents=BlockedDocuments(),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -18,11 +19,14 @@ from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.authentication import Authentication, PublicOperations
 from fraiseql_guard.gates.cost_budgets import CostBudgets
 from fraiseql_guard.gates.in_flight import InFlight
-from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.gates.memory_pressure import MemoryPressure
+from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
+from fraiseql_guard.host import Memory
+from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.lasting import Lasting
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
@@ -97,15 +101,24 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     in_flight = InFlight(settings, lasting.at_work) if Protection.RATE_LIMIT in mounted else None
     access = MetricsAccess(settings) if Protection.METRICS in mounted else None
+    health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
     reader = _reader(settings, mounted, lasting) if measures(wishes) else None
+    host = lasting.host
+
+    def memory_now() -> Memory | None:
+        with suppress(Exception):  # signals are no reason to fail a request
+            host.memory.look(lasting.settle)
+        return host.memory.memory
+
     return Stack(
         settings=settings,
         modes=modes,
         paths=GraphQLPaths(settings.graphql_paths),
         resolver=AddressResolver(settings),
         metrics_access=access,
+        health_access=health_access,
         in_flight=in_flight,
-        head_gates=_head_gates(settings, mounted, lasting, access),
+        head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
         body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
@@ -113,6 +126,8 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list),
         settle=lasting.settle,
         budget=lasting.budget,
+        host=host,
+        health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=lasting.settle.warn),
         reader=reader,
     )
 
@@ -123,15 +138,14 @@ def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting
 
 
 def _head_gates(
-    settings: Settings, mounted: frozenset[Protection], lasting: Lasting, access: MetricsAccess | None
+    settings: Settings, mounted: frozenset[Protection], lasting: Lasting, pages: Iterable[Gate | None]
 ) -> tuple[Gate, ...]:
     gates: list[Gate] = []
     if mounted & SANCTIONING:
         gates.append(lasting.blocks)
     if mounted - {Protection.METRICS}:
         gates.append(RequestForms(settings))
-    if access is not None:
-        gates.append(access)
+    gates.extend(page for page in pages if page is not None)
     if lasting.verifier is not None:
         gates.append(Authentication(lasting.verifier, settings))
     return tuple(gates)
@@ -151,6 +165,8 @@ def _body_gates(
         gates.append(lasting.documents)
     if Protection.AUTH in mounted and settings.public_operations:
         gates.append(PublicOperations(settings))
+    if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
+        gates.append(MemoryPressure(lasting.host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
         gates.append(CostBudgets(settings, lasting.allow_list))
     if in_flight is not None:

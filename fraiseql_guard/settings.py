@@ -49,6 +49,7 @@ SWITCH: Final = Form(parsing.boolean, "true or false", "true")
 COUNT: Final = Form(parsing.integer(1), "a whole number of at least 1", "10")
 COUNT_OR_ZERO: Final = Form(parsing.integer(0), "a whole number of at least 0", "20")
 BYTES: Final = Form(parsing.integer(1), "a whole number of bytes", "1048576")
+PERCENT: Final = Form(parsing.integer(1, 100), "a whole number from 1 to 100", "95")
 MODE: Final = Form(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
 TEXT: Final = Form(parsing.text, "printable text", "fraiseql")
 NETWORKS: Final = Form(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
@@ -120,6 +121,9 @@ class Settings:
     database_pool_size: int | None = setting(
         COUNT, None, "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers."
     )
+    shed_above_memory_percent: int | None = setting(
+        PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
+    )
     tiers: Mapping[str, Limit] = setting(
         Form(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
         "",
@@ -135,7 +139,9 @@ class Settings:
         "YAML list of ip, reason and expires_at that is added to the allow-list; read again when it changes.",
     )
     exempt_paths: tuple[str, ...] = setting(
-        PATHS, "/health,/ready,/metrics", "Paths that are free of rate limits for private peers (probes)."
+        PATHS,
+        "/health,/health/detailed,/ready,/metrics",
+        "Paths that are free of rate limits for private peers (probes).",
     )
 
     # the store
@@ -304,6 +310,13 @@ class Settings:
         None,
         "Bearer token that may read the metrics from anywhere.",
     )
+    health_path: str = setting(
+        Form(parsing.path, "a path that begins with /", "/health/detailed"),
+        "/health/detailed",
+        "Health details, for private peers without a forwarding header and for whoever may read the metrics.",
+    )
+    memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
+    memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")
     log_file: Path | None = setting(
         Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
     )

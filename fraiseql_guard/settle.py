@@ -12,6 +12,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.evidence import Line, evidence_of, user_label
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
+from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
@@ -181,6 +182,26 @@ class Settle:
         self.metrics.set(s.BUFFERED_BODIES, body_bytes)
         self.metrics.set(s.IN_FLIGHT, operations)
 
+    # --- host.HostObserver --------------------------------------------------------------------------------------------
+
+    def memory_used(self, memory: Memory) -> None:
+        """What a look at the memory found."""
+        self.metrics.set(s.MEMORY_USED, memory.used_bytes)
+        self.metrics.set(s.MEMORY_LIMIT, memory.limit_bytes)
+        self.metrics.set(s.MEMORY_RATIO, memory.ratio)
+
+    def memory_high(self, memory: Memory, threshold_percent: float) -> None:
+        """Memory use has passed its first threshold."""
+        self.log.emit(s.HIGH_MEMORY, {**_of_memory(memory), "threshold_percent": threshold_percent})
+
+    def memory_critical(self, memory: Memory) -> None:
+        """Memory use has passed its second threshold."""
+        self.log.emit(s.MEMORY_CRITICAL, {**_of_memory(memory), "swap_used_bytes": memory.swap_used_bytes})
+
+    def caches_hold(self, size_bytes: int) -> None:
+        """All caches of this process together."""
+        self.metrics.set(s.CACHE_SIZE, size_bytes)
+
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 
     def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
@@ -219,6 +240,14 @@ class Settle:
             request_id=ctx.request_id,
             **line.extra,
         )
+
+
+def _of_memory(memory: Memory) -> dict[str, Any]:
+    return {
+        "memory_used_bytes": memory.used_bytes,
+        "memory_limit_bytes": memory.limit_bytes,
+        "memory_usage_percent": round(memory.percent, 1),
+    }
 
 
 def _whole(number: float) -> float:

@@ -131,6 +131,7 @@ COST_BUDGET_EXCEEDED = Code(
 CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
 CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are at work.")
 OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
+MEMORY_PRESSURE = Code("MEMORY_PRESSURE", 503, _RATE, "Memory is short: queries are not served for now.")
 STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
 GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
 QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
@@ -172,6 +173,9 @@ LITERAL_TOO_DEEP = Code("LITERAL_TOO_DEEP", 400, _QUERY, "A value in the documen
 VARIABLES_TOO_DEEP = Code("VARIABLES_TOO_DEEP", 400, _QUERY, "The variables are nested too deeply.")
 VARIABLES_TOO_LARGE = Code("VARIABLES_TOO_LARGE", 400, _QUERY, "The variables hold too many values.")
 METRICS_FORBIDDEN = Code("METRICS_FORBIDDEN", 403, Protection.METRICS, "The metrics are not served to this caller.")
+HEALTH_FORBIDDEN = Code(
+    "HEALTH_FORBIDDEN", 403, Protection.METRICS, "The health details are not served to this caller."
+)
 INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection is not allowed here.")
 INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
 
@@ -275,7 +279,9 @@ DB_CONNECTIONS_IDLE = Metric(
 DB_CONNECTIONS_TOTAL = Metric(
     "fraiseql_db_connections_total", _GAUGE, "Database connections the pool may open.", source=Source.HOST
 )
-CACHE_SIZE = Metric("fraiseql_cache_size_bytes", _GAUGE, "Memory held by caches.", source=Source.HOST)
+CACHE_SIZE = Metric(
+    "fraiseql_cache_size_bytes", _GAUGE, "Memory held by caches: the guard's own (estimated) and those the app reports."
+)
 PROCESS_RESIDENT_MEMORY = Metric(
     "process_resident_memory_bytes", _GAUGE, "Resident memory size in bytes.", source=Source.PROCESS
 )
@@ -391,6 +397,14 @@ LOG_LINES_SUPPRESSED = Metric(
 LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
+
+MEMORY_USED = Metric(
+    "fraiseql_guard_memory_used_bytes", _GAUGE, "Memory in use (working set of the container, else of the process)."
+)
+MEMORY_LIMIT = Metric(
+    "fraiseql_guard_memory_limit_bytes", _GAUGE, "Memory there is: the container's, else the machine's."
+)
+MEMORY_RATIO = Metric("fraiseql_guard_memory_usage_ratio", _GAUGE, "Memory in use over the limit; 1 is full.")
 
 METRICS: Final[tuple[Metric, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Metric))
 

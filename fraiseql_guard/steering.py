@@ -6,7 +6,6 @@ on the one that they began with. All that holds something lives on (lasting.py).
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,8 @@ from typing import Any
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.fleet.switches import Switches, read_switches
 from fraiseql_guard.graphql.schema import load_schema
+from fraiseql_guard.host import POOL, Host
+from fraiseql_guard.host.garbage import collect_garbage
 from fraiseql_guard.lasting import Lasting, make_lasting
 from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures
 from fraiseql_guard.settings import Settings, SettingsError, name_of
@@ -23,25 +24,18 @@ from fraiseql_guard.stores.failover import FailoverStore
 
 
 class Steering:
-    """Holds the stack in force. ``on_stack`` is given each new one.
+    """Holds the stack in force. ``on_stack`` is given each new one; ``host`` knows the process and its caches."""
 
-    ``clearers`` are called by name when all caches are to be cleared; an app's own may be added.
-    """
-
-    def __init__(self, wishes: Wishes, *, on_stack: Callable[[Stack], None]) -> None:
+    def __init__(self, wishes: Wishes, host: Host, *, on_stack: Callable[[Stack], None]) -> None:
         self._wishes = wishes
         self._on_stack = on_stack
         self._switches = Switches()
         self._known_commands: frozenset[str] | None = None
         self.settings = wishes.settings
-        self.lasting = self._make_lasting()
+        self.lasting = self._make_lasting(host)
         self.stack = build_stack(wishes, self.lasting, wishes.settings)
-        self.clearers: dict[str, Callable[[], None]] = {
-            "documents": self._forget_documents,
-            "tokens": self._forget_tokens,
-            "refusals": self.lasting.refusals.forget,
-        }
-        self._commands: Mapping[str, Callable[[], Any]] = {GC: gc.collect, CLEAR_CACHES: self.clear_caches}
+        self._count_documents(self.stack)
+        self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
     def take(self, control: ControlSet) -> None:
         """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
@@ -57,14 +51,14 @@ class Steering:
         self._put(self._built(self._switches.options))
 
     def clear_caches(self) -> None:
-        """Forget what can be found out again: documents, tokens, refusals, and what the app has registered."""
-        for clear in tuple(self.clearers.values()):
-            self._guarded(clear)
+        """Forget what can be found out again: documents, tokens, refusals, and the app's caches that are observed."""
+        self.lasting.host.caches.clear_all(self.lasting.settle.warn)
 
-    def _make_lasting(self) -> Lasting:
+    def _make_lasting(self, host: Host) -> Lasting:
         wishes = self._wishes
         return make_lasting(
             wishes.settings,
+            host,
             authenticates=authenticates(wishes),
             measures=measures(wishes),
             schema=load_schema(wishes.schema) if measures(wishes) else None,
@@ -92,7 +86,12 @@ class Steering:
     def _put(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
         self.lasting.settle.settings = stack.settings
+        self._count_documents(stack)
         self._on_stack(stack)
+
+    def _count_documents(self, stack: Stack) -> None:
+        if stack.reader is not None:
+            self.lasting.host.caches.own("documents", stack.reader)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Stack]:
         """The stack with all overrides; if they do not go together, with those that do, one after the other."""
@@ -125,14 +124,6 @@ class Steering:
                 self._guarded(command)
                 self.lasting.settle.log.emit(COMMANDED, {"command": entry.key, "actor": entry.actor or None})
 
-    def _forget_documents(self) -> None:
-        if self.stack.reader is not None:
-            self.stack.reader.forget()
-
-    def _forget_tokens(self) -> None:
-        if self.lasting.verifier is not None:
-            self.lasting.verifier.forget()
-
     def _guarded(self, part: Callable[..., Any], *facts: Any) -> None:
         try:
             part(*facts)
@@ -142,10 +133,18 @@ class Steering:
     # --- what the heartbeat says of us --------------------------------------------------------------------------------
 
     def _facts(self) -> Mapping[str, Any]:
-        stack = self.stack
+        stack, host = self.stack, self.lasting.host
+        memory = host.memory.memory  # the last look
         return {
             "modes": {protection.value: mode.value for protection, mode in stack.modes.items()},
             "breaker_open": isinstance(stack.store, FailoverStore) and stack.store.breaker_open,
             "control_version": stack.control.in_force.version,
             "in_flight": stack.in_flight.at_work if stack.in_flight is not None else 0,
+            "pool": host.providers.ask(POOL, stack.settle.warn),
+            "memory": memory
+            and {
+                "used_bytes": memory.used_bytes,
+                "limit_bytes": memory.limit_bytes,
+                "usage_percent": round(memory.percent, 2),
+            },
         }

@@ -50,7 +50,7 @@ class Answer:
         if not self._looked_at:
             return
         headers = dict(message.get("headers", ()))
-        media_type = headers.get(b"content-type", b"")
+        media_type = headers.get(b"content-type", b"").lower()
         self.stream = media_type.startswith(_STREAMS)
         self._readable = b"json" in media_type and b"content-encoding" not in headers
 

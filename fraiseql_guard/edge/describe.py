@@ -54,7 +54,8 @@ def endpoint(scope: Any, ctx: Context, stack: Stack) -> str:
     """The endpoint label: a known path or a route's template, never a path as the caller wrote it."""
     if ctx.guarded:
         return ctx.endpoint
-    if ctx.path in stack.settings.exempt_paths or ctx.path == stack.settings.metrics_path:
+    settings = stack.settings
+    if ctx.path in settings.exempt_paths or ctx.path in (settings.metrics_path, settings.health_path):
         return ctx.path
     template = getattr(scope.get("route"), "path", None)
     return template if isinstance(template, str) and template else UNKNOWN

@@ -8,8 +8,10 @@ from typing import Any, Final
 
 import orjson
 
+from fraiseql_guard.context import Context
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
@@ -48,14 +50,25 @@ class Entrance:
         stack.control.ensure_polling()
         if not self._graphql_seen:
             self._look_for_graphql(ctx.guarded)
+        page = app if ctx.guarded else self._page(ctx, app)
+        await Exchange(stack, page, scope, receive, send, ctx).run()
+
+    def _page(self, ctx: Context, app: Any) -> Any:
+        """What answers a request elsewhere than on a GraphQL path: a page of ours, or the app."""
+        stack = self.stack
         if stack.metrics_access is not None and stack.metrics_access.asked_for(ctx):
-            app = self._exposition
-        await Exchange(stack, app, scope, receive, send, ctx).run()
+            return self._exposition
+        if stack.health_access is None:
+            return app
+        if stack.health_access.asked_for(ctx):
+            return detailed(stack.health)
+        return short(app) if is_short(ctx) else app
 
     async def _exposition(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
         """The metrics, as an app that runs behind the gates like any other."""
         stack = self.stack
-        stack.settle.held(stack.budget.used, stack.in_flight.at_work if stack.in_flight else 0)
+        stack.watch_host()
+        stack.publish()
         body = stack.settle.metrics.render()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),

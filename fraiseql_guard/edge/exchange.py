@@ -164,7 +164,8 @@ class Exchange:
             return
         if kind == "http.response.body":
             chunk = message.get("body", b"")
-            self.ctx.response_bytes += len(chunk)
+            if self.ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
+                self.ctx.response_bytes += len(chunk)
             answer.body(chunk)
             if answer.stream and self._supervisor is not None:
                 self._supervisor.extend(self._stack.settings.stream_idle_seconds)

@@ -14,8 +14,10 @@ from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.gates.in_flight import InFlight
-from fraiseql_guard.gates.metrics_access import MetricsAccess
+from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.host import Host
+from fraiseql_guard.host.health import Health
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
@@ -51,6 +53,7 @@ class Stack:
     paths: GraphQLPaths
     resolver: AddressResolver
     metrics_access: MetricsAccess | None
+    health_access: HealthAccess | None
     in_flight: InFlight | None
     head_gates: Sequence[Gate]
     body_gates: Sequence[Gate]
@@ -60,7 +63,9 @@ class Stack:
     admission: Admission
     settle: Settle
     budget: BufferBudget
-    reader: Reader | None = None
+    host: Host
+    health: Health
+    reader: Reader | None
     now: Callable[[], float] = time.time
 
     def mounted(self, protection: Protection) -> bool:
@@ -70,6 +75,17 @@ class Stack:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    def watch_host(self) -> None:
+        """Keep the gauges of this worker and the last look at its memory fresh, whichever worker is scraped."""
+        sheds = self.settings.shed_above_memory_percent is not None and self.mounted(Protection.RATE_LIMIT)
+        if sheds or self.mounted(Protection.METRICS):
+            self.host.ticker.ensure_running(self.publish)
+
+    def publish(self) -> None:
+        """Write down what this process holds at the moment. Never raises."""
+        self.tell(self.settle.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
+        self.tell(self.host.look, self.settle)
 
     def tell(self, signal: Callable[..., None], *facts: Any) -> None:
         """Emit a signal. Whatever breaks in there changes nothing for the caller."""

@@ -80,9 +80,12 @@ class Supervisor:
             self._watcher = None
 
     def extend(self, seconds: float) -> None:
-        """A stream has shown life: from now on it may be silent for so long. The timer looks when it fires next."""
-        if self._until is not None:
-            self._until = self._loop.time() + seconds
+        """A stream has shown life: from now on it may be silent for so long."""
+        if self._until is None:
+            return
+        self._until = self._loop.time() + seconds
+        if self._watcher is not None or not self._terms.watch:  # else the timer fires soon, for the watcher, and looks
+            self._deadline.arm(seconds)
 
     def interrupt(self) -> None:
         """Cancel the app now."""
@@ -98,8 +101,10 @@ class Supervisor:
         remaining = self._until - self._loop.time()
         if remaining > 0.0005:
             self._deadline.arm(remaining)
-        elif self._on_timeout():
-            self.interrupt()
+        else:
+            self._until = None  # once is enough, also where nothing is cut (monitor mode)
+            if self._on_timeout():
+                self.interrupt()
         return False
 
     async def _watch(self) -> None:

@@ -28,18 +28,15 @@ _TOP: Final = (30, 10, 3, 0)
 _UNWRITTEN: Final = 200
 """Most refusals that wait for a store that does not answer."""
 
-Provider = Callable[[], Mapping[str, Any] | None]
-"""Measures something of the process for its heartbeat: called once a second, so it must be quick."""
 Facts = Callable[[], Mapping[str, Any]]
-"""What changes: settings in force, modes, breaker, control_version, in_flight."""
+"""What the process is at the moment, as fields of Worker: modes, breaker, memory, ... Called once a second."""
 
 
 class Presence:
     """Beats for one process, in turn with writing its journal: one command to the store a call of :meth:`tick`.
 
-    ``facts`` describe the process at the moment, as fields of Worker; ``providers`` add further ones by name (memory,
-    pool). ``on_fault`` hears of whatever breaks in here. The identity is made with the first beat, so that forked
-    workers are several.
+    ``facts`` describe the process at the moment. ``on_fault`` hears of whatever breaks in here. The identity is made
+    with the first beat, so that forked workers are several.
     """
 
     def __init__(
@@ -67,7 +64,6 @@ class Presence:
         self._beat_next = True
         self._unwritten: list[bytes] = []
         self.worker_id = ""
-        self.providers: dict[str, Provider] = {}
 
     async def tick(self) -> None:
         """To be called twice a second. Never raises: nothing that is told is worth a request."""
@@ -114,13 +110,7 @@ class Presence:
         return payload
 
     def _worker(self) -> Worker:
-        settings, provided = self._settings(), {}
-        for name, provider in self.providers.items():
-            try:
-                provided[name] = provider()
-            except Exception as error:  # noqa: BLE001 - a broken gauge must not make the worker look dead
-                self._on_fault(f"presence {name}", error)
-        series, now = self._pulse.series(), self._clock()
+        settings, series, now = self._settings(), self._pulse.series(), self._clock()
         return Worker(
             id=self.worker_id,
             host=socket.gethostname(),
@@ -133,7 +123,7 @@ class Presence:
             key_fingerprints=self._digest.of_keys(settings),
             series=series,
             series_ends_at=round(now, 3),
-            **{**self._facts(), **provided},
+            **self._facts(),
         )
 
 

@@ -11,8 +11,8 @@ from fraiseql_guard.signals import Code
 
 
 def remedy(code: Code) -> str:
-    """The sentence of a code."""
-    return _REMEDIES[code]
+    """The sentence of a code. A test holds that each has one; at run time none is no reason to fail."""
+    return _REMEDIES.get(code, "")
 
 
 def _raise(option: str, what: str) -> str:
@@ -31,6 +31,9 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.CHARGE_TOO_LARGE: _raise("rate_limit_burst", "Send fewer mutations in one request"),
     s.CONCURRENCY_LIMIT: _raise("max_in_flight", "Send fewer operations at once"),
     s.OVERLOADED: _raise("database_pool_size", "Look for slow queries first: fraiseql-guard queries"),
+    s.MEMORY_PRESSURE: f"Wait for Retry-After; give the process more memory, or raise "
+    f"{name_of('shed_above_memory_percent')}.",
+    s.HEALTH_FORBIDDEN: f"Add the caller to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",
     s.STORE_UNAVAILABLE: f"Bring the Redis of {name_of('redis_url')} back; {name_of('on_store_failure')} decides "
     "what happens until then.",
     s.GUARD_FAULT: f"Look for {s.GATE_FAULT.name} in the log: something of the guard's own broke.",

@@ -1,4 +1,5 @@
-"""Who may read the metrics? Never the public by accident, also behind a proxy (SPEC section 10)."""
+"""Who may read what is meant for operators alone: the metrics and the health details? Never the public by accident,
+also behind a proxy (SPEC sections 3 and 10)."""
 
 from __future__ import annotations
 
@@ -7,9 +8,28 @@ from typing import Final
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import METRICS_FORBIDDEN, Protection
+from fraiseql_guard.signals import HEALTH_FORBIDDEN, METRICS_FORBIDDEN, Protection
 
 _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
+
+
+class _Readers:
+    """Those who may read both, from wherever they come: the configured networks, and whoever has the token."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._networks = NetworkSet(settings.metrics_networks)
+        self._token = settings.metrics_token
+
+    def include(self, ctx: Context) -> bool:
+        """Whether a request comes from one of them."""
+        if not ctx.shared_peer and ctx.address in self._networks:
+            return True
+        scheme, _, token = ctx.header(b"authorization").partition(" ")
+        return self._token is not None and scheme.lower() == "bearer" and self._token.matches(token.strip())
+
+
+def _asks_for(ctx: Context, path: str) -> bool:
+    return ctx.path == path and ctx.method in ("GET", "HEAD") and not ctx.guarded
 
 
 class MetricsAccess:
@@ -20,20 +40,35 @@ class MetricsAccess:
 
     def __init__(self, settings: Settings) -> None:
         self._path = settings.metrics_path
-        self._networks = NetworkSet(settings.metrics_networks)
-        self._token = settings.metrics_token
+        self._readers = _Readers(settings)
 
     def asked_for(self, ctx: Context) -> bool:
         """Whether a request is for the exposition."""
-        return ctx.path == self._path and ctx.method in ("GET", "HEAD") and not ctx.guarded
+        return _asks_for(ctx, self._path)
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse everybody else."""
-        if not self.asked_for(ctx) or ctx.loopback_peer:
-            return None
-        if not ctx.shared_peer and ctx.address in self._networks:
-            return None
-        scheme, _, token = ctx.header(b"authorization").partition(" ")
-        if self._token is not None and scheme.lower() == "bearer" and self._token.matches(token.strip()):
+        if ctx.path != self._path or not self.asked_for(ctx) or ctx.loopback_peer or self._readers.include(ctx):
             return None
         return Denial(METRICS_FORBIDDEN, headers=_CHALLENGE)
+
+
+class HealthAccess:
+    """Private peers without a forwarding header (a kubelet probes from its node), and the metrics' readers."""
+
+    protection: Final = Protection.METRICS
+    needs_body: Final = False
+
+    def __init__(self, settings: Settings) -> None:
+        self._path = settings.health_path
+        self._readers = _Readers(settings)
+
+    def asked_for(self, ctx: Context) -> bool:
+        """Whether a request is for the health details."""
+        return _asks_for(ctx, self._path)
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Refuse everybody else."""
+        if ctx.path != self._path or not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
+            return None
+        return Denial(HEALTH_FORBIDDEN, headers=_CHALLENGE)

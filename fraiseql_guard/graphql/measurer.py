@@ -64,6 +64,16 @@ class Measurer:
             max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered, as estimated when it was."""
+        return self._documents.size_bytes + self._readings.size_bytes
+
+    def forget(self) -> None:
+        """Empty the memories."""
+        self._documents.clear()
+        self._readings.clear()
+
     def measure(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> Reading:
         """What a request for one operation asks for, or why it is refused. Never raises."""
         text = envelope.query
@@ -88,11 +98,6 @@ class Measurer:
         if remembered is None and reading.denial is None:  # what was refused pushes nothing out
             self._documents.put(key, prepared, _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
         return reading
-
-    def forget(self) -> None:
-        """Empty the memories."""
-        self._documents.clear()
-        self._readings.clear()
 
     def _prepare(self, text: str) -> Prepared | Denial:
         return self._scanner.check(text) or prepare(text, self._settings, self._rules)

@@ -128,6 +128,11 @@ class PersistedQueries:
         self._trusted = TrustedDocuments(path, clock=clock, on_problem=on_problem) if trusts and path else None
         self._registered = Registrations(clock=clock) if settings.apq else None
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the texts that clients have registered; the manifest is no cache."""
+        return self._registered.size_bytes if self._registered is not None else 0
+
     def resolve(self, envelope: Envelope, caller: Hashable) -> Resolved | Denial:
         """The request with its text, or why it has none."""
         persisted = envelope.extensions.get("persistedQuery")

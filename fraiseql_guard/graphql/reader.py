@@ -52,6 +52,11 @@ class Reader:
             Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
 
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered of documents: what they cost, and the texts that clients have registered."""
+        return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
+
     def forget(self) -> None:
         """Forget the documents that were measured. Trusted and registered ones stay: they are no cache."""
         self._measurer.forget()

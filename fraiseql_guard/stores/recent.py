@@ -45,5 +45,9 @@ class Recent(Generic[K, V]):
         """All entries, oldest first."""
         return iter(self._entries.items())
 
+    def clear(self) -> None:
+        """Forget everything."""
+        self._entries.clear()
+
     def __len__(self) -> int:
         return len(self._entries)

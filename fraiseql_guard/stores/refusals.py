@@ -18,6 +18,9 @@ from fraiseql_guard.stores.recent import Recent
 LONGEST_SECONDS: Final = 1.0
 """A refusal is remembered for min(time until admission, this)."""
 
+_BYTES_PER_CALLER: Final = 700
+"""Measured, with one refused bucket."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
@@ -39,12 +42,7 @@ class Refusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
-        self._size = size
         self._callers: Recent[tuple[str, str], _Caller] = Recent(size)
-
-    def forget(self) -> None:
-        """Ask the store again about everyone."""
-        self._callers = Recent(self._size)
 
     def remember(self, trip: Trip, outcome: Outcome) -> None:
         """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
@@ -75,6 +73,15 @@ class Refusals:
                 caller.count += 1
                 return _counted_down(refused, charge, now)
         return None
+
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered, estimated by the number of callers."""
+        return len(self._callers) * _BYTES_PER_CALLER
+
+    def forget(self) -> None:
+        """Ask the store about everybody again. Refusals that were not reported to it yet are not counted."""
+        self._callers.clear()
 
     def take_count(self, subject: Subject) -> int:
         """How many requests were refused from memory since the last call: Trip.refused_before."""

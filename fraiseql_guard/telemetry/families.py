@@ -16,8 +16,17 @@ from fraiseql_guard.telemetry.labels import Bounds, Limits
 Record = Callable[[float], None]
 Series = dict[tuple[str, ...], Record]
 
-# 1 or 0, so the workers' gauges are not added up: one worker that says 1 is enough.
-_FLAGS: Final = frozenset({signals.STORE_BREAKER_OPEN.name, signals.SHARED_PEER.name})
+# 1 or 0: one worker that says 1 is enough. Or about the container that all workers share. Neither adds up.
+_COMMON: Final = frozenset(
+    metric.name
+    for metric in (
+        signals.STORE_BREAKER_OPEN,
+        signals.SHARED_PEER,
+        signals.MEMORY_USED,
+        signals.MEMORY_LIMIT,
+        signals.MEMORY_RATIO,
+    )
+)
 
 
 class RecordedMetric:
@@ -49,6 +58,11 @@ class RecordedMetric:
         """What this process recorded, under the public name."""
         return exposition.publish(self.metric, self._primitive.collect() if self._primitive else ())
 
+    @property
+    def lines(self) -> int:
+        """Lines of the exposition."""
+        return len(self.series) * (len(self.metric.buckets) + 3 if self.metric.buckets else 1)
+
     def _record(self, labels: tuple[str, ...]) -> Record:
         if self._primitive is None:
             self._primitive = self._create()
@@ -63,6 +77,6 @@ class RecordedMetric:
             return Counter(name, text, labels, registry=None)
         if self.metric.kind is Kind.HISTOGRAM:
             return Histogram(name, text, labels, registry=None, buckets=self.metric.buckets)
-        if self.metric.name in _FLAGS:
+        if self.metric.name in _COMMON:
             return Gauge(name, text, labels, registry=None, multiprocess_mode="livemax")
         return Gauge(name, text, labels, registry=None, multiprocess_mode="livesum")

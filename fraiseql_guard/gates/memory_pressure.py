@@ -1,0 +1,33 @@
+"""Is memory so short that queries had better wait? The last resort before the kernel kills."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.host.memory_watch import MemoryWatch
+from fraiseql_guard.signals import MEMORY_PRESSURE, Protection
+
+_RETRY_SECONDS: Final = 5.0
+
+
+class MemoryPressure:
+    """Sheds GraphQL queries while memory use is above ``percent``, as the last look found it.
+
+    Mutations pass: they are few, and what they bring about is wanted most. That is why this gate waits for the
+    document, which is measured in little memory whatever its result would take.
+    """
+
+    protection: Final = Protection.RATE_LIMIT
+    needs_body: Final = True
+
+    def __init__(self, watch: MemoryWatch, percent: float) -> None:
+        self._watch = watch
+        self._percent = percent
+
+    def decide(self, ctx: Context) -> Denial | None:
+        """Refuse what is not known to be a mutation."""
+        used = self._watch.percent
+        if used <= self._percent or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+            return None
+        return Denial(MEMORY_PRESSURE, limit=self._percent, actual=round(used, 1), retry_after_seconds=_RETRY_SECONDS)

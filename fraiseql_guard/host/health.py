@@ -1,0 +1,122 @@
+"""GET /health/detailed: memory, database pool and Redis in one answer, made at most once a second."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from fraiseql_guard.host.memory import Memory
+from fraiseql_guard.host.providers import POOL, Facts, Providers
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores.failover import FailoverStore
+from fraiseql_guard.stores.protocol import Store
+
+_KEPT_SECONDS: Final = 1.0
+
+
+class State(StrEnum):
+    """How the process is. Only ``critical`` is answered 503: a load balancer should send its requests elsewhere."""
+
+    OK = "ok"
+    DEGRADED = "degraded"
+    CRITICAL = "critical"
+
+
+_ORDER: Final = tuple(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The answer: an HTTP status, and what is shown as JSON."""
+
+    http_status: int
+    content: Mapping[str, Any]
+
+
+class Health:
+    """Asks everybody who knows something, in single flight. ``memory`` measures now; ``clock`` counts seconds."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        providers: Providers,
+        *,
+        memory: Callable[[], Memory | None],
+        on_problem: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._store = store
+        self._providers = providers
+        self._memory = memory
+        self._on_problem = on_problem
+        self._clock = clock
+        self._report: Report | None = None
+        self._made_at = -math.inf
+        self._making: asyncio.Task[Report] | None = None
+
+    async def report(self) -> Report:
+        """How the process is, at most a second ago. Never raises."""
+        if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
+            return self._report
+        loop = asyncio.get_running_loop()
+        if self._making is None or self._making.done() or self._making.get_loop() is not loop:
+            self._making = loop.create_task(self._make())
+        return await asyncio.shield(self._making)  # who leaves takes nobody else's answer along
+
+    async def _make(self) -> Report:
+        findings: list[tuple[State, str]] = []
+        memory = self._look_at_memory(findings)
+        pool = self._look_at_pool(findings)
+        redis = await self._look_at_redis(findings)
+        state = max((state for state, _ in findings), key=_ORDER.index, default=State.OK)
+        content = {
+            "status": state.value,
+            "memory": memory,
+            "database": None if pool is None else {"pool": pool},
+            "cache": {"redis": redis},
+            "findings": [sentence for _, sentence in findings],
+        }
+        self._report = Report(503 if state is State.CRITICAL else 200, content)
+        self._made_at = self._clock()
+        return self._report
+
+    def _look_at_memory(self, findings: list[tuple[State, str]]) -> Mapping[str, float] | None:
+        memory = self._memory()
+        if memory is None:
+            return None
+        percent = round(memory.percent, 1)
+        if memory.percent >= self._settings.memory_critical_percent:
+            findings.append((State.CRITICAL, f"{percent} percent of the memory is used"))
+        elif memory.percent >= self._settings.memory_high_percent:
+            findings.append((State.DEGRADED, f"{percent} percent of the memory is used"))
+        return {"used_bytes": memory.used_bytes, "limit_bytes": memory.limit_bytes, "usage_percent": percent}
+
+    def _look_at_pool(self, findings: list[tuple[State, str]]) -> Facts | None:
+        pool = self._providers.ask(POOL, self._on_problem)
+        if pool is not None and pool.get("waiting", 0) > 0:
+            findings.append((State.DEGRADED, "requests wait for a database connection"))
+        return pool
+
+    async def _look_at_redis(self, findings: list[tuple[State, str]]) -> Mapping[str, bool] | None:
+        """Redis itself is asked, given up or not, so that a recovery shows at once."""
+        store = self._store
+        if self._settings.redis_url is None:
+            return None
+        try:
+            await store.ping()
+            answers = True
+        except Exception:  # noqa: BLE001 - whatever the reason: no answer
+            answers = False
+        given_up = isinstance(store, FailoverStore) and store.breaker_open
+        if given_up or not answers:
+            closed = self._settings.on_store_failure == "closed"
+            decides = "requests are refused" if closed else "the failure policy decides"
+            findings.append((State.CRITICAL if closed else State.DEGRADED, f"Redis does not answer: {decides}"))
+        return {"answers": answers, "breaker_open": given_up}
