@@ -1,0 +1,254 @@
+"""The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter (DESIGN: the flow).
+
+Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
+inside, so that the gates run in their one right order whatever the order of mounting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from prometheus_client import CollectorRegistry
+
+from fraiseql_guard.database import DatabaseSignals, Timed
+from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.graphql.schema import SchemaSource
+from fraiseql_guard.host import POOL, Host
+from fraiseql_guard.host.garbage import Collected, collect_garbage
+from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.lockouts import Lockout
+from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
+from fraiseql_guard.reports import MARK, logins
+from fraiseql_guard.settings import Settings, SettingsError, warnings
+from fraiseql_guard.settle import Settle
+from fraiseql_guard.signals import Protection
+from fraiseql_guard.steering import Steering
+
+
+class Middleware:
+    """An ASGI middleware with some of the protections.
+
+    ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
+    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
+    an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes what the app tells of its database.
+    ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
+    (or None), ``"not_found"`` or ``"disabled"``. Raises :class:`SettingsError` for anything unusable.
+    """
+
+    protections: ClassVar[frozenset[Protection]] = frozenset()
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        settings: Settings | None = None,
+        schema: SchemaSource | None = None,
+        registry: CollectorRegistry | None = None,
+        logger: Any = None,
+        user_status: AskUserStatus | None = None,
+        database: DatabaseSignals | None = None,
+        **options: Any,
+    ) -> None:
+        own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
+        wishes = Wishes(
+            names=(type(self).__name__,),
+            protections=self.protections,
+            settings=own,
+            explicit=own.explicit(beyond_environment=settings is None),
+            schema=schema,
+            registry=registry,
+            logger=logger,
+            user_status=user_status,
+            database=database,
+        )
+        self.database = database or DatabaseSignals()
+        inner = app if isinstance(app, Middleware) else None
+        if inner is not None:
+            wishes = wishes.joined(inner.wishes)
+            inner.release()
+            self.database = wishes.database or inner.database
+            app = inner.app
+        _refuse_hidden(wishes, app)
+        if wishes.schema is None:
+            wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
+        self.app: Any = app
+        self.wishes = wishes
+        self.host = Host.of(wishes.settings, inner.host if inner else None)
+        self.host.providers.offer(POOL, self.database.facts)
+        self.steering = Steering(
+            wishes, self.host, self.database, on_stack=lambda stack: setattr(self._entrance, "stack", stack)
+        )
+        self._entrance = Entrance(self.steering.stack)
+        self._started = False
+        self._check: asyncio.Task[None] | None = None
+
+    wishes: Wishes
+    """What this middleware, and those that it has taken over, were given."""
+    host: Host
+    """What is known of this process beside its requests: memory, caches, and what others offer."""
+
+    def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
+        """Count one of the app's caches in the metrics, and let operators clear it.
+
+        ``size`` returns the bytes that it holds and is called every few seconds; ``clear`` empties it. Both are plain
+        functions. The same name again replaces the former one.
+        """
+        self.host.caches.observe(name, size, clear)
+
+    def collect_garbage(self) -> Collected:
+        """Collect this process's garbage now; everything else stands still meanwhile."""
+        return collect_garbage()
+
+    database: DatabaseSignals
+    """Where the app tells of its database; the same one for all that became one."""
+
+    def observe_pool(self, pool: Any) -> None:
+        """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
+        self.database.observe_pool(pool)
+
+    def record_query(self, seconds: float, **what: Any) -> None:
+        """Count a database statement: see :meth:`DatabaseSignals.record_query`."""
+        self.database.record_query(seconds, **what)
+
+    def timed_query(self, statement: Any = None, **what: Any) -> Timed:
+        """Time a database statement with ``with``: see :meth:`DatabaseSignals.timed_query`."""
+        return self.database.timed_query(statement, **what)
+
+    @property
+    def _stack(self) -> Stack:
+        return self._entrance.stack
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force, overrides included."""
+        return self.steering.settings
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """The registry that holds the metrics."""
+        return self._stack.settle.metrics.registry
+
+    @property
+    def stack(self) -> Stack:
+        """The gates and all that they lean on."""
+        return self._stack
+
+    @property
+    def settle(self) -> Settle:
+        """Where signals go."""
+        return self._stack.settle
+
+    async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
+        """Whether a login may be tried (reports.Logins.locked); ``request`` is Starlette's, or an ASGI scope."""
+        return await logins(request, self).locked(identifier)
+
+    async def report_login_failure(self, identifier: str, request: Any) -> Lockout | None:
+        """Tell of a failed login (reports.Logins.failed)."""
+        return await logins(request, self).failed(identifier)
+
+    async def report_login_success(self, identifier: str, request: Any) -> None:
+        """Tell of a login (reports.Logins.succeeded)."""
+        await logins(request, self).succeeded(identifier)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        outer = scope.get(MARK)
+        if outer is not None:
+            await self._inside(outer, scope, receive, send)
+            return
+        scope[MARK] = self
+        if not self._started:
+            self._start(scope)
+        if scope["type"] == "lifespan":
+            self._stack.control.ensure_polling()  # a worker is seen, and obeys, before its first request
+            await self.app(scope, receive, self._watching_the_end(send))
+        else:
+            await self._entrance.serve(self.app, scope, receive, send)
+
+    async def _inside(self, outer: Middleware, scope: Any, receive: Any, send: Any) -> None:
+        """Another guard that is not mounted on us directly has seen this scope already, and has decided, once."""
+        both = f"{' + '.join(outer.wishes.names)} and {' + '.join(self.wishes.names)}"
+        problem = f"{both} guard the same app with something else in between. Mount them directly on each other"
+        if scope["type"] == "lifespan":
+            raise SettingsError(problem)
+        if scope["type"] == "http" and not self.protections <= outer.wishes.protections:
+            # Too late to stop the start (there was no lifespan), and ours was not decided by anybody.
+            self._stack.settle.warn(problem)
+            await refuse_unchecked(send)
+            return
+        await self.app(scope, receive, send)
+
+    def _start(self, scope: Any) -> None:
+        self._started = True
+        self._adopt_schema(scope.get("app"))
+        settings = self.settings
+        sentences = [*warnings(), *startup_warnings(self.wishes, self.app)]
+        fields = {
+            "protections": sorted(each.value for each in Protection if self._stack.mounted(each)),
+            "mode": settings.mode,
+            "store": "redis" if settings.redis_url else "memory",
+            "graphql_paths": list(settings.graphql_paths),
+        }
+        with suppress(Exception):  # signals are no reason to fail a request
+            self._stack.settle.started(fields, sentences)
+        if self._stack.verifier is not None:
+            self._stack.tell(self._stack.verifier.warm_up)
+        self._check = asyncio.get_running_loop().create_task(self._check_store())
+        self._stack.watch_host()
+
+    def _adopt_schema(self, host: Any) -> None:
+        """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
+        if self.wishes.schema is None and (schema := schema_of(host)) is not None:
+            self.wishes = replace(self.wishes, schema=schema)
+            self.steering.adopt(self.wishes)
+
+    async def _check_store(self) -> None:
+        """Say what of the store deserves a look; nobody waits for it."""
+        for sentence in await self._stack.store.check():
+            self._stack.settle.warn(sentence)
+
+    def _watching_the_end(self, send: Any) -> Any:
+        async def watch(message: Any) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await self.aclose()
+            await send(message)
+
+        return watch
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    async def aclose(self) -> None:
+        """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        if self._check is not None:
+            self._check.cancel()
+        await self.host.ticker.aclose()
+        if self._stack.verifier is not None:
+            await self._stack.verifier.aclose()
+        await self._stack.control.aclose()
+        await self.steering.lasting.presence.leave()
+        await self._stack.store.aclose()
+        self._stack.settle.log.close()
+
+    def release(self) -> None:
+        """An outer guard has taken over: take our metrics out of the registry."""
+        self._stack.settle.metrics.close()
+
+
+def _refuse_hidden(wishes: Wishes, app: Any) -> None:
+    """A guard further inside, with foreign middleware in between, would decide everything a second time."""
+    for each in chain(app):
+        hidden = (
+            type(each)
+            if isinstance(each, Middleware)
+            else next((cls for cls in declared(each) if issubclass(cls, Middleware)), None)
+        )
+        if hidden is not None:
+            raise SettingsError(
+                f"{' + '.join(wishes.names)} and {hidden.__name__} guard the same app with "
+                f"{type(app).__name__} in between. Mount them directly on each other"
+            )
