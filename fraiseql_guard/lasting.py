@@ -82,9 +82,11 @@ def make_lasting(
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)
     settle = Settle(metrics, log, settings, pulse=pulse, journal=journal)
-    database.attach(settle)
-    store = open_store(settings, settle)
-    presence = Presence(store, pulse=pulse, journal=journal, host=host, settings=in_force, facts=facts, observer=settle)
+    database.attach(settle.database)
+    store = open_store(settings, settle.process)
+    presence = Presence(
+        store, pulse=pulse, journal=journal, host=host, settings=in_force, facts=facts, observer=settle.process
+    )
     path = settings.overrides_file
     refusals = Refusals()
     blocked = BlockedAddresses()
@@ -127,6 +129,6 @@ def _identity(
         None,
         blocked=blocked,
         user_status=user_status,
-        observer=settle,
+        observer=settle.process,
         on_fault=partial(settle.fault, "user_status"),
     )

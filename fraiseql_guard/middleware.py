@@ -195,7 +195,7 @@ class Middleware:
             "graphql_paths": list(settings.graphql_paths),
         }
         with suppress(Exception):  # signals are no reason to fail a request
-            self._stack.settle.started(fields, sentences)
+            self._stack.settle.process.started(fields, sentences)
         if self._stack.verifier is not None:
             self._stack.tell(self._stack.verifier.warm_up)
         self._check = asyncio.get_running_loop().create_task(self._check_store())

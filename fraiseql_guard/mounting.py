@@ -129,10 +129,10 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
 
     def memory_now() -> Memory | None:
         with suppress(Exception):  # signals are no reason to fail a request
-            host.memory.look(settle)
+            host.memory.look(settle.process)
         return host.memory.memory
 
-    operator = StoreOperator(lasting.store, settings, allow_list=lasting.allow_list, audit=lasting.settle.acted)
+    operator = StoreOperator(lasting.store, settings, allow_list=lasting.allow_list, audit=lasting.settle.process.acted)
     return Stack(
         settings=settings,
         modes=modes,
@@ -164,7 +164,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
 def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
     settle = lasting.settle
     verifier = lasting.identity.verifier if lasting.identity else None
-    return open_door(settings, operator, verifier, audit=settle.acted, fault=settle.fault)
+    return open_door(settings, operator, verifier, audit=settle.process.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:

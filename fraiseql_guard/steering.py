@@ -20,7 +20,7 @@ from fraiseql_guard.host.garbage import collect_garbage
 from fraiseql_guard.lasting import Lasting, make_lasting
 from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.signals import COMMANDED, OVERRIDDEN, WITH_MODE
+from fraiseql_guard.signals import WITH_MODE
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 
@@ -89,11 +89,11 @@ class Steering:
         options, stack = self._usable(switches.options)
         self._put(stack)
         said = {name_of(option): value for option, value in options.items()}
-        self.lasting.settle.log.emit(OVERRIDDEN, {"overrides": said})
+        self.lasting.settle.process.overridden(said)
 
     def _put(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
-        self.lasting.settle.settings = stack.settings
+        self.lasting.settle.use(stack.settings)
         self._tell_modes()
         stack.watch_host()
         self._on_stack(stack)
@@ -101,7 +101,7 @@ class Steering:
     def _tell_modes(self) -> None:
         for protection in WITH_MODE:
             monitors = self.stack.modes[protection] is Mode.MONITOR
-            self.stack.tell(self.lasting.settle.mode, protection, monitors)
+            self.stack.tell(self.lasting.settle.process.mode, protection, monitors)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Stack]:
         """The stack with all overrides; if they do not go together, with those that do, one after the other."""
@@ -132,7 +132,7 @@ class Steering:
             command = self._commands.get(entry.key)
             if known is not None and entry.id not in known and command is not None:
                 self._guarded(command)
-                self.lasting.settle.log.emit(COMMANDED, {"command": entry.key, "actor": entry.actor or None})
+                self.lasting.settle.process.commanded(entry.key, entry.actor)
 
     def _guarded(self, part: Callable[..., Any], *facts: Any) -> None:
         try:

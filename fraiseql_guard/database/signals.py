@@ -13,7 +13,7 @@ from fraiseql_guard.context import Context, Statement
 from fraiseql_guard.database.pools import PoolState, ReadPool, reader_of
 from fraiseql_guard.database.statements import UNKNOWN, Statements
 from fraiseql_guard.request import current
-from fraiseql_guard.settle import Settle
+from fraiseql_guard.settle import DatabaseSettle
 from fraiseql_guard.signals import QUERY_TYPES
 
 _QUERY_CANCELED: Final = "57014"  # SQLSTATE query_canceled
@@ -30,7 +30,7 @@ class DatabaseSignals:
         self._clock = clock
         self._readers: list[ReadPool] = []
         self._statements = Statements()
-        self._settle: Settle | None = None
+        self._settle: DatabaseSettle | None = None
         self._state: PoolState | None = None
 
     # --- for apps -----------------------------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ class DatabaseSignals:
             self.refresh()
         return (self._state.total or None) if self._state is not None else None
 
-    def attach(self, settle: Settle) -> None:
+    def attach(self, settle: DatabaseSettle) -> None:
         """From now on signals go there."""
         self._settle = settle
         self.refresh()

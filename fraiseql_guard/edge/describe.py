@@ -20,7 +20,7 @@ def describe(scope: Any, stack: Stack) -> Context:
     caller = stack.resolver.resolve(scope.get("client"), lines)
     matched = stack.paths.match(scope)
     if caller.shared:
-        stack.settle.shared_peer(caller.address, caller.header)
+        stack.settle.process.shared_peer(caller.address, caller.header)
     return Context(
         method=scope["method"],
         path=scope["path"],

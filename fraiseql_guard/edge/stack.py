@@ -107,8 +107,8 @@ class Stack:
 
     def publish(self) -> None:
         """Write down what this process holds at the moment. Never raises."""
-        self.tell(self.settle.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
-        self.tell(self.host.look, self.settle)
+        self.tell(self.settle.process.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
+        self.tell(self.host.look, self.settle.process)
         self.tell(self.database.refresh)
 
     def tell(self, signal: Callable[..., None], *facts: Any) -> None:

@@ -52,6 +52,6 @@ class BridgedSecurityLogger(SecurityLogger):
             del fields["user_id"], fields["ip_address"]
         settle = self._settle()
         try:
-            settle.host_security(ctx, fields, _FAILURES.get(event.event_type))
+            settle.database.host_security(ctx, fields, _FAILURES.get(event.event_type))
         except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
             settle.fault("host_security", error)

@@ -1,0 +1,69 @@
+"""What the app tells of its database and of its own security."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.context import Context, Statement
+from fraiseql_guard.evidence import Line, fields_of, operation_of, timed_out, user_label
+from fraiseql_guard.settle.voice import Voice
+from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.telemetry import escape_label
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class DatabaseSettle:
+    """Turns what the database did into metrics and log lines."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._metrics = voice.metrics
+        self.fault = voice.fault
+
+    def pooled(self, *, active: int, idle: int, total: int, waiting: int) -> None:
+        """What the app's connection pools hold at the moment."""
+        self._metrics.set(s.DB_CONNECTIONS_ACTIVE, active)
+        self._metrics.set(s.DB_CONNECTIONS_IDLE, idle)
+        self._metrics.set(s.DB_CONNECTIONS_TOTAL, total)
+        self._metrics.set(s.DB_CONNECTIONS_WAITING, waiting)
+
+    def queried(self, ctx: Context | None, statement: Statement, seconds: float) -> None:  # noqa: ARG002
+        """A statement has ended, whatever came of it."""
+        self._metrics.observe(s.DB_QUERY_DURATION, seconds, statement.query_type, escape_label(statement.table_name))
+        self._metrics.inc(s.DB_QUERIES, statement.query_type)
+
+    def query_lasted(self, ctx: Context | None, statement: Statement, seconds: float) -> None:
+        """A statement was not stopped by its own time limit. If the request was, that was said with its table."""
+        threshold = self._voice.settings.slow_query_seconds
+        if seconds < threshold or (ctx is not None and timed_out(ctx)):
+            return
+        fields = {**fields_of(statement, seconds), "threshold_ms": round(threshold * 1000)}
+        self._voice.tell(ctx, Line(s.SLOW_QUERY, fields, operation_of(ctx)))
+
+    def query_stopped(
+        self, ctx: Context | None, statement: Statement, seconds: float, timeout_seconds: float | None
+    ) -> None:
+        """The database stopped a statement at its time limit: an error of its request, counted once."""
+        if ctx is not None and timed_out(ctx):
+            return
+        if ctx is None or not ctx.operation:
+            self._metrics.inc(s.ERRORS, s.QUERY_TIMEOUT.name, user_label(ctx) if ctx is not None else s.ANONYMOUS)
+        else:
+            ctx.database_timeout = True
+        limit = None if timeout_seconds is None else round(timeout_seconds * 1000)
+        self._voice.tell(
+            ctx, Line(s.DB_QUERY_TIMEOUT, {**fields_of(statement, seconds), "timeout_ms": limit}, operation_of(ctx))
+        )
+
+    def host_security(self, ctx: Context | None, fields: Mapping[str, Any], failure: FailureReason | None) -> None:
+        """The app's own security log reports something: a failed authentication counts as one of the contract's."""
+        if failure is None:
+            self._voice.tell(ctx, Line(s.HOST_SECURITY, fields, _NOTHING))
+            return
+        user, address = (user_label(ctx), ctx.address) if ctx is not None else (s.ANONYMOUS, s.UNKNOWN)
+        self._metrics.inc(s.AUTH_FAILURES, failure.value, user, address)
+        self._metrics.inc(s.AUTH_FAILURE_REASONS, failure.value)
+        self._voice.tell(ctx, Line(s.AUTH_FAILURE, {"failure_reason": failure.value}, {"reported": fields["type"]}))

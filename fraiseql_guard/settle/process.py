@@ -1,0 +1,126 @@
+"""What becomes of the guard itself: its start and modes, its store, its keys, the machine, and what operators do.
+
+An observer for all of these (stores.protocol, identity.key_sources, host, fleet.presence).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.host.memory import Memory
+from fraiseql_guard.settings import name_of
+from fraiseql_guard.settle.voice import Voice
+from fraiseql_guard.signals import Event, PolicyName, Protection
+
+
+class ProcessSettle:
+    """Turns what happens beside the requests into metrics and log lines."""
+
+    def __init__(self, voice: Voice) -> None:
+        self._voice = voice
+        self._metrics = voice.metrics
+        self.warn = voice.warn
+        self.fault = voice.fault
+
+    def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:
+        """The process serves its first scope."""
+        self._voice.log.emit(s.STARTED, fields)
+        for sentence in warnings:
+            self._voice.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
+
+    def mode(self, protection: Protection, monitors: bool) -> None:
+        """A protection is in monitor mode, or no longer."""
+        if protection is not Protection.METRICS:
+            self._metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
+
+    def shared_peer(self, address: str, header: str) -> None:
+        """An untrusted proxy hides its callers' addresses."""
+        self._metrics.set(s.SHARED_PEER, 1)
+        if not self._voice.due(s.SHARED_PEER_SEEN.name, 60.0):
+            return
+        variable = name_of("trusted_proxies")
+        self._voice.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
+
+    def held(self, body_bytes: int, operations: int) -> None:
+        """What this process holds at the moment."""
+        self._metrics.set(s.BUFFERED_BODIES, body_bytes)
+        self._metrics.set(s.IN_FLIGHT, operations)
+
+    def overridden(self, overrides: Mapping[str, str]) -> None:
+        """Other overrides are in force than before."""
+        self._voice.log.emit(s.OVERRIDDEN, {"overrides": overrides})
+
+    def commanded(self, command: str, actor: str) -> None:
+        """An operator's command to all workers was carried out."""
+        self._voice.log.emit(s.COMMANDED, {"command": command, "actor": actor or None})
+
+    # --- host.HostObserver --------------------------------------------------------------------------------------------
+
+    def memory_used(self, memory: Memory) -> None:
+        """What a look at the memory found."""
+        self._metrics.set(s.MEMORY_USED, memory.used_bytes)
+        self._metrics.set(s.MEMORY_LIMIT, memory.limit_bytes)
+        self._metrics.set(s.MEMORY_RATIO, memory.ratio)
+
+    def memory_high(self, memory: Memory, threshold_percent: float) -> None:
+        """Memory use has passed its first threshold."""
+        self._voice.log.emit(s.HIGH_MEMORY, {**_of_memory(memory), "threshold_percent": threshold_percent})
+
+    def memory_critical(self, memory: Memory) -> None:
+        """Memory use has passed its second threshold."""
+        self._voice.log.emit(s.MEMORY_CRITICAL, {**_of_memory(memory), "swap_used_bytes": memory.swap_used_bytes})
+
+    def caches_hold(self, size_bytes: int) -> None:
+        """All caches of this process together."""
+        self._metrics.set(s.CACHE_SIZE, size_bytes)
+
+    # --- what an operator did -----------------------------------------------------------------------------------------
+
+    def acted(self, event: Event, fields: Mapping[str, Any]) -> None:
+        """An operator did something: audited whatever else goes on."""
+        if event is s.ADMIN_BLOCK:
+            self._metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
+        self._voice.log.emit(event, fields, subject=str(fields.get("actor", "")))
+
+    # --- stores.protocol.Observer -------------------------------------------------------------------------------------
+
+    def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
+        """An exchange with the store failed."""
+        self._metrics.inc(s.STORE_FAILURES, reason)
+        self._metrics.set(s.STORE_BREAKER_OPEN, int(breaker_open))
+        if not self._voice.due(f"{s.STORE_FAILED.name} {reason}", 1.0):
+            return
+        fields = {"reason": reason, "detail": detail, "policy": self._voice.settings.on_store_failure}
+        self._voice.log.emit(s.STORE_FAILED, {**fields, "breaker_open": breaker_open}, subject=reason)
+
+    def store_fallback(self, policy: str) -> None:
+        """A request was decided without the store."""
+        self._metrics.inc(s.STORE_FALLBACKS, policy)
+
+    def store_recovered(self, outage_seconds: float) -> None:
+        """The store answers again."""
+        self._metrics.set(s.STORE_BREAKER_OPEN, 0)
+        self._voice.log.emit(s.STORE_RECOVERED, {"outage_seconds": round(outage_seconds, 3)})
+
+    # --- identity.key_sources.KeyObserver -----------------------------------------------------------------------------
+
+    def key_source_failed(self, source: str, detail: str, usable: bool) -> None:
+        """Keys could not be read. Said once a minute at most for each source."""
+        self._metrics.inc(s.KEY_SOURCE_ERRORS, source)
+        if self._voice.due(f"{s.KEY_SOURCE_FAILED.name} {source}", 60.0):
+            fields = {"source": source, "detail": detail, "older_keys_in_force": usable}
+            self._voice.log.emit(s.KEY_SOURCE_FAILED, fields, subject=source)
+
+    def key_source_recovered(self, source: str, outage_seconds: float) -> None:
+        """Keys can be read again."""
+        self._voice.log.emit(s.KEY_SOURCE_RECOVERED, {"source": source, "outage_seconds": round(outage_seconds, 3)})
+
+
+def _of_memory(memory: Memory) -> dict[str, Any]:
+    return {
+        "memory_used_bytes": memory.used_bytes,
+        "memory_limit_bytes": memory.limit_bytes,
+        "memory_usage_percent": round(memory.percent, 1),
+    }

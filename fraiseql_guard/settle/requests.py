@@ -1,0 +1,169 @@
+"""What a request leaves behind."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
+from fraiseql_guard.fleet.journal import Journal
+from fraiseql_guard.fleet.pulse import Pulse
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.settle.database import DatabaseSettle
+from fraiseql_guard.settle.process import ProcessSettle
+from fraiseql_guard.settle.voice import Voice
+from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
+from fraiseql_guard.stores.protocol import Imposed
+from fraiseql_guard.telemetry import EventLog, Metrics
+from fraiseql_guard.telemetry.failures import RecentFailures
+
+_SERVER_ERROR: Final = 500
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class Settle:
+    """Turns what became of requests into metrics and log lines; ``process`` and ``database`` do so for the rest."""
+
+    def __init__(
+        self,
+        metrics: Metrics,
+        log: EventLog,
+        settings: Settings,
+        *,
+        pulse: Pulse,
+        journal: Journal,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._voice = voice = Voice(metrics, log, settings, clock=clock)
+        self._metrics = self.metrics = metrics
+        self._pulse = pulse
+        self._journal = journal
+        self._failures = RecentFailures(settings.brute_force_window_seconds)
+        self.log = log
+        self.warn, self.fault = voice.warn, voice.fault
+        self.process = ProcessSettle(voice)
+        self.database = DatabaseSettle(voice)
+
+    def use(self, settings: Settings) -> None:
+        """Other settings are in force."""
+        self._voice.settings = settings
+
+    def authenticated(self, ctx: Context) -> None:
+        """A request came with a valid token. One that is remembered from an earlier request brings no line."""
+        if ctx.identity is None:
+            return
+        self._metrics.inc(s.AUTH_SUCCESS)
+        self._metrics.inc(s.TOKEN_KEYS, ctx.identity.key)
+        if ctx.identity.fresh:
+            self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
+
+    def measured(self, ctx: Context) -> None:
+        """A GraphQL request was measured, whether it passes or not."""
+        measured = ctx.measured
+        if measured is None:
+            return
+        self._metrics.observe(s.QUERY_COMPLEXITY, measured.complexity)
+        self._metrics.observe(s.QUERY_DEPTH, measured.depth)
+        self._metrics.observe(s.QUERY_LIMIT, measured.list_size)
+        for limit in measured.near:
+            self._metrics.inc(s.NEAR_LIMIT, limit)
+        self._metrics.inc(s.QUERY_COMPLEXITY_SUM, user_label(ctx), amount=measured.complexity)
+
+    def refused(self, ctx: Context, denial: Denial) -> None:
+        """A request is refused: the contract's counters move and its line is written."""
+        self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name)
+        if denial.status >= _SERVER_ERROR:
+            self._metrics.inc(s.ERRORS, denial.code.name, user_label(ctx))
+        self._note_failure(ctx, denial)
+        evidence = evidence_of(denial.code)
+        for metric, labels in evidence.counts(ctx, denial):
+            self._metrics.inc(metric, *labels)
+        for line in evidence.lines(ctx, denial, self._voice.settings):
+            self._voice.emit(ctx, line)
+        self._journal.note(ctx, denial, enforced=True)
+
+    def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
+        """The app itself refused its caller, for a reason of the contract."""
+        for metric, labels in failure_counts(ctx, reason):
+            self._metrics.inc(metric, *labels)
+        self._voice.emit(ctx, failure_line(ctx, reason, status=ctx.status))
+
+    def would_refuse(self, ctx: Context, denial: Denial) -> None:
+        """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
+        self._metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
+        self._note_failure(ctx, denial)
+        for line in evidence_of(denial.code).lines(ctx, denial, self._voice.settings):
+            self._voice.emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
+        self._journal.note(ctx, denial, enforced=False)
+
+    def imposed(self, ctx: Context, imposed: Imposed) -> None:
+        """A sanction came into force, by this very request."""
+        escalation = imposed.escalation
+        if escalation.enforced:
+            self._metrics.inc(s.SANCTIONS, escalation.policy.value)
+            if escalation.policy is PolicyName.ACCOUNT_LOCKOUT:
+                self._metrics.inc(s.ACCOUNT_LOCKOUTS)
+        self._voice.emit(ctx, sanction_line(imposed))
+
+    def login(self, ctx: Context, outcome: LoginOutcome) -> None:
+        """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
+        self._metrics.inc(s.LOGINS, outcome.value)
+        if outcome is LoginOutcome.FAILED:
+            self._failures.note(ctx.address_subject.name, self._voice.clock())
+            self._voice.emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
+        elif outcome is LoginOutcome.SUCCEEDED:
+            self._succeeded(ctx, s.LOGIN_SUCCEEDED)
+
+    def query_started(self) -> None:
+        """A GraphQL request reaches the app."""
+        self._metrics.inc(s.QUERIES)
+
+    def query_ended(self, ctx: Context, seconds: float, *, errors: bool) -> None:
+        """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
+        self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
+        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
+        if errors and ctx.denial is None and 0 < ctx.status < _SERVER_ERROR:
+            error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
+            self._metrics.inc(s.ERRORS, error, user_label(ctx))
+
+    def disconnected(self) -> None:
+        """The client of a GraphQL request left before its answer."""
+        self._metrics.inc(s.DISCONNECTS)
+
+    def ended(self, ctx: Context, seconds: float) -> None:
+        """A request is over, whatever became of it: for those who look at this process."""
+        self._pulse.note(ctx, seconds)
+
+    def finished(self, ctx: Context, seconds: float) -> None:
+        """The plain accounting of a request that was answered."""
+        user, metrics = user_label(ctx), self._metrics
+        metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user)
+        metrics.observe(s.RESPONSE_TIME, seconds)
+        metrics.observe(s.REQUEST_SIZE, ctx.request_bytes)
+        metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes)
+        if ctx.status >= _SERVER_ERROR and ctx.denial is None:
+            metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
+        fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
+        self._voice.emit(ctx, Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)}))
+
+    def abandoned(self, ctx: Context, seconds: float) -> None:
+        """The app goes on although it was cancelled."""
+        self._metrics.inc(s.ABANDONED)
+        self._voice.emit(ctx, Line(s.REQUEST_ABANDONED, {"running_seconds": round(seconds, 3)}, _NOTHING))
+
+    # --- successes after failures -------------------------------------------------------------------------------------
+
+    def _note_failure(self, ctx: Context, denial: Denial) -> None:
+        """Only what nobody sends by accident: every session begins with a token that is missing or has expired."""
+        if PolicyName.BRUTE_FORCE in (denial.offence, ctx.overruled.offence if ctx.overruled else None):
+            self._failures.note(ctx.address_subject.name, self._voice.clock())
+
+    def _succeeded(self, ctx: Context, event: Event) -> None:
+        """A success that follows failures of the same address may be a break-in: no flood keeps its line back."""
+        before = self._failures.take(ctx.address_subject.name, self._voice.clock())
+        self._voice.emit(
+            ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0
+        )

@@ -1,0 +1,70 @@
+"""How all of settle speaks: the metrics, the log, and who says again what was said a moment ago."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fraiseql_guard import signals as s
+from fraiseql_guard.context import Context
+from fraiseql_guard.evidence import Line
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.telemetry import EventLog, Metrics
+
+
+class Voice:
+    """Metrics and log lines of one guard. ``settings`` are those in force."""
+
+    def __init__(
+        self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._said_at: dict[str, float] = {}
+        self.clock = clock
+        self.metrics = metrics
+        self.log = log
+        self.settings = settings
+
+    def warn(self, sentence: str) -> None:
+        """Something about the configuration deserves a look. The same is said once a minute at most."""
+        if self.due(sentence, 60.0):
+            self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
+
+    def fault(self, part: str, error: BaseException) -> None:
+        """Something of ours broke: counted, and logged within the flood limits."""
+        self.metrics.inc(s.FAULTS, part)
+        self.log.emit(s.GATE_FAULT, {"part": part, "error": f"{type(error).__name__}: {error}"}, subject=part)
+
+    def due(self, what: str, seconds: float) -> bool:
+        """Whether to say again what every request could cause. ``what`` is one of a few words of ours."""
+        now = self.clock()
+        if now - self._said_at.get(what, -math.inf) < seconds:
+            return False
+        self._said_at[what] = now
+        return True
+
+    def tell(self, ctx: Context | None, line: Line) -> None:
+        """What may have happened outside of any request."""
+        if ctx is not None:
+            self.emit(ctx, line)
+        else:
+            self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
+
+    def emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:
+        known: dict[str, Any] = {
+            "user_id": ctx.user_id,
+            "ip_address": ctx.address,
+            "endpoint": ctx.endpoint,
+            "user_agent": ctx.header(b"user-agent"),
+            **line.fields,
+        }
+        self.log.emit(
+            line.event,
+            {name: known.get(name) for name in line.event.fields},
+            subject=ctx.user_id if ctx.identity else ctx.address,
+            trace_id=ctx.trace_id,
+            request_id=ctx.request_id,
+            always=always,
+            **line.extra,
+        )
