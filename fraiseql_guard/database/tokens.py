@@ -54,7 +54,8 @@ def tokens(text: str) -> Iterator[Token]:
             yield Token("word", found.lower())
         elif kind == "quoted":
             quote = found[0]
-            yield Token("quoted", found.strip(quote).replace(quote * 2, quote))
+            inside = found[1:-1] if len(found) > 1 and found.endswith(quote) else found[1:]  # else the text was cut
+            yield Token("quoted", inside.replace(quote * 2, quote))
         elif kind == "mark":
             yield Token("mark", found)
         elif kind != "skip":
