@@ -480,7 +480,8 @@ CHANGEABLE: Final = frozenset(
     query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
     rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
     brute_force_offences brute_force_window_seconds brute_force_block_seconds
-    dos_offences dos_window_seconds dos_block_seconds
+    dos_offences dos_window_seconds dos_block_seconds lockout_offences lockout_window_seconds lockout_seconds
+    slow_query_seconds
     """.split()
 )
 """Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a

@@ -26,6 +26,8 @@ TTL_SECONDS: Final = 4.0
 MAX_PAYLOAD_BYTES: Final = 16_384
 _TOP: Final = (30, 10, 3, 0)
 """How many callers of each kind are published: the first number with which the payload is small enough."""
+_OWN: Final = frozenset({"log_file", "admin_token"})
+"""Options that may differ from worker to worker of one fleet: where it logs, and what its shell presents elsewhere."""
 _UNWRITTEN: Final = 200
 """Most refusals that wait for a store that does not answer."""
 
@@ -168,8 +170,8 @@ class Fingerprints:
         self._known: tuple[Settings, tuple[str, ...], str] | None = None
 
     def of_settings(self, settings: Settings) -> str:
-        """Of every effective setting; where a value came from makes no difference."""
-        values = [getattr(settings, row.option) for row in VARIABLES]
+        """Of every effective setting; where a value came from makes no difference, nor what is a process's own."""
+        values = [getattr(settings, row.option) for row in VARIABLES if row.option not in _OWN]
         secrets = tuple([each.reveal() for each in values if isinstance(each, Secret)])
         if self._known is None or self._known[0] is not settings or self._known[1] != secrets:
             key = blake2b("\0".join(secrets).encode(errors="surrogatepass"), digest_size=32).digest()
