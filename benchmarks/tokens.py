@@ -33,7 +33,7 @@ from fraiseql_guard.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.testing import signing_key
 
-ALGORITHMS: Final = ("HS256", "HS512", "RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHMS: Final = tuple("HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split())
 EXPIRES_SECONDS: Final = 3600
 _CURVES: Final = {"P-256": ec.SECP256R1, "P-384": ec.SECP384R1, "P-521": ec.SECP521R1}
 _KINDS: Final[Mapping[str, Any]] = {"RSA": "RSA", **dict.fromkeys(_CURVES, "EC"), "Ed25519": "OKP"}

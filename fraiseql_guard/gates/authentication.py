@@ -30,8 +30,8 @@ class Verifier(Protocol):
         """The verified user, or why there is none."""
         ...
 
-    def remembers(self, authorization: Sequence[str]) -> bool:
-        """Whether that costs no cryptography."""
+    def knows(self, authorization: Sequence[str]) -> bool:
+        """Whether this very token was good before."""
         ...
 
 
@@ -74,7 +74,7 @@ class Authentication:
 
     def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
         """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause."""
-        if self._verifier.remembers(lines):
+        if self._verifier.knows(lines):
             return None
         refusal = self._blocked.refusal(ctx.address_subject)
         return refusal and replace(refusal, reason=FailureReason.INVALID_TOKEN)

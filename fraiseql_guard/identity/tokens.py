@@ -16,12 +16,14 @@ from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.keys import KeyRing, matching_key
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.stores.recent import Recent
 
 _PREFIX_CHARACTERS: Final = 8
 _REMEMBERED_SECONDS: Final = 60.0
 _REMEMBERED_TOKENS: Final = 10_000
 _BYTES_PER_TOKEN: Final = 1_600
 """Measured, with eight claims."""
+_BYTES_PER_GOOD: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class TokenVerifier:
     construction if no key is configured (see Settings.authenticates) or one cannot be used.
     """
 
-    __slots__ = ("_algorithms", "_clock", "_keys", "_memory", "_ring", "_rules")
+    __slots__ = ("_algorithms", "_clock", "_good", "_keys", "_memory", "_ring", "_rules")
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
         self._ring = KeyRing(settings)
@@ -68,6 +70,7 @@ class TokenVerifier:
         self._rules = ClaimRules.of(settings)
         self._clock = clock
         self._memory: dict[bytes, _Remembered] = {}
+        self._good: Recent[bytes, float] = Recent(_REMEMBERED_TOKENS)
         self._take_over(self._ring.keys())
 
     # --- what an operator sees and does -------------------------------------------------------------------------------
@@ -75,11 +78,12 @@ class TokenVerifier:
     @property
     def size_bytes(self) -> int:
         """What the remembered tokens take, estimated by their number."""
-        return len(self._memory) * _BYTES_PER_TOKEN
+        return len(self._memory) * _BYTES_PER_TOKEN + len(self._good) * _BYTES_PER_GOOD
 
     def forget(self) -> None:
         """Verify every token anew."""
         self._memory.clear()
+        self._good.clear()
 
     def observe(self, observer: KeyObserver) -> None:
         """Tell ``observer`` from now on what happens to the sources of keys."""
@@ -119,13 +123,13 @@ class TokenVerifier:
         except Exception:  # noqa: BLE001 - whatever a library raises on odd bytes, the token is not a good one
             return _failure(FailureReason.INVALID_TOKEN, token)
 
-    def remembers(self, authorization: Sequence[str]) -> bool:
-        """Whether :meth:`verify` would answer from memory, without any cryptography."""
+    def knows(self, authorization: Sequence[str]) -> bool:
+        """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
         token = _bearer_token(authorization)
         if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES or not token.isascii():
             return False
-        known = self._memory.get(sha256(token.encode()).digest())
-        return known is not None and known.since <= self._clock() < known.until
+        accepted_until = self._good.get(sha256(token.encode()).digest())
+        return accepted_until is not None and self._clock() < accepted_until
 
     def _verify_token(self, token: str, fetched: bool) -> Identity | TokenFailure | KeysMissing:
         keys = self._ring.keys()
@@ -148,6 +152,7 @@ class TokenVerifier:
         self._keys = keys
         self._algorithms = self._ring.algorithms.union(*(key.algorithms for key in keys))
         self._memory.clear()
+        self._good.clear()
 
     def _check(self, token: str, now: float, fetched: bool) -> Identity | TokenFailure | KeysMissing:
         jws = read_jws(token, self._algorithms)
@@ -177,7 +182,9 @@ class TokenVerifier:
             if oldest is None or (len(memory) < _REMEMBERED_TOKENS and now < memory[oldest].until):
                 break
             del memory[oldest]
-        until = min(now + _REMEMBERED_SECONDS, self._rules.accepted_until(identity.claims))
+        accepted_until = self._rules.accepted_until(identity.claims)
+        self._good.put(digest, accepted_until)
+        until = min(now + _REMEMBERED_SECONDS, accepted_until)
         memory[digest] = _Remembered(replace(identity, fresh=False), now, until)
 
 

@@ -1,5 +1,7 @@
 """A blocked address may still hold somebody with a good token; it may not make us verify without end."""
 
+import time
+
 from fraiseql_guard.context import Denial, Subject
 from fraiseql_guard.signals import BLOCKED
 from fraiseql_guard.stores.blocked import BlockedAddresses
@@ -52,6 +54,9 @@ async def test_a_flood_from_a_blocked_address_is_refused_unseen_and_a_known_toke
     assert len(verified) == 15 + 1 + 10  # until blocked, the one that met the block, and ten in the second after
     for _ in range(5):
         assert (await graphql(guard, "{me{id}}", token=known)).status == 200
+    later = time.time() + 61  # when it has to be verified again
+    monkeypatch.setattr(guard.guard._stack.verifier, "_clock", lambda: later)
+    assert (await graphql(guard, "{me{id}}", token=known)).status == 200
     fresh = make_token(secret, sub="bob")
     reply = await graphql(guard, "{me{id}}", token=fresh)
     assert (reply.status, reply.code) == (403, "BLOCKED")  # in this second there is no telling

@@ -217,9 +217,9 @@ def test_changed_keys_make_verified_tokens_be_verified_again(file, monkeypatch):
     subject = verifier(jwks_file=file)
     token = make_token(private, sub="u", kid="a")
     assert (verified(subject, token).fresh, verified(subject, token).fresh) == (True, False)
-    assert subject.remembers([f"Bearer {token}"])
+    assert subject.knows([f"Bearer {token}"])
     subject.forget()
-    assert not subject.remembers([f"Bearer {token}"])
+    assert not subject.knows([f"Bearer {token}"])
     assert verified(subject, token).fresh
     file.write_text(keys.jwk_set(keys.jwk(keys.private("RSA", 1), kid="a")))
     subject._ring._slots["jwks_file"]._looked_at -= 6
