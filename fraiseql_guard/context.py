@@ -235,6 +235,7 @@ class Context:
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
+    open_to_all: bool = False  # a file of the operator's console, the same for everybody
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET

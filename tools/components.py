@@ -32,13 +32,15 @@ class Component:
 
     ``libraries`` are packages that the program links to; one that is missing from the archive is skipped, because
     releases differ in their names and most machines have some of them. ``resources`` is a folder of the packages that
-    the program looks for under / and nowhere else.
+    the program looks for under / and nowhere else. ``dependencies`` has apt say which further packages this machine
+    lacks, for a program with too many libraries to name.
     """
 
     program: str
     packages: tuple[str, ...]
     libraries: tuple[str, ...] = ()
     resources: str = ""
+    dependencies: bool = False
 
 
 COMPONENTS: Mapping[str, Component] = {
@@ -56,6 +58,9 @@ COMPONENTS: Mapping[str, Component] = {
     ),
     "amtool": Component("usr/bin/amtool", ("prometheus-alertmanager",)),
     "jq": Component("usr/bin/jq", ("jq",), ("libjq1", "libonig5")),
+    "chromium": Component(
+        "usr/lib/chromium/chromium", ("chromium",), ("fonts-inter", "fonts-dejavu-core"), dependencies=True
+    ),
 }
 
 
@@ -113,15 +118,24 @@ def _relocated(home: Path, component: Component) -> Path:
 
 
 def _download(name: str, component: Component, folder: Path) -> None:
-    packages = [*component.packages, *component.libraries]
     if not _downloaded(component.packages, folder):
         if os.geteuid() != 0:
             raise ComponentError(f"{name} cannot be downloaded by apt-get: {_remedy(component)}")
         _run("apt-get", "update")  # the package lists are absent or name versions that are gone
         if not _downloaded(component.packages, folder):
             raise ComponentError(f"{name} cannot be downloaded by apt-get: {_remedy(component)}")
-    for library in packages[len(component.packages) :]:
+    if component.dependencies and not _downloaded(_lacking(component.packages), folder):
+        raise ComponentError(f"what {name} depends on cannot be downloaded by apt-get: {_remedy(component)}")
+    for library in component.libraries:
         _downloaded((library,), folder)
+
+
+def _lacking(packages: tuple[str, ...]) -> tuple[str, ...]:
+    """What apt would install for these packages besides them."""
+    command = ("apt-get", "install", "--simulate", "--no-install-recommends", *packages)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("Inst ")]
+    return tuple(words[1] for words in lines if words[1] not in packages)
 
 
 def _downloaded(packages: tuple[str, ...], folder: Path) -> bool:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.door import Door, Identify
 from fraiseql_guard.admin.openapi import description
+from fraiseql_guard.admin.pages import console
 from fraiseql_guard.admin.sessions import Sessions
 from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.values import Document
@@ -52,6 +53,7 @@ def open_door(
         path=settings.admin_path,
         scope=settings.admin_scope,
         identify=_identify(verifier) if verifier is not None else None,
+        pages=console(settings.admin_path) if settings.admin_tokens is not None else None,  # sessions need one
         fault=fault,
     )
 

@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Desk
-from fraiseql_guard.admin.pages import Page
 from fraiseql_guard.admin.sessions import COOKIE, Visitor
 from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.values import Session
@@ -17,6 +16,7 @@ from fraiseql_guard.edge.paths import GraphQLPaths
 USER_ACTOR: Final = "user:"
 """Before the sub of a token that has the scope; no name of an admin token has a colon."""
 _BEARER: Final = "bearer"
+_NOWHERE: Final = "//"
 
 Identify = Callable[[Context], Awaitable[Identity | None]]
 """The verified user of a request's Authorization header."""
@@ -25,8 +25,8 @@ Identify = Callable[[Context], Awaitable[Identity | None]]
 class Door:
     """Answers for everything under ``path``, however that is written: none of it ever reaches the app.
 
-    A right token is known before anything else is decided, so that nothing slows or blocks it. ``pages`` are served to
-    everybody, by their path below the admin path.
+    A right token is known before anything else is decided, so that nothing slows or blocks it. ``pages`` are ASGI apps
+    that answer everybody, by their path below the admin path.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Door:
         path: str,
         scope: str | None = None,
         identify: Identify | None = None,
-        pages: Mapping[str, Page] | None = None,
+        pages: Mapping[str, Any] | None = None,
         fault: Fault,
     ) -> None:
         self._desk = desk
@@ -58,7 +58,7 @@ class Door:
         path = self._below(scope)
         ctx.guarded, ctx.endpoint = False, self._prefix
         if path in self._pages and ctx.method in ("GET", "HEAD"):
-            ctx.endpoint = self._prefix + path
+            ctx.endpoint, ctx.open_to_all = self._prefix + path, True
             return self._pages[path]
         ctx.for_operator = True
         visitor = await self._visitor(ctx)
@@ -70,11 +70,12 @@ class Door:
 
     def _below(self, scope: Any) -> str:
         """The path below ours, as the server decoded it; other ways to write it lead to no route."""
-        path, root = scope["path"], scope.get("root_path") or ""
+        path: str = scope["path"]
+        root: str = scope.get("root_path") or ""
         for reading in (path, path.removeprefix(root) if root else path):
             if reading == self._prefix or reading.startswith(self._prefix + "/"):
-                return reading.removeprefix(self._prefix) or "/"
-        return ""
+                return reading.removeprefix(self._prefix)
+        return _NOWHERE
 
     async def _visitor(self, ctx: Context) -> Visitor | None:
         """An Authorization header decides alone; without one a session's cookie does."""

@@ -26,8 +26,8 @@ class Gatekeeper:
 
     async def decide(self) -> Denial | None:
         """The refusal in force, if any. Whatever breaks on the way refuses too."""
-        if self._ctx.actor:
-            return None  # an operator with a right token: not even an outage or a block stops them
+        if self._ctx.actor or self._ctx.open_to_all:
+            return None  # an operator, or the way to become one: not even an outage or a block stops them
         try:
             return await self._pass_gates()
         except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass

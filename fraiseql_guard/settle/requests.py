@@ -134,8 +134,9 @@ class Settle:
         self._metrics.inc(s.DISCONNECTS)
 
     def ended(self, ctx: Context, seconds: float) -> None:
-        """A request is over, whatever became of it: for those who look at this process."""
-        self._pulse.note(ctx, seconds)
+        """A request is over, whatever became of it: for those who look at this process. Not their own looking."""
+        if not ctx.actor and not ctx.open_to_all:
+            self._pulse.note(ctx, seconds)
 
     def finished(self, ctx: Context, seconds: float) -> None:
         """The plain accounting of a request that was answered."""

@@ -15,7 +15,7 @@ from tests.support.asgi import EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 
 WRONG = TOKEN[:-1] + "x"
-PATHS = ["", "/", "/blocks", "/nothing", "/openapi.json", "/session", "/refusals/x", "/../graphql", "//blocks"]
+PATHS = ["/blocks", "/nothing", "/openapi.json", "/session", "/refusals/x", "/../graphql", "//blocks"]
 
 
 # --- nobody ----------------------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ async def test_other_methods(serve, method, path, allow) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/", "/Blocks", "/blocks/", "/blocks/x", "/refusals/", "/refusals/a/b", "/refusals/{request_id}x/y"]
+    "path", ["/Blocks", "/blocks/", "/blocks/x", "/refusals/", "/refusals/a/b", "/refusals/{request_id}x/y"]
 )
 async def test_nothing_of_this_name(serve, path) -> None:
     assert "openapi.json" in (await serve().refused(404, "GET", path))["detail"]

@@ -80,6 +80,23 @@ def test_a_program_that_insists_on_a_folder_of_the_system_reads_the_unpacked_one
     assert subprocess.run([program], check=True, capture_output=True, text=True).stdout == "hello"
 
 
+def test_what_apt_says_a_program_depends_on_comes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    tools = tmp_path / "tools"
+    simulated = (
+        'echo "Inst libsmall (1.0 Debian:12 [amd64])"\necho "Inst tiny-server (2.0)"\necho "Conf libsmall (1.0)"\n'
+    )
+    fetched = 'shift\nfor package; do touch "$package.deb"; done\n'
+    _program(tools / "apt-get", f'#!/bin/sh\nif [ "$1" = install ]; then\n{simulated}else\n{fetched}fi\n')
+    unpacked = 'mkdir -p "$3/usr/bin"\necho "$(basename "$2")" >> "$3/usr/bin/tiny"\n'
+    _program(tools / "dpkg", f"#!/bin/sh\n{unpacked}")
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+    component = Component("usr/bin/tiny", ("tiny-server",), dependencies=True)
+    monkeypatch.setattr(components, "COMPONENTS", {"tiny": component})
+    cache = tmp_path / "cache"
+    locate("tiny", cache=cache)
+    assert (cache / "tiny-server/usr/bin/tiny").read_text().split() == ["libsmall.deb", "tiny-server.deb"]
+
+
 @pytest.mark.parametrize("name", ["promtool", "prometheus", "alertmanager", "amtool", "jq"])
 def test_what_the_runbooks_need_runs(name: str):
     assert subprocess.run([locate(name), "--version"], check=True, capture_output=True, timeout=60).returncode == 0
