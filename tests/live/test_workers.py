@@ -75,7 +75,7 @@ class Service:
         return Scrape(self.get("/metrics"))
 
     def pids(self) -> set[str]:
-        """Workers that answer now: the kernel deals connections out as it likes, and one may be passed over for long."""
+        """Workers that answer now. The kernel deals connections out as it likes, and may pass one over for long."""
         found: set[str] = set()
         for _ in range(100 * WORKERS):
             found.add(self.get("/pid").decode())
