@@ -662,6 +662,9 @@ ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor",
 ADMIN_CLEAR_CACHES = Event(
     "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
 )
+ADMIN_DISTRUST = Event(
+    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document", "manifest"), always=True
+)
 ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
 ADMIN_LOGIN_FAILED = Event(
     "admin.login_failed",

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 
 from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.door import Door, Identify
+from fraiseql_guard.admin.manifest import ManifestFile
 from fraiseql_guard.admin.openapi import description
 from fraiseql_guard.admin.pages import console
 from fraiseql_guard.admin.sessions import Sessions
 from fraiseql_guard.admin.tokens import AdminTokens
-from fraiseql_guard.admin.values import Document
 from fraiseql_guard.admin.visit import Fault
 from fraiseql_guard.context import Context, Identity
-from fraiseql_guard.graphql.documents import parse_manifest
 from fraiseql_guard.identification import KEYS_SECONDS
 from fraiseql_guard.identity.tokens import KeysMissing, TokenVerifier
 from fraiseql_guard.operator.bench import Audit
-from fraiseql_guard.operator.interface import NotAppliedError, Operator
+from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 
 __all__ = ["administered", "open_door"]
@@ -43,7 +41,7 @@ def open_door(
     desk = Desk(
         operator=operator,
         sessions=Sessions(lambda: tokens.text, settings.admin_path),
-        trusted_documents=lambda: _documents(settings),
+        manifest=ManifestFile(settings.trusted_documents_file, audit),
         description=cache(lambda: description(settings.admin_path, version("fraiseql-guard"))),
         audit=audit,
     )
@@ -67,15 +65,3 @@ def _identify(verifier: TokenVerifier) -> Identify:
         return found if isinstance(found, Identity) else None
 
     return identify
-
-
-def _documents(settings: Settings) -> Sequence[Document]:
-    """The manifest as its file is now."""
-    path = settings.trusted_documents_file
-    if path is None:
-        return []
-    try:
-        found = parse_manifest(path.read_bytes()).documents.values()
-    except (OSError, ValueError) as error:
-        raise NotAppliedError(f"the manifest {path} cannot be read: {error}") from None
-    return [Document(id=each.id, name=each.name, type=each.type, text=each.text) for each in found]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fraiseql_guard.admin.manifest import ManifestFile
 from fraiseql_guard.admin.sessions import Sessions, Visitor
-from fraiseql_guard.admin.values import Document
 from fraiseql_guard.operator.bench import Audit
 from fraiseql_guard.operator.interface import Operator, OperatorError, Target
 
@@ -18,7 +18,7 @@ class Desk:
 
     operator: Operator
     sessions: Sessions
-    trusted_documents: Callable[[], Sequence[Document]]
+    manifest: ManifestFile
     description: Callable[[], Mapping[str, Any]]
     audit: Audit
 

@@ -208,7 +208,12 @@ async def keys(asked: Asked) -> Sequence[KeyUse]:
 
 async def documents(asked: Asked) -> Sequence[Document]:
     """GET /documents."""
-    return asked.desk.trusted_documents()
+    return asked.desk.manifest.documents()
+
+
+async def distrust(asked: Asked) -> Done:
+    """DELETE /documents."""
+    return asked.desk.manifest.remove(asked.given["id"], actor=asked.visitor.actor)
 
 
 async def openapi(asked: Asked) -> Mapping[str, Any]:

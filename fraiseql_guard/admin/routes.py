@@ -230,6 +230,11 @@ ROUTES: Final[tuple[Route, ...]] = (
         call=calls.documents, result=Document, many=True,
     ),
     Route(
+        method="DELETE", path="/documents", does="Trust a document no longer: take it out of this host's manifest.",
+        call=calls.distrust, result=Done, errors=(404,),
+        query=(Field("id", f.TEXT, "The document's id in the manifest.", required=True),),
+    ),
+    Route(
         method="GET", path="/openapi.json", does="This description.", call=calls.openapi, result=None,
     ),
     # sessions of the console

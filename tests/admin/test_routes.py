@@ -316,6 +316,11 @@ async def test_the_trusted_documents(serve, tmp_path) -> None:
     path.write_text(json.dumps({DIGEST: QUERY}))
     api = serve(trusted_documents="allow", trusted_documents_file=path)
     assert await api.items("/documents") == [{"id": DIGEST, "name": "", "type": "", "text": QUERY}]
+    assert "no document other" in (await api.refused(404, "DELETE", "/documents", query="id=other"))["detail"]
+    assert "trusted no longer" in (await api.done("DELETE", "/documents", query=f"id={DIGEST}"))["message"]
+    assert await api.items("/documents") == []
+    [line] = api.guard.lines("admin.distrust")
+    assert line["context"]["document"] == DIGEST
     path.write_text("no manifest")
     assert "cannot be read" in (await api.refused(503, "GET", "/documents"))["detail"]
     assert await serve().items("/documents") == []

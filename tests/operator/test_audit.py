@@ -39,7 +39,7 @@ async def test_an_action_is_audited(make_operator, audited, event) -> None:
 
 def test_every_event_of_an_operator_belongs_to_an_action() -> None:
     named = {event for event in signals.EVENTS if event.name.startswith("admin.")}
-    assert named - set(ACTIONS) == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED}
+    assert named - set(ACTIONS) == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED, signals.ADMIN_DISTRUST}
 
 
 async def test_looking_leaves_nothing(make_operator, audited) -> None:
