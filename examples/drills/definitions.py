@@ -14,7 +14,7 @@ from typing import Final
 from examples.drills.container import PAGES, ROOM
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import DB_QUERY_TIMEOUT, Event
+from fraiseql_guard.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +41,11 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """The log is asked (`fraiseql-guard logs`): the commonest value of an event's field."""
+    """The log is asked (`fraiseql-guard logs`): the commonest value of ``column``, which is a ``name``."""
 
     event: Event
-    field: str
+    column: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
             runbook=Runbook.QUERY_DOS,
             attack=Attack(document=_TOO_DEEP, address="203.0.113.11", user="mallory", callers=2, pause_seconds=0.2),
             alert="GraphQLComplexityViolations",
-            look=Ranked("topk(10, sum by (user_id) (rate(fraiseql_graphql_query_complexity_total[5m])))"),
+            look=Logged(EXPENSIVE_QUERY, "users", "user_id"),
             actions=("block --user {user_id} --for 1h",),
             verify="fraiseql:complexity_violations:rate < 1",
             environment={name_of("rate_limit_authenticated"): _WIDE},
@@ -107,7 +108,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
                 callers=6,
             ),
             alert="DatabaseQueryTimeouts",
-            look=Logged(DB_QUERY_TIMEOUT, "operation"),
+            look=Logged(DB_QUERY_TIMEOUT, "operation", "operation"),
             actions=("block --operation {operation} --for 1h",),
             verify="fraiseql:query_timeouts:rate < 0.1",
             environment={name_of("rate_limit_authenticated"): _WIDE, name_of("query_timeout"): "2"},

@@ -84,12 +84,11 @@ def _look(drill: Drill, scene: Scene, timeline: Timeline) -> Mapping[str, Any]:
             if not series:
                 raise DrillError(f"{expression}: finds nobody")
             found, said = series[0]["metric"], f"{expression} → "
-        case Logged(event, field):
-            report = scene.logged(event.name)["runbooks"].get(drill.runbook.value, {})
-            values = report.get(field)
+        case Logged(event, column, name):
+            values = scene.logged(event.name)["runbooks"].get(drill.runbook.value, {}).get(column)
             if not values:
-                raise DrillError(f"fraiseql-guard logs --event {event.name}: names no {field}")
-            found, said = {field: next(iter(values))}, f"fraiseql-guard logs --event {event.name} → "
+                raise DrillError(f"fraiseql-guard logs --event {event.name}: names no {column}")
+            found, said = {name: next(iter(values))}, f"fraiseql-guard logs --event {event.name} → "
     timeline.note("look", said + " ".join(f"{name}={value}" for name, value in found.items()))
     return found
 
