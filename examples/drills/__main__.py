@@ -67,7 +67,8 @@ def main() -> int:
         for name in arguments.names or DRILLS:
             drill = DRILLS[name]
             if console is not None:
-                console.print(f"\n{drill.runbook.spoken} (docs/runbooks/{drill.runbook.value}.md)", style="bold")
+                heading = f"\n{drill.runbook.spoken} (docs/runbooks/{drill.runbook.value}.md)"
+                console.print(heading, style="bold", soft_wrap=True)
             told.append(rehearse(drill, console))
     except KeyboardInterrupt:
         print("interrupted; everything that was started has ended", file=sys.stderr)
