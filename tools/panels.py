@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ import httpx
 
 from tools.expressions import RUNBOOKS
 
+_PLACEHOLDER: Final = re.compile(r"\{\{\w+\}\}")
 DASHBOARD: Final = RUNBOOKS / "grafana" / "fraiseql-ops.json"
 
 
@@ -103,6 +105,7 @@ def _curves(
         name = legend
         for label, value in series["metric"].items():
             name = name.replace(f"{{{{{label}}}}}", value)
+        name = _PLACEHOLDER.sub("", name) or "-"  # a label that a series lacks is empty
         yield Curve(name, tuple(point for point in points if math.isfinite(point[1])))
 
 

@@ -28,6 +28,8 @@ _COLUMN, _LINE, _GAP, _HEAD = 58, 22, 6, 34
 _COLUMNS: Final = 24
 _INK, _DIM, _GRID, _PANEL, _GROUND, _ALARM = "#d0d3dd", "#8b90a0", "#2b2f38", "#181b20", "#101216", "#f2495c"
 _PALETTE: Final = ("#73bf69", "#5794f2", "#f2cc0c", "#ff9830", "#b877d9", "#ff7383", "#37c2c2", "#c8a45c")
+_LEAST: Final = 1e-9
+"""What is less is nothing."""
 _SHOWN: Final = 3
 """Names in a legend, and bars in a ranking twice as many."""
 _STYLE: Final = (
@@ -80,7 +82,7 @@ def _box(place: Mapping[str, int]) -> _Box:
 def _panel(panel: Drawn, box: _Box) -> Iterator[str]:
     yield f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="3" fill="{_PANEL}"/>'
     yield _text(box.x + 10, box.y + 18, panel.title, "title")
-    curves = [curve for curve in panel.curves if curve.points]
+    curves = sorted((curve for curve in panel.curves if curve.points), key=_peak, reverse=True)
     inner = _Box(box.x + 10, box.y + 28, box.width - 20, box.height - 36)
     if not curves:
         yield _text(box.x + box.width / 2 - 22, box.y + box.height / 2 + 8, "no data", "dim")
@@ -88,12 +90,16 @@ def _panel(panel: Drawn, box: _Box) -> Iterator[str]:
         yield from _KINDS.get(panel.kind, _lines)(panel, curves, inner)
 
 
+def _peak(curve: Curve) -> float:
+    return max(value for _, value in curve.points)
+
+
 def _lines(panel: Drawn, curves: Sequence[Curve], box: _Box) -> Iterator[str]:
     """Curves over time, with the alert's threshold if they come near to it."""
-    highest = max(value for curve in curves for _, value in curve.points)
+    highest = _peak(curves[0])
     if panel.threshold is not None and highest > panel.threshold / 4:
         highest = max(highest, panel.threshold * 1.1)
-    top = _round_up(highest)
+    top = 2.0 ** math.ceil(math.log2(max(1.0, highest))) if panel.unit == "bytes" else _round_up(highest)
     left, bottom = box.x + 46, box.y + box.height - 22
     plot = _Box(left, box.y + 4, box.x + box.width - left, bottom - box.y - 4)
     moments = [moment for curve in curves for moment, _ in curve.points]
@@ -146,12 +152,12 @@ _KINDS: Final[Mapping[str, Callable[[Drawn, Sequence[Curve], _Box], Iterator[str
 
 def _legend(curves: Sequence[Curve], box: _Box) -> Iterator[str]:
     x, y = box.x, box.y + box.height
-    room = 30 if len(curves) < _SHOWN else 18
+    room = 30 if len(curves) < _SHOWN else 15
     for colour, curve in zip(_colours(), curves[:_SHOWN], strict=False):
         name = _cut(curve.legend, room)
         yield f'<rect x="{x}" y="{y - 7}" width="10" height="3" fill="{colour}"/>'
         yield _text(x + 14, y - 2, name, "dim")
-        x += 26 + 6.3 * len(name)
+        x += 26 + 7 * len(name)
     if len(curves) > _SHOWN:
         yield _text(x, y - 2, f"+{len(curves) - _SHOWN}", "dim")
 
@@ -185,10 +191,10 @@ def spoken(value: float, unit: str) -> str:
 
 def _round_up(value: float) -> float:
     """The next round number: 1, 2 or 5 times a power of ten."""
-    if value <= 0:
+    if value < _LEAST:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
+    return next((step * power for step in (1, 2, 5) if step * power >= value * 0.999), 10 * power)
 
 
 def _colours() -> Iterator[str]:
@@ -222,7 +228,7 @@ def save(svg: str, path: Path) -> None:
 
 
 def main(arguments: Iterable[str]) -> int:
-    """Draw; 2 without an address and a file."""
+    """Draw; 2 without an address and a file. ComponentError if a PNG is wanted and there is no Chromium."""
     given = list(arguments)
     if len(given) < 2:
         print("usage: python -m tools.picture PROMETHEUS_URL FILE.svg|FILE.png [DASHBOARD.json]", file=sys.stderr)

@@ -62,7 +62,6 @@ class Drill:
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
-_WIDE: Final = "100000/minute"
 _TOO_DEEP: Final = "{ posts(limit: 1) { author " + "{invitedBy" * 25 + "{name}" + "}" * 25 + " } }"
 
 DRILLS: Final[Mapping[str, Drill]] = {
@@ -86,7 +85,6 @@ DRILLS: Final[Mapping[str, Drill]] = {
             look=Ranked("topk(10, sum by (ip_address) (rate(fraiseql_auth_failures_total[5m])))"),
             actions=("block {ip_address} --for 1h",),
             verify="fraiseql:auth_failures:rate < 5",
-            environment={name_of("rate_limit_authenticated"): _WIDE},
         ),
         Drill(
             name="query-dos",
@@ -96,7 +94,6 @@ DRILLS: Final[Mapping[str, Drill]] = {
             look=Logged(EXPENSIVE_QUERY, "users", "user_id"),
             actions=("block --user {user_id} --for 1h",),
             verify="fraiseql:complexity_violations:rate < 1",
-            environment={name_of("rate_limit_authenticated"): _WIDE},
         ),
         Drill(
             name="database",
@@ -111,7 +108,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
             look=Logged(DB_QUERY_TIMEOUT, "operation", "operation"),
             actions=("block --operation {operation} --for 1h",),
             verify="fraiseql:query_timeouts:rate < 0.1",
-            environment={name_of("rate_limit_authenticated"): _WIDE, name_of("query_timeout"): "2"},
+            environment={name_of("query_timeout"): "2"},
         ),
         Drill(
             name="memory",
@@ -127,7 +124,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
             look=Ranked("sum by (instance) (fraiseql_cache_size_bytes)"),
             actions=("clear-caches", "gc"),
             verify="fraiseql_guard_memory_usage_ratio < 0.8",
-            environment={name_of("rate_limit_authenticated"): _WIDE, **ROOM},
+            environment=ROOM,
         ),
     )
 }

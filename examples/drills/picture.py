@@ -27,7 +27,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
 
 
 async def happen(scene: Scene) -> float:
-    """A quiet time, each attack for a while, a quiet time; how long all of that took, in seconds."""
+    """A quiet time, each attack for a while, then all at once, so that the rankings show somebody too; in seconds."""
     began = asyncio.get_running_loop().time()
     async with Crowd(scene) as ordinary:
         ordinary.begin_ordinary()
@@ -37,6 +37,10 @@ async def happen(scene: Scene) -> float:
                 bad.begin(drill.attack)
                 await asyncio.sleep(ATTACK_SECONDS)
         await asyncio.sleep(QUIET_SECONDS)
+        async with Crowd(scene) as bad:
+            for drill in DRILLS.values():
+                bad.begin(drill.attack)
+            await asyncio.sleep(QUIET_SECONDS)
     return asyncio.get_running_loop().time() - began
 
 
