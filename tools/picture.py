@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +18,6 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
-from tools.components import locate
 from tools.panels import DASHBOARD, Curve, Drawn, drawn
 
 _COLUMN, _LINE, _GAP, _HEAD = 58, 22, 6, 34
@@ -216,15 +212,13 @@ def save(svg: str, path: Path) -> None:
     if path.suffix != ".png":
         path.write_text(svg, encoding="utf-8")
         return
-    width, height = (svg.split(f'{name}="', 1)[1].split('"', 1)[0] for name in ("width", "height"))
-    with tempfile.TemporaryDirectory(prefix="fg-picture-") as folder:
-        page = Path(folder) / "page.html"
-        page.write_text(f"<!doctype html><meta charset=utf-8><body style='margin:0'>{svg}", encoding="utf-8")
-        command = [str(locate("chromium")), "--headless", "--disable-gpu", "--hide-scrollbars", "--no-proxy-server"]
-        command += ["--disable-dev-shm-usage", f"--user-data-dir={folder}/profile", f"--window-size={width},{height}"]
-        command += ["--no-sandbox"] if os.geteuid() == 0 else []
-        command += [f"--screenshot={path.resolve()}", page.as_uri()]
-        subprocess.run(command, check=True, capture_output=True, timeout=120, env={**os.environ, "HOME": folder})
+    from tools.browser import chromium
+
+    width, height = (int(svg.split(f'{name}="', 1)[1].split('"', 1)[0]) for name in ("width", "height"))
+    with chromium() as browser:
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_content(f"<!doctype html><meta charset=utf-8><body style='margin:0'>{svg}")
+        page.screenshot(path=path)
 
 
 def main(arguments: Iterable[str]) -> int:

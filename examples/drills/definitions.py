@@ -70,7 +70,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
         Drill(
             name="rate-limiting",
             runbook=Runbook.RATE_LIMITING,
-            attack=Attack(document="{ users(limit: 1) { name } }", address="203.0.113.9", user="mallory"),
+            attack=Attack(document="{ users(limit: 1) { name } }", address="203.0.113.9", user="eve"),
             alert="HighRateLimitViolations",
             look=Ranked("topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total[5m])))"),
             actions=("block {ip_address} --for 1h",),

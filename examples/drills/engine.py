@@ -62,11 +62,12 @@ async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
         await _until(lambda: _notice(scene, drill.alert, "resolved"), f"{drill.alert} resolves")
         timeline.note("resolved", drill.alert, "green")
         passed = Passed(round(timeline.seconds, 1), crowd.goodput)
-    _judge(passed.goodput)
+    judge(passed.goodput)
     return passed
 
 
-def _judge(goodput: Goodput) -> None:
+def judge(goodput: Goodput) -> None:
+    """DrillError if ordinary users had to suffer."""
     if not goodput.sent:
         raise DrillError("no ordinary user asked for anything")
     if goodput.ratio < GOODPUT:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from examples.drills.crowd import Goodput
 from examples.drills.definitions import DRILLS, Ranked
+from examples.drills.engine import DrillError, judge
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.render import ALERTS
 from tests.runbooks.pages import PAGES
@@ -56,8 +58,8 @@ def test_a_drill_does_what_its_page_says_and_nothing_else(drill) -> None:
         assert after.partition("}")[2] in page
 
 
-def children() -> set[str]:
-    """Programs that a drill starts, with the folder that only a drill has in their command line or environment."""
+def processes() -> set[str]:
+    """All of this machine: number and command line."""
     found = set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -81,16 +83,23 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> No
     for line in drill.stdout or ():
         if " attack " in line:
             break
-    mine = {each for each in children() if str(tmp_path) in each}
+    mine = {each for each in processes() if str(tmp_path) in each}
     assert len(mine) >= 3
     os.killpg(drill.pid, signal.SIGINT)
     _, said = drill.communicate(timeout=60)
     assert (drill.returncode, said) == (130, "interrupted; everything that was started has ended\n")
     deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last
-    while {each for each in children() if str(tmp_path) in each} and time.monotonic() < deadline:
+    while {each for each in processes() if str(tmp_path) in each} and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert {each for each in children() if str(tmp_path) in each} == set()
+    assert {each for each in processes() if str(tmp_path) in each} == set()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("goodput", [Goodput(), Goodput(sent=100, served=94, first_failure="429 slow down")])
+def test_a_drill_fails_if_ordinary_users_are_not_served(goodput: Goodput) -> None:
+    with pytest.raises(DrillError, match=r"94 of 100 requests.*429 slow down|no ordinary user asked"):
+        judge(goodput)
+    judge(Goodput(sent=100, served=95, first_failure="429 slow down"))
 
 
 def test_a_name_that_is_none_is_told() -> None:
