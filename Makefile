@@ -10,7 +10,7 @@ OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p;
 OLD_TEST := .venv-3.11/bin/python -m pytest -q -m "not fraiseql"
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve test lint bench audit screenshots clean
+.PHONY: help install demo serve drills test lint bench audit screenshots clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: install ## Drive real traffic at a guarded example and show what comes bac
 
 serve: install ## Leave the guarded example running and print what to try
 	@$(PYTHON) -m examples.demo --serve
+
+drills: install ## Rehearse the five runbooks: attack, alert, the command that helps, verified recovery (5 minutes)
+	@$(PYTHON) -m examples.drills
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
 	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium

@@ -538,6 +538,8 @@ FRAISEQL_VARIABLES: Final = frozenset(
     """.split()
 )
 """FraiseQL 1.9's own variables: known, and not ours to warn about."""
+DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
+"""The one of them that the command line reads."""
 
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fraiseql_guard import Guard, signals
-from fraiseql_guard.settings import VARIABLES
+from fraiseql_guard.settings import DATABASE_VARIABLE, VARIABLES
 from tools.docs import FILES, ROOT, rendered
 from tools.promql import PENDING
 
@@ -23,6 +23,7 @@ def test_tables_are_what_the_code_says(name: str) -> None:
 def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     variables = {row.name for row in VARIABLES} | {f"{row.name}_FILE" for row in VARIABLES if row.form.secret}
+    variables.add(DATABASE_VARIABLE)
     for name in re.findall(r"\bFRAISEQL_[A-Z_]*[A-Z]\b", text):
         assert name in variables, f"{page.name} names {name}"
     metrics = {metric.name for metric in (*signals.METRICS, *PENDING)}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ import httpx
 
 from tools.expressions import RUNBOOKS
 
+_PLACEHOLDER: Final = re.compile(r"\{\{\w+\}\}")
 DASHBOARD: Final = RUNBOOKS / "grafana" / "fraiseql-ops.json"
 
 
@@ -33,7 +35,7 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """A panel as it would be drawn."""
+    """A panel as it would be drawn. ``place`` is Grafana's: x, y, w and h of 24 columns; ``threshold`` the alert's."""
 
     title: str
     row: str
@@ -41,6 +43,8 @@ class Drawn:
     kind: str
     expressions: tuple[str, ...]
     curves: tuple[Curve, ...]
+    place: Mapping[str, int]
+    threshold: float | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -70,9 +74,22 @@ def drawn(
                 for text, legend in expressions
                 for curve in _curves(client, text, legend, seconds=seconds, step_seconds=step_seconds)
             ]
-            unit = panel["fieldConfig"]["defaults"]["unit"]
-            texts = tuple(text for text, _ in expressions)
-            yield Drawn(panel["title"], row, unit, panel["type"], texts, tuple(curves))
+            defaults = panel["fieldConfig"]["defaults"]
+            yield Drawn(
+                title=panel["title"],
+                row=row,
+                unit=defaults["unit"],
+                kind=panel["type"],
+                expressions=tuple(text for text, _ in expressions),
+                curves=tuple(curves),
+                place=panel.get("gridPos", {}),
+                threshold=_threshold(defaults),
+            )
+
+
+def _threshold(defaults: Mapping[str, Any]) -> float | None:
+    values = [step["value"] for step in defaults.get("thresholds", {}).get("steps", ()) if step["value"] is not None]
+    return float(values[0]) if values else None
 
 
 def _curves(
@@ -88,6 +105,7 @@ def _curves(
         name = legend
         for label, value in series["metric"].items():
             name = name.replace(f"{{{{{label}}}}}", value)
+        name = _PLACEHOLDER.sub("", name) or "-"  # a label that a series lacks is empty
         yield Curve(name, tuple(point for point in points if math.isfinite(point[1])))
 
 

@@ -12,14 +12,14 @@ PACKAGE = "examples.fraiseql_blog"
 DATABASE_URL = "FRAISEQL_DATABASE_URL"
 
 
-def main(arguments: Arguments) -> None:
+def main(arguments: Arguments, package: str = PACKAGE) -> None:
     """Serve with the database that FRAISEQL_DATABASE_URL names, else with a new one that ends with this process."""
     exit_on_signals()
     existing = os.environ.get(DATABASE_URL)
     with nullcontext(existing) if existing else running_database() as url:
         os.environ[DATABASE_URL] = url
         print(f"{DATABASE}{url}", flush=True)
-        serve(PACKAGE, arguments)
+        serve(package, arguments)
 
 
 if __name__ == "__main__":

@@ -12,8 +12,10 @@ from fraiseql_guard.cli.alerts import alerts, dashboard
 from fraiseql_guard.cli.allow import allow
 from fraiseql_guard.cli.blocks import block, blocks, lift, unblock, unlock
 from fraiseql_guard.cli.config import config
+from fraiseql_guard.cli.database import kill, pool, queries
 from fraiseql_guard.cli.demo import demo
 from fraiseql_guard.cli.documents import documents
+from fraiseql_guard.cli.drill import drill
 from fraiseql_guard.cli.explain import explain
 from fraiseql_guard.cli.fleet import keys, status
 from fraiseql_guard.cli.limits import limit
@@ -45,10 +47,10 @@ def main(
 
 
 _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
-    "See what is going on": (status, top, blocks, why, keys, actions, logs),
-    "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, gc, clear_caches),
+    "See what is going on": (status, top, blocks, why, keys, actions, logs, queries, pool),
+    "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, kill, gc, clear_caches),
     "Look at the configuration": (config, explain, token, demo),
-    "Watch": (alerts, dashboard),
+    "Watch and rehearse": (alerts, dashboard, drill),
 }
 _NAMES: Final[Mapping[Callable[..., None], str]] = {set_variable: "set"}
 

@@ -46,9 +46,9 @@ class Threshold:
 
 
 class MemoryWatch:
-    """Looks when it is told to. ``read`` returns None where the system does not tell."""
+    """Looks when it is told to, with ``read``, which returns None where the system does not tell."""
 
-    __slots__ = ("_critical", "_high", "_read", "memory", "percent")
+    __slots__ = ("_critical", "_high", "memory", "percent", "read")
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class MemoryWatch:
         critical_percent: float,
         read: Callable[[], Memory | None] = read_memory,
     ) -> None:
-        self._read = read
+        self.read = read
         self._high = Threshold(high_percent)
         self._critical = Threshold(critical_percent)
         self.memory: Memory | None = None
@@ -66,7 +66,7 @@ class MemoryWatch:
 
     def look(self, observer: MemoryObserver) -> None:
         """Measure now, and tell the observer."""
-        memory = self.memory = self._read()
+        memory = self.memory = self.read()
         self.percent = memory.percent if memory is not None else 0.0
         if memory is None:
             return

@@ -17,7 +17,7 @@ TOKEN = "a-token-for-prometheus-of-32-bytes-or-more"
 
 
 def holding(guard, used: float):
-    guard.guard.host.memory._read = lambda: Memory(int(used * 10), 1000)
+    guard.guard.host.memory.read = lambda: Memory(int(used * 10), 1000)
     return guard
 
 

@@ -23,7 +23,7 @@ def container(tmp_path):
             self.group_v2("", int(LIMIT * percent / 100) + 50 * MIB, LIMIT, inactive=50 * MIB, swap=swap)
 
         def holds(self, guard):
-            guard.guard.host.memory._read = partial(read_memory, self.root)
+            guard.guard.host.memory.read = partial(read_memory, self.root)
             return guard
 
     machine = Container(tmp_path / "machine")
@@ -86,7 +86,7 @@ async def test_it_is_watched_from_the_first_request_on_without_any_scrape(guarde
 
 async def test_a_machine_that_does_not_tell_changes_nothing(guarded, tmp_path) -> None:
     guard = guarded(shed_above_memory_percent=1)
-    guard.guard.host.memory._read = partial(read_memory, tmp_path)
+    guard.guard.host.memory.read = partial(read_memory, tmp_path)
     assert (await graphql(guard, "{me{id}}")).status == 200
     assert guard.metric("fraiseql_guard_memory_limit_bytes") == 0
 

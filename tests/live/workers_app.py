@@ -29,4 +29,4 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 app = Guard(_app, rate_limit_default="1000000/minute", allow_list="127.0.0.1")
 app.observe_cache("results", lambda: int(os.environ["CACHE_BYTES"]))
-app.host.memory._read = partial(read_memory, Path(os.environ["CONTAINER_ROOT"]))
+app.host.memory.read = partial(read_memory, Path(os.environ["CONTAINER_ROOT"]))

@@ -1,0 +1,1 @@
+"""``make drills``: each runbook's incident on a real FraiseQL, from the first bad request to the verified recovery."""

@@ -1,0 +1,130 @@
+"""The five drills: who attacks and how, which alert must fire, what the runbook does, and how recovery is verified.
+
+Every expression and command is the runbook's (docs/runbooks), with the example names of its page replaced by those that
+the look brought.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final
+
+from examples.drills.container import PAGES, ROOM
+from fraiseql_guard.runbooks.model import Runbook
+from fraiseql_guard.settings import name_of
+from fraiseql_guard.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attack:
+    """Callers who send one document again and again. ``{n}`` is the number of the request.
+
+    ``user`` None: the tokens are forged. ``times``: how often all of them together; None: until the end of the drill.
+    """
+
+    document: str
+    address: str
+    user: str | None = None
+    callers: int = 4
+    pause_seconds: float = 0.1
+    times: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """Prometheus is asked who it is: the labels of the series with the highest value."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """The log is asked (`fraiseql-guard logs`): the commonest value of ``column``, which is a ``name``."""
+
+    event: Event
+    column: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drill:
+    """One incident. ``actions`` are arguments of fraiseql-guard; braces are filled with what the look found."""
+
+    name: str
+    runbook: Runbook
+    attack: Attack
+    alert: str
+    look: Ranked | Logged
+    actions: tuple[str, ...]
+    verify: str
+    environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+_TOO_DEEP: Final = "{ posts(limit: 1) { author " + "{invitedBy" * 25 + "{name}" + "}" * 25 + " } }"
+
+DRILLS: Final[Mapping[str, Drill]] = {
+    drill.name: drill
+    for drill in (
+        Drill(
+            name="rate-limiting",
+            runbook=Runbook.RATE_LIMITING,
+            attack=Attack(document="{ users(limit: 1) { name } }", address="203.0.113.9", user="eve"),
+            alert="HighRateLimitViolations",
+            look=Ranked("topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total[5m])))"),
+            actions=("block {ip_address} --for 1h",),
+            verify="fraiseql:rate_limited:rate < 5",
+            environment={name_of("rate_limit_authenticated"): "300/minute"},
+        ),
+        Drill(
+            name="authentication",
+            runbook=Runbook.AUTHENTICATION,
+            attack=Attack(document="{ users(limit: 1) { name } }", address="203.0.113.7"),
+            alert="BruteForceDetected",
+            look=Ranked("topk(10, sum by (ip_address) (rate(fraiseql_auth_failures_total[5m])))"),
+            actions=("block {ip_address} --for 1h",),
+            verify="fraiseql:auth_failures:rate < 5",
+        ),
+        Drill(
+            name="query-dos",
+            runbook=Runbook.QUERY_DOS,
+            attack=Attack(document=_TOO_DEEP, address="203.0.113.11", user="mallory", callers=2, pause_seconds=0.2),
+            alert="GraphQLComplexityViolations",
+            look=Logged(EXPENSIVE_QUERY, "users", "user_id"),
+            actions=("block --user {user_id} --for 1h",),
+            verify="fraiseql:complexity_violations:rate < 1",
+        ),
+        Drill(
+            name="database",
+            runbook=Runbook.DATABASE,
+            attack=Attack(
+                document="query HeavyReport { report(seconds: 60) { users posts } }",
+                address="203.0.113.{n}",
+                user="colleague-{n}",
+                callers=6,
+            ),
+            alert="DatabaseQueryTimeouts",
+            look=Logged(DB_QUERY_TIMEOUT, "operation", "operation"),
+            actions=("block --operation {operation} --for 1h",),
+            verify="fraiseql:query_timeouts:rate < 0.1",
+            environment={name_of("query_timeout"): "2"},
+        ),
+        Drill(
+            name="memory",
+            runbook=Runbook.MEMORY,
+            attack=Attack(
+                document="{ page(number: {n}) { sizeBytes } }",
+                address="203.0.113.13",
+                user="crawler",
+                pause_seconds=0.05,
+                times=2 * PAGES,
+            ),
+            alert="HighMemoryUsage",
+            look=Ranked("sum by (instance) (fraiseql_cache_size_bytes)"),
+            actions=("clear-caches", "gc"),
+            verify="fraiseql_guard_memory_usage_ratio < 0.8",
+            environment=ROOM,
+        ),
+    )
+}

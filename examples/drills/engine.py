@@ -1,0 +1,112 @@
+"""One drill from beginning to end: attack, alert, look, action, verification. The same for all five."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from examples.drills.crowd import Crowd, Goodput
+from examples.drills.definitions import Drill, Logged, Ranked
+from examples.drills.scene import INSTANCES, Scene
+from examples.drills.timeline import Timeline
+
+GOODPUT: Final = 0.95
+"""What ordinary users must get, from the first request of the attack to the recovery."""
+PATIENCE_SECONDS: Final = 90.0
+"""For each wait. It takes a quarter of that; a busy machine takes longer."""
+_LOOK_EVERY_SECONDS: Final = 0.25
+_SCRAPED: Final = "count_over_time(fraiseql_graphql_queries_total[1m]) >= 4"
+"""What happened before the first scrapes has happened before time began."""
+
+Found = TypeVar("Found")
+
+
+class DrillError(Exception):
+    """The drill did not go as the runbook says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A drill that went as the runbook says."""
+
+    seconds: float
+    goodput: Goodput
+
+
+async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
+    """Everything, in order. DrillError at the first thing that is not as it should be."""
+    async with Crowd(scene) as crowd:
+        crowd.begin_ordinary()
+        await _until(lambda: len(scene.prometheus.query(_SCRAPED)) >= INSTANCES, "both instances are scraped")
+        if not await asyncio.to_thread(scene.ask, drill.verify):
+            raise DrillError(f"{drill.verify}: not so before the attack")
+        crowd.count_from_now()
+        timeline.began_at = time.monotonic()
+        crowd.begin(drill.attack)
+        timeline.note("attack", f"{drill.attack.callers} callers: {_short(drill.attack.document)}", "red")
+        notice = await _until(lambda: _notice(scene, drill.alert, "firing"), f"{drill.alert} fires")
+        timeline.note("alert", f"{notice.name}: {notice.annotations['summary']}", "yellow")
+        if await asyncio.to_thread(scene.ask, drill.verify):
+            raise DrillError(f"{drill.verify}: so while {drill.alert} fires, which verifies nothing")
+        found = await asyncio.to_thread(_look, drill, scene, timeline)
+        for action in drill.actions:
+            command = action.format_map(found)
+            said = await asyncio.to_thread(scene.type, command)
+            timeline.note("action", f"fraiseql-guard {command}", "cyan")
+            timeline.note("", said)
+        await _until(lambda: bool(scene.ask(drill.verify)), drill.verify)
+        timeline.note("verified", drill.verify, "green")
+        await _until(lambda: _notice(scene, drill.alert, "resolved"), f"{drill.alert} resolves")
+        timeline.note("resolved", drill.alert, "green")
+        passed = Passed(round(timeline.seconds, 1), crowd.goodput)
+    judge(passed.goodput)
+    return passed
+
+
+def judge(goodput: Goodput) -> None:
+    """DrillError if ordinary users had to suffer."""
+    if not goodput.sent:
+        raise DrillError("no ordinary user asked for anything")
+    if goodput.ratio < GOODPUT:
+        raise DrillError(
+            f"{goodput.served} of {goodput.sent} requests of ordinary users were served, which is less than "
+            f"{GOODPUT:.0%}; the first that was not: {goodput.first_failure}"
+        )
+
+
+def _look(drill: Drill, scene: Scene, timeline: Timeline) -> Mapping[str, Any]:
+    """Who or what it is, as the runbook finds out."""
+    match drill.look:
+        case Ranked(expression):
+            series = sorted(scene.ask(expression), key=lambda each: -float(each["value"][1]))
+            if not series:
+                raise DrillError(f"{expression}: finds nobody")
+            found, said = series[0]["metric"], f"{expression} → "
+        case Logged(event, column, name):
+            values = scene.logged(event.name)["runbooks"].get(drill.runbook.value, {}).get(column)
+            if not values:
+                raise DrillError(f"fraiseql-guard logs --event {event.name}: names no {column}")
+            found, said = {name: next(iter(values))}, f"fraiseql-guard logs --event {event.name} → "
+    timeline.note("look", said + " ".join(f"{name}={value}" for name, value in found.items()))
+    return found
+
+
+def _notice(scene: Scene, name: str, status: str) -> Any:
+    return next((each for each in scene.webhook.notices if (each.name, each.status) == (name, status)), None)
+
+
+async def _until(look: Callable[[], Found], sentence: str) -> Found:
+    """What ``look`` (which may block) finds as soon as it finds something."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (found := await asyncio.to_thread(look)):
+        if time.monotonic() > deadline:
+            raise DrillError(f"{sentence}: not within {PATIENCE_SECONDS:.0f} s")
+        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+    return found
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 70 else f"{text[:67]}..."

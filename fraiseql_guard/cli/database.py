@@ -1,0 +1,90 @@
+"""``queries``, ``kill`` and ``pool``: what a FraiseQL app's database works on, and how full each worker's pool is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from fraiseql_guard.cli.fleet import known_status, name_of_worker
+from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
+from fraiseql_guard.cli.support import REFUSED, told
+from fraiseql_guard.settings import DATABASE_VARIABLE
+
+if TYPE_CHECKING:
+    from fraiseql_guard.fraiseql import backends
+
+Answer = TypeVar("Answer")
+
+_COLUMNS: Final = ("active", "idle", "total", "waiting")
+
+
+def queries(
+    at_least: Annotated[float, typer.Option("--at-least", min=0, help="Only those that run for so many seconds.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the app's connections do in PostgreSQL at the moment, the longest first."""
+    with told():
+        found = _asked(lambda on, url: on.running(url, at_least_seconds=at_least))
+    if as_json:
+        print_json([{**_fields(each), "what": each.what} for each in found])
+        return
+    rows = [(each.pid, each.state, f"{each.seconds:.1f} s", each.waits_for, each.what, each.query) for each in found]
+    print_rows(("pid", "state", "for", "waits for", "what", "query"), rows, none="The app has nothing at work.")
+
+
+def kill(
+    pid: Annotated[int, typer.Argument(help="Of one of the app's connections, as `fraiseql-guard queries` says.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Stop the statement of one of the app's connections; the connection lives on. Nobody else's is touched."""
+    with told():
+        stopped = _asked(lambda on, url: on.cancel(url, pid))
+    if as_json:
+        print_json({"pid": pid, "stopped": stopped})
+    elif stopped:
+        print_line(f"{pid}: its statement was told to stop.")
+    else:
+        print_line(f"{pid} is none of the app's connections: nothing was stopped.")
+    if not stopped:
+        raise typer.Exit(REFUSED)
+
+
+def pool(url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Show how full the database pool of each worker is, where the guard can see it."""
+    with told():
+        found = ask(url, known_status)
+    known: Mapping[str, Mapping[str, int]] = {
+        name_of_worker(each): each.pool for each in found.workers if each.pool is not None
+    }
+    if as_json:
+        print_json(known)
+        return
+    rows = [(name, *(state.get(column) for column in _COLUMNS)) for name, state in known.items()]
+    print_rows(("worker", *_COLUMNS), rows, none="No worker tells of a pool: is one observed (protect, observe_pool)?")
+
+
+def _asked(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answer:
+    """Ask PostgreSQL. ValueError if that cannot be; the URL, which holds a password, is in no message."""
+    url = os.environ.get(DATABASE_VARIABLE, "")
+    if not url:
+        raise ValueError(f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name")
+    try:
+        import psycopg
+
+        from fraiseql_guard.fraiseql import backends
+    except ImportError as error:
+        raise ValueError(f"this needs FraiseQL and psycopg, and {error.name} is not installed here") from None
+    try:
+        return asyncio.run(question(backends, url))
+    except psycopg.Error as error:
+        first = str(error).partition("\n")[0]
+        raise ValueError(f"the database in {DATABASE_VARIABLE} does not answer: {printable(first)}") from None
+
+
+def _fields(backend: backends.Backend) -> Mapping[str, Any]:
+    return {name: getattr(backend, name) for name in ("pid", "state", "seconds", "waits_for", "query")}

@@ -1,0 +1,59 @@
+"""``fraiseql-guard drill``: a runbook's incident on a real FraiseQL, from the attack to the verified recovery.
+
+The drills need the FraiseQL example, Redis, PostgreSQL, Prometheus and Alertmanager, which the repository brings and a
+wheel does not.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from fraiseql_guard.cli.render import JsonOption
+from fraiseql_guard.cli.support import told
+
+REPOSITORY: Final = Path(__file__).resolve().parents[2]
+_PYTHON: Final = (3, 13)
+
+
+def drill(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="rate-limiting, authentication, query-dos, database, memory; without one, all of them.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rehearse a runbook on a real FraiseQL: attack, alert, the command that helps, verified recovery. Takes a minute.
+
+    Ends with 0 if all went as the runbook says and ordinary users were served meanwhile, else 1.
+    """
+    with told():
+        if missing := _missing(REPOSITORY):
+            raise ValueError(missing)
+    command = [sys.executable, "-m", "examples.drills", *(names or ()), *(["--json"] if as_json else [])]
+    running = subprocess.Popen(command, cwd=REPOSITORY)  # noqa: S603 - our own module
+    while True:
+        try:
+            raise typer.Exit(running.wait())
+        except KeyboardInterrupt:  # it has heard it too, and is ending what it started
+            continue
+
+
+def _missing(repository: Path) -> str:
+    """What a drill lacks here, in a sentence; empty if nothing."""
+    if not (repository / "examples" / "drills" / "__main__.py").exists():
+        return (
+            "a drill starts the FraiseQL example with Redis, PostgreSQL, Prometheus and Alertmanager, which are not in "
+            "the installed package: run `make drills` in a clone of the repository"
+        )
+    if sys.version_info[:2] != _PYTHON:
+        return f"a drill runs FraiseQL 1.9, which is published for Python 3.13 alone; this is {sys.version.split()[0]}"
+    return ""

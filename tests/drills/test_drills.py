@@ -1,0 +1,109 @@
+"""Each runbook's incident is produced on a real FraiseQL: its alert fires, its command ends it, nobody else suffers."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from examples.drills.crowd import Goodput
+from examples.drills.definitions import DRILLS, Ranked
+from examples.drills.engine import DrillError, judge
+from fraiseql_guard.runbooks.model import Runbook
+from fraiseql_guard.runbooks.render import ALERTS
+from tests.runbooks.pages import PAGES
+from tests.support.processes import needs_fraiseql
+
+pytestmark = [*needs_fraiseql, pytest.mark.redis]
+
+COMMAND = [str(Path(sys.executable).with_name("fraiseql-guard")), "drill"]
+PAGE = {page.stem: page.read_text(encoding="utf-8") for page in PAGES}
+
+
+@pytest.mark.parametrize("name", DRILLS)
+def test_the_incident_ends_as_the_runbook_says(name: str) -> None:
+    ended = subprocess.run([*COMMAND, name, "--json"], capture_output=True, text=True, timeout=240, check=False)
+    (told,) = json.loads(ended.stdout)
+    assert (ended.returncode, told.get("problem")) == (0, None), told
+    assert told["ordinary_users"]["ratio"] >= 0.95
+    assert told["ordinary_users"]["sent"] > 20
+    steps = [moment["what"] for moment in told["timeline"] if moment["what"]]
+    assert steps[:3] == ["attack", "alert", "look"]
+    assert steps[-2:] == ["verified", "resolved"]
+    assert steps.count("action") == len(DRILLS[name].actions)
+
+
+def test_every_runbook_of_the_contract_is_drilled() -> None:
+    assert [drill.runbook for drill in DRILLS.values()] == [each for each in Runbook if each is not Runbook.GUARD]
+
+
+@pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
+def test_a_drill_does_what_its_page_says_and_nothing_else(drill) -> None:
+    page = PAGE[drill.runbook.value]
+    assert drill.alert in {alert.name for alert in ALERTS if alert.runbook is drill.runbook}
+    assert f"```promql\n{drill.verify}\n```" in page
+    if isinstance(drill.look, Ranked):
+        assert drill.look.expression in page
+    else:
+        assert f"--event {drill.look.event.name}" in page
+    for action in drill.actions:
+        before, _, after = action.partition("{")
+        assert f"\nfraiseql-guard {before}" in page
+        assert after.partition("}")[2] in page
+
+
+def processes() -> set[str]:
+    """All of this machine: number and command line."""
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                found.add(f"{entry.name} {(entry / 'cmdline').read_bytes().replace(bytes(1), b' ').decode()}")
+            except OSError:
+                continue
+    return found
+
+
+def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    drill = subprocess.Popen(
+        [*COMMAND, "rate-limiting"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C in a terminal reaches all of its processes
+    )
+    for line in drill.stdout or ():
+        if " attack " in line:
+            break
+    mine = {each for each in processes() if str(tmp_path) in each}
+    assert len(mine) >= 3
+    os.killpg(drill.pid, signal.SIGINT)
+    _, said = drill.communicate(timeout=60)
+    assert (drill.returncode, said) == (130, "interrupted; everything that was started has ended\n")
+    deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last
+    while {each for each in processes() if str(tmp_path) in each} and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert {each for each in processes() if str(tmp_path) in each} == set()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("goodput", [Goodput(), Goodput(sent=100, served=94, first_failure="429 slow down")])
+def test_a_drill_fails_if_ordinary_users_are_not_served(goodput: Goodput) -> None:
+    with pytest.raises(DrillError, match=r"94 of 100 requests.*429 slow down|no ordinary user asked"):
+        judge(goodput)
+    judge(Goodput(sent=100, served=95, first_failure="429 slow down"))
+
+
+def test_a_name_that_is_none_is_told() -> None:
+    ended = subprocess.run([*COMMAND, "flood"], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == f"'flood' is no drill. Accepted: {', '.join(DRILLS)}\n"
+    assert ended.stdout == ""
