@@ -86,7 +86,7 @@ class RedisCluster:
     def _form(self) -> None:
         edges = [SLOTS * position // len(self.nodes) for position in range(len(self.nodes) + 1)]
         for node, first, end in zip(self.nodes, edges, edges[1:], strict=False):
-            self.ask(node, "CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            self.ask(node, "CLUSTER", "ADDSLOTS", *range(first, end))  # ADDSLOTSRANGE is of Redis 7
         for node in self.nodes[1:]:
             self.ask(self.nodes[0], "CLUSTER", "MEET", "127.0.0.1", node.port)
         self.wait_until_agreed(self.nodes)

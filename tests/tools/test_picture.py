@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -92,3 +93,14 @@ def test_the_picture_in_the_documentation_is_small_enough_to_be_committed() -> N
     page = (ROOT / "docs" / "runbooks" / "README.md").read_text(encoding="utf-8")
     assert "../images/dashboard.png" in page
     assert json.dumps(dashboard()["title"]).strip('"') in page
+
+
+def test_a_png_is_as_large_as_its_drawing(tmp_path: Path) -> None:
+    curve = Curve("a curve", ((0.0, 1.0), (1.0, 2.0)))
+    panel = Drawn("A panel", "A row", "short", "timeseries", (), (curve,), {"x": 0, "y": 1, "w": 24, "h": 8})
+    drawing = picture([panel], title="All")
+    save(drawing, tmp_path / "all.png")
+    data = (tmp_path / "all.png").read_bytes()
+    width, height = struct.unpack(">II", data[16:24])
+    assert f'width="{width}" height="{height}"' in drawing
+    assert len(data) > 3000
