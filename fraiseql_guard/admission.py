@@ -6,7 +6,7 @@ The store answers in the order 403 (sanction), 429 (rate), then the gate's own d
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +25,7 @@ SANCTIONING: Final = frozenset({Protection.RATE_LIMIT, Protection.AUTH, Protecti
 _RETRY_STORE_SECONDS: Final = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made with every request, as a Bucket is
 class Decision:
     """What the trip decided: the refusal in force, if any, and a sanction that this request brought about."""
 
@@ -42,15 +42,14 @@ class Admission:
         refusals: Refusals,
         settings: Settings,
         mounted: frozenset[Protection],
-        allow_list: Container[str],
         blocked: BlockedAddresses,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._settings = settings
-        self._rates = RateLimits(settings, allow_list)
-        self._sanctions = Sanctions(settings, allow_list)
+        self._rates = RateLimits(settings)
+        self._sanctions = Sanctions(settings)
         self._charging = Protection.RATE_LIMIT in mounted
         self._sanctioning = bool(mounted & SANCTIONING)
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
@@ -91,16 +90,20 @@ class Admission:
             self._blocked.note(ctx.address_subject, refusal)
 
     def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
-        subject = ctx.subject
-        offender = denial or next((would for would in ctx.would_refuse if would.offence), None)
-        return Trip(
+        subject, sanctions = ctx.subject, self._sanctions
+        offender = denial
+        if denial is None and ctx.would_refuse:
+            offender = next((would for would in ctx.would_refuse if would.offence), None)
+        return Trip(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
-            abuse=self._sanctions.abuse(ctx) if charges else None,
-            offence=self._sanctions.offence(ctx, offender),
-            exempt=self._sanctions.exempt(ctx),
-            refused_before=self._refusals.take_count(subject),
-            enforced=self._enforced,
+            sanctions.abuse(ctx) if charges else None,
+            None if offender is None else sanctions.offence(ctx, offender),
+            1,
+            sanctions.exempt(ctx),
+            self._refusals.take_count(subject),
+            False,
+            self._enforced,
         )
 
     def _refuse(self, ctx: Context, bucket: Bucket) -> Denial:

@@ -5,8 +5,9 @@ Gates read a :class:`Context`, add facts and charges to it, or return a :class:`
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Final, Literal
 
@@ -41,7 +42,7 @@ class Limit:
 _WINDOW_NAMES: Final[Mapping[int, str]] = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """Who a decision is about: a verified user, else a client address.
 
@@ -56,10 +57,22 @@ class Subject:
     group: str = ""
     networks: tuple[tuple[str, int], ...] = ()
 
-    @property
+    @cached_property
+    def key(self) -> tuple[str, str]:
+        """What tells subjects apart inside a process."""
+        return self.kind, self.name
+
+    @cached_property
     def tag(self) -> str:
         """Redis hash tag: a digest, because a name may hold braces, and an empty tag is no tag."""
         return blake2b(f"{self.kind}\0{self.group or self.name}".encode(), digest_size=16).hexdigest()
+
+    @cached_property
+    def member(self) -> str:
+        """What tells it from others of its group in the store: a digest, or nothing if it shares its tag with none."""
+        if not self.group or self.group == self.name:
+            return ""
+        return blake2b(self.name.encode(), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +89,7 @@ class Identity:
     fresh: bool = field(default=True, compare=False)  # verified by this very request, not remembered from another
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Charge:
     """Tokens to take from one bucket of the subject.
 
@@ -92,18 +105,30 @@ class Charge:
     bucket: str = ""
     fixed: bool = False
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash  # charges of the common cases live long and are looked up often
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.policy, self.limit, self.burst, self.tokens, self.bucket, self.fixed))
+
+    @cached_property
     def capacity(self) -> int:
         """Tokens in a full bucket."""
         return self.limit.tokens + self.burst
 
-    @property
+    @cached_property
+    def rate(self) -> float:
+        """Tokens that come back in a second."""
+        return self.limit.tokens_per_second
+
+    @cached_property
     def key(self) -> str:
         """Name of the bucket within its subject."""
         return self.bucket or self.policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Bucket:
     """State of a bucket after a trip. ``remaining`` is fractional."""
 
@@ -114,7 +139,7 @@ class Bucket:
     @property
     def reset_seconds(self) -> float:
         """Time until the bucket is full again."""
-        return max(0.0, (self.charge.capacity - self.remaining) / self.charge.limit.tokens_per_second)
+        return max(0.0, (self.charge.capacity - self.remaining) / self.charge.rate)
 
     @property
     def share(self) -> float:
@@ -138,7 +163,7 @@ class Sanction:
         return self.policy is not PolicyName.OPERATOR
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Escalation:
     """An escalation policy: so many offences inside a window bring a sanction (runbook-signals: escalations).
 
@@ -150,6 +175,13 @@ class Escalation:
     window_seconds: int
     sanction_seconds: int
     enforced: bool = True
+
+    def __hash__(self) -> int:
+        return self._hash  # one of a few that live long, and looked up with every trip
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.policy, self.offences, self.window_seconds, self.sanction_seconds, self.enforced))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,26 +244,14 @@ class Statement:
     table_name: str
 
 
-@dataclass(slots=True)
 class Context:
-    """One request on its way through the gates. The only mutable value: gates add what they find out."""
+    """One request on its way through the gates. The only mutable value: gates add what they find out.
 
-    method: str
-    path: str
-    query_string: bytes
-    header_lines: Sequence[tuple[bytes, bytes]]
-    headers: Mapping[bytes, bytes]  # names in lower case; the first line of each name
-    guarded: bool  # a GraphQL path
-    request_id: str
-    trace_id: str
-    endpoint: str
-    address: str  # exact canonical client address, for logs
-    address_subject: Subject
-    shared_peer: bool = False  # an untrusted proxy: everybody behind it looks alike
-    private_peer: bool = False  # on a private or loopback address and without forwarding headers
-    loopback_peer: bool = False  # on a loopback address and without forwarding headers
-    unasked: bool = False  # any page could have made its visitor's browser send this
+    What nothing has been found out about yet is the class's own: a request pays for what it has.
+    """
+
     preflight: bool = False  # a browser's CORS preflight
+    unasked: bool = False  # any page could have made its visitor's browser send this
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
@@ -249,7 +269,8 @@ class Context:
     measured: Measured | None = None
     denial: Denial | None = None
     overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
-    would_refuse: list[Denial] = field(default_factory=list)
+    would_refuse: tuple[Denial, ...] = ()
+    repeated: bool = False  # refused from memory, by what its head tells
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
@@ -261,6 +282,47 @@ class Context:
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query_string: bytes,
+        header_lines: Sequence[tuple[bytes, bytes]],
+        headers: Mapping[bytes, bytes],
+        guarded: bool,
+        request_id: str,
+        trace_id: Callable[[str | None], str],
+        endpoint: str,
+        address: str,
+        address_subject: Subject,
+        shared_peer: bool = False,
+        private_peer: bool = False,
+        loopback_peer: bool = False,
+        allow_listed: bool = False,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query_string = query_string
+        self.header_lines = header_lines
+        self.headers = headers  # names in lower case; the first line of each name
+        self.guarded = guarded  # a GraphQL path
+        self.request_id = request_id
+        self._trace_id: str | Callable[[str | None], str] = trace_id
+        self.endpoint = endpoint
+        self.address = address  # exact canonical client address, for logs
+        self.address_subject = address_subject
+        self.shared_peer = shared_peer  # an untrusted proxy: everybody behind it looks alike
+        self.private_peer = private_peer  # on a private or loopback address and without forwarding headers
+        self.loopback_peer = loopback_peer  # on a loopback address and without forwarding headers
+        self.allow_listed = allow_listed  # not counted, and never blocked automatically
+
+    @property
+    def trace_id(self) -> str:
+        """For logs: found out when the first line is written, which most requests never do."""
+        if not isinstance(self._trace_id, str):
+            self._trace_id = self._trace_id(self.header(b"traceparent") or None)
+        return self._trace_id
 
     def header(self, name: bytes) -> str:
         """The first line of a request header, ``""`` without one."""

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
 from fraiseql_guard.fleet.presence import Facts, Presence
@@ -49,6 +50,7 @@ class Lasting:
     settle: Settle
     host: Host
     refusals: Refusals
+    repeats: Repeats
     at_work: Counter[tuple[str, str]]
     budget: BufferBudget
     database: DatabaseSignals
@@ -65,6 +67,7 @@ def make_lasting(
     settings: Settings,
     *,
     authenticates: bool,
+    counts: bool,
     measures: bool,
     schema: SchemaTable | None,
     registry: CollectorRegistry | None,
@@ -89,9 +92,12 @@ def make_lasting(
     )
     path = settings.overrides_file
     refusals = Refusals()
+    repeats = Repeats(settle, refusals, forwarded_header=settings.forwarded_header, counted=counts)
+    metrics.before_collecting = repeats.tell
     blocked = BlockedAddresses()
     identity = _identity(settings, blocked, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)
+    host.caches.own("repeats", repeats)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
@@ -108,6 +114,7 @@ def make_lasting(
         settle=settle,
         host=host,
         refusals=refusals,
+        repeats=repeats,
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
         database=database,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,10 +36,9 @@ class Lockouts:
     only so many of them run at once as failures bring a lockout; an attempt ends with its report, or with its request.
     """
 
-    def __init__(self, store: Store, settle: Settle, settings: Settings, allow_list: Container[str]) -> None:
+    def __init__(self, store: Store, settle: Settle, settings: Settings) -> None:
         self._store = store
         self._settle = settle
-        self._allow_list = allow_list
         self._escalation = settings.escalation(PolicyName.ACCOUNT_LOCKOUT)
         self._at_work: Counter[str] = Counter()
 
@@ -106,7 +104,7 @@ class Lockouts:
 
     def _spared(self, ctx: Context) -> bool:
         """Behind an untrusted proxy the owner looks like the attacker; the allow-listed are never sanctioned."""
-        return ctx.shared_peer or ctx.address == UNKNOWN or ctx.address in self._allow_list
+        return ctx.shared_peer or ctx.address == UNKNOWN or ctx.allow_listed
 
     def _in_force(self, outcome: Outcome) -> Lockout | None:
         if not self._escalation.enforced:

@@ -227,6 +227,7 @@ class Middleware:
         if self._check is not None:
             self._check.cancel()
         await self.host.ticker.aclose()
+        self._stack.tell(self._stack.repeats.tell)
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()
         await self._stack.control.aclose()

@@ -148,10 +148,12 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
-        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.allow_list, lasting.blocked),
-        lockouts=Lockouts(lasting.store, settle, settings, lasting.allow_list),
+        allow_list=lasting.allow_list,
+        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.blocked),
+        lockouts=Lockouts(lasting.store, settle, settings),
         settle=settle,
         budget=lasting.budget,
+        repeats=lasting.repeats,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
         database=lasting.database,
@@ -205,7 +207,7 @@ def _body_gates(
     if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
         gates.append(MemoryPressure(lasting.host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
-        gates.append(CostBudgets(settings, lasting.allow_list))
+        gates.append(CostBudgets(settings))
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)

@@ -20,7 +20,7 @@ from fraiseql_guard.host.garbage import collect_garbage
 from fraiseql_guard.lasting import Lasting, make_lasting
 from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.signals import WITH_MODE
+from fraiseql_guard.signals import WITH_MODE, Protection
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 
@@ -48,6 +48,7 @@ class Steering:
         lasting = self.lasting
         for part in (lasting.blocks.update, lasting.documents.update, lasting.allow_list.update, self._override):
             self._guarded(part, control)
+        lasting.repeats.forget()  # whoever repeats is asked anew whether something else holds now
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, wishes: Wishes) -> None:
@@ -65,6 +66,7 @@ class Steering:
         return make_lasting(
             wishes.settings,
             authenticates=authenticates(wishes),
+            counts=Protection.METRICS in wishes.protections,
             measures=measures(wishes),
             schema=load_schema(wishes.schema) if measures(wishes) else None,
             registry=wishes.registry,
@@ -94,6 +96,7 @@ class Steering:
     def _put(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
         self.lasting.settle.use(stack.settings)
+        self.lasting.repeats.forget()
         self._tell_modes()
         stack.watch_host()
         self._on_stack(stack)

@@ -26,17 +26,28 @@ def app_refusal(ctx: Context, answer: Answer, settings: Settings) -> FailureReas
     A verified user whom the app does not let in lacks permissions, whatever word the app has for it; an anonymous
     caller of whom it wants to know more lacks a token.
     """
-    status = answer.status
-    if ctx.operation:
-        codes = answer.error_codes()
-        if not codes and status not in (_UNAUTHORIZED, _REFUSED):
-            return None
-        forbidden = status == _REFUSED or _FORBIDDEN_CODE in codes
-        unauthenticated = status == _UNAUTHORIZED or _UNAUTHENTICATED_CODE in codes
-    elif status in (_UNAUTHORIZED, _REFUSED) and _needs_token(ctx.path, settings.auth_paths):
-        forbidden, unauthenticated = status == _REFUSED, status == _UNAUTHORIZED
-    else:
+    if not ctx.operation:
+        return plain_refusal(ctx, settings)
+    codes = answer.error_codes()
+    if not codes and answer.status not in (_UNAUTHORIZED, _REFUSED):
         return None
+    return _reason(
+        ctx,
+        forbidden=answer.status == _REFUSED or _FORBIDDEN_CODE in codes,
+        unauthenticated=answer.status == _UNAUTHORIZED or _UNAUTHENTICATED_CODE in codes,
+    )
+
+
+def plain_refusal(ctx: Context, settings: Settings) -> FailureReason | None:
+    """The same of a request that is no GraphQL operation: its status alone tells, where a token is needed."""
+    if ctx.status not in (_UNAUTHORIZED, _REFUSED) or ctx.denial is not None:
+        return None
+    if not _needs_token(ctx.path, settings.auth_paths):
+        return None
+    return _reason(ctx, forbidden=ctx.status == _REFUSED, unauthenticated=ctx.status == _UNAUTHORIZED)
+
+
+def _reason(ctx: Context, *, forbidden: bool, unauthenticated: bool) -> FailureReason | None:
     if ctx.identity is None and ctx.token_failure is not None and not ctx.public_operation:
         return None  # monitor mode: that the token was bad is on record already
     if forbidden or (unauthenticated and ctx.identity is not None):

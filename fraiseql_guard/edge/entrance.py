@@ -12,6 +12,7 @@ from fraiseql_guard.context import Context
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
+from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
@@ -35,6 +36,10 @@ class Entrance:
         """One scope of any type. Unknown types pass through unchanged."""
         kind = scope["type"]
         if kind == "http":
+            repeat = self.stack.repeats.find(scope)
+            if repeat is not None:
+                await repeat.answer(send)
+                return
             await self._http(app, scope, receive, send, self._door(scope))
         elif kind == "websocket" and self._closed_to_sockets(scope):
             await _refuse_websocket(scope, send)
@@ -64,7 +69,10 @@ class Entrance:
         if not self._graphql_seen:
             self._look_for_graphql(ctx.guarded)
         page = app if ctx.guarded or door is not None else self._page(ctx, app)
-        await Exchange(stack, page, scope, receive, send, ctx).run()
+        if is_plain(stack, ctx):
+            await Passage(stack, receive, send, ctx).run(page, scope)
+        else:
+            await Exchange(stack, page, scope, receive, send, ctx).run()
 
     def _page(self, ctx: Context, app: Any) -> Any:
         """What answers a request elsewhere than on a GraphQL path: a page of ours, or the app."""

@@ -6,12 +6,12 @@ import asyncio
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.app_refusals import app_refusal
-from fraiseql_guard.edge.describe import endpoint, present_identity, rewrite, show_context
-from fraiseql_guard.edge.gatekeeper import Gatekeeper
+from fraiseql_guard.edge.describe import present_identity, rewrite, show_context
+from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, with_headers
+from fraiseql_guard.edge.gatekeeper import decide, judge
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor, Terms
@@ -19,7 +19,6 @@ from fraiseql_guard.request import enter, leave
 from fraiseql_guard.signals import OVERLOADED, QUERY_TIMEOUT, Protection
 
 _FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
-_REQUEST_ID: Final = b"x-request-id"
 
 
 class Exchange:
@@ -45,19 +44,18 @@ class Exchange:
             budget=stack.budget,
             on_excess=self._interrupt,
         )
-        self._gatekeeper = Gatekeeper(stack, ctx, self._pump, self._loop)
 
     async def run(self) -> None:
         """Answer the request."""
         try:
-            denial = await self._gatekeeper.decide()
+            denial = await decide(self._stack, self.ctx, self._pump)
             if self._pump.disconnected and not self._pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is None:
                 enter(self._scope, self.ctx)
                 await self._run_app()
             else:
-                await self._refuse(denial)
+                await refuse(self._stack, self._scope, self.ctx, denial, self._send_raw)
         except Exception:
             ctx = self.ctx
             ctx.status = ctx.status or 500  # the server answers what the app did not
@@ -77,14 +75,9 @@ class Exchange:
     async def _run_app(self) -> None:
         ctx, stack = self.ctx, self._stack
         show_context(self._scope, ctx)
-        if stack.mounted(Protection.AUTH):
+        if stack.authenticates:
             present_identity(self._scope, ctx.identity)
         terms = self._terms()
-        if not ctx.operation and terms is _FREE and not self._may_grow():
-            await self._app(self._scope, self._pump, self._send)  # nothing to time, nothing to interrupt
-            if self._own_answer is not None:
-                await self._own_answer
-            return
         supervisor = self._supervisor = Supervisor(
             self._loop, self._pump, terms, ctx, on_timeout=self._time_is_up, on_abandoned=self._abandoned
         )
@@ -121,14 +114,6 @@ class Exchange:
         watch = stop and self._pump.complete
         return Terms(timeout_seconds=timeout, watch=watch, stop_on_leave=stop, binding=binding)
 
-    def _may_grow(self) -> bool:
-        """Whether a body is still to come whose bounds may be broken while the app reads it."""
-        if self._pump.max_bytes is None or self._pump.complete:
-            return False
-        headers = self.ctx.headers
-        announced = headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers
-        return announced or self.ctx.method not in ("GET", "HEAD")  # HTTP/2 announces nothing
-
     def _time_is_up(self) -> bool:
         ctx = self.ctx
         allowed = self._terms().timeout_seconds if not self._answer.stream else self._stack.settings.stream_idle_seconds
@@ -138,7 +123,7 @@ class Exchange:
             return True
         unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
         denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=unknown)
-        if self._gatekeeper.judge(denial) is None:
+        if judge(self._stack, ctx, denial) is None:
             return False
         self._answer_instead(denial)
         return True
@@ -155,7 +140,8 @@ class Exchange:
         self._stack.tell(self._stack.settle.refused, self.ctx, denial)
         if not self._answer.begun:
             self._answer.begun = True
-            self._own_answer = self._loop.create_task(self._send_refusal(denial))
+            headers, body = refusal(self._stack, self.ctx, denial)
+            self._own_answer = self._loop.create_task(send_refusal(self.ctx, denial, headers, body, self._send_raw))
 
     def _abandoned(self) -> None:
         self._stack.tell(lambda: self._stack.settle.abandoned(self.ctx, self._loop.time() - self._app_began_at))
@@ -171,8 +157,7 @@ class Exchange:
             self.ctx.status = answer.status
             if answer.stream and self._supervisor is not None:
                 self._supervisor.extend(self._stack.settings.stream_idle_seconds)
-            message = {**message, "headers": self._with_headers(message.get("headers", ()))}
-            await self._send_raw(message)
+            await self._send_raw(with_headers(self._stack, self.ctx, message))
             return
         if kind == "http.response.body":
             chunk = message.get("body", b"")
@@ -196,43 +181,12 @@ class Exchange:
             if self._supervisor is not None:
                 self._supervisor.stop()
 
-    def _with_headers(self, headers: Any) -> list[tuple[bytes, bytes]]:
-        kept = [line for line in headers if line[0] != _REQUEST_ID]
-        kept.append((_REQUEST_ID, self.ctx.request_id.encode()))
-        kept.extend(replies.rate_limit_headers(self.ctx.buckets, self._stack.now()))
-        return kept
-
-    # --- refuse -------------------------------------------------------------------------------------------------------
-
-    async def _refuse(self, denial: Denial) -> None:
-        self.ctx.denial = denial
-        self._stack.tell(self._stack.settle.refused, self.ctx, denial)
-        await self._send_refusal(denial)
-
-    async def _send_refusal(self, denial: Denial) -> None:
-        origins = () if self.ctx.for_operator else self._stack.settings.cors_origins
-        headers, body = replies.refusal(self.ctx, denial, origins, self._stack.now())
-        self.ctx.status = denial.status
-        self.ctx.response_bytes = len(body)
-        await self._send_raw({"type": "http.response.start", "status": denial.status, "headers": headers})
-        await self._send_raw({"type": "http.response.body", "body": body})
-
     # --- settle -------------------------------------------------------------------------------------------------------
 
     def _leave_behind(self) -> None:
         ctx, stack = self.ctx, self._stack
-        for denial in ctx.would_refuse:
-            stack.settle.would_refuse(ctx, denial)
         ctx.request_bytes = self._pump.received_bytes
-        ctx.endpoint = endpoint(self._scope, ctx, stack)
-        if ctx.identity is not None and ctx.token_failure is None:
-            stack.settle.authenticated(ctx)
-        if ctx.denial is None and self._answer.complete and stack.mounted(Protection.AUTH):
+        reason = None
+        if ctx.denial is None and self._answer.complete and stack.authenticates:
             reason = app_refusal(ctx, self._answer, stack.settings)
-            if reason is not None:
-                stack.settle.refused_by_app(ctx, reason)
-        if ctx.status:
-            seconds = self._loop.time() - self._began_at
-            stack.settle.ended(ctx, seconds)
-            if stack.mounted(Protection.METRICS):
-                stack.settle.finished(ctx, seconds)
+        leave_behind(stack, self._scope, ctx, self._loop.time() - self._began_at, reason)

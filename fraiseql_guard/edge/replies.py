@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.context import Bucket, Context, Denial, Limit
+from fraiseql_guard.context import Bucket, Charge, Context, Denial
 
 Header = tuple[bytes, bytes]
 
@@ -67,38 +67,44 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
     """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
     FraiseQL writes it), and RateLimit-Policy and RateLimit
     (draft-ietf-httpapi-ratelimit-headers-11) of all that carry a name of their own."""
-    if len(buckets) == 1:  # nearly always
-        (tightest,) = buckets
-        remaining, until_full = _whole_tokens(tightest), tightest.reset_seconds
-        policies, states = _policy(tightest.charge.policy, tightest.charge.limit), _state(tightest, until_full)
-    elif buckets:
-        tightest = min(buckets, key=lambda bucket: bucket.share)
-        remaining, until_full = _whole_tokens(tightest), tightest.reset_seconds
-        named = list({bucket.charge.policy: bucket for bucket in reversed(buckets)}.values())[::-1]
-        policies = b", ".join([_policy(bucket.charge.policy, bucket.charge.limit) for bucket in named])
-        states = b", ".join([_state(bucket, bucket.reset_seconds) for bucket in named])
-    else:
+    if not buckets:
         return []
+    tightest = buckets[0] if len(buckets) == 1 else min(buckets, key=lambda bucket: bucket.share)
+    left, until_full = _left(tightest)
+    limit, policy, name = _constant(tightest.charge)
+    state = b"%s%d;t=%d" % (name, left, math.ceil(until_full))
+    if len(buckets) > 1:
+        named = list({bucket.charge.policy: bucket for bucket in reversed(buckets)}.values())[::-1]
+        policy = b"ratelimit-policy", b", ".join([_constant(bucket.charge)[1][1] for bucket in named])
+        state = b", ".join([_state(bucket) for bucket in named])
     return [
-        (b"x-ratelimit-limit", b"%d" % tightest.charge.limit.tokens),
-        (b"x-ratelimit-remaining", b"%d" % remaining),
+        limit,
+        (b"x-ratelimit-remaining", b"%d" % left),
         (b"x-ratelimit-reset", b"%d" % math.ceil(now + until_full)),
-        (b"ratelimit-policy", policies),
-        (b"ratelimit", states),
+        policy,
+        (b"ratelimit", state),
     ]
 
 
 @lru_cache(maxsize=256)
-def _policy(name: str, limit: Limit) -> bytes:
-    return b'"%s";q=%d;w=%d' % (name.encode(), limit.tokens, limit.window_seconds)
+def _constant(charge: Charge) -> tuple[Header, Header, bytes]:
+    """What headers say of a charge whatever is left: its limit, its policy, and how its state begins."""
+    limit, name = charge.limit, charge.policy.encode()
+    return (
+        (b"x-ratelimit-limit", b"%d" % limit.tokens),
+        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, limit.tokens, limit.window_seconds)),
+        b'"%s";r=' % name,
+    )
 
 
-def _state(bucket: Bucket, until_full: float) -> bytes:
-    return b'"%s";r=%d;t=%d' % (bucket.charge.policy.encode(), _whole_tokens(bucket), math.ceil(until_full))
+def _state(bucket: Bucket) -> bytes:
+    left, until_full = _left(bucket)
+    return b"%s%d;t=%d" % (_constant(bucket.charge)[2], left, math.ceil(until_full))
 
 
-def _whole_tokens(bucket: Bucket) -> int:
-    return int(bucket.remaining) if bucket.remaining > 0 else 0
+def _left(bucket: Bucket) -> tuple[int, float]:
+    """Whole tokens, and seconds until the bucket is full."""
+    return int(bucket.remaining) if bucket.remaining > 0 else 0, bucket.reset_seconds
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:

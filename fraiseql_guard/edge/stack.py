@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
@@ -14,6 +14,7 @@ from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.graphql.reader import Reader
@@ -29,6 +30,8 @@ from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.protocol import Store
+
+T = TypeVar("T")
 
 
 class Gate(Protocol):
@@ -69,6 +72,7 @@ class Stack:
     modes: Mapping[Protection, Mode]
     paths: GraphQLPaths
     resolver: AddressResolver
+    allow_list: Container[str]
     metrics_access: MetricsAccess | None
     health_access: HealthAccess | None
     in_flight: InFlight | None
@@ -88,8 +92,32 @@ class Stack:
     database: DatabaseSignals
     operator: Operator
     door: OperatorsDoor | None
+    repeats: Repeats
     reader: Reader | None = None
     now: Callable[[], float] = time.time
+
+    # What every request asks of the modes, looked up once.
+    counts: bool = field(init=False)
+    """Whether plain metrics are mounted."""
+    authenticates: bool = field(init=False)
+    """Whether tokens are looked at."""
+    limits_rates: bool = field(init=False)
+    """Whether rate limits are enforced."""
+    bounds_bodies: bool = field(init=False)
+    """Whether bodies are bounded while the app reads them."""
+    times_all: bool = field(init=False)
+    """Whether requests that are no GraphQL operations are timed out."""
+
+    def __post_init__(self) -> None:
+        looked_up = {
+            "counts": self.mounted(Protection.METRICS),
+            "authenticates": self.mounted(Protection.AUTH),
+            "limits_rates": self.enforces(Protection.RATE_LIMIT),
+            "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
+            "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+        }
+        for name, answer in looked_up.items():
+            object.__setattr__(self, name, answer)
 
     def mounted(self, protection: Protection) -> bool:
         """Whether a protection is part of this stack."""
@@ -111,10 +139,11 @@ class Stack:
         self.tell(self.host.look, self.settle.process)
         self.tell(self.database.refresh)
 
-    def tell(self, signal: Callable[..., None], *facts: Any) -> None:
+    def tell(self, signal: Callable[..., T], *facts: Any) -> T | None:
         """Emit a signal. Whatever breaks in there changes nothing for the caller."""
         try:
-            signal(*facts)
+            return signal(*facts)
         except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
             with suppress(Exception):  # nothing is left that could tell it
                 self.settle.fault("settle", error)
+        return None

@@ -89,32 +89,36 @@ class Pulse:
         self.keys: Counter[str] = Counter()
         """Tokens verified by each key."""
 
-    def note(self, ctx: Context, seconds: float) -> None:
-        """A request has ended, answered or refused, after so many seconds."""
+    def note(self, ctx: Context, seconds: float, times: int = 1) -> None:
+        """A request has ended, answered or refused, after so many seconds; or so many of one kind, after so many
+        seconds together."""
         now = self._clock()
         if now >= self._step_ends:
             self._turn(now)
         current, subject = self._current, ctx.subject
-        current[REQUESTS] += 1
+        current[REQUESTS] += times
         current[SECONDS] += seconds
         if ctx.operation:
-            current[QUERIES] += 1
+            current[QUERIES] += times
         if ctx.status >= _SERVER_ERROR:
-            current[ERRORS] += 1
-        self._ring.append((ctx.address, subject))
-        key = subject.kind, subject.name
+            current[ERRORS] += times
+        if times == 1:
+            self._ring.append((ctx.address, subject))
+        else:
+            self._ring.extend([(ctx.address, subject)] * min(times, _RING))
+        key = subject.key
         caller = self._callers.get(key) or self._new(key, ctx)
-        caller.requests += 1
+        caller.requests += times
         denial = ctx.denial
         if denial is not None:
-            current[REFUSALS] += 1
-            current[_BY_PROTECTION[denial.owner]] += 1
-            caller.refusals += 1
-            caller.by_code[denial.code.name] = caller.by_code.get(denial.code.name, 0) + 1
+            current[REFUSALS] += times
+            current[_BY_PROTECTION[denial.owner]] += times
+            caller.refusals += times
+            caller.by_code[denial.code.name] = caller.by_code.get(denial.code.name, 0) + times
         elif ctx.would_refuse:
-            current[WOULD_REFUSE] += 1
+            current[WOULD_REFUSE] += times
         if ctx.identity is not None:
-            self.keys[ctx.identity.key] += 1
+            self.keys[ctx.identity.key] += times
 
     def series(self) -> Mapping[str, list[float]]:
         """Five minutes in steps, the last complete one the newest."""

@@ -6,7 +6,6 @@ A budget is one more bucket of the request's bill, so that it is checked and pai
 from __future__ import annotations
 
 import math
-from collections.abc import Container
 from dataclasses import replace
 from typing import Final
 
@@ -26,8 +25,7 @@ class CostBudgets:
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
-        self._allow_list = allow_list
+    def __init__(self, settings: Settings) -> None:
         self._charges = {
             tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS), fixed=True)
             for tier, points in settings.cost_budgets.items()
@@ -36,7 +34,7 @@ class CostBudgets:
     def decide(self, ctx: Context) -> Denial | None:
         """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting."""
         measured = ctx.measured
-        if measured is None or not measured.complexity or ctx.public_operation or ctx.address in self._allow_list:
+        if measured is None or not measured.complexity or ctx.public_operation or ctx.allow_listed:
             return None
         identity = ctx.identity
         own = self._charges.get((identity and identity.tier) or _ANYONE) or self._charges.get(_ANYONE)

@@ -32,5 +32,5 @@ class QueryLimits:
         )
         ctx.measured, ctx.rewritten = reading.measured, reading.rewritten
         if reading.noted is not None:
-            ctx.would_refuse.append(reading.noted)
+            ctx.would_refuse += (reading.noted,)
         return reading.denial

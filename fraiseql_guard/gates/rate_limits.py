@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit
@@ -14,9 +14,8 @@ from fraiseql_guard.stores.protocol import network_bucket
 class RateLimits:
     """Writes the bill of a request. The charges of the common cases are made once, here."""
 
-    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._burst = burst = settings.rate_limit_burst
-        self._allow_list = allow_list
         self._exempt_paths = frozenset(settings.exempt_paths)
         self._anonymous = Charge("default", settings.rate_limit_default, burst)
         self._public = Charge("public", settings.rate_limit_public, burst)
@@ -32,9 +31,7 @@ class RateLimits:
 
     def free(self, ctx: Context) -> bool:
         """Whether nothing is counted: allow-listed addresses, and probes on exempt paths."""
-        if ctx.path in self._exempt_paths and ctx.private_peer and not ctx.guarded:
-            return True
-        return ctx.address in self._allow_list
+        return ctx.allow_listed or (ctx.private_peer and not ctx.guarded and ctx.path in self._exempt_paths)
 
     def main_charge(self, ctx: Context) -> Charge:
         """The caller's own bucket: the tier's, else the user's, else the address's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial, Escalation, Sanction
@@ -17,26 +16,26 @@ _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
 class Sanctions:
     """The escalation policies, and the exceptions that keep the innocent out of them."""
 
-    def __init__(self, settings: Settings, allow_list: Container[str]) -> None:
-        self._allow_list = allow_list
+    def __init__(self, settings: Settings) -> None:
         self._escalations = {policy: settings.escalation(policy) for policy in _AUTOMATIC}
+        self._abuse = self._escalations[PolicyName.RATE_LIMIT_ABUSE]
 
     def abuse(self, ctx: Context) -> Escalation | None:
         """The policy that a refusal for the rate counts for."""
-        return self._escalations[PolicyName.RATE_LIMIT_ABUSE] if self._punishable(ctx) else None
+        return self._abuse if self._punishable(ctx) else None
 
-    def offence(self, ctx: Context, denial: Denial | None) -> Escalation | None:
+    def offence(self, ctx: Context, denial: Denial) -> Escalation | None:
         """The policy that this refusal counts for."""
-        if denial is None or denial.offence is None or not self._punishable(ctx):
+        if denial.offence is None or not self._punishable(ctx):
             return None
         return self._escalations[denial.offence]
 
     def _punishable(self, ctx: Context) -> bool:
         """Whoever is behind an untrusted proxy, or has no address, may be innocent, and so is the visitor of a foreign
         page; the allow-listed are never sanctioned automatically."""
-        if ctx.identity is None and (ctx.shared_peer or ctx.unasked or ctx.address == UNKNOWN):
+        if ctx.allow_listed:
             return False
-        return ctx.address not in self._allow_list
+        return ctx.identity is not None or not (ctx.shared_peer or ctx.unasked or ctx.address == UNKNOWN)
 
     @staticmethod
     def exempt(ctx: Context) -> frozenset[PolicyName]:

@@ -12,7 +12,9 @@ from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, Network
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
 
-_FORWARDING: Final = frozenset({"x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"})
+FORWARDING: Final = frozenset({"x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"})
+"""Headers in which proxies name the client."""
+
 __all__ = ["AddressResolver", "Caller", "listed"]
 
 _K = TypeVar("_K")
@@ -64,12 +66,15 @@ class AddressResolver:
         self._unix_trusted = "unix" in settings.trusted_proxies
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
-        self._names = {name.encode(): name for name in {*_FORWARDING, self._header}}
+        self._names = {name.encode(): name for name in {*FORWARDING, self._header}}
         self._peers: dict[str | None, _Peer] = {}
         self._callers: dict[tuple[str | None, str, bytes | None], Caller] = {}
 
-    def resolve(self, client: object, headers: Iterable[tuple[bytes, bytes]]) -> Caller:
-        """The caller of a request with ``scope["client"]`` and ``scope["headers"]`` of ASGI.
+    def resolve(
+        self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None
+    ) -> Caller:
+        """The caller of a request with ``scope["client"]`` and ``scope["headers"]`` of ASGI, and the names of these
+        where they are known.
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
@@ -77,15 +82,17 @@ class AddressResolver:
         peer = self._peers.get(host)
         if peer is None:
             peer = _remember(self._peers, host, self._meet(host))
-        name, lines = "", None
-        for key, value in headers:
+        if names is not None and self._names.keys().isdisjoint(names):
+            return peer.alone
+        name, chosen = "", None
+        for key, value in lines:
             if key in self._names:
                 if key == self._chosen:
-                    lines = value if lines is None else lines + b"," + value
+                    chosen = value if chosen is None else chosen + b"," + value
                 name = name or self._names[key]
         if not name:
             return peer.alone
-        return self._forwarded(host, peer, name if lines is None else self._header, lines if peer.trusted else None)
+        return self._forwarded(host, peer, name if chosen is None else self._header, chosen if peer.trusted else None)
 
     def _meet(self, host: str | None) -> _Peer:
         address = node_address(host)
@@ -136,7 +143,7 @@ class AddressResolver:
 
 def _host_of(client: object) -> str | None:
     """The host in scope["client"]; None for a unix socket, for which servers give None, nothing, or ``unix:``."""
-    if isinstance(client, tuple | list) and client:
+    if isinstance(client, (tuple, list)) and client:
         host = client[0]
         if isinstance(host, str):
             return None if not host or host.startswith("unix:") else host[:_LONGEST_HOST]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import Context, Denial, Identity
 from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
@@ -22,6 +22,7 @@ from fraiseql_guard.telemetry.failures import RecentFailures
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
+_ANSWERED: Final = Line(s.HTTP_REQUEST, _NOTHING, _NOTHING)
 
 
 class Settle:
@@ -55,10 +56,13 @@ class Settle:
         """A request came with a valid token. One that is remembered from an earlier request brings no line."""
         if ctx.identity is None:
             return
-        self._metrics.inc(s.AUTH_SUCCESS)
-        self._metrics.inc(s.TOKEN_KEYS, ctx.identity.key)
+        self._count_token(ctx.identity)
         if ctx.identity.fresh:
             self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
+
+    def _count_token(self, identity: Identity, times: int = 1) -> None:
+        self._metrics.inc(s.AUTH_SUCCESS, amount=times)
+        self._metrics.inc(s.TOKEN_KEYS, identity.key, amount=times)
 
     def measured(self, ctx: Context) -> None:
         """A GraphQL request was measured, whether it passes or not."""
@@ -72,18 +76,37 @@ class Settle:
             self._metrics.inc(s.NEAR_LIMIT, limit)
         self._metrics.inc(s.QUERY_COMPLEXITY_SUM, user_label(ctx), amount=measured.complexity)
 
-    def refused(self, ctx: Context, denial: Denial) -> None:
-        """A request is refused: the contract's counters move and its line is written."""
-        self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name)
-        if denial.status >= _SERVER_ERROR:
-            self._metrics.inc(s.ERRORS, denial.code.name, user_label(ctx))
+    def refused(self, ctx: Context, denial: Denial) -> bool:
+        """A request is refused: the contract's counters move and its line is written. True if the log has no more
+        lines for this caller for now."""
+        self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
-        evidence = evidence_of(denial.code)
-        for metric, labels in evidence.counts(ctx, denial):
-            self._metrics.inc(metric, *labels)
-        for line in evidence.lines(ctx, denial, self._voice.settings):
-            self._voice.emit(ctx, line)
+        written = [self._voice.emit(ctx, line) for line in self._lines(ctx, denial)]
         self._journal.note(ctx, denial, enforced=True)
+        return not any(written)
+
+    def repeated(self, ctx: Context, denial: Denial, times: int, seconds: float, *, counted: bool) -> None:
+        """Requests like one that was refused were refused for the same, so many times in so many seconds of work: they
+        count for all that it did. Lines and records of it there are enough. ``counted``: plain metrics are mounted."""
+        self._count_refusal(ctx, denial, times)
+        for line in self._lines(ctx, denial):
+            self._voice.leave_out(ctx, line, times)
+        if ctx.identity is not None and ctx.token_failure is None:
+            self._count_token(ctx.identity, times)
+        self.ended(ctx, seconds, times)
+        if counted:
+            self._count_answer(ctx, seconds / times, times)
+            self._voice.leave_out(ctx, _ANSWERED, times)
+
+    def _count_refusal(self, ctx: Context, denial: Denial, times: int = 1) -> None:
+        self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name, amount=times)
+        if denial.status >= _SERVER_ERROR:
+            self._metrics.inc(s.ERRORS, denial.code.name, user_label(ctx), amount=times)
+        for metric, labels in evidence_of(denial.code).counts(ctx, denial):
+            self._metrics.inc(metric, *labels, amount=times)
+
+    def _lines(self, ctx: Context, denial: Denial) -> Iterable[Line]:
+        return evidence_of(denial.code).lines(ctx, denial, self._voice.settings)
 
     def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
         """The app itself refused its caller, for a reason of the contract."""
@@ -95,7 +118,7 @@ class Settle:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
         self._metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
         self._note_failure(ctx, denial)
-        for line in evidence_of(denial.code).lines(ctx, denial, self._voice.settings):
+        for line in self._lines(ctx, denial):
             self._voice.emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
         self._journal.note(ctx, denial, enforced=False)
 
@@ -133,22 +156,25 @@ class Settle:
         """The client of a GraphQL request left before its answer."""
         self._metrics.inc(s.DISCONNECTS)
 
-    def ended(self, ctx: Context, seconds: float) -> None:
-        """A request is over, whatever became of it: for those who look at this process. Not their own looking."""
+    def ended(self, ctx: Context, seconds: float, times: int = 1) -> None:
+        """Requests are over, whatever became of them: for those who look at this process. Not their own looking."""
         if not ctx.actor and not ctx.open_to_all:
-            self._pulse.note(ctx, seconds)
+            self._pulse.note(ctx, seconds, times)
 
     def finished(self, ctx: Context, seconds: float) -> None:
         """The plain accounting of a request that was answered."""
-        user, metrics = user_label(ctx), self._metrics
-        metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user)
-        metrics.observe(s.RESPONSE_TIME, seconds)
-        metrics.observe(s.REQUEST_SIZE, ctx.request_bytes)
-        metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes)
-        if ctx.status >= _SERVER_ERROR and ctx.denial is None:
-            metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
+        self._count_answer(ctx, seconds)
         fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
         self._voice.emit(ctx, Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)}))
+
+    def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
+        user, metrics = user_label(ctx), self._metrics
+        metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user, amount=times)
+        metrics.observe(s.RESPONSE_TIME, seconds, times=times)
+        metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
+        metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)
+        if ctx.status >= _SERVER_ERROR and ctx.denial is None:
+            metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
 
     def abandoned(self, ctx: Context, seconds: float) -> None:
         """The app goes on although it was cancelled."""

@@ -51,7 +51,8 @@ class Voice:
         else:
             self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
 
-    def emit(self, ctx: Context, line: Line, *, always: bool = False) -> None:
+    def emit(self, ctx: Context, line: Line, *, always: bool = False) -> bool:
+        """Write a line about a request; False if it was left out."""
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -59,12 +60,21 @@ class Voice:
             "user_agent": ctx.header(b"user-agent"),
             **line.fields,
         }
-        self.log.emit(
+        return self.log.emit(
             line.event,
             {name: known.get(name) for name in line.event.fields},
-            subject=ctx.user_id if ctx.identity else ctx.address,
+            subject=_subject(ctx),
             trace_id=ctx.trace_id,
             request_id=ctx.request_id,
             always=always,
             **line.extra,
         )
+
+    def leave_out(self, ctx: Context, line: Line, times: int) -> None:
+        """Lines like one that was left out: they are only counted."""
+        self.log.leave_out(line.event, _subject(ctx), times)
+
+
+def _subject(ctx: Context) -> str:
+    """Whose lines are kept back together in a flood."""
+    return ctx.user_id if ctx.identity else ctx.address

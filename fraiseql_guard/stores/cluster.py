@@ -11,7 +11,7 @@ from typing import Any, Final
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import CONNECT_SECONDS, Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.scripts import Question, Script
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
@@ -46,7 +46,7 @@ class Cluster:
         self._mapping: asyncio.Task[None] | None = None
         self._mapped_at = -MAP_PAUSE_SECONDS
 
-    async def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Any:
+    async def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
         """The answer of the node that holds ``key`` (Topology.ask), redirects followed."""
         deadline = self._loop.time() + timeout_seconds
         if not self._slots:
@@ -56,7 +56,7 @@ class Cluster:
         for _ in range(REDIRECTS):
             try:
                 left = max(0.0, deadline - self._loop.time())
-                return await self._channel(place).ask(command, timeout_seconds=left, asking=asking)
+                return await self._channel(place).ask(question, timeout_seconds=left, asking=asking)
             except StoreError as error:
                 target = redirection(error.detail, place)
                 if target is None:

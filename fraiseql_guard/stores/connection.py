@@ -19,16 +19,14 @@ import hiredis
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.errors import reply_error
 from fraiseql_guard.stores.link import Link, pack
+from fraiseql_guard.stores.patience import Patience
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.scripts import Call, Question, Script
 
 CONNECT_SECONDS: Final = 1.0
 """An attempt to connect is given up after this time; requests meanwhile give up at their own deadlines."""
 SILENT_SECONDS: Final = 1.0
 """A connection that left a request unanswered for so long is replaced: it may be dead without saying so."""
-
-LATE_SECONDS: Final = 0.005
-"""A timer that fires later than this tells of a busy loop."""
 
 _ASKING: Final = pack(("ASKING",))
 
@@ -56,6 +54,7 @@ class Channel:
         self._find = find
         self._scripts = {script.sha: script.text for script in scripts}
         self._taught: dict[str, float] = {}
+        self._patience = Patience(self._loop, self._timed_out)
         self._connect_seconds = connect_seconds
         self._link: Link | None = None
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
@@ -72,15 +71,22 @@ class Channel:
         connecting = self._connecting is not None and not self._connecting.done()
         return not connecting and (self._link is None or not self._link.waits)
 
-    async def ask(self, command: Command, *, timeout_seconds: float, asking: bool = False) -> Any:
+    async def ask(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
         """The answer to one command; StoreError if it is an error, or none came in time (connecting included).
 
         ``asking`` announces that the command follows a cluster's ASK.
         """
-        try:
-            return await self._exchange(command, timeout_seconds, asking)
-        except _ForgottenScript as forgotten:
-            return await self._teach(command, forgotten.deadline, asking)
+        packed = question.packed if isinstance(question, Call) else pack(question)
+        deadline = self._loop.time() + timeout_seconds
+        reply = await self._exchange(packed, deadline, timeout_seconds, asking)
+        if not isinstance(reply, hiredis.ReplyError):
+            return reply
+        text = str(reply)
+        if text.startswith("NOSCRIPT"):
+            command = question.command() if isinstance(question, Call) else question
+            if command[0] == "EVALSHA" and command[1] in self._scripts:
+                return await self._teach(command, deadline, asking)
+        raise self._failure(text)
 
     async def _teach(self, command: Command, deadline: float, asking: bool) -> Any:
         """Ask a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
@@ -89,29 +95,27 @@ class Channel:
         """
         sha, now = str(command[1]), self._loop.time()
         if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
-            with contextlib.suppress(_ForgottenScript):
-                return await self._exchange(command, max(0.0, deadline - now), asking)
+            reply = await self._exchange(pack(command), deadline, max(0.0, deadline - now), asking)
+            if not isinstance(reply, hiredis.ReplyError):
+                return reply
+            if not str(reply).startswith("NOSCRIPT"):
+                raise self._failure(str(reply))
         self._taught[sha] = now = self._loop.time()
-        whole = ("EVAL", self._scripts[sha], *command[2:])
-        return await self._exchange(whole, max(0.0, deadline - now), asking)
-
-    async def _exchange(self, command: Command, timeout_seconds: float, asking: bool) -> Any:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        # A timer and not asyncio.timeout: giving up cancels nothing.
-        timer = self._loop.call_at(
-            due := self._loop.time() + timeout_seconds, self._expire, future, timeout_seconds, due
-        )
-        try:
-            if asking:
-                self._send(_ASKING + pack(command), (self._nobody(), future))
-            else:
-                self._send(pack(command), (future,))
-            reply = await future
-        finally:
-            timer.cancel()
+        whole = pack(("EVAL", self._scripts[sha], *command[2:]))
+        reply = await self._exchange(whole, deadline, max(0.0, deadline - now), asking)
         if isinstance(reply, hiredis.ReplyError):
-            raise self._failure(str(reply), command, timer.when())
+            raise self._failure(str(reply))
         return reply
+
+    def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
+        """Send a command: its answer will be there at the deadline, or a StoreError."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._patience.watch(future, deadline, timeout_seconds)
+        if asking:
+            self._send(_ASKING + packed, (self._nobody(), future))
+        else:
+            self._send(packed, (future,))
+        return future
 
     def _send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
         if self._link is not None and self._link.lost is None:
@@ -126,9 +130,7 @@ class Channel:
         future.cancel()
         return future
 
-    def _failure(self, text: str, command: Command, deadline: float) -> Exception:
-        if text.startswith("NOSCRIPT") and command[0] == "EVALSHA" and command[1] in self._scripts:
-            return _ForgottenScript(deadline)
+    def _failure(self, text: str) -> StoreError:
         error, moved = reply_error(text)
         if moved and self._link is not None:
             self._link.abort(text)  # the next connection may reach the server that has taken over
@@ -139,16 +141,7 @@ class Channel:
         if self._link is not None:
             self._link.abort(detail)
 
-    def _expire(self, future: asyncio.Future[Any], timeout_seconds: float, due: float | None) -> None:
-        if future.done():
-            return
-        late = 0.0 if due is None else self._loop.time() - due
-        if late > LATE_SECONDS:
-            # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the command
-            # unsent. A busy loop is not a slow store, so it gets once the time that the loop took away.
-            self._loop.call_later(min(late, timeout_seconds), self._expire, future, timeout_seconds, None)
-            return
-        future.set_exception(StoreError("timeout", f"no answer within {timeout_seconds * 1000:.0f} ms"))
+    def _timed_out(self) -> None:
         if self._link is not None and self._link.silent_seconds() >= SILENT_SECONDS:
             self._link.abort(f"no answer for {SILENT_SECONDS:.0f} s")
 
@@ -222,11 +215,4 @@ class Channel:
         link, self._link, self._connecting = self._link, None, None
         if link is not None:
             await link.drop("the store was closed")
-
-
-class _ForgottenScript(Exception):  # noqa: N818 - no error: the second attempt answers
-    """The server does not know a script any more. ``deadline`` is on the loop's clock."""
-
-    def __init__(self, deadline: float) -> None:
-        super().__init__("NOSCRIPT")
-        self.deadline = deadline
+        self._patience.end()

@@ -79,7 +79,7 @@ class MemoryStore:
             imposed = self._offend(trip.subject, trip.offence, now, weight=trip.offences, seen=trip.offences)
         elif not fits and trip.abuse is not None:
             imposed = self._offend(trip.subject, trip.abuse, now, seen=1 + trip.refused_before, once_a_second=True)
-        return Outcome(admitted=fits, buckets=buckets, imposed=imposed)
+        return Outcome(fits, buckets, None, imposed)
 
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force, for enforcing and monitoring trips alike (Store.impose)."""

@@ -34,7 +34,7 @@ def is_shared(bucket: str) -> bool:
     return "@" in bucket
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made with every request, as a Bucket is
 class Trip:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
 
@@ -81,7 +81,7 @@ class Imposed:
     offences: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # made with every request, as a Bucket is
 class Outcome:
     """The store's answer to a trip.
 

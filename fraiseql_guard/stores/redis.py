@@ -28,12 +28,10 @@ from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
     Part,
-    first_key,
     held_key,
-    member_of,
     read_outcome,
     read_reason,
-    trip_arguments,
+    trip_call,
     written_reason,
 )
 
@@ -62,8 +60,8 @@ class RedisStore:
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
-        arguments = trip_arguments(trip)
-        reply = await self._run("admit", first_key(trip, arguments), arguments)
+        call = trip_call(trip, self._scripts["admit"].sha)
+        reply = await self._topology().ask(call.key, call, timeout_seconds=self._timeout_seconds)
         try:
             outcome = read_outcome(trip, reply)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -75,14 +73,14 @@ class RedisStore:
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
-        arguments = (member_of(sanction.subject), sanction.policy.value, length, written_reason(sanction))
+        arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
         await self._run("impose", held_key(sanction.subject), arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
         policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run("lift", held_key(subject), (member_of(subject), *policies)))
+        ended = int(await self._run("lift", held_key(subject), (subject.member, *policies)))
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from fraiseql_guard.context import Limit, Subject
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, StoreError
 from fraiseql_guard.stores.redis_fleet import Ask, Run
-from fraiseql_guard.stores.trips import bucket_name, member_of, prefix
+from fraiseql_guard.stores.trips import bucket_name, prefix
 
 LIMITS: Final = "fg:{limits}"
 
@@ -49,7 +49,7 @@ class RedisLimits:
         return HeldLimit(subject, Limit(int(tokens), int(window)), int(burst), left / 1000, "".join(actor))
 
     async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
-        member = member_of(subject)
+        member = subject.member
         arguments = (milliseconds, value, bucket_name(member, OVERRIDE))
         existed = await self._run("limit", _key(subject), arguments)
         note = json.dumps([subject.kind, subject.name, subject.group])
@@ -59,4 +59,4 @@ class RedisLimits:
 
 
 def _key(subject: Subject) -> str:
-    return f"{prefix(subject)}l{member_of(subject)}"
+    return f"{prefix(subject)}l{subject.member}"

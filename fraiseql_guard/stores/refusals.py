@@ -30,7 +30,7 @@ class _Refused:
 
 
 @dataclass(slots=True)
-class _Caller:
+class Caller:
     """What is remembered of a subject: its refusals by bucket, and how many requests they refused since."""
 
     buckets: dict[str, _Refused] = field(default_factory=dict)
@@ -42,15 +42,15 @@ class Refusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
-        self._callers: Recent[tuple[str, str], _Caller] = Recent(size)
+        self._callers: Recent[tuple[str, str], Caller] = Recent(size)
 
     def remember(self, trip: Trip, outcome: Outcome) -> None:
         """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
         if outcome.admitted or not outcome.buckets or outcome.sanction is not None:
             return
         now = self._clock()
-        key = (trip.subject.kind, trip.subject.name)
-        caller = self._callers.get(key) or _Caller()
+        key = trip.subject.key
+        caller = self._callers.get(key) or Caller()
         caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
         for bucket in outcome.buckets:
             if bucket.retry_after_seconds > 0:
@@ -63,7 +63,7 @@ class Refusals:
 
         A refusal covers charges to the same bucket at the same limit that cost as much or more.
         """
-        caller = self._callers.get((subject.kind, subject.name))
+        caller = self._callers.get(subject.key)
         if caller is None:
             return None
         now = self._clock()
@@ -73,6 +73,12 @@ class Refusals:
                 caller.count += 1
                 return _counted_down(refused, charge, now)
         return None
+
+    def held(self, subject: Subject, charge: Charge) -> tuple[Caller, float] | None:
+        """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""
+        caller = self._callers.get(subject.key)
+        refused = caller.buckets.get(charge.key) if caller is not None else None
+        return None if caller is None or refused is None else (caller, refused.until)
 
     @property
     def size_bytes(self) -> int:
@@ -85,7 +91,7 @@ class Refusals:
 
     def take_count(self, subject: Subject) -> int:
         """How many requests were refused from memory since the last call: Trip.refused_before."""
-        caller = self._callers.get((subject.kind, subject.name))
+        caller = self._callers.get(subject.key)
         if caller is None:
             return 0
         count, caller.count = caller.count, 0

@@ -11,7 +11,7 @@ from typing import Any, Final
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.scripts import Question, Script
 
 ANSWER_SECONDS: Final = 0.4
 """Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
@@ -75,12 +75,12 @@ class WatchedMaster:
         self._looked_at = self._loop.time()
         self._looking: asyncio.Task[None] | None = None
 
-    def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002 - any key
+    def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
         if self._loop.time() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = self._loop.time()
             self._looking = self._loop.create_task(self._look())
-        return self._channel.ask(command, timeout_seconds=timeout_seconds)
+        return self._channel.ask(question, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """Topology.ask_all."""

@@ -9,14 +9,14 @@ from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.cluster import Cluster
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.scripts import Question, Script
 from fraiseql_guard.stores.sentinel import WatchedMaster
 
 
 class Topology(Protocol):
     """The servers of a deployment as one event loop sees them. Nothing is connected before it is asked."""
 
-    def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Awaitable[Any]:
+    def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
         """The answer of the server that holds ``key``; StoreError if it is an error or comes too late."""
         ...
 
@@ -35,9 +35,9 @@ class Single:
     def __init__(self, address: Address, scripts: Sequence[Script]) -> None:
         self._channel = Channel(fixed(address), scripts=scripts)
 
-    def ask(self, key: str, command: Command, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002 - any key
+    def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
-        return self._channel.ask(command, timeout_seconds=timeout_seconds)
+        return self._channel.ask(question, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """Topology.ask_all."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from hashlib import blake2b
+from functools import lru_cache
 from typing import Any, Final
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.address import Command
+from fraiseql_guard.stores.link import pack
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
@@ -19,6 +21,7 @@ from fraiseql_guard.stores.protocol import (
     effective_charges,
     is_shared,
 )
+from fraiseql_guard.stores.scripts import Call
 
 Part = str | int | float
 
@@ -27,6 +30,7 @@ _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REP
 _NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it
+_SOMEBODY: Final = Subject("address", "somebody")
 
 
 def prefix(subject: Subject) -> str:
@@ -36,7 +40,7 @@ def prefix(subject: Subject) -> str:
 
 def held_key(subject: Subject) -> str:
     """Where a subject's sanctions are."""
-    return f"{prefix(subject)}s{member_of(subject)}"
+    return f"{prefix(subject)}s{subject.member}"
 
 
 def first_key(trip: Trip, arguments: Sequence[Part]) -> str:
@@ -46,10 +50,50 @@ def first_key(trip: Trip, arguments: Sequence[Part]) -> str:
     return f"{prefix(trip.subject)}{arguments[0]}s{arguments[1]}"
 
 
+def trip_call(trip: Trip, sha: str) -> Call:
+    """The call of admit.lua, whose digest is given, for a trip.
+
+    Most trips differ from the last one in nothing but their subject, so that all else is packed already.
+    """
+
+    def command() -> Command:
+        arguments = trip_arguments(trip)
+        return ("EVALSHA", sha, 1, first_key(trip, arguments), *arguments)
+
+    subject, charges = trip.subject, trip.charges
+    if not charges or subject.member or trip.refused_before or trip.offences != 1:
+        whole = command()
+        return Call(pack(whole), str(whole[3]), command)
+    before, bucket, after = _packed(
+        sha, charges, trip.abuse, trip.offence, trip.exempt, trip.bookkeeping, trip.enforced
+    )
+    key = f"fg:{{{subject.tag}}}:b:{bucket}"
+    return Call(b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command)
+
+
+@lru_cache(maxsize=512)
+def _packed(
+    sha: str,
+    charges: tuple[Charge, ...],
+    abuse: Escalation | None,
+    offence: Escalation | None,
+    exempt: frozenset[PolicyName],
+    bookkeeping: bool,
+    enforced: bool,
+) -> tuple[bytes, str, bytes]:
+    """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
+    trip = Trip(_SOMEBODY, charges, abuse, offence, exempt=exempt, bookkeeping=bookkeeping, enforced=enforced)
+    arguments = trip_arguments(trip)
+    key = first_key(trip, arguments)
+    packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
+    before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
+    return before, str(arguments[_FIRST_BUCKET]), after
+
+
 def trip_arguments(trip: Trip) -> list[Part]:
     """ARGV of admit.lua."""
     subject = trip.subject
-    member = member_of(subject)
+    member = subject.member
     exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
     arguments: list[Part] = [
         _NOBODY if trip.bookkeeping else "" if trip.enforced else "m:",
@@ -91,19 +135,22 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
     admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
     if reply[0] in (2, 3):
         charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 4
+    end = first + 2 * len(charges)
     buckets = tuple(
-        _bucket(charge, reply[first + 2 * position], reply[first + 1 + 2 * position])
-        for position, charge in enumerate(charges)
+        [
+            Bucket(charge, remaining / MILLIONTHS, math.inf if wait < 0 else wait / MILLIONTHS)
+            for charge, remaining, wait in zip(charges, reply[first:end:2], reply[first + 1 : end : 2], strict=True)
+        ]
     )
     imposed = None
-    if len(reply) > first + 2 * len(buckets):
-        length, seen, of_group, reason = reply[first + 2 * len(buckets) :]
+    if len(reply) > end:
+        length, seen, of_group, reason = reply[end:]
         escalation = trip.offence if admitted else trip.abuse
         if escalation is None:
             raise ValueError("a sanction without an escalation")
         bearer = _group_of(trip.subject) if of_group else trip.subject
         imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
-    return Outcome(admitted, buckets, imposed=imposed)
+    return Outcome(admitted, buckets, None, imposed)
 
 
 def written_reason(sanction: Sanction) -> str:
@@ -118,20 +165,9 @@ def read_reason(kept: bytes) -> tuple[str, str]:
     return reason, actor
 
 
-def _bucket(charge: Charge, remaining: int, wait: int) -> Bucket:
-    return Bucket(charge, remaining / MILLIONTHS, math.inf if wait < 0 else wait / MILLIONTHS)
-
-
 def bucket_name(member: str, bucket: str) -> str:
     """A bucket's name within the hash tag: the member's own, unless its group shares it."""
     return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
-
-
-def member_of(subject: Subject) -> str:
-    """What tells a subject from others of its group: a digest, or nothing if it shares its hash tag with no one."""
-    if not subject.group or subject.group == subject.name:
-        return ""
-    return blake2b(subject.name.encode(), digest_size=12).hexdigest()
 
 
 def _group_of(subject: Subject) -> Subject:

@@ -45,12 +45,14 @@ class Metrics:
 
     __slots__ = (
         "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock", "_process",
-        "_workers", "registry",
+        "_workers", "before_collecting", "registry",
     )  # fmt: skip
 
     def __init__(self, registry: CollectorRegistry | None = None, *, workers: int = 1) -> None:
         self._injected = registry is not None
         self.registry = CollectorRegistry() if registry is None else registry
+        self.before_collecting: Callable[[], None] = _nothing
+        """Called before anybody is shown the metrics: whoever counts in advance tells it now."""
         self._lock = RLock()
         self._workers = self._shared_directory()
         self._gc_seen: dict[tuple[str, int], int] = {}
@@ -71,9 +73,11 @@ class Metrics:
         """Add to a counter. Labels in the order of the vocabulary; those from outside through escape_label."""
         (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
 
-    def observe(self, metric: Metric, value: float, *labels: str) -> None:
-        """Add an observation to a histogram."""
-        (self._histograms[metric.name].get(labels) or self._open(metric, labels))(value)
+    def observe(self, metric: Metric, value: float, *labels: str, times: int = 1) -> None:
+        """Add an observation to a histogram, so many times."""
+        record = self._histograms[metric.name].get(labels) or self._open(metric, labels)
+        for _ in range(times):
+            record(value)
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
@@ -110,6 +114,7 @@ class Metrics:
 
     def collect(self) -> Iterable[Family]:
         """Our families under their public names (prometheus_client's Collector)."""
+        self.before_collecting()
         if self._workers is None:
             return [family.published() for family in self._families.values()]
         self._count_gc()
@@ -181,6 +186,10 @@ class Metrics:
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _closed(metric: Metric) -> Metric:

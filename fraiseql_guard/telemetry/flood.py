@@ -52,9 +52,16 @@ class FloodLimits:
         owed, state.owed_to_others = state.owed.pop(subject, 0) + state.owed_to_others, 0
         return owed
 
+    def leave_out(self, event: str, subject: str, lines: int) -> None:
+        """So many lines are left out without being asked for."""
+        state = self._events.get(event)
+        if state is None:
+            state = self._events[event] = _Event()
+        self._owe(state, subject, lines)
+
     @staticmethod
-    def _owe(state: _Event, subject: str) -> None:
+    def _owe(state: _Event, subject: str, lines: int = 1) -> None:
         if subject in state.owed or len(state.owed) < _MAX_DEBTORS:
-            state.owed[subject] += 1
+            state.owed[subject] += lines
         else:
-            state.owed_to_others += 1
+            state.owed_to_others += lines

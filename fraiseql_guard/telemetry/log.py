@@ -71,8 +71,8 @@ class EventLog:
         trace_id: str = "",
         always: bool = False,
         **extra: object,
-    ) -> None:
-        """Log one event. Never raises and never waits for a disk or a reader.
+    ) -> bool:
+        """Log one event; False if it was left out. Never raises and never waits for a disk or a reader.
 
         The line's context has exactly the event's fields (null if missing), then ``extra``. Within a flood, lines
         about the same ``subject`` are left out, unless the event or the caller says ``always``; the next one says how
@@ -83,7 +83,7 @@ class EventLog:
             if suppressed is None:
                 if self._counts is not None:
                     self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
-                return
+                return False
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}
@@ -94,6 +94,13 @@ class EventLog:
             self._speak(event.level.lower(), event, safe, safe_text(trace_id))
         except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
             self._count_failures(1)
+        return True
+
+    def leave_out(self, event: Event, subject: str, lines: int) -> None:
+        """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
+        self._flood.leave_out(event.name, subject, lines)
+        if self._counts is not None:
+            self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
 
     def flush(self, timeout_seconds: float = 1.0) -> bool:
         """Wait until all lines are written; False if that takes too long."""

@@ -15,7 +15,8 @@ import hiredis
 from benchmarks.peers.adapters.app import plain
 from fraiseql_guard.context import Charge, Limit, Subject
 from fraiseql_guard.stores.protocol import Trip
-from fraiseql_guard.stores.redis import Script, trip_arguments
+from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.trips import trip_arguments
 
 
 class _Connection(asyncio.Protocol):
@@ -33,10 +34,10 @@ class _Connection(asyncio.Protocol):
         while (reply := self._reader.gets()) is not False:
             self._waiting.popleft().set_result(reply)
 
-    def ask(self, *command: Any) -> asyncio.Future[Any]:
+    def ask(self, packed: bytes) -> asyncio.Future[Any]:
         future = asyncio.get_running_loop().create_future()
         self._waiting.append(future)
-        self._transport.write(hiredis.pack_command(command))
+        self._transport.write(packed)
         return future
 
 
@@ -46,17 +47,21 @@ def build(redis_url: str, per_hour: int) -> Any:
     charge = Charge("default", Limit(per_hour, 3600))
     arguments = trip_arguments(Trip(Subject("address", "127.0.0.1"), (charge,)))
     connection = _Connection()
+    key = "fg:{somebody}:"
+    example = hiredis.pack_command(("EVALSHA", script.sha, 1, key, *arguments))  # packed but for the caller's key
+    before, _, after = example.partition(b"$%d\r\n%b\r\n" % (len(key), key.encode()))
 
     async def connect() -> None:
         where = urlsplit(redis_url)
         await asyncio.get_running_loop().create_connection(lambda: connection, where.hostname, where.port)
-        await connection.ask("SCRIPT", "LOAD", script.text)
+        await connection.ask(hiredis.pack_command(("SCRIPT", "LOAD", script.text)))
 
     async def limited(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await connect()
         else:
-            reply = await connection.ask("EVALSHA", script.sha, 1, f"fg:{{{scope['client'][0]}}}:", *arguments)
+            own = b"fg:{%b}:" % scope["client"][0].encode()
+            reply = await connection.ask(b"%b$%d\r\n%b\r\n%b" % (before, len(own), own, after))
             if reply[0] != 1:
                 raise RuntimeError(f"not admitted: {reply}")
         await app(scope, receive, send)

@@ -1,0 +1,65 @@
+"""How every request ends: a refusal is sent, the rate limit's headers are added, and something is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge import replies
+from fraiseql_guard.edge.describe import endpoint
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.signals import FailureReason
+
+_REQUEST_ID: Final = b"x-request-id"
+
+
+async def refuse(stack: Stack, scope: Any, ctx: Context, denial: Denial, send: Any) -> None:
+    """Answer with a refusal, and tell of it first."""
+    ctx.denial = denial
+    silent = stack.tell(stack.settle.refused, ctx, denial)
+    headers, body = refusal(stack, ctx, denial)
+    if silent and ctx.repeated:
+        stack.tell(stack.repeats.remember, scope, ctx, denial, headers, body)
+    await send_refusal(ctx, denial, headers, body, send)
+
+
+def refusal(stack: Stack, ctx: Context, denial: Denial) -> tuple[list[replies.Header], bytes]:
+    """Headers and body of a refusal."""
+    origins = () if ctx.for_operator else stack.settings.cors_origins
+    return replies.refusal(ctx, denial, origins, stack.now())
+
+
+async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Header], body: bytes, send: Any) -> None:
+    """Send a refusal."""
+    ctx.status = denial.status
+    ctx.response_bytes = len(body)
+    await send({"type": "http.response.start", "status": denial.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
+    """The head of the app's answer with our headers."""
+    lines: Iterable[replies.Header] = message.get("headers", ())
+    kept = [line for line in lines if line[0] != _REQUEST_ID]
+    kept.append((_REQUEST_ID, ctx.request_id.encode()))
+    if ctx.buckets:
+        kept += replies.rate_limit_headers(ctx.buckets, stack.now())
+    return {**message, "headers": kept}
+
+
+def leave_behind(stack: Stack, scope: Any, ctx: Context, seconds: float, refused_by_app: FailureReason | None) -> None:
+    """Metrics and log lines of a request that is over."""
+    settle = stack.settle
+    if stack.counts or ctx.identity is not None or ctx.would_refuse or refused_by_app is not None:
+        ctx.endpoint = endpoint(scope, ctx, stack)
+    for denial in ctx.would_refuse:
+        settle.would_refuse(ctx, denial)
+    if ctx.identity is not None and ctx.token_failure is None:
+        settle.authenticated(ctx)
+    if refused_by_app is not None:
+        settle.refused_by_app(ctx, refused_by_app)
+    if ctx.status:
+        settle.ended(ctx, seconds)
+        if stack.counts:
+            settle.finished(ctx, seconds)

@@ -1,0 +1,88 @@
+"""A request that is no GraphQL operation, with nothing to bound and nothing to time: decide, run the app, settle.
+
+Most requests of an app are such (pages, files, probes, REST). What an exchange does beyond this is not done for them,
+and costs them nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from fraiseql_guard.context import Context
+from fraiseql_guard.edge.app_refusals import plain_refusal
+from fraiseql_guard.edge.describe import present_identity, show_context
+from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
+from fraiseql_guard.edge.gatekeeper import decide
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.request import enter, leave
+
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+
+
+def is_plain(stack: Stack, ctx: Context) -> bool:
+    """Whether a request asks for no more than this."""
+    return not ctx.operation and not stack.times_all and not (stack.bounds_bodies and announces_body(ctx))
+
+
+def announces_body(ctx: Context) -> bool:
+    """Whether a body may come with a request."""
+    headers = ctx.headers
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        return True
+    return ctx.method not in _BODILESS  # HTTP/2 announces nothing
+
+
+class Passage:
+    """Carries the state of one such request."""
+
+    __slots__ = ("_ctx", "_receive", "_send", "_stack", "complete")
+
+    def __init__(self, stack: Stack, receive: Any, send: Any, ctx: Context) -> None:
+        self._stack = stack
+        self._receive = receive
+        self._send = send
+        self._ctx = ctx
+        self.complete = False
+
+    async def run(self, app: Any, scope: Any) -> None:
+        """Answer the request."""
+        stack, ctx = self._stack, self._ctx
+        began_at = time.monotonic()
+        try:
+            denial = await decide(stack, ctx)
+            if denial is not None:
+                await refuse(stack, scope, ctx, denial, self._send)
+                return
+            enter(scope, ctx)
+            show_context(scope, ctx)
+            if stack.authenticates:
+                present_identity(scope, ctx.identity)
+            await app(scope, self._counted_receive if announces_body(ctx) else self._receive, self._watched_send)
+        except Exception:
+            ctx.status = ctx.status or 500  # the server answers what the app did not
+            raise
+        finally:
+            leave()
+            if ctx.attempts:
+                stack.lockouts.release(ctx)
+            reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
+            stack.tell(leave_behind, stack, scope, ctx, time.monotonic() - began_at, reason)
+
+    async def _counted_receive(self) -> Any:
+        message = await self._receive()
+        self._ctx.request_bytes += len(message.get("body", b""))
+        return message
+
+    def _watched_send(self, message: Any) -> Awaitable[None]:
+        kind = message["type"]
+        if kind == "http.response.start":
+            self._ctx.status = message["status"]
+            message = with_headers(self._stack, self._ctx, message)
+        elif kind == "http.response.body":
+            self.complete = not message.get("more_body", False)
+            if self._ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
+                self._ctx.response_bytes += len(message.get("body", b""))
+        sending: Awaitable[None] = self._send(message)
+        return sending

@@ -1,0 +1,225 @@
+"""Refusals that are being repeated: who asks the same again inside its Retry-After gets the same answer for next to
+nothing (SPEC section 6).
+
+What a refusal from memory depends on is the head of its request, and its numbers stay the same for a while. So once
+the log has no more lines for a caller in this second, the whole answer is kept, and given again until one of its
+numbers or anything else about it would be another: for less than a second. Every repetition counts exactly as if it
+had gone through the gates; what it counts for is added up and told a few times a second, and whenever somebody looks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable
+from threading import Lock
+from typing import Any, Final
+
+from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.edge.replies import Header
+from fraiseql_guard.identity.addresses import FORWARDING
+from fraiseql_guard.settle import Settle
+from fraiseql_guard.stores.refusals import Caller, Refusals
+from fraiseql_guard.telemetry import request_id
+
+TELL_SECONDS: Final = 0.2
+"""How long a repetition may wait until it is counted where nobody looks."""
+_SIZE: Final = 1_000
+_BYTES_PER_ANSWER: Final = 3_000
+_REQUEST_ID: Final = b"x-request-id"
+_LATE: Final = 0.000_001
+"""The moment after the one in which a number changes."""
+
+READ_HEADERS: Final = frozenset(
+    {
+        *(name.encode() for name in FORWARDING),
+        b"accept",
+        b"access-control-request-method",
+        b"apollo-require-preflight",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"graphql-require-preflight",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        b"x-apollo-operation-name",
+        b"x-requested-with",
+    }
+)
+"""Headers that a refusal from memory may depend on, beside the one that names the client. A test holds this list
+against what the gates really look at."""
+
+
+class Repeat:
+    """One answer, its number of repetitions, and until when it is true."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "_caller",
+        "_head",
+        "_repeats",
+        "ctx",
+        "denial",
+        "seconds",
+        "times",
+        "told",
+        "until",
+    )
+
+    def __init__(
+        self,
+        repeats: Repeats,
+        ctx: Context,
+        denial: Denial,
+        head: list[Header],
+        body: bytes,
+        caller: Caller,
+        until: float,
+    ) -> None:
+        self._repeats = repeats
+        self._head = [line for line in head if line[0] != _REQUEST_ID]
+        self._before, _, self._after = body.partition(ctx.request_id.encode())
+        self._caller = caller
+        self.ctx = ctx
+        self.denial = denial
+        self.until = until
+        self.times = self.told = 0
+        self.seconds = 0.0
+
+    async def answer(self, send: Any) -> None:
+        """Give the answer once more, to a request with an id of its own."""
+        began_at = time.monotonic()
+        self._caller.count += 1
+        self.times += 1
+        self._repeats.touched(self)
+        own = request_id().encode()
+        status, head = self.denial.status, [*self._head, (_REQUEST_ID, own)]
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        body = self._before + own + self._after if self._before else b""
+        await send({"type": "http.response.body", "body": body})
+        self.seconds += time.monotonic() - began_at
+
+
+class Repeats:
+    """The answers that are being repeated, 1,000 at most.
+
+    ``counted`` says whether plain metrics are mounted. ``clock`` counts seconds, ``now`` those since 1970.
+    """
+
+    def __init__(
+        self,
+        settle: Settle,
+        refusals: Refusals,
+        *,
+        forwarded_header: str,
+        counted: bool,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settle = settle
+        self._refusals = refusals
+        self._counted = counted
+        self._read = READ_HEADERS | {forwarded_header.encode()}
+        self._clock = clock
+        self._now = now
+        self._answers: dict[Any, Repeat] = {}
+        self._touched: list[Repeat] = []
+        self._telling = Lock()  # somebody may look from another thread
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def find(self, scope: Any) -> Repeat | None:
+        """The answer to this request, if it is a repetition."""
+        if not self._answers:
+            return None
+        try:
+            repeat = self._answers.get(self._key(scope))
+        except (KeyError, TypeError, IndexError):  # whatever a server makes of a scope: the gates see to it
+            return None
+        return None if repeat is None or self._clock() >= repeat.until else repeat
+
+    def remember(self, scope: Any, ctx: Context, denial: Denial, head: list[Header], body: bytes) -> None:
+        """A request was refused from memory, and the log has no more lines for its caller in this second."""
+        held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
+        if held is None or ctx.would_refuse or ctx.for_operator:
+            return
+        caller, until = held
+        until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))
+        if len(self._answers) >= _SIZE:
+            self._answers.clear()  # every one of them would be gone within a second
+        self._tell_soon()
+        self._answers[self._key(scope)] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
+
+    def touched(self, repeat: Repeat) -> None:
+        """A repetition waits to be told."""
+        if repeat.times - repeat.told == 1:
+            self._touched.append(repeat)
+            self._tell_soon()
+
+    def tell(self) -> None:
+        """Count what was repeated since the last time."""
+        with self._telling:
+            touched, self._touched = self._touched, []
+            for repeat in touched:
+                times, seconds = repeat.times - repeat.told, repeat.seconds
+                repeat.told += times
+                repeat.seconds = 0.0
+                self._settle.repeated(repeat.ctx, repeat.denial, times, seconds, counted=self._counted)
+
+    def forget(self) -> None:
+        """Send everybody through the gates again."""
+        self._answers.clear()
+
+    @property
+    def size_bytes(self) -> int:
+        """What is kept, estimated by the number of answers."""
+        return len(self._answers) * _BYTES_PER_ANSWER
+
+    def _time_to_tell(self) -> None:
+        self._timer = None
+        now = self._clock()
+        for key in [key for key, repeat in self._answers.items() if repeat.until <= now]:
+            del self._answers[key]
+        if self._answers:
+            self._tell_soon()
+        self.tell()
+
+    def _tell_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._loop is not loop:
+            self._loop, self._timer = loop, loop.call_later(TELL_SECONDS, self._time_to_tell)
+
+    def _key(self, scope: Any) -> Any:
+        """All that the answer to a refusal from memory depends on."""
+        client, read = scope.get("client"), self._read
+        return (
+            client[0] if client else None,
+            scope["method"],
+            scope["path"],
+            scope.get("raw_path"),
+            scope.get("root_path"),
+            not scope.get("query_string"),
+            tuple([line for line in scope["headers"] if line[0] in read]),
+        )
+
+    def _valid_seconds(self, ctx: Context) -> float:
+        """To the end of the clock's second, which has no more lines for this caller, or of the token's life."""
+        now = self._now()
+        rest = 1.0 - now % 1.0
+        expires_at = ctx.identity.expires_at if ctx.identity is not None else None
+        return rest if expires_at is None else min(rest, expires_at - now)
+
+
+def steady_seconds(bucket: Bucket) -> float:
+    """How long the numbers that a refusal tells of a bucket stay as they are, in whole seconds and tokens."""
+    until_token = (math.floor(bucket.remaining) + 1 - bucket.remaining) / bucket.charge.limit.tokens_per_second
+    return min(until_token, *map(_until_less, (bucket.retry_after_seconds, bucket.reset_seconds))) - _LATE
+
+
+def _until_less(seconds: float) -> float:
+    """When a countdown that is rounded up shows a second less."""
+    return seconds - (math.ceil(seconds) - 1)

@@ -1,0 +1,75 @@
+"""Deadlines of many questions at the price of one timer: most are answered long before anybody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from fraiseql_guard.stores.protocol import StoreError
+
+LATE_SECONDS: Final = 0.005
+"""A timer that fires later than this tells of a busy loop."""
+
+
+class _Watched(NamedTuple):
+    due: float
+    future: asyncio.Future[Any]
+    timeout_seconds: float
+    waited_for: bool = False  # got more time once already
+
+
+class Patience:
+    """Fails the questions of an event loop that were not answered in time; ``on_timeout`` hears of it.
+
+    Giving up cancels nothing: the answer may still come, and is nobody's then.
+    """
+
+    __slots__ = ("_looks_at", "_loop", "_on_timeout", "_timer", "_watched")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_timeout: Callable[[], None]) -> None:
+        self._loop = loop
+        self._on_timeout = on_timeout
+        self._watched: list[_Watched] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
+
+    def watch(self, future: asyncio.Future[Any], due: float, timeout_seconds: float) -> None:
+        """Fail ``future`` at ``due``, on the loop's clock, which is after so many seconds."""
+        self._watched.append(_Watched(due, future, timeout_seconds))
+        if due < self._looks_at:
+            self._look_at(due)
+
+    def end(self) -> None:
+        """Look no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._looks_at = None, math.inf
+        self._watched.clear()
+
+    def _look_at(self, due: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = due
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        now, unanswered = self._loop.time(), [each for each in self._watched if not each.future.done()]
+        self._timer, self._looks_at = None, math.inf
+        self._watched = left = []
+        for each in unanswered:
+            late = now - each.due
+            if late < 0:
+                left.append(each)
+            elif late > LATE_SECONDS and not each.waited_for:
+                # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the
+                # command unsent. A busy loop is not a slow store, so it gets once the time that the loop took away.
+                longer = now + min(late, each.timeout_seconds)
+                left.append(_Watched(longer, each.future, each.timeout_seconds, waited_for=True))
+            else:
+                milliseconds = each.timeout_seconds * 1000
+                each.future.set_exception(StoreError("timeout", f"no answer within {milliseconds:.0f} ms"))
+                self._on_timeout()
+        if left and (due := min(each.due for each in left)) < self._looks_at:
+            self._look_at(due)

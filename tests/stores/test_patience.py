@@ -1,0 +1,137 @@
+"""Every question is given up at its own deadline, however many share the timer; a busy loop is no slow store."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraiseql_guard.stores.patience import LATE_SECONDS, Patience
+from fraiseql_guard.stores.protocol import StoreError
+
+
+class Handle:
+    def __init__(self) -> None:
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Turns:
+    """A loop's clock and timers, moved by hand. ``late``: how much later than due timers are run."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, int, Handle, Callable[[], None]]] = []
+        self.made = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Handle:
+        self.made += 1
+        handle = Handle()
+        heapq.heappush(self.timers, (when, self.made, handle, call))
+        return handle
+
+    def until(self, moment: float, late: float = 0.0) -> None:
+        while self.timers and self.timers[0][0] + late <= moment:
+            when, _, handle, call = heapq.heappop(self.timers)
+            self.now = max(self.now, when + late)
+            if not handle.cancelled:
+                call()
+        self.now = max(self.now, moment)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+questions = st.lists(
+    st.tuples(st.floats(0, 2), st.floats(0.001, 1), st.none() | st.floats(0, 1.5)), min_size=1, max_size=30
+)
+
+
+@given(questions)
+def test_each_at_its_own_deadline_and_none_that_was_answered(loop, asked):
+    turns, timeouts = Turns(), []
+    patience = Patience(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
+    asked = sorted(asked, key=lambda question: question[0])
+    moments = sorted(
+        [(begins, 0, index) for index, (begins, _, _) in enumerate(asked)]
+        + [(begins + after, 1, index) for index, (begins, _, after) in enumerate(asked) if after is not None]
+    )
+    futures: dict[int, asyncio.Future[str]] = {}
+    for moment, answers, index in moments:
+        turns.until(moment)
+        begins, timeout, _ = asked[index]
+        if not answers:
+            futures[index] = loop.create_future()
+            patience.watch(futures[index], begins + timeout, timeout)
+        elif not futures[index].done():
+            futures[index].set_result("answer")
+    turns.until(10)
+    expected = []
+    for index, (begins, timeout, after) in enumerate(asked):
+        future = futures[index]
+        assert future.done()
+        if after is not None and begins + after < begins + timeout:
+            assert future.result() == "answer"
+        elif after is None or begins + after > begins + timeout:
+            error = future.exception()
+            assert isinstance(error, StoreError)
+            assert error.reason == "timeout"
+            assert str(error) == f"timeout: no answer within {timeout * 1000:.0f} ms"
+            expected.append(begins + timeout)
+        else:
+            future.exception()  # answered in the very moment: either
+    assert len(timeouts) >= len(expected)
+    assert not turns.timers or all(handle.cancelled for _, _, handle, _ in turns.timers)
+
+
+def test_a_thousand_questions_need_one_timer_a_deadline(loop):
+    turns = Turns()
+    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    for index in range(1_000):
+        turns.until(index / 100_000)
+        future = loop.create_future()
+        patience.watch(future, turns.now + 0.025, 0.025)
+        future.set_result("answer")
+    turns.until(1)
+    assert turns.made <= 2
+
+
+def test_a_busy_loop_gives_each_question_once_the_time_that_was_lost(loop):
+    turns = Turns()
+    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    answered, silent = loop.create_future(), loop.create_future()
+    patience.watch(answered, 0.025, 0.025)
+    patience.watch(silent, 0.025, 0.025)
+    turns.until(0.025 + 2 * LATE_SECONDS, late=2 * LATE_SECONDS)
+    assert not answered.done()
+    answered.set_result("was there all the time")
+    turns.until(1)
+    assert isinstance(silent.exception(), StoreError)
+    assert answered.result()
+
+
+def test_at_the_end_nobody_looks_any_more(loop):
+    turns = Turns()
+    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    future = loop.create_future()
+    patience.watch(future, 0.025, 0.025)
+    patience.end()
+    turns.until(1)
+    assert not future.done()
+    again = loop.create_future()
+    patience.watch(again, 1.025, 0.025)
+    turns.until(2)
+    assert isinstance(again.exception(), StoreError)
