@@ -65,8 +65,9 @@ class InFlight:
                 most = pool - _KEPT_FREE
                 return Denial(OVERLOADED, limit=most, actual=self.at_work + 1, retry_after_seconds=1.0, tokens=0)
             ctx.hurry_seconds = _EXPRESS_SECONDS
-        ctx.slots = tuple(key for key, _, _ in wanted)
-        self._at_work.update(ctx.slots)
+        ctx.slots = tuple([key for key, _, _ in wanted])
+        for key in ctx.slots:
+            self._at_work[key] += 1
         return None
 
     def _hurries(self, pool: int) -> bool:
@@ -76,8 +77,10 @@ class InFlight:
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""
         for key in ctx.slots:
-            self._at_work[key] -= 1
-            if self._at_work[key] <= 0:
+            left = self._at_work[key] - 1
+            if left > 0:
+                self._at_work[key] = left
+            else:
                 del self._at_work[key]  # the memory holds whoever is at work, and nobody else
         ctx.slots = ()
 
@@ -98,4 +101,4 @@ class InFlight:
 
 
 def _key(ctx: Context) -> tuple[str, str]:
-    return ctx.subject.kind, ctx.subject.name
+    return ctx.subject.key

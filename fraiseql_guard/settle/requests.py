@@ -164,8 +164,12 @@ class Settle:
     def finished(self, ctx: Context, seconds: float) -> None:
         """The plain accounting of a request that was answered."""
         self._count_answer(ctx, seconds)
-        fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
-        self._voice.emit(ctx, Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)}))
+
+        def line() -> Line:
+            fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
+            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)})
+
+        self._voice.say(ctx, s.HTTP_REQUEST, line)
 
     def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics

@@ -11,6 +11,7 @@ from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context
 from fraiseql_guard.evidence import Line
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.signals import Event
 from fraiseql_guard.telemetry import EventLog, Metrics
 
 
@@ -53,6 +54,14 @@ class Voice:
 
     def emit(self, ctx: Context, line: Line, *, always: bool = False) -> bool:
         """Write a line about a request; False if it was left out."""
+        return self.say(ctx, line.event, lambda: line, always=always)
+
+    def say(self, ctx: Context, event: Event, make: Callable[[], Line], *, always: bool = False) -> bool:
+        """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not."""
+        suppressed = self.log.admit(event, _subject(ctx), always=always)
+        if suppressed is None:
+            return False
+        line = make()
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -60,15 +69,9 @@ class Voice:
             "user_agent": ctx.header(b"user-agent"),
             **line.fields,
         }
-        return self.log.emit(
-            line.event,
-            {name: known.get(name) for name in line.event.fields},
-            subject=_subject(ctx),
-            trace_id=ctx.trace_id,
-            request_id=ctx.request_id,
-            always=always,
-            **line.extra,
-        )
+        extra = {"request_id": ctx.request_id, **line.extra}
+        self.log.write(event, {name: known.get(name) for name in event.fields}, suppressed, ctx.trace_id, extra)
+        return True
 
     def leave_out(self, ctx: Context, line: Line, times: int) -> None:
         """Lines like one that was left out: they are only counted."""

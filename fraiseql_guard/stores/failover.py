@@ -18,7 +18,7 @@ from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import HeldLimit, Observer, Outcome, Store, StoreError, Trip
+from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Store, StoreError, Trip
 
 T = TypeVar("T")
 
@@ -135,8 +135,10 @@ class FailoverStore:
         return await self._apply(lambda: self._primary.actions(count))
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Store.set_limit; StoreError if it was not applied. Without the store the ordinary limits hold."""
+        """Store.set_limit; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.set_limit(subject, limit, burst, seconds, actor=actor))
+        part = share_of(Charge(OVERRIDE, limit, burst), self._workers)
+        await self._local.set_limit(subject, part.limit, part.burst, seconds)
 
     async def limits(self) -> Sequence[HeldLimit]:
         """Store.limits; StoreError if the store cannot tell."""
@@ -144,7 +146,9 @@ class FailoverStore:
 
     async def clear_limit(self, subject: Subject) -> bool:
         """Store.clear_limit; StoreError if it was not applied."""
-        return await self._apply(lambda: self._primary.clear_limit(subject))
+        existed = await self._apply(lambda: self._primary.clear_limit(subject))
+        self._local.forget_limit(subject)
+        return existed
 
     async def control(self, known_version: int) -> ControlSet | None:
         """ControlStore.control; StoreError if the store cannot tell, at once while it is given up."""
@@ -239,6 +243,11 @@ class FailoverStore:
             self._local.forget(trip.subject, enforced=trip.enforced, keep=trip.exempt)
         if outcome.imposed is not None:
             self._local.learn(outcome.imposed.sanction, enforced=outcome.imposed.escalation.enforced)
+        if outcome.override_seconds is not None:
+            part = share_of(outcome.buckets[0].charge, self._workers)
+            self._local.learn_limit(trip.subject, part.limit, part.burst, outcome.override_seconds)
+        elif outcome.buckets:
+            self._local.forget_limit(trip.subject)
 
 
 def share_of(charge: Charge, workers: int) -> Charge:

@@ -73,13 +73,14 @@ class MemoryStore:
             sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
             if sanction is not None:
                 return Outcome(admitted=False, sanction=sanction)
-        fits, buckets = self._take(trip.subject, self._charges(trip, now), now)
+        charges, override_seconds = self._charges(trip, now)
+        fits, buckets = self._take(trip.subject, charges, now)
         imposed = None
         if fits and trip.offence is not None:
             imposed = self._offend(trip.subject, trip.offence, now, weight=trip.offences, seen=trip.offences)
         elif not fits and trip.abuse is not None:
             imposed = self._offend(trip.subject, trip.abuse, now, seen=1 + trip.refused_before, once_a_second=True)
-        return Outcome(fits, buckets, None, imposed)
+        return Outcome(fits, buckets, None, imposed, False, override_seconds)
 
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force, for enforcing and monitoring trips alike (Store.impose)."""
@@ -139,13 +140,12 @@ class MemoryStore:
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while (Store.set_limit)."""
-        key = (subject.kind, subject.name)
-        self._limits.put(key, _Override(subject, limit, burst, self._clock() + seconds, actor))
+        self._limits.put(subject.key, _Override(subject, limit, burst, self._clock() + seconds, actor))
         self._levels.pop((subject.kind, subject.name, OVERRIDE))
 
     async def clear_limit(self, subject: Subject) -> bool:
         """End an override (Store.clear_limit)."""
-        held = self._limits.pop((subject.kind, subject.name))
+        held = self._limits.pop(subject.key)
         return held is not None and held.until > self._clock()
 
     async def limits(self) -> Sequence[HeldLimit]:
@@ -157,11 +157,12 @@ class MemoryStore:
             if held.until > now
         ]
 
-    def _charges(self, trip: Trip, now: float) -> Sequence[Charge]:
-        held = self._limits.get((trip.subject.kind, trip.subject.name)) if trip.charges else None
-        if held is None or held.until <= now:
-            return trip.charges
-        return effective_charges(trip.charges, held.limit, held.burst)
+    def _charges(self, trip: Trip, now: float) -> tuple[Sequence[Charge], float | None]:
+        """What is really charged, and how long the override that says so is still in force."""
+        held = self._limits.get(trip.subject.key) if trip.charges and len(self._limits) else None
+        if held is None or held.until <= now or all(charge.fixed for charge in trip.charges):
+            return trip.charges, None
+        return effective_charges(trip.charges, held.limit, held.burst), held.until - now
 
     async def ping(self) -> None:
         """A process always has its memory."""
@@ -176,6 +177,14 @@ class MemoryStore:
     def learn(self, sanction: Sanction, *, enforced: bool) -> None:
         """Bring a sanction into force for enforcing or for monitoring trips alone."""
         self._ledgers[enforced].impose(sanction, self._clock())
+
+    def learn_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Take over an override of somebody else's; what was used of one that was known stays used."""
+        self._limits.put(subject.key, _Override(subject, limit, burst, self._clock() + seconds, ""))
+
+    def forget_limit(self, subject: Subject) -> None:
+        """Drop an override."""
+        self._limits.pop(subject.key)
 
     def forget(self, subject: Subject, *, enforced: bool, keep: Iterable[PolicyName] = ()) -> None:
         """Drop the sanctions that bind a subject, its group's included, but for some policies; offences stay."""

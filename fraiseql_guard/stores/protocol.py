@@ -94,6 +94,8 @@ class Outcome:
     sanction: Sanction | None = None
     imposed: Imposed | None = None
     unavailable: bool = False
+    override_seconds: float | None = None
+    """How long an override of the subject's limits, which decided here, is still in force."""
 
 
 @dataclass(frozen=True, slots=True)

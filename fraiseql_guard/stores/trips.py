@@ -134,7 +134,7 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
         return Outcome(admitted=False, sanction=sanction)
     admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
     if reply[0] in (2, 3):
-        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 4
+        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 5
     end = first + 2 * len(charges)
     buckets = tuple(
         [
@@ -150,7 +150,8 @@ def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
             raise ValueError("a sanction without an escalation")
         bearer = _group_of(trip.subject) if of_group else trip.subject
         imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
-    return Outcome(admitted, buckets, None, imposed)
+    override_seconds = reply[4] / 1000 if first > 1 else None
+    return Outcome(admitted, buckets, None, imposed, False, override_seconds)
 
 
 def written_reason(sanction: Sanction) -> str:

@@ -78,12 +78,25 @@ class EventLog:
         about the same ``subject`` are left out, unless the event or the caller says ``always``; the next one says how
         many (``suppressed``).
         """
+        suppressed = self.admit(event, subject, always=always)
+        if suppressed is None:
+            return False
+        self.write(event, context, suppressed, trace_id, extra)
+        return True
+
+    def admit(self, event: Event, subject: str, *, always: bool = False) -> int | None:
+        """Whether there is room for a line, which must be written then: how many were left out before it. None if it
+        is left out as well, and so need not be made at all. Never raises."""
+        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
+        if suppressed is None and self._counts is not None:
+            self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
+        return suppressed
+
+    def write(
+        self, event: Event, context: Mapping[str, object], suppressed: int, trace_id: str, extra: Mapping[str, object]
+    ) -> None:
+        """Write a line that was admitted (:meth:`emit`). Never raises."""
         try:
-            suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
-            if suppressed is None:
-                if self._counts is not None:
-                    self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
-                return False
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}
@@ -94,7 +107,6 @@ class EventLog:
             self._speak(event.level.lower(), event, safe, safe_text(trace_id))
         except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
             self._count_failures(1)
-        return True
 
     def leave_out(self, event: Event, subject: str, lines: int) -> None:
         """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""

@@ -40,6 +40,7 @@ async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, sub
     outcome = await store.admit(Trip(subject, (OWN, QUERY, COST)))
     assert [bucket.charge.policy for bucket in outcome.buckets] == ["override", "cost"]
     own, cost = outcome.buckets
+    assert 590 < (outcome.override_seconds or 0) <= 600
     assert (own.charge.limit, own.charge.burst, round(own.remaining)) == (Limit(6, 3600), 1, 6)
     assert round(cost.remaining) == 900
     assert await admitted(store, subject, (OWN, QUERY), 10) == 6
@@ -47,7 +48,8 @@ async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, sub
     assert 500 < refused.buckets[0].retry_after_seconds <= 600
     assert await store.clear_limit(subject) is True
     assert await store.clear_limit(subject) is False
-    assert await admitted(store, subject, (OWN,), 10) == 7
+    assert (await store.admit(Trip(subject, (OWN,)))).override_seconds is None
+    assert await admitted(store, subject, (OWN,), 10) == 6
 
 
 async def test_an_override_can_be_raised_again_and_begins_full(store) -> None:

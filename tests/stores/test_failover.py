@@ -206,6 +206,34 @@ async def test_a_sanction_lifted_elsewhere_is_forgotten(moody: Moody, watcher: W
         assert (await store.admit(Trip(ALICE))).admitted
 
 
+async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
+    moody: Moody, watcher: Watcher, clock: ManualClock
+):
+    async def admitted() -> int:
+        return sum([(await store.admit(Trip(ALICE, (CHARGE,)))).admitted for _ in range(200)])
+
+    await moody.set_limit(ALICE, Limit(40, 3600), 0, 600)  # by somebody else
+    async with failover(moody, watcher, clock, workers=4) as store:
+        await store.admit(Trip(ALICE, (CHARGE,)))
+        moody.error = down()
+        assert await admitted() == 10
+        clock.advance(601)  # it ends in an outage as well
+        assert await admitted() == (100 + 20) // 4
+        moody.error = None
+        await asyncio.sleep(0.2)
+        assert not store.breaker_open
+        await store.set_limit(ALICE, Limit(80, 3600), 0, 600)
+        moody.error = down()
+        assert await admitted() == 20
+        moody.error = None
+        await asyncio.sleep(0.2)
+        await moody.clear_limit(ALICE)
+        clock.advance(7200)
+        await store.admit(Trip(ALICE, (CHARGE,)))
+        moody.error = down()
+        assert await admitted() == (100 + 20) // 4
+
+
 async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
         moody.error = down()

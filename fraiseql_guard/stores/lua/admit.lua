@@ -11,7 +11,8 @@
 --
 -- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
 --          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
---          {3 or 2, tokens, window, burst, then as before} where an override replaced the charges that are not fixed
+--          {3 or 2, tokens, window, burst, its time left in ms, then as before} where an override replaced the charges
+--          that are not fixed
 --          followed by {length us, offences seen, 1 if it is the group's, reason} if a sanction came into force.
 --          Remaining is in millionths of a token, wait in us (-1: never).
 --
@@ -141,7 +142,7 @@ local wanted, override = {}, nil
 if charges > fixed then
   local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)')
   if tokens then
-    override = { tonumber(tokens), tonumber(window), tonumber(burst) }
+    override = { tonumber(tokens), tonumber(window), tonumber(burst), redis.call('PTTL', base .. 'l' .. member) }
     wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }
   end
 end
@@ -177,7 +178,7 @@ end
 
 local reply = { fits and 1 or 0 }
 if override then
-  reply = { fits and 3 or 2, override[1], override[2], override[3] }
+  reply = { fits and 3 or 2, override[1], override[2], override[3], override[4] }
 end
 for i, bill in ipairs(bills) do
   local used = math.min(before[bill.key], bill.capacity)
