@@ -297,12 +297,13 @@ class Settings:
     trusted_documents: str = setting(
         Form(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
         "off",
-        "Documents of the manifest: allow lets them pass the static limits, require refuses all others.",
+        "Documents of the manifest and the store: allow frees them of the static limits, require refuses all others.",
     )
     trusted_documents_file: Path | None = setting(
         Form(parsing.file_path, "a path", "persisted-queries.json"),
         None,
-        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes.",
+        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes. Those that the store "
+        "holds for the whole fleet count as well.",
     )
     apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
     cost_budgets: Mapping[str, int] = setting(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Final
@@ -58,9 +59,9 @@ class Measurer:
         self._judge = Judge(self._settings, self._scanner.max_nesting)
         self._limits = Judge(settings, self._scanner.max_nesting)
         self._watch = self._limits if watched else None
-        self._documents: Memory[Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
+        self._documents: Memory[bytes, Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
         # What became of requests that cost the same: clients page through lists with a handful of sizes.
-        self._readings: Memory[Reading] = Memory(
+        self._readings: Memory[Hashable, Reading] = Memory(
             max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
         )
 
@@ -68,6 +69,10 @@ class Measurer:
     def size_bytes(self) -> int:
         """What is remembered, as estimated when it was."""
         return self._documents.size_bytes + self._readings.size_bytes
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every remembered document."""
+        return ((digest.hex(), prepared.text) for digest, prepared in self._documents.items())
 
     def forget(self) -> None:
         """Empty the memories."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -56,6 +56,12 @@ class Reader:
     def size_bytes(self) -> int:
         """What is remembered of documents: what they cost, and the texts that clients have registered."""
         return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
+        for part in (self._measurer, self._trusted, self._persisted):
+            if part is not None:
+                yield from part.texts()
 
     def forget(self) -> None:
         """Forget the documents that were measured. Trusted and registered ones stay: they are no cache."""
@@ -122,7 +128,7 @@ class Reader:
         measurer = self._trusted if found.trusted and self._trusted else self._measurer
         reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is not None and self._persisted.required and not found.trusted:
-            return Reading(reading.measured, Denial(signals.NOT_TRUSTED))
+            return Reading(reading.measured, self._persisted.untrusted())
         if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
