@@ -30,7 +30,7 @@ class QueryLimits:
             authenticated=ctx.identity is not None,
             caller=ctx.subject,
         )
-        ctx.measured, ctx.rewritten = reading.measured, reading.rewritten
+        ctx.measured, ctx.hashes, ctx.rewritten = reading.measured, reading.hashes, reading.rewritten
         if reading.noted is not None:
             ctx.would_refuse.append(reading.noted)
         return reading.denial

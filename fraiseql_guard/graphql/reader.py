@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
@@ -19,6 +18,7 @@ from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores.documents import digest_of
 
 
 class Reader:
@@ -110,10 +110,10 @@ class Reader:
             return readings[0] if len(readings) == 1 else self._together(readings)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
-            Reading(None, item)
+            Reading(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
             if isinstance(item, Denial)
             else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
-            for item in found
+            for envelope, item in zip(envelopes, found, strict=True)
         ]
         reading = readings[0] if len(readings) == 1 else self._together(readings)
         known = [item for item in found if isinstance(item, Resolved)]
@@ -128,7 +128,7 @@ class Reader:
         measurer = self._trusted if found.trusted and self._trusted else self._measurer
         reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is not None and self._persisted.required and not found.trusted:
-            return Reading(reading.measured, self._persisted.untrusted())
+            return Reading(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
         if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
@@ -137,8 +137,9 @@ class Reader:
         """A batch: costs add up, everything else is that of the worst element."""
         denial = next((item.denial for item in readings if item.denial), None)
         parts = [item.measured for item in readings if item.measured]
+        hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
-            return Reading(None, denial or malformed("The batch is empty."))
+            return Reading(None, denial or malformed("The batch is empty."), hashes=hashes)
         measured = _sum(parts)
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
@@ -147,7 +148,7 @@ class Reader:
                 noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return Reading(measured, denial, noted=noted)
+        return Reading(measured, denial, noted=noted, hashes=hashes)
 
 
 def _sum(parts: Sequence[Measured]) -> Measured:
@@ -160,9 +161,7 @@ def _sum(parts: Sequence[Measured]) -> Measured:
         depth=max(part.depth for part in parts),
         complexity=min(sum(part.complexity for part in parts), MOST),
         list_size=max(part.list_size for part in parts),
-        query_hash=sha256("".join(part.query_hash for part in parts).encode()).hexdigest(),
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
-        hashes=tuple(dict.fromkeys(digest for part in parts for digest in part.hashes)),
         names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
     )
