@@ -251,6 +251,7 @@ class Context:
     public_operation: bool = False
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
+    query_text: str | None = None  # of a document that is refused, where lines are to carry it
     denial: Denial | None = None
     overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
     would_refuse: list[Denial] = field(default_factory=list)

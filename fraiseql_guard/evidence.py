@@ -107,7 +107,12 @@ def _plain_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
         "detail": denial.detail or None,
     }
     document = {"query_hash": ctx.query_hash} if ctx.hashes else {}
-    return (Line(s.REQUEST_REFUSED, fields, {"limit": denial.limit, "actual": denial.actual, **document}),)
+    numbers = {"limit": denial.limit, "actual": denial.actual}
+    return (Line(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)}),)
+
+
+def _text_of(ctx: Context) -> Mapping[str, str]:
+    return {s.QUERY_TEXT: ctx.query_text} if ctx.query_text else {}
 
 
 def _unless_protocol(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:
@@ -155,7 +160,7 @@ def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
         "query_hash": ctx.query_hash,
     }
     numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
-    return (Line(s.EXPENSIVE_QUERY, fields, numbers),)
+    return (Line(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)}),)
 
 
 def _admin_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001

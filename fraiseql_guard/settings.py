@@ -399,7 +399,9 @@ class Settings:
     log_file: Path | None = setting(
         Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
     )
-    log_query_text: bool = setting(SWITCH, "false", "Whether log lines carry the text of refused queries.")
+    log_query_text: bool = setting(
+        SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."
+    )
 
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """Where each value came from: override, argument, environment, file or default."""

@@ -127,6 +127,9 @@ LIMITS: Final = (
 )  # fmt: skip
 """Limits on a measured operation, by the option that sets them: they can be watched one by one."""
 
+QUERY_TEXT: Final = "query_text"
+"""Field of a refusal's line that carries the text of its document, where that is asked for."""
+
 QUERY_TYPES: Final = ("select", "insert", "update", "delete", "call", "other")
 """query_type of a database statement."""
 

@@ -21,6 +21,7 @@ from fraiseql_guard.graphql.documents import (
     read_manifest,
     write_manifest,
 )
+from fraiseql_guard.operator.documents import FILE, STORE, document_shown
 from fraiseql_guard.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.stores.documents import TrustedDocument, listed
@@ -55,11 +56,12 @@ def add_documents(
             known = read_manifest(place, new=form)
             _distinct([*known.documents.values(), *found])
             write_manifest(place, known.with_documents(found))
-            _print(_shown(found), as_json)
+            _print(_shown(found, FILE), as_json)
             return
-        done = ask(url, lambda to: to.operator.trust(_shown(found), actor=to.actor))
+        wanted = _shown(found, STORE)
+        done = ask(url, lambda to: to.operator.trust(wanted, actor=to.actor))
     if not as_json:
-        _print(_shown(found), as_json)
+        _print(wanted, as_json)
     undo = line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
     tell(done, done.message.rstrip("."), as_json=as_json, undo=undo)
 
@@ -71,7 +73,7 @@ def list_documents(manifest: _ManifestOption = None, url: UrlOption = None, as_j
         place = _place(manifest, url)
         if place is not None:
             known = parse_manifest(place.read_bytes()).documents
-            _print(_shown(known[id_] for id_ in sorted(known)), as_json)
+            _print(_shown((known[id_] for id_ in sorted(known)), FILE), as_json)
             return
         found = ask(url, lambda to: to.operator.documents())
     _print(found, as_json)
@@ -102,7 +104,7 @@ def remove_documents(
 
 async def _remove(to: Reached, ids: Sequence[str]) -> Done:
     """Take them out of the fleet's. What is not there comes first: to say so ends it before anything was done."""
-    stored = {each.id for each in await to.operator.documents() if each.source == "store"}
+    stored = {each.id for each in await to.operator.documents() if each.source == STORE}
     done = [await to.operator.distrust(id_, actor=to.actor) for id_ in sorted(ids, key=stored.__contains__)]
     return replace(
         done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
@@ -146,19 +148,8 @@ def _distinct(found: Iterable[TrustedDocument]) -> Sequence[TrustedDocument]:
     return list(by_id.values())
 
 
-def _shown(found: Iterable[TrustedDocument]) -> Sequence[Document]:
-    return [
-        Document(
-            id=each.id,
-            name=each.name,
-            type=each.type,
-            query_hash=listed(each).digest,
-            size_bytes=listed(each).size_bytes,
-            source="file",
-            text=each.text,
-        )
-        for each in found
-    ]
+def _shown(found: Iterable[TrustedDocument], source: str) -> Sequence[Document]:
+    return [document_shown(listed(each), source, each.text) for each in found]
 
 
 def _print(found: Sequence[Document], as_json: bool) -> None:

@@ -31,6 +31,7 @@ class QueryLimits:
             caller=ctx.subject,
         )
         ctx.measured, ctx.hashes, ctx.rewritten = reading.measured, reading.hashes, reading.rewritten
+        ctx.query_text = reading.text
         if reading.noted is not None:
             ctx.would_refuse.append(reading.noted)
         return reading.denial

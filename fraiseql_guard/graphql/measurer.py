@@ -36,7 +36,7 @@ class Reading:
 
     ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document;
     ``noted`` is what a limit would refuse that is only watched; ``hashes`` are the hex SHA-256 of every text that was
-    read, whether it could be measured or not.
+    read, whether it could be measured or not; ``text`` is that of a refused one, if lines are to carry it.
     """
 
     measured: Measured | None
@@ -44,6 +44,7 @@ class Reading:
     rewritten: bytes | None = None
     noted: Denial | None = None
     hashes: tuple[str, ...] = ()
+    text: str | None = None
 
 
 class Measurer:

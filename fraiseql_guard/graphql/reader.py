@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import JSON, EnvelopeReader
+from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader
 from fraiseql_guard.graphql.measurer import Measurer, Reading
 from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
@@ -107,6 +107,7 @@ class Reader:
         by_get = method != "POST"
         if self._persisted is None:
             readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
+            readings = self._with_texts(readings, envelopes)
             return readings[0] if len(readings) == 1 else self._together(readings)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
@@ -115,6 +116,8 @@ class Reader:
             else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
             for envelope, item in zip(envelopes, found, strict=True)
         ]
+        resolved = [item.envelope if isinstance(item, Resolved) else envelopes[n] for n, item in enumerate(found)]
+        readings = self._with_texts(readings, resolved)
         reading = readings[0] if len(readings) == 1 else self._together(readings)
         known = [item for item in found if isinstance(item, Resolved)]
         if len(known) < len(found) or not any(item.named for item in known):
@@ -133,13 +136,23 @@ class Reader:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
 
+    def _with_texts(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> list[Reading]:
+        """With the texts of those that are refused, if log lines are to carry them."""
+        if not self._settings.log_query_text:
+            return readings
+        return [
+            replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
+            for reading, envelope in zip(readings, envelopes, strict=True)
+        ]
+
     def _together(self, readings: Sequence[Reading]) -> Reading:
         """A batch: costs add up, everything else is that of the worst element."""
         denial = next((item.denial for item in readings if item.denial), None)
         parts = [item.measured for item in readings if item.measured]
+        text = next((item.text for item in readings if item.text), None)
         hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
-            return Reading(None, denial or malformed("The batch is empty."), hashes=hashes)
+            return Reading(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
         measured = _sum(parts)
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
@@ -148,7 +161,7 @@ class Reader:
                 noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return Reading(measured, denial, noted=noted, hashes=hashes)
+        return Reading(measured, denial, noted=noted, hashes=hashes, text=text)
 
 
 def _sum(parts: Sequence[Measured]) -> Measured:

@@ -52,10 +52,10 @@ class Documents:
 
     async def documents(self) -> Sequence[Document]:
         """Operator.documents."""
-        filed = [_shown(listed(each), FILE) for each in self._filed().values()]
+        filed = [document_shown(listed(each), FILE) for each in self._filed().values()]
         with answering():
             index = await self._index()
-        return sorted([*filed, *(_shown(each, STORE) for each in index.entries)], key=lambda each: each.id)
+        return sorted([*filed, *(document_shown(each, STORE) for each in index.entries)], key=lambda each: each.id)
 
     async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:
         """Operator.trust."""
@@ -124,7 +124,7 @@ class Documents:
                 if entry.digest.startswith(prefix) and entry.digest not in found:
                     (text,) = await self._bench.store.document_texts([entry.id])
                     if text is not None:
-                        found[entry.digest] = _shown(entry, STORE, text)
+                        found[entry.digest] = document_shown(entry, STORE, text)
         except StoreError:
             answers = False
         if len(found) > 1:
@@ -141,7 +141,7 @@ class Documents:
         """What need not be asked for: the manifest, and what this process remembers."""
         with suppress(NotAppliedError):
             for each in self._filed().values():
-                yield _shown(listed(each), FILE, each.text)
+                yield document_shown(listed(each), FILE, each.text)
         for digest, text in self._remembered() if self._remembered is not None else ():
             yield Document(id=digest, query_hash=digest, source=PROCESS, size_bytes=len(text.encode()), text=text)
 
@@ -196,7 +196,8 @@ def _checked(document: Document) -> TrustedDocument:
     return TrustedDocument(id_, text, document.name or known.name, document.type or known.type)
 
 
-def _shown(entry: Listed, source: str, text: str = "") -> Document:
+def document_shown(entry: Listed, source: str, text: str = "") -> Document:
+    """A trusted document as an operator sees it."""
     return Document(
         id=entry.id,
         name=entry.name,
