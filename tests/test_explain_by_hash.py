@@ -16,8 +16,8 @@ def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def run(*arguments, input=None, **environ):
-    return CliRunner().invoke(app, ["explain", *map(str, arguments)], env=environ, input=input)
+def run(*arguments, typed=None, **environ):
+    return CliRunner().invoke(app, ["explain", *map(str, arguments)], env=environ, input=typed)
 
 
 def line(**context):
@@ -39,7 +39,7 @@ def test_a_hash_or_its_beginning_is_looked_up_in_the_manifest(manifest, digits):
         run(wanted, "--manifest", manifest),
         run(wanted.upper(), FRAISEQL_GUARD_TRUSTED_DOCUMENTS_FILE=str(manifest)),
         run("--log", line(query_hash=wanted), "--manifest", manifest),
-        run("--log", "-", "--manifest", manifest, input="\n".join(lines)),
+        run("--log", "-", "--manifest", manifest, typed="\n".join(lines)),
     ]
     for result in results:
         assert (result.exit_code, "query Me" in result.stdout) == (0, True), result.output

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -117,16 +117,20 @@ class Documents:
             raise OperatorError(
                 f"{prefix[:80]!r} is no query_hash: 64 hexadecimal digits, or at least the first 12", field="query_hash"
             )
-        found = {each.query_hash: each for each in self._here() if each.query_hash.startswith(prefix)}
+        found: dict[str, Document] = {}
+        with suppress(NotAppliedError):
+            filed = [(listed(each), each.text) for each in self._filed().values()]
+            found = {entry.digest: document_shown(entry, FILE, text) for entry, text in filed}
+        found = {digest: each for digest, each in found.items() if digest.startswith(prefix)}
         answers = True
         try:
-            for entry in (await self._index()).entries:
-                if entry.digest.startswith(prefix) and entry.digest not in found:
-                    (text,) = await self._bench.store.document_texts([entry.id])
-                    if text is not None:
-                        found[entry.digest] = document_shown(entry, STORE, text)
+            found = {**await self._stored(prefix), **found}
         except StoreError:
             answers = False
+        for digest, text in self._remembered() if self._remembered is not None else ():
+            if digest.startswith(prefix) and digest not in found:
+                entry = listed(TrustedDocument(digest, text))
+                found[digest] = document_shown(entry, PROCESS, text)
         if len(found) > 1:
             raise OperatorError(
                 f"{len(found)} documents have a query_hash that begins with {prefix}: {', '.join(sorted(found)[:5])}. "
@@ -137,13 +141,15 @@ class Documents:
             return each
         raise NotFoundError(self._unknown(prefix, answers=answers), field="query_hash")
 
-    def _here(self) -> Iterator[Document]:
-        """What need not be asked for: the manifest, and what this process remembers."""
-        with suppress(NotAppliedError):
-            for each in self._filed().values():
-                yield document_shown(listed(each), FILE, each.text)
-        for digest, text in self._remembered() if self._remembered is not None else ():
-            yield Document(id=digest, query_hash=digest, source=PROCESS, size_bytes=len(text.encode()), text=text)
+    async def _stored(self, prefix: str) -> dict[str, Document]:
+        """Those of the store by their query_hash, which begins so. StoreError."""
+        entries = [each for each in (await self._index()).entries if each.digest.startswith(prefix)]
+        texts = await self._bench.store.document_texts([each.id for each in entries])
+        return {
+            each.digest: document_shown(each, STORE, text)
+            for each, text in zip(entries, texts, strict=True)
+            if text is not None
+        }
 
     def _unknown(self, prefix: str, *, answers: bool) -> str:
         """Where it was looked for, and how the text becomes known."""

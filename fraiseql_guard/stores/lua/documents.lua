@@ -15,9 +15,9 @@ local KEPT = 31536000000
 local index, texts = KEYS[1], KEYS[1] .. ':texts'
 local what = ARGV[1]
 
-local function keep()
-  redis.call('PEXPIRE', index, KEPT)
-  redis.call('PEXPIRE', texts, KEPT)
+local function keep() -- a look must not fail where writes are refused
+  redis.pcall('PEXPIRE', index, KEPT)
+  redis.pcall('PEXPIRE', texts, KEPT)
 end
 
 local function changed()
