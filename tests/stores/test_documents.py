@@ -273,3 +273,32 @@ def test_batches_hold_everything_once_and_are_no_larger_than_asked_for() -> None
     assert [[each.size_bytes for each in batch] for batch in batches(entries, 8)] == [[5], [4, 3], [20], [1, 1, 1]]
     assert list(batches([], 8)) == []
     assert bounds.MAX_DOCUMENT_BYTES <= bounds.MAX_DOCUMENTS_BYTES
+
+
+@pytest.mark.redis
+async def test_an_index_that_changes_while_it_is_read_is_read_again(redis_store, monkeypatch) -> None:
+    documents = [TrustedDocument(str(number), f"{{a{number}}}") for number in range(1500)]
+    await redis_store.add_documents(documents)
+    part, pages = redis_store._documents, 0
+    exchange = part._ask
+
+    async def meanwhile(key, command):
+        nonlocal pages
+        pages += command[0] == "HSCAN"
+        if pages == 2:
+            await redis_store.remove_documents(["7"])
+        return await exchange(key, command)
+
+    monkeypatch.setattr(part, "_ask", meanwhile)
+    index = await redis_store.documents(0)
+    assert {each.id for each in index.entries} == {each.id for each in documents} - {"7"}
+    assert await redis_store.documents(index.version) is None
+
+
+@pytest.mark.redis
+async def test_what_somebody_else_has_written_there_is_an_error_of_the_store(redis_store) -> None:
+    await redis_store.add_documents([ME])
+    await ask(redis_store, "HSET", INDEX, ":me", "nonsense")
+    with pytest.raises(StoreError) as caught:
+        await redis_store.documents(0)
+    assert caught.value.opens_breaker is False

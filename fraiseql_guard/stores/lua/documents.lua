@@ -1,10 +1,10 @@
--- Trusted documents: read their index if it has changed, add some, remove some (stores/documents.py).
+-- Trusted documents: look whether they have changed, add some, remove some (stores/documents.py).
 --
 -- KEYS[1]  hash, the index: '#' -> version; ':' and an id -> 'SHA-256, size in bytes, facts'. Beside it
 --          KEYS[1]:texts, hash: id -> text, which is read by HMGET and never by a poll. Both end KEPT ms after somebody
 --          last looked.
--- ARGV     'read', version that the caller knows: {version} if it is still that, else {version, then for each document:
---              id, entry}
+-- ARGV     'look': {version, how many documents}. The entries are read by HSCAN, so that neither this server nor whoever
+--              asks stands still for thousands of them: they belong together if a look before and after says the same
 --          'add', most documents, most bytes, then for each: id, SHA-256, size, facts, text:
 --              {'conflict', id} or {'full'}, and nothing was changed; else {'done', how many are new or have other facts}
 --          'remove', ids: {'done', how many there were}
@@ -29,22 +29,15 @@ local function changed()
   keep()
 end
 
-if what == 'read' then
-  local version = redis.call('HGET', index, '#') or '0'
-  local reply = { version }
-  if version ~= '0' and redis.call('PTTL', index) < KEPT - 86400000 then -- once a day is enough
+if what == 'look' then
+  local version = redis.call('HGET', index, '#')
+  if not version then
+    return { '0', 0 }
+  end
+  if redis.call('PTTL', index) < KEPT - 86400000 then -- once a day is enough
     keep()
   end
-  if version ~= ARGV[2] then
-    local fields = redis.call('HGETALL', index)
-    for i = 1, #fields, 2 do
-      if fields[i] ~= '#' then
-        reply[#reply + 1] = string.sub(fields[i], 2)
-        reply[#reply + 1] = fields[i + 1]
-      end
-    end
-  end
-  return reply
+  return { version, redis.call('HLEN', index) - 1 }
 end
 
 if what == 'remove' then
