@@ -88,6 +88,7 @@ async def test_the_guard_trusts_what_was_added(place, guarded) -> None:
         (["add", "{}/me.graphql", "--manifest", "{}/bad.graphql"], "it is not JSON"),
         (["list", "--manifest", "{}/m.json"], "No such file"),
         (["remove", "abc", "--manifest", "{}/empty.json"], "has no abc"),
+        (["remove", "{}/empty.json", "--manifest", "{}/empty.json"], "empty.json names no document"),
         (["add", "{}/me.graphql", "--manifest", "{}/nowhere/m.json"], "No such file"),
         (["add", "{}/other.json", "--manifest", "{}/same.json"], "the id abc stands for two texts"),
         (["add", "{}/other.json", "{}/same.json", "--manifest", "{}/m.json"], "the id abc stands for two texts"),

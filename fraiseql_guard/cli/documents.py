@@ -91,7 +91,9 @@ def remove_documents(
     """Trust documents no longer."""
     with told():
         place = _place(manifest, url)
-        ids = [id_ for name in names for id_ in _ids_in(name)]
+        ids = list(dict.fromkeys(id_ for name in names for id_ in _ids_in(name)))
+        if not ids:
+            raise ValueError(f"{', '.join(names)} names no document")
         if place is not None:
             known = parse_manifest(place.read_bytes())
             if missing := [id_ for id_ in ids if id_ not in known.documents]:

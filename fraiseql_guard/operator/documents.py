@@ -89,7 +89,7 @@ class Documents:
         await self._bench.record(signals.ADMIN_TRUST, actor, fields)
         counted = "1 document is" if len(ids) == 1 else f"{len(ids)} documents are"
         return Done(
-            message=f"{counted} trusted {self._where()}.",
+            message=f"{counted} trusted {self._where()}.{self._unasked()}",
             changed=adding.changed > 0,
             affected=adding.changed,
             details={"ids": ids},
@@ -171,6 +171,12 @@ class Documents:
     def _where(self) -> str:
         shared = self._bench.settings.redis_url is not None
         return "by all workers, within a second" if shared else "by this process, as long as it lives"
+
+    def _unasked(self) -> str:
+        """What a worker that does not look at trusted documents says of itself; of others nothing is known."""
+        if self._remembered is None or self._bench.settings.trusted_documents != "off":
+            return ""
+        return f" {name_of('trusted_documents')} is off in this worker, so that it does not ask for them."
 
     async def _index(self) -> DocumentIndex:
         return await self._bench.store.documents(_UNKNOWN_VERSION) or DocumentIndex()

@@ -122,3 +122,10 @@ async def test_more_than_one_is_none(store) -> None:
     for wrong in ("0123456789a", "g" * 12, "a" * 65, ""):
         with pytest.raises(OperatorError, match="is no query_hash"):
             await operator.document(wrong)
+
+
+async def test_a_worker_that_does_not_look_at_them_says_so(store, make_operator) -> None:
+    settings = Settings.load({})
+    done = await StoreOperator(store, settings, remembered=list).trust([Document(id="", text=ME)])
+    assert "FRAISEQL_GUARD_TRUSTED_DOCUMENTS is off in this worker" in done.message
+    assert "is off" not in (await make_operator().trust([Document(id="", text=ME)])).message
