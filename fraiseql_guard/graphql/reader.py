@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader
+from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader, Unusable
 from fraiseql_guard.graphql.measurer import Measurer, Reading
 from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
@@ -104,6 +104,8 @@ class Reader:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if isinstance(envelopes, Denial):
             return Reading(None, envelopes)
+        if isinstance(envelopes, Unusable):
+            return Reading(None, envelopes.denial, hashes=(digest_of(envelopes.query),))
         by_get = method != "POST"
         if self._persisted is None:
             readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]

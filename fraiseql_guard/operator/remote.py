@@ -17,6 +17,7 @@ from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
     Block,
+    ConflictError,
     Document,
     Done,
     LimitOverride,
@@ -32,6 +33,7 @@ from fraiseql_guard.operator.interface import (
 from fraiseql_guard.operator.remote_answers import detail_of, refusal_of
 from fraiseql_guard.operator.shapes import revived
 from fraiseql_guard.secret import Secret
+from fraiseql_guard.stores.documents import digest_of
 
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -171,7 +173,10 @@ class RemoteOperator:
         return await self._list(Document, "documents")
 
     async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.trust, one by one: what cannot be added ends it, and those before it stay."""
+        """Operator.trust, one by one, after a look whether they can be: what is refused all the same ends it, and
+        those before it stay."""
+        if len(documents) > 1:
+            await self._refuse_conflict(documents)
         done, changed = Done(message="There is no document to trust.", changed=False), 0
         for each in documents:
             given = {"id": each.id, "name": each.name, "type": each.type}
@@ -182,6 +187,12 @@ class RemoteOperator:
             done = replace(done, message=f"{len(documents)} documents are trusted.")
         ids = [each.id for each in documents]
         return replace(done, changed=changed > 0, affected=changed, details={"ids": ids})
+
+    async def _refuse_conflict(self, documents: Sequence[Document]) -> None:
+        known = {each.id: each.query_hash for each in await self.documents()}
+        for each in documents:
+            if known.get(each.id) not in (None, digest_of(each.text)):
+                raise ConflictError(f"the id {each.id[:64]} stands for another text: nothing was added", field="id")
 
     async def distrust(self, id_: str, *, actor: str = "") -> Done:  # noqa: ARG002
         """Operator.distrust."""

@@ -48,12 +48,13 @@ def test_documents_are_added_listed_explained_and_removed(operator, file, text) 
 def test_a_manifest_is_added_with_its_ids_all_or_nothing(operator, tmp_path, text) -> None:
     built, other = tmp_path / "built.json", tmp_path / "other.json"
     built.write_text(json.dumps({f"{sha(text)[:8]}-{number}": text for number in range(3)}))
-    other.write_text(json.dumps({f"{sha(text)[:8]}-1": "{other}"}))
+    other.write_text(json.dumps({"new": "{new}", f"{sha(text)[:8]}-1": "{other}"}))
     done = operator.done("documents", "add", str(built), "--json").json
     assert (done["affected"], len(done["details"]["ids"])) == (3, 3)
     ran = operator("documents", "add", str(other))
     assert (ran.code, "stands for another text: nothing was added" in ran.err) == (2, True)
     before = len(operator.done("documents", "list").rows)
+    assert "new" not in operator.done("documents", "list").out
     missing = operator("documents", "remove", str(built), "no-such-id")
     assert (missing.code, "no document no-such-id" in missing.err) == (1, True)
     assert len(operator.done("documents", "list").rows) == before

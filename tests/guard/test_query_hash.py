@@ -63,6 +63,20 @@ async def test_a_hash_that_is_not_the_texts_is_not_believed(guarded) -> None:
     assert said(guard) == [sha("{a}")]
 
 
+@pytest.mark.parametrize(
+    ("envelope", "code"),
+    [
+        ({"variables": {"a": [0] * 10_500}}, "VARIABLES_TOO_LARGE"),
+        ({"variables": {"a": [[[[[[[[[[[[[[[[[[[[[[0]]]]]]]]]]]]]]]]]]]]]]}}, "VARIABLES_TOO_DEEP"),
+        ({"variables": 1}, "BAD_REQUEST"),
+    ],
+)
+async def test_also_what_is_refused_for_what_came_with_it(guarded, envelope, code) -> None:
+    guard = guarded()
+    assert (await post(guard, {"query": "{a}", **envelope})).code == code
+    assert said(guard) == [sha("{a}")]
+
+
 async def test_what_has_no_text_has_no_hash(guarded) -> None:
     guard = guarded()
     assert (await request(guard, body=b"{")).code == "BAD_REQUEST"
