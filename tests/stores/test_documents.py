@@ -5,7 +5,8 @@ from hashlib import sha256
 
 import pytest
 
-from fraiseql_guard.stores import MemoryStore, StoreError
+from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores import FailoverStore, MemoryStore, StoreError
 from fraiseql_guard.stores import documents as bounds
 from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, batches
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
@@ -256,6 +257,34 @@ async def test_polling_sees_a_change_and_ends() -> None:
     await store.remove_documents(["me"])
     await asyncio.sleep(0.05)
     assert process.ids == {"me"}
+
+
+class Unheard:
+    """An observer that nobody asks."""
+
+    def store_failed(self, *_: object) -> None:
+        pass
+
+    store_fallback = store_recovered = store_failed
+
+
+async def test_while_the_store_is_given_up_nothing_is_added_and_nobody_asks_it() -> None:
+    primary = Moody()
+    store = FailoverStore(primary, settings=Settings.load({}), observer=Unheard(), probe_seconds=60)
+    assert await store.add_documents([ME]) == Adding(1)
+    index = await store.documents(0)
+    assert await store.document_texts([each.id for each in index.entries]) == [ME.text]
+    primary.left = 0
+    for _ in range(6):
+        with pytest.raises(StoreError):
+            await store.documents(0)
+    assert (primary.left, store.breaker_open) == (-5, True)
+    for change in (store.add_documents([YOU]), store.remove_documents(["me"])):
+        with pytest.raises(StoreError):
+            await change
+    primary.left = 10
+    assert [each.id for each in (await primary.documents(0)).entries] == ["me"]
+    await store.aclose()
 
 
 async def test_nobody_waits_for_ever() -> None:
