@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, Final, Literal
 
 from fraiseql_guard.signals import ANONYMOUS, Code, FailureReason, PolicyName, Protection
@@ -228,11 +228,14 @@ class Measured:
     depth: int
     complexity: int
     list_size: int
-    query_hash: str  # hex SHA-256 of the document's text
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
-    hashes: tuple[str, ...] = ()  # query_hash of every document in the request
     names: tuple[str, ...] = ()  # of every operation in every document
+
+
+def joint_hash(hashes: Sequence[str]) -> str | None:
+    """The query_hash of a batch; None of nothing."""
+    return sha256("".join(hashes).encode()).hexdigest() if hashes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,8 @@ class Context:
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
     measured: Measured | None = None
+    hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
+    query_text: str | None = None  # of a document that is refused, where lines are to carry it
     denial: Denial | None = None
     overruled: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
     would_refuse: tuple[Denial, ...] = ()
@@ -341,6 +346,12 @@ class Context:
     def subject(self) -> Subject:
         """The verified user, else the client's address."""
         return self.identity.subject if self.identity else self.address_subject
+
+    @property
+    def query_hash(self) -> str | None:
+        """For logs: the hex SHA-256 of the document's text, that of a batch over those of its documents; None if there
+        was no text to be read."""
+        return self.hashes[0] if len(self.hashes) == 1 else joint_hash(self.hashes)
 
     @property
     def user_id(self) -> str:

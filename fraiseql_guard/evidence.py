@@ -106,7 +106,13 @@ def _plain_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
         "protection": denial.owner.value,
         "detail": denial.detail or None,
     }
-    return (Line(s.REQUEST_REFUSED, fields, {"limit": denial.limit, "actual": denial.actual}),)
+    document = {"query_hash": ctx.query_hash} if ctx.hashes else {}
+    numbers = {"limit": denial.limit, "actual": denial.actual}
+    return (Line(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)}),)
+
+
+def _text_of(ctx: Context) -> Mapping[str, str]:
+    return {s.QUERY_TEXT: ctx.query_text} if ctx.query_text else {}
 
 
 def _unless_protocol(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:
@@ -151,10 +157,10 @@ def _limit_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
         "max_complexity": settings.max_query_complexity,
         "query_depth": measured.depth if measured else None,
         "max_depth": settings.max_query_depth,
-        "query_hash": measured.query_hash if measured else None,
+        "query_hash": ctx.query_hash,
     }
     numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
-    return (Line(s.EXPENSIVE_QUERY, fields, numbers),)
+    return (Line(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)}),)
 
 
 def _admin_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
@@ -188,8 +194,9 @@ def fields_of(statement: Statement | None, seconds: float) -> dict[str, Any]:
 
 def operation_of(ctx: Context | None) -> Mapping[str, Any]:
     """Which GraphQL operation a line is about."""
-    measured = ctx.measured if ctx is not None else None
-    return {"operation": measured.name, "query_hash": measured.query_hash} if measured else {"operation": None}
+    if ctx is None or not ctx.hashes:
+        return {"operation": None}
+    return {"operation": ctx.measured.name if ctx.measured else None, "query_hash": ctx.query_hash}
 
 
 def _moment(seconds: object) -> str | None:

@@ -31,6 +31,7 @@ from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
+from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
@@ -61,6 +62,7 @@ class Lasting:
     documents: BlockedDocuments
     schema: SchemaTable | None
     persisted: PersistedQueries | None
+    trusted: DocumentsWatch | None
 
 
 def make_lasting(
@@ -101,13 +103,25 @@ def make_lasting(
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
+    persisted = persisted_queries(settings, on_problem=settle.warn) if measures else None
+    trusted = (
+        DocumentsWatch(store, on_change=persisted.take, on_problem=settle.warn)
+        if persisted is not None and settings.trusted_documents != "off"
+        else None
+    )
+
+    async def after_poll() -> None:
+        if trusted is not None:
+            trusted.ensure_polling()
+        await presence.tick()
+
     return Lasting(
         store=store,
         control=ControlWatch(
             store,
             on_change=on_control,
             beside=OverridesFile(path, on_problem=settle.warn) if path is not None else None,
-            after_poll=presence.tick,
+            after_poll=after_poll,
         ),
         presence=presence,
         pulse=pulse,
@@ -124,7 +138,8 @@ def make_lasting(
         blocks=OperatorBlocks(),
         documents=BlockedDocuments(),
         schema=schema,
-        persisted=persisted_queries(settings, on_problem=settle.warn) if measures else None,
+        persisted=persisted,
+        trusted=trusted,
     )
 
 

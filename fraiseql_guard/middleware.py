@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
 
@@ -28,6 +28,9 @@ from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
+
+_DOCUMENTS_SECONDS: Final = 2.0
+"""Longest that a start waits for the trusted documents of the store."""
 
 
 class Middleware:
@@ -214,11 +217,20 @@ class Middleware:
 
     def _watching_the_end(self, send: Any) -> Any:
         async def watch(message: Any) -> None:
+            if message["type"] == "lifespan.startup.complete":
+                await self._know_documents()
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
                 await self.aclose()
             await send(message)
 
         return watch
+
+    async def _know_documents(self) -> None:
+        """A worker that starts says so once it knows what the fleet trusts: else it refuses for a moment."""
+        trusted = self.steering.lasting.trusted
+        if trusted is not None:
+            trusted.ensure_polling()
+            await trusted.wait_until_known(_DOCUMENTS_SECONDS)
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -231,6 +243,8 @@ class Middleware:
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()
         await self._stack.control.aclose()
+        if (trusted := self.steering.lasting.trusted) is not None:
+            await trusted.aclose()
         await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()
         self._stack.settle.log.close()

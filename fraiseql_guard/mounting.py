@@ -132,7 +132,13 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
             host.memory.look(settle.process)
         return host.memory.memory
 
-    operator = StoreOperator(lasting.store, settings, allow_list=lasting.allow_list, audit=lasting.settle.process.acted)
+    operator = StoreOperator(
+        lasting.store,
+        settings,
+        allow_list=lasting.allow_list,
+        audit=lasting.settle.process.acted,
+        remembered=reader.texts if reader is not None else None,
+    )
     return Stack(
         settings=settings,
         modes=modes,

@@ -297,12 +297,13 @@ class Settings:
     trusted_documents: str = setting(
         Form(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
         "off",
-        "Documents of the manifest: allow lets them pass the static limits, require refuses all others.",
+        "Documents of the manifest and the store: allow frees them of the static limits, require refuses all others.",
     )
     trusted_documents_file: Path | None = setting(
         Form(parsing.file_path, "a path", "persisted-queries.json"),
         None,
-        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes.",
+        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes. Those that the store "
+        "holds for the whole fleet count as well.",
     )
     apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
     cost_budgets: Mapping[str, int] = setting(
@@ -398,7 +399,9 @@ class Settings:
     log_file: Path | None = setting(
         Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
     )
-    log_query_text: bool = setting(SWITCH, "false", "Whether log lines carry the text of refused queries.")
+    log_query_text: bool = setting(
+        SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."
+    )
 
     sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     """Where each value came from: override, argument, environment, file or default."""

@@ -127,6 +127,9 @@ LIMITS: Final = (
 )  # fmt: skip
 """Limits on a measured operation, by the option that sets them: they can be watched one by one."""
 
+QUERY_TEXT: Final = "query_text"
+"""Field of a refusal's line that carries the text of its document, where that is asked for."""
+
 QUERY_TYPES: Final = ("select", "insert", "update", "delete", "call", "other")
 """query_type of a database statement."""
 
@@ -174,6 +177,9 @@ PERSISTED_QUERY_NOT_SUPPORTED = Code(
 )
 PERSISTED_QUERY_NOT_FOUND = Code("PERSISTED_QUERY_NOT_FOUND", 403, _QUERY, "PersistedQueryNotFound")
 DOCUMENT_BLOCKED = Code("DOCUMENT_BLOCKED", 403, _QUERY, "This document is blocked for now.")
+DOCUMENTS_UNAVAILABLE = Code(
+    "DOCUMENTS_UNAVAILABLE", 503, _QUERY, "Which documents are trusted cannot be told at the moment."
+)
 NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
 GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
@@ -662,8 +668,11 @@ ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor",
 ADMIN_CLEAR_CACHES = Event(
     "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
 )
+ADMIN_TRUST = Event(
+    "admin.trust", "WARNING", "Operator trusted documents", ("actor", "documents", "count", "added"), always=True
+)
 ADMIN_DISTRUST = Event(
-    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document", "manifest"), always=True
+    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document"), always=True
 )
 ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
 ADMIN_LOGIN_FAILED = Event(

@@ -41,7 +41,7 @@ def test_documents_are_added_listed_and_removed(place) -> None:
         {"id": sha(CHANGE), "name": "Change", "type": "mutation", "body": CHANGE},
     ]
     assert content["operations"] == sorted(expected, key=lambda item: item["id"])
-    lines = sorted([f"{sha(ME)}\tquery\tMe", f"{sha(CHANGE)}\tmutation\tChange"])
+    lines = sorted([f"{sha(ME)}\tquery\tMe\tfile", f"{sha(CHANGE)}\tmutation\tChange\tfile"])
     assert run("list", **named).stdout.splitlines() == lines
     assert run("remove", place / "me.graphql", **named).exit_code == 0
     assert run("remove", sha(CHANGE), **named).exit_code == 0
@@ -80,7 +80,7 @@ async def test_the_guard_trusts_what_was_added(place, guarded) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (["add", "{}/me.graphql"], "which manifest?"),
+        (["add", "{}/me.graphql"], "which documents?"),
         (["add", "{}/none.graphql", "--manifest", "{}/m.json"], "No such file"),
         (["add", "{}/bad.graphql", "--manifest", "{}/m.json"], "bad.graphql: it is not GraphQL: Syntax Error"),
         (["add", "{}/deep.graphql", "--manifest", "{}/m.json"], "nested too deeply"),
@@ -88,7 +88,12 @@ async def test_the_guard_trusts_what_was_added(place, guarded) -> None:
         (["add", "{}/me.graphql", "--manifest", "{}/bad.graphql"], "it is not JSON"),
         (["list", "--manifest", "{}/m.json"], "No such file"),
         (["remove", "abc", "--manifest", "{}/empty.json"], "has no abc"),
+        (["remove", "{}/empty.json", "--manifest", "{}/empty.json"], "empty.json names no document"),
         (["add", "{}/me.graphql", "--manifest", "{}/nowhere/m.json"], "No such file"),
+        (["add", "{}/other.json", "--manifest", "{}/same.json"], "the id abc stands for two texts"),
+        (["add", "{}/other.json", "{}/same.json", "--manifest", "{}/m.json"], "the id abc stands for two texts"),
+        (["add", "{}/none.json", "--manifest", "{}/m.json"], "No such file"),
+        (["list", "--manifest", "{}/m.json", "--url", "http://127.0.0.1/admin"], "two places"),
     ],
 )
 def test_what_cannot_be_done_is_said_and_changes_nothing(place, arguments, problem) -> None:
@@ -96,10 +101,25 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(place, arguments, probl
     (place / "deep.graphql").write_text("{a" * 5000 + "}" * 5000)
     (place / "fragment.graphql").write_text("fragment F on T{a}")
     (place / "empty.json").write_text("{}")
+    (place / "same.json").write_text(json.dumps({"abc": "{a}"}))
+    (place / "other.json").write_text(json.dumps({"abc": "{b}"}))
     before = sorted(each.name for each in place.iterdir())
     result = run(*[argument.format(place) for argument in arguments])
     assert (result.exit_code, problem in result.stderr) == (2, True), result.stderr
     assert sorted(each.name for each in place.iterdir()) == before
+
+
+def test_a_manifest_is_added_to_another_with_its_ids(place) -> None:
+    built = {"format": "apollo-persisted-query-manifest", "version": 1,
+             "operations": [{"id": "7", "name": "Me", "type": "query", "body": ME}]}  # fmt: skip
+    (place / "built.json").write_text(json.dumps(built))
+    manifest = place / "relay.json"
+    manifest.write_text(json.dumps({"7": ME}))
+    assert run("add", place / "built.json", place / "change.graphql", "--manifest", manifest).exit_code == 0
+    assert json.loads(manifest.read_text()) == {"7": ME, sha(CHANGE): CHANGE}
+    assert run("remove", place / "built.json", "--manifest", manifest).exit_code == 0
+    assert json.loads(manifest.read_text()) == {sha(CHANGE): CHANGE}
+    assert json.loads(run("list", "--json", "--manifest", manifest).stdout)[0]["query_hash"] == sha(CHANGE)
 
 
 def test_a_link_to_a_manifest_stays_one(place) -> None:

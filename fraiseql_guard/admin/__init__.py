@@ -7,7 +7,6 @@ from importlib.metadata import version
 
 from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.door import Door, Identify
-from fraiseql_guard.admin.manifest import ManifestFile
 from fraiseql_guard.admin.openapi import description
 from fraiseql_guard.admin.pages import console
 from fraiseql_guard.admin.sessions import Sessions
@@ -41,7 +40,6 @@ def open_door(
     desk = Desk(
         operator=operator,
         sessions=Sessions(lambda: tokens.text, settings.admin_path),
-        manifest=ManifestFile(settings.trusted_documents_file, audit),
         description=cache(lambda: description(settings.admin_path, version("fraiseql-guard"))),
         audit=audit,
     )

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fraiseql_guard.admin.manifest import ManifestFile
 from fraiseql_guard.admin.sessions import Sessions, Visitor
 from fraiseql_guard.operator.bench import Audit
 from fraiseql_guard.operator.interface import Operator, OperatorError, Target
@@ -18,7 +17,6 @@ class Desk:
 
     operator: Operator
     sessions: Sessions
-    manifest: ManifestFile
     description: Callable[[], Mapping[str, Any]]
     audit: Audit
 

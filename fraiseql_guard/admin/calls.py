@@ -8,11 +8,12 @@ from typing import Any
 
 from fraiseql_guard import signals
 from fraiseql_guard.admin.asked import Asked, Reply
-from fraiseql_guard.admin.values import Document, KeyUse, Session
+from fraiseql_guard.admin.values import KeyUse, Session
 from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
     Block,
+    Document,
     Done,
     LimitOverride,
     Offender,
@@ -208,12 +209,22 @@ async def keys(asked: Asked) -> Sequence[KeyUse]:
 
 async def documents(asked: Asked) -> Sequence[Document]:
     """GET /documents."""
-    return asked.desk.manifest.documents()
+    return await asked.operator.documents()
+
+
+async def document(asked: Asked) -> Document:
+    """GET /documents/{query_hash}."""
+    return await asked.operator.document(asked.given["query_hash"])
+
+
+async def trust(asked: Asked) -> Done:
+    """POST /documents."""
+    return await asked.operator.trust([Document(**{"id": "", **asked.given})], **asked.some())
 
 
 async def distrust(asked: Asked) -> Done:
     """DELETE /documents."""
-    return asked.desk.manifest.remove(asked.given["id"], actor=asked.visitor.actor)
+    return await asked.operator.distrust(asked.given["id"], **asked.some())
 
 
 async def openapi(asked: Asked) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard import parsing
+from fraiseql_guard.operator.documents import QUERY_HASH as QUERY_HASH_PATTERN
 from fraiseql_guard.operator.interface import Origin
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import WITH_MODE
@@ -52,6 +53,13 @@ def _text(value: Any) -> str:
         raise ValueError("is empty or not printable text")
     if len(value) > _LONGEST_TEXT:
         raise ValueError(f"is longer than {_LONGEST_TEXT} characters")
+    return value
+
+
+def _document(value: Any) -> str:
+    """What is wrong with it as GraphQL, the operator says; the body's bound is the text's."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("is not the text of a document")
     return value
 
 
@@ -145,5 +153,8 @@ MODE: Final = _choice("enforce", "monitor")
 PROTECTION: Final = _choice("all", *(each.value for each in WITH_MODE))
 VARIABLE: Final = Form(_text, {"type": "string", "enum": [row.name for row in VARIABLES if row.option in CHANGEABLE]})
 DIGEST: Final = _matching("^[0-9a-f]{64}$", "the SHA-256 of a document in lower case hexadecimal")
+QUERY_HASH: Final = _matching(f"^{QUERY_HASH_PATTERN}$", "12 to 64 lower case hexadecimal digits")
+DOCUMENT: Final = Form(_document, {"type": "string", "minLength": 1, "example": "query Me { me { id } }"})
+OPERATION_TYPE: Final = _choice("query", "mutation", "subscription")
 OPERATION_NAME: Final = _matching("^[_A-Za-z][_0-9A-Za-z]{0,254}$", "the name of an operation")
 REQUEST_ID: Final = _matching("^[0-9A-Za-z-]{1,64}$", "a request id")

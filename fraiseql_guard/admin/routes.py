@@ -17,11 +17,12 @@ from fraiseql_guard.admin import calls
 from fraiseql_guard.admin import fields as f
 from fraiseql_guard.admin.asked import Asked
 from fraiseql_guard.admin.fields import Field
-from fraiseql_guard.admin.values import Document, KeyUse, Session
+from fraiseql_guard.admin.values import KeyUse, Session
 from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
     Block,
+    Document,
     Done,
     LimitOverride,
     Offender,
@@ -225,14 +226,31 @@ ROUTES: Final[tuple[Route, ...]] = (
         method="GET", path="/keys", does="Which workers have which keys, and how many tokens each has verified.",
         call=calls.keys, result=KeyUse, many=True,
     ),
+    # documents
     Route(
-        method="GET", path="/documents", does="The trusted documents of the manifest.",
+        method="GET", path="/documents", does="The trusted documents of the fleet and of this host's manifest.",
         call=calls.documents, result=Document, many=True,
     ),
     Route(
-        method="DELETE", path="/documents", does="Trust a document no longer: take it out of this host's manifest.",
+        method="POST", path="/documents", does="Trust a document on all workers.",
+        call=calls.trust, result=Done, errors=(409,),
+        body=(
+            Field("text", f.DOCUMENT, "The document.", required=True),
+            Field("id", f.TEXT, "The name that clients send for it; the SHA-256 of its text if not given."),
+            Field("name", f.OPERATION_NAME, "The operation's name, if it is not to be its first one's."),
+            Field("type", f.OPERATION_TYPE, "query, mutation or subscription, likewise."),
+        ),
+    ),
+    Route(
+        method="DELETE", path="/documents", does="Trust a document of the fleet no longer.",
         call=calls.distrust, result=Done, errors=(404,),
-        query=(Field("id", f.TEXT, "The document's id in the manifest.", required=True),),
+        query=(Field("id", f.TEXT, "The document's id.", required=True),),
+    ),
+    Route(
+        method="GET", path="/documents/{query_hash}",
+        does="The text behind a log line's query_hash, if the fleet trusts it or this worker remembers it.",
+        call=calls.document, result=Document, errors=(404,),
+        in_path=(Field("query_hash", f.QUERY_HASH, "It, or its first 12 digits or more.", required=True),),
     ),
     Route(
         method="GET", path="/openapi.json", does="This description.", call=calls.openapi, result=None,

@@ -20,16 +20,6 @@ class KeyUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """A trusted document of the manifest."""
-
-    id: str
-    name: str = ""
-    type: str = ""
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
     """Who acts. ``csrf_token`` is empty where no cookie is in play."""
 

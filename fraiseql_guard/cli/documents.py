@@ -1,78 +1,162 @@
-"""``fraiseql-guard documents``: the manifest of trusted documents."""
+"""``fraiseql-guard documents``: the trusted documents of a manifest, or of the whole fleet."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
 from fraiseql_guard.cli.support import told
+from fraiseql_guard.cli.targets import line
+from fraiseql_guard.cli.telling import tell
 from fraiseql_guard.graphql.documents import (
     ManifestForm,
-    TrustedDocument,
     document_of,
     parse_manifest,
     read_manifest,
     write_manifest,
 )
+from fraiseql_guard.operator.documents import FILE, STORE, document_shown
+from fraiseql_guard.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.stores.documents import TrustedDocument, listed
 
-documents = typer.Typer(help="The trusted documents in a manifest.", no_args_is_help=True)
+documents = typer.Typer(help="The trusted documents of the fleet, or of a manifest.", no_args_is_help=True)
 _ManifestOption = Annotated[
-    Path | None, typer.Option(help=f"The manifest; else {name_of('trusted_documents_file')}.", show_default=False)
+    Path | None,
+    typer.Option(
+        help=f"A manifest, instead of the fleet; else, without a fleet, {name_of('trusted_documents_file')}.",
+        show_default=False,
+    ),
+]
+_FilesArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="FILE...", help="Files with one GraphQL document each, or manifests (.json)."),
 ]
 
 
 @documents.command("add")
 def add_documents(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files with one GraphQL document each.")],
+    files: _FilesArgument,
     manifest: _ManifestOption = None,
     form: Annotated[ManifestForm, typer.Option(help="Form of a manifest that is new.")] = ManifestForm.APOLLO,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Trust documents: put them into the manifest under the SHA-256 of their text."""
+    """Trust documents: by the SHA-256 of their text, or by the ids that a manifest gives them. All, or none."""
     with told():
-        place = _manifest_place(manifest)
-        known = read_manifest(place, new=form)
-        found = [_document_in(file) for file in files]
-        write_manifest(place, known.with_documents(found))
-    for each in found:
-        print(each.id, each.type, each.name or "-", sep="\t")
+        place = _place(manifest, url)
+        found = _distinct(each for file in files for each in _documents_in(file))
+        if place is not None:
+            known = read_manifest(place, new=form)
+            _distinct([*known.documents.values(), *found])
+            write_manifest(place, known.with_documents(found))
+            _print(_shown(found, FILE), as_json)
+            return
+        wanted = _shown(found, STORE)
+        done = ask(url, lambda to: to.operator.trust(wanted, actor=to.actor))
+    if not as_json:
+        _print(wanted, as_json)
+    undo = line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
+    tell(done, done.message.rstrip("."), as_json=as_json, undo=undo)
 
 
 @documents.command("list")
-def list_documents(manifest: _ManifestOption = None) -> None:
-    """Print the documents of the manifest: id, type and name, one on a line."""
+def list_documents(manifest: _ManifestOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
+    """Print the trusted documents: id, type, name, and where they come from, one on a line."""
     with told():
-        known = parse_manifest(_manifest_place(manifest).read_bytes())
-    for id_, each in sorted(known.documents.items()):
-        print(id_, each.type or "-", each.name or "-", sep="\t")
+        place = _place(manifest, url)
+        if place is not None:
+            known = parse_manifest(place.read_bytes()).documents
+            _print(_shown((known[id_] for id_ in sorted(known)), FILE), as_json)
+            return
+        found = ask(url, lambda to: to.operator.documents())
+    _print(found, as_json)
 
 
 @documents.command("remove")
 def remove_documents(
-    names: Annotated[list[str], typer.Argument(metavar="FILE|ID...", help="Files with documents, or their ids.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="FILE|ID...", help="Files with documents or manifests (.json), or ids.")
+    ],
     manifest: _ManifestOption = None,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Trust documents no longer: take them out of the manifest."""
+    """Trust documents no longer."""
     with told():
-        place = _manifest_place(manifest)
-        known = parse_manifest(place.read_bytes())
-        ids = [_document_in(Path(name)).id if Path(name).is_file() else name for name in names]
-        if missing := [name for name, id_ in zip(names, ids, strict=True) if id_ not in known.documents]:
-            raise ValueError(f"{place} has no {missing[0]}")
-        write_manifest(place, known.without(ids))
+        place = _place(manifest, url)
+        ids = list(dict.fromkeys(id_ for name in names for id_ in _ids_in(name)))
+        if not ids:
+            raise ValueError(f"{', '.join(names)} names no document")
+        if place is not None:
+            known = parse_manifest(place.read_bytes())
+            if missing := [id_ for id_ in ids if id_ not in known.documents]:
+                raise ValueError(f"{place} has no {missing[0]}")
+            write_manifest(place, known.without(ids))
+            return
+        done = ask(url, lambda to: _remove(to, ids))
+    tell(done, as_json=as_json)
 
 
-def _manifest_place(given: Path | None) -> Path:
-    place = given or Settings.load().trusted_documents_file
-    if place is None:
-        raise ValueError(f"which manifest? Give --manifest PATH, or set {name_of('trusted_documents_file')}")
-    return place
+async def _remove(to: Reached, ids: Sequence[str]) -> Done:
+    """Take them out of the fleet's. What is not there comes first: to say so ends it before anything was done."""
+    stored = {each.id for each in await to.operator.documents() if each.source == STORE}
+    done = [await to.operator.distrust(id_, actor=to.actor) for id_ in sorted(ids, key=stored.__contains__)]
+    return replace(
+        done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
+    )
 
 
-def _document_in(file: Path) -> TrustedDocument:
+def _place(manifest: Path | None, url: str | None) -> Path | None:
+    """The manifest that is meant; None for the documents of the fleet."""
+    if manifest is not None and url is not None:
+        raise ValueError("--manifest and --url are two places: give one of them")
+    settings = Settings.load()
+    if manifest is not None or url is not None or settings.redis_url is not None:
+        return manifest
+    if settings.trusted_documents_file is None:
+        raise ValueError(
+            f"which documents? Those of a manifest: --manifest PATH, or {name_of('trusted_documents_file')}; those of "
+            f"the fleet: {name_of('redis_url')}, or --url https://HOST/admin"
+        )
+    return settings.trusted_documents_file
+
+
+def _documents_in(file: Path) -> Sequence[TrustedDocument]:
     try:
-        return document_of(file.read_text(encoding="utf-8"))
+        if file.suffix == ".json":
+            return list(parse_manifest(file.read_bytes()).documents.values())
+        return [document_of(file.read_text(encoding="utf-8"))]
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+
+
+def _ids_in(name: str) -> Sequence[str]:
+    return [each.id for each in _documents_in(Path(name))] if Path(name).is_file() else [name]
+
+
+def _distinct(found: Iterable[TrustedDocument]) -> Sequence[TrustedDocument]:
+    """Each id once; ConflictError if one stands for two texts."""
+    by_id: dict[str, TrustedDocument] = {}
+    for each in found:
+        if by_id.setdefault(each.id, each).text != each.text:
+            raise ConflictError(f"the id {each.id[:64]} stands for two texts: nothing was added")
+    return list(by_id.values())
+
+
+def _shown(found: Iterable[TrustedDocument], source: str) -> Sequence[Document]:
+    return [document_shown(listed(each), source, each.text) for each in found]
+
+
+def _print(found: Sequence[Document], as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    rows = [(each.id, each.type, each.name, each.source) for each in found]
+    print_rows(("id", "type", "name", "source"), rows, none="No document is trusted.")

@@ -3,34 +3,57 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.support import ERROR, REFUSED
+from fraiseql_guard.cli.query_text import text_of, text_of_line
+from fraiseql_guard.cli.reach import UrlOption
+from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.explain import as_json as explanation_as_json
 from fraiseql_guard.explain import explain as explain_document
 from fraiseql_guard.explain import render as render_explanation
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 
 
 def explain(
-    query: Annotated[str, typer.Argument(metavar="QUERY.graphql", help="File with the document; - reads it as input.")],
+    query: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[QUERY.graphql|HASH]",
+            help="File with the document; - reads it as input. Or a query_hash, or its first 12 digits or more.",
+            show_default=False,
+        ),
+    ] = None,
     schema: Annotated[Path | None, typer.Option(help="File with the schema (SDL); makes the costs exact.")] = None,
     variables: Annotated[str, typer.Option(help="The request's variables, as a JSON object.")] = "{}",
+    log: Annotated[
+        str | None, typer.Option(metavar="LINE", help="A log line with a query_hash; - reads lines as input.")
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(help=f"Where to look for a hash first; else {name_of('trusted_documents_file')}."),
+    ] = None,
+    url: UrlOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print where the cost of a document comes from, and its verdict. Ends with 0 if accepted, 1 if refused."""
-    try:
-        text = sys.stdin.read() if query == "-" else Path(query).read_text(encoding="utf-8")
+    """Print where the cost of a document comes from, and its verdict. Ends with 0 if accepted, 1 if refused.
+
+    A hash is looked up in the manifest, then in the documents that the fleet trusts; with --url also in what that
+    worker remembers.
+    """
+    with told():
         given = json.loads(variables)
         if not isinstance(given, dict):
-            raise TypeError(f"--variables={variables} is no JSON object. Accepted: for example '{{\"first\": 20}}'")
+            raise ValueError(f"--variables={variables} is no JSON object. Accepted: for example '{{\"first\": 20}}'")
+        if (query is None) == (log is None):
+            raise ValueError("which document? A file, a query_hash, or --log LINE: one of them")
+        text = (
+            text_of(query, url=url, manifest=manifest)
+            if query is not None
+            else text_of_line(str(log), url=url, manifest=manifest)
+        )
         found = explain_document(text, Settings.load(), schema=schema, variables=given)
-    except (OSError, ValueError, TypeError) as error:  # a SettingsError is a ValueError
-        print(error, file=sys.stderr)
-        raise typer.Exit(ERROR) from None
     print(json.dumps(explanation_as_json(found), indent=2) if as_json else render_explanation(found))
     raise typer.Exit(REFUSED if found.refusal else 0)

@@ -60,7 +60,7 @@ class Journal:
                 actual=denial.actual,
                 path=denial.path[:_DETAIL_CHARACTERS] if denial.path else None,
                 retry_after_seconds=denial.retry_after_seconds,
-                query_hash=measured.query_hash if measured else None,
+                query_hash=ctx.query_hash,
                 operation=measured.name if measured else None,
                 enforced=enforced,
                 remedy=remedy(denial.code),

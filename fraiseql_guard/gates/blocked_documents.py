@@ -36,14 +36,13 @@ class BlockedDocuments:
         self._operations = _until(now, control.of(EntryKind.OPERATION), str)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Refuse what is blocked. What could not be measured has neither a document nor a name."""
-        measured = ctx.measured
-        if measured is None or not (self._documents or self._operations):
+        """Refuse what is blocked. What could not be measured has no operations, but its text may be known."""
+        if not (self._documents or self._operations):
             return None
-        for digest in measured.hashes:
+        for digest in ctx.hashes:
             if digest in self._documents:
                 return self._refuse(f"document {digest}", self._documents[digest])
-        for name in measured.names:
+        for name in ctx.measured.names if ctx.measured is not None else ():
             if name in self._operations:
                 return self._refuse(f"operation {name}", self._operations[name])
         return None

@@ -30,7 +30,8 @@ class QueryLimits:
             authenticated=ctx.identity is not None,
             caller=ctx.subject,
         )
-        ctx.measured, ctx.rewritten = reading.measured, reading.rewritten
+        ctx.measured, ctx.hashes, ctx.rewritten = reading.measured, reading.hashes, reading.rewritten
+        ctx.query_text = reading.text
         if reading.noted is not None:
             ctx.would_refuse += (reading.noted,)
         return reading.denial

@@ -11,12 +11,13 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
+
+from fraiseql_guard.stores.documents import TrustedDocument, digest_of
 
 _APOLLO_FORMAT: Final = "apollo-persisted-query-manifest"
 _LONGEST_ID: Final = 256
@@ -30,18 +31,8 @@ class ManifestForm(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TrustedDocument:
-    """One entry. Relay's manifests know neither name nor type (query, mutation, subscription)."""
-
-    id: str
-    text: str
-    name: str = ""
-    type: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest's documents by id."""
+    """A manifest's documents by id. Relay's know neither name nor type."""
 
     form: ManifestForm
     documents: Mapping[str, TrustedDocument]
@@ -65,11 +56,6 @@ class Manifest:
         return orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def document_id(text: str) -> str:
-    """The id of a document that has no other: the hex SHA-256 of its text."""
-    return sha256(text.encode()).hexdigest()
-
-
 def document_of(text: str) -> TrustedDocument:
     """The entry of a document, named after its first operation; ValueError if it is no GraphQL or has no operation."""
     try:
@@ -80,7 +66,7 @@ def document_of(text: str) -> TrustedDocument:
     if operation is None:
         raise ValueError("it has no operation")
     name = operation.name.value if operation.name else ""
-    return TrustedDocument(document_id(text), text, name, operation.operation.value)
+    return TrustedDocument(digest_of(text), text, name, operation.operation.value)
 
 
 def read_manifest(path: Path, *, new: ManifestForm) -> Manifest:

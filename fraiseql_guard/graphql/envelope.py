@@ -47,6 +47,18 @@ class Envelope:
     document: tuple[str, str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a request has no envelope, although the text of its document could be read."""
+
+    denial: Denial
+    query: str
+
+
+Envelopes = tuple[Envelope, ...] | Denial | Unusable
+"""Those of a request, or why it has none."""
+
+
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
@@ -64,7 +76,7 @@ class EnvelopeReader:
         hopeless = settings.max_query_chars if settings.trusted_documents == "off" else math.inf
         self._loader = Loader(self._max_total, hopeless_chars=hopeless)
 
-    def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
+    def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
         if method == "POST":
             if not is_json(content_type):
@@ -82,7 +94,7 @@ class EnvelopeReader:
         parameters = _parameters(query_string, self._names)
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
-    def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
+    def _from_body(self, body: bytes) -> Envelopes:
         try:
             value, census = self._loader.load(body)
         except NotStrictError as error:
@@ -95,7 +107,7 @@ class EnvelopeReader:
             envelope = self._envelope(
                 value, small=census.depth <= self._max_depth + 1 and census.nodes <= self._max_nodes
             )
-            return envelope if isinstance(envelope, Denial) else (envelope,)
+            return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
         if type(value) is not list:
             return malformed("The body must be an object.")
         if not self._batching:
@@ -114,7 +126,7 @@ class EnvelopeReader:
             envelopes.append(envelope)
         return tuple(envelopes)
 
-    def _from_parameters(self, parameters: dict[str, str]) -> tuple[Envelope, ...] | Denial:
+    def _from_parameters(self, parameters: dict[str, str]) -> Envelopes:
         found: dict[str, Any] = dict(parameters)
         for name in _JSON_PARAMETERS:
             if not (text := found.pop(name, "")):
@@ -128,7 +140,7 @@ class EnvelopeReader:
             if census.nodes > self._max_total:
                 return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
         envelope = self._envelope(found)
-        return envelope if isinstance(envelope, Denial) else (envelope,)
+        return _unusable(envelope, found) if isinstance(envelope, Denial) else (envelope,)
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
         for key, (kind, form) in _KEYS.items():
@@ -157,6 +169,11 @@ class EnvelopeReader:
         if take_census(found).depth > self._max_depth + 1:  # hosts parse what they do not read, too
             return malformed("The request is nested too deeply.")
         return None
+
+
+def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
+    query = found.get("query")
+    return Unusable(denial, query) if type(query) is str else denial
 
 
 def is_json(content_type: str) -> bool:

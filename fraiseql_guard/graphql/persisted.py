@@ -6,24 +6,23 @@ Sources: Relay's and Apollo's manifests; Apollo's protocol of automatic persiste
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.documents import TrustedDocument, parse_manifest
 from fraiseql_guard.graphql.envelope import Envelope
 from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.graphql.registrations import Registrations
+from fraiseql_guard.graphql.trusted import TrustedDocuments
 from fraiseql_guard.settings import Settings, SettingsError, name_of
+from fraiseql_guard.stores.documents import TrustedDocument
 
-_LOOK_AGAIN_SECONDS: Final = 5.0
 _FOUND_BY_PROTOCOL: Final = 200
 """Status with which Apollo's clients expect PersistedQueryNotFound: with another they stop sending hashes."""
-
+_UNAVAILABLE: Final = Denial(signals.DOCUMENTS_UNAVAILABLE, retry_after_seconds=1.0)
 
 _STATIC_LIMITS: Final = (
     "max_query_depth", "max_aliases", "max_root_fields", "max_duplicate_keys", "max_directives", "max_operations",
@@ -51,81 +50,27 @@ class Resolved:
     registers: str | None = None
 
 
-class TrustedDocuments:
-    """The manifest in a file, looked at again at most every 5 seconds.
-
-    SettingsError at construction if it cannot be used. Later a bad file leaves the last good one in force, and
-    ``on_problem`` is told once for each change.
-    """
-
-    def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.monotonic, on_problem: Callable[[str], None]
-    ) -> None:
-        self._path = path
-        self._clock = clock
-        self._on_problem = on_problem
-        self._stamp: tuple[int, int, int] | None = None
-        self._by_id: dict[str, TrustedDocument] = {}
-        self._digests: frozenset[bytes] = frozenset()
-        self._look_at = clock() + _LOOK_AGAIN_SECONDS
-        try:
-            self._read()
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"{name_of('trusted_documents_file')}={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
-                "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
-            ) from None
-
-    def text(self, document_id: str) -> str | None:
-        """The text of a document."""
-        self._look()
-        document = self._by_id.get(document_id)
-        return document.text if document else None
-
-    def holds(self, text: str) -> bool:
-        """Whether this very text is one of the trusted documents."""
-        self._look()
-        return sha256(text.encode()).digest() in self._digests
-
-    def _look(self) -> None:
-        now = self._clock()
-        if now < self._look_at:
-            return
-        self._look_at = now + _LOOK_AGAIN_SECONDS
-        try:
-            self._read()
-        except (OSError, ValueError) as error:
-            self._on_problem(f"{self._path} cannot be used, the last good manifest stays in force: {_cause(error)}")
-
-    def _read(self) -> None:
-        status = self._path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp  # also of a bad file: it is complained about once
-        documents = parse_manifest(self._path.read_bytes()).documents
-        self._digests = frozenset(sha256(each.text.encode()).digest() for each in documents.values())
-        self._by_id = dict(documents)
-
-
 class PersistedQueries:
     """Puts the text into requests that name their document, and says which documents are trusted."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float], on_problem: Callable[[str], None]) -> None:
-        path = settings.trusted_documents_file
+        path, shared = settings.trusted_documents_file, settings.redis_url is not None
         self.required: Final = settings.trusted_documents == "require"
-        if settings.trusted_documents != "off" and path is None:
+        trusts = settings.trusted_documents != "off"
+        if trusts and path is None and not shared:
             raise SettingsError(
                 f"{name_of('trusted_documents')}={settings.trusted_documents!r} needs the documents. Accepted: "
-                f"{name_of('trusted_documents_file')}=persisted-queries.json"
+                f"{name_of('trusted_documents_file')}=persisted-queries.json, or {name_of('redis_url')} for those that "
+                "fraiseql-guard documents add puts into the store"
             )
         if self.required and settings.apq:
             raise SettingsError(
                 f"{name_of('apq')}='true' and {name_of('trusted_documents')}='require' contradict each other: "
                 "clients cannot register what is not trusted. Remove one of them"
             )
-        trusts = settings.trusted_documents != "off" and path is not None
-        self._trusted = TrustedDocuments(path, clock=clock, on_problem=on_problem) if trusts and path else None
+        self._trusted = (
+            TrustedDocuments(path, awaits_store=shared, clock=clock, on_problem=on_problem) if trusts else None
+        )
         self._registered = Registrations(clock=clock) if settings.apq else None
 
     @property
@@ -146,6 +91,8 @@ class PersistedQueries:
         trusted = text is not None
         if text is None and digest and self._registered is not None:
             text = self._registered.find(digest, caller)
+        if text is None and self._unsure():
+            return _UNAVAILABLE
         if text is None:
             protocol = _FOUND_BY_PROTOCOL if digest and self._registered is not None else None
             return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=protocol)
@@ -160,6 +107,26 @@ class PersistedQueries:
         trusted = self._trusted is not None and self._trusted.holds(text)
         registers = digest if self._registered is not None and not trusted else None
         return Resolved(envelope, trusted=trusted, registers=registers)
+
+    def untrusted(self) -> Denial:
+        """Why a document that is not trusted is refused where only trusted ones pass."""
+        return _UNAVAILABLE if self._unsure() else Denial(signals.NOT_TRUSTED)
+
+    def take(self, documents: Mapping[str, TrustedDocument]) -> None:
+        """Take over the trusted documents that the store holds now."""
+        if self._trusted is not None:
+            self._trusted.take(documents)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every document, trusted or registered."""
+        if self._trusted is not None:
+            yield from self._trusted.texts()
+        if self._registered is not None:
+            yield from self._registered.texts()
+
+    def _unsure(self) -> bool:
+        """Whether a document may be one of the store's, which this process has not seen yet."""
+        return self._trusted is not None and not self._trusted.known and self._registered is None
 
     def register(self, digest: str, text: str, caller: Hashable) -> None:
         """Remember a document that passed."""
@@ -182,7 +149,3 @@ def _hash_of(persisted: Any) -> str | None:
         return None
     digest = persisted.get("sha256Hash")
     return digest if isinstance(digest, str) and digest else None
-
-
-def _cause(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

@@ -48,6 +48,7 @@ class View:
 class Prepared:
     """A document that holds together. ``views`` is a bounded memory."""
 
+    text: str
     document: Document
     kind: OperationKind
     names: frozenset[str | None]
@@ -89,7 +90,7 @@ def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denia
         return _unmeasurable(settings.max_query_complexity)
     kind = gravest(operation.kind for operation in document.operations)
     names = frozenset(operation.name for operation in document.operations)
-    return Prepared(document, kind, names, _total(document, None), repetition, rules, {})
+    return Prepared(text, document, kind, names, _total(document, None), repetition, rules, {})
 
 
 def _view(document: Document, rules: CostRules, positions: Mapping[str, bool]) -> View | Denial:

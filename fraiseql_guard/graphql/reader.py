@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
-from hashlib import sha256
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import JSON, EnvelopeReader
+from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader, Unusable
 from fraiseql_guard.graphql.measurer import Measurer, Reading
 from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
@@ -19,6 +18,7 @@ from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores.documents import digest_of
 
 
 class Reader:
@@ -56,6 +56,12 @@ class Reader:
     def size_bytes(self) -> int:
         """What is remembered of documents: what they cost, and the texts that clients have registered."""
         return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
+        for part in (self._measurer, self._trusted, self._persisted):
+            if part is not None:
+                yield from part.texts()
 
     def forget(self) -> None:
         """Forget the documents that were measured. Trusted and registered ones stay: they are no cache."""
@@ -98,17 +104,22 @@ class Reader:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if isinstance(envelopes, Denial):
             return Reading(None, envelopes)
+        if isinstance(envelopes, Unusable):
+            return Reading(None, envelopes.denial, hashes=(digest_of(envelopes.query),))
         by_get = method != "POST"
         if self._persisted is None:
             readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
+            readings = self._with_texts(readings, envelopes)
             return readings[0] if len(readings) == 1 else self._together(readings)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
-            Reading(None, item)
+            Reading(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
             if isinstance(item, Denial)
             else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
-            for item in found
+            for envelope, item in zip(envelopes, found, strict=True)
         ]
+        resolved = [item.envelope if isinstance(item, Resolved) else envelopes[n] for n, item in enumerate(found)]
+        readings = self._with_texts(readings, resolved)
         reading = readings[0] if len(readings) == 1 else self._together(readings)
         known = [item for item in found if isinstance(item, Resolved)]
         if len(known) < len(found) or not any(item.named for item in known):
@@ -122,17 +133,28 @@ class Reader:
         measurer = self._trusted if found.trusted and self._trusted else self._measurer
         reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is not None and self._persisted.required and not found.trusted:
-            return Reading(reading.measured, Denial(signals.NOT_TRUSTED))
+            return Reading(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
         if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
+
+    def _with_texts(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> list[Reading]:
+        """With the texts of those that are refused, if log lines are to carry them."""
+        if not self._settings.log_query_text:
+            return readings
+        return [
+            replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
+            for reading, envelope in zip(readings, envelopes, strict=True)
+        ]
 
     def _together(self, readings: Sequence[Reading]) -> Reading:
         """A batch: costs add up, everything else is that of the worst element."""
         denial = next((item.denial for item in readings if item.denial), None)
         parts = [item.measured for item in readings if item.measured]
+        text = next((item.text for item in readings if item.text), None)
+        hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
-            return Reading(None, denial or malformed("The batch is empty."))
+            return Reading(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
         measured = _sum(parts)
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
@@ -141,7 +163,7 @@ class Reader:
                 noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return Reading(measured, denial, noted=noted)
+        return Reading(measured, denial, noted=noted, hashes=hashes, text=text)
 
 
 def _sum(parts: Sequence[Measured]) -> Measured:
@@ -154,9 +176,7 @@ def _sum(parts: Sequence[Measured]) -> Measured:
         depth=max(part.depth for part in parts),
         complexity=min(sum(part.complexity for part in parts), MOST),
         list_size=max(part.list_size for part in parts),
-        query_hash=sha256("".join(part.query_hash for part in parts).encode()).hexdigest(),
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
-        hashes=tuple(dict.fromkeys(digest for part in parts for digest in part.hashes)),
         names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
     )

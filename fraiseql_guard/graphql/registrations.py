@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,6 +83,12 @@ class Registrations:
                     self._share(digest)
                 return document.text
         return None
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every document."""
+        for shelf in (self._shared, self._fresh):
+            for digest, document in shelf.documents.items():
+                yield digest, document.text
 
     def register(self, digest: str, text: str, caller: Hashable) -> bool:
         """Remember a text that passed the limits; False if it is known or the caller has registered enough for now."""

@@ -88,6 +88,24 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A GraphQL document that is trusted, or that a worker remembers."""
+
+    id: str
+    """The name that clients may send for it."""
+    name: str = ""
+    type: str = ""
+    """query, mutation or subscription."""
+    query_hash: str = ""
+    """SHA-256 of its text, as log lines carry it."""
+    size_bytes: int = 0
+    source: str = "store"
+    """store: of the whole fleet; file: of this host's manifest; process: what this worker remembers."""
+    text: str = ""
+    """Left out of lists."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """What an action did. ``message`` is one sentence for a person."""
 
@@ -221,6 +239,12 @@ class NotFoundError(OperatorError):
     status = 404
 
 
+class ConflictError(OperatorError):
+    """It contradicts what is there already, or there is no room for it."""
+
+    status = 409
+
+
 class NotAppliedError(OperatorError):
     """The store did not answer: nothing was changed."""
 
@@ -315,6 +339,25 @@ class Operator(Protocol):
 
     async def clear_caches(self, *, actor: str = "") -> Done:
         """Make every worker forget its remembered documents, tokens and refusals, and the app's registered caches."""
+        ...
+
+    # documents
+    async def documents(self) -> Sequence[Document]:
+        """The trusted documents of the fleet and of this host's manifest, without their texts."""
+        ...
+
+    async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:
+        """Trust documents on all workers: all of them or none. ``id`` is the text's SHA-256 unless given; an id never
+        stands for another text than before (ConflictError). From a distance they are sent one by one."""
+        ...
+
+    async def distrust(self, id_: str, *, actor: str = "") -> Done:
+        """Trust a document of the fleet no longer; NotFoundError if there is none. Manifests stay as they are."""
+        ...
+
+    async def document(self, query_hash: str) -> Document:
+        """The document with this query_hash (or its beginning, at least 12 digits) and its text; NotFoundError says
+        where it was looked for."""
         ...
 
     # what is going on

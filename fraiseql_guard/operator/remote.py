@@ -6,6 +6,7 @@ The token's name on the other side is the actor. Redirects are not followed: the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
@@ -16,6 +17,8 @@ from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
     Block,
+    ConflictError,
+    Document,
     Done,
     LimitOverride,
     NotAppliedError,
@@ -30,6 +33,7 @@ from fraiseql_guard.operator.interface import (
 from fraiseql_guard.operator.remote_answers import detail_of, refusal_of
 from fraiseql_guard.operator.shapes import revived
 from fraiseql_guard.secret import Secret
+from fraiseql_guard.stores.documents import digest_of
 
 TIMEOUT_SECONDS: Final = 10.0
 
@@ -163,6 +167,40 @@ class RemoteOperator:
     async def clear_caches(self, *, actor: str = "") -> Done:  # noqa: ARG002
         """Operator.clear_caches."""
         return await self._do("POST", "caches/clear")
+
+    async def documents(self) -> Sequence[Document]:
+        """Operator.documents."""
+        return await self._list(Document, "documents")
+
+    async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.trust, one by one, after a look whether they can be: what is refused all the same ends it, and
+        those before it stay."""
+        if len(documents) > 1:
+            await self._refuse_conflict(documents)
+        done, changed = Done(message="There is no document to trust.", changed=False), 0
+        for each in documents:
+            given = {"id": each.id, "name": each.name, "type": each.type}
+            body = {"text": each.text, **{name: value for name, value in given.items() if value}}
+            done = await self._do("POST", "documents", body)
+            changed += done.affected
+        if len(documents) > 1:
+            done = replace(done, message=f"{len(documents)} documents are trusted.")
+        ids = [each.id for each in documents]
+        return replace(done, changed=changed > 0, affected=changed, details={"ids": ids})
+
+    async def _refuse_conflict(self, documents: Sequence[Document]) -> None:
+        known = {each.id: each.query_hash for each in await self.documents()}
+        for each in documents:
+            if known.get(each.id) not in (None, digest_of(each.text)):
+                raise ConflictError(f"the id {each.id[:64]} stands for another text: nothing was added", field="id")
+
+    async def distrust(self, id_: str, *, actor: str = "") -> Done:  # noqa: ARG002
+        """Operator.distrust."""
+        return await self._do("DELETE", "documents", query={"id": id_})
+
+    async def document(self, query_hash: str) -> Document:
+        """Operator.document."""
+        return self._read(Document, await self._ask("GET", f"documents/{quote(query_hash, safe='')}"))
 
     async def status(self) -> Status:
         """Operator.status."""

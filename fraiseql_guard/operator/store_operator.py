@@ -8,6 +8,7 @@ from collections.abc import Callable
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operator.bench import Audit, Bench
 from fraiseql_guard.operator.blocks import Blocks
+from fraiseql_guard.operator.documents import Documents, Remembered
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.limits import AllowListing, Limits
 from fraiseql_guard.operator.reports import Reports
@@ -20,7 +21,8 @@ class StoreOperator:
     """An Operator (interface.py) on a store. Its parts do the work; this is the list of what they can.
 
     ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action;
-    without it the ring in the store is the audit. ``clock`` tells the seconds since 1970.
+    without it the ring in the store is the audit. ``remembered`` are the documents of this process. ``clock`` tells the
+    seconds since 1970.
     """
 
     def __init__(
@@ -30,19 +32,22 @@ class StoreOperator:
         *,
         allow_list: AllowList | None = None,
         audit: Audit | None = None,
+        remembered: Remembered | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         entries = allow_list or AllowList(settings)
         heard = {} if audit is None else {"audit": audit}
         bench = Bench(store=store, settings=settings, allow_list=entries, clock=clock, **heard)
         sanctions, limits, listing, fleet = Blocks(bench), Limits(bench), AllowListing(bench), Switches(bench)
-        reports = Reports(bench, fleet)
+        reports, documents = Reports(bench, fleet), Documents(bench, remembered)
         self.block, self.blocks = sanctions.block, sanctions.blocks
         self.lift, self.lift_all, self.unlock = sanctions.lift, sanctions.lift_all, sanctions.unlock
         self.set_limit, self.clear_limit, self.limits = limits.set_limit, limits.clear_limit, limits.limits
         self.allow, self.disallow, self.allowed = listing.allow, listing.disallow, listing.allowed
         self.switch, self.unswitch, self.switches = fleet.switch, fleet.unswitch, fleet.switches
         self.collect_garbage, self.clear_caches = fleet.collect_garbage, fleet.clear_caches
+        self.documents, self.document = documents.documents, documents.document
+        self.trust, self.distrust = documents.trust, documents.distrust
         self.status, self.offenders, self.config = reports.status, reports.offenders, reports.config
         self.refusals, self.why, self.actions = reports.refusals, reports.why, reports.actions
 

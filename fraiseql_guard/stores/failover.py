@@ -16,6 +16,7 @@ from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Store, StoreError, Trip
@@ -161,6 +162,22 @@ class FailoverStore:
     async def untell(self, kind: EntryKind, key: str) -> bool:
         """ControlStore.untell; StoreError if it was not applied."""
         return await self._apply(lambda: self._primary.untell(kind, key))
+
+    async def documents(self, known_version: int) -> DocumentIndex | None:
+        """DocumentStore.documents; StoreError if the store cannot tell, at once while it is given up."""
+        return await self._apply(lambda: self._primary.documents(known_version))
+
+    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """DocumentStore.document_texts; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.document_texts(ids))
+
+    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """DocumentStore.add_documents; StoreError if they were not added."""
+        return await self._apply(lambda: self._primary.add_documents(documents))
+
+    async def remove_documents(self, ids: Sequence[str]) -> int:
+        """DocumentStore.remove_documents; StoreError if they were not removed."""
+        return await self._apply(lambda: self._primary.remove_documents(ids))
 
     async def ping(self) -> None:
         """Ask the store itself, given up or not; StoreError if it does not answer."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges, is_shared
@@ -59,6 +60,7 @@ class MemoryStore:
     ) -> None:
         self._clock = clock
         self._control = ControlMemory(clock)
+        self._documents = DocumentMemory()
         self._fleet = FleetMemory(clock)
         self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
         self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
@@ -113,6 +115,22 @@ class MemoryStore:
     async def untell(self, kind: EntryKind, key: str) -> bool:
         """Take an entry of the control set back (ControlStore.untell)."""
         return self._control.untell(kind, key)
+
+    async def documents(self, known_version: int) -> DocumentIndex | None:
+        """The trusted documents if they have changed (DocumentStore.documents)."""
+        return self._documents.documents(known_version)
+
+    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """The texts of trusted documents (DocumentStore.document_texts)."""
+        return self._documents.document_texts(ids)
+
+    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """Trust documents, all or none (DocumentStore.add_documents)."""
+        return self._documents.add_documents(documents)
+
+    async def remove_documents(self, ids: Sequence[str]) -> int:
+        """Trust documents no longer (DocumentStore.remove_documents)."""
+        return self._documents.remove_documents(ids)
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """Say that this process is alive (FleetStore.beat)."""

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlStore
+from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
 
 SANCTIONED_NETWORKS: Final = 8
@@ -109,7 +110,7 @@ class HeldLimit:
     actor: str = ""
 
 
-class Store(ControlStore, FleetStore, Protocol):
+class Store(ControlStore, DocumentStore, FleetStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
     Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store.

@@ -18,9 +18,11 @@ from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
+from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
+from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
 from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.scripts import Script
@@ -38,7 +40,7 @@ from fraiseql_guard.stores.trips import (
 INDEX: Final = "fg:{sanctions}"
 PROBE: Final = "fg:{probe}"
 _LISTED_AT_ONCE: Final = 500
-_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring")
+_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents")
 
 
 class RedisStore:
@@ -54,6 +56,7 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
         self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments))
+        self._documents = RedisDocuments(self._run, self._ask_for)
         self._fleet = RedisFleet(self._run, self._ask_for)
         self._limits = RedisLimits(self._run, self._ask_for)
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
@@ -119,6 +122,22 @@ class RedisStore:
     async def untell(self, kind: EntryKind, key: str) -> bool:
         """Take an entry of the control set back (ControlStore.untell)."""
         return await self._control.untell(kind, key)
+
+    async def documents(self, known_version: int) -> DocumentIndex | None:
+        """The trusted documents if they have changed (DocumentStore.documents)."""
+        return await self._documents.index(known_version)
+
+    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """The texts of trusted documents (DocumentStore.document_texts)."""
+        return await self._documents.texts(ids)
+
+    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """Trust documents, all or none (DocumentStore.add_documents)."""
+        return await self._documents.add(documents)
+
+    async def remove_documents(self, ids: Sequence[str]) -> int:
+        """Trust documents no longer (DocumentStore.remove_documents)."""
+        return await self._documents.remove(ids)
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """Say that a worker is alive (FleetStore.beat)."""

@@ -21,6 +21,7 @@ from fraiseql_guard.telemetry.writer import LineWriter
 # What we say ourselves about the configuration is written in full.
 _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.CONFIGURATION.name})
 _MAX_OWN_CHARS: Final = 2000
+_LONGER: Final = {signals.QUERY_TEXT: 20_000}
 
 _Speak = Callable[[str, Event, dict[str, object], str], None]
 
@@ -101,7 +102,7 @@ class EventLog:
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}
             for key, value in extra.items():
-                safe.setdefault(safe_text(key), safe_value(value, longest))
+                safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
             if suppressed:
                 safe["suppressed"] = suppressed
             self._speak(event.level.lower(), event, safe, safe_text(trace_id))

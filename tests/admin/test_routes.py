@@ -315,15 +315,46 @@ async def test_the_trusted_documents(serve, tmp_path) -> None:
     path = tmp_path / "manifest.json"
     path.write_text(json.dumps({DIGEST: QUERY}))
     api = serve(trusted_documents="allow", trusted_documents_file=path)
-    assert await api.items("/documents") == [{"id": DIGEST, "name": "", "type": "", "text": QUERY}]
-    assert "no document other" in (await api.refused(404, "DELETE", "/documents", query="id=other"))["detail"]
-    assert "trusted no longer" in (await api.done("DELETE", "/documents", query=f"id={DIGEST}"))["message"]
-    assert await api.items("/documents") == []
-    [line] = api.guard.lines("admin.distrust")
-    assert line["context"]["document"] == DIGEST
+    [filed] = await api.items("/documents")
+    assert (filed["id"], filed["source"], filed["query_hash"], filed["text"]) == (DIGEST, "file", DIGEST, "")
+    assert str(path) in (await api.refused(404, "DELETE", "/documents", query=f"id={DIGEST}"))["detail"]
     path.write_text("no manifest")
     assert "cannot be read" in (await api.refused(503, "GET", "/documents"))["detail"]
     assert await serve().items("/documents") == []
+
+
+async def test_a_document_is_trusted_listed_read_and_taken_back(api) -> None:
+    done = await api.done("POST", "/documents", {"text": QUERY})
+    assert (done["changed"], done["affected"], done["details"]["ids"]) == (True, 1, [DIGEST])
+    assert (await api.done("POST", "/documents", {"text": QUERY}))["changed"] is False
+    await api.done("POST", "/documents", {"text": QUERY, "id": "me", "name": "Me", "type": "query"})
+    listed = await api.items("/documents")
+    assert [(each["id"], each["name"], each["type"], each["source"]) for each in listed] == [
+        (DIGEST, "", "query", "store"), ("me", "Me", "query", "store"),
+    ]  # fmt: skip
+    problem = await api.refused(409, "POST", "/documents", {"text": "{other}", "id": "me"})
+    assert (problem["field"], "stands for another text" in problem["detail"]) == ("id", True)
+    for part in (DIGEST, DIGEST[:12]):
+        assert (await api.done("GET", f"/documents/{part}"))["text"] == QUERY
+    problem = await api.refused(400, "POST", "/documents", {"text": "{"})
+    assert (problem["field"], "not GraphQL" in problem["detail"]) == ("text", True)
+    await api.done("DELETE", "/documents", query="id=me")
+    await api.done("DELETE", "/documents", query=f"id={DIGEST}")
+    assert await api.items("/documents") == []
+    await api.refused(404, "DELETE", "/documents", query="id=me")
+    assert "looked in the store" in (await api.refused(404, "GET", f"/documents/{DIGEST}"))["detail"]
+    lines = [*api.guard.lines("admin.trust"), *api.guard.lines("admin.distrust")]
+    assert {line["context"]["actor"] for line in lines} == {"alice"}
+    assert [each["event"] for each in await api.items("/actions")][:2] == ["admin.distrust"] * 2
+
+
+async def test_what_a_worker_has_let_pass_is_known_by_its_hash(api) -> None:
+    assert (await graphql(api.guard, QUERY)).status == 200
+    found = await api.done("GET", f"/documents/{DIGEST[:20]}")
+    assert (found["text"], found["source"]) == (QUERY, "process")
+    assert (await graphql(api.guard, "{users(limit:99999){id}}")).status == 400
+    refused = hashlib.sha256(b"{users(limit:99999){id}}").hexdigest()
+    await api.refused(404, "GET", f"/documents/{refused}")
 
 
 # --- helpers ---------------------------------------------------------------------------------------------------------

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fraiseql_guard.graphql.documents import ManifestForm, TrustedDocument, document_id, parse_manifest
+from fraiseql_guard.graphql.documents import ManifestForm, parse_manifest
+from fraiseql_guard.stores.documents import TrustedDocument, digest_of
 
 RELAY = {"b": "{b}", "a": "{a}"}
 OPERATION = {"id": "a", "name": "A", "type": "query", "body": "query A{a}"}
@@ -33,9 +34,9 @@ def test_apollos_form_keeps_names_and_types():
 
 def test_documents_are_put_in_and_taken_out():
     manifest = parse_manifest(b"{}")
-    more = manifest.with_documents([TrustedDocument(document_id("{a}"), "{a}")])
+    more = manifest.with_documents([TrustedDocument(digest_of("{a}"), "{a}")])
     assert [each.text for each in more.documents.values()] == ["{a}"]
-    assert more.without([document_id("{a}"), "unknown"]) == manifest
+    assert more.without([digest_of("{a}"), "unknown"]) == manifest
 
 
 @pytest.mark.parametrize(

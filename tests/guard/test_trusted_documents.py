@@ -173,7 +173,7 @@ async def test_a_changed_manifest_is_taken_over_and_a_bad_one_is_not(guarded, ma
     guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
     trusted = next(
         gate for gate in guard.guard._stack.body_gates if hasattr(gate, "_reader")
-    )._reader._persisted._trusted
+    )._reader._persisted._trusted._manifest
 
     async def status(content):
         manifest.write_text(content)

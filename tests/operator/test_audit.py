@@ -3,8 +3,9 @@
 import pytest
 
 from fraiseql_guard import signals
-from fraiseql_guard.operator.interface import NotAppliedError, Origin, Target
+from fraiseql_guard.operator.interface import Document, NotAppliedError, Origin, Target
 from fraiseql_guard.stores import StoreError
+from fraiseql_guard.stores.documents import TrustedDocument
 
 ADDRESS, USER = Target(ip_address="203.0.113.9"), Target(user_id="carol", issuer="https://a")
 DIGEST = "ab" * 32
@@ -21,12 +22,15 @@ ACTIONS = {
     signals.ADMIN_UNSWITCH: lambda operator: operator.unswitch("document", DIGEST, actor="alice"),
     signals.ADMIN_GC: lambda operator: operator.collect_garbage(actor="alice"),
     signals.ADMIN_CLEAR_CACHES: lambda operator: operator.clear_caches(actor="alice"),
+    signals.ADMIN_TRUST: lambda operator: operator.trust([Document(id="", text="{a}")], actor="alice"),
+    signals.ADMIN_DISTRUST: lambda operator: operator.distrust("held", actor="alice"),
 }
 
 
 @pytest.mark.parametrize("event", ACTIONS, ids=lambda event: event.name)
-async def test_an_action_is_audited(make_operator, audited, event) -> None:
+async def test_an_action_is_audited(make_operator, store, audited, event) -> None:
     operator = make_operator()
+    await store.add_documents([TrustedDocument("held", "{held}")])
     done = await ACTIONS[event](operator)
     assert done.message.endswith(".")
     [(name, fields)] = audited
@@ -39,13 +43,13 @@ async def test_an_action_is_audited(make_operator, audited, event) -> None:
 
 def test_every_event_of_an_operator_belongs_to_an_action() -> None:
     named = {event for event in signals.EVENTS if event.name.startswith("admin.")}
-    assert named - set(ACTIONS) == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED, signals.ADMIN_DISTRUST}
+    assert named - set(ACTIONS) == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED}
 
 
 async def test_looking_leaves_nothing(make_operator, audited) -> None:
     operator = make_operator()
-    for look in (operator.blocks, operator.limits, operator.allowed, operator.switches, operator.status,
-                 operator.offenders, operator.refusals, operator.actions, operator.config):  # fmt: skip
+    looks = (operator.blocks, operator.limits, operator.allowed, operator.switches, operator.documents)
+    for look in (*looks, operator.status, operator.offenders, operator.refusals, operator.actions, operator.config):
         await look()
     assert audited == []
 
@@ -66,6 +70,8 @@ async def test_what_was_not_applied_is_said_and_not_audited(make_operator, store
         "set_limit",
         "clear_limit",
         "beats",
+        "add_documents",
+        "remove_documents",
     ):
         monkeypatch.setattr(store, method, fail)
     with pytest.raises(NotAppliedError, match=r"does not answer \(timeout\), so that nothing was changed"):

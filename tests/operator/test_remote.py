@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from fraiseql_guard.admin.routes import ROUTES
 from fraiseql_guard.operator.interface import (
     DangerousError,
+    Document,
     NotAppliedError,
     NotFoundError,
     Operator,
@@ -112,6 +113,10 @@ CALLS = {
     "switches": (),
     "collect_garbage": (),
     "clear_caches": (),
+    "documents": (),
+    "trust": ([Document(id="x", name="Me", type="query", text="query Me{me}")],),
+    "distrust": ("../x",),
+    "document": ("../blocks",),
     "status": (),
     "offenders": (),
     "refusals": (),

@@ -1,0 +1,93 @@
+"""The text that a command is about: a file's, standard input's, or that behind a log line's query_hash."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.cli.reach import ask
+from fraiseql_guard.graphql.documents import parse_manifest
+from fraiseql_guard.operator.documents import QUERY_HASH
+from fraiseql_guard.operator.interface import NotFoundError
+from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.signals import QUERY_TEXT
+from fraiseql_guard.stores.documents import digest_of
+
+_HASH: Final = re.compile(QUERY_HASH, re.IGNORECASE)
+_WRITTEN_OUT: Final = re.compile(r"\\u([0-9a-f]{4})")
+_STANDARD_INPUT: Final = "-"
+
+
+def text_of(query: str, *, url: str | None, manifest: Path | None) -> str:
+    """The text of a file (``-``: standard input), or, if there is no such file, of a query_hash. OSError, ValueError,
+    OperatorError."""
+    if query == _STANDARD_INPUT:
+        return sys.stdin.read()
+    if _HASH.fullmatch(query) and not Path(query).exists():
+        return text_of_hash(query.lower(), url=url, manifest=manifest)
+    return Path(query).read_text(encoding="utf-8")
+
+
+def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
+    """The text that a log line of ours is about (``-``: the first such line of standard input): its own, if it carries
+    it whole, else that of its query_hash."""
+    lines = sys.stdin if line == _STANDARD_INPUT else (line,)
+    for context in _contexts(lines):
+        query_hash, text = str(context["query_hash"]), context.get(QUERY_TEXT)
+        if isinstance(text, str):
+            for whole in (text, _WRITTEN_OUT.sub(_read, text)):
+                if digest_of(whole) == query_hash:
+                    return whole
+        return text_of_hash(query_hash, url=url, manifest=manifest)
+    raise ValueError('--log: no line has a query_hash. Accepted: a line of the log, {"event": ..., "context": {...}}')
+
+
+def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> str:
+    """The text behind a query_hash, or its beginning: of the manifest at hand, else as the fleet knows it."""
+    settings = Settings.load()
+    path = manifest or settings.trusted_documents_file
+    if path is not None:
+        found = [text for digest, text in _digests(path) if digest.startswith(query_hash)]
+        if len(set(found)) > 1:
+            raise ValueError(f"{path} has {len(set(found))} documents whose query_hash begins with {query_hash}")
+        if found:
+            return found[0]
+    if url is None and settings.redis_url is None:
+        looked = "nowhere" if path is None else f"in the manifest {path} alone"
+        raise NotFoundError(
+            f"nobody knows the text of query_hash {query_hash}: looked {looked}. Say where to look: --manifest PATH, "
+            f"{name_of('redis_url')} for the documents that the fleet trusts, or --url https://HOST/admin for those "
+            f"that a worker remembers too. The text of what is refused is logged with {name_of('log_query_text')}=true"
+        )
+    return ask(url, lambda to: to.operator.document(query_hash)).text
+
+
+def _read(written_out: re.Match[str]) -> str:
+    """A control as a log line writes it out; what is printable stood so in the document."""
+    character = chr(int(written_out[1], 16))
+    return written_out[0] if character.isprintable() else character
+
+
+def _contexts(lines: Any) -> Iterator[Mapping[str, Any]]:
+    """The facts of each line that has a query_hash."""
+    for line in lines:
+        try:
+            found = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue
+        context = found.get("context", found) if isinstance(found, dict) else None
+        if isinstance(context, dict) and _HASH.fullmatch(str(context.get("query_hash"))):
+            yield context
+
+
+def _digests(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        documents = parse_manifest(path.read_bytes()).documents
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return ((digest_of(each.text), each.text) for each in documents.values())

@@ -1,0 +1,139 @@
+"""The trusted documents of a process: those of a manifest in a file, and those of the whole fleet in the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+from fraiseql_guard.graphql.documents import parse_manifest
+from fraiseql_guard.settings import SettingsError, name_of
+from fraiseql_guard.stores.documents import TrustedDocument
+
+_LOOK_AGAIN_SECONDS: Final = 5.0
+_NAMED: Final = 5
+
+Documents = Mapping[str, TrustedDocument]
+
+
+class WatchedManifest:
+    """The manifest in a file, looked at again at most every 5 seconds.
+
+    SettingsError at construction if it cannot be used. Later a bad file leaves the last good one in force, and
+    ``on_problem`` is told once for each change.
+    """
+
+    def __init__(self, path: Path, *, clock: Callable[[], float], on_problem: Callable[[str], None]) -> None:
+        self._path = path
+        self._clock = clock
+        self._on_problem = on_problem
+        self._stamp: tuple[int, int, int] | None = None
+        self._look_at = clock() + _LOOK_AGAIN_SECONDS
+        self.documents: Documents = {}
+        try:
+            self._read()
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{name_of('trusted_documents_file')}={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
+                "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
+            ) from None
+
+    def changed(self) -> bool:
+        """Look, if it is time to; whether there are other documents now."""
+        now = self._clock()
+        if now < self._look_at:
+            return False
+        self._look_at = now + _LOOK_AGAIN_SECONDS
+        try:
+            return self._read()
+        except (OSError, ValueError) as error:
+            self._on_problem(f"{self._path} cannot be used, the last good manifest stays in force: {_cause(error)}")
+            return False
+
+    def _read(self) -> bool:
+        status = self._path.stat()
+        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp  # also of a bad file: it is complained about once
+        self.documents = parse_manifest(self._path.read_bytes()).documents
+        return True
+
+
+class TrustedDocuments:
+    """The union of both sources. Where they have different texts under one id, the file's holds, and ``on_problem`` is
+    told: a file is deployed with its app, and whoever can write to the store must not replace what it says.
+
+    ``awaits_store``: there is a store elsewhere, and until :meth:`take` was called for the first time nobody knows what
+    it holds. ``clock`` counts seconds.
+    """
+
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        awaits_store: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        on_problem: Callable[[str], None],
+    ) -> None:
+        self._manifest = WatchedManifest(path, clock=clock, on_problem=on_problem) if path is not None else None
+        self._on_problem = on_problem
+        self._stored: Documents = {}
+        self._by_id: Documents = {}
+        self._texts: Mapping[bytes, str] = {}  # by SHA-256
+        self._contradicting: frozenset[str] = frozenset()
+        self.known = not awaits_store
+        """Whether a document that is not here is trusted nowhere."""
+        self._unite()
+
+    def text(self, document_id: str) -> str | None:
+        """The text of a document."""
+        self._look()
+        document = self._by_id.get(document_id)
+        return document.text if document else None
+
+    def holds(self, text: str) -> bool:
+        """Whether this very text is one of the trusted documents."""
+        self._look()
+        return sha256(text.encode()).digest() in self._texts
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every document."""
+        self._look()
+        return ((digest.hex(), text) for digest, text in self._texts.items())
+
+    def take(self, documents: Documents) -> None:
+        """Take over what the store holds now."""
+        self._stored, self.known = documents, True
+        self._unite()
+
+    def _look(self) -> None:
+        if self._manifest is not None and self._manifest.changed():
+            self._unite()
+
+    def _unite(self) -> None:
+        filed = self._manifest.documents if self._manifest is not None else {}
+        by_id = {**self._stored, **filed}
+        known = {text: digest for digest, text in self._texts.items()}  # the digest of a long text is not for free
+        self._texts = {
+            known.get(each.text) or sha256(each.text.encode(errors="replace")).digest(): each.text
+            for each in by_id.values()
+        }
+        self._by_id = by_id
+        self._tell({id_ for id_, each in filed.items() if id_ in self._stored and self._stored[id_].text != each.text})
+
+    def _tell(self, contradicting: set[str]) -> None:
+        if contradicting and contradicting != self._contradicting:
+            named = ", ".join(id_[:64] for id_ in sorted(contradicting)[:_NAMED])
+            more = f" and {len(contradicting) - _NAMED} more" if len(contradicting) > _NAMED else ""
+            self._on_problem(
+                f"the store has other texts than the manifest for the trusted documents {named}{more}: the manifest's "
+                "hold here. Remove them from one of the two"
+            )
+        self._contradicting = frozenset(contradicting)
+
+
+def _cause(error: Exception) -> str:
+    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

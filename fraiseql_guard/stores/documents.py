@@ -1,0 +1,156 @@
+"""Trusted documents that the whole fleet shares: what a store keeps of them (SPEC section 5).
+
+They are not part of the control set, which every process reads whole and twice a second: here a process asks for a
+version, then for the index alone, and then for the texts that it lacks. Each text is read once by each process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Final, Protocol
+
+MAX_DOCUMENTS: Final = 5_000
+"""Most trusted documents in a store."""
+MAX_DOCUMENTS_BYTES: Final = 8 * 1024 * 1024
+"""Most bytes of all their texts together (UTF-8)."""
+MAX_DOCUMENT_BYTES: Final = 256 * 1024
+"""Most bytes of one text."""
+KEPT_SECONDS: Final = 365 * 86_400
+"""They are kept until nobody has looked for so long: documents that workers go on using never end by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedDocument:
+    """A document that clients may name by its id. ``name`` and ``type`` (query, mutation, subscription) are those of
+    its operation, where they are known."""
+
+    id: str
+    text: str
+    name: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the index says of a document: all but its text."""
+
+    id: str
+    digest: str  # hex SHA-256 of its text
+    size_bytes: int
+    name: str = ""
+    type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentIndex:
+    """All documents at one version. Version 0 is that of a store that nobody has told any, or that has lost them;
+    one that an operator has emptied has a later one."""
+
+    version: int = 0
+    entries: tuple[Listed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Adding:
+    """What became of documents that were to be added: all of them are in force, or none was added.
+
+    ``conflict`` is the id of one whose id stands for another text; ``full`` says that there is no room. Else
+    ``changed`` are new, or have another name or type.
+    """
+
+    changed: int = 0
+    conflict: str | None = None
+    full: bool = False
+
+
+class DocumentStore(Protocol):
+    """The part of a store that keeps trusted documents. Every method may raise StoreError."""
+
+    async def documents(self, known_version: int) -> DocumentIndex | None:
+        """The index, or None if it still has the known version."""
+        ...
+
+    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """The texts of some documents; None for one that is not there (any more)."""
+        ...
+
+    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """Trust documents, all or none. A text never changes under its id."""
+        ...
+
+    async def remove_documents(self, ids: Sequence[str]) -> int:
+        """Trust documents no longer; how many there were."""
+        ...
+
+
+def digest_of(text: str) -> str:
+    """The hex SHA-256 of a document's text: its query_hash, and its id if it has no other."""
+    return sha256(text.encode(errors="replace")).hexdigest()
+
+
+def listed(document: TrustedDocument) -> Listed:
+    """A document as the index has it."""
+    size_bytes = len(document.text.encode(errors="replace"))
+    return Listed(document.id, digest_of(document.text), size_bytes, document.name, document.type)
+
+
+def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Listed]]:
+    """Documents in groups whose texts are together about so large: one exchange each."""
+    group: list[Listed] = []
+    size = 0
+    for entry in entries:
+        if group and size + entry.size_bytes > size_bytes:
+            yield group
+            group, size = [], 0
+        group.append(entry)
+        size += entry.size_bytes
+    if group:
+        yield group
+
+
+class DocumentMemory:
+    """DocumentStore of a store that lives in the process's memory."""
+
+    def __init__(self) -> None:
+        self._version = 0
+        self._documents: Mapping[str, TrustedDocument] = {}
+        self._index: Mapping[str, Listed] = {}
+
+    def documents(self, known_version: int) -> DocumentIndex | None:
+        """DocumentStore.documents."""
+        if known_version == self._version:
+            return None
+        return DocumentIndex(self._version, tuple(self._index.values()))
+
+    def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """DocumentStore.document_texts."""
+        found = (self._documents.get(id_) for id_ in ids)
+        return [None if document is None else document.text for document in found]
+
+    def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """DocumentStore.add_documents."""
+        index, changed = dict(self._index), 0
+        for document in documents:
+            entry, held = listed(document), index.get(document.id)
+            if held is not None and held.digest != entry.digest:
+                return Adding(conflict=document.id)
+            changed += held != entry
+            index[document.id] = entry
+        if len(index) > MAX_DOCUMENTS or sum(entry.size_bytes for entry in index.values()) > MAX_DOCUMENTS_BYTES:
+            return Adding(full=True)
+        if changed:
+            self._index = index
+            self._documents = {**self._documents, **{each.id: each for each in documents}}
+            self._version += 1
+        return Adding(changed)
+
+    def remove_documents(self, ids: Sequence[str]) -> int:
+        """DocumentStore.remove_documents."""
+        gone = self._documents.keys() & set(ids)
+        if gone:
+            self._documents = {id_: each for id_, each in self._documents.items() if id_ not in gone}
+            self._index = {id_: each for id_, each in self._index.items() if id_ not in gone}
+            self._version += 1
+        return len(gone)

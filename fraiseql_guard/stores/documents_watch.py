@@ -1,0 +1,120 @@
+"""Keeps a process's copy of the fleet's trusted documents fresh."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from fraiseql_guard.stores.documents import DocumentIndex, DocumentStore, TrustedDocument, batches, digest_of
+from fraiseql_guard.stores.protocol import StoreError
+
+POLL_SECONDS: Final = 0.5
+BATCH_BYTES: Final = 128 * 1024
+"""Texts of one exchange: few enough to arrive within the deadline of a request."""
+
+_UNKNOWN_VERSION: Final = -1
+
+
+class DocumentsWatch:
+    """Polls a store's trusted documents, in a task of its own: reading many of them delays no block or switch.
+
+    ``on_change`` is given all documents by id once each new set was read completely. While the store does not answer,
+    has lost its documents, or cannot show all of their texts, the last complete set stays in force; the latter two are
+    told to ``on_problem``, once each.
+    """
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        *,
+        on_change: Callable[[Mapping[str, TrustedDocument]], None],
+        on_problem: Callable[[str], None],
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._store = store
+        self._on_change = on_change
+        self._on_problem = on_problem
+        self._poll_seconds = poll_seconds
+        self._wanted = DocumentIndex(_UNKNOWN_VERSION)
+        self._in_force = _UNKNOWN_VERSION
+        self._texts: dict[str, str] = {}  # by digest: what was read stays read when an exchange fails
+        self._torn = self._told = _UNKNOWN_VERSION
+        self._task: asyncio.Task[None] | None = None
+        self._known = asyncio.Event()
+
+    def ensure_polling(self) -> None:
+        """Poll in the running event loop from now on."""
+        loop = asyncio.get_running_loop()
+        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
+            self._task = loop.create_task(self._poll())
+
+    async def wait_until_known(self, seconds: float) -> None:
+        """Return once the documents were read for the first time, or after so many seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._known.wait()
+
+    async def refresh(self) -> None:
+        """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
+        with suppress(StoreError):
+            index = await self._store.documents(self._wanted.version)
+            if index is not None:
+                self._wanted = index
+            if self._wanted.version != self._in_force and not self._lost():
+                await self._read()
+
+    def _lost(self) -> bool:
+        """Whether a store that had documents has none and does not know that it had."""
+        if self._wanted.version != 0 or not self._texts:
+            return False
+        self._in_force = 0  # looked at, and not taken over: said once
+        self._on_problem(
+            f"the store has lost its trusted documents: the last known {len(self._texts)} stay in force in this "
+            "process, and one that starts has none. Add them again, all at once"
+        )
+        return True
+
+    async def _read(self) -> None:
+        """Read the texts that are new; take over the set if it is complete."""
+        index = self._wanted
+        for batch in batches((each for each in index.entries if each.digest not in self._texts), BATCH_BYTES):
+            found = await self._store.document_texts([each.id for each in batch])
+            for entry, text in zip(batch, found, strict=True):
+                if text is not None and digest_of(text) == entry.digest:
+                    self._texts[entry.digest] = text
+        if missing := [each.id for each in index.entries if each.digest not in self._texts]:
+            self._tell_torn(missing)
+            return
+        documents = {each.id: TrustedDocument(each.id, self._texts[each.digest], each.name, each.type)
+                     for each in index.entries}  # fmt: skip
+        needed = {each.digest for each in index.entries}
+        self._texts = {digest: text for digest, text in self._texts.items() if digest in needed}
+        self._in_force, self._told = index.version, _UNKNOWN_VERSION
+        self._on_change(documents)
+        self._known.set()
+
+    def _tell_torn(self, missing: list[str]) -> None:
+        """Texts are missing: once because they changed while we were reading, a second time because they are gone."""
+        version = self._wanted.version
+        torn, self._torn = self._torn, version
+        if version != torn or version == self._told:
+            return
+        self._told = version
+        self._on_problem(
+            f"the store has not the texts of {len(missing)} trusted documents ({missing[0][:64]}, ...): the last known "
+            "set stays in force. Does its Redis evict keys? Add the documents again"
+        )
+
+    async def _poll(self) -> None:
+        while True:
+            await self.refresh()
+            await asyncio.sleep(self._poll_seconds)
+
+    async def aclose(self) -> None:
+        """Stop polling."""
+        task, self._task = self._task, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait([task])
