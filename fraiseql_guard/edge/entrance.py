@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
@@ -32,47 +32,63 @@ class Entrance:
         self.apart = False
         """Whether operators come in elsewhere, so that their path is the app's."""
 
-    async def serve(self, app: Any, scope: Any, receive: Any, send: Any) -> None:
+    def serve(self, app: Any, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
         """One scope of any type. Unknown types pass through unchanged."""
         kind = scope["type"]
         if kind == "http":
             repeat = self.stack.repeats.find(scope)
             if repeat is not None:
-                await repeat.answer(send)
-                return
-            await self._http(app, scope, receive, send, self._door(scope))
-        elif kind == "websocket" and self._closed_to_sockets(scope):
-            await _refuse_websocket(scope, send)
-        else:
-            await app(scope, receive, send)
+                return repeat.answer(send)
+            door = self._door(scope)
+            if door is None:
+                return self._http(app, scope, receive, send)
+            return self._operators_http(app, scope, receive, send, door)
+        if kind == "websocket" and self._closed_to_sockets(scope):
+            return _refuse_websocket(scope, send)
+        passed: Awaitable[None] = app(scope, receive, send)
+        return passed
 
     async def serve_operators(self, scope: Any, receive: Any, send: Any) -> None:
         """One scope on a port of the operators' own: every path is theirs."""
         if scope["type"] == "http":
-            await self._http(None, scope, receive, send, self.stack.door)
+            await self._operators_http(None, scope, receive, send, self.stack.door)
         elif scope["type"] == "websocket":
             await _refuse_websocket(scope, send)
         elif scope["type"] == "lifespan":
             await _nothing_to_start(receive, send)
 
-    async def _http(self, app: Any, scope: Any, receive: Any, send: Any, door: OperatorsDoor | None) -> None:
+    def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+        """A request for the app."""
+        stack = self.stack
+        try:
+            ctx = describe(scope, stack)
+        except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
+            stack.settle.fault("describe", error)
+            return refuse_unchecked(send)
+        return self._through_the_gates(stack, app if ctx.guarded else self._page(ctx, app), scope, receive, send, ctx)
+
+    async def _operators_http(self, app: Any, scope: Any, receive: Any, send: Any, door: OperatorsDoor | None) -> None:
+        """A request for the operators' API."""
         stack = self.stack
         try:
             ctx = describe(scope, stack)
             if door is not None:
                 app = await door.receive(scope, ctx)
-        except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
+        except Exception as error:  # noqa: BLE001 - as above
             stack.settle.fault("describe", error)
             await refuse_unchecked(send)
             return
+        await self._through_the_gates(stack, app, scope, receive, send, ctx)
+
+    def _through_the_gates(
+        self, stack: Stack, app: Any, scope: Any, receive: Any, send: Any, ctx: Context
+    ) -> Awaitable[None]:
         stack.control.ensure_polling()
         if not self._graphql_seen:
             self._look_for_graphql(ctx.guarded)
-        page = app if ctx.guarded or door is not None else self._page(ctx, app)
         if is_plain(stack, ctx):
-            await Passage(stack, receive, send, ctx).run(page, scope)
-        else:
-            await Exchange(stack, page, scope, receive, send, ctx).run()
+            return Passage(stack, receive, send, ctx).run(app, scope)
+        return Exchange(stack, app, scope, receive, send, ctx).run()
 
     def _page(self, ctx: Context, app: Any) -> Any:
         """What answers a request elsewhere than on a GraphQL path: a page of ours, or the app."""

@@ -78,10 +78,11 @@ class AddressResolver:
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
-        host = _host_of(client)
-        peer = self._peers.get(host)
-        if peer is None:
-            peer = _remember(self._peers, host, self._meet(host))
+        host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
+        peer = self._peers.get(host) if host else None
+        if peer is None:  # not as it nearly always is, or met for the first time
+            host = _host_of(client)
+            peer = self._peers.get(host) or _remember(self._peers, host, self._meet(host))
         if names is not None and self._names.keys().isdisjoint(names):
             return peer.alone
         name, chosen = "", None

@@ -87,7 +87,7 @@ class AllowList:
     def __contains__(self, address: object) -> bool:
         if self._path is not None and (now := self._clock()) >= self._look_at:
             self._look(self._path, now)
-        return isinstance(address, str) and address in self._networks
+        return bool(self._networks) and isinstance(address, str) and address in self._networks
 
     def _look(self, path: Path, now: float) -> None:
         self._look_at = now + _LOOK_AGAIN_SECONDS

@@ -61,6 +61,7 @@ class FailoverStore:
         self._seen_workers: deque[int] = deque(maxlen=_BEATS)
         self._probe_seconds = probe_seconds
         self._local = MemoryStore(clock=clock)
+        self._learned = False
         self._failures = 0
         self._open_since: float | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -89,6 +90,7 @@ class FailoverStore:
     async def impose(self, sanction: Sanction) -> None:
         """Store.impose; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.impose(sanction))
+        self._learned = True
         await self._local.impose(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
@@ -138,6 +140,7 @@ class FailoverStore:
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Store.set_limit; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.set_limit(subject, limit, burst, seconds, actor=actor))
+        self._learned = True
         part = share_of(Charge(OVERRIDE, limit, burst), self._workers)
         await self._local.set_limit(subject, part.limit, part.burst, seconds)
 
@@ -254,6 +257,10 @@ class FailoverStore:
 
     def _learn(self, trip: Trip, outcome: Outcome) -> None:
         """Remember what is in force for the time of an outage, and no longer what was lifted meanwhile."""
+        tells = outcome.sanction is not None or outcome.imposed is not None or outcome.override_seconds is not None
+        if not tells and not self._learned:
+            return  # nearly always: nobody is sanctioned, and nobody was
+        self._learned = True
         if outcome.sanction is not None:
             self._local.learn(outcome.sanction, enforced=trip.enforced)
         else:

@@ -56,9 +56,9 @@ class Link(asyncio.Protocol):
         """Write commands; their answers go to the futures in order.
 
         The first write of a loop's turn goes out at once, the others of that turn together: a system call each would
-        be a third of the bill.
+        be a third of the bill. Where nobody waits there is only this one, for all we know.
         """
-        now = self._loop.time()
+        alone, now = not self._waiting, self._loop.time()
         for future in futures:
             self._waiting.append((future, now))
         if self.lost is not None:
@@ -67,8 +67,9 @@ class Link(asyncio.Protocol):
             self._collected.append(packed)
         elif self._transport is not None:
             self._transport.write(packed)
-            self._collecting = True
-            self._loop.call_soon(self._flush)
+            if not alone:
+                self._collecting = True
+                self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._collecting = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from fraiseql_guard.stores.protocol import StoreError
 
@@ -13,11 +13,8 @@ LATE_SECONDS: Final = 0.005
 """A timer that fires later than this tells of a busy loop."""
 
 
-class _Watched(NamedTuple):
-    due: float
-    future: asyncio.Future[Any]
-    timeout_seconds: float
-    waited_for: bool = False  # got more time once already
+_Watched = tuple[float, asyncio.Future[Any], float, bool]
+"""When it is due, the question, after how many seconds that is, and whether it got more time already."""
 
 
 class Patience:
@@ -37,7 +34,7 @@ class Patience:
 
     def watch(self, future: asyncio.Future[Any], due: float, timeout_seconds: float) -> None:
         """Fail ``future`` at ``due``, on the loop's clock, which is after so many seconds."""
-        self._watched.append(_Watched(due, future, timeout_seconds))
+        self._watched.append((due, future, timeout_seconds, False))
         if due < self._looks_at:
             self._look_at(due)
 
@@ -55,21 +52,20 @@ class Patience:
         self._timer = self._loop.call_at(due, self._look)
 
     def _look(self) -> None:
-        now, unanswered = self._loop.time(), [each for each in self._watched if not each.future.done()]
+        now, unanswered = self._loop.time(), [each for each in self._watched if not each[1].done()]
         self._timer, self._looks_at = None, math.inf
         self._watched = left = []
         for each in unanswered:
-            late = now - each.due
+            due, future, timeout_seconds, waited_for = each
+            late = now - due
             if late < 0:
                 left.append(each)
-            elif late > LATE_SECONDS and not each.waited_for:
+            elif late > LATE_SECONDS and not waited_for:
                 # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the
                 # command unsent. A busy loop is not a slow store, so it gets once the time that the loop took away.
-                longer = now + min(late, each.timeout_seconds)
-                left.append(_Watched(longer, each.future, each.timeout_seconds, waited_for=True))
+                left.append((now + min(late, timeout_seconds), future, timeout_seconds, True))
             else:
-                milliseconds = each.timeout_seconds * 1000
-                each.future.set_exception(StoreError("timeout", f"no answer within {milliseconds:.0f} ms"))
+                future.set_exception(StoreError("timeout", f"no answer within {timeout_seconds * 1000:.0f} ms"))
                 self._on_timeout()
-        if left and (due := min(each.due for each in left)) < self._looks_at:
+        if left and (due := min(each[0] for each in left)) < self._looks_at:
             self._look_at(due)

@@ -30,6 +30,7 @@ _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REP
 _NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it
+_PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
 _SOMEBODY: Final = Subject("address", "somebody")
 
 
@@ -127,6 +128,8 @@ def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequenc
 
 def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
     """The answer of admit.lua to a trip."""
+    if reply[0] == 1 and len(reply) == _PLAIN and len(trip.charges) == 1:  # nearly always
+        return Outcome(True, (Bucket(trip.charges[0], reply[1] / MILLIONTHS),))
     if reply[0] == -1:
         _, policy, left, reason, of_group = reply
         bearer = _group_of(trip.subject) if of_group else trip.subject
