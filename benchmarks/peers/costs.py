@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Self
 
 import redis
 
-from benchmarks.peers.load import Order
+from benchmarks.peers.load import Order, Result
 from benchmarks.peers.processes import Load, Server, VariantFailed
 from benchmarks.peers.variants import Variant
 
@@ -15,7 +17,9 @@ PLENTY = 900_000_000
 """A limit that nobody reaches."""
 CONCURRENCIES = (1, 64)
 _WARM_UP = 300
-_COUNTED = 200
+_COUNTED = 2_000
+SLICES = 10
+_DATABASES = 16
 _LEAST_COMMANDS = 0.5
 """Fewer a request are none of the variant's."""
 _BEGIN_MARK, _END_MARK = "the beginning", "the end"
@@ -32,34 +36,87 @@ class Costs:
     """Work of Redis a request at 64 as a share of that at one: below 1 some were decided without Redis."""
 
 
-def measure(variant: Variant, redis_url: str, costs: Costs, requests: int) -> None:
-    """One round: adds its figures, all or none."""
-    with redis.Redis.from_url(redis_url) as client:
-        client.flushall()
-        with Server(variant, redis_url, per_hour=PLENTY) as server:
-            one, many = (_load(client, server, variant, each, requests) for each in CONCURRENCIES)
-            if costs.commands is None:
-                costs.commands = _count_commands(client, server, variant)
-    costs.per_second.append(many[0])
-    costs.cpu[CONCURRENCIES[0]].append(one[1])
-    costs.cpu[CONCURRENCIES[1]].append(many[1])
-    costs.reached.append(many[2] / one[2] if one[2] > _LEAST_COMMANDS else 1.0)
+@dataclass(slots=True)
+class _Sum:
+    """What one variant did at one concurrency in all slices of a round."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    calls: int = 0
 
 
-def _load(
-    client: redis.Redis, server: Server, variant: Variant, connections: int, requests: int
-) -> tuple[float, float, float]:
-    """Requests a second, microseconds of CPU a request, and all commands that Redis ran a request."""
-    count = requests if connections > 1 else requests // 2  # one at a time takes longer
-    order = Order(
-        port=server.port, path=PATH, pid=server.pid, connections=connections, warm_up=_WARM_UP, requests=count
-    )
-    before = _calls(client)
-    result = Load(order).result()
-    calls = (_calls(client) - before) / (count + _WARM_UP)
-    if result.statuses != {variant.status: count}:
-        raise VariantFailed(f"{dict(result.statuses)} instead of {variant.status}: {server.last_words()}")
-    return count / result.elapsed, result.cpu_seconds / count * 1e6, calls
+class Round:
+    """One round: the servers of all variants at once, each with a database of its own, asked in turns.
+
+    A machine whose speed changes from second to second is the same one for all of them then.
+    """
+
+    def __init__(self, redis_url: str, requests: int) -> None:
+        self._redis_url = redis_url
+        self._requests = requests
+        self._servers: dict[str, tuple[Variant, Server]] = {}
+        self._sums: dict[str, dict[int, _Sum]] = {}
+        self._open = ExitStack()
+        self._client = redis.Redis.from_url(redis_url)
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(self._client)
+        self._client.flushall()
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self._open.close()
+
+    def start(self, variant: Variant, costs: Costs) -> None:
+        """Have a variant take part. Commands are counted the first time, while no other variant of this name asks."""
+        url = f"{self._redis_url}/{len(self._servers) % _DATABASES}"
+        server = self._open.enter_context(Server(variant, url, per_hour=PLENTY))
+        for each in CONCURRENCIES:
+            self._ask(variant, server, each, _COUNTED // 10, warm_up=_WARM_UP)  # the first answers may be others
+        if costs.commands is None:
+            costs.commands = _count_commands(self._client, server, variant)
+        self._servers[variant.name] = variant, server
+        self._sums[variant.name] = {each: _Sum() for each in CONCURRENCIES}
+
+    def turn(self, name: str) -> None:
+        """One slice of a variant's requests, at each concurrency."""
+        if name not in self._servers:
+            return
+        variant, server = self._servers[name]
+        for each, total in self._sums[name].items():
+            count = self._requests // SLICES // (1 if each > 1 else 2)  # one at a time takes longer
+            before = _calls(self._client)
+            result = self._ask(variant, server, each, count)
+            total.calls += _calls(self._client) - before
+            total.requests += count
+            total.seconds += result.elapsed
+            total.cpu_seconds += result.cpu_seconds
+
+    def give_up(self, name: str) -> None:
+        """Leave a variant out that has failed."""
+        self._servers.pop(name, None)
+
+    def add_to(self, costs: Costs, name: str) -> None:
+        """Add a variant's figures, all or none."""
+        if name not in self._servers:
+            return
+        one, many = (self._sums[name][each] for each in CONCURRENCIES)
+        costs.per_second.append(many.requests / many.seconds)
+        for each, total in self._sums[name].items():
+            costs.cpu[each].append(total.cpu_seconds / total.requests * 1e6)
+        calls = one.calls / one.requests
+        costs.reached.append(many.calls / many.requests / calls if calls > _LEAST_COMMANDS else 1.0)
+
+    @staticmethod
+    def _ask(variant: Variant, server: Server, connections: int, count: int, warm_up: int = 0) -> Result:
+        order = Order(
+            port=server.port, path=PATH, pid=server.pid, connections=connections, warm_up=warm_up, requests=count
+        )
+        result = Load(order).result()
+        if result.statuses != {variant.status: count}:
+            raise VariantFailed(f"{dict(result.statuses)} instead of {variant.status}: {server.last_words()}")
+        return result
 
 
 def _calls(client: redis.Redis) -> int:

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.costs import Costs, measure
+from benchmarks.peers.costs import SLICES, Costs, Round
 from benchmarks.peers.environment import PeersEnvironmentError, prepare
 from benchmarks.peers.faults import FAULTS, observe
 from benchmarks.peers.processes import VariantFailed
@@ -71,10 +71,8 @@ def run(variants: list[Variant], rounds: int, requests: int, *, faults: bool) ->
     findings = Findings(variants, errors=prepare(variants))
     with RedisServer() as server:
         for number in range(rounds):
-            for variant in variants:
-                _say(f"round {number + 1} of {rounds}: {variant.name}")
-                costs = findings.costs.setdefault(variant.name, Costs())
-                _attempt(findings, variant, lambda v=variant, c=costs: measure(v, server.url, c, requests))
+            with Round(server.url, requests) as one_round:
+                _measure(findings, one_round, f"round {number + 1} of {rounds}")
         for variant in variants if faults else ():
             for fault in FAULTS if variant.faults else ():
                 _say(f"Redis is {fault}: {variant.name}")
@@ -83,6 +81,21 @@ def run(variants: list[Variant], rounds: int, requests: int, *, faults: bool) ->
     for name in findings.errors:
         findings.costs.pop(name, None)
     return findings
+
+
+def _measure(findings: Findings, one_round: Round, what: str) -> None:
+    for variant in findings.variants:
+        _say(f"{what}: starting {variant.name}")
+        costs = findings.costs.setdefault(variant.name, Costs())
+        _attempt(findings, variant, lambda v=variant, c=costs: one_round.start(v, c))
+    for number in range(SLICES):
+        for variant in findings.variants:
+            _say(f"{what}, {number + 1} of {SLICES}: {variant.name}")
+            _attempt(findings, variant, lambda v=variant: one_round.turn(v.name))
+            if variant.name in findings.errors:
+                one_round.give_up(variant.name)
+    for variant in findings.variants:
+        one_round.add_to(findings.costs[variant.name], variant.name)
 
 
 def _note(findings: Findings, variant: Variant, fault: str, server: RedisServer) -> None:
