@@ -145,7 +145,8 @@ class Repeats:
     def remember(self, scope: Any, ctx: Context, denial: Denial, head: list[Header], body: bytes) -> None:
         """A request was refused from memory, and the log has no more lines for its caller in this second."""
         held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
-        if held is None or ctx.would_refuse or ctx.for_operator:
+        own = ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
+        if held is None or not own or ctx.would_refuse or ctx.for_operator:
             return
         caller, until = held
         until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))
