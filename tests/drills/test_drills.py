@@ -80,9 +80,13 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> No
         text=True,
         start_new_session=True,  # Ctrl-C in a terminal reaches all of its processes
     )
+    told = []
     for line in drill.stdout or ():
+        told.append(line)
         if " attack " in line:
             break
+    else:
+        pytest.fail(f"ended before it was interrupted: {''.join(told)} {drill.communicate()}")
     mine = {each for each in processes() if str(tmp_path) in each}
     assert len(mine) >= 3
     os.killpg(drill.pid, signal.SIGINT)
