@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -70,8 +72,15 @@ def processes() -> set[str]:
     return found
 
 
-def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not one of pytest's: PostgreSQL's user walks into it, and whoever starts a pytest takes that right away there."""
+    with TemporaryDirectory(prefix="interrupted-") as path:
+        yield Path(path)
+
+
+def test_an_interrupted_drill_ends_all_that_it_has_started(folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(folder)}
     drill = subprocess.Popen(
         [*COMMAND, "rate-limiting"],
         env=environment,
@@ -87,16 +96,16 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> No
             break
     else:
         pytest.fail(f"ended before it was interrupted: {''.join(told)} {drill.communicate()}")
-    mine = {each for each in processes() if str(tmp_path) in each}
+    mine = {each for each in processes() if str(folder) in each}
     assert len(mine) >= 3
     os.killpg(drill.pid, signal.SIGINT)
     _, said = drill.communicate(timeout=60)
     assert (drill.returncode, said) == (130, "interrupted; everything that was started has ended\n")
     deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last
-    while {each for each in processes() if str(tmp_path) in each} and time.monotonic() < deadline:
+    while {each for each in processes() if str(folder) in each} and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert {each for each in processes() if str(tmp_path) in each} == set()
-    assert list(tmp_path.iterdir()) == []
+    assert {each for each in processes() if str(folder) in each} == set()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("goodput", [Goodput(), Goodput(sent=100, served=94, first_failure="429 slow down")])
