@@ -32,6 +32,8 @@ WAIT_LONGEST = (
     "tests/telemetry/test_multiprocess.py",
     "tests/cli/test_looks.py",
     "tests/browser/test_console.py",
+    "tests/guard/test_fleet.py",
+    "tests/guard/test_innocent.py",
 )
 """Files that wait for servers, alerts and limits to run out. Started first, they wait beside those that compute."""
 
