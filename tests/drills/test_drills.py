@@ -74,7 +74,7 @@ def processes() -> set[str]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Not one of pytest's: PostgreSQL's user walks into it, and whoever starts a pytest takes that right away there."""
+    """Not one of pytest's: with the name of a worker in its path, PostgreSQL's socket has no room in the 107 bytes."""
     with TemporaryDirectory(prefix="interrupted-") as path:
         yield Path(path)
 
