@@ -20,6 +20,29 @@ SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
 _SAMPLE = re.compile(r"(?P<name>[a-z_A-Z]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
+WAIT_LONGEST = (
+    "tests/drills/test_drills.py",
+    "tests/live/test_watching.py",
+    "tests/cli/test_actions.py",
+    "tests/drills/test_commands.py",
+    "tests/live/test_redis_faults.py",
+    "tests/live/test_redis_faults_processes.py",
+    "tests/live/test_fraiseql_database.py",
+    "tests/live/test_fraiseql.py",
+    "tests/telemetry/test_multiprocess.py",
+    "tests/cli/test_looks.py",
+    "tests/browser/test_console.py",
+    "tests/guard/test_fleet.py",
+    "tests/guard/test_innocent.py",
+)
+"""Files that wait for servers, alerts and limits to run out. Started first, they wait beside those that compute."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put WAIT_LONGEST first, in its order; a file stays together, for its fixtures start once."""
+    places = {path: place for place, path in enumerate(WAIT_LONGEST)}
+    items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
+
 
 class Guarded:
     """A guard under test: call it like the app, and look at what an operator would see."""

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Self
 
-import httpx
 import yaml
 
 from tools.components import locate
+from tools.listening import end, listening
 
 _START_SECONDS = 60.0
 
@@ -97,39 +94,18 @@ class AlertmanagerServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         configuration, log = self._folder / "alertmanager.yml", self._folder / "alertmanager.log"
         configuration.write_text(yaml.safe_dump(self._configuration), encoding="utf-8")
-        self.address = f"127.0.0.1:{_free_port()}"
-        command = [str(locate("alertmanager")), f"--config.file={configuration}"]
-        command += [f"--storage.path={self._folder / 'data'}", f"--web.listen-address={self.address}"]
-        command += ["--cluster.listen-address="]  # alone
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                command, stdout=output, stderr=output, env={**os.environ, "GOMAXPROCS": "2"}, start_new_session=True
-            )
-        deadline = time.monotonic() + _START_SECONDS
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.__exit__()
-                raise RuntimeError(f"Alertmanager did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
+        self._process, self.address = listening(
+            lambda address: [
+                locate("alertmanager"),
+                f"--config.file={configuration}",
+                f"--storage.path={self._folder / 'data'}",
+                f"--web.listen-address={address}",
+                "--cluster.listen-address=",  # alone
+            ],
+            log,
+            start_seconds=_START_SECONDS,
+        )
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"http://{self.address}/-/ready", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        end(self._process)

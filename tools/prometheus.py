@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import socket
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +12,7 @@ import httpx
 import yaml
 
 from tools.components import locate
+from tools.listening import end, listening
 
 
 class PrometheusServer:
@@ -59,36 +57,21 @@ class PrometheusServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         configuration, log = self._folder / "prometheus.yml", self._folder / "prometheus.log"
         configuration.write_text(yaml.safe_dump(self._configuration), encoding="utf-8")
-        address = f"127.0.0.1:{_free_port()}"
+        self._process, address = listening(
+            lambda address: [
+                locate("prometheus"),
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={self._folder / 'data'}",
+                f"--web.listen-address={address}",
+            ],
+            log,
+            start_seconds=self._start_seconds,
+        )
         self.url = f"http://{address}"
-        with log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [
-                    locate("prometheus"),
-                    f"--config.file={configuration}",
-                    f"--storage.tsdb.path={self._folder / 'data'}",
-                    f"--web.listen-address={address}",
-                ],
-                stdout=output,
-                stderr=output,
-                env={**os.environ, "GOMAXPROCS": "2"},
-            )
-        deadline = time.monotonic() + self._start_seconds
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.end()
-                raise RuntimeError(f"Prometheus did not start:\n{log.read_text()[-2000:]}")
-            time.sleep(0.05)
 
     def end(self) -> None:
         """Stop it, and wait until it has."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(20)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        end(self._process)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         """The series that an expression has now, each with its labels and its value; none of them NaN."""
@@ -109,15 +92,3 @@ class PrometheusServer:
         if found["status"] != "success":
             raise ValueError(f"{parameters}: {found['error']}")
         return found["data"]
-
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/-/ready", timeout=5, trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

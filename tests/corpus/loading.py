@@ -101,7 +101,13 @@ def _with_true_hash(body: str) -> str:
 
 
 def _expanded(text: str) -> str:
-    return _REPEAT.sub(lambda found: "".join(_numbered(found[2], number) for number in range(int(found[1]))), text)
+    return _REPEAT.sub(lambda found: _repeated(found[2], int(found[1])), text)
+
+
+def _repeated(text: str, times: int) -> str:
+    if "§" not in text:
+        return text * times  # every worker of the suite loads all of it
+    return "".join(_numbered(text, number) for number in range(times))
 
 
 def _numbered(text: str, number: int) -> str:

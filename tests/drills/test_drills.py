@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -70,8 +72,15 @@ def processes() -> set[str]:
     return found
 
 
-def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Not one of pytest's: with the name of a worker in its path, PostgreSQL's socket has no room in the 107 bytes."""
+    with TemporaryDirectory(prefix="interrupted-") as path:
+        yield Path(path)
+
+
+def test_an_interrupted_drill_ends_all_that_it_has_started(folder: Path) -> None:
+    environment = {**os.environ, "TMPDIR": str(folder)}
     drill = subprocess.Popen(
         [*COMMAND, "rate-limiting"],
         env=environment,
@@ -80,19 +89,23 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(tmp_path: Path) -> No
         text=True,
         start_new_session=True,  # Ctrl-C in a terminal reaches all of its processes
     )
+    told = []
     for line in drill.stdout or ():
+        told.append(line)
         if " attack " in line:
             break
-    mine = {each for each in processes() if str(tmp_path) in each}
+    else:
+        pytest.fail(f"ended before it was interrupted: {''.join(told)} {drill.communicate()}")
+    mine = {each for each in processes() if str(folder) in each}
     assert len(mine) >= 3
     os.killpg(drill.pid, signal.SIGINT)
     _, said = drill.communicate(timeout=60)
     assert (drill.returncode, said) == (130, "interrupted; everything that was started has ended\n")
     deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last
-    while {each for each in processes() if str(tmp_path) in each} and time.monotonic() < deadline:
+    while {each for each in processes() if str(folder) in each} and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert {each for each in processes() if str(tmp_path) in each} == set()
-    assert list(tmp_path.iterdir()) == []
+    assert {each for each in processes() if str(folder) in each} == set()
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("goodput", [Goodput(), Goodput(sent=100, served=94, first_failure="429 slow down")])

@@ -176,7 +176,7 @@ async def test_only_what_a_newer_set_could_judge_is_worth_a_fetch(source):
         ({"body": keys.jwk_set(*[keys.jwk(ONE, kid=str(n)) for n in range(21)]).encode()}, "more than 20"),
         ({"down": True}, "cannot be reached"),
     ],
-    ids=lambda value: str(value)[:40],
+    ids=" ".join,
 )
 async def test_what_is_not_taken(server, source, told, how, why):
     for name, value in how.items():

@@ -84,7 +84,11 @@ def test_a_file_that_is_exchanged_changes_the_key_within_five_seconds(file, cloc
     assert matched(keys, sign(CLAIMS)) is None
 
 
-@pytest.mark.parametrize("content", ["short", "", " \n", public_key(), b"\xff" * 40, None], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    ["short", "", " \n", public_key(), b"\xff" * 40, None],
+    ids=["short", "empty", "blank", "public key", "no text", "gone"],
+)
 def test_the_last_good_key_stays_in_force(file, clock, content):
     keys = ring(jwt_secret=Secret(path=file, clock=clock), jwt_secret_old=OLD)
     before = keys.keys()

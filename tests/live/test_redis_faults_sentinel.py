@@ -48,8 +48,11 @@ async def _until_demoted(server: RedisServer) -> None:
     """An old master takes writes, which are lost, until its Sentinel has told it of the new one."""
 
     def is_replica() -> bool:
-        with redis.Redis.from_url(server.url) as client:
-            return client.role()[0] in (b"slave", "slave")
+        try:
+            with redis.Redis.from_url(server.url) as client:
+                return client.role()[0] in (b"slave", "slave")
+        except redis.ConnectionError:  # at the moment of stepping down it closes all connections
+            return False
 
     for _ in range(1000):
         if await asyncio.to_thread(is_replica):

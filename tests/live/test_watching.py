@@ -43,6 +43,7 @@ def watched(tmp_path_factory) -> Iterator[tuple[Server, PrometheusServer]]:
         name_of("trusted_proxies"): "127.0.0.1",
         name_of("query_timeout"): "0.3",
         name_of("rate_limit_authenticated"): "240/minute",
+        name_of("rate_limit_abuse_offences"): "20",  # one a second counts
     }
     with Server(STARLETTE, folder, environment) as server:
         target = server.url.removeprefix("http://")
