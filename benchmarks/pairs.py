@@ -45,6 +45,11 @@ def added(values: Sequence[float], base: Sequence[float]) -> Median:
     return median_of([one - other for one, other in zip(values, base, strict=True)])
 
 
+def calmest(values: Sequence[float]) -> float:
+    """The first decile: what it takes when hardly anybody disturbs, yet no single lucky round."""
+    return sorted(values)[len(values) // 10]
+
+
 def order(count: int, number: int) -> list[int]:
     """In which order a round runs its rows: each is first, last and everybody's neighbour equally often."""
     rotated = [(place + number // 2) % count for place in range(count)]
