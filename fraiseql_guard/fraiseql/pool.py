@@ -71,18 +71,16 @@ class Checkout:
             self._factory.checkout = None
         return await self._lending.__aexit__(kind, error, trace)
 
-    async def bound(self, cursor: AsyncCursor[Any], query: Any, plainly: Callable[..., Any]) -> None:
-        """Have PostgreSQL told how long it may take for ``query``, if it does not know yet.
-
-        ``plainly`` executes on the cursor, for the connections on which a message of our own is out of place.
-        """
-        connection = cursor.connection
+    def due(self, connection: AsyncConnection[Any], query: Any) -> float | None:
+        """The limit in seconds that PostgreSQL has to be told before ``query``; None if it need not."""
         status = connection.pgconn.transaction_status
-        if connection.autocommit and status == TransactionStatus.IDLE:
-            return
-        seconds = self.limit.due(status, query, self._clock())
-        if seconds is None:
-            return
+        if status == TransactionStatus.IDLE and connection.autocommit:
+            return None
+        return self.limit.due(status, query, self._clock())
+
+    async def bound(self, connection: AsyncConnection[Any], seconds: float, plainly: Callable[..., Any]) -> None:
+        """Tell it. ``plainly`` executes on the cursor, where a message of our own would be out of place."""
+        status = connection.pgconn.transaction_status
         if can_be_told(connection, status):
             await tell(connection, status, seconds)
         else:
@@ -120,8 +118,9 @@ class _Bounded:
     checkout: Checkout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
-        plain = super().execute  # type: ignore[misc]
-        await self.checkout.bound(self, query, plain)  # type: ignore[arg-type]
+        plain, checkout, connection = super().execute, self.checkout, self.connection  # type: ignore[attr-defined, misc]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, plain)
         return await plain(query, params, **how)
 
 
@@ -131,15 +130,17 @@ class _Timed:
     checkout: Checkout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
-        plain, checkout = super().execute, self.checkout  # type: ignore[misc]
-        await checkout.bound(self, query, plain)  # type: ignore[arg-type]
+        plain, checkout, connection = super().execute, self.checkout, self.connection  # type: ignore[attr-defined, misc]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, plain)
         with checkout.signals.timing(checkout.signals.describe(query)) as timed:
             timed.timeout_seconds = checkout.limit.seconds
             return await plain(query, params, **how)
 
     async def executemany(self, query: Any, params_seq: Iterable[Any], **how: Any) -> None:
-        checkout = self.checkout
-        await checkout.bound(self, query, super().execute)  # type: ignore[arg-type, misc]
+        checkout, connection = self.checkout, self.connection  # type: ignore[attr-defined]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, super().execute)  # type: ignore[misc]
         with checkout.signals.timing(checkout.signals.describe(query)) as timed:
             timed.timeout_seconds = checkout.limit.seconds
             await super().executemany(query, params_seq, **how)  # type: ignore[misc]
