@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.fraiseql.limits import limit_seconds
 from fraiseql_guard.request import leave
 from tests.support.fraiseql_pool import check_as_fraiseql_does, counted_trips, limit_in_force, work_until
 from tests.support.processes import needs_fraiseql
@@ -22,6 +21,8 @@ def timed_pool(pool: Any, guarded: Any) -> Any:
 
 @pytest.mark.parametrize(("remaining", "limit"), [(0.0, 0.25), (0.01, 0.5), (0.24, 0.5), (0.25, 0.5), (29.99, 30.25)])
 def test_the_limit_is_a_little_later_than_the_deadline_and_never_0(remaining: float, limit: float) -> None:
+    from fraiseql_guard.fraiseql.limits import limit_seconds
+
     assert limit_seconds(remaining) == limit
 
 

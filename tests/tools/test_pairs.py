@@ -22,9 +22,7 @@ def test_the_median_lies_in_its_interval_which_lies_in_the_values(values: list[f
 
 
 @given(VALUES, st.floats(-1e3, 1e3), st.data())
-def test_what_slows_a_whole_round_down_is_in_no_difference(
-    values: list[float], more: float, data: st.DataObject
-) -> None:
+def test_what_slows_a_round_down_is_in_no_difference(values: list[float], more: float, data: st.DataObject) -> None:
     slowed = [value + data.draw(st.floats(0, 1e3)) for value in values]
     assert added([value + more for value in slowed], slowed).value == pytest.approx(more, abs=1e-6)
 
