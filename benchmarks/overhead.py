@@ -144,12 +144,12 @@ def main() -> int:
     parser.add_argument(
         "--host", choices=("asgi", "fraiseql"), default="asgi", help="fraiseql: the real one, with a database"
     )
-    parser.add_argument("--rounds", type=int, help="5; with --host fraiseql 15")
-    parser.add_argument("--requests", type=int, help="a round, variant and concurrency: 3000; with --host fraiseql 100")
+    parser.add_argument("--rounds", type=int, help="5; with --host fraiseql 150")
+    parser.add_argument("--requests", type=int, help="a round, variant and concurrency: 3000; with --host fraiseql 8")
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     if options.host == "fraiseql":
-        return overhead_fraiseql.main(rounds=options.rounds or 15, requests=options.requests or 100, file=options.json)
+        return overhead_fraiseql.main(rounds=options.rounds or 150, requests=options.requests or 8, file=options.json)
     options.rounds, options.requests = options.rounds or 5, options.requests or 3_000
     figures = asyncio.run(run(options.rounds, options.requests))
     print(

@@ -1,32 +1,42 @@
-"""What the guard adds to a query on the real FraiseQL app and a real PostgreSQL: CPU and p50, each signal on and off.
+"""What the guard adds to a query on the real FraiseQL app and a real PostgreSQL, each signal on and off.
 
-Requests are driven through the ASGI interface in this process, one at a time, on one connection pool. CPU is this
-process's own; what PostgreSQL spends shows in the p50. The variants run interleaved; what one adds is the median of its
-differences to the bare app in the same round, printed with the middle half of them. On a busy machine the least of all
-rounds says more: it is what a round takes that nobody disturbs.
+Requests are driven through the ASGI interface in this process, one at a time, on one connection pool, in rounds of a
+few requests of every row. Per request and row: CPU of this process (all its threads; FraiseQL's part is in both sides),
+CPU of the database's processes, the median time until the answer (p50), and round trips to the database. What a row
+adds is the median of its differences to the bare app in the same round, with the 95 percent interval of that median;
+"quiet" is the difference between the tenths of the rounds in which each took least. The second bare row is the control:
+what it adds is the error of the measurement.
+
+Long-lived objects are set aside before (gc.freeze), as servers that fork do; the collector goes on for the rest.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pairs import added, calmest, order
+from benchmarks.peers.clock import cpu_seconds
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql
 
 SECRET = "a-secret-for-benchmarks-of-32-bytes-or-more"
 LIMIT = "900000000/minute"
 QUERIES = {"find": "{ users(limit: 1) { id name email } }", "run": "{ report { users posts } }"}
+BARE = "bare FraiseQL"
 GOAL_MS = 0.3
+MEASURES = {"cpu": "CPU", "database": "db CPU", "p50": "p50"}
 
 
 @dataclass
@@ -36,6 +46,18 @@ class Variant:
     name: str
     app: Any
     overrides: Mapping[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Milliseconds a request in one round."""
+
+    cpu: float
+    database: float
+    p50: float
+
+
+Rounds = dict[str, list[Figures]]
 
 
 def variants(host: Any) -> list[Variant]:
@@ -57,7 +79,8 @@ def variants(host: Any) -> list[Variant]:
         return guard, chosen
 
     return [
-        Variant("bare FraiseQL", host),
+        Variant(BARE, host),
+        Variant("bare FraiseQL again: the error", host),
         Variant("decisions alone, no metrics", decisions),
         Variant("Guard (+ metrics, log lines)", Guard(host, **common)),
         Variant("+ identity, timed statements", *wired(mode_timeout="monitor")),
@@ -65,64 +88,93 @@ def variants(host: Any) -> list[Variant]:
     ]
 
 
-async def measure(host: Any, variant: Variant, query: str, token: str, requests: int) -> tuple[float, float]:
-    """CPU and p50 of a request, in milliseconds; anything but an answer with data ends the benchmark."""
-    host.dependency_overrides.clear()
-    host.dependency_overrides.update(variant.overrides)
-    durations = []
-    began = time.process_time()
-    for _ in range(requests):
+class Drive:
+    """Sends requests to one row after the other."""
+
+    def __init__(self, host: Any) -> None:
+        self._host = host
+        self._token = make_token(SECRET, sub="alice")
+
+    async def ask(self, variant: Variant, query: str) -> float:
+        """The milliseconds of one request; anything but an answer with data ends the benchmark."""
         at = time.perf_counter()
-        reply = await graphql(variant.app, query, token=token)
-        durations.append(time.perf_counter() - at)
+        reply = await graphql(variant.app, query, token=self._token)
+        took = time.perf_counter() - at
         if reply.status != 200 or b'"errors"' in reply.body:
             raise SystemExit(f"{variant.name}: {reply.status} {reply.body[:300]!r}: the figures would be worthless")
-    return (time.process_time() - began) / requests * 1e3, statistics.median(durations) * 1e3
+        return took * 1e3
+
+    def turn_to(self, variant: Variant) -> None:
+        """From now on FraiseQL's dependencies are this row's."""
+        self._host.dependency_overrides.clear()
+        self._host.dependency_overrides.update(variant.overrides)
+
+    async def measure(self, variant: Variant, query: str, requests: int) -> Figures:
+        """One row's part of a round."""
+        self.turn_to(variant)
+        backends = [connection.pgconn.backend_pid for connection in connections()]
+        database, began = sum(map(cpu_seconds, backends)), time.process_time()
+        durations = [await self.ask(variant, query) for _ in range(requests)]
+        own, theirs = time.process_time() - began, sum(map(cpu_seconds, backends)) - database
+        return Figures(own / requests * 1e3, theirs / requests * 1e3, statistics.median(durations))
+
+    async def round_trips(self, variant: Variant, query: str) -> int:
+        """How often one request waits for the database, from libpq's own trace."""
+        self.turn_to(variant)
+        with tempfile.TemporaryFile("w+") as trace:
+            for connection in connections():
+                connection.pgconn.trace(trace.fileno())
+            await self.ask(variant, query)
+            for connection in connections():
+                connection.pgconn.untrace()
+            trace.seek(0)
+            return sum("ReadyForQuery" in line for line in trace)
 
 
-Figures = dict[str, dict[str, list[tuple[float, float]]]]
+def connections() -> list[Any]:
+    """FraiseQL's, all of them in the pool: nothing is asked at the moment."""
+    from fraiseql.fastapi.dependencies import get_db_pool
+
+    return list(get_db_pool()._pool)  # noqa: SLF001 - there is no public way to ask
 
 
-async def run(rounds: int, requests: int) -> Figures:
-    """(CPU, p50) of each round by query and variant."""
+async def run(rounds: int, requests: int) -> tuple[dict[str, Rounds], dict[str, dict[str, int]]]:
+    """Figures of each round, and round trips to the database, by query and row."""
     from examples.fraiseql_blog.bare import bare_app as host
 
-    token = make_token(SECRET, sub="alice")
-    figures: Figures = {}
+    drive, figures, trips = Drive(host), {}, {}
     async with host.router.lifespan_context(host):
         rows = variants(host)
         for name, query in QUERIES.items():
             for row in rows:
-                await measure(host, row, query, token, 20)
+                await drive.measure(row, query, 40)  # also until every connection has prepared the statement
+            trips[name] = {row.name: await drive.round_trips(row, query) for row in rows}
+            gc.collect()
+            gc.freeze()
+            of_rows: Rounds = {row.name: [] for row in rows}
             for number in range(rounds):
-                for row in rows if number % 2 else reversed(rows):
-                    value = await measure(host, row, query, token, requests)
-                    figures.setdefault(name, {}).setdefault(row.name, []).append(value)
+                for place in order(len(rows), number):
+                    of_rows[rows[place].name].append(await drive.measure(rows[place], query, requests))
+            figures[name] = of_rows
         for row in rows:
             if row.app is not host:
                 await row.app.aclose()
-    return {name: {row.name: by_row[row.name] for row in rows} for name, by_row in figures.items()}
+    return figures, trips
 
 
-def added(values: list[tuple[float, float]], base: list[tuple[float, float]], which: int) -> str:
-    """The median of the differences, and the middle half of them."""
-    low, middle, high = statistics.quantiles([a[which] - b[which] for a, b in zip(values, base, strict=True)], n=4)
-    return f"{middle:+6.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def report(figures: Figures) -> None:
+def report(figures: dict[str, Rounds], trips: dict[str, dict[str, int]]) -> None:
     """Print a table a query."""
     for query, rows in figures.items():
-        base = rows["bare FraiseQL"]
         print(f"\n{query}: {QUERIES[query]}")
-        print(f"{'milliseconds a request':34}{'CPU':>8}{'least':>8}{'added':>28}{'p50':>8}{'least':>8}{'added':>28}")
+        heads = "".join(f"{head:>8}{'added':>26}{'quiet':>8}" for head in MEASURES.values())
+        print(f"{'milliseconds a request':33}{heads}{'trips':>7}")
         for name, values in rows.items():
-            cells = [
-                f"{statistics.median(v[which] for v in values):8.3f}{min(v[which] for v in values):8.3f}"
-                f"{added(values, base, which):>28}"
-                for which in (0, 1)
-            ]
-            print(f"{name:34}{''.join(cells)}")
+            cells = []
+            for measure in MEASURES:
+                own, base = ([getattr(one, measure) for one in of] for of in (values, rows[BARE]))
+                more = f"{added(own, base)!s:>26}{calmest(own) - calmest(base):+8.3f}" if name != BARE else " " * 34
+                cells.append(f"{statistics.median(own):8.3f}{more}")
+            print(f"{name:33}{''.join(cells)}{trips[query][name]:7}")
 
 
 def main(*, rounds: int, requests: int, file: str | None) -> int:
@@ -132,9 +184,15 @@ def main(*, rounds: int, requests: int, file: str | None) -> int:
     with running_database() as url:
         os.environ["FRAISEQL_DATABASE_URL"] = url
         with Path(os.devnull).open("w") as quiet, redirect_stdout(quiet):
-            figures = asyncio.run(run(rounds, requests))
-    print(f"{rounds} rounds of {requests} requests, interleaved; Python {platform.python_version()}; goal {GOAL_MS} ms")
-    report(figures)
+            figures, trips = asyncio.run(run(rounds, requests))
+    print(
+        f"{rounds} rounds of {requests} requests a row, interleaved; Python {platform.python_version()}; "
+        f"goal {GOAL_MS} ms\nadded: the median difference to the bare app in the same round (95 % interval); "
+        "quiet: in the calmest tenth of them\n"
+        "CPU: of this process; db CPU: of the database's processes; trips: to the database and back"
+    )
+    report(figures, trips)
     if file:
-        Path(file).write_text(json.dumps(figures, indent=2), encoding="utf-8")
+        shown = {q: {name: [asdict(one) for one in of] for name, of in rows.items()} for q, rows in figures.items()}
+        Path(file).write_text(json.dumps({"figures": shown, "trips": trips}, indent=2), encoding="utf-8")
     return 0

@@ -28,6 +28,7 @@ from fraiseql_guard.settings import Settings, SettingsError, warnings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
+from fraiseql_guard.telemetry import multiprocess
 
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""
@@ -81,7 +82,7 @@ class Middleware:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app: Any = app
         self.wishes = wishes
-        self.host = Host.of(wishes.settings, inner.host if inner else None)
+        self.host = Host.of(wishes.settings, inner.host if inner else None, shared=multiprocess.directory())
         self.host.providers.offer(POOL, self.database.facts)
         self.steering = Steering(
             wishes, self.host, self.database, on_stack=lambda stack: setattr(self._entrance, "stack", stack)
@@ -240,6 +241,7 @@ class Middleware:
             self._check.cancel()
         await self.host.ticker.aclose()
         self._stack.tell(self._stack.repeats.tell)
+        self.host.memory.release()
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()
         await self._stack.control.aclose()

@@ -58,24 +58,21 @@ def text_of(statement: Any) -> str:
     if isinstance(statement, bytes | bytearray | memoryview):
         return bytes(statement[:_PREFIX_CHARS]).decode(errors="replace")
     parts: list[str] = []
-    length = 0
-    for part in _leaves(statement):
-        parts.append(part)
-        length += len(part)
-        if length >= _PREFIX_CHARS:
-            break
+    _gather(statement, parts)
     return "".join(parts)[:_PREFIX_CHARS]
 
 
-def _leaves(composable: Any) -> Iterator[str]:
+def _gather(composable: Any, parts: list[str]) -> None:
     kind = type(composable).__name__
     if kind == "Composed":
         for part in composable:
-            yield from _leaves(part)
+            _gather(part, parts)
+            if len(parts) > _PREFIX_CHARS:
+                return
     elif kind in ("SQL", "Identifier"):
-        yield composable.as_string(None)
+        parts.append(composable.as_string(None))
     else:  # a Literal's value must not make a statement unlike all others; a Placeholder is none of our business
-        yield " ? "
+        parts.append(" ? ")
 
 
 def parse(text: str) -> Statement:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import re
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
@@ -13,26 +12,11 @@ from typing import Any, Final
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.pq import TransactionStatus
 
-from fraiseql_guard.context import Statement
 from fraiseql_guard.database import DatabaseSignals
-from fraiseql_guard.request import current, remaining_seconds
+from fraiseql_guard.fraiseql.limits import Limit, can_be_told, set_limit, tell
 
-_MARGIN_SECONDS: Final = 0.25
-"""The guard's own deadline comes first and answers the client; PostgreSQL's is for when the guard cannot."""
-_STEPS_A_SECOND: Final = 4
-_WORTHWHILE: Final = 1.25
-"""A limit that is this much too long is set anew."""
-_OWN_LIMIT: Final = re.compile(
-    r"\s*set\s++(?:local\s++|session\s++)?statement_timeout\s*+(?:=|to)\s*+'?(\d+)(?:ms)?\b", re.IGNORECASE
-)
-
-
-def limit_seconds(remaining_seconds: float) -> float:
-    """What PostgreSQL may take for a request with so much time left: never 0, which would be no limit at all.
-
-    Rounded up to a quarter of a second, so that most requests send the same statement, which is then remembered.
-    """
-    return math.ceil((remaining_seconds + _MARGIN_SECONDS) * _STEPS_A_SECOND) / _STEPS_A_SECOND
+_coming: Final[ContextVar[Checkout | None]] = ContextVar("fraiseql_guard_checkout", default=None)
+"""Who is about to get a connection, while the pool still checks it."""
 
 
 class TimedPool:
@@ -55,91 +39,120 @@ class Checkout:
     """One connection for as long as it is out of the pool. Its cursors are timed for that long and no longer: the pool
     has other users."""
 
-    __slots__ = ("_clock", "_connection", "_factory", "_lending", "limit_seconds", "signals")
+    __slots__ = ("_bounded", "_clock", "_factory", "_lending", "limit", "signals")
 
     def __init__(self, lending: Any, signals: DatabaseSignals, clock: Callable[[], float]) -> None:
         self._lending = lending
         self._clock = clock
-        self._connection: AsyncConnection[Any] | None = None
-        self._factory: Any = None
+        self._factory: Factory | None = None
+        self._bounded: AsyncConnection[Any] | None = None  # of the pool's tries, the one that ``limit`` is about
         self.signals = signals
-        self.limit_seconds: float | None = None  # what PostgreSQL was told in this transaction
+        self.limit = Limit()
 
     async def __aenter__(self) -> AsyncConnection[Any]:
-        connection: AsyncConnection[Any] = await self._lending.__aenter__()
-        self._connection, self._factory = connection, connection.cursor_factory
-        connection.cursor_factory = self._cursor  # type: ignore[assignment]  # it is only ever called
+        coming = _coming.set(self)
+        try:
+            connection: AsyncConnection[Any] = await self._lending.__aenter__()
+        finally:
+            _coming.reset(coming)
+        if self._bounded is not connection:
+            self.limit.seconds = None
+        factory: Any = connection.cursor_factory
+        if not isinstance(factory, Factory):
+            factory = Factory(factory)
+            connection.cursor_factory = factory  # it is only ever called
+        factory.checkout, self._factory = self, factory
         return connection
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> Any:
-        if self._connection is not None:
-            self._connection.cursor_factory = self._factory
-            self._connection = None  # a cursor that outlives us is a cycle no more
+        if self._factory is not None:
+            self._factory.checkout = None
         return await self._lending.__aexit__(kind, error, trace)
 
-    def _cursor(self, connection: AsyncConnection[Any], *, row_factory: Any = None) -> AsyncCursor[Any]:
-        cursor = _timed(self._factory)(connection, row_factory=row_factory)
-        cursor.checkout = self
+    def due(self, connection: AsyncConnection[Any], query: Any) -> float | None:
+        """The limit in seconds that PostgreSQL has to be told before ``query``; None if it need not."""
+        status = connection.pgconn.transaction_status
+        if status == TransactionStatus.IDLE and connection.autocommit:
+            return None
+        return self.limit.due(status, query, self._clock())
+
+    async def bound(self, connection: AsyncConnection[Any], seconds: float, plainly: Callable[..., Any]) -> None:
+        """Tell it. ``plainly`` executes on the cursor, where a message of our own would be out of place."""
+        status = connection.pgconn.transaction_status
+        if can_be_told(connection, status):
+            await tell(connection, status, seconds)
+        else:
+            await plainly(set_limit(seconds), prepare=False)
+        self.limit.seconds, self._bounded = seconds, connection
+
+
+class Factory:
+    """Makes a connection's cursors: timed ones while a checkout has it, else as before.
+
+    It stays with the connection: the pool checks it before the next checkout gets it, and that check's statement begins
+    the transaction, so that it brings the limit along.
+    """
+
+    __slots__ = ("_plain", "checkout")
+
+    def __init__(self, plain: Any) -> None:
+        self._plain = plain
+        self.checkout: Checkout | None = None
+
+    def __call__(self, connection: AsyncConnection[Any], *, row_factory: Any = None) -> AsyncCursor[Any]:
+        checkout, kind = self.checkout, _timed
+        if checkout is None:
+            checkout, kind = _coming.get(), _bounded
+        if checkout is None:
+            return self._plain(connection, row_factory=row_factory)  # type: ignore[no-any-return]
+        cursor = kind(self._plain)(connection, row_factory=row_factory)
+        cursor.checkout = checkout
         return cursor  # type: ignore[no-any-return]
 
-    def new_limit(self, connection: AsyncConnection[Any], query: Any, statement: Statement) -> int | None:
-        """The statement_timeout to set first, in milliseconds; None if the one in force will do."""
-        status = connection.pgconn.transaction_status
-        if status == TransactionStatus.IDLE:
-            self.limit_seconds = None  # SET LOCAL ended with its transaction
-            if connection.autocommit:
-                return None
-        elif status != TransactionStatus.INTRANS:
-            return None
-        if statement.query_type == "other":
-            self._note_own_limit(query)
-            return None
-        ctx = current()
-        remaining = None if ctx is None else remaining_seconds(ctx, self._clock())
-        if remaining is None:
-            return None
-        limit = limit_seconds(remaining)
-        if self.limit_seconds is not None and self.limit_seconds <= limit * _WORTHWHILE:
-            return None
-        self.limit_seconds = limit
-        return int(limit * 1000)
 
-    def _note_own_limit(self, query: Any) -> None:
-        """FraiseQL (or the app) sets a limit itself: its will be done, and no second one is sent."""
-        found = _OWN_LIMIT.match(query) if isinstance(query, str) else None
-        if found is not None:
-            self.limit_seconds = int(found[1]) / 1000
-
-
-class _Timed:
-    """What a timed cursor does before and after the cursor that it is besides."""
+class _Bounded:
+    """What a cursor does before it executes."""
 
     checkout: Checkout
 
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
-        statement = await self._prepare(query)
-        with self.checkout.signals.timing(statement) as timed:
-            timed.timeout_seconds = self.checkout.limit_seconds
-            return await super().execute(query, params, **how)  # type: ignore[misc]
+        plain, checkout, connection = super().execute, self.checkout, self.connection  # type: ignore[attr-defined, misc]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, plain)
+        return await plain(query, params, **how)
+
+
+class _Timed:
+    """The same, timed."""
+
+    checkout: Checkout
+
+    async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
+        plain, checkout, connection = super().execute, self.checkout, self.connection  # type: ignore[attr-defined, misc]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, plain)
+        with checkout.signals.timing(checkout.signals.describe(query)) as timed:
+            timed.timeout_seconds = checkout.limit.seconds
+            return await plain(query, params, **how)
 
     async def executemany(self, query: Any, params_seq: Iterable[Any], **how: Any) -> None:
-        statement = await self._prepare(query)
-        with self.checkout.signals.timing(statement) as timed:
-            timed.timeout_seconds = self.checkout.limit_seconds
+        checkout, connection = self.checkout, self.connection  # type: ignore[attr-defined]
+        if (seconds := checkout.due(connection, query)) is not None:
+            await checkout.bound(connection, seconds, super().execute)  # type: ignore[misc]
+        with checkout.signals.timing(checkout.signals.describe(query)) as timed:
+            timed.timeout_seconds = checkout.limit.seconds
             await super().executemany(query, params_seq, **how)  # type: ignore[misc]
-
-    async def _prepare(self, query: Any) -> Statement:
-        checkout = self.checkout
-        statement = checkout.signals.describe(query)
-        limit = checkout.new_limit(self.connection, query, statement)  # type: ignore[attr-defined]
-        if limit is not None:
-            await super().execute(b"SET LOCAL statement_timeout = %d" % limit, prepare=False)  # type: ignore[misc]
-        return statement
 
 
 @lru_cache(maxsize=16)
 def _timed(factory: Any) -> Any:
     """A cursor class that is also timed."""
     return type(f"Timed{factory.__name__}", (_Timed, factory), {})
+
+
+@lru_cache(maxsize=16)
+def _bounded(factory: Any) -> Any:
+    """A cursor class that only brings the limit along."""
+    return type(f"Bounded{factory.__name__}", (_Bounded, factory), {})

@@ -1,4 +1,4 @@
-"""FraiseQL's repository on a timed pool, with the time that is left of its request as its query timeout."""
+"""FraiseQL's repository on a timed pool, which bounds its statements by the time that is left of their request."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from typing import Any
 from fraiseql.db import FraiseQLRepository
 from fraiseql.fastapi.dependencies import get_db
 
-from fraiseql_guard.fraiseql.pool import TimedPool, limit_seconds
+from fraiseql_guard.fraiseql.pool import TimedPool
 from fraiseql_guard.request import current, remaining_seconds
 
 
 class GuardedRepository(FraiseQLRepository):
-    """FraiseQL sends ``query_timeout`` to PostgreSQL with each statement of :meth:`run`, and with no other."""
+    """FraiseQL sends ``query_timeout`` to PostgreSQL before each statement of :meth:`run`, and before no other.
+
+    The timed pool bounds all of them, at less cost. So FraiseQL's own is left to it only where it is the shorter one.
+    """
 
     @property
     def query_timeout(self) -> float | None:
-        """Seconds: FraiseQL's own, unless the request has less time left."""
+        """Seconds: FraiseQL's own; None where the request has less time left, which the pool sees to."""
         own = self._own_timeout
         ctx = current()
         remaining = None if ctx is None else remaining_seconds(ctx, time.monotonic())
-        if remaining is None or (own is not None and 0 < own < remaining):
-            return own
-        return limit_seconds(remaining)
+        return own if remaining is None or (own is not None and 0 < own < remaining) else None
 
     @query_timeout.setter
     def query_timeout(self, seconds: float | None) -> None:

@@ -3,6 +3,7 @@
 # FastAPI evaluates the annotations of a dependency, so they are not postponed here.
 
 from collections.abc import Awaitable, Callable
+from inspect import signature
 from typing import Any
 
 from fastapi import Request
@@ -22,6 +23,9 @@ def wire(overrides: dict[Any, Any], guarded_db: Callable[[], Awaitable[Any]]) ->
 
     async def graphql_context(request: Request) -> dict[str, Any]:
         return await build_graphql_context(await guarded_db(), await current_user(request))
+
+    # What FastAPI would work out from the code in every request: with this it finds it ready.
+    graphql_context.__signature__ = signature(graphql_context)  # type: ignore[attr-defined]
 
     ours = {get_db: guarded_db, get_current_user_optional: current_user}
     taken = [each.__name__ for each in (*ours, build_graphql_context) if each in overrides]

@@ -1,10 +1,14 @@
-"""Says once when memory passes a threshold, and remembers the last look for whoever needs it at once."""
+"""Says once when memory passes a threshold, and remembers the last look for whoever needs it at once.
+
+Once for all workers that share a container's memory: only the one that has the lease says it (host.lease).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from fraiseql_guard.host.lease import Alone, Lease
 from fraiseql_guard.host.memory import Memory, read_memory
 
 HYSTERESIS_PERCENT: Final = 5.0
@@ -27,28 +31,10 @@ class MemoryObserver(Protocol):
         ...
 
 
-class Threshold:
-    """A line that is passed upwards once, until use has fallen well below it again."""
-
-    __slots__ = ("_above", "percent")
-
-    def __init__(self, percent: float) -> None:
-        self.percent = percent
-        self._above = False
-
-    def passed(self, percent: float) -> bool:
-        """Whether this look is the one that finds use above the line for the first time."""
-        if self._above:
-            self._above = percent > self.percent - HYSTERESIS_PERCENT
-            return False
-        self._above = percent >= self.percent
-        return self._above
-
-
 class MemoryWatch:
     """Looks when it is told to, with ``read``, which returns None where the system does not tell."""
 
-    __slots__ = ("_critical", "_high", "memory", "percent", "read")
+    __slots__ = ("_critical_percent", "_high_percent", "_lease", "memory", "percent", "read")
 
     def __init__(
         self,
@@ -56,10 +42,12 @@ class MemoryWatch:
         high_percent: float,
         critical_percent: float,
         read: Callable[[], Memory | None] = read_memory,
+        lease: Lease | None = None,
     ) -> None:
         self.read = read
-        self._high = Threshold(high_percent)
-        self._critical = Threshold(critical_percent)
+        self._high_percent = high_percent
+        self._critical_percent = critical_percent
+        self._lease = lease if lease is not None else Alone()
         self.memory: Memory | None = None
         self.percent = 0.0
         """Of the last look; 0 if nothing is known."""
@@ -71,7 +59,25 @@ class MemoryWatch:
         if memory is None:
             return
         observer.memory_used(memory)
-        if self._high.passed(memory.percent):
-            observer.memory_high(memory, self._high.percent)
-        if self._critical.passed(memory.percent):
+        said = self._lease.recall()
+        if said is None:
+            return
+        before = frozenset(said.split())
+        now = frozenset(name for name, percent in self._thresholds() if _is_above(memory, percent, name in before))
+        if "high" in now - before:
+            observer.memory_high(memory, self._high_percent)
+        if "critical" in now - before:
             observer.memory_critical(memory)
+        self._lease.leave(" ".join(sorted(now)))
+
+    def release(self) -> None:
+        """No more looks: let another worker speak."""
+        self._lease.release()
+
+    def _thresholds(self) -> tuple[tuple[str, float], ...]:
+        return ("high", self._high_percent), ("critical", self._critical_percent)
+
+
+def _is_above(memory: Memory, percent: float, was_above: bool) -> bool:
+    """A threshold that was passed is passed until use has fallen well below it."""
+    return memory.percent > percent - HYSTERESIS_PERCENT if was_above else memory.percent >= percent

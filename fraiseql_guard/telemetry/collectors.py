@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
-from pathlib import Path
 from threading import RLock
 from typing import Any, Final
 
@@ -146,9 +144,9 @@ class Metrics:
         return record
 
     def _shared_directory(self) -> multiprocess.Workers | None:
-        if not multiprocess.is_active():
+        directory = multiprocess.directory()
+        if directory is None:
             return None
-        directory = Path(os.environ.get(multiprocess.VARIABLE, ""))
         if not directory.is_dir():
             raise ValueError(
                 f"{multiprocess.VARIABLE}={str(directory)!r} is not a directory: create it, empty, before the start"

@@ -27,6 +27,11 @@ def is_active() -> bool:
     return ValueClass is not MutexValue
 
 
+def directory() -> Path | None:
+    """Where the workers of this container meet; None for a process that is alone."""
+    return Path(os.environ.get(VARIABLE, "")) if is_active() else None
+
+
 class Workers:
     """The worker processes that share one directory."""
 

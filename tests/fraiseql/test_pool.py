@@ -2,66 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-from fraiseql_guard.context import Context, Subject
-from fraiseql_guard.request import enter, leave
+from fraiseql_guard.request import leave
+from tests.support.fraiseql_pool import LIMIT, limit_in_force, work_until
 from tests.support.processes import needs_fraiseql
 
 pytestmark = needs_fraiseql
-
-LIMIT = "SELECT current_setting('statement_timeout') FROM pg_class LIMIT 1"
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    from examples.fraiseql_blog.database import running_database
-
-    with running_database() as url:
-        yield url
-
-
-@pytest.fixture
-async def pool(url: str) -> AsyncIterator[Any]:
-    from psycopg_pool import AsyncConnectionPool
-
-    async with AsyncConnectionPool(url, open=False, min_size=1, max_size=2) as made:
-        yield made
-
-
-@pytest.fixture
-def timed(pool: Any, guarded: Any) -> Any:
-    from fraiseql_guard.fraiseql.pool import TimedPool
-
-    made = TimedPool(pool, guarded().guard.database)
-    yield made
-    leave()
-
-
-def work_until(seconds: float | None) -> Context:
-    ctx = Context(
-        method="POST", path="/graphql", query_string=b"", header_lines=(), headers={}, guarded=True, request_id="r",
-        trace_id="t", endpoint="/graphql", address="192.0.2.1", address_subject=Subject("address", "192.0.2.1"),
-    )  # fmt: skip
-    ctx.ends_at = None if seconds is None else time.monotonic() + seconds
-    enter({}, ctx)
-    return ctx
-
-
-def milliseconds(setting: str) -> int:
-    for unit, factor in (("ms", 1), ("s", 1000), ("min", 60_000)):
-        if setting.removesuffix(unit).isdecimal():
-            return int(setting.removesuffix(unit)) * factor
-    raise AssertionError(setting)
-
-
-async def limit_in_force(connection: Any) -> int:
-    row = await (await connection.execute(LIMIT)).fetchone()
-    return milliseconds(row[0])
 
 
 async def test_a_statement_may_take_what_is_left_of_its_requests_time(timed: Any) -> None:
@@ -97,19 +46,6 @@ async def test_a_limit_that_the_app_sets_itself_stays(timed: Any) -> None:
     async with timed.connection() as connection:
         await connection.execute("SET LOCAL statement_timeout = '1500ms'")
         assert await limit_in_force(connection) == 1500
-
-
-async def test_the_next_user_of_the_connection_sees_nothing_of_it(timed: Any, pool: Any) -> None:
-    work_until(3.0)
-    async with timed.connection() as connection:
-        factory = type(connection).cursor_factory if hasattr(type(connection), "cursor_factory") else None
-        await limit_in_force(connection)
-    leave()
-    async with pool.connection() as connection:
-        from psycopg import AsyncCursor
-
-        assert connection.cursor_factory is (factory or AsyncCursor)
-        assert await limit_in_force(connection) == 0
 
 
 async def test_autocommit_and_failed_transactions_are_left_alone(timed: Any) -> None:

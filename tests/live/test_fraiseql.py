@@ -57,9 +57,21 @@ def test_at_the_deadline_postgresql_stops_working_on_the_query(host: Host, query
 
 @pytest.mark.parametrize("query", [SLOW_BY_FIND, SLOW_BY_RUN])
 def test_a_client_that_leaves_stops_its_query_in_postgresql(host: Host, query: str) -> None:
-    with pytest.raises(httpx.ReadTimeout):
-        host.ask(query, timeout=0.5)
-    assert within(1, lambda: host.at_work() == 0)  # the deadline would be 2 s
+    before, left = host.backends(), []
+
+    def leave() -> None:
+        with pytest.raises(httpx.ReadTimeout) as raised:
+            host.ask(query, timeout=1.0)
+        left.append(raised)
+
+    thread = threading.Thread(target=leave)
+    thread.start()
+    assert within(1, lambda: host.at_work() == 1)
+    thread.join()
+    assert within(0.7, lambda: host.at_work() == 0)  # the deadline would be a second later
+    assert left
+    assert host.ask("{ users(limit: 1) { id } }").status_code == 200
+    assert before <= host.backends()  # its connection is used again, not thrown away
     assert within(2, lambda: sum_of(host.server.samples(), "fraiseql_guard_disconnects_total") >= 1)
 
 

@@ -90,14 +90,14 @@ def test_statements_are_counted_by_type_and_timed_by_table(host: Host) -> None:
 def test_the_pool_gauges_follow_the_pool(host: Host) -> None:
     def gauges() -> list[float]:
         samples = host.server.samples()
-        return [sum_of(samples, f"fraiseql_db_connections_{name}") for name in ("active", "total")]
+        return [sum_of(samples, f"fraiseql_db_connections_{name}") for name in ("active", "idle", "total")]
 
-    assert within(3, lambda: gauges() == [0, 30])
+    assert within(3, lambda: gauges() == [0, len(host.backends()), 30])
     threads = in_background(host, SLOW_BY_FIND, ["one", "two", "three"])
-    assert within(2, lambda: gauges() == [3, 30])
+    assert within(2, lambda: gauges() == [3, len(host.backends()) - 3, 30])
     for thread in threads:
         thread.join()
-    assert within(3, lambda: gauges() == [0, 30])
+    assert within(3, lambda: gauges() == [0, len(host.backends()), 30])
 
 
 @BY_BOTH

@@ -16,6 +16,7 @@ AT_WORK = """
 SELECT count(*) FROM pg_stat_activity
 WHERE state = 'active' AND pid <> pg_backend_pid() AND query ~ 'v_slow_post|pg_sleep|create_post'
 """
+BACKENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
 SLOW_BY_FIND = "{ slowPosts(limit: 30) { title } }"
 SLOW_BY_RUN = "{ report(seconds: 20) { users } }"
 TIMEOUT = "FRAISEQL_QUERY_TIMEOUT"
@@ -53,8 +54,8 @@ class Host:
         return self._database.execute(AT_WORK).fetchone()[0]
 
     def backends(self) -> set[int]:
-        rows = self._database.execute("SELECT pid FROM pg_stat_activity WHERE application_name <> 'psql'").fetchall()
-        return {pid for (pid,) in rows}
+        """The connections of the app."""
+        return {pid for (pid,) in self._database.execute(BACKENDS).fetchall()}
 
     def close(self) -> None:
         self._database.close()
