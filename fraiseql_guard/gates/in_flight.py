@@ -17,8 +17,8 @@ _EXPRESS: Final = 2
 """The last slots below that: whoever gets one has a second. So a pool full of slow queries still answers quick ones."""
 _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
-_EVERYONE: Final = "everyone"
-_ANONYMOUS: Final = "anonymous"
+_EVERYONE: Final = ("everyone", "")
+_ANONYMOUS: Final = ("anonymous", "")
 
 
 def _unknown() -> int | None:
@@ -54,20 +54,24 @@ class InFlight:
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
-        pool = self._configured or self._pool_size()
-        wanted = self._wanted(ctx, pool)
-        for key, limit, code in wanted:
-            if limit is not None and self._at_work[key] >= limit:
-                tokens = 0 if code is OVERLOADED else 1  # nobody pays for the others' operations
-                return Denial(code, limit=limit, actual=self._at_work[key] + 1, retry_after_seconds=1.0, tokens=tokens)
-        if pool and self._hurries(pool):
-            if self._at_work[_key(ctx)] or (ctx.measured is not None and ctx.measured.kind == "mutation"):
-                most = pool - _KEPT_FREE
-                return Denial(OVERLOADED, limit=most, actual=self.at_work + 1, retry_after_seconds=1.0, tokens=0)
-            ctx.hurry_seconds = _EXPRESS_SECONDS
-        ctx.slots = tuple([key for key, _, _ in wanted])
+        pool, at_work = self._configured or self._pool_size(), self._at_work
+        own, anonymous = ctx.subject.key, ctx.identity is None
+        most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
+        mine = at_work.get(own, 0)
+        if mine >= most:
+            return _full(CONCURRENCY_LIMIT, most, mine)
+        if pool:
+            if self.at_work >= (most := max(1, pool - _KEPT_FREE)):
+                return _full(OVERLOADED, most, self.at_work)
+            if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
+                return _full(OVERLOADED, most, at_work[_ANONYMOUS])
+            if self._hurries(pool):
+                if mine or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+                    return _full(OVERLOADED, pool - _KEPT_FREE, self.at_work)
+                ctx.hurry_seconds = _EXPRESS_SECONDS
+        ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
         for key in ctx.slots:
-            self._at_work[key] += 1
+            at_work[key] = at_work.get(key, 0) + 1
         return None
 
     def _hurries(self, pool: int) -> bool:
@@ -87,18 +91,9 @@ class InFlight:
     @property
     def at_work(self) -> int:
         """Operations at work in this process."""
-        return self._at_work[_EVERYONE, ""]
-
-    def _wanted(self, ctx: Context, pool: int | None) -> list[tuple[tuple[str, str], int | None, Code]]:
-        own = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and ctx.identity is None else 1)
-        wanted: list[tuple[tuple[str, str], int | None, Code]] = [
-            (_key(ctx), own, CONCURRENCY_LIMIT),
-            ((_EVERYONE, ""), max(1, pool - _KEPT_FREE) if pool else None, OVERLOADED),
-        ]
-        if ctx.identity is None:
-            wanted.append(((_ANONYMOUS, ""), max(1, pool // 2) if pool else None, OVERLOADED))
-        return wanted
+        return self._at_work.get(_EVERYONE, 0)
 
 
-def _key(ctx: Context) -> tuple[str, str]:
-    return ctx.subject.key
+def _full(code: Code, limit: int, at_work: int) -> Denial:
+    tokens = 0 if code is OVERLOADED else 1  # nobody pays for the others' operations
+    return Denial(code, limit=limit, actual=at_work + 1, retry_after_seconds=1.0, tokens=tokens)

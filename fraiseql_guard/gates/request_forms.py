@@ -78,6 +78,8 @@ class RequestForms:
     @staticmethod
     def _repeated(ctx: Context) -> Denial | None:
         """A header given twice is read differently by different hosts."""
+        if len(ctx.headers) == len(ctx.header_lines):
+            return None  # no header at all is
         for name, shown in _SINGLE.items():
             if name in ctx.headers and sum(line == name for line, _ in ctx.header_lines) > 1:
                 return Denial(BAD_REQUEST, detail=f"{shown} is given more than once")
@@ -85,6 +87,8 @@ class RequestForms:
 
     @staticmethod
     def _encoding(ctx: Context) -> Denial | None:
+        if b"content-encoding" not in ctx.headers:
+            return None
         encoding = ctx.header(b"content-encoding").strip().lower()
         return Denial(UNSUPPORTED_ENCODING) if encoding not in ("", "identity") else None
 
@@ -110,4 +114,6 @@ def _unasked(ctx: Context) -> bool:
 
 
 def _media_type(ctx: Context) -> str:
+    if ctx.headers.get(b"content-type") == b"application/json":
+        return "application/json"  # nearly always
     return ctx.header(b"content-type").partition(";")[0].strip().lower()
