@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fraiseql_guard.graphql.containers import generations, leaves, values_of
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
 from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
 from fraiseql_guard.graphql.tree import Field
-from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable, leaves, members
+from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable
 from fraiseql_guard.settings import Settings
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
 _OF_PICTURES: Final = frozenset({"size"})
 _VALUES_PER_POINT: Final = 50
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Origin(StrEnum):
@@ -98,9 +100,8 @@ class Demands:
             return NOTHING
         slicing = self.slicing(rule)
         arguments = field.arguments
-        inside = [(key, item) for name, value in arguments.items() for key, item in members(value, name)]
-        used = tuple(item.name for _, item in inside if type(item) is Variable)
-        decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in slicing)
+        used = tuple(item.name for _, item in _variables(arguments))
+        decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in slicing) if used else slicing
         rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
         return Demand(
             sizes=tuple(_slices(field, rule, slicing)),
@@ -115,7 +116,7 @@ class Demands:
             weighed=tuple((value, argument.kind) for argument, value in rules if argument.kind in self._inputs),
             values=sum(leaves(value) for value in arguments.values()),
             variables=used,
-            deciding=frozenset(item.name for key, item in inside if type(item) is Variable and key in decides),
+            deciding=frozenset(item.name for key, item in _variables(arguments) if key in decides) if used else _NONE,
         )
 
     def ask(self, demand: Demand, bindings: Bindings) -> Asked:
@@ -149,14 +150,21 @@ class Demands:
     def _inside(self, value: Value, bindings: Bindings) -> Found:
         if type(value) is Variable:
             return self._of_variable(value.name, bindings)
+        found = self._said(value, bindings)
+        for _, item in _variables(value):
+            found.merge(self._of_variable(item.name, bindings))
+        return found
+
+    def _said(self, value: Value, bindings: Bindings) -> Found:
+        """The sizes and offsets under their keys, wherever in a value."""
         found = Found()
-        for key, item in members(value):
-            if type(item) is Variable:
-                found.merge(self._of_variable(item.name, bindings))
-            for candidate in bindings.candidates(item) if key in self._slicing else ():
-                found.note_size(read_size(candidate, strict=False))
-            for candidate in bindings.candidates(item) if key in OFFSET_ARGUMENTS else ():
-                found.offset = max(found.offset, read_offset(candidate))
+        for container in (each for generation in generations(value) for each in generation if type(each) is dict):
+            for key in self._slicing & container.keys():
+                for candidate in bindings.candidates(container[key]):
+                    found.note_size(read_size(candidate, strict=False))
+            for key in OFFSET_ARGUMENTS & container.keys():
+                for candidate in bindings.candidates(container[key]):
+                    found.offset = max(found.offset, read_offset(candidate))
         return found
 
     def _of_variable(self, name: str, bindings: Bindings) -> Found:
@@ -164,7 +172,7 @@ class Demands:
         if found is None:
             found = bindings.memo[name] = Found()
             for candidate in bindings.candidates(Variable(name)):
-                found.merge(self._inside(candidate, bindings) if type(candidate) in (dict, list) else Found())
+                found.merge(self._said(candidate, bindings))  # no variable stands in a variable's value
                 found.values = max(found.values, leaves(candidate))
         return found
 
@@ -192,6 +200,15 @@ class Demands:
             bindings.memo[key] = 0  # a variable's value holds no variables; its default might name itself
             bindings.memo[key] = max(self._weigh(item, kind, bindings) for item in bindings.candidates(value))
         return int(bindings.memo[key])
+
+
+def _variables(value: Value) -> Iterator[tuple[str, Variable]]:
+    """The variables inside a literal with the key that each stands under (items of a list: none)."""
+    for generation in generations(value):
+        for container in generation:
+            if Variable in map(type, values_of(container)):
+                items = container.items() if type(container) is dict else (("", item) for item in container)
+                yield from ((key, item) for key, item in items if type(item) is Variable)
 
 
 def candidates(each: Slice, bindings: Bindings) -> list[Value]:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.raw_length import certain_length
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
@@ -50,7 +51,7 @@ class Envelope:
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
-    __slots__ = ("_batching", "_loader", "_max_batch", "_max_depth", "_max_nodes", "_max_total", "_names")
+    __slots__ = ("_batching", "_loader", "_max_batch", "_max_chars", "_max_depth", "_max_nodes", "_max_total", "_names")
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
@@ -61,8 +62,8 @@ class EnvelopeReader:
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
-        hopeless = settings.max_query_chars if settings.trusted_documents == "off" else math.inf
-        self._loader = Loader(self._max_total, hopeless_chars=hopeless)
+        self._max_chars = settings.max_query_chars if settings.trusted_documents == "off" else None
+        self._loader = Loader(self._max_total, hopeless_chars=math.inf if self._max_chars is None else self._max_chars)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""
@@ -83,6 +84,9 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
+        limit = self._max_chars
+        if limit is not None and len(body) > limit and (length := certain_length(body, limit)):
+            return over(signals.QUERY_TOO_LONG, limit, length, offends=True)
         try:
             value, census = self._loader.load(body)
         except NotStrictError as error:
@@ -92,9 +96,9 @@ class EnvelopeReader:
         if census.nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
         if type(value) is dict:
-            envelope = self._envelope(
-                value, small=census.depth <= self._max_depth + 1 and census.nodes <= self._max_nodes
-            )
+            # All values but the request's own members: the variables cannot be more.
+            inside = census.nodes - len(value)
+            envelope = self._envelope(value, small=census.depth <= self._max_depth + 1 and inside <= self._max_nodes)
             return envelope if isinstance(envelope, Denial) else (envelope,)
         if type(value) is not list:
             return malformed("The body must be an object.")

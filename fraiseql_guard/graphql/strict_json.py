@@ -14,7 +14,11 @@ from typing import Any, Final
 
 import orjson
 
+from fraiseql_guard.graphql.containers import generations
+
 _LARGEST_REPEAT: Final = 2**31
+_STEP: Final = 2**14
+"""Bytes that are looked at before it is asked whether that was enough."""
 
 
 class NotStrictError(ValueError):
@@ -35,8 +39,9 @@ class Census:
 
 
 def commas_at_least(number: int) -> re.Pattern[bytes]:
-    """Matches a text without escapes with so many commas outside of its strings, in one pass and no further."""
-    return re.compile(rb'(?:[^",]*+(?:"[^"]*+"[^",]*+)*+,){%d}' % min(number, _LARGEST_REPEAT))
+    """Matches a text with so many commas outside of its strings, in one pass and no further."""
+    string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
 
 class Loader:
@@ -59,7 +64,7 @@ class Loader:
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
         # A comma stands between two values, so a text full of commas need not be parsed to be too large.
-        if text.count(b",") > self._max_nodes and self._crowded.match(_without_escapes(text)):
+        if _holds_more_commas(text, self._max_nodes) and self._crowded.match(text):
             return None, Census(0, self._max_nodes + 1, 0)
         try:
             value = orjson.loads(text)
@@ -77,6 +82,16 @@ class Loader:
         return value, census
 
 
+def _holds_more_commas(text: bytes, number: int) -> bool:
+    """Whether there are more than ``number``, looking no further than that takes."""
+    left = number
+    for begin in range(0, len(text), _STEP) if len(text) > number else ():
+        left -= text.count(b",", begin, begin + _STEP)
+        if left < 0:
+            return True
+    return False
+
+
 def _without_escapes(text: bytes) -> bytes:
     """JSON in which every quotation mark begins or ends a string."""
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
@@ -89,17 +104,9 @@ def _colons(text: bytes) -> int:
 
 def take_census(value: Any) -> Census:
     """Count without recursion."""
-    depth = nodes = members = 0
-    generation = [value] if type(value) in (dict, list) else []
-    while generation:
-        inner: list[Any] = []
-        for container in generation:
-            nodes += len(container)
-            values = container
-            if type(container) is dict:
-                members += len(container)
-                values = container.values()
-            inner += [item for item in values if type(item) is dict or type(item) is list]
-        depth += bool(inner)
-        generation = inner
-    return Census(depth, nodes, members)
+    depth, nodes, members = -1, 0, 0
+    for generation in generations(value):
+        depth += 1
+        nodes += sum(map(len, generation))
+        members += sum([len(container) for container in generation if type(container) is dict])
+    return Census(max(depth, 0), nodes, members)

@@ -1,0 +1,34 @@
+"""Lists and dicts inside each other, looked through without recursion and without looking at every plain value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def generations(value: Any) -> Iterator[list[Any]]:
+    """The containers in a value: itself if it is one, then those directly inside, then those inside these."""
+    generation = [value] if type(value) in _CONTAINERS else []
+    while generation:
+        yield generation
+        inside: list[Any] = []
+        for container in generation:
+            # Most containers hold none: to ask for the types of all values costs a fraction of looking at each.
+            if container and not _CONTAINERS.isdisjoint(map(type, values_of(container))):
+                inside += [item for item in values_of(container) if type(item) in _CONTAINERS]
+        generation = inside
+
+
+def values_of(container: Any) -> Iterable[Any]:
+    """What a dict or a list holds."""
+    return container.values() if type(container) is dict else container
+
+
+def leaves(value: Any) -> int:
+    """Values inside that hold no others; an empty container is one."""
+    if type(value) not in _CONTAINERS or not value:
+        return 1
+    # Every container that holds something is one value less: its own values stand for it.
+    return 1 + sum(len(container) - 1 for generation in generations(value) for container in generation if container)
