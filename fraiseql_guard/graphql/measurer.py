@@ -100,7 +100,8 @@ class Measurer:
         return reading
 
     def _prepare(self, text: str) -> Prepared | Denial:
-        return self._scanner.check(text) or prepare(text, self._settings, self._rules)
+        tokens = self._scanner.read(text)
+        return tokens if isinstance(tokens, Denial) else prepare(text, self._settings, self._rules, tokens)
 
     def _measure(
         self, prepared: Prepared, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool

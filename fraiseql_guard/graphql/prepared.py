@@ -71,10 +71,13 @@ class Prepared:
         return view
 
 
-def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denial:
-    """Parse and check a text that passed the scan."""
+def prepare(
+    text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None
+) -> Prepared | Denial:
+    """Parse and check a text that passed the scan, which may have its ``tokens``."""
     document = read_document(
         text,
+        tokens,
         max_operations=settings.max_operations,
         max_fragments=settings.max_fragments,
         nested_switches=rules.table is None or rules.table.nested_switches,
