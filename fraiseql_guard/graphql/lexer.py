@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-_IGNORED: Final = r"(?:[ \t\r\n,\ufeff]++|\#[^\r\n\ud800-\udfff]*+)*+"
+_IGNORED: Final = r"[ \t\r\n,\ufeff]*+(?:\#[^\r\n\ud800-\udfff]*+[ \t\r\n,\ufeff]*+)*+"
 _TOKEN: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
     |[]{}()[@!$&:=|]
     |\.\.\.
@@ -25,9 +25,9 @@ _TOKEN: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
       (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+"
     |\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")"""
 _CHUNK_TOKENS: Final = 256
-_CHUNK: Final = re.compile(f"(?:{_IGNORED}{_TOKEN}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
-_FULL_CHUNK: Final = re.compile(f"(?:{_IGNORED}{_TOKEN}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
-_EACH: Final = re.compile(f"{_IGNORED}({_TOKEN})", re.VERBOSE)
+_CHUNK: Final = re.compile(f"(?:{_TOKEN}{_IGNORED}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_FULL_CHUNK: Final = re.compile(f"(?:{_TOKEN}{_IGNORED}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_EACH: Final = re.compile(f"({_TOKEN}){_IGNORED}", re.VERBOSE)
 _BLANK: Final = re.compile(_IGNORED, re.VERBOSE)
 
 END: Final = ""
@@ -41,14 +41,14 @@ _KINDS: Final[Mapping[str, str]] = (
 
 def chunks(text: str) -> Iterator[list[str]]:
     """The tokens of a text, some hundred at a time. The last one is END or FAULT, and nothing else is."""
-    begin = 0
-    while True:
+    begin = _end(_BLANK, text, 0)
+    full = True
+    while full:
         end = _end(_CHUNK, text, begin)
-        if end == begin:
-            break
-        yield _EACH.findall(text, begin, end)
-        begin = end
-    yield [END if _end(_BLANK, text, begin) == len(text) else FAULT]
+        chunk = _EACH.findall(text, begin, end)
+        yield chunk
+        begin, full = end, len(chunk) == _CHUNK_TOKENS
+    yield [END if begin == len(text) else FAULT]
 
 
 def tokens_of(text: str) -> list[str]:
@@ -58,7 +58,7 @@ def tokens_of(text: str) -> list[str]:
 
 def count_tokens(text: str, most: int) -> int:
     """How many tokens a text begins with; no more than ``most`` are counted."""
-    begin = counted = 0
+    begin, counted = _end(_BLANK, text, 0), 0
     while counted < most and (full := _FULL_CHUNK.match(text, begin)):
         begin, counted = full.end(), counted + _CHUNK_TOKENS
     return min(most, counted + len(_EACH.findall(text, begin, _end(_CHUNK, text, begin)))) if counted < most else most
@@ -66,14 +66,14 @@ def count_tokens(text: str, most: int) -> int:
 
 def offset_of(text: str, number: int) -> int:
     """Where the token of that number (from 0) begins, or what stands in its place if there are not so many."""
-    begin = 0
+    begin = _end(_BLANK, text, 0)
     while True:
         end = _end(_CHUNK, text, begin)
+        if number < _CHUNK_TOKENS:
+            found = next(islice(_EACH.finditer(text, begin, end), number, None), None)
+            return found.start() if found else end
         if end == begin:
-            return _end(_BLANK, text, begin)
-        found = next(islice(_EACH.finditer(text, begin, end), number, None), None)
-        if found:
-            return found.start(1)
+            return end
         begin, number = end, number - _CHUNK_TOKENS
 
 

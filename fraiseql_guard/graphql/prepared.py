@@ -11,11 +11,12 @@ from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
+from fraiseql_guard.graphql.merging import Merging, TooEntangledError
 from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.sizes import MOST
-from fraiseql_guard.graphql.structure import ContradictedError, Repetition, TooEntangledError, most_repeated
+from fraiseql_guard.graphql.structure import ContradictedError, Repetition, most_repeated
 from fraiseql_guard.graphql.switches import Positions, switch_positions
 from fraiseql_guard.graphql.tree import Document
 from fraiseql_guard.settings import Settings
@@ -62,7 +63,7 @@ class Prepared:
         key = tuple(positions.items())
         view = self.views.get(key)
         if view is None:
-            made = _view(self.document, self.rules, positions)
+            made = _view(self.document, self.rules, positions, Merging(self.document))
             if isinstance(made, Denial):
                 return made
             if len(self.views) >= _MAX_VIEWS:
@@ -84,27 +85,42 @@ def prepare(
     )
     if isinstance(document, Denial):
         return document
+    outline = _total(document, None)
+    merging = Merging(document)
     try:
-        repetition = most_repeated(document)
+        repetition = most_repeated(document, merging)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(settings.max_query_complexity)
     kind = gravest(operation.kind for operation in document.operations)
     names = frozenset(operation.name for operation in document.operations)
-    return Prepared(document, kind, names, _total(document, None), repetition, rules, {})
+    prepared = Prepared(document, kind, names, outline, repetition, rules, {})
+    if not document.switches:  # then there is one view alone, and half of its work is done
+        made = _view(document, rules, {}, merging, outline)
+        if isinstance(made, Denial):
+            return made
+        prepared.views[()] = made
+    return prepared
 
 
-def _view(document: Document, rules: CostRules, positions: Mapping[str, bool]) -> View | Denial:
+def _view(
+    document: Document,
+    rules: CostRules,
+    positions: Mapping[str, bool],
+    merging: Merging,
+    everything: Outline | None = None,
+) -> View | Denial:
+    """``everything`` is the outline of all that is written, if it was taken before."""
     try:
-        plan = measure(document, rules, positions)
+        plan = measure(document, rules, positions, merging)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    outline = _total(document, positions if document.removes else None)
+    outline = everything if everything and not document.removes else _total(document, positions)
     roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
     counts = [sum(times for _, times in root) for root in roots]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]

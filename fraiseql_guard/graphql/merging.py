@@ -1,0 +1,168 @@
+"""Selections that execution merges: their fields by response key.
+
+Most of the time nothing is taken out by @skip, @include or a type. Then a fragment is looked through once, however many
+selections spread it, and selections that are merged again in the same way are not merged again. What is left of the
+work is bounded by a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.graphql.switches import Positions, removed
+from fraiseql_guard.graphql.tree import Document, Field, Fragment, Selection
+
+MAX_VISITS: Final = 20_000
+"""Fields and fragments looked at in one walk. Merging selections in ever new combinations, or many fragments on an
+interface of many types, could otherwise take any time."""
+
+Collected = dict[str, list[tuple[Field, str | None]]]
+"""Fields by response key, each with the innermost type that it is conditional on."""
+
+
+class TooEntangledError(Exception):
+    """The selections of the document merge in more ways than anybody can look at."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """Visits that are left to one walk."""
+
+    left: int = MAX_VISITS
+
+    def spend(self, visits: int) -> None:
+        """TooEntangledError if there is nothing left."""
+        self.left -= visits
+        if self.left < 0:
+            raise TooEntangledError
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """Fields by response key, and the types that some of them are conditional on. Nobody changes them."""
+
+    fields: Collected
+    conditions: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one selection holds itself, inline fragments included, and the fragments that it spreads itself."""
+
+    fields: Collected
+    conditions: frozenset[str]
+    spreads: tuple[str, ...]
+
+
+class Merging:
+    """Merges the selections of one document. Remembers what it was asked for."""
+
+    __slots__ = ("_fragments", "_merged", "_of_fragments", "_parts")
+
+    def __init__(self, document: Document) -> None:
+        self._fragments = document.fragments
+        self._of_fragments: dict[str, _Part] = {}
+        self._parts: dict[Selection, _Part] = {}
+        self._merged: dict[frozenset[Selection], Merged] = {}
+
+    def merged(self, selections: tuple[Selection, ...], budget: Budget) -> Merged:
+        """The fields of these selections as execution merges them, each fragment once. TooEntangledError."""
+        key = frozenset(selections)
+        found = self._merged.get(key)
+        if found is None:
+            found = self._merged[key] = self._merge(selections, budget)
+        budget.spend(1 + len(found.fields))
+        return found
+
+    def _merge(self, selections: Iterable[Selection], budget: Budget) -> Merged:
+        parts = [self._part(selection) for selection in selections]
+        reached: set[str] = set()
+        for part in parts:  # it grows
+            for name in part.spreads:
+                if name not in reached:
+                    reached.add(name)
+                    parts.append(self._of_fragment(name))
+        budget.spend(len(parts))
+        first, *others = parts
+        if not others:
+            return Merged(first.fields, first.conditions)
+        fields = first.fields.copy()
+        for part in others:
+            budget.spend(len(part.fields))
+            for key, members in part.fields.items():
+                fields[key] = fields[key] + members if key in fields else members
+        return Merged(fields, frozenset().union(*[part.conditions for part in parts]))
+
+    def _part(self, selection: Selection) -> _Part:
+        part = self._parts.get(selection)
+        if part is None:
+            part = self._parts[selection] = _look_through(selection, None)
+        return part
+
+    def _of_fragment(self, name: str) -> _Part:
+        part = self._of_fragments.get(name)
+        if part is None:
+            fragment = self._fragments[name]
+            part = self._of_fragments[name] = _look_through(fragment.selection, fragment.on)
+        return part
+
+
+def _look_through(selection: Selection, on: str | None) -> _Part:
+    fields: Collected = {}
+    spreads: dict[str, None] = {}
+    conditions = {on} if on else set()
+    pending = [(selection, on)]
+    while pending:
+        selection, on = pending.pop()
+        for field in selection.fields:
+            if field.key in fields:
+                fields[field.key].append((field, on))
+            else:
+                fields[field.key] = [(field, on)]
+        for spread in selection.spreads:
+            spreads[spread.name] = None
+        for inline in reversed(selection.inlines):
+            pending.append((inline.selection, inline.on or on))
+            if inline.on:
+                conditions.add(inline.on)
+    return _Part(fields, frozenset(conditions), tuple(spreads))
+
+
+def anything(_: str | None) -> bool:
+    """Every type condition holds: what to assume without a schema."""
+    return True
+
+
+def collect(
+    selections: tuple[Selection, ...],
+    fragments: Mapping[str, Fragment],
+    positions: Positions,
+    applies: Callable[[str | None], bool],
+    budget: Budget,
+) -> Collected:
+    """The fields of merged selections as execution collects them, each fragment once (GraphQL spec, CollectFields)."""
+    found: Collected = {}
+    spread: set[str] = set()
+    pending: list[tuple[Selection, str | None]] = [(item, None) for item in reversed(selections)]
+    while pending:
+        selection, on = pending.pop()
+        budget.spend(1 + len(selection.fields) + len(selection.inlines) + len(selection.spreads))
+        for field in selection.fields:
+            if not (field.removal and removed(field.removal, positions)):
+                if field.key in found:
+                    found[field.key].append((field, on))
+                else:
+                    found[field.key] = [(field, on)]
+        pending += [
+            (inline.selection, inline.on or on)
+            for inline in selection.inlines
+            if applies(inline.on) and not (inline.removal and removed(inline.removal, positions))
+        ]
+        for item in selection.spreads:
+            fragment = fragments[item.name]
+            if item.name not in spread and applies(fragment.on) and not removed(item.removal, positions):
+                spread.add(item.name)
+                pending.append((fragment.selection, fragment.on))
+    return found
