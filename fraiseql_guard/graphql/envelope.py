@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.raw_length import certain_length
+from fraiseql_guard.graphql.raw_length import Endless
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
@@ -32,6 +32,7 @@ _JSON_PARAMETERS: Final = ("variables", "extensions")
 _NAMES: Final = ("documentId", "id")
 """Keys that may name a document, where any are known by name."""
 _MAX_PARAMETERS: Final = 100
+_NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,17 @@ class Envelope:
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
-    __slots__ = ("_batching", "_loader", "_max_batch", "_max_chars", "_max_depth", "_max_nodes", "_max_total", "_names")
+    __slots__ = (
+        "_batching",
+        "_endless",
+        "_loader",
+        "_max_batch",
+        "_max_chars",
+        "_max_depth",
+        "_max_nodes",
+        "_max_total",
+        "_names",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
@@ -62,8 +73,10 @@ class EnvelopeReader:
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
-        self._max_chars = settings.max_query_chars if settings.trusted_documents == "off" else None
-        self._loader = Loader(self._max_total, hopeless_chars=math.inf if self._max_chars is None else self._max_chars)
+        untrusted = settings.trusted_documents == "off"
+        self._max_chars = settings.max_query_chars
+        self._endless = Endless(2 * self._max_chars) if untrusted else None
+        self._loader = Loader(self._max_total, hopeless_chars=self._max_chars if untrusted else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""
@@ -84,9 +97,9 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
-        limit = self._max_chars
-        if limit is not None and len(body) > limit and (length := certain_length(body, limit)):
-            return over(signals.QUERY_TOO_LONG, limit, length, offends=True)
+        if self._endless is not None and self._endless.begins(body):
+            denial = over(signals.QUERY_TOO_LONG, self._max_chars, 2 * self._max_chars, offends=True)
+            return replace(denial, detail=_NOT_READ_ON)
         try:
             value, census = self._loader.load(body)
         except NotStrictError as error:

@@ -32,6 +32,7 @@ class UnknownArgumentError(Exception):
 @dataclass(slots=True, eq=False)
 class _Level:
     selections: tuple[Selection, ...]
+    distinct: frozenset[Selection]
     owner: str | None
     path: tuple[str, ...]
     alternatives: list[tuple[_Draft, ...]] = field(default_factory=list)
@@ -146,7 +147,7 @@ class _Walk:
         table = self._rules.table
         applies = partial(table.applies, owner) if table and owner else anything
         if self._merging is not None:
-            merged = self._merging.merged(level.selections, self._budget)
+            merged = self._merging.merged(level.selections, level.distinct, self._budget)
             if applies is anything or all(map(applies, merged.conditions)):
                 return merged.fields
         return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
@@ -174,7 +175,7 @@ class _Walk:
         key = owner, frozenset(selections)
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = _Level(selections, owner, path)
+            level = self._levels[key] = _Level(selections, key[1], owner, path)
             self._pending.append(level)
         level.parents += 1
         return level

@@ -7,7 +7,7 @@ work is bounded by a budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,11 +15,16 @@ from fraiseql_guard.graphql.switches import Positions, removed
 from fraiseql_guard.graphql.tree import Document, Field, Fragment, Selection
 
 MAX_VISITS: Final = 20_000
-"""Fields and fragments looked at in one walk. Merging selections in ever new combinations, or many fragments on an
-interface of many types, could otherwise take any time."""
+"""Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
+_COMBINED_AT_LEAST: Final = 1000
+_COMBINED_PER_PLACE: Final = 4
+"""Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in ever
+new ways. What people write combines each with few others: less than one key a field."""
 
 Collected = dict[str, list[tuple[Field, str | None]]]
 """Fields by response key, each with the innermost type that it is conditional on."""
+Children = dict[str, tuple[Selection, ...]]
+"""What the fields of a response key select; no key without any."""
 
 
 class TooEntangledError(Exception):
@@ -41,9 +46,10 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """Fields by response key, and the types that some of them are conditional on. Nobody changes them."""
+    """Fields by response key, what these select, and the types that some of them are conditional on."""
 
     fields: Collected
+    children: Children
     conditions: frozenset[str]
 
 
@@ -52,31 +58,38 @@ class _Part:
     """What one selection holds itself, inline fragments included, and the fragments that it spreads itself."""
 
     fields: Collected
+    children: Children
     conditions: frozenset[str]
     spreads: tuple[str, ...]
 
 
 class Merging:
-    """Merges the selections of one document. Remembers what it was asked for."""
+    """Merges the selections of one document. Remembers what it was asked for.
 
-    __slots__ = ("_fragments", "_merged", "_of_fragments", "_parts")
+    ``selections`` are all that the document holds.
+    """
+
+    __slots__ = ("_combined", "_fragments", "_merged", "_of_fragments", "_parts", "selections")
 
     def __init__(self, document: Document) -> None:
+        self.selections = _selections(document)
+        places = sum([len(each.fields) + len(each.spreads) + len(each.inlines) for each in self.selections])
+        self._combined = Budget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
         self._fragments = document.fragments
         self._of_fragments: dict[str, _Part] = {}
         self._parts: dict[Selection, _Part] = {}
         self._merged: dict[frozenset[Selection], Merged] = {}
 
-    def merged(self, selections: tuple[Selection, ...], budget: Budget) -> Merged:
-        """The fields of these selections as execution merges them, each fragment once. TooEntangledError."""
-        key = frozenset(selections)
-        found = self._merged.get(key)
+    def merged(self, selections: tuple[Selection, ...], distinct: frozenset[Selection], budget: Budget) -> Merged:
+        """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
+        fragment once. TooEntangledError."""
+        found = self._merged.get(distinct)
         if found is None:
-            found = self._merged[key] = self._merge(selections, budget)
+            found = self._merged[distinct] = self._merge(selections, budget)
         budget.spend(1 + len(found.fields))
         return found
 
-    def _merge(self, selections: Iterable[Selection], budget: Budget) -> Merged:
+    def _merge(self, selections: tuple[Selection, ...], budget: Budget) -> Merged:
         parts = [self._part(selection) for selection in selections]
         reached: set[str] = set()
         for part in parts:  # it grows
@@ -84,16 +97,18 @@ class Merging:
                 if name not in reached:
                     reached.add(name)
                     parts.append(self._of_fragment(name))
-        budget.spend(len(parts))
-        first, *others = parts
-        if not others:
-            return Merged(first.fields, first.conditions)
-        fields = first.fields.copy()
-        for part in others:
-            budget.spend(len(part.fields))
+        filled = [part for part in parts if part.fields] or parts[:1]
+        visits = len(parts) + sum([len(part.fields) for part in filled])
+        (budget if len(selections) == 1 else self._combined).spend(visits)
+        if len(filled) == 1:
+            return Merged(filled[0].fields, filled[0].children, filled[0].conditions)
+        fields, children = filled[0].fields.copy(), filled[0].children.copy()
+        for part in filled[1:]:
             for key, members in part.fields.items():
                 fields[key] = fields[key] + members if key in fields else members
-        return Merged(fields, frozenset().union(*[part.conditions for part in parts]))
+            for key, below in part.children.items():
+                children[key] = children[key] + below if key in children else below
+        return Merged(fields, children, frozenset().union(*[part.conditions for part in filled]))
 
     def _part(self, selection: Selection) -> _Part:
         part = self._parts.get(selection)
@@ -127,7 +142,17 @@ def _look_through(selection: Selection, on: str | None) -> _Part:
             pending.append((inline.selection, inline.on or on))
             if inline.on:
                 conditions.add(inline.on)
-    return _Part(fields, frozenset(conditions), tuple(spreads))
+    below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
+    children = {key: selections for key, selections in below.items() if selections}
+    return _Part(fields, children, frozenset(conditions), tuple(spreads))
+
+
+def _selections(document: Document) -> list[Selection]:
+    found = [item.selection for item in (*document.operations, *document.fragments.values())]
+    for selection in found:  # it grows
+        found += [field.selection for field in selection.fields if field.selection]
+        found += [inline.selection for inline in selection.inlines]
+    return found
 
 
 def anything(_: str | None) -> bool:

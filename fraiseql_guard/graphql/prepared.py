@@ -86,6 +86,8 @@ def prepare(
     if isinstance(document, Denial):
         return document
     outline = _total(document, None)
+    if denial := _far_too_deep(document, outline, settings.max_query_depth):
+        return denial
     merging = Merging(document)
     try:
         repetition = most_repeated(document, merging)
@@ -102,6 +104,13 @@ def prepare(
             return made
         prepared.views[()] = made
     return prepared
+
+
+def _far_too_deep(document: Document, outline: Outline, limit: int) -> Denial | None:
+    """Depth needs no prices, so what is an offence for its depth is refused before it is priced."""
+    if document.removes or outline.depth <= limit or outline.depth < 2 * limit:
+        return None
+    return over(signals.QUERY_TOO_DEEP, limit, outline.depth, offends=True, path=".".join(unfold(outline.deepest)))
 
 
 def _view(

@@ -28,25 +28,35 @@ class Repetition:
 
 def most_repeated(document: Document, merging: Merging) -> Repetition:
     """Walk every selection once in each way in which it is merged. ContradictedError or TooEntangledError."""
-    used = {spread.name for selection in _selections(document) for spread in selection.spreads}
+    used = {spread.name for selection in merging.selections for spread in selection.spreads}
     roots = [item.selection for item in document.operations]
     roots += [item.selection for name, item in document.fragments.items() if name not in used]
-    pending: list[tuple[tuple[Selection, ...], tuple[str, ...]]] = [((root,), ()) for root in roots]
-    seen: set[frozenset[Selection]] = {frozenset((root,)) for root in roots}
+    pending: list[tuple[tuple[Selection, ...], frozenset[Selection], tuple[str, ...]]]
+    pending = [((root,), frozenset((root,)), ()) for root in roots]
+    seen = {distinct for _, distinct, _ in pending}
     worst = Repetition()
     budget = Budget()
     while pending:
-        selections, path = pending.pop()
-        for key, fields in merging.merged(selections, budget).fields.items():
+        selections, distinct, path = pending.pop()
+        merged = merging.merged(selections, distinct, budget)
+        for key, fields in merged.fields.items():
             if len(fields) > 1:
-                _agree(fields, (*path, key))
+                if not _alike(fields):
+                    _agree(fields, (*path, key))
                 if len(fields) > worst.times:
                     worst = Repetition(len(fields), (*path, key))
-            children = tuple([field.selection for field, _ in fields if field.selection])
-            if children and (merged := frozenset(children)) not in seen:
-                seen.add(merged)
-                pending.append((children, (*path, key)))
+        for key, children in merged.children.items():
+            distinct = frozenset(children)
+            if distinct not in seen:
+                seen.add(distinct)
+                pending.append((children, distinct, (*path, key)))
     return worst
+
+
+def _alike(fields: list[tuple[Field, str | None]]) -> bool:
+    """Whether all ask for the same, as they mostly do."""
+    name, asks = fields[0][0].name, fields[0][0].asks
+    return all([field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields])
 
 
 def _agree(fields: list[tuple[Field, str | None]], path: tuple[str, ...]) -> None:
@@ -58,15 +68,3 @@ def _agree(fields: list[tuple[Field, str | None]], path: tuple[str, ...]) -> Non
             raise ContradictedError(path)
     if None in by_type and any(asked != by_type[None] for asked in by_type.values()):
         raise ContradictedError(path)
-
-
-def _selections(document: Document) -> list[Selection]:
-    found: list[Selection] = []
-    pending = [item.selection for item in document.operations]
-    pending += [item.selection for item in document.fragments.values()]
-    while pending:
-        selection = pending.pop()
-        found.append(selection)
-        pending.extend(field.selection for field in selection.fields if field.selection)
-        pending.extend(inline.selection for inline in selection.inlines)
-    return found
