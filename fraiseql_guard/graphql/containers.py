@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 _CONTAINERS: Final = frozenset({dict, list})
+_SHORT: Final = 8
 
 
 def generations(value: Any) -> Iterator[list[Any]]:
@@ -13,12 +14,18 @@ def generations(value: Any) -> Iterator[list[Any]]:
     generation = [value] if type(value) in _CONTAINERS else []
     while generation:
         yield generation
-        inside: list[Any] = []
-        for container in generation:
-            # Most containers hold none: to ask for the types of all values costs a fraction of looking at each.
-            if container and not _CONTAINERS.isdisjoint(map(type, values_of(container))):
-                inside += [item for item in values_of(container) if type(item) in _CONTAINERS]
-        generation = inside
+        generation = inside(generation)
+
+
+def inside(generation: list[Any]) -> list[Any]:
+    """The containers directly inside of containers."""
+    found: list[Any] = []
+    for container in generation:
+        values = container.values() if type(container) is dict else container
+        # Long ones mostly hold none: to ask for the types of all values costs a fraction of looking at each.
+        if len(container) < _SHORT or not _CONTAINERS.isdisjoint(map(type, values)):
+            found += [item for item in values if type(item) is dict or type(item) is list]
+    return found
 
 
 def values_of(container: Any) -> Iterable[Any]:

@@ -35,9 +35,9 @@ _MAX_PARAMETERS: Final = 100
 _NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """One request for one operation.
+    """One request for one operation. Nobody changes it: it is not frozen because each request would pay for that.
 
     ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is.
     """
@@ -148,10 +148,9 @@ class EnvelopeReader:
         return envelope if isinstance(envelope, Denial) else (envelope,)
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
-        for key, (kind, form) in _KEYS.items():
-            value = found.get(key)
-            if value is not None and type(value) is not kind:
-                return malformed(f"{key} must be {form}.")
+        for key, value in found.items():
+            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0]:
+                return malformed(f"{key} must be {_KEYS[key][1]}.")
         variables = found.get("variables") or {}
         if not small and (denial := self._too_large(found, variables)):
             return denial

@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Final
 
 _IGNORED: Final = r"[ \t\r\n,\ufeff]*+(?:\#[^\r\n\ud800-\udfff]*+[ \t\r\n,\ufeff]*+)*+"
-_TOKEN: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
+_LEXEME: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
     |[]{}()[@!$&:=|]
     |\.\.\.
     |-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![_.0-9A-Za-z])
@@ -25,9 +25,9 @@ _TOKEN: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
       (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+"
     |\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")"""
 _CHUNK_TOKENS: Final = 256
-_CHUNK: Final = re.compile(f"(?:{_TOKEN}{_IGNORED}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
-_FULL_CHUNK: Final = re.compile(f"(?:{_TOKEN}{_IGNORED}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
-_EACH: Final = re.compile(f"({_TOKEN}){_IGNORED}", re.VERBOSE)
+_CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_FULL_CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_EACH: Final = re.compile(f"({_LEXEME}){_IGNORED}", re.VERBOSE)
 _BLANK: Final = re.compile(_IGNORED, re.VERBOSE)
 
 END: Final = ""

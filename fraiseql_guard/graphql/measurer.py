@@ -58,7 +58,10 @@ class Measurer:
         self._judge = Judge(self._settings, self._scanner.max_nesting)
         self._limits = Judge(settings, self._scanner.max_nesting)
         self._watch = self._limits if watched else None
-        self._documents: Memory[Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
+        # By their text, which is compared in full; with their hash, which costs more than to find them.
+        self._documents: Memory[tuple[Prepared, str]] = Memory(
+            max_entries=remembered_documents, max_bytes=remembered_bytes
+        )
         # What became of requests that cost the same: clients page through lists with a handful of sizes.
         self._readings: Memory[Reading] = Memory(
             max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
@@ -81,22 +84,21 @@ class Measurer:
             return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
         if len(text) > self._settings.max_query_chars:
             return Reading(None, self._scanner.check(text))
-        digest = sha256(text.encode())
+        remembered = self._documents.get(text)
+        query_hash = sha256(text.encode()).hexdigest() if remembered is None else remembered[1]
         if (persisted := envelope.extensions.get("persistedQuery")) is not None and not (
-            isinstance(persisted, dict) and persisted.get("sha256Hash") == digest.hexdigest()
+            isinstance(persisted, dict) and persisted.get("sha256Hash") == query_hash
         ):  # the host may store or look up something else under that hash
             return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
-        key = digest.digest()
-        remembered = self._documents.get(key)
         try:
-            prepared = remembered or self._prepare(text)
+            prepared = self._prepare(text) if remembered is None else remembered[0]
             if isinstance(prepared, Denial):
                 return Reading(None, prepared)
-            reading = self._measure(prepared, envelope, digest.hexdigest(), by_get=by_get, authenticated=authenticated)
+            reading = self._measure(prepared, envelope, query_hash, by_get=by_get, authenticated=authenticated)
         except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
             return Reading(None, Denial(signals.QUERY_TOO_DEEP))
         if remembered is None and reading.denial is None:  # what was refused pushes nothing out
-            self._documents.put(key, prepared, _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
+            self._documents.put(text, (prepared, query_hash), _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
         return reading
 
     def _prepare(self, text: str) -> Prepared | Denial:

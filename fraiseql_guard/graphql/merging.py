@@ -18,8 +18,8 @@ MAX_VISITS: Final = 20_000
 """Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
 _COMBINED_AT_LEAST: Final = 1000
 _COMBINED_PER_PLACE: Final = 4
-"""Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in ever
-new ways. What people write combines each with few others: less than one key a field."""
+"""Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in
+ever new ways. What people write combines each with few others: less than one key a field."""
 
 Collected = dict[str, list[tuple[Field, str | None]]]
 """Fields by response key, each with the innermost type that it is conditional on."""
@@ -148,7 +148,8 @@ def _look_through(selection: Selection, on: str | None) -> _Part:
 
 
 def _selections(document: Document) -> list[Selection]:
-    found = [item.selection for item in (*document.operations, *document.fragments.values())]
+    found = [operation.selection for operation in document.operations]
+    found += [fragment.selection for fragment in document.fragments.values()]
     for selection in found:  # it grows
         found += [field.selection for field in selection.fields if field.selection]
         found += [inline.selection for inline in selection.inlines]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import length_hint
-from typing import Final, NoReturn
+from typing import Final
 
 from fraiseql_guard.context import OperationKind
 from fraiseql_guard.graphql.lexer import END, offset_of, tokens_of
@@ -69,12 +69,12 @@ def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool =
     parser = _Parser(remaining.__next__, nested_switches=nested_switches)
     try:
         parser.document()
-    except _UnexpectedToken:
+    except _MisplacedError:
         raise UnexpectedError(offset_of(text, len(tokens) - length_hint(remaining) - 1)) from None
     return parser.parsed
 
 
-class _UnexpectedToken(Exception):
+class _MisplacedError(Exception):
     """The token that was taken last can not stand there."""
 
 
@@ -95,13 +95,13 @@ class _Parser:
 
     def _expect(self, text: str) -> None:
         if self._text != text:
-            raise _UnexpectedToken
+            raise _MisplacedError
         self._text = self._next()
 
     def _name(self) -> str:
         name = self._text
         if not name.isidentifier():
-            raise _UnexpectedToken
+            raise _MisplacedError
         self._text = self._next()
         return name
 
@@ -128,7 +128,7 @@ class _Parser:
         elif (kind := _KINDS.get(self._text)) is not None:
             self._operation(kind)
         else:
-            raise _UnexpectedToken
+            raise _MisplacedError
 
     def _description(self) -> bool:
         described = self._text.startswith('"')
@@ -148,7 +148,7 @@ class _Parser:
     def _fragment(self) -> None:
         self._text = self._next()
         if self._text == "on":
-            raise _UnexpectedToken
+            raise _MisplacedError
         name = self._name()
         self._expect("on")
         on = self._name()
@@ -203,7 +203,7 @@ class _Parser:
             elif self._text == "...":
                 self._spread(spreads, inlines, switched)
             else:
-                raise _UnexpectedToken
+                raise _MisplacedError
             if self._text == "}":
                 self._text = self._next()
                 return Selection(tuple(fields), tuple(spreads), tuple(inlines))
@@ -215,7 +215,7 @@ class _Parser:
         if aliased:
             name = self._next()
             if not name.isidentifier():
-                raise _UnexpectedToken
+                raise _MisplacedError
             after = self._next()
         self._text = after
         if after not in _PARTS_OF_A_FIELD:
@@ -301,7 +301,7 @@ class _Parser:
         elif text[:1] in _NUMERIC:
             value = number(text)
         else:
-            raise _UnexpectedToken
+            raise _MisplacedError
         self._text = self._next()
         return value
 
@@ -326,4 +326,4 @@ def _string(text: str) -> str:
     try:
         return block_string_value(text) if text.startswith('"""') else string_value(text)
     except ValueError:
-        raise _UnexpectedToken from None
+        raise _MisplacedError from None

@@ -59,7 +59,9 @@ class Prepared:
 
     def view(self, variables: Mapping[str, Any]) -> View | Denial:
         """The document as these variables switch it. The Denial is about what only this position shows."""
-        positions = switch_positions(self.document.switches, self.document.defaults, variables)
+        positions = {}
+        if self.document.switches:
+            positions = switch_positions(self.document.switches, self.document.defaults, variables)
         key = tuple(positions.items())
         view = self.views.get(key)
         if view is None:
@@ -72,9 +74,7 @@ class Prepared:
         return view
 
 
-def prepare(
-    text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None
-) -> Prepared | Denial:
+def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None) -> Prepared | Denial:
     """Parse and check a text that passed the scan, which may have its ``tokens``."""
     document = read_document(
         text,

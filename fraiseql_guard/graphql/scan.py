@@ -78,42 +78,41 @@ class _Nesting:
 def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
     shape, nesting = Shape(bounds, plain="@" not in text), _Nesting([])
+    marks = {":": shape.colon, "...": shape.spread, "@": shape.directive}
     read: list[str] = []
-    token, number, wrong = END, 0, False
-    for number, token in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
+    lexeme, number, wrong = END, 0, False
+    for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
         stop = False
         if nesting.literals:
-            if token not in _BRACKETS:
+            if lexeme not in _BRACKETS:
                 continue
-        elif token.isidentifier():
-            stop = shape.name(token)
-        if token in _CLOSING:
-            stop = nesting.opens(token) and shape.open()
-        elif token in _BRACKETS:
-            stop = wrong = not nesting.closes(token, read[number - 1])
-            if token == "}" and not nesting.literals and not wrong:
+        elif lexeme.isidentifier():
+            if shape.name(lexeme):
+                break
+            continue
+        if lexeme in _CLOSING:
+            stop = nesting.opens(lexeme) and shape.open()
+        elif lexeme in _BRACKETS:
+            stop = wrong = not nesting.closes(lexeme, read[number - 1])
+            if lexeme == "}" and not nesting.literals and not wrong:
                 shape.close()
-        elif token == ":":
-            stop = shape.colon()
-        elif token == "...":
-            shape.spread()
-        elif token == "@":
-            shape.directive()
+        elif lexeme in marks:
+            stop = marks[lexeme]()
         if stop:
             break
     wrong = wrong or shape.stray
     if not wrong:
         shape.cut()
-    unfinished = token is FAULT or (token == END and bool(nesting.expected))
-    tokens = number if token in (END, FAULT) else number + 1
+    unfinished = lexeme is FAULT or (lexeme == END and bool(nesting.expected))
+    tokens = number if lexeme in (END, FAULT) else number + 1
     return Scan(
-        tokens,
-        nesting.deepest_selection,
-        nesting.deepest_literal,
-        read[:tokens].count("@"),
-        number if wrong or unfinished else None,
-        shape,
-        read,
+        tokens=tokens,
+        selection_nesting=nesting.deepest_selection,
+        literal_nesting=nesting.deepest_literal,
+        directives=read[:tokens].count("@"),
+        fault=number if wrong or unfinished else None,
+        shape=shape,
+        read=read,
     )
 
 

@@ -16,7 +16,7 @@ _DEFINITIONS: Final = frozenset(
 )
 
 _Level = dict[str, list[Any]]
-"""The response keys of selections that execution merges: how often each stands there, and the level inside (or None)."""
+"""The response keys of selections that execution merges: how often each stands there, and its level inside or None."""
 
 
 @dataclass(slots=True, eq=False)
@@ -133,17 +133,19 @@ class Shape:
             self._own_aliases += 1
         return self._own_aliases >= self._bounds.aliases
 
-    def spread(self) -> None:
+    def spread(self) -> bool:
         """A fragment's name, or the block of an inline fragment comes."""
         self._last = "..."
         self._inline, self._conditional = True, False
+        return False
 
-    def directive(self) -> None:
+    def directive(self) -> bool:
         """It may take out the field before, or the block to come."""
         self._last = "@"
         self._conditional = True
         if self._block.depth == 1 and not self._inline:
             self._roots -= 1
+        return False
 
     def open(self) -> bool:
         """Whether to stop at a brace that opens."""

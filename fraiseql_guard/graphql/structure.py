@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fraiseql_guard.graphql.merging import Budget, Merging
 from fraiseql_guard.graphql.tree import Document, Field, Selection
 
+
 class ContradictedError(Exception):
     """Equal response keys ask for different things."""
 
@@ -56,7 +57,7 @@ def most_repeated(document: Document, merging: Merging) -> Repetition:
 def _alike(fields: list[tuple[Field, str | None]]) -> bool:
     """Whether all ask for the same, as they mostly do."""
     name, asks = fields[0][0].name, fields[0][0].asks
-    return all([field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields])
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
 
 
 def _agree(fields: list[tuple[Field, str | None]], path: tuple[str, ...]) -> None:
