@@ -14,18 +14,16 @@ def generations(value: Any) -> Iterator[list[Any]]:
     generation = [value] if type(value) in _CONTAINERS else []
     while generation:
         yield generation
-        generation = inside(generation)
+        generation = [item for container in generation if container for item in containers_of(container)]
 
 
-def inside(generation: list[Any]) -> list[Any]:
-    """The containers directly inside of containers."""
-    found: list[Any] = []
-    for container in generation:
-        values = container.values() if type(container) is dict else container
-        # Long ones mostly hold none: to ask for the types of all values costs a fraction of looking at each.
-        if len(container) < _SHORT or not _CONTAINERS.isdisjoint(map(type, values)):
-            found += [item for item in values if type(item) is dict or type(item) is list]
-    return found
+def containers_of(container: Any) -> Iterable[Any]:
+    """The containers directly inside of one."""
+    values = values_of(container)
+    # Long ones mostly hold none: to ask for the types of all values costs a fraction of looking at each.
+    if len(container) > _SHORT and _CONTAINERS.isdisjoint(map(type, values)):
+        return ()
+    return [item for item in values if type(item) is dict or type(item) is list]
 
 
 def values_of(container: Any) -> Iterable[Any]:

@@ -101,17 +101,17 @@ class EnvelopeReader:
             denial = over(signals.QUERY_TOO_LONG, self._max_chars, 2 * self._max_chars, offends=True)
             return replace(denial, detail=_NOT_READ_ON)
         try:
-            value, census = self._loader.load(body)
+            value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:
             if error.too_deep and b'"variables"' in body:
                 return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
             return malformed(f"The body {error}.")
-        if census.nodes > self._max_total:
-            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
+        if nodes > self._max_total:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         if type(value) is dict:
             # All values but the request's own members: the variables cannot be more.
-            inside = census.nodes - len(value)
-            envelope = self._envelope(value, small=census.depth <= self._max_depth + 1 and inside <= self._max_nodes)
+            inside = nodes - len(value)
+            envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
             return envelope if isinstance(envelope, Denial) else (envelope,)
         if type(value) is not list:
             return malformed("The body must be an object.")
@@ -137,13 +137,13 @@ class EnvelopeReader:
             if not (text := found.pop(name, "")):
                 continue
             try:
-                found[name], census = self._loader.load(text.encode())
+                found[name], (_, nodes, _) = self._loader.load(text.encode())
             except NotStrictError as error:
                 if error.too_deep and name == "variables":
                     return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
                 return malformed(f"{name} {error}.")
-            if census.nodes > self._max_total:
-                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
+            if nodes > self._max_total:
+                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         envelope = self._envelope(found)
         return envelope if isinstance(envelope, Denial) else (envelope,)
 
@@ -165,12 +165,12 @@ class EnvelopeReader:
         return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
 
     def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
-        census = take_census(variables)
-        if census.depth > self._max_depth:
-            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, census.depth)
-        if census.nodes > self._max_nodes:
-            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
-        if take_census(found).depth > self._max_depth + 1:  # hosts parse what they do not read, too
+        depth, nodes, _ = take_census(variables)
+        if depth > self._max_depth:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, depth)
+        if nodes > self._max_nodes:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
+        if take_census(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
             return malformed("The request is nested too deeply.")
         return None
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.graphql.containers import inside
+from fraiseql_guard.graphql.containers import containers_of
 
 _LARGEST_REPEAT: Final = 2**31
 _STEP: Final = 2**14
@@ -28,12 +28,8 @@ class NotStrictError(ValueError):
         self.too_deep = too_deep
 
 
-class Census(NamedTuple):
-    """Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
-
-    depth: int
-    nodes: int
-    members: int
+Census = tuple[int, int, int]
+"""Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
 
 
 def commas_at_least(number: int) -> re.Pattern[bytes]:
@@ -64,21 +60,21 @@ class Loader:
         # A comma stands between two values, so a text full of commas need not be parsed to be too large.
         most = self._max_nodes
         if len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text):
-            return None, Census(0, most + 1, 0)
+            return None, (0, most + 1, 0)
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             reason = str(error).lower()
             raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
-        census = take_census(value)
-        if census.nodes > self._max_nodes:
+        census = _, nodes, members = take_census(value)
+        if nodes > most:
             return None, census
         query = value.get("query") if type(value) is dict else None
         if type(query) is not str:
             query = ""
         elif len(query) > self._hopeless_chars:
             return value, census
-        if _colons(text, census.members, query) != census.members:
+        if _colons(text, members, query) != members:
             raise NotStrictError("repeats a key")
         return value, census
 
@@ -111,10 +107,13 @@ def take_census(value: Any) -> Census:
     depth = nodes = members = 0
     generation = [value] if type(value) is dict or type(value) is list else []
     while generation:
+        below: list[Any] = []
         for container in generation:
             nodes += len(container)
             if type(container) is dict:
                 members += len(container)
-        generation = inside(generation)
+            if container:
+                below += containers_of(container)
+        generation = below
         depth += bool(generation)
-    return Census(depth, nodes, members)
+    return depth, nodes, members
