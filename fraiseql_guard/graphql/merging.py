@@ -100,15 +100,16 @@ class Merging:
         filled = [part for part in parts if part.fields] or parts[:1]
         visits = len(parts) + sum([len(part.fields) for part in filled])
         (budget if len(selections) == 1 else self._combined).spend(visits)
+        conditions = frozenset().union(*[part.conditions for part in parts])
         if len(filled) == 1:
-            return Merged(filled[0].fields, filled[0].children, filled[0].conditions)
+            return Merged(filled[0].fields, filled[0].children, conditions)
         fields, children = filled[0].fields.copy(), filled[0].children.copy()
         for part in filled[1:]:
             for key, members in part.fields.items():
                 fields[key] = fields[key] + members if key in fields else members
             for key, below in part.children.items():
                 children[key] = children[key] + below if key in children else below
-        return Merged(fields, children, frozenset().union(*[part.conditions for part in filled]))
+        return Merged(fields, children, conditions)
 
     def _part(self, selection: Selection) -> _Part:
         part = self._parts.get(selection)
