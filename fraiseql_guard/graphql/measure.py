@@ -116,7 +116,8 @@ class _Walk:
         for alike in groups:
             one = owners[0] if len(groups) == 1 else min(alike)
             found = everything if len(groups) == 1 else self._collect(level, one)
-            first = [members[0][0] for members in found.values()]
+            # What a field costs in a type depends on its name: aliases of one are looked at once.
+            first = {members[0][0].name: members[0][0] for members in found.values()}.values()
             uneven = [item for item in first if not self._rules.is_uniform(level.owner, item)]
             if len(groups) == 1 and not uneven:  # most selections on a wide interface
                 return [(one, found)]
