@@ -44,16 +44,19 @@ class Budget:
             raise TooEntangledError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Merged:
-    """Fields by response key, what these select, and the types that some of them are conditional on."""
+    """Fields by response key, what these select, and the types that some of them are conditional on.
+
+    Nobody changes it. It is not frozen because a hostile document makes many.
+    """
 
     fields: Collected
     children: Children
     conditions: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Part:
     """What one selection holds itself, inline fragments included, and the fragments that it spreads itself."""
 
@@ -127,7 +130,7 @@ class Merging:
 
 def _look_through(selection: Selection, on: str | None) -> _Part:
     fields: Collected = {}
-    spreads: dict[str, None] = {}
+    spreads: list[str] = []
     conditions = {on} if on else set()
     pending = [(selection, on)]
     while pending:
@@ -137,12 +140,13 @@ def _look_through(selection: Selection, on: str | None) -> _Part:
                 fields[field.key].append((field, on))
             else:
                 fields[field.key] = [(field, on)]
-        for spread in selection.spreads:
-            spreads[spread.name] = None
+        spreads += [spread.name for spread in selection.spreads]
         for inline in reversed(selection.inlines):
             pending.append((inline.selection, inline.on or on))
             if inline.on:
                 conditions.add(inline.on)
+    if not fields:
+        return _Part(fields, {}, frozenset(conditions), tuple(spreads))
     below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
     children = {key: selections for key, selections in below.items() if selections}
     return _Part(fields, children, frozenset(conditions), tuple(spreads))

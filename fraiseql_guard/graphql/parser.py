@@ -64,7 +64,8 @@ def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool =
 
     Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
     """
-    tokens = tokens or tokens_of(text)
+    if not tokens or tokens[-1] != END:
+        tokens = tokens_of(text)
     remaining = iter(tokens)
     parser = _Parser(remaining.__next__, nested_switches=nested_switches)
     try:

@@ -80,22 +80,21 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     shape, nesting = Shape(bounds, plain="@" not in text), _Nesting([])
     marks = {":": shape.colon, "...": shape.spread, "@": shape.directive}
     read: list[str] = []
-    lexeme, number, wrong = END, 0, False
+    lexeme, number = END, 0
+    in_literal = stop = wrong = False
     for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
-        stop = False
-        if nesting.literals:
-            if lexeme not in _BRACKETS:
-                continue
-        elif lexeme.isidentifier():
-            if shape.name(lexeme):
-                break
-            continue
-        if lexeme in _CLOSING:
-            stop = nesting.opens(lexeme) and shape.open()
-        elif lexeme in _BRACKETS:
-            stop = wrong = not nesting.closes(lexeme, read[number - 1])
-            if lexeme == "}" and not nesting.literals and not wrong:
+        if lexeme in _BRACKETS:
+            if lexeme in _CLOSING:
+                stop = nesting.opens(lexeme) and shape.open()
+            elif not nesting.closes(lexeme, read[number - 1]):
+                stop = wrong = True
+            elif lexeme == "}" and not nesting.literals:
                 shape.close()
+            in_literal = nesting.literals > 0
+        elif in_literal:
+            continue
+        elif lexeme.isidentifier():
+            stop = shape.name(lexeme)
         elif lexeme in marks:
             stop = marks[lexeme]()
         if stop:
