@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.raw_length import Endless
+from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
@@ -54,7 +54,7 @@ class EnvelopeReader:
 
     __slots__ = (
         "_batching",
-        "_endless",
+        "_is_bounded",
         "_loader",
         "_max_batch",
         "_max_chars",
@@ -73,10 +73,9 @@ class EnvelopeReader:
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
-        untrusted = settings.trusted_documents == "off"
+        self._is_bounded = settings.trusted_documents == "off"
         self._max_chars = settings.max_query_chars
-        self._endless = Endless(2 * self._max_chars) if untrusted else None
-        self._loader = Loader(self._max_total, hopeless_chars=self._max_chars if untrusted else math.inf)
+        self._loader = Loader(self._max_total, hopeless_chars=self._max_chars if self._is_bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> tuple[Envelope, ...] | Denial:
         """The envelopes of a request, or why it has none."""
@@ -97,7 +96,7 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> tuple[Envelope, ...] | Denial:
-        if self._endless is not None and self._endless.begins(body):
+        if self._is_bounded and is_longer(body, 2 * self._max_chars):
             denial = over(signals.QUERY_TOO_LONG, self._max_chars, 2 * self._max_chars, offends=True)
             return replace(denial, detail=_NOT_READ_ON)
         try:
