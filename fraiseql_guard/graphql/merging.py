@@ -16,7 +16,7 @@ from fraiseql_guard.graphql.tree import Document, Field, Fragment, Selection
 
 MAX_VISITS: Final = 20_000
 """Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
-_COMBINED_AT_LEAST: Final = 500
+_COMBINED_AT_LEAST: Final = 1000
 _COMBINED_PER_PLACE: Final = 2
 """Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in
 ever new ways. What people write combines each with few others: less than one key a field."""
