@@ -16,7 +16,7 @@ from fraiseql_guard.graphql.tree import Document, Field, Fragment, Selection
 
 MAX_VISITS: Final = 20_000
 """Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
-_COMBINED_AT_LEAST: Final = 1000
+_COMBINED_AT_LEAST: Final = 300
 _COMBINED_PER_PLACE: Final = 2
 """Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in
 ever new ways. What people write combines each with few others: less than one key a field."""
@@ -100,8 +100,9 @@ class Merging:
                 if name not in reached:
                     reached.add(name)
                     parts.append(self._of_fragment(name))
-        filled = [part for part in parts if part.fields] or parts[:1]
-        visits = len(parts) + sum([len(part.fields) for part in filled])
+        filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
+        # The largest is copied as it is; what has to be looked at are the keys of the others.
+        visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
         (budget if len(selections) == 1 else self._combined).spend(visits)
         conditions = frozenset().union(*[part.conditions for part in parts])
         if len(filled) == 1:
@@ -126,6 +127,10 @@ class Merging:
             fragment = self._fragments[name]
             part = self._of_fragments[name] = _look_through(fragment.selection, fragment.on)
         return part
+
+
+def _size(part: _Part) -> int:
+    return len(part.fields)
 
 
 def _look_through(selection: Selection, on: str | None) -> _Part:
