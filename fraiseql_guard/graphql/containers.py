@@ -10,11 +10,11 @@ _SHORT: Final = 8
 
 
 def generations(value: Any) -> Iterator[list[Any]]:
-    """The containers in a value: itself if it is one, then those directly inside, then those inside these."""
-    generation = [value] if type(value) in _CONTAINERS else []
+    """The containers in a value that hold something: itself, then those directly inside, then those inside these."""
+    generation = [value] if type(value) in _CONTAINERS and value else []
     while generation:
         yield generation
-        generation = [item for container in generation if container for item in containers_of(container)]
+        generation = [item for container in generation for item in containers_of(container) if item]
 
 
 def containers_of(container: Any) -> Iterable[Any]:
@@ -31,9 +31,7 @@ def values_of(container: Any) -> Iterable[Any]:
     return container.values() if type(container) is dict else container
 
 
-def leaves(value: Any) -> int:
-    """Values inside that hold no others; an empty container is one."""
-    if type(value) not in _CONTAINERS or not value:
-        return 1
+def leaves(layers: Iterable[list[Any]]) -> int:
+    """Values in the generations of one that hold no others; an empty container is one."""
     # Every container that holds something is one value less: its own values stand for it.
-    return 1 + sum(len(container) - 1 for generation in generations(value) for container in generation if container)
+    return 1 + sum([len(container) - 1 for layer in layers for container in layer])

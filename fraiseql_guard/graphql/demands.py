@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -114,7 +114,7 @@ class Demands:
             offsets=tuple(value for name, value in arguments.items() if name in OFFSET_ARGUMENTS),
             points=sum(argument.points for argument, _ in rules),
             weighed=tuple((value, argument.kind) for argument, value in rules if argument.kind in self._inputs),
-            values=sum(leaves(value) for value in arguments.values()),
+            values=sum(leaves(generations(value)) for value in arguments.values()),
             variables=used,
             deciding=deciding,
         )
@@ -150,15 +150,15 @@ class Demands:
     def _inside(self, value: Value, bindings: Bindings) -> Found:
         if type(value) is Variable:
             return self._of_variable(value.name, bindings)
-        found = self._said(value, bindings)
+        found = self._said(generations(value), bindings)
         for _, item in _variables(value):
             found.merge(self._of_variable(item.name, bindings))
         return found
 
-    def _said(self, value: Value, bindings: Bindings) -> Found:
-        """The sizes and offsets under their keys, wherever in a value."""
+    def _said(self, layers: Iterable[list[Value]], bindings: Bindings) -> Found:
+        """The sizes and offsets under their keys, wherever in the generations of a value."""
         found = Found()
-        for container in (each for generation in generations(value) for each in generation if type(each) is dict):
+        for container in (each for layer in layers for each in layer if type(each) is dict):
             for key in self._slicing & container.keys():
                 for candidate in bindings.candidates(container[key]):
                     found.note_size(read_size(candidate, strict=False))
@@ -172,8 +172,9 @@ class Demands:
         if found is None:
             found = bindings.memo[name] = Found()
             for candidate in bindings.candidates(Variable(name)):
-                found.merge(self._said(candidate, bindings))  # no variable stands in a variable's value
-                found.values = max(found.values, leaves(candidate))
+                layers = list(generations(candidate))
+                found.merge(self._said(layers, bindings))  # no variable stands in a variable's value
+                found.values = max(found.values, leaves(layers))
         return found
 
     def _weigh(self, value: Value, kind: str, bindings: Bindings) -> int:
