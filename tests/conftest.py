@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from fraiseql_guard import Guard
 from tests.support.asgi import EchoApp
+
+# How long an example takes is the machine's affair: no test is about that.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
 

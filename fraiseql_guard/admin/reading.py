@@ -50,10 +50,10 @@ def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Fi
     if media_type != "application/json" or headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(415, "send the fields as application/json, not compressed")
     try:
-        value, census = _LOADER.load(body)
+        value, (_, nodes, _) = _LOADER.load(body)
     except NotStrictError as error:
         raise Problem(400, f"the body cannot be read as JSON: {error}") from None
-    if not isinstance(value, dict) or census.nodes > _MAX_FIELDS:
+    if not isinstance(value, dict) or nodes > _MAX_FIELDS:
         raise Problem(400, "the body is not a JSON object of the fields that this route takes")
     return checked(value, fields)
 

@@ -113,8 +113,7 @@ class CostRules:
     def _is_page(self, rule: FieldRule) -> bool:
         if self.table is None or rule.returns is None:
             return False
-        sliced = any(name.partition(".")[0] in rule.arguments for name in self.demands.slicing(rule))
-        return bool(rule.sized_fields) or (sliced and self.table.holds_items(rule.returns))
+        return bool(rule.sized_fields) or (self.demands.is_sliced(rule) and self.table.holds_items(rule.returns))
 
 
 def is_plural(name: str) -> bool:

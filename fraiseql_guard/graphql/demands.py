@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fraiseql_guard.graphql.containers import generations, leaves, values_of
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
 from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
+from fraiseql_guard.graphql.slicing import Paths, Slice, by_argument, slices, slices_without_schema
 from fraiseql_guard.graphql.tree import Field
-from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable, leaves, members
+from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable
 from fraiseql_guard.settings import Settings
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
-_OF_PICTURES: Final = frozenset({"size"})
 _VALUES_PER_POINT: Final = 50
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Origin(StrEnum):
@@ -28,18 +30,6 @@ class Origin(StrEnum):
     SCHEMA = "schema"  # an argument's default, or @listSize
     ASSUMED = "assumed"  # the list multiplier
     NAME = "name"  # the list multiplier, because the field's name is a plural or configured
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """One slicing argument. ``inside`` leads to it within an input object."""
-
-    name: str
-    value: Value
-    strict: bool  # anything but a whole number is refused
-    default: Value = Absent.ABSENT  # the schema's, where a variable stands for nothing
-    inside: tuple[str, ...] = ()
-    given: bool = True  # else the schema's default stands for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +71,40 @@ NOTHING_ASKED: Final = Asked()
 class Demands:
     """Reads arguments. Frozen after construction."""
 
-    __slots__ = ("_inputs", "_multiplier", "_slicing")
+    __slots__ = ("_inputs", "_multiplier", "_paths", "_slicing")
 
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self._multiplier = settings.list_multiplier
         self._slicing = frozenset(settings.slicing_arguments)
+        self._paths = by_argument(self._slicing)
         self._inputs = table.inputs if table else {}
 
     def slicing(self, rule: FieldRule | None) -> frozenset[str]:
         """Names of a field's slicing arguments; a dot leads into an input object."""
-        return self._slicing.union((rule and rule.slicing_arguments) or ())
+        return self._slicing.union(rule.slicing_arguments) if rule and rule.slicing_arguments else self._slicing
+
+    def is_sliced(self, rule: FieldRule) -> bool:
+        """Whether a field has a slicing argument."""
+        return not rule.arguments.keys().isdisjoint(self._paths_of(rule))
+
+    def _paths_of(self, rule: FieldRule) -> Paths:
+        return by_argument(self.slicing(rule)) if rule.slicing_arguments else self._paths
 
     def of(self, field: Field, rule: FieldRule | None) -> Demand:
         """What the arguments of a field, and the schema's defaults of those not given, may ask for."""
         if not field.arguments and (rule is None or not rule.arguments):
             return NOTHING
-        slicing = self.slicing(rule)
         arguments = field.arguments
-        inside = [(key, item) for name, value in arguments.items() for key, item in members(value, name)]
-        used = tuple(item.name for _, item in inside if type(item) is Variable)
-        decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in slicing)
         rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
+        used = tuple(item.name for _, item in _variables(arguments))
+        deciding = _NONE
+        if used:
+            decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in self.slicing(rule))
+            deciding = frozenset(item.name for key, item in _variables(arguments) if key in decides)
         return Demand(
-            sizes=tuple(_slices(field, rule, slicing)),
+            sizes=tuple(
+                slices(field, rule, self._paths_of(rule)) if rule else slices_without_schema(field, self._slicing)
+            ),
             one_needed=rule is not None and rule.one_needed,
             searched=tuple(
                 value
@@ -113,9 +114,9 @@ class Demands:
             offsets=tuple(value for name, value in arguments.items() if name in OFFSET_ARGUMENTS),
             points=sum(argument.points for argument, _ in rules),
             weighed=tuple((value, argument.kind) for argument, value in rules if argument.kind in self._inputs),
-            values=sum(leaves(value) for value in arguments.values()),
+            values=sum(leaves(generations(value)) for value in arguments.values()),
             variables=used,
-            deciding=frozenset(item.name for key, item in inside if type(item) is Variable and key in decides),
+            deciding=deciding,
         )
 
     def ask(self, demand: Demand, bindings: Bindings) -> Asked:
@@ -149,14 +150,21 @@ class Demands:
     def _inside(self, value: Value, bindings: Bindings) -> Found:
         if type(value) is Variable:
             return self._of_variable(value.name, bindings)
+        found = self._said(generations(value), bindings)
+        for _, item in _variables(value):
+            found.merge(self._of_variable(item.name, bindings))
+        return found
+
+    def _said(self, layers: Iterable[list[Value]], bindings: Bindings) -> Found:
+        """The sizes and offsets under their keys, wherever in the generations of a value."""
         found = Found()
-        for key, item in members(value):
-            if type(item) is Variable:
-                found.merge(self._of_variable(item.name, bindings))
-            for candidate in bindings.candidates(item) if key in self._slicing else ():
-                found.note_size(read_size(candidate, strict=False))
-            for candidate in bindings.candidates(item) if key in OFFSET_ARGUMENTS else ():
-                found.offset = max(found.offset, read_offset(candidate))
+        for container in (each for layer in layers for each in layer if type(each) is dict):
+            for key in self._slicing & container.keys():
+                for candidate in bindings.candidates(container[key]):
+                    found.note_size(read_size(candidate, strict=False))
+            for key in OFFSET_ARGUMENTS & container.keys():
+                for candidate in bindings.candidates(container[key]):
+                    found.offset = max(found.offset, read_offset(candidate))
         return found
 
     def _of_variable(self, name: str, bindings: Bindings) -> Found:
@@ -164,8 +172,9 @@ class Demands:
         if found is None:
             found = bindings.memo[name] = Found()
             for candidate in bindings.candidates(Variable(name)):
-                found.merge(self._inside(candidate, bindings) if type(candidate) in (dict, list) else Found())
-                found.values = max(found.values, leaves(candidate))
+                layers = list(generations(candidate))
+                found.merge(self._said(layers, bindings))  # no variable stands in a variable's value
+                found.values = max(found.values, leaves(layers))
         return found
 
     def _weigh(self, value: Value, kind: str, bindings: Bindings) -> int:
@@ -194,6 +203,15 @@ class Demands:
         return int(bindings.memo[key])
 
 
+def _variables(value: Value) -> Iterator[tuple[str, Variable]]:
+    """The variables inside a literal with the key that each stands under (items of a list: none)."""
+    for generation in generations(value):
+        for container in generation:
+            if Variable in map(type, values_of(container)):
+                items = container.items() if type(container) is dict else (("", item) for item in container)
+                yield from ((key, item) for key, item in items if type(item) is Variable)
+
+
 def candidates(each: Slice, bindings: Bindings) -> list[Value]:
     """The values that a slicing argument may have; the schema's default for what was not given."""
     found = list(bindings.candidates(each.value))
@@ -207,22 +225,3 @@ def _given(demand: Demand, bindings: Bindings) -> int:
     """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
     given = [each.given and candidates(each, bindings) not in ([None], [Absent.ABSENT]) for each in demand.sizes]
     return sum(given) or len(demand.sizes) - sum(each.given for each in demand.sizes)
-
-
-def _slices(field: Field, rule: FieldRule | None, slicing: frozenset[str]) -> Iterator[Slice]:
-    if rule is None:
-        # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
-        strict = field.selection is not None
-        names = slicing if strict else slicing - _OF_PICTURES
-        yield from (Slice(name, value, strict) for name, value in field.arguments.items() if name in names)
-    elif rule.countable:
-        for path in sorted(slicing):
-            name, *inside = path.split(".")
-            argument = rule.arguments.get(name)
-            if argument is None:
-                continue
-            strict = argument.sizes or bool(inside)
-            if name in field.arguments:
-                yield Slice(path, field.arguments[name], strict, argument.default, tuple(inside))
-            elif argument.default is not Absent.ABSENT:
-                yield Slice(path, argument.default, strict, inside=tuple(inside), given=False)

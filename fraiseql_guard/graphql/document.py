@@ -14,14 +14,14 @@ from fraiseql_guard.graphql.values import Value
 
 
 def read_document(
-    text: str, *, max_operations: int, max_fragments: int, nested_switches: bool = True
+    text: str, tokens: list[str] | None = None, *, max_operations: int, max_fragments: int, nested_switches: bool = True
 ) -> Document | Denial:
-    """Parse a text that passed the scan. The Denial names a place and never the text.
+    """Parse a text that passed the scan, which may have its ``tokens``. The Denial names a place and never the text.
 
     Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
     """
     try:
-        parsed = parse(text, nested_switches=nested_switches)
+        parsed = parse(text, tokens, nested_switches=nested_switches)
     except UnexpectedError as error:
         return syntax_error(text, error.offset)
     except RecursionError:  # the scan forbids it; a caller deep in its own stack might still see it

@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
@@ -31,11 +32,12 @@ _JSON_PARAMETERS: Final = ("variables", "extensions")
 _NAMES: Final = ("documentId", "id")
 """Keys that may name a document, where any are known by name."""
 _MAX_PARAMETERS: Final = 100
+_NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Envelope:
-    """One request for one operation.
+    """One request for one operation. Nobody changes it: it is not frozen because each request would pay for that.
 
     ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is.
     """
@@ -62,7 +64,17 @@ Envelopes = tuple[Envelope, ...] | Denial | Unusable
 class EnvelopeReader:
     """Reads envelopes of POST and GET requests. The limits come from the settings."""
 
-    __slots__ = ("_batching", "_loader", "_max_batch", "_max_depth", "_max_nodes", "_max_total", "_names")
+    __slots__ = (
+        "_batching",
+        "_is_bounded",
+        "_loader",
+        "_max_batch",
+        "_max_chars",
+        "_max_depth",
+        "_max_nodes",
+        "_max_total",
+        "_names",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
@@ -73,8 +85,9 @@ class EnvelopeReader:
         # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
-        hopeless = settings.max_query_chars if settings.trusted_documents == "off" else math.inf
-        self._loader = Loader(self._max_total, hopeless_chars=hopeless)
+        self._is_bounded = settings.trusted_documents == "off"
+        self._max_chars = settings.max_query_chars
+        self._loader = Loader(self._max_total, hopeless_chars=self._max_chars if self._is_bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
@@ -95,18 +108,21 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> Envelopes:
+        if self._is_bounded and is_longer(body, 2 * self._max_chars):
+            denial = over(signals.QUERY_TOO_LONG, self._max_chars, 2 * self._max_chars, offends=True)
+            return replace(denial, detail=_NOT_READ_ON)
         try:
-            value, census = self._loader.load(body)
+            value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:
             if error.too_deep and b'"variables"' in body:
                 return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
             return malformed(f"The body {error}.")
-        if census.nodes > self._max_total:
-            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
+        if nodes > self._max_total:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         if type(value) is dict:
-            envelope = self._envelope(
-                value, small=census.depth <= self._max_depth + 1 and census.nodes <= self._max_nodes
-            )
+            # All values but the request's own members: the variables cannot be more.
+            inside = nodes - len(value)
+            envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
             return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
         if type(value) is not list:
             return malformed("The body must be an object.")
@@ -132,21 +148,20 @@ class EnvelopeReader:
             if not (text := found.pop(name, "")):
                 continue
             try:
-                found[name], census = self._loader.load(text.encode())
+                found[name], (_, nodes, _) = self._loader.load(text.encode())
             except NotStrictError as error:
                 if error.too_deep and name == "variables":
                     return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
                 return malformed(f"{name} {error}.")
-            if census.nodes > self._max_total:
-                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
+            if nodes > self._max_total:
+                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         envelope = self._envelope(found)
         return _unusable(envelope, found) if isinstance(envelope, Denial) else (envelope,)
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
-        for key, (kind, form) in _KEYS.items():
-            value = found.get(key)
-            if value is not None and type(value) is not kind:
-                return malformed(f"{key} must be {form}.")
+        for key, value in found.items():
+            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0]:
+                return malformed(f"{key} must be {_KEYS[key][1]}.")
         variables = found.get("variables") or {}
         if not small and (denial := self._too_large(found, variables)):
             return denial
@@ -161,12 +176,12 @@ class EnvelopeReader:
         return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
 
     def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
-        census = take_census(variables)
-        if census.depth > self._max_depth:
-            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, census.depth)
-        if census.nodes > self._max_nodes:
-            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, census.nodes)
-        if take_census(found).depth > self._max_depth + 1:  # hosts parse what they do not read, too
+        depth, nodes, _ = take_census(variables)
+        if depth > self._max_depth:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, depth)
+        if nodes > self._max_nodes:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
+        if take_census(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
             return malformed("The request is nested too deeply.")
         return None
 

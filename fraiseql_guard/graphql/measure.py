@@ -12,16 +12,11 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
+from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything, collect
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
 from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
 from fraiseql_guard.graphql.schema import FieldRule
-from fraiseql_guard.graphql.structure import (
-    Budget,
-    Collected,
-    ContradictedError,
-    anything,
-    collect,
-)
+from fraiseql_guard.graphql.structure import ContradictedError
 from fraiseql_guard.graphql.switches import Positions
 from fraiseql_guard.graphql.tree import Document, Field, Operation, Selection
 from fraiseql_guard.graphql.values import Bindings
@@ -37,6 +32,7 @@ class UnknownArgumentError(Exception):
 @dataclass(slots=True, eq=False)
 class _Level:
     selections: tuple[Selection, ...]
+    distinct: frozenset[Selection]
     owner: str | None
     path: tuple[str, ...]
     alternatives: list[tuple[_Draft, ...]] = field(default_factory=list)
@@ -55,12 +51,12 @@ class _Draft:
     level: _Level | None
 
 
-def measure(document: Document, rules: CostRules, positions: Positions) -> Plan:
+def measure(document: Document, rules: CostRules, positions: Positions, merging: Merging) -> Plan:
     """The plan of a document whose switches stand at ``positions``.
 
     ContradictedError, UnknownArgumentError, TooEntangledError.
     """
-    walk = _Walk(document, rules, positions)
+    walk = _Walk(document, rules, positions, merging)
     roots = [list(walk.root(operation)) for operation in document.operations]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
     numbers = {draft: number for number, draft in enumerate(ordered)}
@@ -74,8 +70,9 @@ def measure(document: Document, rules: CostRules, positions: Positions) -> Plan:
 
 
 class _Walk:
-    def __init__(self, document: Document, rules: CostRules, positions: Positions) -> None:
+    def __init__(self, document: Document, rules: CostRules, positions: Positions, merging: Merging) -> None:
         self._document = document
+        self._merging = None if document.removes else merging
         self._rules = rules
         self._positions = positions
         self._levels: dict[tuple[str | None, frozenset[Selection]], _Level] = {}
@@ -119,7 +116,8 @@ class _Walk:
         for alike in groups:
             one = owners[0] if len(groups) == 1 else min(alike)
             found = everything if len(groups) == 1 else self._collect(level, one)
-            first = [members[0][0] for members in found.values()]
+            # What a field costs in a type depends on its name: aliases of one are looked at once.
+            first = {members[0][0].name: members[0][0] for members in found.values()}.values()
             uneven = [item for item in first if not self._rules.is_uniform(level.owner, item)]
             if len(groups) == 1 and not uneven:  # most selections on a wide interface
                 return [(one, found)]
@@ -149,6 +147,10 @@ class _Walk:
     def _collect(self, level: _Level, owner: str | None) -> Collected:
         table = self._rules.table
         applies = partial(table.applies, owner) if table and owner else anything
+        if self._merging is not None:
+            merged = self._merging.merged(level.selections, level.distinct, self._budget)
+            if applies is anything or all(map(applies, merged.conditions)):
+                return merged.fields
         return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
 
     def _merged(self, level: _Level, owner: str | None, found: Collected) -> Iterator[_Draft]:
@@ -174,7 +176,7 @@ class _Walk:
         key = owner, frozenset(selections)
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = _Level(selections, owner, path)
+            level = self._levels[key] = _Level(selections, key[1], owner, path)
             self._pending.append(level)
         level.parents += 1
         return level

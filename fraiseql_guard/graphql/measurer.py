@@ -62,7 +62,10 @@ class Measurer:
         self._judge = Judge(self._settings, self._scanner.max_nesting)
         self._limits = Judge(settings, self._scanner.max_nesting)
         self._watch = self._limits if watched else None
-        self._documents: Memory[bytes, Prepared] = Memory(max_entries=remembered_documents, max_bytes=remembered_bytes)
+        # By their text, which is compared in full; with their hash, which costs more than to find them.
+        self._documents: Memory[str, tuple[Prepared, str]] = Memory(
+            max_entries=remembered_documents, max_bytes=remembered_bytes
+        )
         # What became of requests that cost the same: clients page through lists with a handful of sizes.
         self._readings: Memory[Hashable, Reading] = Memory(
             max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
@@ -75,7 +78,7 @@ class Measurer:
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every remembered document."""
-        return ((digest.hex(), prepared.text) for digest, prepared in self._documents.items())
+        return ((query_hash, text) for text, (_, query_hash) in self._documents.items())
 
     def forget(self) -> None:
         """Empty the memories."""
@@ -87,30 +90,28 @@ class Measurer:
         text = envelope.query
         if text is None:
             return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
-        # Also of a text that is far too long: 0.7 ms for the largest body, and its refusals can be told apart.
-        digest = sha256(text.encode())
-        query_hash = digest.hexdigest()
         if len(text) > self._settings.max_query_chars:
-            return Reading(None, self._scanner.check(text), hashes=(query_hash,))
+            return Reading(None, self._scanner.check(text), hashes=(_hash_of(text),))
+        remembered = self._documents.get(text)
+        query_hash = _hash_of(text) if remembered is None else remembered[1]
         if (persisted := envelope.extensions.get("persistedQuery")) is not None and not (
             isinstance(persisted, dict) and persisted.get("sha256Hash") == query_hash
         ):  # the host may store or look up something else under that hash
             return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED), hashes=(query_hash,))
-        key = digest.digest()
-        remembered = self._documents.get(key)
         try:
-            prepared = remembered or self._prepare(text)
+            prepared = self._prepare(text) if remembered is None else remembered[0]
             if isinstance(prepared, Denial):
                 return Reading(None, prepared, hashes=(query_hash,))
             reading = self._measure(prepared, envelope, query_hash, by_get=by_get, authenticated=authenticated)
         except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
             return Reading(None, Denial(signals.QUERY_TOO_DEEP), hashes=(query_hash,))
         if remembered is None and reading.denial is None:  # what was refused pushes nothing out
-            self._documents.put(key, prepared, _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
+            self._documents.put(text, (prepared, query_hash), _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
         return reading
 
     def _prepare(self, text: str) -> Prepared | Denial:
-        return self._scanner.check(text) or prepare(text, self._settings, self._rules)
+        tokens = self._scanner.read(text)
+        return tokens if isinstance(tokens, Denial) else prepare(text, self._settings, self._rules, tokens)
 
     def _measure(
         self, prepared: Prepared, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
@@ -149,6 +150,10 @@ class Measurer:
             noted=noted and replace(noted, offence=None),
             hashes=hashes,
         )
+
+
+def _hash_of(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
 
 
 def _measured(prepared: Prepared, view: View, prices: Prices, name: str | None) -> Measured:

@@ -1,4 +1,4 @@
-"""What was measured before, documents by their full digest; bounded, the least used leave first."""
+"""What was measured before; bounded, the least used leave first."""
 
 from __future__ import annotations
 

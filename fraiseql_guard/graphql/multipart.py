@@ -116,12 +116,12 @@ def _part(piece: bytes, begin: int) -> _Part:
 
 def _check_files(files: Sequence[_Part], operations: bytes, map_text: bytes) -> None:
     try:
-        mapped, census = _MAP_LOADER.load(map_text)
+        mapped, (_, nodes, _) = _MAP_LOADER.load(map_text)
         value = orjson.loads(operations)
     except (NotStrictError, orjson.JSONDecodeError):
         raise _MalformedError("operations and map must be JSON.") from None
     names = [part.name for part in files]
-    if census.nodes > _MOST_PATHS + _MOST_PARTS:
+    if nodes > _MOST_PATHS + _MOST_PARTS:
         raise _MalformedError("The map has too many paths.")
     if not isinstance(mapped, dict) or sorted(names) != sorted(mapped) or not all(part.is_file for part in files):
         raise _MalformedError("The map and the files must have the same names.")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fraiseql_guard.graphql.demands import Asked, Origin, Slice, candidates
+from fraiseql_guard.graphql.demands import Asked, Origin, candidates
 from fraiseql_guard.graphql.pricing import Term
 from fraiseql_guard.graphql.sizes import read_size
+from fraiseql_guard.graphql.slicing import Slice
 from fraiseql_guard.graphql.values import Absent, Bindings, Variable
 
 

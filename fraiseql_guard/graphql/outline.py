@@ -24,9 +24,12 @@ Trail = tuple[str, "Trail"] | None
 """The keys of a path, outermost first, as pairs that share their ends."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outline:
-    """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth."""
+    """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth.
+
+    Not frozen: those of a field are those of what it selects, and a bit more.
+    """
 
     depth: int = 0
     deepest: Trail = None
@@ -35,29 +38,18 @@ class Outline:
     lists: int = 0  # list depth, should this stand inside an introspection
     introspection: int = -1
 
-
-@dataclass(slots=True)
-class _Sum:
-    depth: int = 0
-    deepest: Trail = None
-    aliases: int = 0
-    meta_aliases: int = 0
-    lists: int = 0
-    introspection: int = -1
-
     def add(self, part: Outline) -> None:
+        """What stands side by side."""
         if part.depth > self.depth:
             self.depth, self.deepest = part.depth, part.deepest
-        self.aliases = min(self.aliases + part.aliases, MOST)
-        self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MOST)
-        self.lists = max(self.lists, part.lists)
-        self.introspection = max(self.introspection, part.introspection)
-
-    def frozen(self) -> Outline:
-        return Outline(self.depth, self.deepest, self.aliases, self.meta_aliases, self.lists, self.introspection)
-
-
-_EMPTY: Final = Outline()
+        if part.aliases:
+            self.aliases = min(self.aliases + part.aliases, MOST)
+        if part.meta_aliases:
+            self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MOST)
+        if part.lists > self.lists:
+            self.lists = part.lists
+        if part.introspection > self.introspection:
+            self.introspection = part.introspection
 
 
 def outlines(document: Document, positions: Positions) -> list[Outline]:
@@ -70,7 +62,7 @@ def outlines(document: Document, positions: Positions) -> list[Outline]:
 
 
 def _outline(selection: Selection, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
-    total = _Sum()
+    total = Outline()
     for field in selection.fields:
         if field.removal and removed(field.removal, positions):
             continue
@@ -86,27 +78,23 @@ def _outline(selection: Selection, fragments: Mapping[str, Outline], positions: 
     for inline in selection.inlines:
         if not removed(inline.removal, positions):
             total.add(_outline(inline.selection, fragments, positions))
-    return total.frozen()
+    return total
 
 
 def _of_field(field: Field, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
-    inside = _outline(field.selection, fragments, positions) if field.selection else _EMPTY
     if field.name == "__typename":
         return Outline(aliases=field.aliased)
+    inside = _outline(field.selection, fragments, positions) if field.selection else Outline()
     if field.name in INTROSPECTION:
         return Outline(
             meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
             introspection=max(inside.lists, inside.introspection),
         )
-    lists = inside.lists + (field.selection is not None and field.name in _INTROSPECTION_LISTS)
-    return Outline(
-        depth=inside.depth + 1,
-        deepest=(field.key, inside.deepest),
-        aliases=min(inside.aliases + field.aliased, MOST),
-        meta_aliases=inside.meta_aliases,
-        lists=lists,
-        introspection=inside.introspection,
-    )
+    inside.depth += 1
+    inside.deepest = (field.key, inside.deepest)
+    inside.aliases = min(inside.aliases + field.aliased, MOST)
+    inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
+    return inside
 
 
 def unfold(trail: Trail) -> tuple[str, ...]:

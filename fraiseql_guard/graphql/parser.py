@@ -7,16 +7,16 @@ graphql-core on random documents) and accepts nothing else. Recursion is bounded
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from operator import itemgetter
-from typing import Any, Final, NoReturn, cast
+from operator import length_hint
+from typing import Final
 
 from fraiseql_guard.context import OperationKind
-from fraiseql_guard.graphql.scan import BLOCK_STRING, END, NAME, NUMBER, STRING, TOKEN
+from fraiseql_guard.graphql.lexer import END, offset_of, tokens_of
 from fraiseql_guard.graphql.strings import block_string_value, string_value
 from fraiseql_guard.graphql.switches import Removal
-from fraiseql_guard.graphql.tree import Field, Fragment, Inline, Operation, Selection, Spread
+from fraiseql_guard.graphql.tree import Field, Fragment, Inline, Operation, Selection, Spread, as_text
 from fraiseql_guard.graphql.values import Absent, Value, Variable, Word, number
 
 _KINDS: Final[Mapping[str, OperationKind]] = {
@@ -28,6 +28,8 @@ _WORDS: Final[Mapping[str, Value]] = {"true": True, "false": False, "null": None
 _REMOVING_VALUE: Final = {"skip": True, "include": False}
 _ALWAYS: Final = (None, True)
 _NO_ARGUMENTS: Final[Mapping[str, Value]] = {}
+_PARTS_OF_A_FIELD: Final = frozenset("({@")
+_NUMERIC: Final = frozenset("-0123456789")
 
 GIVEN_TWICE: Final = "An argument, a key or a variable is given twice."
 
@@ -56,54 +58,52 @@ class Parsed:
     contradiction: str | None = None
 
 
-def parse(text: str, *, nested_switches: bool = True) -> Parsed:
-    """Parse a text that passed the scan; UnexpectedError where it is no executable document.
+def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool = True) -> Parsed:
+    """Parse a text that passed the scan, which may have its ``tokens``; UnexpectedError where it is no executable
+    document.
 
     Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
     """
-    parser = _Parser(text, nested_switches=nested_switches)
-    parser.document()
+    if not tokens or tokens[-1] != END:
+        tokens = tokens_of(text)
+    remaining = iter(tokens)
+    parser = _Parser(remaining.__next__, nested_switches=nested_switches)
+    try:
+        parser.document()
+    except _MisplacedError:
+        raise UnexpectedError(offset_of(text, len(tokens) - length_hint(remaining) - 1)) from None
     return parser.parsed
 
 
+class _MisplacedError(Exception):
+    """The token that was taken last can not stand there."""
+
+
 class _Parser:
-    """One token ahead. The texts of tokens tell kinds apart by themselves: a string keeps its quotes."""
+    """One token ahead. Tokens tell by themselves what they are: of all of them only names are identifiers, and a
+    string keeps its quotes."""
 
-    __slots__ = ("_found", "_kind", "_match", "_names", "_nested_switches", "_text", "parsed")
+    __slots__ = ("_names", "_nested_switches", "_next", "_text", "parsed")
 
-    def __init__(self, text: str, *, nested_switches: bool) -> None:
-        self._match = cast("Any", TOKEN).scanner(text).match
+    def __init__(self, next_token: Callable[[], str], *, nested_switches: bool) -> None:
+        self._next = next_token
         self._nested_switches = nested_switches
         self._names: list[str] = []
         self.parsed = Parsed()
-        self._found: Any = None
-        self._kind = 0
-        self._text = ""
-        self._advance()
+        self._text = next_token()
 
     # --- tokens -------------------------------------------------------------------------------------------------------
 
-    def _advance(self) -> None:
-        found = self._match()
-        if found is None:
-            raise UnexpectedError(self._found.end() if self._found else 0)
-        self._found = found
-        self._kind = kind = found.lastindex
-        self._text = found[kind]
-
-    def _unexpected(self) -> NoReturn:
-        raise UnexpectedError(self._found.start(self._kind))
-
     def _expect(self, text: str) -> None:
         if self._text != text:
-            self._unexpected()
-        self._advance()
+            raise _MisplacedError
+        self._text = self._next()
 
     def _name(self) -> str:
-        if self._kind != NAME:
-            self._unexpected()
         name = self._text
-        self._advance()
+        if not name.isidentifier():
+            raise _MisplacedError
+        self._text = self._next()
         return name
 
     def _contradicted(self, detail: str) -> None:
@@ -114,7 +114,7 @@ class _Parser:
     def document(self) -> None:
         """Definition+"""
         self._definition()
-        while self._kind != END:
+        while self._text != END:
             self._definition()
 
     def _definition(self) -> None:
@@ -129,17 +129,17 @@ class _Parser:
         elif (kind := _KINDS.get(self._text)) is not None:
             self._operation(kind)
         else:
-            self._unexpected()
+            raise _MisplacedError
 
     def _description(self) -> bool:
-        described = self._kind in (STRING, BLOCK_STRING)
+        described = self._text.startswith('"')
         if described:
             self._value(const=True)
         return described
 
     def _operation(self, kind: OperationKind) -> None:
-        self._advance()
-        name = self._name() if self._kind == NAME else None
+        self._text = self._next()
+        name = self._name() if self._text.isidentifier() else None
         self.parsed.declared.append(self._variables() if self._text == "(" else {})
         if self._text == "@":
             self._directives()
@@ -147,9 +147,9 @@ class _Parser:
         self.parsed.operations.append((Operation(kind, name, selection), tuple(self._names)))
 
     def _fragment(self) -> None:
-        self._advance()
+        self._text = self._next()
         if self._text == "on":
-            self._unexpected()
+            raise _MisplacedError
         name = self._name()
         self._expect("on")
         on = self._name()
@@ -160,7 +160,7 @@ class _Parser:
 
     def _variables(self) -> dict[str, Value]:
         declared: dict[str, Value] = {}
-        self._advance()
+        self._text = self._next()
         while True:
             self._description()
             self._expect("$")
@@ -169,7 +169,7 @@ class _Parser:
             self._type()
             default: Value = Absent.ABSENT
             if self._text == "=":
-                self._advance()
+                self._text = self._next()
                 default = self._value(const=True)
             if self._text == "@":
                 self._directives(const=True)
@@ -177,18 +177,18 @@ class _Parser:
                 self._contradicted(GIVEN_TWICE)
             declared[name] = default
             if self._text == ")":
-                self._advance()
+                self._text = self._next()
                 return declared
 
     def _type(self) -> None:
         if self._text == "[":
-            self._advance()
+            self._text = self._next()
             self._type()
             self._expect("]")
         else:
             self._name()
         if self._text == "!":
-            self._advance()
+            self._text = self._next()
 
     # --- selections ---------------------------------------------------------------------------------------------------
 
@@ -199,52 +199,54 @@ class _Parser:
         inlines: list[Inline] = []
         switched = at_root or self._nested_switches
         while True:
-            if self._kind == NAME:
+            if self._text.isidentifier():
                 fields.append(self._field(switched))
             elif self._text == "...":
                 self._spread(spreads, inlines, switched)
             else:
-                self._unexpected()
+                raise _MisplacedError
             if self._text == "}":
-                self._advance()
+                self._text = self._next()
                 return Selection(tuple(fields), tuple(spreads), tuple(inlines))
 
     def _field(self, switched: bool) -> Field:
         key = name = self._text
-        self._advance()
-        aliased = self._text == ":"
+        after = self._next()
+        aliased = after == ":"
         if aliased:
-            self._advance()
-            name = self._name()
-        arguments = self._arguments() if self._text == "(" else _NO_ARGUMENTS
+            name = self._next()
+            if not name.isidentifier():
+                raise _MisplacedError
+            after = self._next()
+        self._text = after
+        if after not in _PARTS_OF_A_FIELD:
+            return Field(key, name, aliased, _NO_ARGUMENTS, (), None)
+        arguments = self._arguments() if after == "(" else _NO_ARGUMENTS
         removal = self._directives() if self._text == "@" else ()
         selection = self._selection() if self._text == "{" else None
         if name == "__typename" and (selection or arguments):  # it is a leaf to whoever validates, and free to us
             self._contradicted("__typename has neither arguments nor a selection.")
-        return Field(key, name, aliased, arguments, _as_text(arguments), removal if switched else (), selection)
+        return Field(key, name, aliased, arguments, removal if switched else (), selection)
 
     def _spread(self, spreads: list[Spread], inlines: list[Inline], switched: bool) -> None:
-        self._advance()
-        if self._kind == NAME and self._text != "on":
-            name = self._name()
+        name = self._next()
+        self._text = self._next() if name.isidentifier() else name
+        if name.isidentifier() and name != "on":
             self._names.append(name)
             removal = self._directives() if self._text == "@" else ()
             spreads.append(Spread(name, removal if switched else ()))
             return
-        on = None
-        if self._text == "on":
-            self._advance()
-            on = self._name()
+        on = self._name() if name == "on" else None
         removal = self._directives() if self._text == "@" else ()
         inlines.append(Inline(on, removal if switched else (), self._selection()))
 
     def _arguments(self, *, const: bool = False) -> dict[str, Value]:
         found: dict[str, Value] = {}
-        self._advance()
+        self._text = self._next()
         while True:
             self._pair(found, const)
             if self._text == ")":
-                self._advance()
+                self._text = self._next()
                 return found
 
     def _pair(self, found: dict[str, Value], const: bool) -> None:
@@ -257,16 +259,16 @@ class _Parser:
     def _directives(self, *, const: bool = False) -> Removal:
         """Only what is certain: nothing if a directive is repeated."""
         found: dict[str, tuple[str | None, bool]] = {}
-        said: set[tuple[str, str]] = set()
+        said: dict[str, list[Mapping[str, Value]]] = {}
         certain = True
         while self._text == "@":
-            self._advance()
+            self._text = self._next()
             name = self._name()
             arguments = self._arguments(const=const) if self._text == "(" else _NO_ARGUMENTS
-            asks = (name, _as_text(arguments))
-            if asks in said:  # a repeatable one differs in its arguments
+            before = said.setdefault(name, [])
+            if before and as_text(arguments) in map(as_text, before):  # a repeatable one differs in its arguments
                 self._contradicted("A directive stands twice in one place.")
-            said.add(asks)
+            before.append(arguments)
             removing = _REMOVING_VALUE.get(name)
             if removing is None:
                 continue
@@ -285,48 +287,44 @@ class _Parser:
     # --- values -------------------------------------------------------------------------------------------------------
 
     def _value(self, const: bool) -> Value:
-        kind, text = self._kind, self._text
-        value: Value
-        if kind == NUMBER:
-            value = number(text)
-        elif kind == NAME:
+        text = self._text
+        if text.isidentifier():
             value = _WORDS[text] if text in _WORDS else Word(text)
-        elif kind == STRING:
-            try:
-                value = string_value(text)
-            except ValueError:
-                self._unexpected()
-        elif kind == BLOCK_STRING:
-            value = block_string_value(text)
         elif text == "$" and not const:
-            self._advance()
+            self._text = self._next()
             return Variable(self._name())
         elif text == "[":
             return self._list(const)
         elif text == "{":
             return self._object(const)
+        elif text.startswith('"'):
+            value = _string(text)
+        elif text[:1] in _NUMERIC:
+            value = number(text)
         else:
-            self._unexpected()
-        self._advance()
+            raise _MisplacedError
+        self._text = self._next()
         return value
 
     def _list(self, const: bool) -> list[Value]:
-        self._advance()
+        self._text = self._next()
         items: list[Value] = []
         while self._text != "]":
             items.append(self._value(const))
-        self._advance()
+        self._text = self._next()
         return items
 
     def _object(self, const: bool) -> dict[str, Value]:
-        self._advance()
+        self._text = self._next()
         found: dict[str, Value] = {}
         while self._text != "}":
             self._pair(found, const)
-        self._advance()
+        self._text = self._next()
         return found
 
 
-def _as_text(arguments: Mapping[str, Value]) -> str:
-    """To compare them: 1 and true are equal to Python, not here."""
-    return repr(sorted(arguments.items(), key=itemgetter(0))) if arguments else ""
+def _string(text: str) -> str:
+    try:
+        return block_string_value(text) if text.startswith('"""') else string_value(text)
+    except ValueError:
+        raise _MisplacedError from None

@@ -11,11 +11,12 @@ from fraiseql_guard.context import Denial, OperationKind
 from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
+from fraiseql_guard.graphql.merging import Merging, TooEntangledError
 from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.sizes import MOST
-from fraiseql_guard.graphql.structure import ContradictedError, Repetition, TooEntangledError, most_repeated
+from fraiseql_guard.graphql.structure import ContradictedError, Repetition, most_repeated
 from fraiseql_guard.graphql.switches import Positions, switch_positions
 from fraiseql_guard.graphql.tree import Document
 from fraiseql_guard.settings import Settings
@@ -48,7 +49,6 @@ class View:
 class Prepared:
     """A document that holds together. ``views`` is a bounded memory."""
 
-    text: str
     document: Document
     kind: OperationKind
     names: frozenset[str | None]
@@ -59,11 +59,13 @@ class Prepared:
 
     def view(self, variables: Mapping[str, Any]) -> View | Denial:
         """The document as these variables switch it. The Denial is about what only this position shows."""
-        positions = switch_positions(self.document.switches, self.document.defaults, variables)
+        positions = {}
+        if self.document.switches:
+            positions = switch_positions(self.document.switches, self.document.defaults, variables)
         key = tuple(positions.items())
         view = self.views.get(key)
         if view is None:
-            made = _view(self.document, self.rules, positions)
+            made = _view(self.document, self.rules, positions, Merging(self.document))
             if isinstance(made, Denial):
                 return made
             if len(self.views) >= _MAX_VIEWS:
@@ -72,37 +74,62 @@ class Prepared:
         return view
 
 
-def prepare(text: str, settings: Settings, rules: CostRules) -> Prepared | Denial:
-    """Parse and check a text that passed the scan."""
+def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None) -> Prepared | Denial:
+    """Parse and check a text that passed the scan, which may have its ``tokens``."""
     document = read_document(
         text,
+        tokens,
         max_operations=settings.max_operations,
         max_fragments=settings.max_fragments,
         nested_switches=rules.table is None or rules.table.nested_switches,
     )
     if isinstance(document, Denial):
         return document
+    outline = _total(document, None)
+    if denial := _far_too_deep(document, outline, settings.max_query_depth):
+        return denial
+    merging = Merging(document)
     try:
-        repetition = most_repeated(document)
+        repetition = most_repeated(document, merging)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(settings.max_query_complexity)
     kind = gravest(operation.kind for operation in document.operations)
     names = frozenset(operation.name for operation in document.operations)
-    return Prepared(text, document, kind, names, _total(document, None), repetition, rules, {})
+    prepared = Prepared(document, kind, names, outline, repetition, rules, {})
+    if not document.switches:  # then there is one view alone, and half of its work is done
+        made = _view(document, rules, {}, merging, outline)
+        if isinstance(made, Denial):
+            return made
+        prepared.views[()] = made
+    return prepared
 
 
-def _view(document: Document, rules: CostRules, positions: Mapping[str, bool]) -> View | Denial:
+def _far_too_deep(document: Document, outline: Outline, limit: int) -> Denial | None:
+    """Depth needs no prices, so what is an offence for its depth is refused before it is priced."""
+    if document.removes or outline.depth <= limit or outline.depth < 2 * limit:
+        return None
+    return over(signals.QUERY_TOO_DEEP, limit, outline.depth, offends=True, path=".".join(unfold(outline.deepest)))
+
+
+def _view(
+    document: Document,
+    rules: CostRules,
+    positions: Mapping[str, bool],
+    merging: Merging,
+    everything: Outline | None = None,
+) -> View | Denial:
+    """``everything`` is the outline of all that is written, if it was taken before."""
     try:
-        plan = measure(document, rules, positions)
+        plan = measure(document, rules, positions, merging)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    outline = _total(document, positions if document.removes else None)
+    outline = everything if everything and not document.removes else _total(document, positions)
     roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
     counts = [sum(times for _, times in root) for root in roots]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]

@@ -1,47 +1,23 @@
-"""The lexical scan: what a document costs to parse, bounded before any parser sees it.
-
-One anchored regular expression, matched token by token. Every repetition is possessive, so no input makes it go back,
-and the first text that is no token ends the scan: the work is linear in the length of the text, whatever the text.
-(``finditer`` would search on from every quote of ``\"\"\"\"\"\"...`` and be quadratic.)
-
-Escapes are checked here as well: the lexer of graphql-core 3.2.7 reads beyond the end of ``{a(x:"\\u")}``.
-
-Source of the grammar: GraphQL specification, October 2021, section 2.1.
-"""
+"""The lexical scan: what a document costs to parse, bounded before any parser sees it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from itertools import chain, islice
+from typing import Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.lexer import END, FAULT, chunks, count_tokens, offset_of
 from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error
 from fraiseql_guard.graphql.shape import UNBOUNDED, Bounds, Shape
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import Code
 
-KINDS: Final = ("", "name", "open", "close", "at", "punctuator", "number", "string", "block string", "end")
-"""Kind of a token by the number of its group."""
-NAME, OPEN, CLOSE, AT, PUNCTUATOR, NUMBER, STRING, BLOCK_STRING, END = range(1, 10)
-
-TOKEN: Final = re.compile(
-    r"""(?:[ \t\r\n,\ufeff]++|\#[^\r\n\ud800-\udfff]*+)*+
-    (?:([_A-Za-z][_0-9A-Za-z]*+)
-    |([{(\[])
-    |([})\]])
-    |(@)
-    |(\.\.\.|[!$&:=|])
-    |(-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![_.0-9A-Za-z]))
-    |("(?!"")[^"\\\r\n\ud800-\udfff]*+
-      (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+")
-    |(\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")
-    |(\Z))""",
-    re.VERBOSE,
-)
 _CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
+_BRACKETS: Final = frozenset("{([])}")
 
 _INTROSPECTION: Final = re.compile(r"__(?:schema|type)(?![_0-9A-Za-z])")
 _SMALL: Final = 400
@@ -55,7 +31,10 @@ MAX_LITERAL_NESTING: Final = 40
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """What was counted. ``fault`` is the offset of the first text that is no token or closes what is not open."""
+    """What was counted. ``fault`` is the number of the token that is none or that closes what is not open.
+
+    ``read`` are the tokens as far as anybody looked; with END as the last one they are all.
+    """
 
     tokens: int
     selection_nesting: int
@@ -63,61 +42,84 @@ class Scan:
     directives: int
     fault: int | None
     shape: Shape
+    read: list[str]
 
 
-def lex(text: str) -> Iterator[tuple[str, str]]:
-    """Kind and text of each token; ends early at text that is no token."""
-    match = cast("Any", TOKEN).scanner(text).match
-    while (found := match()) and found.lastindex != END:
-        yield KINDS[found.lastindex], found[found.lastindex]
+@dataclass(slots=True, eq=False)
+class _Nesting:
+    """The brackets that are open, and the deepest that they were. In parentheses everything is a value or a type."""
+
+    expected: list[str]
+    literals: int = 0
+    deepest_selection: int = 0
+    deepest_literal: int = 0
+
+    def opens(self, bracket: str) -> bool:
+        """Whether a selection begins."""
+        self.expected.append(_CLOSING[bracket])
+        if self.literals or bracket != "{":
+            self.literals += 1
+            self.deepest_literal = max(self.deepest_literal, self.literals)
+            return False
+        self.deepest_selection = max(self.deepest_selection, len(self.expected))
+        return True
+
+    def closes(self, bracket: str, before: str) -> bool:
+        """Whether this is what has to be closed next. An empty selection is none: graphql-core 3.3 parses it, the
+        specification does not know it."""
+        if not self.expected or self.expected.pop() != bracket:
+            return False
+        if not self.literals:
+            return before != "{"
+        self.literals -= 1
+        return True
 
 
 def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
-    match = cast("Any", TOKEN).scanner(text).match
-    shape = Shape(bounds, plain="@" not in text)
-    tokens = directives = selections = literals = deepest_selection = deepest_literal = end = 0
-    expected: list[str] = []
-    fault: int | None = None
-    stop = False
-    kind = before = 0
-    while fault is None and not stop and tokens < max_tokens and (found := match()):
-        before, kind = kind, found.lastindex
-        if kind == END:
-            break
-        tokens += 1
-        end = found.end()
-        if kind == NAME:
-            stop = not literals and shape.name(found[NAME])
-            fault = found.start(NAME) if shape.stray else None
-        elif kind == PUNCTUATOR:
-            stop = not literals and shape.punctuator(found[PUNCTUATOR])
-        elif kind == OPEN:
-            expected.append(_CLOSING[found[OPEN]])
-            if expected[-1] == "}" and not literals:
-                selections += 1
-                deepest_selection = max(deepest_selection, selections)
-                stop = shape.open()
-            else:  # inside parentheses everything is a value or a type
-                literals += 1
-                deepest_literal = max(deepest_literal, literals)
-        elif kind == CLOSE:
-            # Nothing between braces: graphql-core 3.3 parses it, the specification does not know it.
-            if not expected or expected.pop() != found[CLOSE] or (before == OPEN and not literals):
-                fault = end - 1
-            elif literals:
-                literals -= 1
-            else:
-                selections -= 1
+    shape, nesting = Shape(bounds, plain="@" not in text), _Nesting([])
+    marks = {":": shape.colon, "...": shape.spread, "@": shape.directive}
+    read: list[str] = []
+    lexeme, number = END, 0
+    in_literal = stop = wrong = False
+    for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
+        if lexeme in _BRACKETS:
+            if lexeme in _CLOSING:
+                stop = nesting.opens(lexeme) and shape.open()
+            elif not nesting.closes(lexeme, read[number - 1]):
+                stop = wrong = True
+            elif lexeme == "}" and not nesting.literals:
                 shape.close()
-        elif kind == AT:
-            directives += 1
-            if not literals:
-                shape.directive()
-    if fault is None:
+            in_literal = nesting.literals > 0
+        elif in_literal:
+            continue
+        elif lexeme.isidentifier():
+            stop = shape.name(lexeme)
+        elif lexeme in marks:
+            stop = marks[lexeme]()
+        if stop:
+            break
+    wrong = wrong or shape.stray
+    if not wrong:
         shape.cut()
-        fault = None if stop or tokens >= max_tokens or (kind == END and not expected) else end
-    return Scan(tokens, deepest_selection, deepest_literal, directives, fault, shape)
+    unfinished = lexeme is FAULT or (lexeme == END and bool(nesting.expected))
+    tokens = number if lexeme in (END, FAULT) else number + 1
+    return Scan(
+        tokens=tokens,
+        selection_nesting=nesting.deepest_selection,
+        literal_nesting=nesting.deepest_literal,
+        directives=read[:tokens].count("@"),
+        fault=number if wrong or unfinished else None,
+        shape=shape,
+        read=read,
+    )
+
+
+def _noted(text: str, read: list[str]) -> Iterator[list[str]]:
+    """The tokens in chunks, kept for whoever comes later."""
+    for chunk in chunks(text):
+        read += chunk
+        yield chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,7 @@ class Scanner:
 
     __slots__ = (
         "_bounds",
+        "_bounds_of_introspection",
         "_chars",
         "_directives",
         "_literal_limit",
@@ -169,13 +172,15 @@ class Scanner:
         self._literal_limit = min(settings.max_literal_depth, MAX_LITERAL_NESTING)
         self._shapes = tuple((row, int(getattr(settings, row.setting))) for row in _SHAPES)
         self._bounds = Bounds(
-            aliases=2 * _gross(settings.max_aliases),  # twice, since an introspection has its own
+            aliases=_gross(settings.max_aliases),
             root_fields=_gross(settings.max_root_fields),
             repetitions=_gross(settings.max_duplicate_keys),
             operations=settings.max_operations + 1,
             fragments=settings.max_fragments + 1,
             nesting=2 * self._nesting,
         )
+        # An introspection has aliases of its own.
+        self._bounds_of_introspection = replace(self._bounds, aliases=2 * self._bounds.aliases)
 
     @property
     def max_nesting(self) -> int:
@@ -184,14 +189,19 @@ class Scanner:
 
     def check(self, text: str) -> Denial | None:
         """The first lexical limit that ``text`` exceeds, or where it is no GraphQL."""
+        found = self.read(text)
+        return found if isinstance(found, Denial) else None
+
+    def read(self, text: str) -> list[str] | Denial:
+        """The tokens of a text within the limits, with END behind them."""
         if len(text) > self._chars:
             return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
         introspects = _INTROSPECTION.search(text) is not None
-        bounds = self._bounds if introspects else replace(self._bounds, aliases=self._bounds.aliases // 2)
-        scan = count(text, 2 * self._tokens, bounds)  # twice, to know what is an offence
+        scan = count(text, self._tokens + 1, self._bounds_of_introspection if introspects else self._bounds)
         literal_nesting = scan.literal_nesting - 1
-        if scan.tokens > self._tokens:
-            return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, scan.tokens, offends=True)
+        if scan.tokens > self._tokens:  # counted up to twice the limit, to know what is an offence
+            tokens = count_tokens(text, 2 * self._tokens)
+            return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, tokens, offends=True)
         if scan.selection_nesting > self._nesting:
             return over(signals.QUERY_TOO_DEEP, self._nesting_limit, scan.selection_nesting, offends=True)
         if literal_nesting > self._literal_limit:
@@ -202,7 +212,7 @@ class Scanner:
             return denial
         if scan.shape.foreign:
             return contradiction(FOREIGN)
-        return None if scan.fault is None else syntax_error(text, scan.fault)
+        return scan.read if scan.fault is None else syntax_error(text, offset_of(text, scan.fault))
 
     def _misshapen(self, scan: Scan, *, introspects: bool) -> Denial | None:
         """What the shape makes certain. A small document that is not grossly over is measured, to know all numbers."""

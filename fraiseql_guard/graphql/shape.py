@@ -1,28 +1,22 @@
 """The shape of a document as far as its tokens make it certain: what is refused before the parser has cost anything.
 
-Parsing costs twenty times as much as the scan. So the scan also counts what no parser is needed for: a name followed
-by a colon between two braces is an alias, names side by side are response keys, and so on. These are lower bounds: what
-fragments add, and what @skip may take out, is left to the measuring walk, which alone accepts a document.
+Parsing and measuring cost many times as much as the scan. So the scan also counts what no parser is needed for: a name
+followed by a colon between two braces is an alias, names side by side are response keys, and so on. These are lower
+bounds: what fragments add, and what @skip may take out, is left to the measuring walk, which alone accepts a document.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 _OPERATIONS: Final = frozenset({"query", "mutation", "subscription"})
 _DEFINITIONS: Final = frozenset(
     {"schema", "scalar", "type", "interface", "union", "enum", "input", "directive", "extend"}
 )
 
-_Level = dict[str, "_Key"]
-"""The response keys of selections that execution merges."""
-
-
-@dataclass(slots=True, eq=False)
-class _Key:
-    times: int = 0
-    inside: _Level = field(default_factory=dict)
+_Level = dict[str, list[Any]]
+"""The response keys of selections that execution merges: how often each stands there, and its level inside or None."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,6 +27,7 @@ class _Block:
     depth: int  # of the fields in it
     path: tuple[str, ...]
     certain: bool  # no directive further out can take it away
+    counts: bool  # its fields are root fields of an operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +44,14 @@ class Bounds:
 
 _ANY: Final = 10**9
 UNBOUNDED: Final = Bounds(_ANY, _ANY, _ANY, _ANY, _ANY, nesting=200)
+_OUTSIDE: Final = _Block({}, 0, (), certain=False, counts=False)
 
 
 class Shape:
     """Fed with the tokens outside of parentheses. What is reported is never more than the measuring walk finds."""
 
     __slots__ = (
+        "_block",
         "_blocks",
         "_bounds",
         "_conditional",
@@ -79,7 +76,8 @@ class Shape:
     def __init__(self, bounds: Bounds, *, plain: bool = False) -> None:
         self._bounds = bounds
         self._plain = plain  # there is no directive in the whole text
-        self._blocks: list[_Block] = []
+        self._blocks: list[_Block] = []  # the open ones
+        self._block = _OUTSIDE  # the innermost
         self._definition = ""  # its first word
         self._last = ""  # the token before, if it says what a name is: ... on @ :
         self._key = ""
@@ -95,84 +93,96 @@ class Shape:
 
     def name(self, text: str) -> bool:
         """Whether to stop."""
-        last, self._last = self._last, ""
-        if not self._blocks:
-            return not self._definition and self._begin(text)
-        if last:
-            if last == "..." and text == "on":
-                self._last = "on"
-            elif last == "..." and self._plain:  # a fragment has a field at least, if nothing is taken out
-                return self._root_field()
-            return False
-        block = self._blocks[-1]
+        block = self._block
+        if self._last or block is _OUTSIDE:
+            return self._named(text)
         self._key = text
         self._inline = self._conditional = False
         key = block.level.get(text)
         if key is None:
-            key = block.level[text] = _Key()
-        key.times += 1
-        if key.times > self.repetitions:
-            self.repetitions = key.times
-            self.path = (*block.path, text) if key.times > 1 else ()
-        return self._root_field() or self.repetitions >= self._bounds.repetitions
-
-    def _root_field(self) -> bool:
-        block = self._blocks[-1]
-        if block.depth == 1 and block.certain and self._definition != "fragment":
+            block.level[text] = [1, None]
+            self.repetitions = self.repetitions or 1
+        else:
+            key[0] += 1
+            if key[0] > self.repetitions:
+                self.repetitions = key[0]
+                self.path = (*block.path, text)
+        if block.counts:
             self._roots += 1
-        return self._roots > self._bounds.root_fields
+            if self._roots > self._bounds.root_fields:
+                return True
+        return self.repetitions >= self._bounds.repetitions
 
-    def punctuator(self, text: str) -> bool:
-        """Whether to stop."""
-        if text == "...":
-            self._spread()
-        return text == ":" and self._colon()
+    def _named(self, text: str) -> bool:
+        """A name that is no field's."""
+        last, self._last = self._last, ""
+        if self._block is _OUTSIDE:
+            return not self._definition and self._begin(text)
+        if last == "...":
+            if text == "on":
+                self._last = "on"
+            elif self._plain and self._block.counts:  # a fragment has a field at least, if nothing is taken out
+                self._roots += 1
+                return self._roots > self._bounds.root_fields
+        return False
 
-    def _colon(self) -> bool:
-        """The name before was an alias."""
+    def colon(self) -> bool:
+        """The name before was an alias. Whether to stop."""
         self._last = ":"
-        if self._blocks:
+        if self._block is not _OUTSIDE:
             self._own_aliases += 1
         return self._own_aliases >= self._bounds.aliases
 
-    def _spread(self) -> None:
+    def spread(self) -> bool:
         """A fragment's name, or the block of an inline fragment comes."""
         self._last = "..."
         self._inline, self._conditional = True, False
+        return False
 
-    def directive(self) -> None:
+    def directive(self) -> bool:
         """It may take out the field before, or the block to come."""
         self._last = "@"
         self._conditional = True
-        if self._blocks and not self._inline and self._blocks[-1].depth == 1:
+        if self._block.depth == 1 and not self._inline:
             self._roots -= 1
+        return False
 
     def open(self) -> bool:
         """Whether to stop at a brace that opens."""
         self._last = ""
-        if not self._blocks:
+        stop = False
+        outer = self._block
+        if outer is _OUTSIDE:
             stop = not self._definition and self._begin("query")
-            self._blocks.append(_Block({}, 1, (), True))
-            self._inline = self._conditional = False
-            return stop
-        outer = self._blocks[-1]
-        certain = outer.certain and not self._conditional
-        if self._inline:
-            block = _Block(outer.level, outer.depth, outer.path, certain)
+            block = _Block({}, 1, (), certain=True, counts=self._definition != "fragment")
+        elif self._inline:
+            certain = outer.certain and not self._conditional
+            block = _Block(outer.level, outer.depth, outer.path, certain, outer.counts and certain)
         else:
-            key = outer.level.get(self._key)
-            block = _Block(key.inside if key else {}, outer.depth + 1, (*outer.path, self._key), certain)
-            if certain and self._definition != "fragment":
-                self.depth = max(self.depth, outer.depth)
+            block = self._below(outer)
         self._blocks.append(block)
+        self._block = block
         self._inline = self._conditional = False
-        return len(self._blocks) >= self._bounds.nesting
+        return stop or len(self._blocks) >= self._bounds.nesting
+
+    def _below(self, outer: _Block) -> _Block:
+        """The block of a field."""
+        level: _Level = {}
+        if (key := outer.level.get(self._key)) is not None:
+            if key[1] is None:
+                key[1] = level
+            level = key[1]
+        certain = outer.certain and not self._conditional
+        if certain and outer.depth > self.depth and self._definition != "fragment":
+            self.depth = outer.depth
+        return _Block(level, outer.depth + 1, (*outer.path, self._key), certain, counts=False)
 
     def close(self) -> None:
         """A brace closes."""
         self._blocks.pop()
+        self._block = self._blocks[-1] if self._blocks else _OUTSIDE
         self._last, self._inline, self._conditional = "", False, False
-        if not self._blocks:
+        if self._block is _OUTSIDE:
             self._end(self._roots)
 
     def cut(self) -> None:

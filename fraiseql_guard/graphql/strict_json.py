@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from fraiseql_guard.graphql.containers import containers_of
+
 _LARGEST_REPEAT: Final = 2**31
+_STEP: Final = 2**14
+"""Bytes that are looked at before it is asked whether that was enough."""
 
 
 class NotStrictError(ValueError):
@@ -25,18 +28,14 @@ class NotStrictError(ValueError):
         self.too_deep = too_deep
 
 
-@dataclass(frozen=True, slots=True)
-class Census:
-    """Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
-
-    depth: int
-    nodes: int
-    members: int
+Census = tuple[int, int, int]
+"""Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
 
 
 def commas_at_least(number: int) -> re.Pattern[bytes]:
-    """Matches a text without escapes with so many commas outside of its strings, in one pass and no further."""
-    return re.compile(rb'(?:[^",]*+(?:"[^"]*+"[^",]*+)*+,){%d}' % min(number, _LARGEST_REPEAT))
+    """Matches a text with so many commas outside of its strings, in one pass and no further."""
+    string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
 
 class Loader:
@@ -59,22 +58,35 @@ class Loader:
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
         # A comma stands between two values, so a text full of commas need not be parsed to be too large.
-        if text.count(b",") > self._max_nodes and self._crowded.match(_without_escapes(text)):
-            return None, Census(0, self._max_nodes + 1, 0)
+        most = self._max_nodes
+        if len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text):
+            return None, (0, most + 1, 0)
         try:
             value = orjson.loads(text)
         except orjson.JSONDecodeError as error:
             reason = str(error).lower()
             raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
-        census = take_census(value)
-        if census.nodes > self._max_nodes:
+        census = _, nodes, members = take_census(value)
+        if nodes > most:
             return None, census
-        if type(value) is dict and type(query := value.get("query")) is str and len(query) > self._hopeless_chars:
+        query = value.get("query") if type(value) is dict else None
+        if type(query) is not str:
+            query = ""
+        elif len(query) > self._hopeless_chars:
             return value, census
-        # In valid JSON a colon outside of strings belongs to a member: objects that lost members had a key twice.
-        if text.count(b":") != census.members and _colons(text) != census.members:
+        if _colons(text, members, query) != members:
             raise NotStrictError("repeats a key")
         return value, census
+
+
+def _holds_more_commas(text: bytes, number: int) -> bool:
+    """Whether there are more than ``number``, looking no further than that takes."""
+    left = number
+    for begin in range(0, len(text), _STEP):
+        left -= text.count(b",", begin, begin + _STEP)
+        if left < 0:
+            return True
+    return False
 
 
 def _without_escapes(text: bytes) -> bytes:
@@ -82,24 +94,26 @@ def _without_escapes(text: bytes) -> bytes:
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
-def _colons(text: bytes) -> int:
-    """Colons outside of strings."""
+def _colons(text: bytes, expected: int, query: str) -> int:
+    """Colons outside of strings. In valid JSON each belongs to a member: objects that lost some had a key twice."""
+    # As long as no character is given by its number, those of the query stand in the text. It mostly holds all others.
+    if text.count(b":") - query.count(":") == expected and b"\\u" not in text:
+        return expected
     return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
 
 
 def take_census(value: Any) -> Census:
     """Count without recursion."""
     depth = nodes = members = 0
-    generation = [value] if type(value) in (dict, list) else []
+    generation = [value] if type(value) is dict or type(value) is list else []
     while generation:
-        inner: list[Any] = []
+        below: list[Any] = []
         for container in generation:
             nodes += len(container)
-            values = container
             if type(container) is dict:
                 members += len(container)
-                values = container.values()
-            inner += [item for item in values if type(item) is dict or type(item) is list]
-        depth += bool(inner)
-        generation = inner
-    return Census(depth, nodes, members)
+            if container:
+                below += containers_of(container)
+        generation = below
+        depth += bool(generation)
+    return depth, nodes, members

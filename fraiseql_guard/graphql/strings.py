@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -21,8 +22,13 @@ _SURROGATES: Final = range(0xD800, 0xE000)
 
 def string_value(token: str) -> str:
     """The value of ``"..."``; ValueError for an escape that stands for no character."""
-    inside = token[1:-1]
-    return _ESCAPE.sub(_meant, inside) if "\\" in inside else inside
+    if "\\" not in token:
+        return token[1:-1]
+    if "\\u{" in token:
+        return _ESCAPE.sub(_meant, token[1:-1])
+    value = str(json.loads(token, strict=False))  # without braces the escapes are those of JSON
+    value.encode()  # half a pair stands for no character
+    return value
 
 
 def block_string_value(token: str) -> str:

@@ -7,10 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 from fraiseql_guard.context import OperationKind
 from fraiseql_guard.graphql.switches import Removal
 from fraiseql_guard.graphql.values import Value
+
+
+def as_text(arguments: Mapping[str, Value]) -> str:
+    """To compare them: 1 and true are equal to Python, not here."""
+    return repr(sorted(arguments.items(), key=itemgetter(0))) if arguments else ""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,9 +36,16 @@ class Field:
     name: str
     aliased: bool
     arguments: Mapping[str, Value]
-    asks: str  # the arguments as text, to compare: 1 and true are equal to Python, not here
     removal: Removal
     selection: Selection | None
+    _asks: str | None = None
+
+    @property
+    def asks(self) -> str:
+        """The arguments as text, to compare fields of one key. Most keys stand once, so it is made when asked for."""
+        if self._asks is None:
+            self._asks = as_text(self.arguments)
+        return self._asks
 
 
 @dataclass(slots=True, eq=False)

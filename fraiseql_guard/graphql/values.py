@@ -6,7 +6,7 @@ enum's word, a number too long to be one) has a type of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -83,30 +83,6 @@ def unique(pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
             raise GivenTwiceError(name)
         found[name] = value
     return found
-
-
-def variables_in(value: Value) -> frozenset[str]:
-    """Names of the variables in a literal."""
-    return frozenset(item.name for _, item in members(value) if type(item) is Variable)
-
-
-def members(value: Value, name: str = "") -> Iterator[tuple[str, Value]]:
-    """Every value inside, itself included, with the key that it stands under (items of a list: none)."""
-    pending = [(name, value)]
-    while pending:
-        name, value = pending.pop()
-        yield name, value
-        if type(value) is dict:
-            pending.extend(value.items())
-        elif type(value) is list:
-            pending.extend(("", item) for item in value)
-
-
-def leaves(value: Value) -> int:
-    """Values inside that hold no others; an empty container is one."""
-    if type(value) is not dict and type(value) is not list:
-        return 1
-    return sum(1 for _, item in members(value) if not (type(item) in (dict, list) and item))
 
 
 @dataclass(frozen=True, slots=True)

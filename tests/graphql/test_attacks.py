@@ -47,12 +47,19 @@ CORPUS = [
 ]
 
 
-@pytest.mark.parametrize("levels", [10, 30, 45])
+@pytest.mark.parametrize("levels", [10, 18])
 def test_a_fragment_bomb_is_measured_and_refused(levels):
     reading = ask(bomb(levels), max_fragments=100)
     assert reading.denial.offence == "dos"
     assert reading.measured.depth == levels + 1
     assert reading.measured.complexity == min(2 ** (levels + 1) - 2, 2**53)
+
+
+@pytest.mark.parametrize("levels", [19, 45])
+def test_a_bomb_of_twice_the_depth_is_refused_before_it_is_priced(levels):
+    denial = ask(bomb(levels), max_fragments=100).denial
+    assert (denial.code.name, denial.limit, denial.actual, denial.offence) == ("QUERY_TOO_DEEP", 10, levels + 1, "dos")
+    assert denial.path.startswith("a.a.a.")
 
 
 def test_a_root_bomb_is_counted_without_being_expanded():

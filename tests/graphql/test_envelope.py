@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from hashlib import sha256
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from fraiseql_guard.graphql.containers import generations, leaves
+from fraiseql_guard.graphql.strict_json import Loader, take_census
 from tests.graphql.requests import body, post, reader, refusal
 
 READER = reader(introspection="allow")
@@ -150,3 +155,37 @@ def test_every_element_of_a_batch_is_measured():
     large = body("{users(limit:600){id}}")
     summed = post(to, b"[" + large + b"," + large + b"]")
     assert (refusal(summed), summed.denial.actual) == ("QUERY_TOO_COMPLEX", 1200)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"query":"{b\\u003aa}","variables":{"n":1,"n":2}}', b'{"query":"{a:b}","query":"{a}"}',
+     b'{"query":"{a}","variables":{":":1,":":2}}', b'{"query":"{a:b}","extensions":{"x":":","x":1}}'],
+)  # fmt: skip
+def test_no_colon_in_a_string_hides_a_repeated_key(payload):
+    assert post(READER, payload).denial.detail == "The body repeats a key."
+
+
+JSON_VALUES = st.recursive(
+    st.sampled_from([None, True, 1, 2.5, "x", "a:b", '":"', "\\"]),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=12), st.dictionaries(st.sampled_from(["a", "b:", '"', "é", ""]), inner, max_size=5)
+    ),
+    max_leaves=40,
+)
+
+
+@given(JSON_VALUES)
+def test_the_census_counts_what_a_recursive_walk_counts(value):
+    def walk(item):
+        inner = list(item.values() if isinstance(item, dict) else item) if isinstance(item, dict | list) else []
+        below = [walk(each) for each in inner]
+        depths = [depth + 1 for each, (depth, *_) in zip(inner, below, strict=True) if isinstance(each, dict | list)]
+        nodes = len(inner) + sum(nodes for _, nodes, _, _ in below)
+        members = (len(inner) if isinstance(item, dict) else 0) + sum(count for _, _, count, _ in below)
+        return max(depths, default=0), nodes, members, sum(each[3] for each in below) if inner else 1
+
+    depth, nodes, members, ends = walk(value)
+    assert take_census(value) == (depth, nodes, members)
+    assert leaves(generations(value)) == ends
+    assert Loader(10_000).load(json.dumps({"v": value}).encode())[0] == {"v": value}

@@ -1,0 +1,92 @@
+"""From the text of a document to its tokens.
+
+One anchored regular expression. Every repetition is possessive, so no input makes it go back, and the first text that
+is no token ends it: the work is linear in the length of the text, whatever the text. (To search for tokens would go on
+from every quote of ``\"\"\"\"\"\"...`` and be quadratic; so what is searched was matched before.)
+
+Escapes are checked here as well: the lexer of graphql-core 3.2.7 reads beyond the end of ``{a(x:"\\u")}``.
+
+Source of the grammar: GraphQL specification, October 2021, section 2.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Final
+
+_IGNORED: Final = r"[ \t\r\n,\ufeff]*+(?:\#[^\r\n\ud800-\udfff]*+[ \t\r\n,\ufeff]*+)*+"
+_LEXEME: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
+    |[]{}()[@!$&:=|]
+    |\.\.\.
+    |-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?+[0-9]++)?+(?![_.0-9A-Za-z])
+    |"(?!"")[^"\\\r\n\ud800-\udfff]*+
+      (?:\\(?:["\\/bfnrt]|u(?:[0-9A-Fa-f]{4}|\{[0-9A-Fa-f]++\}))[^"\\\r\n\ud800-\udfff]*+)*+"
+    |\"\"\"[^"\\\ud800-\udfff]*+(?:(?:\\(?:\"\"\")?+|"(?!""))[^"\\\ud800-\udfff]*+)*+\"\"\")"""
+_CHUNK_TOKENS: Final = 256
+_CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{0,{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_FULL_CHUNK: Final = re.compile(f"(?:{_LEXEME}{_IGNORED}){{{_CHUNK_TOKENS}}}+", re.VERBOSE)
+_EACH: Final = re.compile(f"({_LEXEME}){_IGNORED}", re.VERBOSE)
+_BLANK: Final = re.compile(_IGNORED, re.VERBOSE)
+
+END: Final = ""
+"""Stands after the last token."""
+FAULT: Final = "\ud800"
+"""Stands where the text goes on with something that is no token."""
+_KINDS: Final[Mapping[str, str]] = (
+    dict.fromkeys("{([", "open") | dict.fromkeys("})]", "close") | dict.fromkeys(".!$&:=|", "punctuator") | {"@": "at"}
+)
+
+
+def chunks(text: str) -> Iterator[list[str]]:
+    """The tokens of a text, some hundred at a time. The last one is END or FAULT, and nothing else is."""
+    begin = _end(_BLANK, text, 0)
+    full = True
+    while full:
+        end = _end(_CHUNK, text, begin)
+        chunk = _EACH.findall(text, begin, end)
+        yield chunk
+        begin, full = end, len(chunk) == _CHUNK_TOKENS
+    yield [END if begin == len(text) else FAULT]
+
+
+def tokens_of(text: str) -> list[str]:
+    """All tokens, with END or FAULT as the last."""
+    return [token for chunk in chunks(text) for token in chunk]
+
+
+def count_tokens(text: str, most: int) -> int:
+    """How many tokens a text begins with; no more than ``most`` are counted."""
+    begin, counted = _end(_BLANK, text, 0), 0
+    while counted < most and (full := _FULL_CHUNK.match(text, begin)):
+        begin, counted = full.end(), counted + _CHUNK_TOKENS
+    return min(most, counted + len(_EACH.findall(text, begin, _end(_CHUNK, text, begin)))) if counted < most else most
+
+
+def offset_of(text: str, number: int) -> int:
+    """Where the token of that number (from 0) begins, or what stands in its place if there are not so many."""
+    begin = _end(_BLANK, text, 0)
+    while True:
+        end = _end(_CHUNK, text, begin)
+        if number < _CHUNK_TOKENS:
+            found = next(islice(_EACH.finditer(text, begin, end), number, None), None)
+            return found.start() if found else end
+        if end == begin:
+            return end
+        begin, number = end, number - _CHUNK_TOKENS
+
+
+def _end(pattern: re.Pattern[str], text: str, begin: int) -> int:
+    """Where a pattern ends that matches anywhere, if only nothing."""
+    found = pattern.match(text, begin)
+    return found.end() if found else begin
+
+
+def kind_of(token: str) -> str:
+    """What a token is."""
+    if token.isidentifier():  # of all tokens, only names are what Python takes for one
+        return "name"
+    if token.startswith('"'):
+        return "block string" if token.startswith('"""') else "string"
+    return _KINDS.get(token[:1], "number")
