@@ -324,7 +324,11 @@ class Context:
 
     @property
     def trace_id(self) -> str:
-        """For logs: found out when the first line is written, which most requests never do."""
+        """For logs: found out when it is first asked for, which most requests never do."""
+        return self.find_trace()
+
+    def find_trace(self) -> str:
+        """Find it out now, while the request's own span is the current one."""
         if not isinstance(self._trace_id, str):
             self._trace_id = self._trace_id(self.header(b"traceparent") or None)
         return self._trace_id

@@ -95,7 +95,12 @@ def make_lasting(
     path = settings.overrides_file
     refusals = Refusals()
     repeats = Repeats(settle, refusals, forwarded_header=settings.forwarded_header, counted=counts)
-    metrics.before_collecting = repeats.tell
+
+    def tell() -> None:
+        repeats.tell()
+        settle.tell()
+
+    metrics.before_collecting = pulse.before_looking = tell
     blocked = BlockedAddresses()
     identity = _identity(settings, blocked, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)

@@ -241,6 +241,7 @@ class Middleware:
             self._check.cancel()
         await self.host.ticker.aclose()
         self._stack.tell(self._stack.repeats.tell)
+        self._stack.tell(self._stack.settle.tell)
         self.host.memory.release()
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()

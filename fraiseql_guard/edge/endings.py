@@ -48,18 +48,24 @@ def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     return {**message, "headers": kept}
 
 
-def leave_behind(stack: Stack, scope: Any, ctx: Context, seconds: float, refused_by_app: FailureReason | None) -> None:
-    """Metrics and log lines of a request that is over."""
-    settle = stack.settle
-    if stack.counts or ctx.identity is not None or ctx.would_refuse or refused_by_app is not None:
+def leave_behind(
+    stack: Stack,
+    scope: Any,
+    ctx: Context,
+    seconds: float,
+    *,
+    refused_by_app: FailureReason | None = None,
+    query_seconds: float | None = None,
+    failed: bool = False,
+) -> None:
+    """Metrics and log lines of a request that is over (Settle.account)."""
+    settle, identity = stack.settle, ctx.identity
+    if stack.counts or identity is not None or ctx.would_refuse or refused_by_app is not None:
         ctx.endpoint = endpoint(scope, ctx, stack)
     for denial in ctx.would_refuse:
         settle.would_refuse(ctx, denial)
-    if ctx.identity is not None and ctx.token_failure is None:
+    if identity is not None and identity.fresh and ctx.token_failure is None:
         settle.authenticated(ctx)
     if refused_by_app is not None:
         settle.refused_by_app(ctx, refused_by_app)
-    if ctx.status:
-        settle.ended(ctx, seconds)
-        if stack.counts:
-            settle.finished(ctx, seconds)
+    settle.account(ctx, seconds, counted=stack.counts, query_seconds=query_seconds, failed=failed)

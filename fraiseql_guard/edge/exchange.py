@@ -34,6 +34,8 @@ class Exchange:
         self._answer = Answer(looked_at=ctx.operation or stack.settings.request_timeout is not None)
         self._supervisor: Supervisor | None = None
         self._own_answer: asyncio.Task[None] | None = None
+        self._query_seconds: float | None = None
+        self._failed = False
         self.ctx = ctx
         settings = stack.settings
         self._pump = Pump(
@@ -94,9 +96,8 @@ class Exchange:
                 await self._own_answer
         finally:
             if ctx.operation:
-                seconds = self._loop.time() - self._app_began_at
-                failed = ctx.denial is not None or supervisor.left or self._answer.has_errors()
-                self._stack.tell(lambda: stack.settle.query_ended(ctx, seconds, errors=failed))
+                self._query_seconds = self._loop.time() - self._app_began_at
+                self._failed = ctx.denial is not None or supervisor.left or self._answer.has_errors()
             if supervisor.left:
                 self._stack.tell(stack.settle.disconnected)
 
@@ -189,4 +190,12 @@ class Exchange:
         reason = None
         if ctx.denial is None and self._answer.complete and stack.authenticates:
             reason = app_refusal(ctx, self._answer, stack.settings)
-        leave_behind(stack, self._scope, ctx, self._loop.time() - self._began_at, reason)
+        leave_behind(
+            stack,
+            self._scope,
+            ctx,
+            self._loop.time() - self._began_at,
+            refused_by_app=reason,
+            query_seconds=self._query_seconds,
+            failed=self._failed,
+        )

@@ -84,9 +84,7 @@ async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None
     if body is None:
         return None
     ctx.body = body
-    denial = _ask(stack, ctx, stack.body_gates)
-    stack.tell(stack.settle.measured, ctx)
-    return denial
+    return _ask(stack, ctx, stack.body_gates)
 
 
 def _announced_excess(stack: Stack, ctx: Context) -> Denial | None:

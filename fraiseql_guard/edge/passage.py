@@ -68,7 +68,8 @@ class Passage:
             if ctx.attempts:
                 stack.lockouts.release(ctx)
             reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
-            stack.tell(leave_behind, stack, scope, ctx, time.monotonic() - began_at, reason)
+            seconds = time.monotonic() - began_at
+            stack.tell(lambda: leave_behind(stack, scope, ctx, seconds, refused_by_app=reason))
 
     async def _counted_receive(self) -> Any:
         message = await self._receive()

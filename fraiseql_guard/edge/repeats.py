@@ -20,11 +20,10 @@ from fraiseql_guard.context import Bucket, Context, Denial
 from fraiseql_guard.edge.replies import Header
 from fraiseql_guard.identity.addresses import FORWARDING
 from fraiseql_guard.settle import Settle
+from fraiseql_guard.settle.backlog import TELL_SECONDS
 from fraiseql_guard.stores.refusals import Caller, Refusals
 from fraiseql_guard.telemetry import request_id
 
-TELL_SECONDS: Final = 0.2
-"""How long a repetition may wait until it is counted where nobody looks."""
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000
 _REQUEST_ID: Final = b"x-request-id"

@@ -59,6 +59,10 @@ _Key = tuple[str, str]
 _Window = dict[_Key, _Count]
 
 
+def _nothing() -> None:
+    pass
+
+
 class Pulse:
     """Counts the requests of this process. ``clock`` counts seconds and never goes back."""
 
@@ -72,6 +76,7 @@ class Pulse:
         "_step_ends",
         "_window_ends",
         "_windows",
+        "before_looking",
         "keys",
     )
 
@@ -86,6 +91,8 @@ class Pulse:
         self._past: _Window = {}  # the windows together
         self._window_ends = now + WINDOW_SECONDS
         self._ring: deque[tuple[str, Subject]] = deque(maxlen=_RING)
+        self.before_looking: Callable[[], None] = _nothing
+        """Called before anybody is shown anything: whoever counts later tells it now."""
         self.keys: Counter[str] = Counter()
         """Tokens verified by each key."""
 
@@ -122,6 +129,7 @@ class Pulse:
 
     def series(self) -> Mapping[str, list[float]]:
         """Five minutes in steps, the last complete one the newest."""
+        self.before_looking()
         now = self._clock()
         if now >= self._step_ends:
             self._turn(now)
@@ -129,6 +137,7 @@ class Pulse:
 
     def callers(self, count: int) -> list[Caller]:
         """The callers with the most refusals and those with the most requests, so many of each."""
+        self.before_looking()
         together = _added((self._past, self._callers))
         most = nlargest(count, ((key, each) for key, each in together.items() if each.refusals), _weight)
         busiest = nlargest(count, together.items(), lambda item: item[1].requests)
@@ -147,6 +156,7 @@ class Pulse:
 
     def seen(self, count: int) -> Seen:
         """Of the last requests, how many came from the most frequent addresses and users."""
+        self.before_looking()
         addresses = Counter(address for address, _ in self._ring)
         users = Counter(subject.name for _, subject in self._ring if subject.kind == "user")
         return Seen(
@@ -157,6 +167,7 @@ class Pulse:
 
     def last_requests(self) -> Iterable[tuple[str, Subject]]:
         """Addresses and subjects of the last requests of this process, at most 1,000."""
+        self.before_looking()
         return tuple(self._ring)
 
     def _new(self, key: _Key, ctx: Context) -> _Count:

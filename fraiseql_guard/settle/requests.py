@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial, Identity
+from fraiseql_guard.context import Context, Denial, Identity, Measured
 from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
 from fraiseql_guard.settle.voice import Voice
@@ -45,6 +46,8 @@ class Settle:
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.log = log
         self.warn, self.fault = voice.warn, voice.fault
+        self._backlog = Backlog(self._add_up, self.fault)
+        self.tell = self._backlog.tell
         self.process = ProcessSettle(voice)
         self.database = DatabaseSettle(voice)
 
@@ -52,23 +55,38 @@ class Settle:
         """Other settings are in force."""
         self._voice.settings = settings
 
+    def account(
+        self, ctx: Context, seconds: float, *, counted: bool, query_seconds: float | None = None, failed: bool = False
+    ) -> None:
+        """A request is over: it is counted soon, together with others. ``query_seconds`` is how long the app worked on
+        a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
+        ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
+        if counted:
+            ctx.find_trace()  # its span is the current one here, and not where it is told
+        self._backlog.add(ctx, seconds, counted, query_seconds, failed)
+
+    def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:
+        if ctx.measured is not None:
+            self._count_measures(ctx, ctx.measured)
+        if query_seconds is not None:
+            self._count_query(ctx, query_seconds, failed)
+        if ctx.identity is not None and ctx.token_failure is None:
+            self._count_token(ctx.identity)
+        if ctx.status:
+            self._note(ctx, seconds)
+            if counted:
+                self._finished(ctx, seconds)
+
     def authenticated(self, ctx: Context) -> None:
-        """A request came with a valid token. One that is remembered from an earlier request brings no line."""
-        if ctx.identity is None:
-            return
-        self._count_token(ctx.identity)
-        if ctx.identity.fresh:
-            self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
+        """A request came with a token that was verified just now: one that is remembered brings no line."""
+        self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
 
     def _count_token(self, identity: Identity, times: int = 1) -> None:
         self._metrics.inc(s.AUTH_SUCCESS, amount=times)
         self._metrics.inc(s.TOKEN_KEYS, identity.key, amount=times)
 
-    def measured(self, ctx: Context) -> None:
-        """A GraphQL request was measured, whether it passes or not."""
-        measured = ctx.measured
-        if measured is None:
-            return
+    def _count_measures(self, ctx: Context, measured: Measured) -> None:
+        """A GraphQL request was measured, whether it passed or not."""
         self._metrics.observe(s.QUERY_COMPLEXITY, measured.complexity)
         self._metrics.observe(s.QUERY_DEPTH, measured.depth)
         self._metrics.observe(s.QUERY_LIMIT, measured.list_size)
@@ -93,7 +111,7 @@ class Settle:
             self._voice.leave_out(ctx, line, times)
         if ctx.identity is not None and ctx.token_failure is None:
             self._count_token(ctx.identity, times)
-        self.ended(ctx, seconds, times)
+        self._note(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
             self._voice.leave_out(ctx, _ANSWERED, times)
@@ -144,7 +162,7 @@ class Settle:
         """A GraphQL request reaches the app."""
         self._metrics.inc(s.QUERIES)
 
-    def query_ended(self, ctx: Context, seconds: float, *, errors: bool) -> None:
+    def _count_query(self, ctx: Context, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
         self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
@@ -156,12 +174,12 @@ class Settle:
         """The client of a GraphQL request left before its answer."""
         self._metrics.inc(s.DISCONNECTS)
 
-    def ended(self, ctx: Context, seconds: float, times: int = 1) -> None:
+    def _note(self, ctx: Context, seconds: float, times: int = 1) -> None:
         """Requests are over, whatever became of them: for those who look at this process. Not their own looking."""
         if not ctx.actor and not ctx.open_to_all:
             self._pulse.note(ctx, seconds, times)
 
-    def finished(self, ctx: Context, seconds: float) -> None:
+    def _finished(self, ctx: Context, seconds: float) -> None:
         """The plain accounting of a request that was answered."""
         self._count_answer(ctx, seconds)
 
