@@ -61,6 +61,7 @@ class Repeat:
         "_caller",
         "_head",
         "_repeats",
+        "_status",
         "ctx",
         "denial",
         "seconds",
@@ -83,24 +84,29 @@ class Repeat:
         self._head = [line for line in head if line[0] != _REQUEST_ID]
         self._before, _, self._after = body.partition(ctx.request_id.encode())
         self._caller = caller
+        self._status = denial.status
         self.ctx = ctx
         self.denial = denial
         self.until = until
         self.times = self.told = 0
         self.seconds = 0.0
+        """What the first took of those that wait to be told: the others do the same."""
 
     async def answer(self, send: Any) -> None:
         """Give the answer once more, to a request with an id of its own."""
-        began_at = time.monotonic()
-        self._caller.count += 1
+        first, began_at = self.times == self.told, 0.0
         self.times += 1
-        self._repeats.touched(self)
+        self._caller.count += 1
+        if first:
+            began_at = time.monotonic()
+            self._repeats.touched(self)
         own = request_id().encode()
-        status, head = self.denial.status, [*self._head, (_REQUEST_ID, own)]
-        await send({"type": "http.response.start", "status": status, "headers": head})
+        head = [*self._head, (_REQUEST_ID, own)]
+        await send({"type": "http.response.start", "status": self._status, "headers": head})
         body = self._before + own + self._after if self._before else b""
         await send({"type": "http.response.body", "body": body})
-        self.seconds += time.monotonic() - began_at
+        if first:
+            self.seconds = time.monotonic() - began_at
 
 
 class Repeats:
@@ -155,19 +161,18 @@ class Repeats:
         self._answers[self._key(scope)] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
 
     def touched(self, repeat: Repeat) -> None:
-        """A repetition waits to be told."""
-        if repeat.times - repeat.told == 1:
-            self._touched.append(repeat)
-            self._tell_soon()
+        """Repetitions wait to be told."""
+        self._touched.append(repeat)
+        self._tell_soon()
 
     def tell(self) -> None:
         """Count what was repeated since the last time."""
         with self._telling:
             touched, self._touched = self._touched, []
             for repeat in touched:
-                times, seconds = repeat.times - repeat.told, repeat.seconds
+                times = repeat.times - repeat.told
                 repeat.told += times
-                repeat.seconds = 0.0
+                seconds = repeat.seconds * times
                 self._settle.repeated(repeat.ctx, repeat.denial, times, seconds, counted=self._counted)
 
     def forget(self) -> None:

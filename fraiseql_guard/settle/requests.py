@@ -46,6 +46,7 @@ class Settle:
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.log = log
         self.warn, self.fault = voice.warn, voice.fault
+        self._count_query_started = metrics.counter(s.QUERIES)
         self._backlog = Backlog(self._add_up, self.fault)
         self.tell = self._backlog.tell
         self.process = ProcessSettle(voice)
@@ -160,7 +161,7 @@ class Settle:
 
     def query_started(self) -> None:
         """A GraphQL request reaches the app."""
-        self._metrics.inc(s.QUERIES)
+        self._count_query_started(1)
 
     def _count_query(self, ctx: Context, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""

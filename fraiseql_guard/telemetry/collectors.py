@@ -71,6 +71,10 @@ class Metrics:
         """Add to a counter. Labels in the order of the vocabulary; those from outside through escape_label."""
         (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
 
+    def counter(self, metric: Metric, *labels: str) -> Record:
+        """The call that adds to one series, for whoever counts the same again and again."""
+        return self._counters[metric.name].get(labels) or self._open(metric, labels)
+
     def observe(self, metric: Metric, value: float, *labels: str, times: int = 1) -> None:
         """Add an observation to a histogram, so many times."""
         record = self._histograms[metric.name].get(labels) or self._open(metric, labels)
