@@ -11,6 +11,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.database import DatabaseSignals
+from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
@@ -52,6 +53,7 @@ class Lasting:
     host: Host
     refusals: Refusals
     repeats: Repeats
+    alarms: AlarmClocks
     at_work: Counter[tuple[str, str]]
     budget: BufferBudget
     database: DatabaseSignals
@@ -134,6 +136,7 @@ def make_lasting(
         host=host,
         refusals=refusals,
         repeats=repeats,
+        alarms=AlarmClocks(),
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
         database=database,

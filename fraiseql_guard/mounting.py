@@ -160,6 +160,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         settle=settle,
         budget=lasting.budget,
         repeats=lasting.repeats,
+        alarms=lasting.alarms,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
         database=lasting.database,

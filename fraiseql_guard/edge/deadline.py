@@ -4,9 +4,33 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Timer(Protocol):
+    """A timer that was set."""
+
+    def when(self) -> float:
+        """When it fires."""
+        ...
+
+    def cancel(self) -> None:
+        """Have it never fire."""
+        ...
+
+
+class Clock(Protocol):
+    """An event loop's clock and timers: the loop itself, or its Alarms."""
+
+    def time(self) -> float:
+        """Seconds."""
+        ...
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
+        """Set a timer."""
+        ...
 
 
 class Deadline:
@@ -16,25 +40,25 @@ class Deadline:
     its cancellation. The cancellation is ours and does not leave :meth:`bound`; anybody else's does.
     """
 
-    __slots__ = ("_at", "_loop", "_on_expiry", "_task", "_timer", "cancelled", "expired")
+    __slots__ = ("_at", "_clock", "_on_expiry", "_task", "_timer", "cancelled", "expired")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_expiry: Callable[[], bool] | None = None) -> None:
-        self._loop = loop
+    def __init__(self, clock: Clock, on_expiry: Callable[[], bool] | None = None) -> None:
+        self._clock = clock
         self._on_expiry = on_expiry
         self._at = 0.0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._task: asyncio.Task[object] | None = None
         self.expired = False
         self.cancelled = False
 
     def arm(self, seconds: float) -> None:
         """Fire in so many seconds. Moving the moment further away costs nothing: the timer looks again."""
-        self._at = self._loop.time() + seconds
+        self._at = self._clock.time() + seconds
         if self._timer is None:
-            self._timer = self._loop.call_at(self._at, self._look)
+            self._timer = self._clock.call_at(self._at, self._look)
         elif self._at < self._timer.when():
             self._timer.cancel()
-            self._timer = self._loop.call_at(self._at, self._look)
+            self._timer = self._clock.call_at(self._at, self._look)
 
     def disarm(self) -> None:
         """Never fire."""
@@ -43,8 +67,8 @@ class Deadline:
             self._timer = None
 
     def _look(self) -> None:
-        if self._loop.time() < self._at - 0.0005:
-            self._timer = self._loop.call_at(self._at, self._look)
+        if self._clock.time() < self._at - 0.0005:
+            self._timer = self._clock.call_at(self._at, self._look)
             return
         self._timer = None
         self.expired = True

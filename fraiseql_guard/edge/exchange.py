@@ -18,7 +18,7 @@ from fraiseql_guard.edge.supervisor import Supervisor, Terms
 from fraiseql_guard.request import enter, leave
 from fraiseql_guard.signals import OVERLOADED, QUERY_TIMEOUT, Protection
 
-_FREE: Final = Terms(timeout_seconds=None, watch=False, stop_on_leave=False)
+_FREE: Final = Terms(None, watch=False, stop_on_leave=False)
 
 
 class Exchange:
@@ -40,11 +40,11 @@ class Exchange:
         settings = stack.settings
         self._pump = Pump(
             receive,
-            buffer_bytes=settings.max_body_bytes,
-            max_bytes=settings.max_request_bytes if stack.enforces(Protection.QUERY_LIMITS) else None,
-            idle_seconds=settings.body_idle_seconds,
-            budget=stack.budget,
-            on_excess=self._interrupt,
+            settings.max_body_bytes,
+            settings.max_request_bytes if stack.bounds_bodies else None,
+            settings.body_idle_seconds,
+            stack.budget,
+            self._interrupt,
         )
 
     async def run(self) -> None:
@@ -81,7 +81,13 @@ class Exchange:
             present_identity(self._scope, ctx.identity)
         terms = self._terms()
         supervisor = self._supervisor = Supervisor(
-            self._loop, self._pump, terms, ctx, on_timeout=self._time_is_up, on_abandoned=self._abandoned
+            self._loop,
+            stack.alarms.of(self._loop),
+            self._pump,
+            terms,
+            ctx,
+            on_timeout=self._time_is_up,
+            on_abandoned=self._abandoned,
         )
         if ctx.rewritten is not None:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
@@ -107,13 +113,13 @@ class Exchange:
             return _FREE
         binding = self._stack.enforces(Protection.TIMEOUT)
         if not ctx.operation:
-            return Terms(timeout_seconds=settings.request_timeout, watch=False, stop_on_leave=False, binding=binding)
+            return Terms(settings.request_timeout, watch=False, stop_on_leave=False, binding=binding)
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
         timeout = (settings.mutation_timeout if mutates else None) or settings.query_timeout
         timeout = min(timeout, ctx.hurry_seconds or timeout)
         stop = (not mutates or settings.cancel_mutations) and binding
         watch = stop and self._pump.complete
-        return Terms(timeout_seconds=timeout, watch=watch, stop_on_leave=stop, binding=binding)
+        return Terms(timeout, watch, stop, binding)
 
     def _time_is_up(self) -> bool:
         ctx = self.ctx

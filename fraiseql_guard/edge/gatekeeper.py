@@ -100,10 +100,10 @@ def _announced_excess(stack: Stack, ctx: Context) -> Denial | None:
 
 async def _read_body(stack: Stack, pump: Pump) -> bytes | Denial | None:
     """The whole body in bounds of size, memory and time; in monitor mode without a bound on time."""
-    if not stack.enforces(Protection.QUERY_LIMITS):
+    if not stack.bounds_bodies:
         return await pump.read_body()
     seconds = stack.settings.body_timeout_seconds
-    deadline = Deadline(asyncio.get_running_loop())
+    deadline = Deadline(stack.alarms.of(asyncio.get_running_loop()))
     deadline.arm(seconds)
     body = await deadline.bound(pump.read_body())
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

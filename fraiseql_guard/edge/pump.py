@@ -58,7 +58,6 @@ class Pump:
     def __init__(
         self,
         receive: Receive,
-        *,
         buffer_bytes: int,
         max_bytes: int | None,
         idle_seconds: float,

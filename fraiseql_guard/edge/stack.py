@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.database import DatabaseSignals
+from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
@@ -93,6 +94,7 @@ class Stack:
     operator: Operator
     door: OperatorsDoor | None
     repeats: Repeats
+    alarms: AlarmClocks
     reader: Reader | None = None
     now: Callable[[], float] = time.time
 

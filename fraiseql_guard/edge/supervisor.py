@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Context
+from fraiseql_guard.edge.alarms import Alarms
 from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.pump import Pump
 
@@ -18,7 +19,7 @@ _ABANDON_AFTER_SECONDS: Final = 1.0
 """How long a cancelled app may take to clean up before it counts as one that ignores its cancellation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Terms:
     """Under what conditions an app runs. ``timeout_seconds`` None: no deadline."""
 
@@ -41,6 +42,7 @@ class Supervisor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        alarms: Alarms,
         pump: Pump,
         terms: Terms,
         ctx: Context,
@@ -54,7 +56,7 @@ class Supervisor:
         self._ctx = ctx
         self._on_timeout = on_timeout
         self._on_abandoned = on_abandoned
-        self._deadline = Deadline(loop, self._expire)
+        self._deadline = Deadline(alarms, self._expire)
         self._until: float | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._abandonment: asyncio.TimerHandle | None = None

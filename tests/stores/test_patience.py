@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import given
@@ -12,40 +11,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.stores.patience import LATE_SECONDS, Patience
 from fraiseql_guard.stores.protocol import StoreError
-
-
-class Handle:
-    def __init__(self) -> None:
-        self.cancelled = False
-
-    def cancel(self) -> None:
-        self.cancelled = True
-
-
-class Turns:
-    """A loop's clock and timers, moved by hand. ``late``: how much later than due timers are run."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.timers: list[tuple[float, int, Handle, Callable[[], None]]] = []
-        self.made = 0
-
-    def time(self) -> float:
-        return self.now
-
-    def call_at(self, when: float, call: Callable[[], None]) -> Handle:
-        self.made += 1
-        handle = Handle()
-        heapq.heappush(self.timers, (when, self.made, handle, call))
-        return handle
-
-    def until(self, moment: float, late: float = 0.0) -> None:
-        while self.timers and self.timers[0][0] + late <= moment:
-            when, _, handle, call = heapq.heappop(self.timers)
-            self.now = max(self.now, when + late)
-            if not handle.cancelled:
-                call()
-        self.now = max(self.now, moment)
+from tests.support.turns import Turns
 
 
 @pytest.fixture(scope="module")

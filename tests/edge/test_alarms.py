@@ -1,0 +1,112 @@
+"""Alarms ring as an event loop's own timers would: each once, at its time, unless it was called off."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraiseql_guard.edge.alarms import AlarmClocks, Alarms
+from tests.support.turns import Turns
+
+plans = st.lists(
+    st.tuples(st.floats(0, 2), st.floats(0, 1), st.none() | st.floats(0, 1.5)), min_size=1, max_size=40
+)  # when it is set, after how long it rings, after how long it is called off
+
+
+@given(plans)
+def test_each_rings_once_at_its_time_unless_it_was_called_off(plan):
+    turns = Turns()
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    rung: list[tuple[int, float]] = []
+    moments = sorted(
+        [(begins, 0, number) for number, (begins, _, _) in enumerate(plan)]
+        + [(begins + off, 1, number) for number, (begins, _, off) in enumerate(plan) if off is not None]
+    )
+    handles = {}
+    for moment, calls_off, number in moments:
+        turns.until(moment)
+        if calls_off:
+            handles[number].cancel()
+        else:
+            due = turns.now + plan[number][1]
+            handles[number] = alarms.call_at(due, lambda n=number: rung.append((n, turns.now)))
+            assert handles[number].when() == due
+    turns.until(10)
+    at = dict(rung)
+    assert len(at) == len(rung)
+    for number, (begins, after, off) in enumerate(plan):
+        if off is None or off > after + 0.000_01:
+            assert abs(at[number] - (begins + after)) <= 0.000_01
+        elif off < after - 0.000_01:
+            assert number not in at
+
+
+def test_thousands_that_are_called_off_need_few_timers_and_no_room():
+    turns = Turns()
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    for number in range(50_000):
+        turns.until(number / 10_000)
+        alarms.call_at(turns.now + 30, lambda: None).cancel()
+    assert len(alarms._alarms) <= 256
+    turns.until(100)
+    assert turns.made <= 3
+    assert not alarms._alarms
+
+
+def test_one_that_rings_may_set_the_next():
+    turns, rung = Turns(), []
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+
+    def again() -> None:
+        rung.append(turns.now)
+        if len(rung) < 3:
+            alarms.call_at(turns.now + 1, again)
+
+    alarms.call_at(1, again)
+    alarms.call_at(2.5, lambda: rung.append("other"))
+    turns.until(10)
+    assert rung == [1, 2, "other", 3]
+
+
+def test_one_that_breaks_keeps_no_other_from_ringing():
+    turns, rung = Turns(), []
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    alarms.call_at(1, lambda: 1 / 0)
+    alarms.call_at(1, lambda: rung.append(1))
+    turns.until(2)
+    assert rung == [1]
+    assert isinstance(turns.failures[0]["exception"], ZeroDivisionError)
+
+
+def test_what_was_called_off_is_let_go():
+    class Work:
+        def ring(self) -> None:
+            raise AssertionError
+
+    alarms, work = Alarms(Turns()), Work()  # type: ignore[arg-type]
+    alarms.call_at(5, work.ring).cancel()
+    gone = weakref.ref(work)
+    del work
+    gc.collect()
+    assert gone() is None
+
+
+async def test_on_a_real_loop():
+    rung = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    clocks = AlarmClocks()
+    assert clocks.of(loop) is clocks.of(loop)
+    clocks.of(loop).call_at(loop.time() + 0.01, rung.set)
+    await asyncio.wait_for(rung.wait(), 5)
+
+
+def test_loops_that_have_ended_are_let_go():
+    clocks, loops = AlarmClocks(), [asyncio.new_event_loop() for _ in range(3)]
+    for loop in loops:
+        clocks.of(loop)
+        loop.close()
+    assert len(clocks._by_loop) == 1
