@@ -7,6 +7,7 @@ import sys
 
 BENCHMARKS = {
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
+    "mutations": "a million damaged requests through the whole guard: all answered, none by a fault",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
     "--host fraiseql: on a real FraiseQL query",
     "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
