@@ -18,6 +18,7 @@ import pytest
 from fraiseql_guard import signals as s
 from fraiseql_guard.telemetry.multiprocess import VARIABLE
 from tests.support.machine import MIB, Machine
+from tests.support.workers import TOLD_BY_NOW
 from tests.telemetry.scrape import ROOT, Scrape
 
 WORKERS = 4
@@ -72,6 +73,7 @@ class Service:
         return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=10, trust_env=False).content
 
     def scrape(self) -> Scrape:
+        time.sleep(TOLD_BY_NOW)  # what the other workers have counted
         return Scrape(self.get("/metrics"))
 
     def pids(self) -> set[str]:

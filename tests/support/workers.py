@@ -16,7 +16,11 @@ from typing import Any, Self
 import httpx
 
 from examples.process import PROJECT, Samples, parse_samples
+from fraiseql_guard.settle.backlog import TELL_SECONDS
 from tests.support.redis_server import _free_port
+
+TOLD_BY_NOW = 3 * TELL_SECONDS
+"""After so many seconds every worker has counted what it was asked for."""
 
 
 class Workers:
@@ -63,7 +67,8 @@ class Workers:
         self._end()
 
     def samples(self) -> Samples:
-        """/metrics, summed over all workers by whichever of them answers."""
+        """/metrics, summed over all workers by whichever of them answers; the others have told theirs by then."""
+        time.sleep(TOLD_BY_NOW)
         answer = httpx.get(f"{self.url}/metrics", timeout=20, trust_env=False)
         answer.raise_for_status()
         return parse_samples(answer.text)
