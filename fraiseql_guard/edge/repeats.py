@@ -208,7 +208,7 @@ class Repeats:
             scope.get("raw_path"),
             scope.get("root_path"),
             not scope.get("query_string"),
-            tuple([line for line in scope["headers"] if line[0] in read]),
+            tuple([tuple(line) for line in scope["headers"] if line[0] in read]),
         )
 
     def _valid_seconds(self, ctx: Context) -> float:

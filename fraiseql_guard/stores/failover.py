@@ -248,6 +248,7 @@ class FailoverStore:
             return Outcome(admitted=True)
         if self._policy == "closed":
             return Outcome(admitted=False, unavailable=True)
+        self._learned = True  # what is imposed in an outage ends with it
         return await self._local.admit(self._share_of(trip))
 
     def _share_of(self, trip: Trip) -> Trip:

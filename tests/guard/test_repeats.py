@@ -19,7 +19,7 @@ from fraiseql_guard.edge import entrance, repeats, replies
 from fraiseql_guard.edge.repeats import READ_HEADERS, Repeat, Repeats
 from fraiseql_guard.gates.rate_limits import refuse
 from fraiseql_guard.testing import make_token
-from tests.support.asgi import EchoApp, Reply, http_scope, request
+from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
 
 ONCE = {"rate_limit_default": "1/hour", "rate_limit_burst": 0, "rate_limit_abuse_offences": 1_000_000}
 QUERY = json.dumps({"query": "{me{id}}"}).encode()
@@ -206,6 +206,17 @@ async def test_what_a_refusal_from_memory_looks_at_is_known(guarded, secret, mon
         assert replies[-1].status in (200, 400, 403, 415, 429)
     assert b"authorization" in read
     assert read - {b"traceparent", b"user-agent"} <= READ_HEADERS
+
+
+async def test_headers_may_be_lists(guarded, given_again) -> None:
+    guard = guarded(**ONCE)
+    for _ in range(SOME):
+        scope = http_scope("GET", "/page", headers={"accept": "text/html"}, client=["203.0.113.7", 40000])
+        scope["headers"] = [list(line) for line in scope["headers"]]
+        connection = Connection([])
+        await guard(scope, connection.receive, connection.send)
+    assert given_again
+    assert guard.metric("fraiseql_guard_faults_total") == 0
 
 
 async def test_an_operators_word_is_obeyed_in_the_middle_of_a_flood(guarded, given_again) -> None:

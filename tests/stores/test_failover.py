@@ -234,6 +234,17 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
         assert await admitted() == (100 + 20) // 4
 
 
+async def test_what_was_imposed_in_an_outage_ends_with_it(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock) as store:
+        moody.error = down()
+        await store.admit(Trip(ALICE, offence=BRUTE))
+        assert (await store.admit(Trip(ALICE))).sanction is not None
+        moody.error = None
+        assert (await store.admit(Trip(ALICE))).admitted
+        moody.error = down()
+        assert (await store.admit(Trip(ALICE))).admitted
+
+
 async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
         moody.error = down()
