@@ -6,7 +6,7 @@ The store answers in the order 403 (sanction), 429 (rate), then the gate's own d
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +18,7 @@ from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
+from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
 
 SANCTIONING: Final = frozenset({Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
@@ -34,7 +35,8 @@ class Decision:
 
 
 class Admission:
-    """Asks the store, once, and only if there is something to ask."""
+    """Asks the store, once, and only if there is something to ask. ``trips`` are those made lately with the same
+    settings."""
 
     def __init__(
         self,
@@ -43,6 +45,7 @@ class Admission:
         settings: Settings,
         mounted: frozenset[Protection],
         blocked: BlockedAddresses,
+        trips: Recent[Hashable, Trip],
     ) -> None:
         self._store = store
         self._refusals = refusals
@@ -53,6 +56,7 @@ class Admission:
         self._charging = Protection.RATE_LIMIT in mounted
         self._sanctioning = bool(mounted & SANCTIONING)
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
+        self._trips = trips
 
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
@@ -65,6 +69,9 @@ class Admission:
         """Pay, be refused, or have the gate's denial recorded."""
         if not self._sanctioning or (denial is not None and denial.code is BLOCKED):
             return Decision(denial)  # who is known to be blocked has nothing to ask the store
+        trip = self.usual(ctx) if denial is None else None
+        if trip is not None:
+            return self.conclude(ctx, trip, await self._store.admit(trip))
         free = self._rates.free(ctx)
         charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
         if ctx.charges and charges and denial is None:
@@ -76,14 +83,46 @@ class Admission:
         trip = self._trip(ctx, denial, charges)
         if free and trip.offence is None and not ctx.guarded:
             return Decision(denial)
-        outcome = await self._store.admit(trip)
+        return self.conclude(ctx, trip, await self._store.admit(trip), denial)
+
+    def usual(self, ctx: Context) -> Trip | None:
+        """The trip of a request of which nothing is special: the same one each time that it comes."""
+        identity, measured, subject = ctx.identity, ctx.measured, ctx.subject
+        special = (
+            ctx.charges or ctx.shared_peer or ctx.unasked or ctx.preflight or ctx.public_operation or ctx.would_refuse
+            or ctx.token_failure is not None or self._rates.free(ctx) or self._refusals.knows(subject)
+        )  # fmt: skip
+        if special or not self._sanctioning:
+            return None
+        key = (
+            subject.key,
+            None if identity is None else identity.tier,
+            None if measured is None else (measured.kind, measured.mutation_root_fields),
+        )
+        trip = self._trips.get(key)
+        if trip is None:
+            charges = self._rates.bill(ctx, None) if self._charging else ()
+            if unpayable(charges) is not None:
+                return None
+            trip = self._trip(ctx, None, charges)
+            self._trips.put(key, trip)
+        return trip
+
+    def may_repeat(self, trip: Trip) -> bool:
+        """Whether a usual trip may be made again: its caller was not refused lately."""
+        return not self._refusals.knows(trip.subject)
+
+    def conclude(self, ctx: Context, trip: Trip, outcome: Outcome, denial: Denial | None = None) -> Decision:
+        """What the store's answer means for a request that a gate has let pass, or has denied."""
         if outcome.buckets:
             ctx.buckets = outcome.buckets
-            self._refusals.remember(trip, outcome)
+        if outcome.admitted:
+            return Decision(denial, outcome.imposed)
+        self._refusals.remember(trip, outcome)
         refusal = self._denial(outcome)
-        if outcome.sanction is not None and refusal is not None and ctx.identity is None:
+        if outcome.sanction is not None and ctx.identity is None:
             self._note_block(ctx, refusal)
-        return Decision(refusal or denial, outcome.imposed)
+        return Decision(refusal, outcome.imposed)
 
     def _note_block(self, ctx: Context, refusal: Denial) -> None:
         if self._settings.mode_of(refusal.owner) is Mode.ENFORCE:
@@ -110,14 +149,13 @@ class Admission:
         ctx.buckets = (bucket,)
         return refuse_budget(bucket) or refuse(bucket)
 
-    def _denial(self, outcome: Outcome) -> Denial | None:
-        if outcome.admitted:
-            return None
+    def _denial(self, outcome: Outcome) -> Denial:
         if outcome.sanction is not None:
             return self._sanctions.refuse(outcome.sanction)
         if outcome.unavailable:
             return Denial(STORE_UNAVAILABLE, retry_after_seconds=_RETRY_STORE_SECONDS)
-        if impossible := next((each for each in outcome.buckets if math.isinf(each.retry_after_seconds)), None):
-            return unpayable((impossible.charge,))
+        never = [bucket.charge for bucket in outcome.buckets if math.isinf(bucket.retry_after_seconds)]
+        if (impossible := unpayable(never)) is not None:
+            return impossible
         short = max(outcome.buckets, key=lambda bucket: bucket.retry_after_seconds)
         return refuse_budget(short) or refuse(short)

@@ -5,7 +5,7 @@ Gates read a :class:`Context`, add facts and charges to it, or return a :class:`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b, sha256
@@ -233,6 +233,11 @@ class Measured:
     names: tuple[str, ...] = ()  # of every operation in every document
 
 
+def first_lines(lines: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
+    """The first line of each header."""
+    return dict(lines[::-1]) if isinstance(lines, list) else dict(reversed(lines))
+
+
 def joint_hash(hashes: Sequence[str]) -> str | None:
     """The query_hash of a batch; None of nothing."""
     return sha256("".join(hashes).encode()).hexdigest() if hashes else None
@@ -284,6 +289,9 @@ class Context:
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
     statement: Statement | None = None  # what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
+    own_page: bool = False  # answered by the guard itself: metrics, health
+    head_key: Hashable = None  # what all requests with the same head have in common
+    head: Any = None  # what was found out about them before (edge/heads.py)
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
@@ -294,7 +302,7 @@ class Context:
         path: str,
         query_string: bytes,
         header_lines: Sequence[tuple[bytes, bytes]],
-        headers: Mapping[bytes, bytes],
+        headers: Mapping[bytes, bytes] | None,
         guarded: bool,
         request_id: str,
         trace_id: Callable[[str | None], str],
@@ -310,7 +318,8 @@ class Context:
         self.path = path
         self.query_string = query_string
         self.header_lines = header_lines
-        self.headers = headers  # names in lower case; the first line of each name
+        if headers is not None:
+            self.headers = headers
         self.guarded = guarded  # a GraphQL path
         self.request_id = request_id
         self._trace_id: str | Callable[[str | None], str] = trace_id
@@ -321,6 +330,11 @@ class Context:
         self.private_peer = private_peer  # on a private or loopback address and without forwarding headers
         self.loopback_peer = loopback_peer  # on a loopback address and without forwarding headers
         self.allow_listed = allow_listed  # not counted, and never blocked automatically
+
+    @cached_property
+    def headers(self) -> Mapping[bytes, bytes]:
+        """The request's headers by name, in lower case; the first line of each name."""
+        return first_lines(self.header_lines)
 
     @property
     def trace_id(self) -> str:

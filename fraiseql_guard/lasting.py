@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
+from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
@@ -33,9 +34,13 @@ from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
-from fraiseql_guard.stores.protocol import Store
+from fraiseql_guard.stores.protocol import Store, Trip
+from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
+
+_TRIPS: Final = 1_000
+_BYTES_PER_TRIP: Final = 1_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +58,8 @@ class Lasting:
     host: Host
     refusals: Refusals
     repeats: Repeats
+    heads: Heads
+    trips: Recent[Hashable, Trip]
     alarms: AlarmClocks
     at_work: Counter[tuple[str, str]]
     budget: BufferBudget
@@ -96,7 +103,9 @@ def make_lasting(
     )
     path = settings.overrides_file
     refusals = Refusals()
-    repeats = Repeats(settle, refusals, forwarded_header=settings.forwarded_header, counted=counts)
+    repeats = Repeats(settle, refusals, counted=counts)
+    heads = Heads(settings.forwarded_header)
+    trips: Recent[Hashable, Trip] = Recent(_TRIPS)
 
     def tell() -> None:
         repeats.tell()
@@ -107,6 +116,8 @@ def make_lasting(
     identity = _identity(settings, blocked, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)
     host.caches.own("repeats", repeats)
+    host.caches.own("heads", heads)
+    host.caches.observe("guard.trips", lambda: len(trips) * _BYTES_PER_TRIP, trips.clear)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
@@ -136,6 +147,8 @@ def make_lasting(
         host=host,
         refusals=refusals,
         repeats=repeats,
+        heads=heads,
+        trips=trips,
         alarms=AlarmClocks(),
         at_work=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),

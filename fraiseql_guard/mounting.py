@@ -150,16 +150,18 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         verifier=lasting.identity.verifier if lasting.identity else None,
         identification=lasting.identity.identification if lasting.identity else None,
         head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
+        token_gate=lasting.identity.gate if lasting.identity else None,
         body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
         allow_list=lasting.allow_list,
-        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.blocked),
+        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.blocked, lasting.trips),
         lockouts=Lockouts(lasting.store, settle, settings),
         settle=settle,
         budget=lasting.budget,
         repeats=lasting.repeats,
+        heads=lasting.heads,
         alarms=lasting.alarms,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
@@ -192,8 +194,6 @@ def _head_gates(
     gates.extend(page for page in pages if page is not None)
     if Protection.ADMIN in mounted:
         gates.append(AdminAccess())
-    if lasting.identity is not None:
-        gates.append(lasting.identity.gate)
     return tuple(gates)
 
 

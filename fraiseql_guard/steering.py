@@ -48,7 +48,7 @@ class Steering:
         lasting = self.lasting
         for part in (lasting.blocks.update, lasting.documents.update, lasting.allow_list.update, self._override):
             self._guarded(part, control)
-        lasting.repeats.forget()  # whoever repeats is asked anew whether something else holds now
+        self._forget_callers()  # whoever comes again is asked anew whether something else holds now
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, wishes: Wishes) -> None:
@@ -96,10 +96,15 @@ class Steering:
     def _put(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
         self.lasting.settle.use(stack.settings)
-        self.lasting.repeats.forget()
+        self._forget_callers()
         self._tell_modes()
         stack.watch_host()
         self._on_stack(stack)
+
+    def _forget_callers(self) -> None:
+        self.lasting.repeats.forget()
+        self.lasting.heads.forget()
+        self.lasting.trips.clear()
 
     def _tell_modes(self) -> None:
         for protection in WITH_MODE:

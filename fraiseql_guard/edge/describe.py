@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
-from fraiseql_guard.context import Context, Identity
+from fraiseql_guard.context import Context, Identity, first_lines
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN
@@ -16,7 +16,7 @@ from fraiseql_guard.telemetry.trace import request_id, trace_id
 def describe(scope: Any, stack: Stack) -> Context:
     """What the head of a request tells."""
     lines = scope["headers"]
-    headers = dict(lines[::-1]) if isinstance(lines, list) else dict(reversed(lines))
+    headers = first_lines(lines)
     caller = stack.resolver.resolve(scope.get("client"), lines, headers)
     matched = stack.paths.match(scope)
     if caller.shared:

@@ -14,13 +14,13 @@ from fraiseql_guard.signals import FailureReason
 _REQUEST_ID: Final = b"x-request-id"
 
 
-async def refuse(stack: Stack, scope: Any, ctx: Context, denial: Denial, send: Any) -> None:
+async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
     """Answer with a refusal, and tell of it first."""
     ctx.denial = denial
     silent = stack.tell(stack.settle.refused, ctx, denial)
     headers, body = refusal(stack, ctx, denial)
     if silent and ctx.repeated:
-        stack.tell(stack.repeats.remember, scope, ctx, denial, headers, body)
+        stack.tell(stack.repeats.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from fraiseql_guard.context import Context
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.heads import Head
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
@@ -36,12 +37,17 @@ class Entrance:
         """One scope of any type. Unknown types pass through unchanged."""
         kind = scope["type"]
         if kind == "http":
-            repeat = self.stack.repeats.find(scope)
+            stack = self.stack
+            key = stack.heads.key(scope)
+            repeat = stack.repeats.find(key)
             if repeat is not None:
                 return repeat.answer(send)
+            head = stack.heads.find(key)
+            if head is not None and head.address not in stack.allow_list:
+                return _come_again(stack, app, scope, receive, send, head)
             door = self._door(scope)
             if door is None:
-                return self._http(app, scope, receive, send)
+                return self._http(stack, app, scope, receive, send, key)
             return self._operators_http(app, scope, receive, send, door)
         if kind == "websocket" and self._closed_to_sockets(scope):
             return _refuse_websocket(scope, send)
@@ -57,15 +63,16 @@ class Entrance:
         elif scope["type"] == "lifespan":
             await _nothing_to_start(receive, send)
 
-    def _http(self, app: Any, scope: Any, receive: Any, send: Any) -> Awaitable[None]:
+    def _http(self, stack: Stack, app: Any, scope: Any, receive: Any, send: Any, key: Hashable) -> Awaitable[None]:
         """A request for the app."""
-        stack = self.stack
         try:
             ctx = describe(scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
             stack.settle.fault("describe", error)
             return refuse_unchecked(send)
-        return self._through_the_gates(stack, app if ctx.guarded else self._page(ctx, app), scope, receive, send, ctx)
+        page = app if ctx.guarded else self._page(ctx, app)
+        ctx.head_key, ctx.own_page = key, page is not app
+        return self._through_the_gates(stack, page, scope, receive, send, ctx)
 
     async def _operators_http(self, app: Any, scope: Any, receive: Any, send: Any, door: OperatorsDoor | None) -> None:
         """A request for the operators' API."""
@@ -143,6 +150,15 @@ class Entrance:
         return any(
             self.stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
         )
+
+
+def _come_again(stack: Stack, app: Any, scope: Any, receive: Any, send: Any, head: Head) -> Awaitable[None]:
+    """A request for the app, with a head that has passed before."""
+    stack.control.ensure_polling()
+    ctx = head.describe(scope)
+    if head.plain:
+        return Passage(stack, receive, send, ctx).run(app, scope)
+    return Exchange(stack, app, scope, receive, send, ctx).run()
 
 
 async def _nothing_to_start(receive: Any, send: Any) -> None:

@@ -57,7 +57,7 @@ class Exchange:
                 enter(self._scope, self.ctx)
                 await self._run_app()
             else:
-                await refuse(self._stack, self._scope, self.ctx, denial, self._send_raw)
+                await refuse(self._stack, self.ctx, denial, self._send_raw)
         except Exception:
             ctx = self.ctx
             ctx.status = ctx.status or 500  # the server answers what the app did not

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from fraiseql_guard.admission import Decision
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.settings import Mode
 from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, Protection
+from fraiseql_guard.stores.protocol import Trip
 
 
 async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial | None:
@@ -21,7 +23,13 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
     if ctx.actor or ctx.open_to_all:
         return None  # an operator, or the way to become one: not even an outage or a block stops them
     try:
-        denial = _ask(stack, ctx, stack.head_gates)
+        denial = None
+        if ctx.head is None:
+            denial = _ask(stack, ctx, stack.head_gates)
+            if denial is None:
+                stack.heads.learn(ctx, plain=pump is None)
+        if denial is None and stack.token_gate is not None:
+            denial = _ask(stack, ctx, (stack.token_gate,))
         if stack.identification is not None and ctx.keys_missing:
             denial = denial or judge(stack, ctx, await stack.identification.fetch_keys(ctx))
         if denial is None and stack.limits_rates and (remembered := stack.admission.remembered(ctx)) is not None:
@@ -34,16 +42,35 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
                 denial = await _read_and_ask(stack, ctx, pump)
             if pump.disconnected:
                 return denial
-        decision = await stack.admission.settle(ctx, denial)
-        if decision.imposed is not None:
-            stack.tell(stack.settle.imposed, ctx, decision.imposed)
-        if decision.denial is denial:
-            return denial
-        ctx.overruled = denial
-        return judge(stack, ctx, decision.denial) or denial
+        return _concluded(stack, ctx, denial, await stack.admission.settle(ctx, denial))
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-        stack.tell(stack.settle.fault, "admission", error)
-        return judge(stack, ctx, Denial(GUARD_FAULT, protection=Protection.RATE_LIMIT, retry_after_seconds=1.0))
+        return _unchecked(stack, ctx, error)
+
+
+async def readmit(stack: Stack, ctx: Context, trip: Trip) -> Denial | None:
+    """The same for a request that asks no more than this of the store: its head was judged before."""
+    try:
+        outcome = await stack.store.admit(trip)
+        if outcome.admitted and outcome.imposed is None:
+            ctx.buckets = outcome.buckets
+            return None
+        return _concluded(stack, ctx, None, stack.admission.conclude(ctx, trip, outcome))
+    except Exception as error:  # noqa: BLE001 - as above
+        return _unchecked(stack, ctx, error)
+
+
+def _concluded(stack: Stack, ctx: Context, denial: Denial | None, decision: Decision) -> Denial | None:
+    if decision.imposed is not None:
+        stack.tell(stack.settle.imposed, ctx, decision.imposed)
+    if decision.denial is denial:
+        return denial
+    ctx.overruled = denial
+    return judge(stack, ctx, decision.denial) or denial
+
+
+def _unchecked(stack: Stack, ctx: Context, error: Exception) -> Denial | None:
+    stack.tell(stack.settle.fault, "admission", error)
+    return judge(stack, ctx, Denial(GUARD_FAULT, protection=Protection.RATE_LIMIT, retry_after_seconds=1.0))
 
 
 def judge(stack: Stack, ctx: Context, denial: Denial | None) -> Denial | None:

@@ -10,11 +10,11 @@ import time
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from fraiseql_guard.context import Context
+from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
 from fraiseql_guard.edge.describe import present_identity, show_context
 from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
-from fraiseql_guard.edge.gatekeeper import decide
+from fraiseql_guard.edge.gatekeeper import decide, readmit
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
 
@@ -34,6 +34,13 @@ def announces_body(ctx: Context) -> bool:
     return ctx.method not in _BODILESS  # HTTP/2 announces nothing
 
 
+def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
+    """Of a request that passed without a token: its head alone decides what the next one like it asks of the store."""
+    head = ctx.head
+    if head is not None and denial is None and ctx.identity is None and b"authorization" not in ctx.headers:
+        head.trip = stack.admission.usual(ctx)
+
+
 class Passage:
     """Carries the state of one such request."""
 
@@ -51,9 +58,14 @@ class Passage:
         stack, ctx = self._stack, self._ctx
         began_at = time.monotonic()
         try:
-            denial = await decide(stack, ctx)
+            head = ctx.head
+            if head is not None and head.trip is not None and stack.admission.may_repeat(head.trip):
+                denial = await readmit(stack, ctx, head.trip)
+            else:
+                denial = await decide(stack, ctx)
+                _keep(stack, ctx, denial)
             if denial is not None:
-                await refuse(stack, scope, ctx, denial, self._send)
+                await refuse(stack, ctx, denial, self._send)
                 return
             enter(scope, ctx)
             show_context(scope, ctx)

@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Any, Final
 
 from fraiseql_guard.context import Bucket, Context, Denial
 from fraiseql_guard.edge.replies import Header
-from fraiseql_guard.identity.addresses import FORWARDING
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.settle.backlog import TELL_SECONDS
 from fraiseql_guard.stores.refusals import Caller, Refusals
@@ -29,27 +28,6 @@ _BYTES_PER_ANSWER: Final = 3_000
 _REQUEST_ID: Final = b"x-request-id"
 _LATE: Final = 0.000_001
 """The moment after the one in which a number changes."""
-
-READ_HEADERS: Final = frozenset(
-    {
-        *(name.encode() for name in FORWARDING),
-        b"accept",
-        b"access-control-request-method",
-        b"apollo-require-preflight",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"graphql-require-preflight",
-        b"origin",
-        b"sec-fetch-site",
-        b"transfer-encoding",
-        b"x-apollo-operation-name",
-        b"x-requested-with",
-    }
-)
-"""Headers that a refusal from memory may depend on, beside the one that names the client. A test holds this list
-against what the gates really look at."""
 
 
 class Repeat:
@@ -120,7 +98,6 @@ class Repeats:
         settle: Settle,
         refusals: Refusals,
         *,
-        forwarded_header: str,
         counted: bool,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
@@ -128,37 +105,36 @@ class Repeats:
         self._settle = settle
         self._refusals = refusals
         self._counted = counted
-        self._read = READ_HEADERS | {forwarded_header.encode()}
         self._clock = clock
         self._now = now
-        self._answers: dict[Any, Repeat] = {}
+        self._answers: dict[Hashable, Repeat] = {}
         self._touched: list[Repeat] = []
         self._telling = Lock()  # somebody may look from another thread
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def find(self, scope: Any) -> Repeat | None:
-        """The answer to this request, if it is a repetition."""
+    def find(self, key: Hashable) -> Repeat | None:
+        """The answer to a request with this head (Heads.key), if it is a repetition."""
         if not self._answers:
             return None
         try:
-            repeat = self._answers.get(self._key(scope))
-        except (KeyError, TypeError, IndexError):  # whatever a server makes of a scope: the gates see to it
+            repeat = self._answers.get(key)
+        except TypeError:  # a part of it cannot be a key
             return None
         return None if repeat is None or self._clock() >= repeat.until else repeat
 
-    def remember(self, scope: Any, ctx: Context, denial: Denial, head: list[Header], body: bytes) -> None:
+    def remember(self, ctx: Context, denial: Denial, head: list[Header], body: bytes) -> None:
         """A request was refused from memory, and the log has no more lines for its caller in this second."""
         held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
         own = ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
-        if held is None or not own or ctx.would_refuse or ctx.for_operator:
+        if held is None or not own or ctx.would_refuse or ctx.for_operator or ctx.head_key is None:
             return
         caller, until = held
         until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))
         if len(self._answers) >= _SIZE:
             self._answers.clear()  # every one of them would be gone within a second
         self._tell_soon()
-        self._answers[self._key(scope)] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
+        self._answers[ctx.head_key] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
 
     def touched(self, repeat: Repeat) -> None:
         """Repetitions wait to be told."""
@@ -197,19 +173,6 @@ class Repeats:
         loop = asyncio.get_running_loop()
         if self._timer is None or self._loop is not loop:
             self._loop, self._timer = loop, loop.call_later(TELL_SECONDS, self._time_to_tell)
-
-    def _key(self, scope: Any) -> Any:
-        """All that the answer to a refusal from memory depends on."""
-        client, read = scope.get("client"), self._read
-        return (
-            client[0] if client else None,
-            scope["method"],
-            scope["path"],
-            scope.get("raw_path"),
-            scope.get("root_path"),
-            not scope.get("query_string"),
-            tuple([tuple(line) for line in scope["headers"] if line[0] in read]),
-        )
 
     def _valid_seconds(self, ctx: Context) -> float:
         """To the end of the clock's second, which has no more lines for this caller, or of the token's life."""

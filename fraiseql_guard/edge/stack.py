@@ -13,6 +13,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
+from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
@@ -80,6 +81,8 @@ class Stack:
     verifier: TokenVerifier | None
     identification: Identification | None
     head_gates: Sequence[Gate]
+    """Decide by what requests with the same head have in common."""
+    token_gate: Gate | None
     body_gates: Sequence[Gate]
     edits: Sequence[Edit]
     store: Store
@@ -94,6 +97,7 @@ class Stack:
     operator: Operator
     door: OperatorsDoor | None
     repeats: Repeats
+    heads: Heads
     alarms: AlarmClocks
     reader: Reader | None = None
     now: Callable[[], float] = time.time

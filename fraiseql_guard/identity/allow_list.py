@@ -70,12 +70,12 @@ class AllowList:
                     f"{name}={str(self._path)!r} cannot be used: {_cause(error)}. Accepted: a YAML list of ip, reason "
                     f"and expires_at, for example {_EXAMPLE}"
                 ) from None
-        self._networks = NetworkSet(self._valid_networks(clock()))
+        self._take_over(clock())
 
     def update(self, control: ControlSet) -> None:
         """Take over what an operator has allowed for a while."""
         self._told = tuple(network for network, _ in control.networks(EntryKind.ALLOW))
-        self._networks = NetworkSet(self._valid_networks(self._clock()))
+        self._take_over(self._clock())
 
     def entries(self) -> Sequence[AllowedEntry]:
         """The entries of the file that are in force, for whoever lists them."""
@@ -87,7 +87,7 @@ class AllowList:
     def __contains__(self, address: object) -> bool:
         if self._path is not None and (now := self._clock()) >= self._look_at:
             self._look(self._path, now)
-        return bool(self._networks) and isinstance(address, str) and address in self._networks
+        return self._allows and isinstance(address, str) and address in self._networks
 
     def _look(self, path: Path, now: float) -> None:
         self._look_at = now + _LOOK_AGAIN_SECONDS
@@ -95,7 +95,7 @@ class AllowList:
             self._read(path)
         except (OSError, ValueError) as error:
             self.on_problem(f"{path} cannot be used, the last good allow-list stays in force: {_cause(error)}")
-        self._networks = NetworkSet(self._valid_networks(now))
+        self._take_over(now)
 
     def _read(self, path: Path) -> None:
         status = path.stat()
@@ -104,6 +104,10 @@ class AllowList:
             return
         self._stamp = stamp  # also of a bad file: it is complained about once
         self._entries = read_entries(path.read_text(encoding="utf-8"))
+
+    def _take_over(self, now: float) -> None:
+        self._networks = NetworkSet(self._valid_networks(now))
+        self._allows = bool(self._networks)
 
     def _valid_networks(self, now: float) -> Iterable[Network]:
         yield from self._fixed

@@ -61,7 +61,7 @@ class FailoverStore:
         self._seen_workers: deque[int] = deque(maxlen=_BEATS)
         self._probe_seconds = probe_seconds
         self._local = MemoryStore(clock=clock)
-        self._learned = False
+        self._learned = False  # nearly always: nobody is sanctioned, and nobody was
         self._failures = 0
         self._open_since: float | None = None
         self._watch: asyncio.Task[None] | None = None
@@ -80,7 +80,8 @@ class FailoverStore:
                 self._failed(error)
             else:
                 self._failures = 0
-                self._learn(trip, outcome)
+                if self._learned or not outcome.plain:
+                    self._learn(trip, outcome)
                 return outcome
         else:
             self._watch_store()
@@ -254,13 +255,11 @@ class FailoverStore:
     def _share_of(self, trip: Trip) -> Trip:
         if self._workers == 1:
             return trip
-        return replace(trip, charges=tuple(share_of(charge, self._workers) for charge in trip.charges))
+        charges = tuple(share_of(charge, self._workers) for charge in trip.charges)
+        return replace(trip, charges=charges, call=None)
 
     def _learn(self, trip: Trip, outcome: Outcome) -> None:
         """Remember what is in force for the time of an outage, and no longer what was lifted meanwhile."""
-        tells = outcome.sanction is not None or outcome.imposed is not None or outcome.override_seconds is not None
-        if not tells and not self._learned:
-            return  # nearly always: nobody is sanctioned, and nobody was
         self._learned = True
         if outcome.sanction is not None:
             self._local.learn(outcome.sanction, enforced=trip.enforced)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
@@ -67,6 +67,8 @@ class Trip:
     """An operator's look or correction, not a request: no sanction binds it."""
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
+    call: Any = field(default=None, repr=False, compare=False)
+    """What the store makes of it, kept for a trip that is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,11 @@ class Outcome:
     unavailable: bool = False
     override_seconds: float | None = None
     """How long an override of the subject's limits, which decided here, is still in force."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it tells of nothing but buckets."""
+        return self.sanction is None and self.imposed is None and self.override_seconds is None
 
 
 @dataclass(frozen=True, slots=True)

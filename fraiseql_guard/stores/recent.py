@@ -49,5 +49,8 @@ class Recent(Generic[K, V]):
         """Forget everything."""
         self._entries.clear()
 
+    def __contains__(self, key: K) -> bool:
+        return key in self._entries
+
     def __len__(self) -> int:
         return len(self._entries)

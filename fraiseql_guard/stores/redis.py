@@ -12,6 +12,8 @@ import math
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
+from hiredis import ReplyError
+
 from fraiseql_guard.context import Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
@@ -25,7 +27,7 @@ from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
 from fraiseql_guard.stores.redis_limits import RedisLimits
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
@@ -63,8 +65,14 @@ class RedisStore:
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
-        call = trip_call(trip, self._scripts["admit"].sha)
-        reply = await self._topology().ask(call.key, call, timeout_seconds=self._timeout_seconds)
+        call: Call | None = trip.call
+        script = self._scripts["admit"]
+        if call is None or call.sha != script.sha:
+            call = trip.call = trip_call(trip, script.sha)
+        topology, timeout_seconds = self._topology(), self._timeout_seconds
+        reply = await topology.begin(call, timeout_seconds=timeout_seconds)
+        if isinstance(reply, ReplyError):
+            reply = await topology.mend(call, reply, timeout_seconds=timeout_seconds)
         try:
             outcome = read_outcome(trip, reply)
         except (ArithmeticError, LookupError, TypeError, ValueError) as error:

@@ -58,6 +58,10 @@ class Refusals:
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
         self._callers.put(key, caller)
 
+    def knows(self, subject: Subject) -> bool:
+        """Whether anything is remembered of a subject."""
+        return subject.key in self._callers
+
     def find(self, subject: Subject, charges: Iterable[Charge]) -> Bucket | None:
         """The remembered bucket that refuses one of these charges, its wait counted down; counts the refusal.
 
@@ -95,6 +99,9 @@ class Refusals:
         if caller is None:
             return 0
         count, caller.count = caller.count, 0
+        now = self._clock()
+        if not any(refused.until > now for refused in caller.buckets.values()):
+            self._callers.pop(subject.key)
         return count
 
 

@@ -12,11 +12,12 @@ from fraiseql_guard.stores.address import Command
 
 @dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Call:
-    """A call of a script, packed by whoever knows its parts; ``key`` is where it runs.
+    """A call of a script, packed by whoever knows its parts; ``sha`` is the script's digest, ``key`` where it runs.
 
     ``command`` makes it as a command, for a server that does not know the script any more.
     """
 
+    sha: str
     packed: bytes
     key: str
     command: Callable[[], Command]

@@ -8,10 +8,12 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
+from hiredis import ReplyError
+
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Question, Script
+from fraiseql_guard.stores.scripts import Call, Question, Script
 
 ANSWER_SECONDS: Final = 0.4
 """Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
@@ -77,10 +79,17 @@ class WatchedMaster:
 
     def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
-        if self._loop.time() - self._looked_at >= LOOK_SECONDS:
-            self._looked_at = self._loop.time()
-            self._looking = self._loop.create_task(self._look())
+        self._look_soon()
         return self._channel.ask(question, timeout_seconds=timeout_seconds)
+
+    def begin(self, call: Call, *, timeout_seconds: float) -> Awaitable[Any]:
+        """Topology.begin."""
+        self._look_soon()
+        return self._channel.begin(call, timeout_seconds=timeout_seconds)
+
+    def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
+        """Topology.mend."""
+        return self._channel.mend(call, error, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """Topology.ask_all."""
@@ -99,6 +108,11 @@ class WatchedMaster:
     async def _find(self) -> Address:
         self._place = await self._sentinels.find()
         return self._server.at(*self._place)
+
+    def _look_soon(self) -> None:
+        if self._loop.time() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = self._loop.time()
+            self._looking = self._loop.create_task(self._look())
 
     async def _look(self) -> None:
         with contextlib.suppress(StoreError):  # no news: the master may be well all the same

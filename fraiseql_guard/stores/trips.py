@@ -64,12 +64,12 @@ def trip_call(trip: Trip, sha: str) -> Call:
     subject, charges = trip.subject, trip.charges
     if not charges or subject.member or trip.refused_before or trip.offences != 1:
         whole = command()
-        return Call(pack(whole), str(whole[3]), command)
+        return Call(sha, pack(whole), str(whole[3]), command)
     before, bucket, after = _packed(
         sha, charges, trip.abuse, trip.offence, trip.exempt, trip.bookkeeping, trip.enforced
     )
     key = f"fg:{{{subject.tag}}}:b:{bucket}"
-    return Call(b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command)
+    return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command)
 
 
 @lru_cache(maxsize=512)

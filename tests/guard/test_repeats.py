@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from fraiseql_guard import Guard, RateLimitMiddleware
 from fraiseql_guard.context import Bucket, Charge, Context, Limit
 from fraiseql_guard.edge import entrance, repeats, replies
-from fraiseql_guard.edge.repeats import READ_HEADERS, Repeat, Repeats
+from fraiseql_guard.edge.heads import READ_HEADERS
+from fraiseql_guard.edge.repeats import Repeat, Repeats
 from fraiseql_guard.gates.rate_limits import refuse
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request

@@ -1,0 +1,146 @@
+"""Heads of requests that were judged before: who comes again like that is known at a look.
+
+Where a request comes from, whether its path speaks GraphQL, and what the gates make of its head alone depends on
+little of it, and clients send the same head over and over. So what was found out is kept for those that passed, and
+the next one with the same head begins where they stood: before its token, its body, and its trip to the store, which
+are asked about every time. Finding all of it out again was a third of the guard's bill, more where caches are cold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from contextlib import suppress
+from typing import Any, Final
+
+from fraiseql_guard.context import Context, Subject
+from fraiseql_guard.identity.addresses import FORWARDING
+from fraiseql_guard.stores.protocol import Trip
+from fraiseql_guard.telemetry.trace import request_id, trace_id
+
+_MOST: Final = 1_000
+_LONGEST_BYTES: Final = 4_096
+_BYTES_PER_HEAD: Final = 1_500
+
+READ_HEADERS: Final = frozenset(
+    {
+        *(name.encode() for name in FORWARDING),
+        b"accept",
+        b"access-control-request-method",
+        b"apollo-require-preflight",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"graphql-require-preflight",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        b"x-apollo-operation-name",
+        b"x-requested-with",
+    }
+)
+"""Headers that what is kept may depend on, beside the one that names the client. A test holds this list against what
+the gates really look at."""
+
+
+class Head:
+    """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
+    alone decides that."""
+
+    __slots__ = ("address", "endpoint", "guarded", "key", "loopback_peer", "plain", "private_peer", "subject", "trip")
+
+    def __init__(self, ctx: Context, *, plain: bool) -> None:
+        self.plain = plain
+        self.key = ctx.head_key
+        self.guarded = ctx.guarded
+        self.endpoint = ctx.endpoint
+        self.address = ctx.address
+        self.subject: Subject = ctx.address_subject
+        self.private_peer = ctx.private_peer
+        self.loopback_peer = ctx.loopback_peer
+        self.trip: Trip | None = None
+
+    def describe(self, scope: Any) -> Context:
+        """The context of another request with this head."""
+        ctx = Context(  # by position: by name it takes three times as long
+            scope["method"],
+            scope["path"],
+            scope.get("query_string") or b"",
+            scope["headers"],
+            None,
+            self.guarded,
+            request_id(),
+            trace_id,
+            self.endpoint,
+            self.address,
+            self.subject,
+            False,
+            self.private_peer,
+            self.loopback_peer,
+        )
+        ctx.head, ctx.head_key = self, self.key
+        return ctx
+
+
+class Heads:
+    """The heads that are known, 1,000 at most. ``forwarded_header`` is the one that names the client."""
+
+    __slots__ = ("_known", "_read")
+
+    def __init__(self, forwarded_header: str) -> None:
+        self._read = READ_HEADERS | {forwarded_header.encode()}
+        self._known: dict[Hashable, Head] = {}
+
+    def key(self, scope: Any) -> Hashable:
+        """All that may be known by a head; None of what a server has made unreadable."""
+        read = self._read
+        try:
+            client = scope.get("client")
+            return (
+                client[0] if client else None,
+                scope["method"],
+                scope["path"],
+                scope.get("raw_path"),
+                scope.get("root_path"),
+                not scope.get("query_string"),
+                tuple([tuple(line) for line in scope["headers"] if line[0] in read]),
+            )
+        except (KeyError, TypeError, IndexError):  # whatever a server makes of a scope: the gates see to it
+            return None
+
+    def find(self, key: Hashable) -> Head | None:
+        """What is known of a head."""
+        try:
+            return self._known.get(key)
+        except TypeError:  # a part of it cannot be a key
+            return None
+
+    def learn(self, ctx: Context, *, plain: bool) -> None:
+        """The gates have let a head pass. ``plain``: there is no more to it (edge/passage.py). What is special about
+        one is found out anew every time."""
+        key = ctx.head_key
+        special = (
+            ctx.shared_peer or ctx.allow_listed or ctx.unasked or ctx.page or ctx.preflight or ctx.upload
+            or ctx.for_operator or ctx.own_page or ctx.would_refuse
+        )  # fmt: skip
+        if key is None or special or _bytes_of(ctx) > _LONGEST_BYTES:
+            return
+        if len(self._known) >= _MOST:
+            self._known.clear()  # whoever comes often is known again soon
+        head = Head(ctx, plain=plain)
+        with suppress(TypeError):  # a part of the key cannot be one
+            self._known[key] = ctx.head = head
+
+    def forget(self) -> None:
+        """Judge everybody anew."""
+        self._known.clear()
+
+    @property
+    def size_bytes(self) -> int:
+        """What is kept, estimated by the number of heads."""
+        return len(self._known) * _BYTES_PER_HEAD
+
+
+def _bytes_of(ctx: Context) -> int:
+    """How long a head is, as far as it counts here."""
+    return len(ctx.path) + sum(len(name) + len(value) for name, value in ctx.header_lines)
