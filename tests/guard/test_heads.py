@@ -1,0 +1,232 @@
+"""Who comes again with a head that has passed is treated like everybody else; it only costs less."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fraiseql_guard import Guard, RateLimitMiddleware
+from fraiseql_guard.edge.heads import Head, Heads
+from fraiseql_guard.operator.interface import Target
+from fraiseql_guard.stores.protocol import Outcome, Trip
+from fraiseql_guard.testing import make_token
+from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
+
+SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
+QUERY = json.dumps({"query": "{me{id}}"}).encode()
+MUTATION = json.dumps({"query": "mutation{a b c}"}).encode()
+BROKEN = b'{"query": "{me"}'
+ID = re.compile(rb"[0-9a-f]{32}")
+JSON = {"content-type": "application/json"}
+ALICE, BOB = (make_token(SECRET, sub=name) for name in ("alice", "bob"))
+PREMIUM = make_token(SECRET, sub="carol", tier="premium")
+
+CLIENTS = (("203.0.113.7", 40000), ("198.51.100.9", 1), ("10.0.0.5", 2), ("127.0.0.1", 3), ("2001:db8::7", 4), None)
+FORMS: tuple[tuple[str, str, dict[str, str], bytes | None], ...] = (
+    ("POST", "/graphql", JSON, QUERY),
+    ("POST", "/graphql", JSON, MUTATION),
+    ("POST", "/graphql", JSON, BROKEN),
+    ("POST", "/graphql", {**JSON, "content-encoding": "gzip"}, QUERY),
+    ("POST", "/graphql", {"content-type": "text/plain"}, QUERY),
+    ("POST", "/graphql", {**JSON, "sec-fetch-site": "cross-site"}, QUERY),
+    ("GET", "/graphql", {"accept": "text/html"}, None),
+    ("GET", "/graphql", {}, None),
+    ("GET", "/page", {}, None),
+    ("GET", "/page", {"sec-fetch-site": "cross-site"}, None),
+    ("HEAD", "/page", {}, None),
+    ("POST", "/page", {"transfer-encoding": "chunked"}, QUERY),
+    ("GET", "/health", {}, None),
+    ("GET", "/ready", {}, None),
+    ("GET", "/metrics", {}, None),
+    ("GET", "/%67raphql", {}, None),
+    ("OPTIONS", "/graphql", {"origin": "https://app.example", "access-control-request-method": "POST"}, None),
+)
+REQUESTS = st.tuples(
+    st.sampled_from(CLIENTS),
+    st.sampled_from(FORMS),
+    st.sampled_from([None, None, ALICE, BOB, PREMIUM, "rubbish", ALICE[:-4] + "AAAA"]),
+    st.sampled_from([{}, {}, {"x-forwarded-for": "192.0.2.1"}, {"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"}]),
+)
+OPTIONS: Sequence[dict[str, Any]] = (
+    {},
+    {"mode": "monitor"},
+    {"auth_required": False},
+    {"auth_required": False, "trusted_proxies": "10.0.0.0/8"},
+    {"allow_list": "198.51.100.0/24"},
+    {"jwt_secret": None},
+)
+
+
+class Twin:
+    """A guard, and the trips that it makes."""
+
+    def __init__(self, folder: Path | str, **options: Any) -> None:
+        common = {"jwt_secret": SECRET, "rate_limit_default": "5/hour", "rate_limit_authenticated": "6/hour",
+                  "rate_limit_burst": 0, "tiers": "premium=9/hour", "log_file": folder}  # fmt: skip
+        self.guard = Guard(EchoApp(), **{**common, **options})
+        self.trips: list[Trip] = []
+        store = self.guard.stack.store
+        admit = store.admit
+
+        async def watched(trip: Trip) -> Outcome:
+            self.trips.append(trip)
+            return await admit(trip)
+
+        object.__setattr__(store, "admit", watched)
+
+    async def ask(self, asked: Any) -> Reply:
+        client, (method, path, headers, body), token, more = asked
+        return await request(
+            self.guard, method, path, headers={**headers, **more}, body=body, token=token, client=client,
+            content_type=None,
+        )  # fmt: skip
+
+    def counted(self) -> dict[str, float]:
+        text = self.guard.settle.metrics.render().decode()
+        samples = dict(line.rsplit(" ", 1) for line in text.splitlines() if line.startswith("fraiseql_"))
+        apart = ("response_time", "response_size", "duration", "_created", "cache_size", "suppressed", "memory", "gc_")
+        return {name: float(value) for name, value in samples.items() if not any(word in name for word in apart)}
+
+
+def shown(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    moving = (b"x-request-id", b"x-ratelimit-reset", b"content-length")
+    lines = sorted(line for line in reply.headers if line[0] not in moving)
+    body = b"" if b"text/plain; version" in dict(reply.headers).get(b"content-type", b"") else reply.body
+    return reply.status, lines, ID.sub(b"", body)
+
+
+@settings(max_examples=120)
+@given(st.lists(REQUESTS, min_size=1, max_size=30), st.sampled_from(OPTIONS))
+def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(script, options) -> None:
+    async def compare() -> None:
+        quick, slow = Twin(os.devnull, **options), Twin(os.devnull, **options)
+        object.__setattr__(slow.guard.stack, "heads", Forgetful("x-forwarded-for"))
+        for asked in script:
+            assert shown(await quick.ask(asked)) == shown(await slow.ask(asked))
+        assert quick.trips == slow.trips
+        assert quick.counted() == slow.counted()
+        await quick.guard.aclose()
+        await slow.guard.aclose()
+
+    asyncio.run(compare())
+
+
+class Forgetful(Heads):
+    """Knows nobody."""
+
+    def find(self, key: Any) -> Head | None:
+        return None
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> list[Head]:
+    """The heads that were known when they came."""
+    found: list[Head] = []
+    describe = Head.describe
+
+    def spy(self: Head, scope: Any) -> Any:
+        found.append(self)
+        return describe(self, scope)
+
+    monkeypatch.setattr(Head, "describe", spy)
+    return found
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [("POST", "/graphql", QUERY), ("GET", "/page", None)])
+async def test_the_second_one_is_known(guarded, known, method, path, body) -> None:
+    guard = guarded()
+    for _ in range(5):
+        assert (await request(guard, method, path, body=body)).status == 200
+    assert len(known) >= 3  # the first look at what operators say begins with the first request, and asks all anew
+
+
+async def test_a_block_holds_for_who_is_known(guarded, known) -> None:
+    guard = guarded(rate_limit_default="100/minute")
+    for _ in range(3):
+        await request(guard, "GET", "/page")
+    assert known
+    await guard.guard.block_ip("203.0.113.0/24", 60)
+    await guard.guard.stack.control.refresh()
+    assert (await request(guard, "GET", "/page")).code == "BLOCKED"
+    await guard.guard.stack.operator.lift(Target(ip_address="203.0.113.0/24"))
+    await guard.guard.stack.control.refresh()
+    assert (await request(guard, "GET", "/page")).status == 200
+
+
+async def test_another_limit_holds_for_who_is_known(guarded, known) -> None:
+    guard = guarded(rate_limit_default="100/minute", rate_limit_burst=0)
+    for _ in range(3):
+        reply = await request(guard, "GET", "/page")
+    assert reply.header("x-ratelimit-limit") == "100"
+    assert known
+    await guard.guard.stack.operator.switch(
+        "setting", "FRAISEQL_RATE_LIMIT_DEFAULT", value="50/minute", duration_seconds=60
+    )
+    await guard.guard.stack.control.refresh()
+    assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit") == "50"
+
+
+async def test_who_is_put_on_the_allow_list_is_no_longer_counted(guarded, known, tmp_path) -> None:
+    path = tmp_path / "allowed.yml"
+    path.write_text("[]")
+    guard = guarded(allow_list_file=path, rate_limit_default="100/minute")
+    for _ in range(3):
+        assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit")
+    assert known
+    path.write_text("- {ip: 203.0.113.7, reason: our monitoring}")
+    guard.guard.stack.allow_list._look_at = 0.0
+    assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit") is None
+
+
+async def test_what_is_remembered_of_refusals_holds_for_who_is_known(guarded, known) -> None:
+    guard = guarded(middleware=RateLimitMiddleware, rate_limit_default="3/hour", rate_limit_burst=0)
+    replies = [await request(guard, "GET", "/page") for _ in range(5)]
+    assert [reply.status for reply in replies] == [200] * 3 + [429] * 2
+    assert (await request(guard, "GET", "/another")).status == 429
+    assert known
+
+
+async def test_cleared_caches_know_nobody(guarded, known) -> None:
+    guard = guarded()
+    for _ in range(3):
+        await request(guard, "GET", "/page")
+    guard.guard.steering.clear_caches()
+    before = len(known)
+    assert (await request(guard, "GET", "/page")).status == 200
+    assert len(known) == before
+
+
+async def test_a_flood_of_heads_keeps_little(guarded) -> None:
+    guard = guarded(middleware=RateLimitMiddleware, rate_limit_default="1000000/hour")
+    heads = guard.guard.stack.heads
+    for number in range(2_500):
+        await request(guard, "GET", f"/page/{number}", client=(f"203.0.{number % 113}.7", 1))
+    assert 0 < heads.size_bytes <= 1_000 * 1_500
+
+
+async def test_a_long_head_is_not_kept(guarded, known) -> None:
+    guard = guarded(middleware=RateLimitMiddleware)
+    for _ in range(3):
+        reply = await request(guard, "GET", "/page", headers={"authorization": "Basic " + "x" * 5_000})
+        assert reply.status == 200
+    assert not known
+
+
+@pytest.mark.parametrize("broken", [{"client": [["203.0.113.7"], 1]}, {"client": ({}, 1)}, {"client": 7}], ids=str)
+async def test_what_cannot_be_a_key_goes_the_long_way(guarded, known, broken) -> None:
+    guard = guarded(middleware=RateLimitMiddleware)
+    for _ in range(2):
+        connection = Connection([])
+        await guard(http_scope("GET", "/page", **broken), connection.receive, connection.send)
+        assert connection.reply.status == 200
+    assert not known
+    assert guard.metric("fraiseql_guard_faults_total") == 0
