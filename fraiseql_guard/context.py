@@ -353,8 +353,6 @@ class Context:
 
     def lines(self, name: bytes) -> list[str]:
         """All lines of a request header."""
-        if name not in self.headers:
-            return []
         return [value.decode("latin-1") for key, value in self.header_lines if key == name]
 
     @property

@@ -39,7 +39,7 @@ class Entrance:
         if kind == "http":
             stack = self.stack
             key = stack.heads.key(scope)
-            repeat = stack.repeats.find(key)
+            repeat = stack.repeats.find(scope, key)
             if repeat is not None:
                 return repeat.answer(send)
             head = stack.heads.find(key)

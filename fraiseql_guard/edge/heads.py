@@ -20,6 +20,8 @@ from fraiseql_guard.telemetry.trace import request_id, trace_id
 _MOST: Final = 1_000
 _LONGEST_BYTES: Final = 4_096
 _BYTES_PER_HEAD: Final = 1_500
+_SCHEME: Final = len(b"Bearer ")
+"""So much of a header with credentials plays a part here. No more of one is ever kept."""
 
 READ_HEADERS: Final = frozenset(
     {
@@ -103,9 +105,15 @@ class Heads:
                 scope.get("raw_path"),
                 scope.get("root_path"),
                 not scope.get("query_string"),
-                tuple([tuple(line) for line in scope["headers"] if line[0] in read]),
+                tuple(
+                    [
+                        (name, value[:_SCHEME] if name == b"authorization" else value)  # whose it is asks another gate
+                        for name, value in scope["headers"]
+                        if name in read
+                    ]
+                ),
             )
-        except (KeyError, TypeError, IndexError):  # whatever a server makes of a scope: the gates see to it
+        except (KeyError, TypeError, IndexError, ValueError):  # whatever a server makes of a scope: the gates see to it
             return None
 
     def find(self, key: Hashable) -> Head | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
 from typing import Any, Final
 
@@ -113,12 +113,12 @@ class Repeats:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def find(self, key: Hashable) -> Repeat | None:
+    def find(self, scope: Any, key: Hashable) -> Repeat | None:
         """The answer to a request with this head (Heads.key), if it is a repetition."""
         if not self._answers:
             return None
         try:
-            repeat = self._answers.get(key)
+            repeat = self._answers.get((key, _credentials(scope["headers"])))
         except TypeError:  # a part of it cannot be a key
             return None
         return None if repeat is None or self._clock() >= repeat.until else repeat
@@ -134,7 +134,8 @@ class Repeats:
         if len(self._answers) >= _SIZE:
             self._answers.clear()  # every one of them would be gone within a second
         self._tell_soon()
-        self._answers[ctx.head_key] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
+        key = ctx.head_key, _credentials(ctx.header_lines)
+        self._answers[key] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
 
     def touched(self, repeat: Repeat) -> None:
         """Repetitions wait to be told."""
@@ -180,6 +181,11 @@ class Repeats:
         rest = 1.0 - now % 1.0
         expires_at = ctx.identity.expires_at if ctx.identity is not None else None
         return rest if expires_at is None else min(rest, expires_at - now)
+
+
+def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
+    """What nobody else shares. Kept for less than a second."""
+    return tuple([value for name, value in lines if name == b"authorization"])
 
 
 def steady_seconds(bucket: Bucket) -> float:

@@ -21,6 +21,7 @@ from fraiseql_guard.stores.recent import Recent
 _PREFIX_CHARACTERS: Final = 8
 _REMEMBERED_SECONDS: Final = 60.0
 _REMEMBERED_TOKENS: Final = 10_000
+_LONGEST_LINE: Final = MAX_TOKEN_BYTES + 16
 _BYTES_PER_TOKEN: Final = 1_600
 """Measured, with eight claims."""
 _BYTES_PER_GOOD: Final = 200
@@ -115,13 +116,27 @@ class TokenVerifier:
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
         ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.
         """
+        keys = self._ring.keys()
+        if keys is not self._keys:
+            self._take_over(keys)
+        now, digest = self._clock(), b""
+        if len(authorization) == 1 and len(authorization[0]) <= _LONGEST_LINE:
+            digest = sha256(authorization[0].encode(errors="replace")).digest()
+            known = self._memory.get(digest)  # by the whole line: it need not be taken apart again
+            if known is not None and known.since <= now < known.until:
+                return known.identity
         token = _bearer_token(authorization)
         if isinstance(token, TokenFailure):
             return token
+        if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+            return _failure(FailureReason.INVALID_TOKEN, token)
         try:
-            return self._verify_token(token, fetched)
+            answer = self._check(token, now, fetched)
         except Exception:  # noqa: BLE001 - whatever a library raises on odd bytes, the token is not a good one
             return _failure(FailureReason.INVALID_TOKEN, token)
+        if isinstance(answer, Identity) and digest:
+            self._remember(digest, token, answer, now)
+        return answer
 
     def knows(self, authorization: Sequence[str]) -> bool:
         """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
@@ -130,22 +145,6 @@ class TokenVerifier:
             return False
         accepted_until = self._good.get(sha256(token.encode()).digest())
         return accepted_until is not None and self._clock() < accepted_until
-
-    def _verify_token(self, token: str, fetched: bool) -> Identity | TokenFailure | KeysMissing:
-        keys = self._ring.keys()
-        if keys is not self._keys:
-            self._take_over(keys)
-        if len(token) > MAX_TOKEN_BYTES or not token.isascii():
-            return _failure(FailureReason.INVALID_TOKEN, token)
-        now = self._clock()
-        digest = sha256(token.encode()).digest()
-        known = self._memory.get(digest)
-        if known is not None and known.since <= now < known.until:
-            return known.identity
-        answer = self._check(token, now, fetched)
-        if isinstance(answer, Identity):
-            self._remember(digest, answer, now)
-        return answer
 
     def _take_over(self, keys: tuple[VerificationKey, ...]) -> None:
         """Other keys are in force: what they cannot have signed is refused before any cryptography."""
@@ -172,7 +171,7 @@ class TokenVerifier:
             return self._rules.identity(claims, key.name)
         return _failure(fault, token, claims if fault is FailureReason.TOKEN_EXPIRED else None)
 
-    def _remember(self, digest: bytes, identity: Identity, now: float) -> None:
+    def _remember(self, digest: bytes, token: str, identity: Identity, now: float) -> None:
         """Entries leave in the order in which they came, at most two for one that comes: the work stays bounded, and
         the memory shrinks to what is still of use."""
         memory = self._memory
@@ -183,7 +182,7 @@ class TokenVerifier:
                 break
             del memory[oldest]
         accepted_until = self._rules.accepted_until(identity.claims)
-        self._good.put(digest, accepted_until)
+        self._good.put(sha256(token.encode()).digest(), accepted_until)
         until = min(now + _REMEMBERED_SECONDS, accepted_until)
         memory[digest] = _Remembered(replace(identity, fresh=False), now, until)
 

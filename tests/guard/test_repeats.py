@@ -84,7 +84,7 @@ async def test_a_repetition_is_answered_and_counted_like_any_other_refusal(
     quick, slow = guarded(EchoApp(), middleware, **options), guarded(EchoApp(), middleware, **options)
     quick_replies = await refused(quick, asking(quick, method, path, token=token))
     assert len(given_again) > SOME - 20  # a second may have ended in between, and then it begins anew
-    monkeypatch.setattr(Repeats, "find", lambda self, scope: None)
+    monkeypatch.setattr(Repeats, "find", lambda self, scope, key: None)
     slow_replies = await refused(slow, asking(slow, method, path, token=token))
     assert {reply.status for reply in quick_replies} == {429}
     assert {str(shown(reply)) for reply in quick_replies} == {str(shown(reply)) for reply in slow_replies}
@@ -182,7 +182,7 @@ async def test_what_a_refusal_from_memory_looks_at_is_known(guarded, secret, mon
 
     monkeypatch.setattr(entrance, "describe", watched)
     monkeypatch.setattr(Context, "lines", watched_lines)
-    monkeypatch.setattr(Repeats, "find", lambda self, scope: None)
+    monkeypatch.setattr(Repeats, "find", lambda self, scope, key: None)
     guard = guarded(
         **ONCE, jwt_secret=secret, auth_required=False, cors_origins="https://app.example", multipart=True, apq=True,
         metrics_token="a-token-for-those-who-scrape-the-metrics", metrics_networks="192.0.2.0/24",
