@@ -132,15 +132,12 @@ class Reader:
         authenticated: bool,
     ) -> Reading:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
-        if isinstance(envelopes, Denial):
-            return Reading(None, envelopes)
-        if isinstance(envelopes, Unusable):
-            return Reading(None, envelopes.denial, hashes=(digest_of(envelopes.query),))
+        if not isinstance(envelopes, tuple):
+            return _unread(envelopes)
         by_get = method != "POST"
         if self._persisted is None:
             readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
-            readings = self._with_texts(readings, envelopes)
-            return readings[0] if len(readings) == 1 else self._together(readings)
+            return self._joined(readings, envelopes)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
             Reading(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
@@ -149,8 +146,7 @@ class Reader:
             for envelope, item in zip(envelopes, found, strict=True)
         ]
         resolved = [item.envelope if isinstance(item, Resolved) else envelopes[n] for n, item in enumerate(found)]
-        readings = self._with_texts(readings, resolved)
-        reading = readings[0] if len(readings) == 1 else self._together(readings)
+        reading = self._joined(readings, resolved)
         known = [item for item in found if isinstance(item, Resolved)]
         if len(known) < len(found) or not any(item.named for item in known):
             return reading
@@ -168,14 +164,14 @@ class Reader:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
 
-    def _with_texts(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> list[Reading]:
-        """With the texts of those that are refused, if log lines are to carry them."""
-        if not self._settings.log_query_text:
-            return readings
-        return [
-            replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
-            for reading, envelope in zip(readings, envelopes, strict=True)
-        ]
+    def _joined(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> Reading:
+        """One for the request; with the texts of what is refused, if log lines are to carry them."""
+        if self._settings.log_query_text:
+            readings = [
+                replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
+                for reading, envelope in zip(readings, envelopes, strict=True)
+            ]
+        return readings[0] if len(readings) == 1 else self._together(readings)
 
     def _together(self, readings: Sequence[Reading]) -> Reading:
         """A batch: costs add up, everything else is that of the worst element."""
@@ -194,6 +190,12 @@ class Reader:
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
         return Reading(measured, denial, noted=noted, hashes=hashes, text=text)
+
+
+def _unread(found: Unusable | Denial) -> Reading:
+    if isinstance(found, Denial):
+        return Reading(None, found)
+    return Reading(None, found.denial, hashes=(digest_of(found.query),))
 
 
 def _sum(parts: Sequence[Measured]) -> Measured:
