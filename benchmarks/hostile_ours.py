@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, Final
 
 from benchmarks.hostile_attacks import ATTACKS, Attack
@@ -118,28 +118,34 @@ class Ours:
 
 
 def remembered(settings: Settings) -> dict[str, float]:
-    """CPU microseconds to read a document that was read before: with equal variables, and with others each time."""
+    """CPU microseconds to read what was read before: the same request, and the same document with new variables."""
     reader = Reader(settings, SCHEMA.read_text(encoding="utf-8"))
-    bodies = [
-        json.dumps({"query": REMEMBERED, "variables": {"n": number}}).encode()
-        for number in range(1, settings.max_query_complexity // 10)
-    ]
+    numbers = itertools.count()
 
-    def microseconds(given: Sequence[bytes]) -> float:
-        source = cycle(given)
-        read = reader.read
-        for body in given:
-            if read("POST", JSON, b"", body, authenticated=False).denial is not None:
-                raise SystemExit("the remembered document is refused: the figure would be worthless")
-        rounds = []
+    def same() -> bytes:
+        return _asking(1, 0)
+
+    def new() -> bytes:
+        number = next(numbers)
+        return _asking(1 + number % (settings.max_query_complexity // 10 - 1), number)
+
+    def microseconds(make: Callable[[], bytes]) -> float:
+        rounds, read = [], reader.read
         for _ in range(REMEMBERED_ROUNDS):
+            bodies = [make() for _ in range(REMEMBERED_RUNS)]
             began = time.process_time()
-            for _ in range(REMEMBERED_RUNS):
-                read("POST", JSON, b"", next(source), authenticated=False)
+            for body in bodies:
+                reading = read("POST", JSON, b"", body, authenticated=False)
             rounds.append((time.process_time() - began) / REMEMBERED_RUNS * 1e6)
+            if reading.denial is not None:
+                raise SystemExit("the remembered document is refused: the figure would be worthless")
         return statistics.median(rounds)
 
-    return {"equal variables": microseconds(bodies[:1]), "other variables each time": microseconds(bodies)}
+    return {"the same request": microseconds(same), "new variables each time": microseconds(new)}
+
+
+def _asking(size: int, unique: int) -> bytes:
+    return json.dumps({"query": REMEMBERED, "variables": {"n": size, "unique": unique}}).encode()
 
 
 def _receiver(body: bytes) -> Callable[[], Any]:

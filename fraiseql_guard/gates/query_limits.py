@@ -24,7 +24,7 @@ class QueryLimits:
             return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
         reading = self._reader.read(
             ctx.method,
-            ctx.header(b"content-type"),
+            ctx.headers.get(b"content-type", b"").decode("latin-1"),
             ctx.query_string,
             ctx.body or b"",
             authenticated=ctx.identity is not None,

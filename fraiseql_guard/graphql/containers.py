@@ -19,7 +19,7 @@ def generations(value: Any) -> Iterator[list[Any]]:
 
 def containers_of(container: Any) -> Iterable[Any]:
     """The containers directly inside of one."""
-    values = values_of(container)
+    values = container.values() if type(container) is dict else container
     # Long ones mostly hold none: to ask for the types of all values costs a fraction of looking at each.
     if len(container) > _SHORT and _CONTAINERS.isdisjoint(map(type, values)):
         return ()

@@ -92,7 +92,7 @@ class EnvelopeReader:
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
         if method == "POST":
-            if not is_json(content_type):
+            if content_type != JSON and not is_json(content_type):
                 return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
             given = _parameters(query_string) if query_string else {}
             if isinstance(given, Denial):
@@ -108,8 +108,9 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> Envelopes:
-        if self._is_bounded and is_longer(body, 2 * self._max_chars):
-            denial = over(signals.QUERY_TOO_LONG, self._max_chars, 2 * self._max_chars, offends=True)
+        hopeless = 2 * self._max_chars
+        if self._is_bounded and len(body) > hopeless and is_longer(body, hopeless):
+            denial = over(signals.QUERY_TOO_LONG, self._max_chars, hopeless, offends=True)
             return replace(denial, detail=_NOT_READ_ON)
         try:
             value, (depth, nodes, _) = self._loader.load(body)
@@ -193,8 +194,6 @@ def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
 
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
-    if content_type == JSON:
-        return True
     media_type, *parameters = content_type.lower().split(";")
     if media_type.strip(" \t") not in _MEDIA_TYPES:
         return False

@@ -19,7 +19,7 @@ _ROUNDS: Final = 3
 
 def is_longer(body: bytes, characters: int) -> bool:
     """Whether a body certainly begins with a document of at least so many characters. Never raises."""
-    beginning = _BEGINNING.match(body) if len(body) > characters else None
+    beginning = _BEGINNING.match(body)
     if beginning is None:
         return False
     begin, counted = beginning.end(), 0

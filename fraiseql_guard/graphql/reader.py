@@ -14,6 +14,7 @@ from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
 from fraiseql_guard.graphql.prepared import gravest
 from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.requests import LONGEST, Requests
 from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.sizes import MOST
@@ -22,14 +23,14 @@ from fraiseql_guard.stores.documents import digest_of
 
 
 class Reader:
-    """Reads GraphQL requests. Frozen after construction, except for its bounded memory of documents.
+    """Reads GraphQL requests. Frozen after construction, except for its bounded memories of documents and requests.
 
     ``schema`` makes the costs exact: a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a
     GraphQLSchema (called here, once). SettingsError if it cannot be read. ``persisted`` outlives a change of the
     settings; without it the settings say what there is.
     """
 
-    __slots__ = ("_envelopes", "_measurer", "_persisted", "_settings", "_trusted")
+    __slots__ = ("_envelopes", "_measurer", "_persisted", "_requests", "_settings", "_trusted")
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Reader:
         *,
         remembered_documents: int = 1000,
         remembered_bytes: int = 32 * 1024 * 1024,
+        remembered_requests: int = 1000,
         clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None] = lambda _: None,
         persisted: PersistedQueries | None = None,
@@ -51,23 +53,38 @@ class Reader:
         self._trusted = (
             Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
+        # Where documents can be named or registered, a reading depends on which are there, and may register one.
+        self._requests = Requests(max_entries=remembered_requests) if self._persisted is None else None
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered of documents: what they cost, and the texts that clients have registered."""
-        return sum(part.size_bytes for part in (self._measurer, self._trusted, self._persisted) if part is not None)
+        """What is remembered: what documents and requests cost, and the texts that clients have registered."""
+        parts = (self._measurer, self._trusted, self._persisted, self._requests)
+        return sum(part.size_bytes for part in parts if part is not None)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
         for part in (self._measurer, self._trusted, self._persisted):
             if part is not None:
                 yield from part.texts()
+        yield from self._texts_of_requests()
+
+    def _texts_of_requests(self) -> Iterator[tuple[str, str]]:
+        """Documents that were forgotten because those who ask for them are answered without looking at them."""
+        told = {digest for digest, _ in self._measurer.texts()}
+        for (method, content_type, query_string, body, _), reading in self._requests.items() if self._requests else ():
+            if told.issuperset(reading.hashes):
+                continue
+            told.update(reading.hashes)
+            envelopes = self._envelopes.read(method, content_type, query_string, body)
+            texts = [item.query for item in envelopes if item.query] if isinstance(envelopes, tuple) else []
+            yield from ((digest_of(text), text) for text in texts)
 
     def forget(self) -> None:
-        """Forget the documents that were measured. Trusted and registered ones stay: they are no cache."""
-        self._measurer.forget()
-        if self._trusted is not None:
-            self._trusted.forget()
+        """Forget what was measured. Trusted and registered documents stay: they are no cache."""
+        for part in (self._measurer, self._trusted, self._requests):
+            if part is not None:
+                part.forget()
 
     def read(
         self,
@@ -80,13 +97,26 @@ class Reader:
         caller: Hashable = None,
     ) -> Reading:
         """Measure a request. Never raises, whatever the bytes. ``caller`` is whose the registered documents are."""
-        if not self._settings.multipart or method != "POST" or not is_form(content_type):
-            return self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
+        sent = method, content_type, query_string, body, authenticated
+        # A server may hand on buffers of its own, which change.
+        requests = self._requests if type(body) is type(query_string) is bytes and len(body) <= LONGEST else None
+        if requests is not None and (known := requests.find(sent)):
+            return known
+        if self._settings.multipart and method == "POST" and is_form(content_type):
+            return self._read_form(content_type, query_string, body, caller, authenticated=authenticated)
+        reading = self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
+        if requests is not None:
+            requests.note(sent, reading)
+        return reading
+
+    def _read_form(
+        self, content_type: str, query_string: bytes, body: bytes, caller: Hashable, *, authenticated: bool
+    ) -> Reading:
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
             return Reading(None, form)
         where = form.operations
-        reading = self._read(method, JSON, query_string, body[where], caller, authenticated=authenticated)
+        reading = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
         if reading.rewritten is None:
             return reading
         return replace(reading, rewritten=body[: where.start] + reading.rewritten + body[where.stop :])
@@ -102,15 +132,12 @@ class Reader:
         authenticated: bool,
     ) -> Reading:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
-        if isinstance(envelopes, Denial):
-            return Reading(None, envelopes)
-        if isinstance(envelopes, Unusable):
-            return Reading(None, envelopes.denial, hashes=(digest_of(envelopes.query),))
+        if not isinstance(envelopes, tuple):
+            return _unread(envelopes)
         by_get = method != "POST"
         if self._persisted is None:
             readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
-            readings = self._with_texts(readings, envelopes)
-            return readings[0] if len(readings) == 1 else self._together(readings)
+            return self._joined(readings, envelopes)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
             Reading(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
@@ -119,8 +146,7 @@ class Reader:
             for envelope, item in zip(envelopes, found, strict=True)
         ]
         resolved = [item.envelope if isinstance(item, Resolved) else envelopes[n] for n, item in enumerate(found)]
-        readings = self._with_texts(readings, resolved)
-        reading = readings[0] if len(readings) == 1 else self._together(readings)
+        reading = self._joined(readings, resolved)
         known = [item for item in found if isinstance(item, Resolved)]
         if len(known) < len(found) or not any(item.named for item in known):
             return reading
@@ -138,14 +164,14 @@ class Reader:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
 
-    def _with_texts(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> list[Reading]:
-        """With the texts of those that are refused, if log lines are to carry them."""
-        if not self._settings.log_query_text:
-            return readings
-        return [
-            replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
-            for reading, envelope in zip(readings, envelopes, strict=True)
-        ]
+    def _joined(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> Reading:
+        """One for the request; with the texts of what is refused, if log lines are to carry them."""
+        if self._settings.log_query_text:
+            readings = [
+                replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
+                for reading, envelope in zip(readings, envelopes, strict=True)
+            ]
+        return readings[0] if len(readings) == 1 else self._together(readings)
 
     def _together(self, readings: Sequence[Reading]) -> Reading:
         """A batch: costs add up, everything else is that of the worst element."""
@@ -164,6 +190,12 @@ class Reader:
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
         return Reading(measured, denial, noted=noted, hashes=hashes, text=text)
+
+
+def _unread(found: Unusable | Denial) -> Reading:
+    if isinstance(found, Denial):
+        return Reading(None, found)
+    return Reading(None, found.denial, hashes=(digest_of(found.query),))
 
 
 def _sum(parts: Sequence[Measured]) -> Measured:

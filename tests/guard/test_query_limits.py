@@ -2,6 +2,8 @@
 
 import json
 
+from fraiseql_guard.settings import name_of
+from fraiseql_guard.stores.documents import digest_of
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql, request
 
@@ -94,3 +96,19 @@ async def test_a_schema_makes_the_count_exact(guarded) -> None:
     assert (
         await graphql(guarded(max_query_complexity=19), "{people{status{name}}}")
     ).status == 200  # people: no plural s
+
+
+async def test_what_was_answered_often_is_subject_to_whatever_is_in_force(guarded) -> None:
+    guard, query = guarded(), "{users(limit:20){id}}"
+    for kind, name, value, code in [
+        ("setting", name_of("max_query_complexity"), "19", "QUERY_TOO_COMPLEX"),
+        ("document", digest_of(query), "", "DOCUMENT_BLOCKED"),
+    ]:
+        assert [(await graphql(guard, query)).status for _ in range(5)] == [200] * 5
+        await guard.guard.operator.switch(kind, name, value, duration_seconds=60)
+        await guard.guard.stack.control.refresh()
+        assert (await graphql(guard, query)).code == code
+        await guard.guard.operator.unswitch(kind, name)
+        await guard.guard.stack.control.refresh()
+    assert [(await graphql(guard, query)).status for _ in range(5)] == [200] * 5
+    assert guard.metric("fraiseql_graphql_query_complexity_sum") == 17 * 20
