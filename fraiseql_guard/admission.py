@@ -60,9 +60,10 @@ class Admission:
 
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        if not self._charging or ctx.token_pending or self._rates.free(ctx):
+        subject = ctx.subject
+        if not self._refusals.knows(subject) or not self._charging or ctx.token_pending or self._rates.free(ctx):
             return None
-        bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
+        bucket = self._refusals.find(subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:

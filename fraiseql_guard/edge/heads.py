@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from contextlib import suppress
 from typing import Any, Final
 
-from fraiseql_guard.context import Context, Subject
+from fraiseql_guard.context import Context, Subject, first_lines
 from fraiseql_guard.identity.addresses import FORWARDING
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -20,6 +20,7 @@ from fraiseql_guard.telemetry.trace import request_id, trace_id
 _MOST: Final = 1_000
 _LONGEST_BYTES: Final = 4_096
 _BYTES_PER_HEAD: Final = 1_500
+_BODILESS: Final = frozenset({"GET", "HEAD"})
 _SCHEME: Final = len(b"Bearer ")
 """So much of a header with credentials plays a part here. No more of one is ever kept."""
 
@@ -45,14 +46,34 @@ READ_HEADERS: Final = frozenset(
 the gates really look at."""
 
 
+def announces_body(ctx: Context) -> bool:
+    """Whether a body may come with a request."""
+    headers = ctx.headers
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        return True
+    return ctx.method not in _BODILESS  # HTTP/2 announces nothing
+
+
 class Head:
     """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
     alone decides that."""
 
-    __slots__ = ("address", "endpoint", "guarded", "key", "loopback_peer", "plain", "private_peer", "subject", "trip")
+    __slots__ = (
+        "address",
+        "endpoint",
+        "guarded",
+        "has_body",
+        "key",
+        "loopback_peer",
+        "plain",
+        "private_peer",
+        "subject",
+        "trip",
+    )
 
     def __init__(self, ctx: Context, *, plain: bool) -> None:
         self.plain = plain
+        self.has_body = plain and announces_body(ctx)
         self.key = ctx.head_key
         self.guarded = ctx.guarded
         self.endpoint = ctx.endpoint
@@ -64,12 +85,13 @@ class Head:
 
     def describe(self, scope: Any) -> Context:
         """The context of another request with this head."""
+        lines = scope["headers"]
         ctx = Context(  # by position: by name it takes three times as long
             scope["method"],
             scope["path"],
             scope.get("query_string") or b"",
-            scope["headers"],
-            None,
+            lines,
+            None if self.plain else first_lines(lines),  # nobody asks for those of a plain one
             self.guarded,
             request_id(),
             trace_id,

@@ -8,30 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Any
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
 from fraiseql_guard.edge.describe import present_identity, show_context
 from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
+from fraiseql_guard.edge.heads import announces_body
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
-
-_BODILESS: Final = frozenset({"GET", "HEAD"})
 
 
 def is_plain(stack: Stack, ctx: Context) -> bool:
     """Whether a request asks for no more than this."""
     return not ctx.operation and not stack.times_all and not (stack.bounds_bodies and announces_body(ctx))
-
-
-def announces_body(ctx: Context) -> bool:
-    """Whether a body may come with a request."""
-    headers = ctx.headers
-    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-        return True
-    return ctx.method not in _BODILESS  # HTTP/2 announces nothing
 
 
 def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
@@ -71,7 +62,8 @@ class Passage:
             show_context(scope, ctx)
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
-            await app(scope, self._counted_receive if announces_body(ctx) else self._receive, self._watched_send)
+            has_body = announces_body(ctx) if head is None else head.has_body
+            await app(scope, self._counted_receive if has_body else self._receive, self._watched_send)
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise

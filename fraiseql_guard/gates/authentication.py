@@ -59,17 +59,23 @@ class Authentication:
         if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
         found = self._verifier.verify(lines)
+        if isinstance(found, Identity):
+            ctx.identity = found
+            return None
         if isinstance(found, KeysMissing):
             ctx.keys_missing = True
             return None
-        return self._conclude(ctx, found)
+        return self._refuse(ctx, found)
 
     def decide_at_last(self, ctx: Context, *, fetched: bool) -> Denial | None:
         """Decide after the keys' source was asked; ``fetched``: it has just answered."""
         ctx.keys_missing = False
         found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
-        if not isinstance(found, KeysMissing):
-            return self._conclude(ctx, found)
+        if isinstance(found, Identity):
+            ctx.identity = found
+            return None
+        if isinstance(found, TokenFailure):
+            return self._refuse(ctx, found)
         return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
@@ -79,10 +85,7 @@ class Authentication:
         refusal = self._blocked.refusal(ctx.address_subject)
         return refusal and replace(refusal, reason=FailureReason.INVALID_TOKEN)
 
-    def _conclude(self, ctx: Context, found: Identity | TokenFailure) -> Denial | None:
-        if isinstance(found, Identity):
-            ctx.identity = found
-            return None
+    def _refuse(self, ctx: Context, found: TokenFailure) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
