@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
 from fraiseql_guard.identity.addresses import FORWARDING
+from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 
@@ -56,7 +57,7 @@ def announces_body(ctx: Context) -> bool:
 
 class Head:
     """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
-    alone decides that."""
+    alone decides that, and ``tally`` where it is counted if all went well, where there is no more to count."""
 
     __slots__ = (
         "address",
@@ -68,6 +69,7 @@ class Head:
         "plain",
         "private_peer",
         "subject",
+        "tally",
         "trip",
     )
 
@@ -82,6 +84,7 @@ class Head:
         self.private_peer = ctx.private_peer
         self.loopback_peer = ctx.loopback_peer
         self.trip: Trip | None = None
+        self.tally: Tally | None = None
 
     def describe(self, scope: Any) -> Context:
         """The context of another request with this head."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable
-from typing import Any
+from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
@@ -18,6 +18,8 @@ from fraiseql_guard.edge.gatekeeper import decide, readmit
 from fraiseql_guard.edge.heads import announces_body
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
+
+_FAILED: Final = 400
 
 
 def is_plain(stack: Stack, ctx: Context) -> bool:
@@ -30,6 +32,8 @@ def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
     head = ctx.head
     if head is not None and denial is None and ctx.identity is None and b"authorization" not in ctx.headers:
         head.trip = stack.admission.usual(ctx)
+        if not stack.counts and head.tally is None:
+            head.tally = stack.settle.tallies.of(ctx)
 
 
 class Passage:
@@ -47,11 +51,11 @@ class Passage:
     async def run(self, app: Any, scope: Any) -> None:
         """Answer the request."""
         stack, ctx = self._stack, self._ctx
-        began_at = time.monotonic()
+        began_at, tally = time.monotonic(), None
         try:
             head = ctx.head
             if head is not None and head.trip is not None and stack.admission.may_repeat(head.trip):
-                denial = await readmit(stack, ctx, head.trip)
+                denial, tally = await readmit(stack, ctx, head.trip), head.tally
             else:
                 denial = await decide(stack, ctx)
                 _keep(stack, ctx, denial)
@@ -71,9 +75,12 @@ class Passage:
             leave()
             if ctx.attempts:
                 stack.lockouts.release(ctx)
-            reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
             seconds = time.monotonic() - began_at
-            stack.tell(lambda: leave_behind(stack, scope, ctx, seconds, refused_by_app=reason))
+            if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse:
+                stack.tell(stack.settle.tallies.add, tally, seconds)
+            else:
+                reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
+                stack.tell(lambda: leave_behind(stack, scope, ctx, seconds, refused_by_app=reason))
 
     async def _counted_receive(self) -> Any:
         message = await self._receive()

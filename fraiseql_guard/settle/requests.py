@@ -15,6 +15,7 @@ from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
+from fraiseql_guard.settle.tallies import Tallies
 from fraiseql_guard.settle.voice import Voice
 from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
@@ -48,7 +49,7 @@ class Settle:
         self.warn, self.fault = voice.warn, voice.fault
         self._count_query_started = metrics.counter(s.QUERIES)
         self._backlog = Backlog(self._add_up, self.fault)
-        self.tell = self._backlog.tell
+        self.tallies = Tallies(self._note, self.fault)
         self.process = ProcessSettle(voice)
         self.database = DatabaseSettle(voice)
 
@@ -77,6 +78,11 @@ class Settle:
             self._note(ctx, seconds)
             if counted:
                 self._finished(ctx, seconds)
+
+    def tell(self) -> None:
+        """Tell what waits, now."""
+        self._backlog.tell()
+        self.tallies.tell()
 
     def authenticated(self, ctx: Context) -> None:
         """A request came with a token that was verified just now: one that is remembered brings no line."""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard import Guard, RateLimitMiddleware
+from fraiseql_guard import AuthMiddleware, Guard, RateLimitMiddleware
 from fraiseql_guard.edge.heads import Head, Heads
 from fraiseql_guard.operator.interface import Target
 from fraiseql_guard.stores.protocol import Outcome, Trip
@@ -63,16 +63,19 @@ OPTIONS: Sequence[dict[str, Any]] = (
     {"auth_required": False, "trusted_proxies": "10.0.0.0/8"},
     {"allow_list": "198.51.100.0/24"},
     {"jwt_secret": None},
+    {"middleware": RateLimitMiddleware},
+    {"middleware": RateLimitMiddleware, "mode": "monitor"},
+    {"middleware": AuthMiddleware, "auth_required": False, "auth_paths": "/page"},
 )
 
 
 class Twin:
     """A guard, and the trips that it makes."""
 
-    def __init__(self, folder: Path | str, **options: Any) -> None:
+    def __init__(self, folder: Path | str, middleware: Any = Guard, **options: Any) -> None:
         common = {"jwt_secret": SECRET, "rate_limit_default": "5/hour", "rate_limit_authenticated": "6/hour",
                   "rate_limit_burst": 0, "tiers": "premium=9/hour", "log_file": folder}  # fmt: skip
-        self.guard = Guard(EchoApp(), **{**common, **options})
+        self.guard = middleware(EchoApp(), **{**common, **options})
         self.trips: list[Trip] = []
         store = self.guard.stack.store
         admit = store.admit
@@ -89,6 +92,12 @@ class Twin:
             self.guard, method, path, headers={**headers, **more}, body=body, token=token, client=client,
             content_type=None,
         )  # fmt: skip
+
+    def seen(self) -> Any:
+        """What an operator is shown of callers, but for time."""
+        pulse = self.guard.settle._pulse
+        requests = {name: sum(values) + pulse._current[name] for name, values in pulse.series().items()}
+        return requests | {"seconds": 0}, pulse.seen(50), sorted(map(str, pulse.callers(50)))
 
     def counted(self) -> dict[str, float]:
         text = self.guard.settle.metrics.render().decode()
@@ -114,6 +123,7 @@ def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(s
             assert shown(await quick.ask(asked)) == shown(await slow.ask(asked))
         assert quick.trips == slow.trips
         assert quick.counted() == slow.counted()
+        assert quick.seen() == slow.seen()
         await quick.guard.aclose()
         await slow.guard.aclose()
 
@@ -192,6 +202,19 @@ async def test_what_is_remembered_of_refusals_holds_for_who_is_known(guarded, kn
     replies = [await request(guard, "GET", "/page") for _ in range(5)]
     assert [reply.status for reply in replies] == [200] * 3 + [429] * 2
     assert (await request(guard, "GET", "/another")).status == 429
+    assert known
+
+
+@pytest.mark.parametrize("middleware", [Guard, RateLimitMiddleware])
+async def test_what_the_app_raises_passes_for_who_is_known(guarded, known, middleware) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError("the app's own")
+
+    guard = guarded(app, middleware)
+    for _ in range(4):
+        with pytest.raises(RuntimeError, match="the app's own"):
+            await request(guard, "GET", "/page")
     assert known
 
 
