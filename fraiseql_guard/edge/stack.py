@@ -31,6 +31,7 @@ from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores.control_watch import ControlWatch
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 
 T = TypeVar("T")
@@ -111,6 +112,8 @@ class Stack:
     """Whether rate limits are enforced."""
     bounds_bodies: bool = field(init=False)
     """Whether bodies are bounded while the app reads them."""
+    prompt_store: FailoverStore | None = field(init=False)
+    """The store, where a trip can be made in two halves."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
 
@@ -120,6 +123,7 @@ class Stack:
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
+            "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
         }
         for name, answer in looked_up.items():

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.settings import Settings
@@ -20,6 +20,7 @@ from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocume
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Store, StoreError, Trip
+from fraiseql_guard.stores.redis import RedisStore
 
 T = TypeVar("T")
 
@@ -53,6 +54,7 @@ class FailoverStore:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._primary = primary
+        self._prompt = primary if isinstance(primary, RedisStore) else None
         self._policy = settings.on_store_failure
         self._observer = observer
         self._clock = clock
@@ -73,20 +75,49 @@ class FailoverStore:
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill (Store.admit). Never raises StoreError."""
-        if self._open_since is None:
-            try:
-                outcome = await self._primary.admit(trip)
-            except StoreError as error:
-                self._failed(error)
-            else:
-                self._failures = 0
-                if self._learned or not outcome.plain:
-                    self._learn(trip, outcome)
-                return outcome
-        else:
+        if self._open_since is not None:
             self._watch_store()
+            return await self._do_without(trip)
+        try:
+            outcome = await self._primary.admit(trip)
+        except StoreError as error:
+            return await self.do_without(trip, error)
+        return self._answered(trip, outcome)
+
+    def begin(self, trip: Trip) -> Awaitable[Any] | None:
+        """Send a trip, as RedisStore.begin; None if that is not to be had at the moment. What is awaited may raise
+        StoreError, which is for :meth:`do_without`."""
+        return self._prompt.begin(trip) if self._prompt is not None and self._open_since is None else None
+
+    def end(self, trip: Trip, reply: Any) -> Outcome | None:
+        """What the answer to a trip that was begun says; None if that takes more (:meth:`mend`)."""
+        outcome = None if self._prompt is None else self._prompt.end(trip, reply)
+        return None if outcome is None else self._answered(trip, outcome)
+
+    async def mend(self, trip: Trip, reply: Any) -> Outcome:
+        """What became of a trip that was begun, whatever was answered. Never raises StoreError."""
+        if self._prompt is None:
+            return await self.admit(trip)
+        try:
+            outcome = await self._prompt.mend(trip, reply)
+        except StoreError as error:
+            return await self.do_without(trip, error)
+        return self._answered(trip, outcome)
+
+    async def do_without(self, trip: Trip, error: StoreError) -> Outcome:
+        """What becomes of a trip that the store has failed."""
+        self._failed(error)
+        return await self._do_without(trip)
+
+    async def _do_without(self, trip: Trip) -> Outcome:
         self._observer.store_fallback(self._policy)
         return await self._decide(trip)
+
+    def _answered(self, trip: Trip, outcome: Outcome) -> Outcome:
+        self._failures = 0
+        if self._learned or not outcome.plain:
+            self._learn(trip, outcome)
+        return outcome
 
     async def impose(self, sanction: Sanction) -> None:
         """Store.impose; StoreError if it was not applied."""

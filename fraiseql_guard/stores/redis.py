@@ -65,18 +65,29 @@ class RedisStore:
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
+        reply = await self.begin(trip)
+        return self.end(trip, reply) or await self.mend(trip, reply)
+
+    def begin(self, trip: Trip) -> Awaitable[Any]:
+        """Send a trip: the first half of :meth:`admit`, for who counts every step between the wire and the request."""
         call: Call | None = trip.call
         script = self._scripts["admit"]
         if call is None or call.sha != script.sha:
             call = trip.call = trip_call(trip, script.sha)
-        topology, timeout_seconds = self._topology(), self._timeout_seconds
-        reply = await topology.begin(call, timeout_seconds=timeout_seconds)
+        return self._topology().begin(call, timeout_seconds=self._timeout_seconds)
+
+    def end(self, trip: Trip, reply: Any) -> Outcome | None:
+        """The other half: what the answer says; None if that takes more than reading it (:meth:`mend`)."""
         if isinstance(reply, ReplyError):
-            reply = await topology.mend(call, reply, timeout_seconds=timeout_seconds)
-        try:
-            outcome = read_outcome(trip, reply)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
+            return None
+        outcome = _read(trip, reply)
+        return None if outcome.imposed is not None and outcome.imposed.escalation.enforced else outcome
+
+    async def mend(self, trip: Trip, reply: Any) -> Outcome:
+        """What an answer says that is an error, or that tells of a sanction."""
+        if isinstance(reply, ReplyError):
+            reply = await self._topology().mend(trip.call, reply, timeout_seconds=self._timeout_seconds)
+        outcome = _read(trip, reply)
         if outcome.imposed is not None and outcome.imposed.escalation.enforced:
             await self._note(outcome.imposed.sanction)
         return outcome
@@ -226,6 +237,13 @@ class RedisStore:
             await self._run("index", INDEX, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
+
+
+def _read(trip: Trip, reply: Any) -> Outcome:
+    try:
+        return read_outcome(trip, reply)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
 
 
 def _note(subject: Subject, policy: str) -> str:
