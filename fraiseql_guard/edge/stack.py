@@ -16,6 +16,7 @@ from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
+from fraiseql_guard.edge.terms import TermsByKind, terms_by_kind
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.graphql.reader import Reader
@@ -109,14 +110,17 @@ class Stack:
     """Whether bodies are bounded while the app reads them."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
+    terms: TermsByKind = field(init=False)
+    """Under what conditions apps run."""
 
     def __post_init__(self) -> None:
-        looked_up = {
+        looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)
