@@ -46,7 +46,7 @@ class AnswerEditor:
         if kind != "http.response.body":
             return *self._held(), message
         chunk = message.get("body", b"")
-        self._chunks.append(chunk)
+        self._chunks.append(bytes(chunk))  # of an app that fills one buffer again and again, too
         self._size += len(chunk)
         if not message.get("more_body", False):
             return self._whole()

@@ -53,7 +53,6 @@ def leave_behind(
     scope: Any,
     ctx: Context,
     seconds: float,
-    *,
     refused_by_app: FailureReason | None = None,
     query_seconds: float | None = None,
     failed: bool = False,

@@ -50,27 +50,31 @@ class Exchange:
 
     async def run(self) -> None:
         """Answer the request."""
+        stack, ctx, pump = self._stack, self.ctx, self._pump
         try:
-            denial = await decide(self._stack, self.ctx, self._pump)
-            if self._pump.disconnected and not self._pump.complete:
+            denial = await decide(stack, ctx, pump)
+            if pump.disconnected and not pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is None:
                 await self._run_app()
             else:
-                await refuse(self._stack, self._scope, self.ctx, denial, self._send_raw)
+                await refuse(stack, self._scope, ctx, denial, self._send_raw)
         except Exception:
-            ctx = self.ctx
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
             leave()
-            self._pump.close()
-            self._supervisor = None  # it holds our methods: no cycle is left to the garbage collector
-            if self.ctx.slots and self._stack.in_flight is not None:
-                self._stack.in_flight.release(self.ctx)
-            if self.ctx.attempts:
-                self._stack.lockouts.release(self.ctx)
-            self._stack.tell(self._leave_behind)
+            pump.close()
+            self._supervisor = None  # it holds us: no cycle is left to the garbage collector
+            if ctx.slots and stack.in_flight is not None:
+                stack.in_flight.release(ctx)
+            if ctx.attempts:
+                stack.lockouts.release(ctx)
+            reason = None
+            if self._failed and ctx.denial is None and self._answer.complete and stack.authenticates:
+                reason = stack.tell(app_refusal, ctx, self._answer, stack.settings)
+            ctx.request_bytes, seconds = pump.received_bytes, self._loop.time() - self._began_at
+            stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason, self._query_seconds, self._failed)
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
@@ -165,22 +169,3 @@ class Exchange:
         if self._answer.stream and self._supervisor is not None:
             self._supervisor.extend(self._stack.settings.stream_idle_seconds)
         return message
-
-    # --- settle -------------------------------------------------------------------------------------------------------
-
-    def _leave_behind(self) -> None:
-        ctx, stack = self.ctx, self._stack
-        ctx.request_bytes = self._pump.received_bytes
-        reason = None
-        if self._failed and ctx.denial is None and self._answer.complete and stack.authenticates:
-            reason = app_refusal(ctx, self._answer, stack.settings)
-        seconds = self._loop.time() - self._began_at
-        leave_behind(
-            stack,
-            self._scope,
-            ctx,
-            seconds,
-            refused_by_app=reason,
-            query_seconds=self._query_seconds,
-            failed=self._failed,
-        )

@@ -18,9 +18,9 @@ class Terms:
     stop_on_leave: bool = False
     binding: bool = False
 
-    def within(self, seconds: float | None) -> Terms:
-        """The same, but for no longer than this; None bounds nothing."""
-        if seconds is None or self.timeout_seconds is None or self.timeout_seconds <= seconds:
+    def within(self, seconds: float) -> Terms:
+        """The same, but for no longer than this; what has no end is given none."""
+        if self.timeout_seconds is None or self.timeout_seconds <= seconds:
             return self
         return replace(self, timeout_seconds=seconds)
 
@@ -41,7 +41,8 @@ class TermsByKind:
         if not ctx.operation:
             return self.other
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
-        return (self.mutation if mutates else self.query).within(ctx.hurry_seconds)
+        terms = self.mutation if mutates else self.query
+        return terms if ctx.hurry_seconds is None else terms.within(ctx.hurry_seconds)
 
 
 def terms_by_kind(settings: Settings, mode: Mode) -> TermsByKind:
