@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
@@ -14,79 +15,71 @@ _STREAMS: Final = (b"text/event-stream", b"multipart/mixed")
 _LOOKED_AT_ERRORS: Final = 100
 _CODE: Final = re.compile(rb'"code" ?: ?"([A-Z_]{1,64})"')
 _NO_CODES: Final[frozenset[str]] = frozenset()
+_NO_HEADERS: Final[Mapping[bytes, bytes]] = {}
 
 
 class Answer:
     """Watches an answer go by; if it is ``looked_at``, also its head, up to 64 KiB of its body, and whether it is a
-    stream."""
+    stream. What it has not is the class's own."""
 
-    __slots__ = (
-        "_chunks",
-        "_found",
-        "_looked_at",
-        "_readable",
-        "_seen",
-        "_tail",
-        "begun",
-        "complete",
-        "status",
-        "stream",
-        "trailers",
-    )
+    headers: Mapping[bytes, bytes] = _NO_HEADERS
+    media_type = b""  # as the app wrote it, in lower case
+    status = 0
+    trailers = False
+    stream = False
+    begun = False  # something of it was passed on
+    complete = False
+    codes = _NO_CODES
+    """The ``extensions.code`` of its first errors, as far as they are in the part that is looked at."""
+    _chunks: list[bytes] | None = None  # of a body that can be read
+    _seen = 0
+    _tail = b""
 
     def __init__(self, *, looked_at: bool) -> None:
         self._looked_at = looked_at
-        self._chunks: list[bytes] = []
-        self._found: tuple[bool, frozenset[str]] | None = None
-        self._tail = b""
-        self._seen = 0
-        self._readable = False
-        self.status = 0
-        self.begun = False
-        self.complete = False
-        self.stream = False
-        self.trailers = False
 
     def start(self, message: Any) -> None:
         """The head of the answer."""
-        self.begun = True
         self.status = message["status"]
         self.trailers = bool(message.get("trailers"))
         if not self._looked_at:
             return
-        headers = dict(message.get("headers", ()))
-        media_type = headers.get(b"content-type", b"").lower()
+        headers = self.headers = dict(message.get("headers", ()))
+        media_type = self.media_type = headers.get(b"content-type", b"").lower()
         self.stream = media_type.startswith(_STREAMS)
-        self._readable = b"json" in media_type and b"content-encoding" not in headers
+        self._chunks = [] if b"json" in media_type and b"content-encoding" not in headers else None
 
     def body(self, chunk: bytes) -> None:
         """A part of its body."""
-        if self._readable and chunk:
+        if self._chunks is not None and chunk:
             if self._seen < _LOOK_BYTES:
                 self._chunks.append(chunk[: _LOOK_BYTES - self._seen])
             self._seen += len(chunk)
             self._tail = chunk[-_TAIL_BYTES:]
 
-    def has_errors(self) -> bool:
-        """Whether the answer is a failure. Beyond 64 KiB only its beginning and its end are looked at."""
-        return self.status >= _FAILED or not self.complete or self._errors()[0]
+    def ends_with(self, message: Any) -> bool:
+        """Whether this message is its last."""
+        kind = message["type"]
+        if kind == "http.response.body":
+            return not message.get("more_body", False) and not self.trailers
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        return bool(kind == "http.response.pathsend")
 
-    def error_codes(self) -> frozenset[str]:
-        """The ``extensions.code`` of its first errors, as far as they are in the part that is looked at."""
-        return self._errors()[1]
-
-    def _errors(self) -> tuple[bool, frozenset[str]]:
-        """Whether there are errors, and their codes; looked for once, when everything has gone by."""
-        if self._found is None:
-            head = b"".join(self._chunks)
-            self._chunks.clear()
-            self._found = _in_part(head, self._tail) if self._seen > _LOOK_BYTES else _in_whole(head)
-        return self._found
+    def has_failed(self) -> bool:
+        """Whether the answer is a failure, and with which codes: to be asked once, when everything has gone by. Beyond
+        64 KiB only its beginning and its end are looked at."""
+        errors = False
+        if self._chunks:
+            head, self._chunks = b"".join(self._chunks), None
+            if self._seen > _LOOK_BYTES:
+                errors, self.codes = _in_part(head, self._tail)
+            elif b'"errors"' in head:
+                errors, self.codes = _in_whole(head)
+        return errors or self.status >= _FAILED or not self.complete
 
 
 def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:
-    if b'"errors"' not in body:
-        return False, _NO_CODES
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from fraiseql_guard.context import Context
+from fraiseql_guard.edge.answer import Answer
 
 _MOST_BYTES: Final = 262_144
 _MEDIA_TYPES: Final = frozenset({b"application/json", b"application/graphql-response+json"})
@@ -23,59 +24,65 @@ Edit = Callable[[Context, bytes], bytes | None]
 
 
 class AnswerEditor:
-    """Stands between the app and ``send`` for one request. Holds the head back until the body is complete."""
+    """Holds an answer back, from its head on, until its body is complete and may be edited."""
 
-    __slots__ = ("_body", "_ctx", "_edits", "_expected", "_head", "_send")
+    _head: Any = None  # what is held back
+    _chunks: list[bytes]  # of its body
+    _size: int  # of these
+    _length: int  # of the whole body, as the head says
 
-    def __init__(self, ctx: Context, edits: Sequence[Edit], send: Any) -> None:
+    def __init__(self, ctx: Context, edits: Sequence[Edit]) -> None:
         self._ctx = ctx
         self._edits = edits
-        self._send = send
-        self._head: Any = None
-        self._body = bytearray()
-        self._expected = 0
 
-    async def __call__(self, message: Any) -> None:
-        """Pass on what the app sends."""
-        if message["type"] == "http.response.start" and self._editable(message):
-            self._head = message
-        elif self._head is None:
-            await self._send(message)
-        elif message["type"] != "http.response.body":
-            await self._let_go()
-            await self._send(message)
-        else:
-            await self._collect(message)
+    def ready(self, message: Any, answer: Answer) -> Sequence[Any]:
+        """The messages that go out, now that the app sends this one of its answer."""
+        kind = message["type"]
+        if self._head is None:
+            if kind != "http.response.start" or not (length := self._editable(message, answer)):
+                return (message,)
+            self._head, self._length, self._chunks, self._size = message, length, [], 0
+            return ()
+        if kind != "http.response.body":
+            return *self._held(), message
+        chunk = message.get("body", b"")
+        self._chunks.append(bytes(chunk))  # of an app that fills one buffer again and again, too
+        self._size += len(chunk)
+        if not message.get("more_body", False):
+            return self._whole()
+        return () if self._size <= self._length else self._held()  # more than its head says
 
-    def _editable(self, head: Any) -> bool:
-        """Whether this answer is one to be held back."""
-        headers = dict(head.get("headers", ()))
+    def _editable(self, head: Any, answer: Answer) -> int:
+        """The length of an answer that is to be held back; 0 of any other."""
+        headers = answer.headers
         length = headers.get(b"content-length", b"")
-        self._expected = int(length) if length.isdigit() and len(length) < 10 else 0
-        return (
-            self._ctx.method != "HEAD"
-            and headers.get(b"content-type", b"").partition(b";")[0].strip().lower() in _MEDIA_TYPES
+        editable = (
+            length.isdigit()
+            and len(length) < 10
+            and self._ctx.method != "HEAD"
+            and answer.media_type.partition(b";")[0].strip() in _MEDIA_TYPES
             and _BOUND_TO_THE_BYTES.isdisjoint(headers)
             and not head.get("trailers")
-            and 0 < self._expected <= _MOST_BYTES
         )
+        return size if editable and (size := int(length)) <= _MOST_BYTES else 0
 
-    async def _collect(self, message: Any) -> None:
-        self._body += message.get("body", b"")
-        if message.get("more_body", False):
-            if len(self._body) > self._expected:  # not what its head says
-                await self._let_go()
-            return
-        if len(self._body) == self._expected and (body := self._edited()) is not None:
-            lines = [line for line in self._head["headers"] if line[0] != b"content-length"]
-            self._head = {**self._head, "headers": [*lines, (b"content-length", b"%d" % len(body))]}
-            self._body = bytearray(body)
-        await self._let_go(more_body=False)
+    def _held(self) -> Sequence[Any]:
+        """What was held back so far."""
+        head, self._head = self._head, None
+        return head, {"type": "http.response.body", "body": b"".join(self._chunks), "more_body": True}
 
-    def _edited(self) -> bytes | None:
+    def _whole(self) -> Sequence[Any]:
+        """The answer, edited if it is as long as it says."""
+        head, self._head, body = self._head, None, b"".join(self._chunks)
+        if self._size == self._length and (edited := self._edited(body)) is not None:
+            body = edited
+            lines = [line for line in head["headers"] if line[0] != b"content-length"]
+            head = {**head, "headers": [*lines, (b"content-length", b"%d" % len(body))]}
+        return head, {"type": "http.response.body", "body": body, "more_body": False}
+
+    def _edited(self, body: bytes) -> bytes | None:
         """The body after all edits; None if none has changed it, or one has failed: then it goes as it came."""
         result: bytes | None = None
-        body = bytes(self._body)
         for edit in self._edits:
             try:
                 changed = edit(self._ctx, body)
@@ -84,9 +91,3 @@ class AnswerEditor:
             if changed is not None:
                 result = body = changed
         return result
-
-    async def _let_go(self, *, more_body: bool = True) -> None:
-        """Send what was held back."""
-        head, self._head = self._head, None
-        await self._send(head)
-        await self._send({"type": "http.response.body", "body": bytes(self._body), "more_body": more_body})

@@ -28,7 +28,7 @@ def app_refusal(ctx: Context, answer: Answer, settings: Settings) -> FailureReas
     """
     if not ctx.operation:
         return plain_refusal(ctx, settings)
-    codes = answer.error_codes()
+    codes = answer.codes
     if not codes and answer.status not in (_UNAUTHORIZED, _REFUSED):
         return None
     return _reason(

@@ -9,7 +9,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
-from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.signals import UNKNOWN, FailureReason
 
 _REQUEST_ID: Final = b"x-request-id"
 
@@ -53,14 +53,15 @@ def leave_behind(
     scope: Any,
     ctx: Context,
     seconds: float,
-    *,
     refused_by_app: FailureReason | None = None,
     query_seconds: float | None = None,
     failed: bool = False,
 ) -> None:
     """Metrics and log lines of a request that is over (Settle.account)."""
     settle, identity = stack.settle, ctx.identity
-    if stack.counts or identity is not None or ctx.would_refuse or refused_by_app is not None:
+    if ctx.endpoint == UNKNOWN and (
+        stack.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
+    ):
         ctx.endpoint = endpoint(scope, ctx, stack)
     for denial in ctx.would_refuse:
         settle.would_refuse(ctx, denial)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from fraiseql_guard.admission import Decision
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.edge.deadline import Deadline
+from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.settings import Mode
@@ -106,9 +106,12 @@ def _ask(stack: Stack, ctx: Context, gates: Sequence[Gate]) -> Denial | None:
 
 
 async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None:
-    denial = judge(stack, ctx, _announced_excess(stack, ctx))
-    if denial is not None or not ctx.operation or not stack.body_gates:
+    operation = ctx.operation
+    excess = _announced_excess(stack, ctx, buffered=operation and not ctx.upload)
+    if excess is not None and (denial := judge(stack, ctx, excess)) is not None:
         return denial
+    if not operation or not stack.body_gates:
+        return None
     if ctx.upload:
         pump.buffer_bytes = stack.settings.max_request_bytes
     body = await _read_body(stack, pump)
@@ -123,10 +126,9 @@ async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None
     return _ask(stack, ctx, stack.body_gates)
 
 
-def _announced_excess(stack: Stack, ctx: Context) -> Denial | None:
+def _announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial | None:
     """A body that says itself that it is too large is not waited for."""
     settings = stack.settings
-    buffered = ctx.operation and not ctx.upload
     limit = settings.max_body_bytes if buffered else settings.max_request_bytes
     length = ctx.headers.get(b"content-length", b"")
     if length.isdigit() and len(length) < 20 and int(length) > limit:
@@ -135,11 +137,19 @@ def _announced_excess(stack: Stack, ctx: Context) -> Denial | None:
 
 
 async def _read_body(stack: Stack, pump: Pump) -> bytes | Denial | None:
-    """The whole body in bounds of size, memory and time; in monitor mode without a bound on time."""
+    """The whole body in bounds of size, memory and time; in monitor mode without a bound on time.
+
+    Most bodies have come with their heads: only one that has not is given a deadline.
+    """
+    reading = pump.read_body()
     if not stack.bounds_bodies:
-        return await pump.read_body()
+        return await reading
+    try:
+        waits_for = reading.send(None)
+    except StopIteration as read:
+        body: bytes | Denial | None = read.value
+        return body
     seconds = stack.settings.body_timeout_seconds
-    deadline = Deadline(stack.alarms.of(asyncio.get_running_loop()))
-    deadline.arm(seconds)
-    body = await deadline.bound(pump.read_body())
+    deadline = Deadline(stack.alarms.of(asyncio.get_running_loop()), seconds)
+    body = await deadline.bound(Begun(reading, waits_for))
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

@@ -80,7 +80,7 @@ class Passage:
                 stack.tell(stack.settle.tallies.add, tally, seconds)
             else:
                 reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
-                stack.tell(lambda: leave_behind(stack, scope, ctx, seconds, refused_by_app=reason))
+                stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
 
     async def _counted_receive(self) -> Any:
         message = await self._receive()

@@ -88,35 +88,23 @@ class Pump:
             self._replay.append(message)
             chunk = message.get("body", b"")
             chunks.append(chunk)
-            self.received_bytes += len(chunk)
-            self._hold(len(chunk))
+            size, budget = len(chunk), self._budget
+            self.received_bytes += size
+            self._held += size
+            budget.used += size
             self.complete = not message.get("more_body", False)
-            if denial := self._over_bounds():
-                return denial
+            if self.received_bytes > self.buffer_bytes:
+                return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
+            if budget.used > budget.limit:
+                return Denial(BODY_BUFFER_FULL, limit=budget.limit, retry_after_seconds=1.0, tokens=0)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def replace(self, body: bytes) -> None:
         """Have the app receive something else than the body that was read."""
-        self.release()
-        self._hold(len(body))
-        self._replay.append({"type": "http.request", "body": body, "more_body": False})
-
-    def _over_bounds(self) -> Denial | None:
-        if self.received_bytes > self.buffer_bytes:
-            return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
-        if self._budget.used > self._budget.limit:
-            return Denial(BODY_BUFFER_FULL, limit=self._budget.limit, retry_after_seconds=1.0, tokens=0)
-        return None
-
-    def _hold(self, count: int) -> None:
-        self._held += count
-        self._budget.used += count
-
-    def release(self) -> None:
-        """Give back the memory of the body."""
-        self._budget.used -= self._held
-        self._held = 0
+        self._budget.used += len(body) - self._held
+        self._held = len(body)
         self._replay.clear()
+        self._replay.append({"type": "http.request", "body": body, "more_body": False})
 
     async def __call__(self) -> Message:
         """What the app receives: the body byte for byte as it came, then whatever the server sends."""
@@ -172,8 +160,10 @@ class Pump:
             self.disconnected = True
 
     def close(self) -> None:
-        """Stop waiting for the client: the answer is complete."""
-        self.release()
+        """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
+        self._budget.used -= self._held
+        self._held = 0
+        self._replay.clear()
         self._on_excess = _too_late  # a cycle with the exchange would be left to the garbage collector
         if self._reader is not None and not self._reader.done():
             self._reader.cancel()

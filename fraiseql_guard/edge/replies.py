@@ -70,7 +70,7 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
     if not buckets:
         return []
     tightest = buckets[0] if len(buckets) == 1 else min(buckets, key=lambda bucket: bucket.share)
-    left, until_full = _left(tightest)
+    left, until_full = max(0, int(tightest.remaining)), tightest.reset_seconds
     limit, policy, name = _constant(tightest.charge)
     state = b"%s%d;t=%d" % (name, left, math.ceil(until_full))
     if len(buckets) > 1:
@@ -98,13 +98,8 @@ def _constant(charge: Charge) -> tuple[Header, Header, bytes]:
 
 
 def _state(bucket: Bucket) -> bytes:
-    left, until_full = _left(bucket)
-    return b"%s%d;t=%d" % (_constant(bucket.charge)[2], left, math.ceil(until_full))
-
-
-def _left(bucket: Bucket) -> tuple[int, float]:
-    """Whole tokens, and seconds until the bucket is full."""
-    return int(bucket.remaining) if bucket.remaining > 0 else 0, bucket.reset_seconds
+    left = max(0, int(bucket.remaining))
+    return b"%s%d;t=%d" % (_constant(bucket.charge)[2], left, math.ceil(bucket.reset_seconds))
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:

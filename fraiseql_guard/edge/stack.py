@@ -17,6 +17,7 @@ from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.paths import GraphQLPaths
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
+from fraiseql_guard.edge.terms import TermsByKind, terms_by_kind
 from fraiseql_guard.gates.in_flight import InFlight
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.graphql.reader import Reader
@@ -116,15 +117,18 @@ class Stack:
     """The store, where a trip can be made in two halves."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
+    terms: TermsByKind = field(init=False)
+    """Under what conditions apps run."""
 
     def __post_init__(self) -> None:
-        looked_up = {
+        looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)

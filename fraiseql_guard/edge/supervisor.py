@@ -4,40 +4,47 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Awaitable
+from typing import Final, Protocol
 
 from fraiseql_guard.context import Context
-from fraiseql_guard.edge.alarms import Alarms
-from fraiseql_guard.edge.deadline import Deadline
+from fraiseql_guard.edge.alarms import Alarm, Alarms
+from fraiseql_guard.edge.deadline import take_back
 from fraiseql_guard.edge.pump import Pump
+from fraiseql_guard.edge.terms import Terms
 
 _WATCH_AFTER_SECONDS: Final = 0.05
 """Quick requests never pay for a watcher."""
 _ABANDON_AFTER_SECONDS: Final = 1.0
 """How long a cancelled app may take to clean up before it counts as one that ignores its cancellation."""
+_AS_GOOD_AS_OVER_SECONDS: Final = 0.0005
 
 
-@dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
-class Terms:
-    """Under what conditions an app runs. ``timeout_seconds`` None: no deadline."""
+class Owner(Protocol):
+    """Whose app it is."""
 
-    timeout_seconds: float | None
-    watch: bool  # look out for the client's disconnect
-    stop_on_leave: bool  # and stop the work then
-    binding: bool = False  # whether the work is really stopped at the timeout
+    def time_is_up(self) -> bool:
+        """Answer the client; whether the app is to be cancelled (not in monitor mode)."""
+        ...
+
+    def abandoned(self) -> None:
+        """The app goes on all the same."""
+        ...
 
 
 class Supervisor:
-    """One app run. The request's context shows the app until when it may work.
+    """One app run, in the task that asks for it. The request's context shows the app until when it may work.
 
-    ``on_timeout`` answers the client and says whether the app is to be cancelled (not in monitor mode);
-    ``on_abandoned`` hears of an app that goes on all the same.
+    Its alarm looks again when it rings, so that to move the end further away costs nothing. Most runs end before
+    anything happens to them: what has not happened is the class's own.
     """
 
-    __slots__ = ("_abandonment", "_ctx", "_deadline", "_loop", "_on_abandoned", "_on_timeout", "_pump", "_terms",
-                 "_until", "_watcher", "left")  # fmt: skip
+    left = False  # the client, before its answer was complete
+    _task: asyncio.Task[object] | None = None  # while the app runs
+    _alarm: Alarm | None = None
+    _until: float | None = None  # on the loop's clock; None once time is up, or the answer complete
+    _watcher: asyncio.Task[None] | None = None
+    _abandonment: asyncio.TimerHandle | None = None  # once the app was cancelled
 
     def __init__(
         self,
@@ -46,43 +53,43 @@ class Supervisor:
         pump: Pump,
         terms: Terms,
         ctx: Context,
-        *,
-        on_timeout: Callable[[], bool],
-        on_abandoned: Callable[[], None],
+        owner: Owner,
     ) -> None:
         self._loop = loop
+        self._alarms = alarms
         self._pump = pump
-        self._terms = terms
+        self._watches = terms.stop_on_leave and pump.complete
         self._ctx = ctx
-        self._on_timeout = on_timeout
-        self._on_abandoned = on_abandoned
-        self._deadline = Deadline(alarms, self._expire)
-        self._until: float | None = None
-        self._watcher: asyncio.Task[None] | None = None
-        self._abandonment: asyncio.TimerHandle | None = None
-        self.left = False
+        self._owner = owner
+        self.terms = terms
 
-    async def run(self, work: Awaitable[object]) -> None:
-        """Run the app to its end, its deadline, or its client's disconnect."""
-        terms = self._terms
-        if terms.timeout_seconds is not None:
-            self._end_in(terms.timeout_seconds)
-        first = min(terms.timeout_seconds or _WATCH_AFTER_SECONDS, _WATCH_AFTER_SECONDS)
-        if terms.watch:
-            self._deadline.arm(first)
-        elif terms.timeout_seconds is not None:
-            self._deadline.arm(terms.timeout_seconds)
+    async def run(self, work: Awaitable[object], now: float) -> None:
+        """Run the app, from now on the loop's clock, to its end, its deadline, or its client's disconnect."""
+        task = self._task = asyncio.current_task()
+        seconds = self.terms.timeout_seconds
+        if seconds is not None:
+            self._end_in(seconds, now)
+            first = min(seconds, _WATCH_AFTER_SECONDS) if self._watches else seconds
+            self._alarm = self._alarms.call_at(now + first, self._look)
         try:
-            await self._deadline.bound(work)
+            await work
+        except (asyncio.CancelledError, Exception):
+            if self._abandonment is None:
+                raise  # else: how it ended when it was stopped concerns nobody, the client was answered
         finally:
+            self._task = None
             self.stop()
             if self._abandonment is not None:
                 self._abandonment.cancel()
+        if self._abandonment is not None and task is not None:
+            await take_back(task)
 
     def stop(self) -> None:
         """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
-        self._deadline.disarm()
-        self._ctx.ends_at = None
+        self._until = self._ctx.ends_at = None
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
@@ -91,36 +98,38 @@ class Supervisor:
         """A stream has shown life: from now on it may be silent for so long."""
         if self._until is None:
             return
-        self._end_in(seconds)
-        if self._watcher is not None or not self._terms.watch:  # else the timer fires soon, for the watcher, and looks
-            self._deadline.arm(seconds)
+        now = self._loop.time()
+        self._end_in(seconds, now)
+        if self._alarm is not None and now + seconds < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = self._alarms.call_at(now + seconds, self._look)
 
-    def _end_in(self, seconds: float) -> None:
-        self._until = self._loop.time() + seconds
-        if self._terms.binding:
+    def _end_in(self, seconds: float, now: float) -> None:
+        self._until = now + seconds
+        if self.terms.binding:
             self._ctx.ends_at = time.monotonic() + seconds
 
     def interrupt(self) -> None:
         """Cancel the app now, once: the timer that a second call would start is one that nobody stops."""
-        if self._abandonment is not None:
+        if self._task is None or self._abandonment is not None:
             return
-        self._deadline.cancel()
-        self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._on_abandoned)
+        self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._owner.abandoned)
+        self._task.cancel()
 
-    def _expire(self) -> bool:
-        """The timer fired: time for the watcher, or time is up. Never asks Deadline to cancel: interrupt() does."""
-        if self._terms.watch and self._watcher is None:
+    def _look(self) -> None:
+        """The alarm rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
+        answered even if the app ignores its cancellation."""
+        self._alarm = None
+        if self._watches and self._watcher is None:
             self._watcher = self._loop.create_task(self._watch())
         if self._until is None:
-            return False
-        remaining = self._until - self._loop.time()
-        if remaining > 0.0005:
-            self._deadline.arm(remaining)
-        else:
-            self._until = None  # once is enough, also where nothing is cut (monitor mode)
-            if self._on_timeout():
-                self.interrupt()
-        return False
+            return
+        if self._until - self._loop.time() > _AS_GOOD_AS_OVER_SECONDS:
+            self._alarm = self._alarms.call_at(self._until, self._look)
+            return
+        self._until = None  # once is enough, also where nothing is cut (monitor mode)
+        if self._owner.time_is_up():
+            self.interrupt()
 
     async def _watch(self) -> None:
         while not self._pump.disconnected:
@@ -128,5 +137,5 @@ class Supervisor:
         if self._abandonment is not None:
             return  # the client has its answer, and left with it while the app was cleaning up
         self.left = True
-        if self._terms.stop_on_leave:
+        if self.terms.stop_on_leave:
             self.interrupt()

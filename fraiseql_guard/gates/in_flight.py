@@ -85,7 +85,7 @@ class InFlight:
             if left > 0:
                 self._at_work[key] = left
             else:
-                del self._at_work[key]  # the memory holds whoever is at work, and nobody else
+                self._at_work.pop(key, None)  # the memory holds whoever is at work, and nobody else
         ctx.slots = ()
 
     @property

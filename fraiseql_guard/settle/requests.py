@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
@@ -47,7 +48,8 @@ class Settle:
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.log = log
         self.warn, self.fault = voice.warn, voice.fault
-        self._count_query_started = metrics.counter(s.QUERIES)
+        self.query_started = partial(metrics.counter(s.QUERIES), 1)
+        """A GraphQL request reaches the app."""
         self._backlog = Backlog(self._add_up, self.fault)
         self.tallies = Tallies(self._note, self.fault)
         self.process = ProcessSettle(voice)
@@ -164,10 +166,6 @@ class Settle:
             self._voice.emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
         elif outcome is LoginOutcome.SUCCEEDED:
             self._succeeded(ctx, s.LOGIN_SUCCEEDED)
-
-    def query_started(self) -> None:
-        """A GraphQL request reaches the app."""
-        self._count_query_started(1)
 
     def _count_query(self, ctx: Context, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""

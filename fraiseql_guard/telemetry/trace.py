@@ -17,12 +17,15 @@ def _no_span() -> str:
 def _span_reader() -> Callable[[], str]:
     """How to ask OpenTelemetry for the current span; without the library the answer is always none."""
     try:
-        from opentelemetry import trace
+        from opentelemetry import context, trace
     except ImportError:
         return _no_span
 
     def read() -> str:
-        span = trace.get_current_span().get_span_context()
+        known = context.get_current()
+        if not known:
+            return ""  # nobody traces here, which is quickly told
+        span = trace.get_current_span(known).get_span_context()
         return f"{span.trace_id:032x}" if span.is_valid else ""
 
     return read

@@ -1,23 +1,27 @@
 """What a deadline cancels, and what it leaves alone."""
 
 import asyncio
+import contextlib
 
 import pytest
 
-from fraiseql_guard.edge.deadline import Deadline
+from fraiseql_guard.edge.alarms import Alarms
+from fraiseql_guard.edge.deadline import Begun, Deadline
+
+
+def within(seconds: float) -> Deadline:
+    return Deadline(Alarms(asyncio.get_running_loop()), seconds)
 
 
 async def test_work_that_is_in_time_is_not_touched() -> None:
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(5)
+    deadline = within(5)
     assert await deadline.bound(asyncio.sleep(0, "done")) == "done"
     assert not deadline.expired
     assert asyncio.current_task().cancelling() == 0
 
 
 async def test_work_that_is_late_is_cancelled_and_the_caller_goes_on() -> None:
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(0.01)
+    deadline = within(0.01)
     assert await deadline.bound(asyncio.sleep(30)) is None
     assert deadline.expired
     assert asyncio.current_task().cancelling() == 0
@@ -32,9 +36,7 @@ async def test_work_that_swallows_its_cancellation_does_not_leave_it_to_the_call
             await asyncio.sleep(0.01)
         return "late"
 
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(0.01)
-    assert await deadline.bound(stubborn()) is None
+    assert await within(0.01).bound(stubborn()) is None
     await asyncio.sleep(0)
     assert asyncio.current_task().cancelling() == 0
 
@@ -46,54 +48,96 @@ async def test_work_that_fails_when_it_is_cancelled_fails_nobody_else() -> None:
         except asyncio.CancelledError:
             raise RuntimeError("no response returned") from None
 
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(0.01)
-    assert await deadline.bound(fragile()) is None
+    assert await within(0.01).bound(fragile()) is None
 
 
 async def test_the_works_own_failure_is_passed_on() -> None:
     async def broken() -> None:
         raise KeyError("mine")
 
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(5)
     with pytest.raises(KeyError):
-        await deadline.bound(broken())
+        await within(5).bound(broken())
 
 
 async def test_a_cancellation_from_outside_is_not_swallowed() -> None:
-    deadline = Deadline(asyncio.get_running_loop())
-
-    async def request() -> None:
-        deadline.arm(30)
-        await deadline.bound(asyncio.sleep(30))
-
-    task = asyncio.create_task(request())
+    task = asyncio.create_task(within(30).bound(asyncio.sleep(30)))
     await asyncio.sleep(0.01)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
 
 
-async def test_a_deadline_can_be_moved_both_ways() -> None:
-    deadline = Deadline(asyncio.get_running_loop())
-    deadline.arm(0.01)
-    deadline.arm(10)
-    assert await deadline.bound(asyncio.sleep(0.05, "done")) == "done"
-    sooner = Deadline(asyncio.get_running_loop())
-    sooner.arm(10)
-    sooner.arm(0.01)
-    assert await sooner.bound(asyncio.sleep(30)) is None
+async def begun(work):
+    """Go on with it, if it was not done at once."""
+    try:
+        waits_for = work.send(None)
+    except StopIteration as done:
+        return "at once", done.value
+    return "later", await within(0.5).bound(Begun(work, waits_for))
 
 
-async def test_work_that_ends_in_the_very_turn_of_its_cancellation_leaves_nothing_behind() -> None:
+async def test_a_coroutine_that_was_begun_goes_on_where_it_waits() -> None:
     loop = asyncio.get_running_loop()
-    deadline = Deadline(loop)
 
-    async def last_moment() -> str:
-        deadline.cancel()  # as the timer would, while the work does not wait for anything any more
+    async def work(*pauses: float) -> int:
+        for pause in pauses:
+            await asyncio.sleep(pause)
+        future = loop.create_future()
+        loop.call_soon(future.set_result, 7)
+        return await future if pauses else 1
+
+    assert await begun(work()) == ("at once", 1)
+    assert await begun(work(0)) == ("later", 7)
+    assert await begun(work(0.01, 0, 0.01)) == ("later", 7)
+
+
+@pytest.mark.parametrize("pause", [0, 0.01])
+async def test_it_fails_as_it_would_have(pause) -> None:
+    async def broken() -> None:
+        await asyncio.sleep(pause)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await begun(broken())
+
+
+@pytest.mark.parametrize("before", [(), (0,), (0, 0.001)])
+async def test_it_hears_of_a_cancellation_wherever_it_waits(before) -> None:
+    heard: list[str] = []
+
+    async def work() -> str:
+        for pause in before:
+            await asyncio.sleep(pause)
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            await asyncio.sleep(0)  # its cleaning up
+            heard.append("clean")
+            raise
         return "done"
 
-    assert await deadline.bound(last_moment()) is None
-    await asyncio.sleep(0)
-    assert asyncio.current_task().cancelling() == 0
+    task = asyncio.create_task(begun(work()))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert heard == ["cancelled", "clean"]
+    heard.clear()
+    assert await begun(work()) == ("later", None)  # its deadline's
+    assert heard == ["cancelled", "clean"]
+
+
+async def test_one_that_nobody_goes_on_with_is_closed() -> None:
+    closed: list[bool] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.sleep(30)
+        finally:
+            closed.append(True)
+
+    waiting = work()
+    with contextlib.closing(Begun(waiting, waiting.send(None))):
+        assert not closed
+    assert closed

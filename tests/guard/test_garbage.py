@@ -11,7 +11,7 @@ from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 
 
-@pytest.mark.parametrize("kind", ["query", "hooked", "unauthenticated", "page"])
+@pytest.mark.parametrize("kind", ["query", "late", "hooked", "unauthenticated", "page"])
 async def test_served_requests_leave_no_reference_cycles(guarded, secret, kind) -> None:
     class Quiet(EchoApp):
         async def __call__(self, scope, receive, send):
@@ -23,15 +23,18 @@ async def test_served_requests_leave_no_reference_cycles(guarded, secret, kind) 
         return "active"
 
     hook = active if kind == "hooked" else None
-    guard = guarded(Quiet(), jwt_secret=secret, rate_limit_authenticated="100000/minute", user_status=hook)
+    late = {"query_timeout": 0.06} if kind == "late" else {}
+    app = Quiet(seconds=30 if late else 0)
+    guard = guarded(app, jwt_secret=secret, rate_limit_authenticated="100000/minute", user_status=hook, **late)
     token = make_token(secret, sub="alice")
 
     async def once() -> None:
         if kind == "page":
             assert (await request(guard, "GET", "/page", client=("10.0.0.1", 1))).status == 200
         else:
-            known = kind in ("query", "hooked")
-            assert (await graphql(guard, "{me{id}}", token=token if known else None)).status == (200 if known else 401)
+            expected = {"unauthenticated": 401, "late": 504}.get(kind, 200)
+            reply = await graphql(guard, "{me{id}}", token=None if expected == 401 else token)
+            assert reply.status == expected
 
     for _ in range(5):
         await once()
