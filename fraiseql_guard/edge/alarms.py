@@ -46,10 +46,6 @@ class Alarms:
         self._rings_at = math.inf
         self._sweeps_at = _LEAST_SWEPT
 
-    def time(self) -> float:
-        """The loop's clock."""
-        return self._loop.time()
-
     def call_at(self, when: float, call: Callable[[], object]) -> Alarm:
         """Call a function at a moment of the loop's clock, as loop.call_at does."""
         alarm = Alarm(when, call)

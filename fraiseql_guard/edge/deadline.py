@@ -12,23 +12,23 @@ T = TypeVar("T")
 
 
 class Deadline:
-    """Cancels the work when it takes too long.
+    """Cancels the work when it takes too long: at a moment of the loop's clock.
 
     The cancellation is ours and does not leave :meth:`bound`; anybody else's does.
     """
 
-    __slots__ = ("_alarms", "_seconds", "_task", "expired")
+    __slots__ = ("_alarms", "_at", "_task", "expired")
 
-    def __init__(self, alarms: Alarms, seconds: float) -> None:
+    def __init__(self, alarms: Alarms, at: float) -> None:
         self._alarms = alarms
-        self._seconds = seconds
+        self._at = at
         self._task: asyncio.Task[object] | None = None
         self.expired = False
 
     async def bound(self, work: Awaitable[T]) -> T | None:
         """The work's result; None if we cancelled it, whatever it made of that."""
         task = self._task = asyncio.current_task()
-        alarm = self._alarms.call_at(self._alarms.time() + self._seconds, self._expire)
+        alarm = self._alarms.call_at(self._at, self._expire)
         result: T | None = None
         try:
             result = await work

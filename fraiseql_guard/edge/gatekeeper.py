@@ -149,7 +149,7 @@ async def _read_body(stack: Stack, pump: Pump) -> bytes | Denial | None:
     except StopIteration as read:
         body: bytes | Denial | None = read.value
         return body
-    seconds = stack.settings.body_timeout_seconds
-    deadline = Deadline(stack.alarms.of(asyncio.get_running_loop()), seconds)
+    loop, seconds = asyncio.get_running_loop(), stack.settings.body_timeout_seconds
+    deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
     body = await deadline.bound(Begun(reading, waits_for))
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

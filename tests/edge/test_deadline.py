@@ -10,7 +10,8 @@ from fraiseql_guard.edge.deadline import Begun, Deadline
 
 
 def within(seconds: float) -> Deadline:
-    return Deadline(Alarms(asyncio.get_running_loop()), seconds)
+    loop = asyncio.get_running_loop()
+    return Deadline(Alarms(loop), loop.time() + seconds)
 
 
 async def test_work_that_is_in_time_is_not_touched() -> None:
