@@ -17,6 +17,7 @@ _current: Final[ContextVar[Context | None]] = ContextVar("fraiseql_guard_request
 def enter(scope: MutableMapping[str, Any], ctx: Context) -> None:
     """The app begins to work on a request: in this task, in those that it starts, and in its threads."""
     scope[_KEY] = ctx
+    ctx.attempts = ()  # its end will be seen
     _current.set(ctx)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
+from fraiseql_guard import request
 from fraiseql_guard.context import Context, Identity, first_lines
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
@@ -40,20 +41,11 @@ def describe(scope: Any, stack: Stack) -> Context:
     )
 
 
-_CONTEXT: Final = "fraiseql_guard.context"
-
-
-def show_context(scope: Any, ctx: Context) -> None:
-    """Leave what is known of a request where :func:`context_of` finds it."""
-    scope[_CONTEXT] = ctx
-    ctx.attempts = ()
-
-
 def context_of(scope: Any, stack: Stack) -> Context:
     """What is known of a request from inside the app; of a scope that was not led through the gates (a socket), what
     its head tells."""
-    ctx = scope.get(_CONTEXT)
-    return ctx if isinstance(ctx, Context) else describe({"method": "GET", **scope}, stack)
+    ctx = request.context_of(scope)
+    return ctx if ctx is not None else describe({"method": "GET", **scope}, stack)
 
 
 def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:

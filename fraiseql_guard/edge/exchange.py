@@ -9,7 +9,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.app_refusals import app_refusal
-from fraiseql_guard.edge.describe import present_identity, rewrite, show_context
+from fraiseql_guard.edge.describe import present_identity, rewrite
 from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, judge
 from fraiseql_guard.edge.pump import Pump
@@ -81,7 +81,6 @@ class Exchange:
     async def _run_app(self) -> None:
         ctx, stack, operation = self.ctx, self._stack, self.ctx.operation
         enter(self._scope, ctx)
-        show_context(self._scope, ctx)
         if stack.authenticates:
             present_identity(self._scope, ctx.identity)
         answer = self._answer = Answer(looked_at=operation or stack.settings.request_timeout is not None)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
-from fraiseql_guard.edge.describe import present_identity, show_context
+from fraiseql_guard.edge.describe import present_identity
 from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
 from fraiseql_guard.edge.heads import announces_body
@@ -63,7 +63,6 @@ class Passage:
                 await refuse(stack, ctx, denial, self._send)
                 return
             enter(scope, ctx)
-            show_context(scope, ctx)
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
             has_body = announces_body(ctx) if head is None else head.has_body

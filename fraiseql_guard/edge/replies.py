@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.context import Bucket, Charge, Context, Denial
+from fraiseql_guard.context import Bucket, Context, Denial
 
 Header = tuple[bytes, bytes]
 
@@ -70,12 +70,12 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
     if not buckets:
         return []
     tightest = buckets[0] if len(buckets) == 1 else min(buckets, key=lambda bucket: bucket.share)
-    left, until_full = max(0, int(tightest.remaining)), tightest.reset_seconds
-    limit, policy, name = _constant(tightest.charge)
+    charge, left, until_full = tightest.charge, max(0, int(tightest.remaining)), tightest.reset_seconds
+    limit, policy, name = _constant(charge.policy, charge.limit.tokens, charge.limit.window_seconds)
     state = b"%s%d;t=%d" % (name, left, math.ceil(until_full))
     if len(buckets) > 1:
         named = list({bucket.charge.policy: bucket for bucket in reversed(buckets)}.values())[::-1]
-        policy = b"ratelimit-policy", b", ".join([_constant(bucket.charge)[1][1] for bucket in named])
+        policy = b"ratelimit-policy", b", ".join([_of(bucket)[1][1] for bucket in named])
         state = b", ".join([_state(bucket) for bucket in named])
     return [
         limit,
@@ -87,19 +87,24 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
 
 
 @lru_cache(maxsize=256)
-def _constant(charge: Charge) -> tuple[Header, Header, bytes]:
+def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, Header, bytes]:
     """What headers say of a charge whatever is left: its limit, its policy, and how its state begins."""
-    limit, name = charge.limit, charge.policy.encode()
+    name = policy.encode()
     return (
-        (b"x-ratelimit-limit", b"%d" % limit.tokens),
-        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, limit.tokens, limit.window_seconds)),
+        (b"x-ratelimit-limit", b"%d" % tokens),
+        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, tokens, window_seconds)),
         b'"%s";r=' % name,
     )
 
 
+def _of(bucket: Bucket) -> tuple[Header, Header, bytes]:
+    charge = bucket.charge
+    return _constant(charge.policy, charge.limit.tokens, charge.limit.window_seconds)
+
+
 def _state(bucket: Bucket) -> bytes:
     left = max(0, int(bucket.remaining))
-    return b"%s%d;t=%d" % (_constant(bucket.charge)[2], left, math.ceil(bucket.reset_seconds))
+    return b"%s%d;t=%d" % (_of(bucket)[2], left, math.ceil(bucket.reset_seconds))
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:
