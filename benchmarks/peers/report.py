@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from benchmarks.peers.costs import CONCURRENCIES, Costs
 from benchmarks.peers.faults import Seen
-from benchmarks.peers.variants import LIMIT, OURS, OURS_REFUSAL, Variant
+from benchmarks.peers.variants import LIMIT, LIMIT_TELLING, OURS, OURS_REFUSAL, Variant
 
 MOST_TIMES_THE_LIMIT = 1.25
 LEAST_SHARE_OF_THE_LIMIT = 0.9
@@ -93,7 +93,7 @@ class Goal:
 
 
 def goals(findings: Findings) -> list[Goal]:
-    """Our figures against the goals of the issue, medians of the rounds."""
+    """Our figures against our goals, medians of the rounds."""
     by_name = {variant.name: variant for variant in findings.variants if variant.name in findings.costs}
     ours, limit, refusal = by_name.get(OURS), by_name.get(LIMIT), by_name.get(OURS_REFUSAL)
     found: list[Goal] = []
@@ -108,6 +108,7 @@ def goals(findings: Findings) -> list[Goal]:
             found.append(Goal(text, f"{figure}: this machine is too noisy to tell, run more rounds", None))
             continue
         found.append(Goal(text, f"{figure}: {mine / least:.2f} times", mine <= least * MOST_TIMES_THE_LIMIT))
+    found.extend(_beside_telling(findings, ours, by_name.get(LIMIT_TELLING)))
     found.append(_throughput(findings.costs, ours, limit))
     for each in CONCURRENCIES:
         text = f"a refusal from memory at concurrency {each}: at most {MOST_REFUSAL_MICROSECONDS:.0f} us"
@@ -120,8 +121,22 @@ def goals(findings: Findings) -> list[Goal]:
     return found
 
 
+def _beside_telling(findings: Findings, ours: Variant | None, telling: Variant | None) -> list[Goal]:
+    """No goals: the same beside a limit that says what it has decided, as ours does."""
+    if ours is None or telling is None:
+        return []
+    found: list[Goal] = []
+    for each in CONCURRENCIES:
+        both = [findings.added(one, each) for one in (ours, telling)]
+        if all(both):
+            mine, least = map(statistics.median, both)
+            figure = f"{mine:.1f} us against {least:.1f} us" + (f": {mine / least:.2f} times" if least > 0 else "")
+            found.append(Goal(f"(beside the limit that sends the same headers, at concurrency {each})", figure, None))
+    return found
+
+
 def _decided(costs: Costs | None) -> Goal:
-    """No goal of the issue, but the other figures are those of the fallback if it is missed."""
+    """No goal of its own, but the other figures are those of the fallback if it is missed."""
     text = f"decided by Redis at concurrency {CONCURRENCIES[-1]}: at least {1 - _NOTABLE:.0%}"
     if costs is None:
         return Goal(text, "not measured", None)
