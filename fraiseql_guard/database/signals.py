@@ -115,7 +115,7 @@ class DatabaseSignals:
         if settle is None:
             return
         try:
-            settle.queried(ctx, statement, seconds)
+            settle.queried(statement, seconds)
             if timed_out:
                 settle.query_stopped(ctx, statement, seconds, timeout_seconds)
             else:

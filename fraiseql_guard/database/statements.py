@@ -63,16 +63,16 @@ def text_of(statement: Any) -> str:
 
 
 def _gather(composable: Any, parts: list[str]) -> None:
-    kind = type(composable).__name__
-    if kind == "Composed":
-        for part in composable:
+    for part in composable if type(composable).__name__ == "Composed" else (composable,):
+        kind = type(part).__name__
+        if kind in ("SQL", "Identifier"):
+            parts.append(part.as_string(None))
+        elif kind == "Composed":
             _gather(part, parts)
-            if len(parts) > _PREFIX_CHARS:
-                return
-    elif kind in ("SQL", "Identifier"):
-        parts.append(composable.as_string(None))
-    else:  # a Literal's value must not make a statement unlike all others; a Placeholder is none of our business
-        parts.append(" ? ")
+        else:  # a Literal's value must not make a statement unlike all others; a Placeholder is none of our business
+            parts.append(" ? ")
+        if len(parts) > _PREFIX_CHARS:
+            return
 
 
 def parse(text: str) -> Statement:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Statement
 from fraiseql_guard.evidence import Line, fields_of, operation_of, timed_out, user_label
+from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.voice import Voice
 from fraiseql_guard.signals import FailureReason
 from fraiseql_guard.telemetry import escape_label
@@ -22,6 +23,8 @@ class DatabaseSettle:
         self._voice = voice
         self._metrics = voice.metrics
         self.fault = voice.fault
+        self._backlog = Backlog(self._count, voice.fault)
+        self.tell = self._backlog.tell
 
     def pooled(self, *, active: int, idle: int, total: int, waiting: int) -> None:
         """What the app's connection pools hold at the moment."""
@@ -30,15 +33,21 @@ class DatabaseSettle:
         self._metrics.set(s.DB_CONNECTIONS_TOTAL, total)
         self._metrics.set(s.DB_CONNECTIONS_WAITING, waiting)
 
-    def queried(self, ctx: Context | None, statement: Statement, seconds: float) -> None:  # noqa: ARG002
-        """A statement has ended, whatever came of it."""
+    def queried(self, statement: Statement, seconds: float) -> None:
+        """A statement has ended, whatever came of it: it is counted soon, together with others."""
+        try:
+            self._backlog.add(statement, seconds)
+        except RuntimeError:  # a thread of the app's own: no event loop is there that could tell it later
+            self._backlog.tell()
+
+    def _count(self, statement: Statement, seconds: float) -> None:
         self._metrics.observe(s.DB_QUERY_DURATION, seconds, statement.query_type, escape_label(statement.table_name))
         self._metrics.inc(s.DB_QUERIES, statement.query_type)
 
     def query_lasted(self, ctx: Context | None, statement: Statement, seconds: float) -> None:
         """A statement was not stopped by its own time limit. If the request was, that was said with its table."""
         threshold = self._voice.settings.slow_query_seconds
-        if seconds < threshold or (ctx is not None and timed_out(ctx)):
+        if seconds < threshold or (ctx is not None and timed_out(ctx)):  # nearly always
             return
         fields = {**fields_of(statement, seconds), "threshold_ms": round(threshold * 1000)}
         self._voice.tell(ctx, Line(s.SLOW_QUERY, fields, operation_of(ctx)))

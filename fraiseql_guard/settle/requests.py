@@ -85,6 +85,7 @@ class Settle:
         """Tell what waits, now."""
         self._backlog.tell()
         self.tallies.tell()
+        self.database.tell()
 
     def authenticated(self, ctx: Context) -> None:
         """A request came with a token that was verified just now: one that is remembered brings no line."""

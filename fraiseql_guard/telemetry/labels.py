@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from fraiseql_guard.signals import ANONYMOUS, OTHER, RATE_LIMIT_EXCEEDED, UNKNOWN, Kind, Metric
@@ -31,6 +32,7 @@ def clean_label(value: str) -> str:
     return _UNFIT.sub("\ufffd", value[:MAX_LABEL_CHARS])
 
 
+@lru_cache(maxsize=256)
 def escape_label(value: str) -> str:
     """A value from outside, made safe: clean, and unlike every value that means something to us (``_anonymous``)."""
     value = clean_label(value)
