@@ -42,9 +42,13 @@ class Entrance:
             repeat = stack.repeats.find(scope, key)
             if repeat is not None:
                 return repeat.answer(send)
-            head = stack.heads.find(key)
-            if head is not None and head.address not in stack.allow_list:
-                return _come_again(stack, app, scope, receive, send, head)
+            try:
+                head = stack.heads.find(key)
+                if head is not None and head.address not in stack.allow_list:
+                    return _come_again(stack, app, scope, receive, send, head)
+            except Exception as error:  # noqa: BLE001 - as below
+                stack.settle.fault("heads", error)
+                return refuse_unchecked(send)
             door = self._door(scope)
             if door is None:
                 return self._http(stack, app, scope, receive, send, key)

@@ -58,7 +58,7 @@ class Passage:
                 denial, tally = await readmit(stack, ctx, head.trip), head.tally
             else:
                 denial = await decide(stack, ctx)
-                _keep(stack, ctx, denial)
+                stack.tell(_keep, stack, ctx, denial)
             if denial is not None:
                 await refuse(stack, ctx, denial, self._send)
                 return

@@ -115,7 +115,7 @@ class Repeats:
 
     def find(self, scope: Any, key: Hashable) -> Repeat | None:
         """The answer to a request with this head (Heads.key), if it is a repetition."""
-        if not self._answers:
+        if not self._answers or key is None:
             return None
         try:
             repeat = self._answers.get((key, _credentials(scope["headers"])))

@@ -253,3 +253,28 @@ async def test_what_cannot_be_a_key_goes_the_long_way(guarded, known, broken) ->
         assert connection.reply.status == 200
     assert not known
     assert guard.metric("fraiseql_guard_faults_total") == 0
+
+
+async def test_a_fault_of_ours_on_the_short_way_refuses(guarded, known, monkeypatch) -> None:
+    guard = guarded(middleware=RateLimitMiddleware)
+    for _ in range(4):
+        await request(guard, "GET", "/page")
+    assert known
+
+    def broken(self: Head, scope: Any) -> Any:
+        raise RuntimeError("ours")
+
+    monkeypatch.setattr(Head, "describe", broken)
+    assert (await request(guard, "GET", "/page")).code == "GUARD_FAULT"
+    assert guard.metric("fraiseql_guard_faults_total", part="heads") == 1
+
+
+async def test_an_unreadable_head_in_the_middle_of_a_flood_is_no_fault(guarded) -> None:
+    guard = guarded(middleware=RateLimitMiddleware, rate_limit_default="1/hour", rate_limit_burst=0)
+    for _ in range(20):
+        await request(guard, "GET", "/page")
+    scope = http_scope("GET", "/page")
+    scope["headers"] = [(b"host", b"x", b"more")]
+    connection = Connection([])
+    await guard(scope, connection.receive, connection.send)
+    assert connection.reply.status in (429, 503)
