@@ -26,12 +26,16 @@ SANCTIONING: Final = frozenset({Protection.RATE_LIMIT, Protection.AUTH, Protecti
 _RETRY_STORE_SECONDS: Final = 1.0
 
 
-@dataclass(slots=True)  # made with every request, as a Bucket is
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the trip decided: the refusal in force, if any, and a sanction that this request brought about."""
 
     denial: Denial | None
     imposed: Imposed | None = None
+
+
+PASSED: Final = Decision(None)
+"""What most trips decide."""
 
 
 class Admission:
@@ -61,7 +65,7 @@ class Admission:
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
         subject = ctx.subject
-        if not self._refusals.knows(subject) or not self._charging or ctx.token_pending or self._rates.free(ctx):
+        if not self._refusals.knows(subject.key) or not self._charging or ctx.token_pending or self._rates.free(ctx):
             return None
         bucket = self._refusals.find(subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
@@ -91,7 +95,8 @@ class Admission:
         identity, measured, subject = ctx.identity, ctx.measured, ctx.subject
         special = (
             ctx.charges or ctx.shared_peer or ctx.unasked or ctx.preflight or ctx.public_operation or ctx.would_refuse
-            or ctx.token_failure is not None or self._rates.free(ctx) or self._refusals.knows(subject)
+            or ctx.token_failure is not None or self._refusals.knows(subject.key)
+            or ((ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx))
         )  # fmt: skip
         if special or not self._sanctioning:
             return None
@@ -111,14 +116,15 @@ class Admission:
 
     def may_repeat(self, trip: Trip) -> bool:
         """Whether a usual trip may be made again: its caller was not refused lately."""
-        return not self._refusals.knows(trip.subject)
+        return not self._refusals.knows(trip.subject.key)
 
     def conclude(self, ctx: Context, trip: Trip, outcome: Outcome, denial: Denial | None = None) -> Decision:
         """What the store's answer means for a request that a gate has let pass, or has denied."""
         if outcome.buckets:
             ctx.buckets = outcome.buckets
         if outcome.admitted:
-            return Decision(denial, outcome.imposed)
+            imposed = outcome.imposed
+            return PASSED if denial is None and imposed is None else Decision(denial, imposed)
         self._refusals.remember(trip, outcome)
         refusal = self._denial(outcome)
         if outcome.sanction is not None and ctx.identity is None:

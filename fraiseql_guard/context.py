@@ -127,6 +127,24 @@ class Charge:
         """Name of the bucket within its subject."""
         return self.bucket or self.policy
 
+    @cached_property
+    def shared(self) -> bool:
+        """Whether the bucket belongs to the group of its subject."""
+        return is_shared(self.key)
+
+
+def network_bucket(policy: str, network: str) -> str:
+    """Name of a bucket that all subjects of a group share, for ``Charge.bucket``: ``default@2001:db8::/48``.
+
+    Any other bucket belongs to the one subject of the trip.
+    """
+    return f"{policy}@{network}"
+
+
+def is_shared(bucket: str) -> bool:
+    """Whether a bucket of this name belongs to the group of its subject."""
+    return "@" in bucket
+
 
 @dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Bucket:
@@ -267,7 +285,7 @@ class Context:
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET
-    identity: Identity | None = None
+    identity: Identity | None = None  # see identify()
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
@@ -290,6 +308,7 @@ class Context:
     statement: Statement | None = None  # what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
     own_page: bool = False  # answered by the guard itself: metrics, health
+    span: str | None = None  # the trace id of the span that it ended in, "" of none: later another is the active one
     head_key: Hashable = None  # what all requests with the same head have in common
     head: Any = None  # what was found out about them before (edge/heads.py)
     status: int = 0
@@ -305,7 +324,7 @@ class Context:
         headers: Mapping[bytes, bytes] | None,
         guarded: bool,
         request_id: str,
-        trace_id: Callable[[str | None], str],
+        trace_id: Callable[[str | None, str | None], str],
         endpoint: str,
         address: str,
         address_subject: Subject,
@@ -321,11 +340,13 @@ class Context:
         if headers is not None:
             self.headers = headers
         self.guarded = guarded  # a GraphQL path
+        self.operation = guarded  # a GraphQL request, not a browser's preflight or a page
         self.request_id = request_id
-        self._trace_id: str | Callable[[str | None], str] = trace_id
+        self._trace_id: str | Callable[[str | None, str | None], str] = trace_id
         self.endpoint = endpoint
         self.address = address  # exact canonical client address, for logs
         self.address_subject = address_subject
+        self.subject = address_subject  # the verified user, else the client's address
         self.shared_peer = shared_peer  # an untrusted proxy: everybody behind it looks alike
         self.private_peer = private_peer  # on a private or loopback address and without forwarding headers
         self.loopback_peer = loopback_peer  # on a loopback address and without forwarding headers
@@ -339,12 +360,8 @@ class Context:
     @property
     def trace_id(self) -> str:
         """For logs: found out when it is first asked for, which most requests never do."""
-        return self.find_trace()
-
-    def find_trace(self) -> str:
-        """Find it out now, while the request's own span is the current one."""
         if not isinstance(self._trace_id, str):
-            self._trace_id = self._trace_id(self.header(b"traceparent") or None)
+            self._trace_id = self._trace_id(self.header(b"traceparent") or None, self.span)
         return self._trace_id
 
     def header(self, name: bytes) -> str:
@@ -355,15 +372,10 @@ class Context:
         """All lines of a request header."""
         return [value.decode("latin-1") for key, value in self.header_lines if key == name]
 
-    @property
-    def operation(self) -> bool:
-        """Whether this is a GraphQL request, not a browser's preflight or a page."""
-        return self.guarded and not self.preflight and not self.page
-
-    @property
-    def subject(self) -> Subject:
-        """The verified user, else the client's address."""
-        return self.identity.subject if self.identity else self.address_subject
+    def identify(self, identity: Identity | None) -> None:
+        """The verified user is known, or turns out to be none."""
+        self.identity = identity
+        self.subject = identity.subject if identity is not None else self.address_subject
 
     @property
     def query_hash(self) -> str | None:

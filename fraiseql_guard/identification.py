@@ -45,7 +45,7 @@ class Identification:
         if failure is None:
             return None
         if not self._gate.needed(ctx):
-            ctx.identity = None
+            ctx.identify(None)
             return None
         if isinstance(failure, NoAnswer):
             return Denial(USER_STATUS_UNAVAILABLE, retry_after_seconds=_RETRY_USER_STATUS_SECONDS)

@@ -37,6 +37,11 @@ class Secret:
         if path is not None:
             self._read(path)
 
+    @property
+    def fixed(self) -> bool:
+        """Whether it never changes: it was given directly."""
+        return self._path is None
+
     def reveal(self) -> str:
         """The text itself, fresh to 5 seconds."""
         if self._path is not None and (now := self._clock()) - self._looked_at >= _LOOK_AGAIN_SECONDS:

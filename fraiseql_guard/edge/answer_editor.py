@@ -20,7 +20,7 @@ _BOUND_TO_THE_BYTES: Final = frozenset(
 """Headers of an answer that would be untrue of another body."""
 
 Edit = Callable[[Context, bytes], bytes | None]
-"""Makes another body of a whole one; None leaves it as it is."""
+"""Makes another body of a whole one, not an empty one; None leaves it as it is."""
 
 
 class AnswerEditor:
@@ -74,20 +74,14 @@ class AnswerEditor:
     def _whole(self) -> Sequence[Any]:
         """The answer, edited if it is as long as it says."""
         head, self._head, body = self._head, None, b"".join(self._chunks)
-        if self._size == self._length and (edited := self._edited(body)) is not None:
-            body = edited
+        came = body
+        if self._size == self._length:
+            try:
+                for edit in self._edits:
+                    body = edit(self._ctx, body) or body
+            except Exception:  # noqa: BLE001 - an answer that we do not understand is none of our business
+                body = came
+        if body is not came:
             lines = [line for line in head["headers"] if line[0] != b"content-length"]
             head = {**head, "headers": [*lines, (b"content-length", b"%d" % len(body))]}
         return head, {"type": "http.response.body", "body": body, "more_body": False}
-
-    def _edited(self, body: bytes) -> bytes | None:
-        """The body after all edits; None if none has changed it, or one has failed: then it goes as it came."""
-        result: bytes | None = None
-        for edit in self._edits:
-            try:
-                changed = edit(self._ctx, body)
-            except Exception:  # noqa: BLE001 - an answer that we do not understand is none of our business
-                return None
-            if changed is not None:
-                result = body = changed
-        return result

@@ -148,7 +148,7 @@ class Exchange:
             if self.ctx.denial is not None:
                 return  # the client has its answer already
             await self._send_raw(self._watched(ready))
-            if answer.ends_with(ready):
+            if ready["type"] != "http.response.start" and answer.ends_with(ready):
                 answer.complete = True
                 if self._supervisor is not None:
                     self._supervisor.stop()

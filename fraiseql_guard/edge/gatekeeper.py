@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fraiseql_guard.admission import Decision
+from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
@@ -42,7 +42,8 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
                 denial = await _read_and_ask(stack, ctx, pump)
             if pump.disconnected:
                 return denial
-        return _concluded(stack, ctx, denial, await stack.admission.settle(ctx, denial))
+        decision = await stack.admission.settle(ctx, denial)
+        return None if decision is PASSED else _concluded(stack, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
         return _unchecked(stack, ctx, error)
 
@@ -106,10 +107,13 @@ def _ask(stack: Stack, ctx: Context, gates: Sequence[Gate]) -> Denial | None:
 
 
 async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None:
-    operation = ctx.operation
-    excess = _announced_excess(stack, ctx, buffered=operation and not ctx.upload)
-    if excess is not None and (denial := judge(stack, ctx, excess)) is not None:
-        return denial
+    operation, head = ctx.operation, ctx.head
+    if head is None or not head.fits:
+        excess = _announced_excess(stack, ctx, buffered=operation and not ctx.upload)
+        if excess is not None and (denial := judge(stack, ctx, excess)) is not None:
+            return denial
+        if head is not None:
+            head.fits = excess is None
     if not operation or not stack.body_gates:
         return None
     if ctx.upload:

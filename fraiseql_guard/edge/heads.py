@@ -57,11 +57,13 @@ def announces_body(ctx: Context) -> bool:
 
 class Head:
     """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
-    alone decides that, and ``tally`` where it is counted if all went well, where there is no more to count."""
+    alone decides that, and ``tally`` where it is counted if all went well, where there is no more to count. ``fits``:
+    the body that it announces is not too long."""
 
     __slots__ = (
         "address",
         "endpoint",
+        "fits",
         "guarded",
         "has_body",
         "key",
@@ -83,6 +85,7 @@ class Head:
         self.subject: Subject = ctx.address_subject
         self.private_peer = ctx.private_peer
         self.loopback_peer = ctx.loopback_peer
+        self.fits = False
         self.trip: Trip | None = None
         self.tally: Tally | None = None
 

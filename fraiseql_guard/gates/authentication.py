@@ -60,7 +60,7 @@ class Authentication:
             return refusal
         found = self._verifier.verify(lines)
         if isinstance(found, Identity):
-            ctx.identity = found
+            ctx.identify(found)
             return None
         if isinstance(found, KeysMissing):
             ctx.keys_missing = True
@@ -72,7 +72,7 @@ class Authentication:
         ctx.keys_missing = False
         found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
         if isinstance(found, Identity):
-            ctx.identity = found
+            ctx.identify(found)
             return None
         if isinstance(found, TokenFailure):
             return self._refuse(ctx, found)

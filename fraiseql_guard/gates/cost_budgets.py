@@ -9,10 +9,9 @@ import math
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
-from fraiseql_guard.stores.protocol import network_bucket
 
 _POLICY: Final = "cost"
 _ANYONE: Final = "default"

@@ -61,22 +61,20 @@ class InFlight:
         if mine >= most:
             return _full(CONCURRENCY_LIMIT, most, mine)
         if pool:
-            if self.at_work >= (most := max(1, pool - _KEPT_FREE)):
-                return _full(OVERLOADED, most, self.at_work)
+            everyone = at_work.get(_EVERYONE, 0)
+            if everyone >= (most := max(1, pool - _KEPT_FREE)):
+                return _full(OVERLOADED, most, everyone)
             if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
                 return _full(OVERLOADED, most, at_work[_ANONYMOUS])
-            if self._hurries(pool):
+            only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
+            if only_express_left:
                 if mine or (ctx.measured is not None and ctx.measured.kind == "mutation"):
-                    return _full(OVERLOADED, pool - _KEPT_FREE, self.at_work)
+                    return _full(OVERLOADED, pool - _KEPT_FREE, everyone)
                 ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
         for key in ctx.slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
-
-    def _hurries(self, pool: int) -> bool:
-        """Whether only the last slots are left."""
-        return self._express and pool >= _EXPRESS_FROM and self.at_work >= pool - _KEPT_FREE - _EXPRESS
 
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
-from fraiseql_guard.stores.protocol import network_bucket
 
 
 class RateLimits:

@@ -53,7 +53,7 @@ class RequestForms:
         if ctx.method == "OPTIONS":
             return self._preflight(ctx)
         if self._is_page(ctx):
-            ctx.page = True
+            ctx.page, ctx.operation = True, False
             return None
         if ctx.unasked:
             return self._repeated(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
@@ -61,8 +61,10 @@ class RequestForms:
 
     @staticmethod
     def _preflight(ctx: Context) -> Denial | None:
-        ctx.preflight = b"origin" in ctx.headers and b"access-control-request-method" in ctx.headers
-        return None if ctx.preflight else Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail="not a CORS preflight")
+        if b"origin" not in ctx.headers or b"access-control-request-method" not in ctx.headers:
+            return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail="not a CORS preflight")
+        ctx.preflight, ctx.operation = True, False
+        return None
 
     @staticmethod
     def _is_page(ctx: Context) -> bool:

@@ -52,6 +52,8 @@ class JwksUrl:
         "observer",
     )  # fmt: skip
 
+    fixed: Final = False
+
     def __init__(
         self,
         url: str,

@@ -55,6 +55,11 @@ class KeySource(Protocol):
 
     observer: KeyObserver
 
+    @property
+    def fixed(self) -> bool:
+        """Whether its keys never change."""
+        ...
+
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force; another tuple if and only if one of them has changed. Cheap: asked for every token."""
         ...
@@ -64,12 +69,13 @@ class ConfiguredKey:
     """One key that a setting holds, or a file that it names. ``read`` makes the key of the text; its ValueError at
     construction is the caller's to explain."""
 
-    __slots__ = ("_algorithms", "_keys", "_name", "_read", "_secret", "_text", "observer")
+    __slots__ = ("_algorithms", "_keys", "_name", "_read", "_secret", "_text", "fixed", "observer")
 
     def __init__(self, name: str, secret: Secret, read: Reader, algorithms: Collection[str]) -> None:
         self.observer: KeyObserver = Unobserved()
         self._name, self._secret, self._read, self._algorithms = name, secret, read, algorithms
         self._text = secret.reveal()
+        self.fixed = secret.fixed
         self._keys: tuple[VerificationKey, ...] = (read(name, self._text, algorithms),)
 
     def keys(self) -> tuple[VerificationKey, ...]:
@@ -97,6 +103,8 @@ class JwksFile:
     """
 
     __slots__ = ("_algorithms", "_clock", "_failed_at", "_keys", "_looked_at", "_path", "_stamp", "observer")
+
+    fixed: Final = False
 
     def __init__(self, path: Path, algorithms: Collection[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self.observer: KeyObserver = Unobserved()

@@ -37,7 +37,7 @@ class KeyRing:
     ``clock`` counts seconds; it is the sources'.
     """
 
-    __slots__ = ("_keys", "_parts", "_slots", "remote")
+    __slots__ = ("_keys", "_parts", "_slots", "remote")  # _parts: what may change, and how it was
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         algorithms = _accepted(settings)
@@ -75,8 +75,9 @@ class KeyRing:
         return self._keys
 
     def _join(self) -> None:
-        self._parts = tuple((source, source.keys()) for source in self._slots.values())
-        self._keys = tuple(key for _, keys in self._parts for key in keys)
+        parts = [(source, source.keys()) for source in self._slots.values()]
+        self._keys = tuple(key for _, keys in parts for key in keys)
+        self._parts = tuple((source, keys) for source, keys in parts if not source.fixed)
 
     def fingerprints(self) -> dict[str, str]:
         """Of every key by its slot: the option that holds it, with the kid or number for keys of a set."""

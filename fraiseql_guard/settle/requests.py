@@ -22,6 +22,7 @@ from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyNam
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.failures import RecentFailures
+from fraiseql_guard.telemetry.trace import current_span
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -66,7 +67,7 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
-            ctx.find_trace()  # its span is the current one here, and not where it is told
+            ctx.span = current_span()
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:

@@ -40,7 +40,7 @@ class Tallies:
     def of(ctx: Context) -> Tally:
         """One for requests like this one. It keeps no more of it than who asked for what."""
         like = Context(
-            ctx.method, ctx.path, b"", (), {}, ctx.guarded, "", lambda _: "", ctx.endpoint, ctx.address,
+            ctx.method, ctx.path, b"", (), {}, ctx.guarded, "", lambda *_: "", ctx.endpoint, ctx.address,
             ctx.address_subject,
         )  # fmt: skip
         like.status = _ANSWERED

@@ -6,10 +6,11 @@ Redis stand a breaker with a failure policy (failover.py) and the process's memo
 
 from __future__ import annotations
 
+from fraiseql_guard.context import network_bucket
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip, network_bucket
+from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip
 from fraiseql_guard.stores.redis import RedisStore
 from fraiseql_guard.stores.refusals import Refusals
 

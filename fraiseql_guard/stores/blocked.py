@@ -45,7 +45,7 @@ class BlockedAddresses:
 
     def holds(self, subject: Subject) -> bool:
         """Whether this address was found blocked a moment ago."""
-        known = self._addresses.get(subject.name)
+        known = self._addresses.look(subject.name)
         return known is not None and self._clock() < known.until
 
     def refusal(self, subject: Subject) -> Denial | None:

@@ -53,7 +53,7 @@ class Ledger:
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
         """The sanction that binds: the operator's first, then the one that lasts longest."""
-        if not len(self._held):
+        if not self._held.count():
             return None
         best: Sanction | None = None
         for key in _bearers(subject):
@@ -97,7 +97,7 @@ class Ledger:
 
     def forget(self, subject: Subject, keep: frozenset[PolicyName]) -> None:
         """Drop the sanctions that bind a subject, but for some policies."""
-        if not len(self._held):
+        if not self._held.count():
             return
         for key in _bearers(subject):
             held = self._held.get(key)

@@ -18,18 +18,10 @@ from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, Entr
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
-from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges, is_shared
+from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges
 from fraiseql_guard.stores.recent import Recent
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
-
-
-@dataclass(slots=True)
-class _Level:
-    """A bucket: tokens in use at a time. A full bucket is no entry, and a raised limit acts at once."""
-
-    used: float
-    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +55,8 @@ class MemoryStore:
         self._documents = DocumentMemory()
         self._fleet = FleetMemory(clock)
         self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
-        self._levels: Recent[tuple[str, str, str], _Level] = Recent(max_buckets)
+        self._levels: Recent[tuple[str, str, str], tuple[float, float]] = Recent(max_buckets)
+        """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
         self._ledgers = {
             enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)
         }
@@ -75,7 +68,7 @@ class MemoryStore:
             sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
             if sanction is not None:
                 return Outcome(admitted=False, sanction=sanction)
-        charges, override_seconds = self._charges(trip, now)
+        charges, override_seconds = self._charges(trip, now) if self._limits.count() else (trip.charges, None)
         fits, buckets = self._take(trip.subject, charges, now)
         imposed = None
         if fits and trip.offence is not None:
@@ -177,7 +170,7 @@ class MemoryStore:
 
     def _charges(self, trip: Trip, now: float) -> tuple[Sequence[Charge], float | None]:
         """What is really charged, and how long the override that says so is still in force."""
-        held = self._limits.get(trip.subject.key) if trip.charges and len(self._limits) else None
+        held = self._limits.get(trip.subject.key) if trip.charges else None
         if held is None or held.until <= now or all(charge.fixed for charge in trip.charges):
             return trip.charges, None
         return effective_charges(trip.charges, held.limit, held.burst), held.until - now
@@ -213,35 +206,34 @@ class MemoryStore:
         before: dict[tuple[str, str, str], float] = {}
         after: dict[tuple[str, str, str], float] = {}
         bills: list[tuple[tuple[str, str, str], Charge, int, float]] = []
-        fits = True
+        levels, fits = self._levels, True
         for charge in charges:
-            key, capacity, wait = _bucket_key(subject, charge), charge.capacity, 0.0
+            name = (subject.group or subject.name) if charge.shared else subject.name
+            key, capacity, wait = (subject.kind, name, charge.key), charge.capacity, 0.0
             if key not in before:
-                before[key] = after[key] = self._used(key, charge, now)
+                level, used = levels.look(key), 0.0
+                if level is not None:
+                    used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
+                before[key] = after[key] = used
             used = min(after[key], capacity)
             over = used + charge.tokens - capacity
             if over > _EPSILON:
                 fits = False
-                wait = math.inf if charge.tokens > capacity else over / charge.limit.tokens_per_second
+                wait = math.inf if charge.tokens > capacity else over / charge.rate
             else:
                 after[key] = max(0.0, used + charge.tokens)  # a refund fills a bucket, and no more than that
             bills.append((key, charge, capacity, wait))
-        if fits:
-            for key, used in after.items():
-                if used > 0:
-                    self._levels.put(key, _Level(used, now))
-                elif before[key] > 0:
-                    self._levels.pop(key)
+        for bucket, used in after.items():
+            if not fits:
+                levels.get(bucket)  # one that refuses is not forgotten for it
+            elif used > 0:
+                levels.put(bucket, (used, now))
+            elif before[bucket] > 0:
+                levels.pop(bucket)
         used_of = after if fits else before
         return fits, tuple(
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
         )
-
-    def _used(self, key: tuple[str, str, str], charge: Charge, now: float) -> float:
-        level = self._levels.get(key)
-        if level is None:
-            return 0.0
-        return max(0.0, level.used - max(0.0, now - level.at) * charge.limit.tokens_per_second)
 
     def _offend(
         self,
@@ -256,7 +248,3 @@ class MemoryStore:
         ledger = self._ledgers[escalation.enforced]
         return ledger.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
 
-
-def _bucket_key(subject: Subject, charge: Charge) -> tuple[str, str, str]:
-    bucket = charge.key
-    return subject.kind, (subject.group or subject.name) if is_shared(bucket) else subject.name, bucket

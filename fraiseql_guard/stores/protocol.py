@@ -22,19 +22,6 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 """A caller that repeats inside its Retry-After adds one offence in this time (SPEC section 6)."""
 
 
-def network_bucket(policy: str, network: str) -> str:
-    """Name of a bucket that all subjects of a group share, for ``Charge.bucket``: ``default@2001:db8::/48``.
-
-    Any other bucket belongs to the one subject of the trip.
-    """
-    return f"{policy}@{network}"
-
-
-def is_shared(bucket: str) -> bool:
-    """Whether a bucket of this name belongs to the group of its subject."""
-    return "@" in bucket
-
-
 @dataclass(slots=True)  # made with every request, as a Bucket is
 class Trip:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.

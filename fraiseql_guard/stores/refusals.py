@@ -43,6 +43,8 @@ class Refusals:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
         self._callers: Recent[tuple[str, str], Caller] = Recent(size)
+        self.knows: Callable[[tuple[str, str]], bool] = self._callers.holds
+        """Whether anything is remembered of the subject with this key."""
 
     def remember(self, trip: Trip, outcome: Outcome) -> None:
         """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
@@ -57,10 +59,6 @@ class Refusals:
                 until = now + min(bucket.retry_after_seconds, LONGEST_SECONDS)
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
         self._callers.put(key, caller)
-
-    def knows(self, subject: Subject) -> bool:
-        """Whether anything is remembered of a subject."""
-        return subject.key in self._callers
 
     def find(self, subject: Subject, charges: Iterable[Charge]) -> Bucket | None:
         """The remembered bucket that refuses one of these charges, its wait counted down; counts the refusal.

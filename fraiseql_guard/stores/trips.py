@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject, is_shared
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.link import pack
@@ -19,7 +19,6 @@ from fraiseql_guard.stores.protocol import (
     Outcome,
     Trip,
     effective_charges,
-    is_shared,
 )
 from fraiseql_guard.stores.scripts import Call
 

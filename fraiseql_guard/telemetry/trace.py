@@ -31,7 +31,8 @@ def _span_reader() -> Callable[[], str]:
     return read
 
 
-_current_span: Final = _span_reader()
+current_span: Final = _span_reader()
+"""The trace id of the active OpenTelemetry span; ``""`` where there is none."""
 
 _ID_CHARS: Final = 32
 _DRAWN_BYTES: Final = 4096
@@ -65,9 +66,10 @@ _next_id: Final = Ids()
 os.register_at_fork(after_in_child=_next_id.forget)
 
 
-def trace_id(traceparent: str | None, *, current_span: Callable[[], str] = _current_span) -> str:
-    """32 lowercase hex digits: of the active OpenTelemetry span, else of a valid traceparent (W3C), else random."""
-    if span := current_span():
+def trace_id(traceparent: str | None, span: str | None = None) -> str:
+    """32 lowercase hex digits: of the OpenTelemetry span, else of a valid traceparent (W3C), else random. The span is
+    the active one, unless the trace id of another is given (``""``: there was none)."""
+    if span := current_span() if span is None else span:
         return span
     if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
         version, trace, rest = match.groups()
@@ -76,6 +78,5 @@ def trace_id(traceparent: str | None, *, current_span: Callable[[], str] = _curr
     return _next_id()
 
 
-def request_id() -> str:
-    """32 hex digits, 128 bits that nobody can guess. Never taken from the request: callers look refusals up by it."""
-    return _next_id()
+request_id: Final[Callable[[], str]] = _next_id
+"""32 hex digits, 128 bits that nobody can guess. Never taken from the request: callers look refusals up by it."""

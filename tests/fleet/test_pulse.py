@@ -14,9 +14,9 @@ from fraiseql_guard.testing import ManualClock
 def seen(address: str = "203.0.113.7", *, user: str = "", denial: Denial | None = None, status: int = 200) -> Context:
     ctx = Context(
         method="POST", path="/graphql", query_string=b"", header_lines=(), headers={}, guarded=True, request_id="r",
-        trace_id=lambda _: "t", endpoint="/graphql", address=address, address_subject=Subject("address", address),
+        trace_id=lambda *_: "t", endpoint="/graphql", address=address, address_subject=Subject("address", address),
     )  # fmt: skip
-    ctx.identity = Identity(user, Subject("user", f"[{user}]"), {}, "old") if user else None
+    ctx.identify(Identity(user, Subject("user", f"[{user}]"), {}, "old") if user else None)
     ctx.denial, ctx.status = denial, denial.status if denial else status
     return ctx
 

@@ -63,6 +63,17 @@ async def test_plain_accounting_of_a_request(guarded) -> None:
     }
 
 
+async def test_a_line_that_is_told_later_has_the_trace_of_its_own_request(guarded) -> None:
+    trace = pytest.importorskip("opentelemetry.trace")
+    span = trace.use_span(trace.NonRecordingSpan(trace.SpanContext(int("c" * 32, 16), 1, is_remote=False)))
+    guard = guarded(EchoApp())
+    await request(guard, "GET", "/a", headers={"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"})
+    with span:
+        await request(guard, "GET", "/b", headers={"traceparent": f"00-{'b' * 32}-{'b' * 16}-01"})
+        lines = guard.lines("http.request")  # told here, inside the span of one of them
+    assert [line["trace_id"] for line in lines] == ["a" * 32, "c" * 32]
+
+
 async def test_closed_series_exist_before_anything_happens(guarded) -> None:
     body = (await request(guarded(), "GET", "/metrics", client=LOOPBACK)).body.decode()
     assert 'fraiseql_guard_refusals_total{protection="rate_limit",code="RATE_LIMITED"} 0.0' in body.replace(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.context import Charge, Escalation, Limit, Subject
 from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores.protocol import Trip, network_bucket
+from fraiseql_guard.stores import Trip, network_bucket
 from fraiseql_guard.stores.trips import trip_arguments, trip_call
 
 SHA = "0123456789abcdef" * 2 + "01234567"

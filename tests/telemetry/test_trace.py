@@ -49,8 +49,8 @@ def test_the_active_span_comes_first():
     assert trace_id(f"00-{TRACE}-{SPAN}-01") == TRACE
 
 
-def test_without_opentelemetry_the_traceparent_is_enough():
-    assert trace_id(f"00-{TRACE}-{SPAN}-01", current_span=lambda: "") == TRACE
+def test_without_a_span_the_traceparent_is_enough():
+    assert trace_id(f"00-{TRACE}-{SPAN}-01", "") == TRACE
 
 
 def test_request_ids_are_ours_and_never_twice():
