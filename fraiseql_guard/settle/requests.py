@@ -67,7 +67,7 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
-            ctx.span = current_span()
+            ctx.span = current_span()  # where it is told, the active one is another
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:

@@ -247,4 +247,3 @@ class MemoryStore:
     ) -> Imposed | None:
         ledger = self._ledgers[escalation.enforced]
         return ledger.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
-
