@@ -39,8 +39,8 @@ class Entrance:
         if kind == "http":
             stack = self.stack
             key = stack.heads.key(scope)
-            repeat = stack.repeats.find(scope, key)
-            if repeat is not None:
+            repeats = stack.repeats
+            if repeats.answers and (repeat := repeats.find(scope, key)) is not None:
                 return repeat.answer(send)
             try:
                 head = stack.heads.find(key)

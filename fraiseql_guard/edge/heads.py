@@ -8,8 +8,7 @@ are asked about every time. Finding all of it out again was a third of the guard
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from contextlib import suppress
+from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
@@ -115,18 +114,20 @@ class Head:
 class Heads:
     """The heads that are known, 1,000 at most. ``forwarded_header`` is the one that names the client."""
 
-    __slots__ = ("_known", "_read")
+    __slots__ = ("_known", "_read", "find")
 
     def __init__(self, forwarded_header: str) -> None:
         self._read = READ_HEADERS | {forwarded_header.encode()}
         self._known: dict[Hashable, Head] = {}
+        self.find: Callable[[Hashable], Head | None] = self._known.get
+        """What is known of a head."""
 
     def key(self, scope: Any) -> Hashable:
         """All that may be known by a head; None of what a server has made unreadable."""
         read = self._read
         try:
             client = scope.get("client")
-            return (
+            key = (
                 client[0] if client else None,
                 scope["method"],
                 scope["path"],
@@ -141,15 +142,10 @@ class Heads:
                     ]
                 ),
             )
+            hash(key)  # a part of it may be no key
         except (KeyError, TypeError, IndexError, ValueError):  # whatever a server makes of a scope: the gates see to it
             return None
-
-    def find(self, key: Hashable) -> Head | None:
-        """What is known of a head."""
-        try:
-            return self._known.get(key)
-        except TypeError:  # a part of it cannot be a key
-            return None
+        return key
 
     def learn(self, ctx: Context, *, plain: bool) -> None:
         """The gates have let a head pass. ``plain``: there is no more to it (edge/passage.py). What is special about
@@ -163,9 +159,7 @@ class Heads:
             return
         if len(self._known) >= _MOST:
             self._known.clear()  # whoever comes often is known again soon
-        head = Head(ctx, plain=plain)
-        with suppress(TypeError):  # a part of the key cannot be one
-            self._known[key] = ctx.head = head
+        self._known[key] = ctx.head = Head(ctx, plain=plain)
 
     def forget(self) -> None:
         """Judge everybody anew."""

@@ -26,6 +26,8 @@ from fraiseql_guard.telemetry import request_id
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000
 _REQUEST_ID: Final = b"x-request-id"
+_NONE: Final[tuple[bytes, ...]] = ()
+"""The credentials of a request without any."""
 _LATE: Final = 0.000_001
 """The moment after the one in which a number changes."""
 
@@ -107,20 +109,21 @@ class Repeats:
         self._counted = counted
         self._clock = clock
         self._now = now
-        self._answers: dict[Hashable, Repeat] = {}
+        self.answers: dict[Hashable, dict[tuple[bytes, ...], Repeat]] = {}
+        """By the head of the request (Heads.key), and by its credentials, which are kept for less than a second."""
+        self._kept = 0
         self._touched: list[Repeat] = []
         self._telling = Lock()  # somebody may look from another thread
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def find(self, scope: Any, key: Hashable) -> Repeat | None:
-        """The answer to a request with this head (Heads.key), if it is a repetition."""
-        if not self._answers or key is None:
+        """The answer to a request with this head, if it is a repetition."""
+        alike = self.answers.get(key)
+        if alike is None:
             return None
-        try:
-            repeat = self._answers.get((key, _credentials(scope["headers"])))
-        except TypeError:  # a part of it cannot be a key
-            return None
+        # Whether there are credentials at all is a part of the head.
+        repeat = alike.get(_NONE) or alike.get(_credentials(scope["headers"]))
         return None if repeat is None or self._clock() >= repeat.until else repeat
 
     def remember(self, ctx: Context, denial: Denial, head: list[Header], body: bytes) -> None:
@@ -131,11 +134,12 @@ class Repeats:
             return
         caller, until = held
         until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))
-        if len(self._answers) >= _SIZE:
-            self._answers.clear()  # every one of them would be gone within a second
+        if self._kept >= _SIZE:
+            self.forget()  # every one of them would be gone within a second
         self._tell_soon()
-        key = ctx.head_key, _credentials(ctx.header_lines)
-        self._answers[key] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
+        alike, credentials = self.answers.setdefault(ctx.head_key, {}), _credentials(ctx.header_lines)
+        self._kept += credentials not in alike
+        alike[credentials] = Repeat(self, ctx, denial, head, body, caller=caller, until=until)
 
     def touched(self, repeat: Repeat) -> None:
         """Repetitions wait to be told."""
@@ -154,19 +158,23 @@ class Repeats:
 
     def forget(self) -> None:
         """Send everybody through the gates again."""
-        self._answers.clear()
+        self.answers.clear()
+        self._kept = 0
 
     @property
     def size_bytes(self) -> int:
         """What is kept, estimated by the number of answers."""
-        return len(self._answers) * _BYTES_PER_ANSWER
+        return self._kept * _BYTES_PER_ANSWER
 
     def _time_to_tell(self) -> None:
         self._timer = None
         now = self._clock()
-        for key in [key for key, repeat in self._answers.items() if repeat.until <= now]:
-            del self._answers[key]
-        if self._answers:
+        for key, alike in list(self.answers.items()):
+            self.answers[key] = left = {mark: repeat for mark, repeat in alike.items() if repeat.until > now}
+            self._kept -= len(alike) - len(left)
+            if not left:
+                del self.answers[key]
+        if self.answers:
             self._tell_soon()
         self.tell()
 
@@ -184,7 +192,7 @@ class Repeats:
 
 
 def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-    """What nobody else shares. Kept for less than a second."""
+    """What nobody else shares."""
     return tuple([value for name, value in lines if name == b"authorization"])
 
 

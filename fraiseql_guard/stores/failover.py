@@ -115,7 +115,8 @@ class FailoverStore:
 
     def _answered(self, trip: Trip, outcome: Outcome) -> Outcome:
         self._failures = 0
-        if self._learned or not outcome.plain:
+        told = outcome.sanction is not None or outcome.imposed is not None or outcome.override_seconds is not None
+        if self._learned or told:
             self._learn(trip, outcome)
         return outcome
 

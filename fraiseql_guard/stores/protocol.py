@@ -87,11 +87,6 @@ class Outcome:
     override_seconds: float | None = None
     """How long an override of the subject's limits, which decided here, is still in force."""
 
-    @property
-    def plain(self) -> bool:
-        """Whether it tells of nothing but buckets."""
-        return self.sanction is None and self.imposed is None and self.override_seconds is None
-
 
 @dataclass(frozen=True, slots=True)
 class HeldLimit:

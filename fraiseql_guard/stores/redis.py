@@ -31,6 +31,7 @@ from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
+    UNREADABLE,
     Part,
     held_key,
     read_outcome,
@@ -74,13 +75,15 @@ class RedisStore:
         script = self._scripts["admit"]
         if call is None or call.sha != script.sha:
             call = trip.call = trip_call(trip, script.sha)
-        return self._topology().begin(call, timeout_seconds=self._timeout_seconds)
+        topology = self._topologies.get(asyncio.get_running_loop()) or self._topology()
+        return topology.begin(call, timeout_seconds=self._timeout_seconds)
 
     def end(self, trip: Trip, reply: Any) -> Outcome | None:
         """The other half: what the answer says; None if that takes more than reading it (:meth:`mend`)."""
-        if isinstance(reply, ReplyError):
+        try:
+            outcome = read_outcome(trip, reply)
+        except UNREADABLE:
             return None
-        outcome = _read(trip, reply)
         return None if outcome.imposed is not None and outcome.imposed.escalation.enforced else outcome
 
     async def mend(self, trip: Trip, reply: Any) -> Outcome:
@@ -242,7 +245,7 @@ class RedisStore:
 def _read(trip: Trip, reply: Any) -> Outcome:
     try:
         return read_outcome(trip, reply)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except UNREADABLE as error:
         raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
 
 

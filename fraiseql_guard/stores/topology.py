@@ -44,14 +44,12 @@ class Single:
 
     def __init__(self, address: Address, scripts: Sequence[Script]) -> None:
         self._channel = Channel(fixed(address), scripts=scripts)
+        self.begin = self._channel.begin
+        """Topology.begin."""
 
     def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
         return self._channel.ask(question, timeout_seconds=timeout_seconds)
-
-    def begin(self, call: Call, *, timeout_seconds: float) -> Awaitable[Any]:
-        """Topology.begin."""
-        return self._channel.begin(call, timeout_seconds=timeout_seconds)
 
     def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
         """Topology.mend."""

@@ -125,8 +125,12 @@ def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequenc
     )
 
 
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What comes of reading an answer that is none of admit.lua's, or an error."""
+
+
 def read_outcome(trip: Trip, reply: Sequence[Any]) -> Outcome:
-    """The answer of admit.lua to a trip."""
+    """The answer of admit.lua to a trip; one of UNREADABLE if it is none."""
     if reply[0] == 1 and len(reply) == _PLAIN and len(trip.charges) == 1:  # nearly always
         return Outcome(True, (Bucket(trip.charges[0], reply[1] / MILLIONTHS),))
     if reply[0] == -1:
