@@ -61,13 +61,14 @@ class Admission:
         self._sanctioning = bool(mounted & SANCTIONING)
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
         self._trips = trips
+        self.refused_lately = refusals.knows
+        """Whether :meth:`remembered` may know something about the subject with this key."""
 
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        subject = ctx.subject
-        if not self._refusals.knows(subject.key) or not self._charging or ctx.token_pending or self._rates.free(ctx):
+        if not self._charging or ctx.token_pending or self._rates.free(ctx):
             return None
-        bucket = self._refusals.find(subject, (self._rates.main_charge(ctx),))
+        bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:

@@ -55,10 +55,16 @@ class Exchange:
             denial = await decide(stack, ctx, pump)
             if pump.disconnected and not pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
-            if denial is None:
-                await self._run_app()
-            else:
+            if denial is not None:
                 await refuse(stack, ctx, denial, self._send_raw)
+                return
+            supervisor = self._prepare()  # no coroutine of its own around the app: each is woken up with the app
+            try:
+                await supervisor.run(self._app(self._scope, pump, self._send), self._app_began_at)
+                if self._own_answer is not None:
+                    await self._own_answer
+            finally:
+                self._app_is_done(supervisor)
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
@@ -78,12 +84,13 @@ class Exchange:
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
-    async def _run_app(self) -> None:
+    def _prepare(self) -> Supervisor:
+        """Everything that the app finds, and who watches over it."""
         ctx, stack, operation = self.ctx, self._stack, self.ctx.operation
         enter(self._scope, ctx)
         if stack.authenticates:
             present_identity(self._scope, ctx.identity)
-        answer = self._answer = Answer(looked_at=operation or stack.settings.request_timeout is not None)
+        self._answer = Answer(looked_at=operation or stack.settings.request_timeout is not None)
         alarms, terms = stack.alarms.of(self._loop), stack.terms.of(ctx)
         supervisor = self._supervisor = Supervisor(self._loop, alarms, self._pump, terms, ctx, self)
         if ctx.rewritten is not None:
@@ -93,16 +100,15 @@ class Exchange:
             stack.tell(stack.settle.query_started)
             if stack.edits:
                 self._editor = AnswerEditor(ctx, stack.edits)
-        try:
-            await supervisor.run(self._app(self._scope, self._pump, self._send), self._app_began_at)
-            if self._own_answer is not None:
-                await self._own_answer
-        finally:
-            if operation:
-                self._query_seconds = self._loop.time() - self._app_began_at
-            self._failed = answer.has_failed() or ctx.denial is not None or supervisor.left
-            if supervisor.left:
-                stack.tell(stack.settle.disconnected)
+        return supervisor
+
+    def _app_is_done(self, supervisor: Supervisor) -> None:
+        ctx, stack = self.ctx, self._stack
+        if ctx.operation:
+            self._query_seconds = self._loop.time() - self._app_began_at
+        self._failed = self._answer.has_failed() or ctx.denial is not None or supervisor.left
+        if supervisor.left:
+            stack.tell(stack.settle.disconnected)
 
     def time_is_up(self) -> bool:
         """Answer the client, but in monitor mode (Supervisor)."""

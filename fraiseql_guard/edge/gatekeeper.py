@@ -32,9 +32,11 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
             denial = _ask(stack, ctx, (stack.token_gate,))
         if stack.identification is not None and ctx.keys_missing:
             denial = denial or judge(stack, ctx, await stack.identification.fetch_keys(ctx))
-        if denial is None and stack.limits_rates and (remembered := stack.admission.remembered(ctx)) is not None:
-            ctx.repeated = True
-            return remembered
+        if denial is None and stack.limits_rates and stack.admission.refused_lately(ctx.subject.key):
+            remembered = stack.admission.remembered(ctx)
+            if remembered is not None:
+                ctx.repeated = True
+                return remembered
         if denial is None and stack.identification is not None:
             denial = judge(stack, ctx, await stack.identification.check_user(ctx))
         if pump is not None:

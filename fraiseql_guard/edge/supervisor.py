@@ -68,7 +68,9 @@ class Supervisor:
         task = self._task = asyncio.current_task()
         seconds = self.terms.timeout_seconds
         if seconds is not None:
-            self._end_in(seconds, now)
+            self._until = now + seconds
+            if self.terms.binding:
+                self._ctx.ends_at = time.monotonic() + seconds
             first = min(seconds, _WATCH_AFTER_SECONDS) if self._watches else seconds
             self._alarm = self._alarms.call_at(now + first, self._look)
         try:
@@ -88,7 +90,7 @@ class Supervisor:
         """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
         self._until = self._ctx.ends_at = None
         if self._alarm is not None:
-            self._alarm.cancel()
+            self._alarm.call = None
             self._alarm = None
         if self._watcher is not None:
             self._watcher.cancel()
@@ -99,15 +101,12 @@ class Supervisor:
         if self._until is None:
             return
         now = self._loop.time()
-        self._end_in(seconds, now)
-        if self._alarm is not None and now + seconds < self._alarm.when():
-            self._alarm.cancel()
-            self._alarm = self._alarms.call_at(now + seconds, self._look)
-
-    def _end_in(self, seconds: float, now: float) -> None:
         self._until = now + seconds
         if self.terms.binding:
             self._ctx.ends_at = time.monotonic() + seconds
+        if self._alarm is not None and now + seconds < self._alarm.when():
+            self._alarm.cancel()
+            self._alarm = self._alarms.call_at(now + seconds, self._look)
 
     def interrupt(self) -> None:
         """Cancel the app now, once: the timer that a second call would start is one that nobody stops."""

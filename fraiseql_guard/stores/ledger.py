@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from fraiseql_guard.context import Escalation, Sanction, Subject
@@ -50,11 +50,11 @@ class Ledger:
         self._repeats: Recent[tuple[_Key, PolicyName], tuple[int, float]] = Recent(max_subjects)
         self._held: Recent[_Key, _Held] = Recent(max_sanctions)
         self._groups: Recent[_Key, dict[str, float]] = Recent(max_sanctions)
+        self.held_subjects: Callable[[], int] = self._held.count
+        """How many subjects have, or had, a sanction that is still kept."""
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
         """The sanction that binds: the operator's first, then the one that lasts longest."""
-        if not self._held.count():
-            return None
         best: Sanction | None = None
         for key in _bearers(subject):
             held = self._held.get(key)

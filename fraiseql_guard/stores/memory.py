@@ -65,7 +65,8 @@ class MemoryStore:
         """Settle a request's whole bill (Store.admit)."""
         now = self._clock()
         if not trip.bookkeeping:
-            sanction = self._ledgers[trip.enforced].binding(trip.subject, trip.exempt, now)
+            ledger = self._ledgers[trip.enforced]
+            sanction = ledger.binding(trip.subject, trip.exempt, now) if ledger.held_subjects() else None
             if sanction is not None:
                 return Outcome(admitted=False, sanction=sanction)
         charges, override_seconds = self._charges(trip, now) if self._limits.count() else (trip.charges, None)
