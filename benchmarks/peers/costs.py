@@ -8,16 +8,18 @@ from typing import Self
 
 import redis
 
-from benchmarks.peers.load import Order, Result
-from benchmarks.peers.processes import Load, Server, VariantFailed
+from benchmarks.peers.processes import Called, Server
 from benchmarks.peers.variants import Variant
 
-PATH = "/limited"
 PLENTY = 900_000_000
 """A limit that nobody reaches."""
 CONCURRENCIES = (1, 64)
 _WARM_UP = 300
 _COUNTED = 2_000
+SERVED, CALLED = "behind uvicorn", "called directly"
+WAYS: dict[str, type[Server] | type[Called]] = {SERVED: Server, CALLED: Called}
+"""How variants are asked. A server has its own bill for what a limiter says, header by header; called directly, only
+the limiter's is left."""
 SLICES = 10
 _DATABASES = 16
 _LEAST_COMMANDS = 0.5
@@ -47,15 +49,17 @@ class _Sum:
 
 
 class Round:
-    """One round: the servers of all variants at once, each with a database of its own, asked in turns.
+    """One round: the processes of all variants at once, each with a database of its own, asked in turns. ``way`` is how
+    they are asked: served, or called directly.
 
     A machine whose speed changes from second to second is the same one for all of them then.
     """
 
-    def __init__(self, redis_url: str, requests: int) -> None:
+    def __init__(self, way: type[Server] | type[Called], redis_url: str, requests: int) -> None:
+        self._way = way
         self._redis_url = redis_url
         self._requests = requests
-        self._servers: dict[str, tuple[Variant, Server]] = {}
+        self._running: dict[str, Server | Called] = {}
         self._sums: dict[str, dict[int, _Sum]] = {}
         self._open = ExitStack()
         self._client = redis.Redis.from_url(redis_url)
@@ -70,24 +74,23 @@ class Round:
 
     def start(self, variant: Variant, costs: Costs) -> None:
         """Have a variant take part. Commands are counted the first time, while no other variant of this name asks."""
-        url = f"{self._redis_url}/{len(self._servers) % _DATABASES}"
-        server = self._open.enter_context(Server(variant, url, per_hour=PLENTY))
+        url = f"{self._redis_url}/{len(self._running) % _DATABASES}"
+        running: Server | Called = self._open.enter_context(self._way(variant, url, per_hour=PLENTY))
         for each in CONCURRENCIES:
-            self._ask(variant, server, each, _COUNTED // 10, warm_up=_WARM_UP)  # the first answers may be others
+            running.ask(each, _COUNTED // 10, warm_up=_WARM_UP)  # the first answers may be others
         if costs.commands is None:
-            costs.commands = _count_commands(self._client, server, variant)
-        self._servers[variant.name] = variant, server
+            costs.commands = _count_commands(self._client, running)
+        self._running[variant.name] = running
         self._sums[variant.name] = {each: _Sum() for each in CONCURRENCIES}
 
     def turn(self, name: str) -> None:
         """One slice of a variant's requests, at each concurrency."""
-        if name not in self._servers:
+        if name not in self._running:
             return
-        variant, server = self._servers[name]
         for each, total in self._sums[name].items():
             count = self._requests // SLICES // (1 if each > 1 else 2)  # one at a time takes longer
             before = _calls(self._client)
-            result = self._ask(variant, server, each, count)
+            result = self._running[name].ask(each, count)
             total.calls += _calls(self._client) - before
             total.requests += count
             total.seconds += result.elapsed
@@ -95,11 +98,11 @@ class Round:
 
     def give_up(self, name: str) -> None:
         """Leave a variant out that has failed."""
-        self._servers.pop(name, None)
+        self._running.pop(name, None)
 
     def add_to(self, costs: Costs, name: str) -> None:
         """Add a variant's figures, all or none."""
-        if name not in self._servers:
+        if name not in self._running:
             return
         one, many = (self._sums[name][each] for each in CONCURRENCIES)
         costs.per_second.append(many.requests / many.seconds)
@@ -108,31 +111,20 @@ class Round:
         calls = one.calls / one.requests
         costs.reached.append(many.calls / many.requests / calls if calls > _LEAST_COMMANDS else 1.0)
 
-    @staticmethod
-    def _ask(variant: Variant, server: Server, connections: int, count: int, warm_up: int = 0) -> Result:
-        order = Order(
-            port=server.port, path=PATH, pid=server.pid, connections=connections, warm_up=warm_up, requests=count
-        )
-        result = Load(order).result()
-        if result.statuses != {variant.status: count}:
-            raise VariantFailed(f"{dict(result.statuses)} instead of {variant.status}: {server.last_words()}")
-        return result
-
 
 def _calls(client: redis.Redis) -> int:
     """Commands run so far, those of scripts included."""
     return sum(each["calls"] for each in client.info("commandstats").values())
 
 
-def _count_commands(client: redis.Redis, server: Server, variant: Variant) -> float:
+def _count_commands(client: redis.Redis, running: Server | Called) -> float:
     """Commands that the process sends a request.
 
     By MONITOR and not by INFO commandstats, which count what a script calls inside Redis like what a client sends.
     """
-    order = Order(port=server.port, path=PATH, pid=server.pid, connections=1, warm_up=0, requests=_COUNTED)
     with client.monitor() as monitor:
         client.echo(_BEGIN_MARK)  # connects, which are commands too
-        Load(order).result()
+        running.ask(1, _COUNTED)
         client.echo(_END_MARK)
         sent = 0
         for command in monitor.listen():

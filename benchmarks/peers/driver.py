@@ -13,11 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.costs import SLICES, Costs, Round
+from benchmarks.peers.costs import SERVED, SLICES, WAYS, Costs, Round
 from benchmarks.peers.environment import PeersEnvironmentError, prepare
 from benchmarks.peers.faults import FAULTS, observe
+from benchmarks.peers.goals import Goal, goals, verdicts
 from benchmarks.peers.processes import VariantFailed
-from benchmarks.peers.report import Findings, Goal, goals, table, verdicts
+from benchmarks.peers.report import Findings, table
 from benchmarks.peers.variants import VARIANTS, Variant, chosen
 from tests.support.redis_server import RedisServer
 
@@ -36,8 +37,9 @@ def main() -> int:
     found = goals(findings)
     heading = f"Python {platform.python_version()}, {os.cpu_count()} cores, {options.rounds} interleaved rounds"
     print(f"{heading}: medians (lowest..highest); statuses while Redis is away for 3 s, and the slowest answer\n")
-    print("\n".join(table(findings)))
-    print("\nOurs against the goals:\n" + "\n".join(verdicts(found)))
+    for way in WAYS:
+        print("\n".join(table(findings, way)) + "\n")
+    print("Ours against the goals:\n" + "\n".join(verdicts(found)))
     if options.json:
         Path(options.json).write_text(json.dumps(_as_json(findings, found, heading), indent=2), encoding="utf-8")
     return 0
@@ -67,48 +69,52 @@ def _positive(text: str) -> int:
 
 
 def run(variants: list[Variant], rounds: int, requests: int, *, faults: bool) -> Findings:
-    """All rounds of all variants, then the faults. One that fails is reported and left out of what follows."""
-    findings = Findings(variants, errors=prepare(variants))
+    """All rounds of all variants in each way, then the faults. One that fails is reported and left out of what follows
+    there."""
+    findings = Findings(variants, not_installed=prepare(variants))
     with RedisServer() as server:
         for number in range(rounds):
-            with Round(server.url, requests) as one_round:
-                _measure(findings, one_round, f"round {number + 1} of {rounds}")
+            for way, kind in WAYS.items():
+                with Round(kind, server.url, requests) as one_round:
+                    _measure(findings, way, one_round, f"round {number + 1} of {rounds}, {way}")
         for variant in variants if faults else ():
             for fault in FAULTS if variant.faults else ():
                 _say(f"Redis is {fault}: {variant.name}")
-                _attempt(findings, variant, lambda v=variant, f=fault: _note(findings, v, f, server))
+                _attempt(findings, SERVED, variant, lambda v=variant, f=fault: _note(findings, v, f, server))
     _say("")
-    for name in findings.errors:
-        findings.costs.pop(name, None)
+    for way, errors in findings.errors.items():
+        for name in errors:
+            findings.costs[way].pop(name, None)
     return findings
 
 
-def _measure(findings: Findings, one_round: Round, what: str) -> None:
+def _measure(findings: Findings, way: str, one_round: Round, what: str) -> None:
+    all_costs = findings.costs[way]
     for variant in findings.variants:
         _say(f"{what}: starting {variant.name}")
-        costs = findings.costs.setdefault(variant.name, Costs())
-        _attempt(findings, variant, lambda v=variant, c=costs: one_round.start(v, c))
+        costs = all_costs.setdefault(variant.name, Costs())
+        _attempt(findings, way, variant, lambda v=variant, c=costs: one_round.start(v, c))
     for number in range(SLICES):
         for variant in findings.variants:
             _say(f"{what}, {number + 1} of {SLICES}: {variant.name}")
-            _attempt(findings, variant, lambda v=variant: one_round.turn(v.name))
-            if variant.name in findings.errors:
+            _attempt(findings, way, variant, lambda v=variant: one_round.turn(v.name))
+            if variant.name in findings.errors[way]:
                 one_round.give_up(variant.name)
     for variant in findings.variants:
-        one_round.add_to(findings.costs[variant.name], variant.name)
+        one_round.add_to(all_costs[variant.name], variant.name)
 
 
 def _note(findings: Findings, variant: Variant, fault: str, server: RedisServer) -> None:
     findings.seen.setdefault(variant.name, {})[fault] = observe(variant, fault, server)
 
 
-def _attempt(findings: Findings, variant: Variant, step: Callable[[], None]) -> None:
-    if variant.name in findings.errors:
+def _attempt(findings: Findings, way: str, variant: Variant, step: Callable[[], None]) -> None:
+    if variant.name in findings.errors[way]:
         return
     try:
         step()
     except VariantFailed as error:
-        findings.errors[variant.name] = str(error)
+        findings.errors[way][variant.name] = str(error)
 
 
 def _say(what: str) -> None:
@@ -123,8 +129,10 @@ def _as_json(findings: Findings, found: list[Goal], heading: str) -> dict[str, A
         "variants": {
             variant.name: {
                 "base": variant.base,
-                "error": findings.errors.get(variant.name),
-                "costs": asdict(findings.costs[variant.name]) if variant.name in findings.costs else None,
+                "errors": {
+                    way: errors[variant.name] for way, errors in findings.errors.items() if variant.name in errors
+                },
+                "costs": {way: asdict(of[variant.name]) for way, of in findings.costs.items() if variant.name in of},
                 "faults": {fault: asdict(seen) for fault, seen in findings.seen.get(variant.name, {}).items()},
             }
             for variant in findings.variants

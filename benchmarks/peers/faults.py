@@ -7,9 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.peers.costs import PATH
 from benchmarks.peers.load import Order
-from benchmarks.peers.processes import Load, Server
+from benchmarks.peers.processes import PATH, Load, Server
 from benchmarks.peers.variants import Variant
 from tests.support.redis_server import RedisServer
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 BARE, BARE_FASTAPI, READY_REFUSAL = "bare app", "bare app, FastAPI route", "ready refusal"
 LIMIT, LIMIT_TELLING = "physical limit", "physical limit + headers"
-OURS, OURS_MEMORY, OURS_REFUSAL = "ours", "ours, in memory", "ours, refusal"
+OURS, OURS_TRIP, OURS_MEMORY, OURS_REFUSAL = "ours", "ours, the trip alone", "ours, in memory", "ours, refusal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,7 @@ VARIANTS = (
     Variant("throttled-py", "throttled_py", packages=("throttled-py", "redis")),
     Variant(LIMIT, "physical_limit", faults=False),
     Variant(LIMIT_TELLING, "physical_limit_telling", faults=False),
+    Variant(OURS_TRIP, "ours_trip", faults=False),
     Variant(OURS, "ours"),
     Variant(OURS_MEMORY, "ours_memory", faults=False),
     Variant(OURS_REFUSAL, "ours_refusal", base=READY_REFUSAL, status=429, faults=False),
