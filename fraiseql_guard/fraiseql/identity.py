@@ -8,8 +8,8 @@ from fastapi import Request
 from fraiseql.auth.base import UserContext
 from fraiseql.fastapi.dependencies import get_auth_provider, get_current_user_optional
 
-from fraiseql_guard.context import Identity
-from fraiseql_guard.request import context_of, current
+from fraiseql_guard.context import Context
+from fraiseql_guard.request import context_of
 
 
 async def current_user(request: Request) -> UserContext | None:
@@ -19,19 +19,12 @@ async def current_user(request: Request) -> UserContext | None:
     """
     if get_auth_provider() is not None:
         return await get_current_user_optional(_bearer_token(request.headers.get("authorization", "")))
-    ctx = context_of(request.scope)
-    return user_context(ctx.identity) if ctx is not None and ctx.identity is not None else None
+    return user_of(context_of(request.scope))
 
 
-async def user_at_work() -> UserContext | None:
-    """The same where only the guard knows of the request: FastAPI asks for no Request, which takes it a while to find
-    out in every request."""
-    ctx = current()
-    if ctx is None:
-        return None
-    if get_auth_provider() is not None:
-        return await get_current_user_optional(_bearer_token(ctx.header(b"authorization")))
-    return user_context(ctx.identity) if ctx.identity is not None else None
+async def provided_user(ctx: Context | None) -> UserContext | None:
+    """The same by an auth provider, where there is no Request: by the token that came to the guard."""
+    return None if ctx is None else await get_current_user_optional(_bearer_token(ctx.header(b"authorization")))
 
 
 def _bearer_token(authorization: str) -> str | None:
@@ -39,11 +32,14 @@ def _bearer_token(authorization: str) -> str | None:
     return token if scheme.lower() == "bearer" and token else None
 
 
-def user_context(identity: Identity) -> UserContext:
-    """Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
+def user_of(ctx: Context | None) -> UserContext | None:
+    """Who the guard has verified; None if nobody. Made for every request: it is the app's to change.
 
-    Made for every request: it is the app's to change.
+    Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
     """
+    if ctx is None or ctx.identity is None:
+        return None
+    identity = ctx.identity
     claims = identity.claims
     email, name, permissions = claims.get("email"), claims.get("name"), claims.get("permissions")
     roles = claims.get("roles", claims.get("role"))

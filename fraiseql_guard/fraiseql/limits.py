@@ -11,11 +11,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from psycopg import AsyncConnection
-from psycopg.abc import PQGen
 from psycopg.errors import error_from_result
 from psycopg.generators import execute
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGconn
 
 MARGIN_SECONDS: Final = 0.25
 """The guard's own deadline comes first and answers the client; PostgreSQL's is for when the guard cannot."""
@@ -54,14 +52,10 @@ async def tell(connection: AsyncConnection[Any], seconds: float, plainly: Callab
     lock = connection.lock
     await lock.acquire()  # ``async with`` takes twice as many calls
     try:
-        await connection.wait(_exchange(pgconn, b"BEGIN; " + command if begins else command))
+        pgconn.send_query(b"BEGIN; " + command if begins else command)
+        results = await connection.wait(execute(pgconn))
     finally:
         lock.release()
-
-
-def _exchange(pgconn: PGconn, command: bytes) -> PQGen[None]:
-    """A generator as psycopg's connection waits for."""
-    pgconn.send_query(command)
-    for result in (yield from execute(pgconn)):
+    for result in results:
         if result.status != ExecStatus.COMMAND_OK:
             raise error_from_result(result)

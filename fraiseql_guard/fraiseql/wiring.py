@@ -14,7 +14,8 @@ from fraiseql.fastapi.dependencies import (
     get_db,
 )
 
-from fraiseql_guard.fraiseql.identity import current_user, user_at_work
+from fraiseql_guard.fraiseql.identity import current_user, provided_user, user_of
+from fraiseql_guard.request import current
 
 
 def wire(overrides: dict[Any, Any], guarded_db: Callable[[], Awaitable[Any]]) -> list[str]:
@@ -28,7 +29,9 @@ def wire(overrides: dict[Any, Any], guarded_db: Callable[[], Awaitable[Any]]) ->
     """
 
     async def context_at_work() -> dict[str, Any]:
-        return await build_graphql_context(await guarded_db(), await user_at_work())
+        ctx, provided = current(), get_auth_provider() is not None
+        user = await provided_user(ctx) if provided else user_of(ctx)
+        return await build_graphql_context(await guarded_db(), user)
 
     async def context_of_request(request: Request) -> dict[str, Any]:
         return await build_graphql_context(await guarded_db(), await current_user(request))
