@@ -270,6 +270,10 @@ class Statement:
     table_name: str
 
 
+Naming = Callable[[], Statement]
+"""Says what is told of a statement: found out when somebody asks, which is seldom before the statement has ended."""
+
+
 class Context:
     """One request on its way through the gates. The only mutable value: gates add what they find out.
 
@@ -305,7 +309,7 @@ class Context:
     attempts: tuple[str, ...] | None = None  # logins at work; None if nobody sees the end of the request
     hurry_seconds: float | None = None  # admitted to the last slots, for so long and no longer
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
-    statement: Statement | None = None  # what the database works on for this request
+    statement: Naming | None = None  # says what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
     own_page: bool = False  # answered by the guard itself: metrics, health
     span: str | None = None  # the trace id of the span that it ended in, "" of none: later another is the active one

@@ -169,7 +169,8 @@ def _admin_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[L
 
 
 def _timeout_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
-    statement = ctx.statement  # what the database works on while the time is up; the app need not tell
+    at_work = ctx.statement  # of the database, while the time is up; the app need not tell
+    statement = at_work() if at_work else None
     fields = {
         **fields_of(statement, denial.actual or 0),
         "timeout_ms": round((denial.limit or 0) * 1000),

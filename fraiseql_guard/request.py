@@ -13,6 +13,9 @@ _KEY: Final = "fraiseql_guard.request"
 
 _current: Final[ContextVar[Context | None]] = ContextVar("fraiseql_guard_request", default=None)
 
+current: Final[Callable[[], Context | None]] = _current.get
+"""The request that this task or thread works on. Every database statement asks: no function of ours is in between."""
+
 
 def enter(scope: MutableMapping[str, Any], ctx: Context) -> None:
     """The app begins to work on a request: in this task, in those that it starts, and in its threads."""
@@ -24,11 +27,6 @@ def enter(scope: MutableMapping[str, Any], ctx: Context) -> None:
 def leave() -> None:
     """The app is done. What it started and left running still knows whose work it is."""
     _current.set(None)
-
-
-def current() -> Context | None:
-    """The request that this task or thread works on."""
-    return _current.get()
 
 
 def context_of(scope: MutableMapping[str, Any]) -> Context | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Any, Final
 
-from fraiseql_guard.context import Context, Statement
+from fraiseql_guard.context import Context, Naming, Statement
 from fraiseql_guard.database.pools import PoolState, ReadPool, reader_of
 from fraiseql_guard.database.statements import UNKNOWN, Statements
 from fraiseql_guard.request import current
@@ -27,7 +27,7 @@ class DatabaseSignals:
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock = clock
+        self.clock = clock
         self._readers: list[ReadPool] = []
         self._statements = Statements()
         self._settle: DatabaseSettle | None = None
@@ -60,12 +60,12 @@ class DatabaseSignals:
         select, insert, update, delete, call and other. ``timed_out`` says that the database (or its driver) stopped it
         after ``timeout_seconds``. The user is the one whose request this task or thread works on.
         """
-        described = self.describe(statement, query_type, table_name)
-        self.settled(current(), described, seconds, timeout_seconds=timeout_seconds, timed_out=timed_out)
+        named = partial(self.describe, statement, query_type, table_name)
+        self.settled(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
 
     def timed_query(self, statement: Any = None, *, query_type: str | None = None, table_name: str = "") -> Timed:
         """``with database.timed_query("SELECT ..."):`` times what is inside, await included, and records it."""
-        return self.timing(self.describe(statement, query_type, table_name))
+        return Timed(self, partial(self.describe, statement, query_type, table_name))
 
     def pool(self) -> PoolState | None:
         """All pools together, as they are now; None while there is none."""
@@ -97,31 +97,27 @@ class DatabaseSignals:
             return Statement(query_type if query_type in QUERY_TYPES else UNKNOWN.query_type, table_name)
         return self._statements.describe(statement) if statement is not None else Statement("other", table_name)
 
-    def timing(self, statement: Statement) -> Timed:
-        """Time a statement that is described already."""
-        return Timed(self, statement, self._clock)
-
     def settled(
         self,
         ctx: Context | None,
-        statement: Statement,
+        statement: Naming,
         seconds: float,
         *,
-        timeout_seconds: float | None = None,
         timed_out: bool = False,
+        timeout_seconds: float | None = None,
     ) -> None:
-        """A statement has ended."""
+        """A statement has ended: its request no longer shows it."""
         settle = self._settle
-        if settle is None:
-            return
-        try:
-            settle.queried(statement, seconds)
-            if timed_out:
-                settle.query_stopped(ctx, statement, seconds, timeout_seconds)
-            else:
-                settle.query_lasted(ctx, statement, seconds)
-        except Exception as error:  # noqa: BLE001 - signals are no reason to fail a statement
-            settle.fault("database", error)
+        if settle is not None:
+            try:
+                if timed_out:
+                    settle.query_stopped(ctx, statement, seconds, timeout_seconds)
+                else:
+                    settle.queried(ctx, statement, seconds)
+            except Exception as error:  # noqa: BLE001 - signals are no reason to fail a statement
+                settle.fault("database", error)
+        if ctx is not None and ctx.statement is statement:
+            ctx.statement = None
 
     def refresh(self) -> None:
         """Read the pools and write the gauges down: the worker that is scraped cannot ask the others for theirs."""
@@ -143,12 +139,11 @@ class Timed:
     ``timeout_seconds`` may be set: what the database was told to stop it after.
     """
 
-    __slots__ = ("_began_at", "_clock", "_ctx", "_signals", "_statement", "timeout_seconds")
+    __slots__ = ("_began_at", "_ctx", "_signals", "_statement", "timeout_seconds")
 
-    def __init__(self, signals: DatabaseSignals, statement: Statement, clock: Callable[[], float]) -> None:
+    def __init__(self, signals: DatabaseSignals, statement: Naming) -> None:
         self._signals = signals
         self._statement = statement
-        self._clock = clock
         self._ctx: Context | None = None
         self._began_at = 0.0
         self.timeout_seconds: float | None = None
@@ -157,16 +152,14 @@ class Timed:
         self._ctx = current()
         if self._ctx is not None:
             self._ctx.statement = self._statement
-        self._began_at = self._clock()
+        self._began_at = self._signals.clock()
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        seconds = self._clock() - self._began_at
-        ctx, statement = self._ctx, self._statement
-        stopped = error is not None and was_stopped(error, seconds, self.timeout_seconds)
-        self._signals.settled(ctx, statement, seconds, timeout_seconds=self.timeout_seconds, timed_out=stopped)
-        if ctx is not None and ctx.statement is statement:
-            ctx.statement = None
+        seconds = self._signals.clock() - self._began_at
+        limit = self.timeout_seconds
+        stopped = error is not None and was_stopped(error, seconds, limit)
+        self._signals.settled(self._ctx, self._statement, seconds, timed_out=stopped, timeout_seconds=limit)
 
 
 def was_stopped(error: BaseException, seconds: float, timeout_seconds: float | None) -> bool:

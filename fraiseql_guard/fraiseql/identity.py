@@ -8,7 +8,7 @@ from fastapi import Request
 from fraiseql.auth.base import UserContext
 from fraiseql.fastapi.dependencies import get_auth_provider, get_current_user_optional
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.context import Context
 from fraiseql_guard.request import context_of
 
 
@@ -18,31 +18,39 @@ async def current_user(request: Request) -> UserContext | None:
     An auth provider of the app's own goes on deciding who its user is: it may know more than the token says.
     """
     if get_auth_provider() is not None:
-        return await get_current_user_optional(_bearer_token(request))
-    ctx = context_of(request.scope)
-    return user_context(ctx.identity) if ctx is not None and ctx.identity is not None else None
+        return await get_current_user_optional(_bearer_token(request.headers.get("authorization", "")))
+    return user_of(context_of(request.scope))
 
 
-def _bearer_token(request: Request) -> str | None:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+async def provided_user(ctx: Context | None) -> UserContext | None:
+    """The same by an auth provider, where there is no Request: by the token that came to the guard."""
+    return None if ctx is None else await get_current_user_optional(_bearer_token(ctx.header(b"authorization")))
+
+
+def _bearer_token(authorization: str) -> str | None:
+    scheme, _, token = authorization.partition(" ")
     return token if scheme.lower() == "bearer" and token else None
 
 
-def user_context(identity: Identity) -> UserContext:
-    """Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes."""
+def user_of(ctx: Context | None) -> UserContext | None:
+    """Who the guard has verified; None if nobody. Made for every request: it is the app's to change.
+
+    Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
+    """
+    if ctx is None or ctx.identity is None:
+        return None
+    identity = ctx.identity
     claims = identity.claims
+    email, name, permissions = claims.get("email"), claims.get("name"), claims.get("permissions")
+    roles = claims.get("roles", claims.get("role"))
     return UserContext(
         user_id=identity.user_id,
-        email=_text(claims.get("email")),
-        name=_text(claims.get("name")),
-        roles=_texts(claims.get("roles", claims.get("role"))),
-        permissions=list(dict.fromkeys([*_texts(claims.get("permissions")), *identity.scopes])),
+        email=email if isinstance(email, str) else None,
+        name=name if isinstance(name, str) else None,
+        roles=[] if roles is None else _texts(roles),
+        permissions=list(dict.fromkeys([*(() if permissions is None else _texts(permissions)), *identity.scopes])),
         metadata=dict(claims),
     )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def _texts(value: Any) -> list[str]:

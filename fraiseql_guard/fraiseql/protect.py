@@ -7,7 +7,6 @@ from typing import Any
 from fraiseql.audit import set_security_logger
 from fraiseql.fastapi.dependencies import get_db_pool
 
-from fraiseql_guard.fraiseql.pool import TimedPool
 from fraiseql_guard.fraiseql.repository import repository_dependency
 from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
 from fraiseql_guard.fraiseql.wiring import wire
@@ -33,8 +32,7 @@ def protect(app: Any, **options: Any) -> Guard:
     if host is None:
         raise TypeError(f"protect() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
     guard = Guard(app, **options)
-    guarded_db = repository_dependency(lambda pool: TimedPool(pool, guard.database))
-    for name in wire(host.dependency_overrides, guarded_db):
+    for name in wire(host.dependency_overrides, repository_dependency(guard.database)):
         guard.settle.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
     guard.observe_pool(_pool)
     set_security_logger(BridgedSecurityLogger(lambda: guard.settle))

@@ -9,8 +9,9 @@ from typing import Any
 from fraiseql.db import FraiseQLRepository
 from fraiseql.fastapi.dependencies import get_db
 
+from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.fraiseql.pool import TimedPool
-from fraiseql_guard.request import current, remaining_seconds
+from fraiseql_guard.request import current
 
 
 class GuardedRepository(FraiseQLRepository):
@@ -22,22 +23,27 @@ class GuardedRepository(FraiseQLRepository):
     @property
     def query_timeout(self) -> float | None:
         """Seconds: FraiseQL's own; None where the request has less time left, which the pool sees to."""
-        own = self._own_timeout
-        ctx = current()
-        remaining = None if ctx is None else remaining_seconds(ctx, time.monotonic())
-        return own if remaining is None or (own is not None and 0 < own < remaining) else None
+        own, ctx = self._own_timeout, current()
+        if ctx is None or ctx.ends_at is None:
+            return own
+        return own if own is not None and 0 < own < ctx.ends_at - time.monotonic() else None
 
     @query_timeout.setter
     def query_timeout(self, seconds: float | None) -> None:
         self._own_timeout = seconds
 
 
-def repository_dependency(timed: Callable[[Any], TimedPool]) -> Callable[[], Awaitable[FraiseQLRepository]]:
+def repository_dependency(signals: DatabaseSignals) -> Callable[[], Awaitable[FraiseQLRepository]]:
     """What FastAPI calls in the place of FraiseQL's ``get_db``."""
+    timed: TimedPool | None = None
 
     async def guarded_db() -> FraiseQLRepository:
+        nonlocal timed
         plain = await get_db()
-        pool: Any = timed(plain.get_pool())
-        return GuardedRepository(pool, plain.context)
+        pool: Any = plain.get_pool()
+        if timed is None or timed.plain is not pool:  # FraiseQL makes a new one at each start
+            timed = TimedPool(pool, signals)
+        lender: Any = timed
+        return GuardedRepository(lender, plain.context)
 
     return guarded_db

@@ -36,12 +36,16 @@ class Backlog:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def add(self, *record: Any) -> None:
-        """Have this told soon. To be called in the event loop."""
+        """Have this told soon; at once where no event loop is that could do it, as in a thread of the app's own."""
         self._waiting.append(record)
         if len(self._waiting) >= MOST:
             self.tell()
             return
-        loop = asyncio.get_running_loop()
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self.tell()
+            return
         if self._timer is None or self._loop is not loop:
             self._loop, self._timer = loop, loop.call_later(TELL_SECONDS, self._time_to_tell)
 

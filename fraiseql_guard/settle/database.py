@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Statement
+from fraiseql_guard.context import Context, Naming
 from fraiseql_guard.evidence import Line, fields_of, operation_of, timed_out, user_label
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.voice import Voice
@@ -33,29 +33,23 @@ class DatabaseSettle:
         self._metrics.set(s.DB_CONNECTIONS_TOTAL, total)
         self._metrics.set(s.DB_CONNECTIONS_WAITING, waiting)
 
-    def queried(self, statement: Statement, seconds: float) -> None:
-        """A statement has ended, whatever came of it: it is counted soon, together with others."""
-        try:
-            self._backlog.add(statement, seconds)
-        except RuntimeError:  # a thread of the app's own: no event loop is there that could tell it later
-            self._backlog.tell()
+    def queried(self, ctx: Context | None, statement: Naming, seconds: float) -> None:
+        """A statement has ended, and was not stopped by its own time limit. It is counted soon, together with others.
 
-    def _count(self, statement: Statement, seconds: float) -> None:
-        self._metrics.observe(s.DB_QUERY_DURATION, seconds, statement.query_type, escape_label(statement.table_name))
-        self._metrics.inc(s.DB_QUERIES, statement.query_type)
-
-    def query_lasted(self, ctx: Context | None, statement: Statement, seconds: float) -> None:
-        """A statement was not stopped by its own time limit. If the request was, that was said with its table."""
+        If its request was stopped, that was said with its table.
+        """
+        self._backlog.add(statement, seconds)
         threshold = self._voice.settings.slow_query_seconds
         if seconds < threshold or (ctx is not None and timed_out(ctx)):  # nearly always
             return
-        fields = {**fields_of(statement, seconds), "threshold_ms": round(threshold * 1000)}
+        fields = {**fields_of(statement(), seconds), "threshold_ms": round(threshold * 1000)}
         self._voice.tell(ctx, Line(s.SLOW_QUERY, fields, operation_of(ctx)))
 
     def query_stopped(
-        self, ctx: Context | None, statement: Statement, seconds: float, timeout_seconds: float | None
+        self, ctx: Context | None, statement: Naming, seconds: float, timeout_seconds: float | None
     ) -> None:
         """The database stopped a statement at its time limit: an error of its request, counted once."""
+        self._backlog.add(statement, seconds)
         if ctx is not None and timed_out(ctx):
             return
         if ctx is None or not ctx.operation:
@@ -63,9 +57,13 @@ class DatabaseSettle:
         else:
             ctx.database_timeout = True
         limit = None if timeout_seconds is None else round(timeout_seconds * 1000)
-        self._voice.tell(
-            ctx, Line(s.DB_QUERY_TIMEOUT, {**fields_of(statement, seconds), "timeout_ms": limit}, operation_of(ctx))
-        )
+        fields = {**fields_of(statement(), seconds), "timeout_ms": limit}
+        self._voice.tell(ctx, Line(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)))
+
+    def _count(self, statement: Naming, seconds: float) -> None:
+        named = statement()
+        self._metrics.observe(s.DB_QUERY_DURATION, seconds, named.query_type, escape_label(named.table_name))
+        self._metrics.inc(s.DB_QUERIES, named.query_type)
 
     def host_security(self, ctx: Context | None, fields: Mapping[str, Any], failure: FailureReason | None) -> None:
         """The app's own security log reports something: a failed authentication counts as one of the contract's."""

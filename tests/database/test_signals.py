@@ -99,6 +99,22 @@ def test_a_statement_is_counted_by_type_and_table(guarded) -> None:
     assert guard.lines("database.slow_query") == []
 
 
+async def test_what_a_statement_is_called_may_be_found_out_later_and_breaks_nothing(guarded) -> None:
+    class Odd:
+        """As psycopg's Composed, and broken."""
+
+        def __iter__(self):
+            raise RuntimeError("no")
+
+    Odd.__name__ = "Composed"
+    guard = guarded()
+    for statement in (Odd(), b"SELECT 1 FROM post", "DELETE FROM post", 7):
+        guard.guard.record_query(0.1, statement=statement)
+    values = [guard.metric("fraiseql_db_queries_total", query_type=kind) for kind in ("other", "select", "delete")]
+    assert values == [2, 1, 1]
+    assert guard.metric("fraiseql_guard_faults_total") == 0
+
+
 def test_table_names_cannot_flood_the_metrics(guarded) -> None:
     guard = guarded()
     for number in range(500):

@@ -19,11 +19,19 @@ def timed_pool(pool: Any, guarded: Any) -> Any:
     return TimedPool(pool, guarded().guard.database)
 
 
-@pytest.mark.parametrize(("remaining", "limit"), [(0.0, 0.25), (0.01, 0.5), (0.24, 0.5), (0.25, 0.5), (29.99, 30.25)])
-def test_the_limit_is_a_little_later_than_the_deadline_and_never_0(remaining: float, limit: float) -> None:
-    from fraiseql_guard.fraiseql.limits import limit_seconds
+@pytest.mark.parametrize(
+    ("remaining", "limit"),
+    [(-5.0, 250), (0.0, 250), (0.01, 500), (0.24, 500), (0.25, 500), (0.26, 750), (29.99, 30_250)],
+)
+async def test_the_limit_is_a_little_later_than_the_deadline_and_never_0(
+    checked: Any, guarded: Any, remaining: float, limit: int
+) -> None:
+    from fraiseql_guard.fraiseql.pool import TimedPool
 
-    assert limit_seconds(remaining) == limit
+    work_until(0.0).ends_at = 1000.0 + remaining
+    pool = TimedPool(checked, guarded().guard.database, clock=lambda: 1000.0)
+    async with pool.connection() as connection:
+        assert await limit_in_force(connection) == limit
 
 
 @pytest.mark.parametrize("check", [check_as_fraiseql_does, None])
@@ -98,6 +106,29 @@ async def test_a_connection_that_fails_its_check_takes_no_limit_along(checked: A
     async with pool.connection() as connection:
         assert connection.pgconn.backend_pid != old
         assert 3000 <= await limit_in_force(connection) <= 3250
+
+
+async def test_a_new_connection_in_the_place_of_one_that_failed_has_its_own_limit(url: str, guarded: Any) -> None:
+    from psycopg import OperationalError
+    from psycopg_pool import AsyncConnectionPool
+
+    condemned: list[int] = []
+
+    async def check(connection: Any) -> None:
+        await connection.execute("SELECT 1")  # bounded by now
+        if connection.pgconn.backend_pid in condemned:
+            await connection.close()
+            raise OperationalError("no good")
+
+    async with AsyncConnectionPool(url, open=False, min_size=1, max_size=1, check=check) as pool:
+        timed = timed_pool(pool, guarded)
+        work_until(3.0)
+        async with timed.connection() as connection:
+            condemned.append(connection.pgconn.backend_pid)
+        async with timed.connection() as connection:
+            assert connection.pgconn.backend_pid not in condemned
+            assert 3000 <= await limit_in_force(connection) <= 3250
+    leave()
 
 
 async def test_a_check_may_end_its_transaction(url: str, guarded: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -43,9 +44,10 @@ async def test_without_a_deadline_there_is_no_limit(timed: Any) -> None:
 
 async def test_a_limit_that_the_app_sets_itself_stays(timed: Any) -> None:
     work_until(3.0)
-    async with timed.connection() as connection:
-        await connection.execute("SET LOCAL statement_timeout = '1500ms'")
-        assert await limit_in_force(connection) == 1500
+    for milliseconds in (1500, 0):  # 0 is none
+        async with timed.connection() as connection:
+            await connection.execute(f"SET LOCAL statement_timeout = '{milliseconds}ms'")
+            assert await limit_in_force(connection) == milliseconds
 
 
 async def test_autocommit_and_failed_transactions_are_left_alone(timed: Any) -> None:
@@ -87,6 +89,56 @@ async def test_postgresql_stops_a_statement_at_its_limit_and_that_is_a_query_tim
     (line,) = guard.lines("database.query_timeout")
     assert line["context"]["table_name"] == "pg_class"
     assert line["context"]["timeout_ms"] == 500
+
+
+async def test_what_was_composed_is_counted_and_told_by_its_table(pool: Any, guarded: Any) -> None:
+    from psycopg import sql
+
+    from fraiseql_guard.fraiseql.pool import TimedPool
+
+    guard = guarded(slow_query_seconds=0.05)
+    select = sql.SQL("SELECT pg_sleep({}) FROM {} LIMIT 1")
+    async with TimedPool(pool, guard.guard.database).connection() as connection:
+        await connection.execute(select.format(sql.Literal(0), sql.Identifier("pg_class")))
+        await connection.execute(select.format(sql.Literal(0.1), sql.Identifier("pg_proc")))
+        await connection.execute(b"SELECT count(*) FROM pg_type")
+    for table in ("pg_class", "pg_proc", "pg_type"):
+        assert guard.metric("fraiseql_db_query_duration_seconds_count", query_type="select", table_name=table) == 1
+    (line,) = guard.lines("database.slow_query")
+    assert line["context"]["table_name"] == "pg_proc"
+
+
+async def test_while_a_statement_runs_its_request_says_which_and_no_longer(timed: Any) -> None:
+    ctx, seen = work_until(30.0), []
+
+    async def look() -> None:
+        while not seen:
+            await asyncio.sleep(0.01)
+            if ctx.statement is not None:
+                seen.append(ctx.statement().table_name)
+
+    looking = asyncio.create_task(look())
+    async with timed.connection() as connection:
+        await connection.execute("SELECT pg_sleep(0.2) FROM pg_class LIMIT 1")
+        assert ctx.statement is None
+        with pytest.raises(Exception, match="nowhere"):
+            await connection.execute("SELECT 1 FROM nowhere")
+        assert ctx.statement is None
+    await looking
+    assert seen == ["pg_class"]
+
+
+async def test_a_statement_that_fails_is_counted_and_no_timeout(pool: Any, guarded: Any) -> None:
+    from psycopg import errors
+
+    from fraiseql_guard.fraiseql.pool import TimedPool
+
+    guard = guarded()
+    with pytest.raises(errors.UndefinedTable):
+        async with TimedPool(pool, guard.guard.database).connection() as connection:
+            await connection.execute("SELECT 1 FROM nowhere")
+    assert guard.metric("fraiseql_db_query_duration_seconds_count", table_name="nowhere") == 1
+    assert guard.lines("database.query_timeout") == []
 
 
 async def test_whatever_else_a_pool_can_is_the_pools_own(timed: Any, pool: Any) -> None:

@@ -93,6 +93,13 @@ async def test_nothing_is_lost_or_told_twice_by_looking_from_other_threads() -> 
     assert not faults
 
 
+def test_where_no_event_loop_is_nothing_waits() -> None:
+    told: list[int] = []
+    backlog = Backlog(told.append, lambda part, error: None)
+    backlog.add(1)
+    assert told == [1]
+
+
 async def test_one_record_that_breaks_keeps_no_other_from_being_told() -> None:
     told: list[int] = []
     faults: list[str] = []
