@@ -116,7 +116,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
     in_flight = (
-        InFlight(settings, lasting.at_work, pool_size=lambda: lasting.database.size, express=express)
+        InFlight(settings, lasting.at_work, pool_size=lasting.database.size, express=express)
         if Protection.RATE_LIMIT in mounted
         else None
     )

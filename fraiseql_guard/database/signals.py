@@ -79,7 +79,6 @@ class DatabaseSignals:
 
     # --- for the guard and integrations -------------------------------------------------------------------------------
 
-    @property
     def size(self) -> int | None:
         """The most connections that the pools may open, as far as somebody has looked lately."""
         if self._state is None and self._readers:

@@ -80,7 +80,8 @@ class Supervisor:
                 raise  # else: how it ended when it was stopped concerns nobody, the client was answered
         finally:
             self._task = None
-            self.stop()
+            if self._until is not None or self._ctx.ends_at is not None or self._watcher is not None:
+                self.stop()
             if self._abandonment is not None:
                 self._abandonment.cancel()
         if self._abandonment is not None and task is not None:

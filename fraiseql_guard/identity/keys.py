@@ -37,7 +37,7 @@ class KeyRing:
     ``clock`` counts seconds; it is the sources'.
     """
 
-    __slots__ = ("_keys", "_parts", "_slots", "remote")  # _parts: what may change, and how it was
+    __slots__ = ("_keys", "_parts", "_slots", "fixed", "remote")  # _parts: what may change, and how it was
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         algorithms = _accepted(settings)
@@ -55,6 +55,8 @@ class KeyRing:
         self._parts: tuple[tuple[KeySource, tuple[VerificationKey, ...]], ...] = ()
         self._keys: tuple[VerificationKey, ...] = ()
         self._join()
+        self.fixed = not self._parts
+        """Whether the keys never change."""
 
     @property
     def algorithms(self) -> frozenset[str]:

@@ -119,8 +119,7 @@ class TokenVerifier:
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
         ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.
         """
-        keys = self._ring.keys()
-        if keys is not self._keys:
+        if not self._ring.fixed and (keys := self._ring.keys()) is not self._keys:
             self._take_over(keys)
         now, digest = self._clock(), b""
         if len(authorization) == 1 and len(authorization[0]) <= _LONGEST_LINE:

@@ -207,4 +207,4 @@ def test_told_before_any_guard_is_there_it_is_forgotten() -> None:
     signals = DatabaseSignals()
     signals.record_query(1.0, query_type="select")
     assert signals.pool() is None
-    assert signals.size is None
+    assert signals.size() is None

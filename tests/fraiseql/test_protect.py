@@ -72,5 +72,5 @@ def test_the_pool_of_each_start_is_read(tmp_path, monkeypatch) -> None:
     for most in (5, 7):
         stats = {"pool_max": most, "pool_size": 2, "pool_available": 2}
         dependencies.set_db_pool(SimpleNamespace(get_stats=lambda stats=stats: stats))
-        assert guard.database.pool().total == guard.database.size == most
+        assert guard.database.pool().total == guard.database.size() == most
     assert "guard.fault" not in log_of(guard, tmp_path / "log")
