@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pairs import order
 from benchmarks.peers.costs import SERVED, SLICES, WAYS, Costs, Round
 from benchmarks.peers.environment import PeersEnvironmentError, prepare
 from benchmarks.peers.faults import FAULTS, observe
@@ -95,7 +96,7 @@ def _measure(findings: Findings, way: str, one_round: Round, what: str) -> None:
         costs = all_costs.setdefault(variant.name, Costs())
         _attempt(findings, way, variant, lambda v=variant, c=costs: one_round.start(v, c))
     for number in range(SLICES):
-        for variant in findings.variants:
+        for variant in [findings.variants[place] for place in order(len(findings.variants), number)]:
             _say(f"{what}, {number + 1} of {SLICES}: {variant.name}")
             _attempt(findings, way, variant, lambda v=variant: one_round.turn(v.name))
             if variant.name in findings.errors[way]:

@@ -18,17 +18,12 @@ async def current_user(request: Request) -> UserContext | None:
     An auth provider of the app's own goes on deciding who its user is: it may know more than the token says.
     """
     if get_auth_provider() is not None:
-        return await get_current_user_optional(_bearer_token(request.headers.get("authorization", "")))
+        return await get_current_user_optional(_bearer_token(request))
     return user_of(context_of(request.scope))
 
 
-async def provided_user(ctx: Context | None) -> UserContext | None:
-    """The same by an auth provider, where there is no Request: by the token that came to the guard."""
-    return None if ctx is None else await get_current_user_optional(_bearer_token(ctx.header(b"authorization")))
-
-
-def _bearer_token(authorization: str) -> str | None:
-    scheme, _, token = authorization.partition(" ")
+def _bearer_token(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     return token if scheme.lower() == "bearer" and token else None
 
 

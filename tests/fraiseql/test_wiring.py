@@ -152,6 +152,25 @@ async def test_without_the_guard_around_it_there_is_no_verified_user(tmp_path: A
     assert host.user is None
 
 
+async def test_what_an_app_asks_itself_around_the_guard_has_no_user(tmp_path: Any) -> None:
+    class AsksItself:
+        """Before it goes on, it asks the app inside for something that anybody may see, as a cache of pages might."""
+
+        def __init__(self, app: Any) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if dict(scope["headers"]).get(b"authorization"):
+                await graphql(host.app, "{a}")
+            await self.app(scope, receive, send)
+
+    host = Host()
+    host.app.add_middleware(AsksItself)
+    with protected(host, tmp_path, jwt_secret=SECRET) as guard:
+        await graphql(guard, "{a}", token=make_token(SECRET, sub="ada"))
+    assert [context["user"] and context["user"].user_id for context in host.contexts] == [None, "ada"]
+
+
 async def test_the_pool_is_the_one_of_the_moment_and_each_guard_hears_of_its_own(tmp_path: Any) -> None:
     from fraiseql.fastapi.dependencies import get_db_pool, set_db_pool
 
