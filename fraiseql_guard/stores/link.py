@@ -6,12 +6,15 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import hiredis
 
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.protocol import StoreError
+
+
+_TOGETHER: Final = 16
 
 
 class Link(asyncio.Protocol):
@@ -55,8 +58,9 @@ class Link(asyncio.Protocol):
     def send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
         """Write commands; their answers go to the futures in order.
 
-        The first write of a loop's turn goes out at once, the others of that turn together: a system call each would
-        be a third of the bill. Where nobody waits there is only this one, for all we know.
+        The first write of a loop's turn goes out at once, the others of that turn together, sixteen at most: a system
+        call each would be a third of the bill, and all of them after the turn would have Redis idle while we work, and
+        us while Redis does. Where nobody waits there is only this one, for all we know.
         """
         alone, now = not self._waiting, self._loop.time()
         for future in futures:
@@ -65,6 +69,8 @@ class Link(asyncio.Protocol):
             self.abort(self.lost.detail)
         elif self._collecting:
             self._collected.append(packed)
+            if len(self._collected) >= _TOGETHER:
+                self._write_collected()
         elif self._transport is not None:
             self._transport.write(packed)
             if not alone:
@@ -73,7 +79,11 @@ class Link(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._collecting = False
-        if self._collected and self._transport is not None:
+        if self._collected:
+            self._write_collected()
+
+    def _write_collected(self) -> None:
+        if self._transport is not None:
             self._transport.write(b"".join(self._collected))
         self._collected.clear()
 
