@@ -62,7 +62,7 @@ class Admission:
         self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
         self._trips = trips
         self.refused_lately = refusals.knows
-        """Whether :meth:`remembered` may know something about the subject with this key."""
+        """Whether :meth:`remembered` may know something about the subject with this key: no usual trip then."""
 
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
@@ -114,10 +114,6 @@ class Admission:
             trip = self._trip(ctx, None, charges)
             self._trips.put(key, trip)
         return trip
-
-    def may_repeat(self, trip: Trip) -> bool:
-        """Whether a usual trip may be made again: its caller was not refused lately."""
-        return not self._refusals.knows(trip.subject.key)
 
     def conclude(self, ctx: Context, trip: Trip, outcome: Outcome, denial: Denial | None = None) -> Decision:
         """What the store's answer means for a request that a gate has let pass, or has denied."""

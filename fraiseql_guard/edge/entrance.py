@@ -11,7 +11,6 @@ import orjson
 from fraiseql_guard.context import Context
 from fraiseql_guard.edge.describe import describe
 from fraiseql_guard.edge.exchange import Exchange
-from fraiseql_guard.edge.heads import Head
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
@@ -45,7 +44,11 @@ class Entrance:
             try:
                 head = stack.heads.find(key)
                 if head is not None and head.address not in stack.allow_list:
-                    return _come_again(stack, app, scope, receive, send, head)
+                    stack.control.ensure_polling()
+                    ctx = head.describe(scope)  # it has passed before
+                    if head.plain:
+                        return Passage(stack, receive, send, ctx).run(app, scope)
+                    return Exchange(stack, app, scope, receive, send, ctx).run()
             except Exception as error:  # noqa: BLE001 - as below
                 stack.settle.fault("heads", error)
                 return refuse_unchecked(send)
@@ -154,15 +157,6 @@ class Entrance:
         return any(
             self.stack.enforces(each) for each in (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
         )
-
-
-def _come_again(stack: Stack, app: Any, scope: Any, receive: Any, send: Any, head: Head) -> Awaitable[None]:
-    """A request for the app, with a head that has passed before."""
-    stack.control.ensure_polling()
-    ctx = head.describe(scope)
-    if head.plain:
-        return Passage(stack, receive, send, ctx).run(app, scope)
-    return Exchange(stack, app, scope, receive, send, ctx).run()
 
 
 async def _nothing_to_start(receive: Any, send: Any) -> None:

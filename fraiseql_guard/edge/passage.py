@@ -54,8 +54,9 @@ class Passage:
         began_at, tally = time.monotonic(), None
         try:
             head = ctx.head
-            if head is not None and head.trip is not None and stack.admission.may_repeat(head.trip):
-                denial, tally = await readmit(stack, ctx, head.trip), head.tally
+            trip = None if head is None else head.trip
+            if head is not None and trip is not None and not stack.admission.refused_lately(trip.subject.key):
+                denial, tally = await readmit(stack, ctx, trip), head.tally
             else:
                 denial = await decide(stack, ctx)
                 stack.tell(_keep, stack, ctx, denial)

@@ -13,7 +13,6 @@ import hiredis
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.protocol import StoreError
 
-
 _TOGETHER: Final = 16
 
 
