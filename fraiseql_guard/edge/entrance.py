@@ -37,11 +37,10 @@ class Entrance:
         kind = scope["type"]
         if kind == "http":
             stack = self.stack
-            key = stack.heads.key(scope)
-            repeats = stack.repeats
-            if repeats.answers and (repeat := repeats.find(scope, key)) is not None:
-                return repeat.answer(send)
+            key, repeats = stack.heads.key(scope), stack.repeats
             try:
+                if repeats.answers and (repeat := repeats.find(scope, key)) is not None:
+                    return repeat.answer(send)
                 head = stack.heads.find(key)
                 if head is not None and head.address not in stack.allow_list:
                     stack.control.ensure_polling()
