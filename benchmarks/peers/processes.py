@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import socket
 import subprocess
 import tempfile
@@ -20,6 +21,7 @@ from benchmarks.peers.variants import Variant
 
 _START_SECONDS = 20.0
 _END_SECONDS = 3.0
+_SILENT_SECONDS = 60.0
 
 PATH = "/limited"
 """Where every variant is limited."""
@@ -47,7 +49,7 @@ class _Child:
             )
 
     def line(self, order: str = "") -> bytes:
-        """Its next line, after an order if there is one; nothing if it has ended."""
+        """Its next line, after an order if there is one; nothing if it has ended, or says none for too long."""
         stdin, stdout = self.process.stdin, self.process.stdout
         if stdin is None or stdout is None:
             return b""
@@ -55,7 +57,7 @@ class _Child:
             with contextlib.suppress(BrokenPipeError):  # then there is no line either
                 stdin.write(order.encode() + b"\n")
                 stdin.flush()
-        return stdout.readline()
+        return stdout.readline() if select.select([stdout], [], [], _SILENT_SECONDS)[0] else b""
 
     def end(self) -> None:
         """End it, and throw away what it has written."""
@@ -138,7 +140,7 @@ class Called:
         order = {"path": PATH, "connections": connections, "warm_up": warm_up, "requests": requests}
         line = self._child.line(json.dumps(order))
         if not line:
-            raise VariantFailed(f"has ended: {self._child.last_words()}")
+            raise VariantFailed(f"does not answer: {self._child.last_words()}")
         return _checked(_read(line), self._variant, requests, self._child)
 
 

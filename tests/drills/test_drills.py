@@ -101,11 +101,14 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(folder: Path) -> None
     os.killpg(drill.pid, signal.SIGINT)
     _, said = drill.communicate(timeout=60)
     assert (drill.returncode, said) == (130, "interrupted; everything that was started has ended\n")
-    deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last
-    while {each for each in processes() if str(folder) in each} and time.monotonic() < deadline:
+
+    def left() -> list[str]:
+        return [*(each for each in processes() if str(folder) in each), *map(str, folder.iterdir())]
+
+    deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last, and then clears its folder away
+    while left() and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert {each for each in processes() if str(folder) in each} == set()
-    assert list(folder.iterdir()) == []
+    assert left() == []
 
 
 @pytest.mark.parametrize("goodput", [Goodput(), Goodput(sent=100, served=94, first_failure="429 slow down")])
