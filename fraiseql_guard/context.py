@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from hashlib import blake2b, sha256
 from typing import Any, Final, Literal
 
-from fraiseql_guard.signals import ANONYMOUS, Code, FailureReason, PolicyName, Protection
+from fraiseql_guard.signals import ANONYMOUS, UNKNOWN, Code, FailureReason, PolicyName, Protection
 
 OperationKind = Literal["query", "mutation", "subscription"]
 
@@ -274,12 +275,43 @@ Naming = Callable[[], Statement]
 """Says what is told of a statement: found out when somebody asks, which is seldom before the statement has ended."""
 
 
+class OwnPage(StrEnum):
+    """A page that the guard serves itself."""
+
+    METRICS = "metrics"
+    HEALTH = "health"  # the details
+    ALIVE = "alive"  # the short one, where the app has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a request's path stands for.
+
+    ``graphql`` is the configured path that speaks GraphQL and covers it, ``below_admin`` what follows the operator's
+    path; None elsewhere. ``endpoint`` is its label, ``malformed`` why no app may see it (empty if one may).
+    """
+
+    graphql: str | None = None
+    needs_token: bool = False
+    exempt: bool = False
+    page: OwnPage | None = None
+    below_admin: str | None = None
+    endpoint: str = UNKNOWN
+    malformed: str = ""
+
+
+NOWHERE: Final = Place()
+"""The place of a path that no setting names."""
+
+
 class Context:
     """One request on its way through the gates. The only mutable value: gates add what they find out.
 
     What nothing has been found out about yet is the class's own: a request pays for what it has.
     """
 
+    place: Place = NOWHERE  # what its path stands for
+    socket: bool = False  # the upgrade to a WebSocket
     preflight: bool = False  # a browser's CORS preflight
     unasked: bool = False  # any page could have made its visitor's browser send this
     upload: bool = False  # a GraphQL multipart request

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,7 +15,7 @@ from fraiseql_guard.admission import SANCTIONING, Admission
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
-from fraiseql_guard.edge.paths import GraphQLPaths
+from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.edge.stack import Gate, OperatorsDoor, Stack
 from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.admin_access import AdminAccess
@@ -26,6 +26,7 @@ from fraiseql_guard.gates.memory_pressure import MemoryPressure
 from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
+from fraiseql_guard.gates.request_paths import RequestPaths
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.host import Memory
@@ -41,6 +42,10 @@ from fraiseql_guard.signals import Protection
 
 _NAMED: Final = 10
 """Most fields that a sentence names."""
+_CLOSED_TO_SOCKETS: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT)
+"""Protections that operations over a WebSocket on a GraphQL path would pass by."""
+_CHECKING: Final = (*_CLOSED_TO_SOCKETS, Protection.TIMEOUT)
+"""Protections that lean on the path of a request."""
 _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
 """Protections that need to know which operation is asked for."""
 
@@ -142,14 +147,14 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     return Stack(
         settings=settings,
         modes=modes,
-        paths=GraphQLPaths(settings.graphql_paths),
+        paths=PathTable(settings, admin=Protection.ADMIN in mounted),
         resolver=AddressResolver(settings),
         metrics_access=access,
         health_access=health_access,
         in_flight=in_flight,
         verifier=lasting.identity.verifier if lasting.identity else None,
         identification=lasting.identity.identification if lasting.identity else None,
-        head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
+        head_gates=_head_gates(settings, modes, lasting, (access, health_access)),
         token_gate=lasting.identity.gate if lasting.identity else None,
         body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
@@ -184,17 +189,29 @@ def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting
 
 
 def _head_gates(
-    settings: Settings, mounted: frozenset[Protection], lasting: Lasting, pages: Iterable[Gate | None]
+    settings: Settings, modes: Mapping[Protection, Mode], lasting: Lasting, pages: Iterable[Gate | None]
 ) -> tuple[Gate, ...]:
+    mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     gates: list[Gate] = []
     if mounted & SANCTIONING:
         gates.append(lasting.blocks)
+    gates.append(RequestPaths(_strictest(modes, _CHECKING)))
     if mounted - {Protection.METRICS}:
-        gates.append(RequestForms(settings))
+        gates.append(RequestForms(settings, sockets=_strictest(modes, _CLOSED_TO_SOCKETS)))
     gates.extend(page for page in pages if page is not None)
     if Protection.ADMIN in mounted:
         gates.append(AdminAccess())
     return tuple(gates)
+
+
+def _strictest(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection:
+    """The protection in whose name and mode something is refused that concerns several: the first that enforces, else
+    the first that is mounted, else the last."""
+    for wanted in (Mode.ENFORCE, Mode.MONITOR):
+        for each in candidates:
+            if modes[each] is wanted:
+                return each
+    return candidates[-1]
 
 
 def _body_gates(

@@ -169,7 +169,8 @@ MUTATION_BY_GET = Code("MUTATION_BY_GET", 405, _QUERY, "Mutations are only accep
 UNSUPPORTED_MEDIA_TYPE = Code("UNSUPPORTED_MEDIA_TYPE", 415, _QUERY, "Send GraphQL as application/json.")
 UNSUPPORTED_ENCODING = Code("UNSUPPORTED_ENCODING", 415, _QUERY, "Compressed request bodies are not accepted.")
 CROSS_SITE_REQUEST = Code("CROSS_SITE_REQUEST", 400, _QUERY, "Cross-site requests need a CORS preflight.")
-WEBSOCKET_REFUSED = Code("WEBSOCKET_REFUSED", 403, _QUERY, "WebSocket is not accepted on a GraphQL path.")
+WEBSOCKET_REFUSED = Code("WEBSOCKET_REFUSED", 403, _QUERY, "WebSocket is not accepted on this path.")
+PATH_INVALID = Code("PATH_INVALID", 400, _QUERY, "The request's path is not accepted.")
 BAD_REQUEST = Code("BAD_REQUEST", 400, _QUERY, "The request is not a well-formed GraphQL request.")
 BATCHING_DISABLED = Code("BATCHING_DISABLED", 400, _QUERY, "Batches of operations are not accepted.")
 PERSISTED_QUERY_NOT_SUPPORTED = Code(
@@ -224,7 +225,12 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 _BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 10485760.0)
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _REFUSAL_LABELS = ("protection", "code")
-_ANY_PROTECTION = (BLOCKED, GUARD_FAULT)  # refused in the name of the protection that is the cause
+_ANY_PROTECTION = (
+    BLOCKED,
+    GUARD_FAULT,
+    PATH_INVALID,
+    WEBSOCKET_REFUSED,
+)  # refused in the name of the protection that is the cause
 _REFUSALS = tuple(
     (protection.value, code.name)
     for code in CODES

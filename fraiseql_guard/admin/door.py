@@ -11,12 +11,11 @@ from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.values import Session
 from fraiseql_guard.admin.visit import Fault, Visit
 from fraiseql_guard.context import Context, Identity
-from fraiseql_guard.edge.paths import GraphQLPaths
+from fraiseql_guard.edge.paths import NOT_A_ROUTE
 
 USER_ACTOR: Final = "user:"
 """Before the sub of a token that has the scope; no name of an admin token has a colon."""
 _BEARER: Final = "bearer"
-_NOWHERE: Final = "//"
 
 Identify = Callable[[Context], Awaitable[Identity | None]]
 """The verified user of a request's Authorization header."""
@@ -43,19 +42,14 @@ class Door:
         self._desk = desk
         self._tokens = tokens
         self._prefix = path
-        self._paths = GraphQLPaths((path,))
         self._scope = scope
         self._identify = identify
         self._pages = pages or {}
         self._fault = fault
 
-    def asked_for(self, scope: Any) -> bool:
-        """Whether any reading of a request's path is ours."""
-        return self._paths.match(scope) is not None
-
     async def receive(self, scope: Any, ctx: Context) -> Any:
         """The ASGI app that answers a request. Sets ``ctx.actor`` if an operator asks."""
-        path = self._below(scope)
+        path = NOT_A_ROUTE if ctx.place.below_admin is None else ctx.place.below_admin
         ctx.guarded, ctx.endpoint = False, self._prefix
         if path in self._pages and ctx.method in ("GET", "HEAD"):
             ctx.endpoint, ctx.open_to_all = self._prefix + path, True
@@ -67,15 +61,6 @@ class Door:
         ctx.actor = visitor.actor
         secure = scope.get("scheme") == "https" or not ctx.loopback_peer
         return Visit(self._desk, visitor, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
-
-    def _below(self, scope: Any) -> str:
-        """The path below ours, as the server decoded it; other ways to write it lead to no route."""
-        path: str = scope["path"]
-        root: str = scope.get("root_path") or ""
-        for reading in (path, path.removeprefix(root) if root else path):
-            if reading == self._prefix or reading.startswith(self._prefix + "/"):
-                return reading.removeprefix(self._prefix)
-        return _NOWHERE
 
     async def _visitor(self, ctx: Context) -> Visitor | None:
         """An Authorization header decides alone; without one a session's cookie does."""

@@ -10,7 +10,6 @@ from typing import Final
 
 from fraiseql_guard.context import Context
 from fraiseql_guard.edge.answer import Answer
-from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import FailureReason
 
 _UNAUTHORIZED: Final = 401
@@ -20,14 +19,14 @@ _UNAUTHENTICATED_CODE: Final = "UNAUTHENTICATED"
 """Codes that Apollo made customary and that FraiseQL's decorators (requires_auth, requires_role, ...) answer with."""
 
 
-def app_refusal(ctx: Context, answer: Answer, settings: Settings) -> FailureReason | None:
+def app_refusal(ctx: Context, answer: Answer) -> FailureReason | None:
     """The reason for which the app refused its caller, if it did.
 
     A verified user whom the app does not let in lacks permissions, whatever word the app has for it; an anonymous
     caller of whom it wants to know more lacks a token.
     """
     if not ctx.operation:
-        return plain_refusal(ctx, settings)
+        return plain_refusal(ctx)
     codes = answer.codes
     if not codes and answer.status not in (_UNAUTHORIZED, _REFUSED):
         return None
@@ -38,11 +37,11 @@ def app_refusal(ctx: Context, answer: Answer, settings: Settings) -> FailureReas
     )
 
 
-def plain_refusal(ctx: Context, settings: Settings) -> FailureReason | None:
+def plain_refusal(ctx: Context) -> FailureReason | None:
     """The same of a request that is no GraphQL operation: its status alone tells, where a token is needed."""
     if ctx.status not in (_UNAUTHORIZED, _REFUSED) or ctx.denial is not None:
         return None
-    if not _needs_token(ctx.path, settings.auth_paths):
+    if not ctx.place.needs_token:
         return None
     return _reason(ctx, forbidden=ctx.status == _REFUSED, unauthenticated=ctx.status == _UNAUTHORIZED)
 
@@ -55,7 +54,3 @@ def _reason(ctx: Context, *, forbidden: bool, unauthenticated: bool) -> FailureR
     if unauthenticated and not ctx.public_operation:  # there it is a wrong password, which only the app can tell
         return FailureReason.MISSING_TOKEN
     return None
-
-
-def _needs_token(path: str, prefixes: tuple[str, ...]) -> bool:
-    return any(path == prefix or prefix == "/" or path.startswith(prefix + "/") for prefix in prefixes)

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 
 from fraiseql_guard import request
-from fraiseql_guard.context import Context, Identity, first_lines
+from fraiseql_guard.context import Context, Identity, Place, first_lines
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 
+_UPGRADES_BY: Final = "GET"
+"""Method of a WebSocket's upgrade (RFC 6455, section 4.1), which ASGI leaves out."""
 
-def describe(scope: Any, stack: Stack) -> Context:
+
+def describe(scope: Any, stack: Stack, place: Place) -> Context:
     """What the head of a request tells."""
     lines = scope["headers"]
     headers = first_lines(lines)
     caller = stack.resolver.resolve(scope.get("client"), lines, headers)
-    matched = stack.paths.match(scope)
     if caller.shared:
         stack.settle.process.shared_peer(caller.address, caller.header)
-    return Context(  # by position: by name it takes three times as long
-        scope["method"],
+    ctx = Context(  # by position: by name it takes three times as long
+        scope.get("method", _UPGRADES_BY),
         scope["path"],
         scope.get("query_string") or b"",
         lines,
         headers,
-        matched is not None,
+        place.graphql is not None,
         request_id(),
         trace_id,
-        matched or UNKNOWN,
+        place.endpoint,
         caller.address,
         caller.subject,
         caller.shared,
@@ -39,13 +41,15 @@ def describe(scope: Any, stack: Stack) -> Context:
         caller.loopback,
         caller.address in stack.allow_list,
     )
+    ctx.place = place
+    return ctx
 
 
 def context_of(scope: Any, stack: Stack) -> Context:
-    """What is known of a request from inside the app; of a scope that was not led through the gates (a socket), what
-    its head tells."""
+    """What is known of a request from inside the app; of a scope that was not led through the gates, what its head
+    tells."""
     ctx = request.context_of(scope)
-    return ctx if ctx is not None else describe({"method": "GET", **scope}, stack)
+    return ctx if ctx is not None else describe(scope, stack, stack.paths.place(scope))
 
 
 def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:
@@ -59,13 +63,10 @@ def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:
     return {**scope, "headers": lines}
 
 
-def endpoint(scope: Any, ctx: Context, stack: Stack) -> str:
+def endpoint(scope: Any, ctx: Context) -> str:
     """The endpoint label: a known path or a route's template, never a path as the caller wrote it."""
     if ctx.endpoint != UNKNOWN:
-        return ctx.endpoint  # a GraphQL path, or one of the operator's
-    settings = stack.settings
-    if ctx.path in settings.exempt_paths or ctx.path in (settings.metrics_path, settings.health_path):
-        return ctx.path
+        return ctx.endpoint
     template = getattr(scope.get("route"), "path", None)
     return template if isinstance(template, str) and template else UNKNOWN
 

@@ -78,7 +78,7 @@ class Exchange:
                 stack.lockouts.release(ctx)
             reason = None
             if self._failed and ctx.denial is None and self._answer.complete and stack.authenticates:
-                reason = stack.tell(app_refusal, ctx, self._answer, stack.settings)
+                reason = stack.tell(app_refusal, ctx, self._answer)
             ctx.request_bytes, seconds = pump.received_bytes, self._loop.time() - self._began_at
             stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason, self._query_seconds, self._failed)
 

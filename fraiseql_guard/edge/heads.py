@@ -67,6 +67,7 @@ class Head:
         "has_body",
         "key",
         "loopback_peer",
+        "place",
         "plain",
         "private_peer",
         "subject",
@@ -79,6 +80,7 @@ class Head:
         self.has_body = plain and announces_body(ctx)
         self.key = ctx.head_key
         self.guarded = ctx.guarded
+        self.place = ctx.place
         self.endpoint = ctx.endpoint
         self.address = ctx.address
         self.subject: Subject = ctx.address_subject
@@ -107,7 +109,7 @@ class Head:
             self.private_peer,
             self.loopback_peer,
         )
-        ctx.head, ctx.head_key = self, self.key
+        ctx.place, ctx.head, ctx.head_key = self.place, self, self.key
         return ctx
 
 

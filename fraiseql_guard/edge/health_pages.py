@@ -6,10 +6,9 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.context import Context
+from fraiseql_guard.context import Context, OwnPage
 from fraiseql_guard.host.health import Health
 
-_SHORT_PATH: Final = "/health"
 _NOT_FOUND: Final = 404
 _ALIVE: Final = orjson.dumps({"status": "ok"})
 
@@ -26,7 +25,7 @@ def detailed(health: Health) -> Any:
 
 def is_short(ctx: Context) -> bool:
     """Whether a request is for the short page."""
-    return ctx.path == _SHORT_PATH and ctx.method in ("GET", "HEAD") and not ctx.guarded
+    return ctx.place.page is OwnPage.ALIVE and ctx.method in ("GET", "HEAD")
 
 
 def short(app: Any) -> Any:

@@ -79,7 +79,7 @@ class Passage:
             if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse:
                 stack.tell(stack.settle.tallies.add, tally, seconds)
             else:
-                reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
+                reason = plain_refusal(ctx) if stack.authenticates and self.complete else None
                 stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
 
     async def _counted_receive(self) -> Any:

@@ -14,7 +14,7 @@ from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.heads import Heads
-from fraiseql_guard.edge.paths import GraphQLPaths
+from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.edge.terms import TermsByKind, terms_by_kind
@@ -59,10 +59,6 @@ class Gate(Protocol):
 class OperatorsDoor(Protocol):
     """Answers what is for the operator's API, and knows operators."""
 
-    def asked_for(self, scope: Any) -> bool:
-        """Whether any reading of a request's path is the API's."""
-        ...
-
     async def receive(self, scope: Any, ctx: Context) -> Any:
         """The ASGI app that answers a request; sets the context's actor."""
         ...
@@ -74,7 +70,7 @@ class Stack:
 
     settings: Settings
     modes: Mapping[Protection, Mode]
-    paths: GraphQLPaths
+    paths: PathTable
     resolver: AddressResolver
     allow_list: Container[str]
     metrics_access: MetricsAccess | None

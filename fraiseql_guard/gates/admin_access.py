@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, FailureReason, PolicyName, Protection
+from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, WEBSOCKET_REFUSED, FailureReason, PolicyName, Protection
 
 _WRONG_COSTS: Final = 10
 """Tokens of the anonymous bucket that a wrong token costs."""
@@ -22,6 +22,8 @@ class AdminAccess:
         """One answer for all, whatever was asked for."""
         if not ctx.for_operator or ctx.actor:
             return None
+        if ctx.socket:
+            return Denial(WEBSOCKET_REFUSED, protection=self.protection)
         if not ctx.header(b"authorization"):
             return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN

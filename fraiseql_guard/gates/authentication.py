@@ -48,7 +48,6 @@ class Authentication:
         self._verifier = verifier
         self._blocked = blocked
         self._required = settings.auth_required
-        self._auth_paths = settings.auth_paths
         self._may_be_public = bool(settings.public_operations)
 
     def decide(self, ctx: Context) -> Denial | None:
@@ -96,10 +95,7 @@ class Authentication:
 
     def needed(self, ctx: Context) -> bool:
         """Whether a token is needed here. Elsewhere whoever sends none that holds is anonymous."""
-        return ctx.guarded or self._needs_token(ctx.path)
-
-    def _needs_token(self, path: str) -> bool:
-        return any(path == prefix or prefix == "/" or path.startswith(prefix + "/") for prefix in self._auth_paths)
+        return ctx.place.needs_token
 
 
 class PublicOperations:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import Context, Denial, OwnPage
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import HEALTH_FORBIDDEN, METRICS_FORBIDDEN, Protection
@@ -28,8 +28,8 @@ class _Readers:
         return self._token is not None and scheme.lower() == "bearer" and self._token.matches(token.strip())
 
 
-def _asks_for(ctx: Context, path: str) -> bool:
-    return ctx.path == path and ctx.method in ("GET", "HEAD") and not ctx.guarded
+def _asks_for(ctx: Context, page: OwnPage) -> bool:
+    return ctx.place.page is page and ctx.method in ("GET", "HEAD") and not ctx.socket
 
 
 class MetricsAccess:
@@ -39,16 +39,15 @@ class MetricsAccess:
     needs_body: Final = False
 
     def __init__(self, settings: Settings) -> None:
-        self._path = settings.metrics_path
         self._readers = _Readers(settings)
 
     def asked_for(self, ctx: Context) -> bool:
         """Whether a request is for the exposition."""
-        return _asks_for(ctx, self._path)
+        return _asks_for(ctx, OwnPage.METRICS)
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse everybody else."""
-        if ctx.path != self._path or not self.asked_for(ctx) or ctx.loopback_peer or self._readers.include(ctx):
+        if not self.asked_for(ctx) or ctx.loopback_peer or self._readers.include(ctx):
             return None
         return Denial(METRICS_FORBIDDEN, headers=_CHALLENGE)
 
@@ -60,15 +59,14 @@ class HealthAccess:
     needs_body: Final = False
 
     def __init__(self, settings: Settings) -> None:
-        self._path = settings.health_path
         self._readers = _Readers(settings)
 
     def asked_for(self, ctx: Context) -> bool:
         """Whether a request is for the health details."""
-        return _asks_for(ctx, self._path)
+        return _asks_for(ctx, OwnPage.HEALTH)
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse everybody else."""
-        if ctx.path != self._path or not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
+        if not self.asked_for(ctx) or ctx.private_peer or self._readers.include(ctx):
             return None
         return Denial(HEALTH_FORBIDDEN, headers=_CHALLENGE)

@@ -15,7 +15,6 @@ class RateLimits:
 
     def __init__(self, settings: Settings) -> None:
         self._burst = burst = settings.rate_limit_burst
-        self._exempt_paths = frozenset(settings.exempt_paths)
         self._anonymous = Charge("default", settings.rate_limit_default, burst)
         self._public = Charge("public", settings.rate_limit_public, burst)
         authenticated = settings.rate_limit_authenticated
@@ -30,7 +29,7 @@ class RateLimits:
 
     def free(self, ctx: Context) -> bool:
         """Whether nothing is counted: allow-listed addresses, and probes on exempt paths."""
-        return ctx.allow_listed or (ctx.private_peer and not ctx.guarded and ctx.path in self._exempt_paths)
+        return ctx.allow_listed or (ctx.private_peer and ctx.place.exempt)
 
     def main_charge(self, ctx: Context) -> Charge:
         """The caller's own bucket: the tier's, else the user's, else the address's."""

@@ -13,6 +13,7 @@ from fraiseql_guard.signals import (
     METHOD_NOT_ALLOWED,
     UNSUPPORTED_ENCODING,
     UNSUPPORTED_MEDIA_TYPE,
+    WEBSOCKET_REFUSED,
     Protection,
 )
 
@@ -35,19 +36,25 @@ _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"conten
 
 
 class RequestForms:
-    """Looks at the head of requests on GraphQL paths; recognises preflights and GraphiQL pages."""
+    """Looks at the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
+
+    ``sockets`` is the protection in whose name and mode WebSockets are refused.
+    """
 
     protection: Final = Protection.QUERY_LIMITS
     needs_body: Final = False
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:
         self._uploads = settings.multipart
+        self._sockets = sockets
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
         ctx.unasked = _unasked(ctx)
         if not ctx.guarded:
             return None
+        if ctx.socket:
+            return Denial(WEBSOCKET_REFUSED, protection=self._sockets)
         if ctx.method not in _METHODS:
             return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
         if ctx.method == "OPTIONS":

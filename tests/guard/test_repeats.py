@@ -171,8 +171,8 @@ async def test_what_a_refusal_from_memory_looks_at_is_known(guarded, secret, mon
 
     describe, lines = entrance.describe, Context.lines
 
-    def watched(scope: Any, stack: Any) -> Context:
-        ctx = describe(scope, stack)
+    def watched(scope: Any, stack: Any, place: Any) -> Context:
+        ctx = describe(scope, stack, place)
         ctx.headers = Names(ctx.headers)
         return ctx
 

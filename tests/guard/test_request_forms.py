@@ -196,23 +196,6 @@ async def test_refusals_carry_cors_headers_for_configured_origins_alone(guarded)
 # --- other scopes ----------------------------------------------------------------------------------------------------
 
 
-async def test_a_websocket_on_a_graphql_path_is_refused_and_elsewhere_passes(guarded) -> None:
-    guard = guarded()
-    sent: list = []
-
-    async def send(message) -> None:
-        sent.append(message)
-
-    scope = {"type": "websocket", "path": "/graphql", "headers": [], "client": ("203.0.113.7", 1)}
-    await guard({**scope, "extensions": {"websocket.http.response": {}}}, None, send)
-    assert (sent[0]["type"], sent[0]["status"]) == ("websocket.http.response.start", 403)
-    sent.clear()
-    await guard(dict(scope), None, send)
-    assert sent[0]["type"] == "websocket.close"
-    await guard({**scope, "path": "/chat"}, None, send)
-    assert guard.app.scopes[-1]["path"] == "/chat"
-
-
 async def test_unknown_scope_types_pass_unchanged(guarded) -> None:
     guard = guarded()
     await guard({"type": "quic.something", "value": 1}, None, None)
