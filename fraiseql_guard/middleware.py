@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Final
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.database import DatabaseSignals, Timed
+from fraiseql_guard.edge.app_routes import unguarded_graphql
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.schema import SchemaSource
@@ -24,12 +25,14 @@ from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
 from fraiseql_guard.reports import MARK, logins
-from fraiseql_guard.settings import Settings, SettingsError, warnings
+from fraiseql_guard.settings import Settings, SettingsError, name_of, warnings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
 from fraiseql_guard.telemetry import multiprocess
 
+_SHOWN: Final = 10
+"""Most paths that a sentence names."""
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""
 
@@ -191,7 +194,7 @@ class Middleware:
         self._started = True
         self._adopt_schema(scope.get("app"))
         settings = self.settings
-        sentences = [*warnings(), *startup_warnings(self.wishes, self.app)]
+        sentences = [*warnings(), *startup_warnings(self.wishes, self.app), *self._open_paths(scope.get("app"))]
         fields = {
             "protections": sorted(each.value for each in Protection if self._stack.mounted(each)),
             "mode": settings.mode,
@@ -204,6 +207,16 @@ class Middleware:
             self._stack.tell(self._stack.verifier.warm_up)
         self._check = asyncio.get_running_loop().create_task(self._check_store())
         self._stack.watch_host()
+
+    def _open_paths(self, host: Any) -> list[str]:
+        """What to say of routes that speak GraphQL and are not guarded, where the app shows its routes."""
+        found = self._stack.tell(unguarded_graphql, host or self.app, self._stack.paths)
+        if not found:
+            return []
+        return [
+            f"GraphQL is served on {', '.join(found[:_SHOWN])} and not guarded there: name it in "
+            f"{name_of('graphql_paths')}, beside the other paths"
+        ]
 
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""

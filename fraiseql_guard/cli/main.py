@@ -20,6 +20,7 @@ from fraiseql_guard.cli.explain import explain
 from fraiseql_guard.cli.fleet import keys, status
 from fraiseql_guard.cli.limits import limit
 from fraiseql_guard.cli.logs import logs
+from fraiseql_guard.cli.paths import paths
 from fraiseql_guard.cli.refusals import why
 from fraiseql_guard.cli.support import EXIT_CODES
 from fraiseql_guard.cli.switches import mode, set_variable
@@ -49,7 +50,7 @@ def main(
 _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "See what is going on": (status, top, blocks, why, keys, actions, logs, queries, pool),
     "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, kill, gc, clear_caches),
-    "Look at the configuration": (config, explain, token, demo),
+    "Look at the configuration": (config, paths, explain, token, demo),
     "Watch and rehearse": (alerts, dashboard, drill),
 }
 _NAMES: Final[Mapping[Callable[..., None], str]] = {set_variable: "set"}

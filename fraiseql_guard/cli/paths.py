@@ -1,0 +1,196 @@
+"""``fraiseql-guard paths``: which paths of an app speak GraphQL, and whether they are guarded."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+import typer
+
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line, printable
+from fraiseql_guard.cli.support import REFUSED, told
+from fraiseql_guard.edge.app_routes import AppRoute, routes_of
+from fraiseql_guard.edge.paths import PathTable
+from fraiseql_guard.middleware import Middleware
+from fraiseql_guard.mounting import chain
+from fraiseql_guard.settings import Settings, name_of
+
+_CUSTOMARY: Final = (
+    "/graphql",
+    "/api/graphql",
+    "/v1/graphql",
+    "/graphql/v1",
+    "/api",
+    "/api/v1/graphql",
+    "/gql",
+    "/query",
+    "/",
+)
+"""Where GraphQL is usually served."""
+_SECONDS: Final = 10.0
+_MOST_PATHS: Final = 200
+_QUERY: Final = {"query": "{__typename}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathFound:
+    """One path. ``protection`` is what holds there: the configured path, ``token``, ``exempt``, or empty."""
+
+    path: str
+    methods: Sequence[str]
+    graphql: bool
+    guarded: bool
+    protection: str
+
+
+def paths(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="MODULE:APP|URL", help="The app as uvicorn is given it, or where it is served."),
+    ],
+    factory: Annotated[bool, typer.Option("--factory", help="APP is a function that makes the app.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the paths of an app, and which of those that speak GraphQL are not guarded. Ends with 0 if all are, 1 if
+    one is not.
+
+    MODULE:APP is imported and its routes are read. A URL is asked: one small query on each path that its openapi.json
+    names, and where GraphQL is usually served.
+    """
+    with told():
+        found = _served(target) if "://" in target else _imported(target, factory=factory)
+        if not found:
+            raise ValueError(f"{target} shows no path that could be looked at. Accepted: MODULE:APP, or a URL")
+    if as_json:
+        print_json({"paths": [{field.name: getattr(each, field.name) for field in fields(each)} for each in found]})
+    else:
+        _print(found)
+    raise typer.Exit(REFUSED if any(each.graphql and not each.guarded for each in found) else 0)
+
+
+def _print(found: Sequence[PathFound]) -> None:
+    width = max(len(each.path) for each in found)
+    for each in found:
+        kind = "GraphQL" if each.graphql else "       "
+        says = each.protection or ("NOT GUARDED" if each.graphql else "-")
+        print_line(printable(f"{each.path:<{width}}  {kind}  {says}"))
+    open_paths = [each.path for each in found if each.graphql and not each.guarded]
+    if open_paths:
+        print_line(printable(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}"))
+
+
+# --- of an app that can be imported -----------------------------------------------------------------------------------
+
+
+def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
+    app = _load(target, factory=factory)
+    table = PathTable(_settings_of(app))
+    return [_judged(route, table) for route in routes_of(app)]
+
+
+def _load(target: str, *, factory: bool) -> Any:
+    module_name, _, attribute = target.partition(":")
+    if not module_name or not attribute:
+        raise ValueError(f"{target} is neither MODULE:APP nor a URL. Accepted: for example main:app")
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        app: Any = import_module(module_name)
+    except ImportError as error:
+        raise ValueError(f"{module_name} cannot be imported: {error}") from error
+    for name in attribute.split("."):
+        if not hasattr(app, name):
+            raise ValueError(f"{module_name} has no {attribute}. Accepted: the name of the app, or of a factory")
+        app = getattr(app, name)
+    return app() if factory else app
+
+
+def _settings_of(app: Any) -> Settings:
+    """What the guard in the app was given, else the environment's."""
+    for each in chain(app):
+        if isinstance(each, Middleware):
+            return each.settings
+        for declared in getattr(each, "user_middleware", ()):
+            if isinstance(declared.cls, type) and issubclass(declared.cls, Middleware):
+                given = {name: value for name, value in declared.kwargs.items() if name in Settings.__slots__}
+                return Settings.load(**given)
+    return Settings.load()
+
+
+def _judged(route: AppRoute, table: PathTable) -> PathFound:
+    place = table.place({"path": route.path})
+    if place.graphql is not None:
+        protection = f"guarded ({place.graphql})"
+    elif place.needs_token:
+        protection = "token"
+    else:
+        protection = "exempt" if place.exempt else ""
+    guarded = place.graphql is not None
+    return PathFound(
+        path=route.path, methods=route.methods, graphql=route.graphql, guarded=guarded, protection=protection
+    )
+
+
+# --- of an app that is served -----------------------------------------------------------------------------------------
+
+
+def _served(url: str) -> Sequence[PathFound]:
+    """Ask each path for ``__typename``. OSError if the server cannot be reached."""
+    base = url.rstrip("/")
+    with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
+        try:
+            named = _documented(client, base)
+            candidates = list(dict.fromkeys([*named, *_CUSTOMARY]))[:_MOST_PATHS]
+            found = [_asked(client, base, path) for path in candidates]
+        except httpx.HTTPError as error:
+            raise OSError(f"{base} cannot be asked: {error or type(error).__name__}") from error
+    return [each for each in found if each is not None]
+
+
+def _documented(client: httpx.Client, base: str) -> Iterable[str]:
+    answer = client.get(f"{base}/openapi.json")
+    content = _json_of(answer)
+    documented = content.get("paths") if isinstance(content, Mapping) else None
+    return [path for path in documented if "{" not in path] if isinstance(documented, Mapping) else []
+
+
+def _asked(client: httpx.Client, base: str, path: str) -> PathFound | None:
+    """None where no GraphQL is spoken. The guard refuses plain text on every path that it covers, whatever it holds."""
+    answer = _json_of(client.post(base + path, json=_QUERY))
+    if not _is_graphql(answer):
+        return None
+    guarded = _is_guards(answer)
+    if not guarded:
+        guarded = _is_guards(_json_of(client.post(base + path, content=b"?", headers={"content-type": "text/plain"})))
+    protection = "guarded" if guarded else ""
+    return PathFound(path=path, methods=("POST",), graphql=True, guarded=guarded, protection=protection)
+
+
+def _json_of(answer: httpx.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        return None
+
+
+def _is_graphql(content: Any) -> bool:
+    if not isinstance(content, Mapping):
+        return False
+    data, errors = content.get("data"), content.get("errors")
+    return (isinstance(data, Mapping) and "__typename" in data) or (
+        isinstance(errors, list) and all(isinstance(each, Mapping) and "message" in each for each in errors)
+    )
+
+
+def _is_guards(content: Any) -> bool:
+    """Whether the guard itself has refused, in the shape of GraphQL paths."""
+    errors = content.get("errors") if isinstance(content, Mapping) else None
+    first = errors[0] if isinstance(errors, list) and errors else None
+    extensions = first.get("extensions") if isinstance(first, Mapping) else None
+    return isinstance(extensions, Mapping) and "requestId" in extensions and "code" in extensions

@@ -1,0 +1,88 @@
+"""``fraiseql-guard paths``: on an app that can be imported, and on one that is served."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from examples.process import PROJECT
+from tests.support.processes import STARLETTE, Server
+
+APP = """
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+from fraiseql_guard import Guard
+
+page = lambda _: PlainTextResponse("x")
+app = Starlette(routes=[Route("/graphql", page), Route("/health", page), Route("/private/x", page),
+                        Mount("/api", routes=[Route("/gql", page)])])
+wrapped = Guard(app, graphql_paths="/graphql,/api")
+declared = Starlette(routes=app.routes)
+declared.add_middleware(Guard, graphql_paths="/api", auth_paths="/private")
+bare = lambda scope, receive, send: None
+
+def make():
+    return wrapped
+"""
+
+
+def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    (folder / "paths_app.py").write_text(APP)
+    environment = {"PYTHONPATH": str(PROJECT), "PATH": ""}
+    command = [sys.executable, "-m", "fraiseql_guard.cli", "paths", *arguments]
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def test_an_app_that_is_not_guarded_everywhere_is_named(tmp_path: Path) -> None:
+    code, out, _ = run(tmp_path, "paths_app:app")
+    assert code == 1
+    assert [line.split(maxsplit=1) for line in out.splitlines()] == [
+        ["/graphql", "GraphQL  guarded (/graphql)"],
+        ["/health", "exempt"],
+        ["/private/x", "-"],
+        ["/api/gql", "GraphQL  NOT GUARDED"],
+        ["Set", "FRAISEQL_GUARD_GRAPHQL_PATHS to cover /api/gql"],
+    ]
+
+
+def test_the_settings_of_the_guard_in_the_app_count(tmp_path: Path) -> None:
+    assert run(tmp_path, "paths_app:wrapped")[0] == 0
+    assert run(tmp_path, "paths_app:make", "--factory")[0] == 0
+    code, out, _ = run(tmp_path, "paths_app:declared", "--json")
+    assert code == 1
+    found = {each["path"]: each for each in json.loads(out)["paths"]}
+    assert (found["/graphql"]["graphql"], found["/graphql"]["guarded"]) == (True, False)
+    assert (found["/api/gql"]["guarded"], found["/private/x"]["protection"]) == (True, "token")
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("paths_app", "neither MODULE:APP nor a URL"),
+        ("no_such_module:app", "no_such_module cannot be imported"),
+        ("paths_app:no_such_app", "paths_app has no no_such_app"),
+        ("paths_app:bare", "shows no path"),
+        ("http://127.0.0.1:1", "cannot be asked"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_said_in_one_line(tmp_path: Path, target: str, says: str) -> None:
+    code, out, err = run(tmp_path, target)
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("bare", "code"), [(False, 0), (True, 1)])
+def test_a_served_app_is_asked(tmp_path: Path, bare: bool, code: int) -> None:
+    with Server(STARLETTE, tmp_path, bare=bare) as server:
+        ended, out, _ = run(tmp_path, server.url, "--json")
+    found: dict[str, Any] = {each["path"]: each for each in json.loads(out)["paths"]}
+    assert ended == code
+    assert found["/graphql"]["guarded"] is not bare
