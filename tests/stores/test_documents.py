@@ -223,6 +223,30 @@ async def test_documents_that_the_store_has_lost_stay_and_it_is_said_once() -> N
     assert process.ids == {YOU.id}
 
 
+async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_the_process_knows_it() -> None:
+    store = Moody()
+    process = Process(store)
+    await store.add_documents([TrustedDocument(str(number), str(number) * BATCH_BYTES) for number in range(2)])
+    store.left = 2
+    await process.watch.refresh()
+    assert (process.ids, store.read) == (None, ["0"])
+    process.watch._store = MemoryStore()  # restarted without persistence
+    await process.watch.refresh()
+    assert (process.ids, process.problems) == (set(), [])
+    async with asyncio.timeout(10):
+        await process.watch.wait_until_known(60)  # no request is kept waiting
+
+
+async def test_what_is_said_of_lost_documents_is_how_many_are_in_force() -> None:
+    process = Process(MemoryStore())
+    await process.watch._store.add_documents([ME, TrustedDocument("same", ME.text)])
+    await process.watch.refresh()
+    process.watch._store = MemoryStore()
+    await process.watch.refresh()
+    (problem,) = process.problems
+    assert "the last known 2 stay in force" in problem
+
+
 async def test_a_text_that_is_gone_or_another_is_said_once_and_changes_nothing() -> None:
     store = Moody()
     process = Process(store)
