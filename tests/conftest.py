@@ -16,6 +16,7 @@ from hypothesis import settings
 from fraiseql_guard import Guard
 from tests.support.asgi import EchoApp
 from tests.support.properties import forget_the_modules, register_profiles
+from tests.support.waiting import until
 
 register_profiles()
 
@@ -84,6 +85,13 @@ class Guarded:
                 found = dict(_LABEL.findall(sample["labels"] or ""))
                 total += float(sample["value"]) if labels.items() <= found.items() else 0.0
         return total
+
+    async def heard(self) -> None:
+        """Until what operators have told the store holds here."""
+        control = self.guard._stack.control
+        control.ensure_polling()
+        latest = await self.guard._stack.store.control(-1)
+        await until(lambda: control.in_force.version == latest.version)
 
 
 @pytest.fixture(autouse=True)
