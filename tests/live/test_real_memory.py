@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ import pytest
 from examples.process import PROJECT
 from fraiseql_guard.host.cgroup import levels
 from tests.support.machine import MIB
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(not levels(), reason="no control group counts this process")
 
@@ -36,9 +36,7 @@ class Hungry:
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "app.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self._url = f"http://127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "uvicorn", "tests.live.hungry_app:app", "--port", self._url.rpartition(":")[2]]
         environment = {**os.environ, "FRAISEQL_GUARD_LOG_FILE": str(self._log)}
         with (folder / "output.txt").open("wb") as output:
