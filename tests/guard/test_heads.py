@@ -20,6 +20,7 @@ from fraiseql_guard.operator.interface import Target
 from fraiseql_guard.stores.protocol import Outcome, Trip
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
+from tests.support.clocks import own_clock
 from tests.support.properties import examples
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
@@ -77,6 +78,7 @@ class Twin:
         common = {"jwt_secret": SECRET, "rate_limit_default": "5/hour", "rate_limit_authenticated": "6/hour",
                   "rate_limit_burst": 0, "tiers": "premium=9/hour", "log_file": folder}  # fmt: skip
         self.guard = middleware(EchoApp(), **{**common, **options})
+        own_clock(self.guard)
         self.trips: list[Trip] = []
         store = self.guard.stack.store
         admit = store.admit
