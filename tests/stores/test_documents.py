@@ -12,6 +12,7 @@ from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, bat
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
 from fraiseql_guard.stores.redis_documents import INDEX, TEXTS
 from tests.stores.conftest import Bench, ask
+from tests.support.waiting import until
 
 ME = TrustedDocument("me", "query Me{me{id}} # é", "Me", "query")
 YOU = TrustedDocument("{you} :#'\"", "{you{id}}")
@@ -269,14 +270,10 @@ async def test_polling_sees_a_change_and_ends() -> None:
     store = MemoryStore()
     process = Process(store)
     process.watch.ensure_polling()
-    await process.watch.wait_until_known(10)
+    await process.watch.wait_until_known(60)
     assert process.ids == set()
     await store.add_documents([ME])
-    for _ in range(500):
-        if process.ids == {"me"}:
-            break
-        await asyncio.sleep(0.01)
-    assert process.ids == {"me"}
+    await until(lambda: process.ids == {"me"})
     await process.watch.aclose()
     await store.remove_documents(["me"])
     await asyncio.sleep(0.05)
