@@ -20,7 +20,7 @@ OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills test lint bench audit screenshots clean
+.PHONY: help install demo serve drills test fuzz lint bench audit screenshots clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,12 @@ test: install ## Run all tests; the unit tests also on Python 3.11 with older gr
 	fi; \
 	$(PYTHON) -m pytest $(SPREAD) || status=1; \
 	exit $$status
+
+# EXAMPLES is what a test tries that tries 100 in `make test`; the others try as many times more.
+fuzz: EXAMPLES := 5000
+fuzz: WHERE := tests
+fuzz: install ## Try new examples, many more, in the property tests: make fuzz EXAMPLES=100000 WHERE=tests/graphql
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(PYTHON) -m pytest -m hypothesis --hypothesis-profile fuzz -n 4 $(WHERE)
 
 lint: install ## Check style, format, types and the layers of the package
 	@$(PYTHON) -m ruff check .

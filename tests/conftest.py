@@ -15,10 +15,10 @@ from hypothesis import settings
 
 from fraiseql_guard import Guard
 from tests.support.asgi import EchoApp
+from tests.support.properties import forget_the_modules, register_profiles
+from tests.support.waiting import until
 
-# How long an example takes is the machine's affair: no test is about that.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
+register_profiles()
 
 # What a shell starts in the background ignores interrupts, and so does all that it starts in its turn: servers, drills
 # and commands that tests interrupt.
@@ -51,6 +51,8 @@ WAIT_LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put WAIT_LONGEST first, in its order; a file stays together, for its fixtures start once."""
+    if settings.get_current_profile_name() == "ci":
+        forget_the_modules()
     places = {path: place for place, path in enumerate(WAIT_LONGEST)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))
 
@@ -83,6 +85,13 @@ class Guarded:
                 found = dict(_LABEL.findall(sample["labels"] or ""))
                 total += float(sample["value"]) if labels.items() <= found.items() else 0.0
         return total
+
+    async def heard(self) -> None:
+        """Until what operators have told the store holds here."""
+        control = self.guard._stack.control
+        control.ensure_polling()
+        latest = await self.guard._stack.store.control(-1)
+        await until(lambda: control.in_force.version == latest.version)
 
 
 @pytest.fixture(autouse=True)

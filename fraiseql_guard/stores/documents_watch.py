@@ -39,6 +39,7 @@ class DocumentsWatch:
         self._poll_seconds = poll_seconds
         self._wanted = DocumentIndex(_UNKNOWN_VERSION)
         self._in_force = _UNKNOWN_VERSION
+        self._documents_in_force = 0
         self._texts: dict[str, str] = {}  # by digest: what was read stays read when an exchange fails
         self._torn = self._told = _UNKNOWN_VERSION
         self._task: asyncio.Task[None] | None = None
@@ -66,13 +67,16 @@ class DocumentsWatch:
                 await self._read()
 
     def _lost(self) -> bool:
-        """Whether a store that had documents has none and does not know that it had."""
-        if self._wanted.version != 0 or not self._texts:
+        """Whether a store whose documents are in force here has none and does not know that it had.
+
+        Texts alone do not say so: those of a set that was never complete are in force nowhere.
+        """
+        if self._wanted.version != 0 or not self._documents_in_force:
             return False
         self._in_force = 0  # looked at, and not taken over: said once
         self._on_problem(
-            f"the store has lost its trusted documents: the last known {len(self._texts)} stay in force in this "
-            "process, and one that starts has none. Add them again, all at once"
+            f"the store has lost its trusted documents: the last known {self._documents_in_force} stay in force in "
+            "this process, and one that starts has none. Add them again, all at once"
         )
         return True
 
@@ -92,6 +96,7 @@ class DocumentsWatch:
         needed = {each.digest for each in index.entries}
         self._texts = {digest: text for digest, text in self._texts.items() if digest in needed}
         self._in_force, self._told = index.version, _UNKNOWN_VERSION
+        self._documents_in_force = len(documents)
         self._on_change(documents)
         self._known.set()
 

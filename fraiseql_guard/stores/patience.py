@@ -55,6 +55,7 @@ class Patience:
         now, unanswered = self._loop.time(), [each for each in self._watched if not each[1].done()]
         self._timer, self._looks_at = None, math.inf
         self._watched = left = []
+        given_up = 0
         for each in unanswered:
             due, future, timeout_seconds, waited_for = each
             late = now - due
@@ -66,6 +67,8 @@ class Patience:
                 left.append((now + min(late, timeout_seconds), future, timeout_seconds, True))
             else:
                 future.set_exception(StoreError("timeout", f"no answer within {timeout_seconds * 1000:.0f} ms"))
-                self._on_timeout()
+                given_up += 1
         if left and (due := min(each[0] for each in left)) < self._looks_at:
             self._look_at(due)
+        for _ in range(given_up):  # at the end: it may fail other questions, by dropping their connection
+            self._on_timeout()

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, assume, given
-from hypothesis import settings as examples
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
@@ -23,6 +22,7 @@ from fraiseql_guard.admin.openapi import description
 from fraiseql_guard.admin.routes import ROUTES
 from tests.admin.conftest import TOKEN, TOKENS
 from tests.support.asgi import EchoApp
+from tests.support.properties import examples
 
 load_all_checks()
 ADDRESSES = st.ip_addresses()
@@ -52,6 +52,7 @@ def described(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     asyncio.run(guard.aclose())
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("mode", list(GenerationMode), ids=lambda mode: mode.value)
 @pytest.mark.parametrize("label", [label for label in LABELS if label != ITSELF])
 def test_schemathesis_finds_nothing(described: Any, label: str, mode: GenerationMode) -> None:
@@ -61,7 +62,7 @@ def test_schemathesis_finds_nothing(described: Any, label: str, mode: Generation
 
     excluded = [CHECKS.get_one("positive_data_acceptance")] if label in UNSAYABLE else []
 
-    @examples(max_examples=15, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @examples(15, allow=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
         # What is empty does not get into a URL, so that nothing would be wrong with the request any more.

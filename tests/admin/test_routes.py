@@ -1,6 +1,5 @@
 """What each route does, on memory and on a real Redis, as operators and callers see it."""
 
-import asyncio
 import hashlib
 import json
 
@@ -11,6 +10,7 @@ from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.testing import make_token
 from tests.admin.conftest import TOKEN, felt, mounted
 from tests.support.asgi import PUBLIC_ADDRESS, graphql
+from tests.support.waiting import until
 
 QUERY = "{me{id}}"
 DIGEST = hashlib.sha256(QUERY.encode()).hexdigest()
@@ -251,11 +251,7 @@ async def test_commands_reach_every_worker(api) -> None:
     for path in ("/gc", "/caches/clear"):
         done = await api.done("POST", path)
         assert (done["affected"], done["details"]["workers"]) == (1, 1)
-    for _ in range(150):
-        if cleared:
-            break
-        await asyncio.sleep(0.01)
-    assert cleared
+    await until(lambda: cleared)
 
 
 # --- what is going on ------------------------------------------------------------------------------------------------

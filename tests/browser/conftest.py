@@ -18,7 +18,7 @@ from tests.support.redis_server import RedisServer
 from tools.browser import chromium
 
 TOKEN = "the-token-of-alice-is-longer-than-32-bytes"
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 DEEP = "{posts(limit:1){author" + "{invitedBy" * 12 + "{name}" + "}" * 12 + "}}"
 ORDINARY = "{users(limit:1){name}}"
 

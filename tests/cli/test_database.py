@@ -30,7 +30,7 @@ def app(tmp_path_factory) -> Iterator[tuple[Server, Operator]]:
 
 def listed(operator: Operator, *words: str) -> list[dict]:
     """The statements at work, as soon as there is one."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (found := operator.done("queries", "--json", *words).json) and time.monotonic() < deadline:
         time.sleep(0.1)
     return found
@@ -50,7 +50,7 @@ def test_a_slow_statement_is_found_and_stopped(app) -> None:
     assert row[0] == str(statement["pid"])
     pid = str(statement["pid"])
     assert operator.done("kill", pid).out == f"{pid}: its statement was told to stop.\n"
-    asking.join(20)
+    asking.join(60)
     assert answers[0].json()["errors"]
     ran = operator("queries")
     assert (ran.code, ran.out, ran.err) == (0, "", "The app has nothing at work.\n")
@@ -66,7 +66,7 @@ def test_a_connection_that_is_not_the_app_s_is_left_alone(app) -> None:
 
 def test_every_worker_tells_how_full_its_pool_is(app) -> None:
     server, operator = app
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (known := operator.done("pool", "--json").json) and time.monotonic() < deadline:
         time.sleep(0.2)
     ((name, state),) = known.items()

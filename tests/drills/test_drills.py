@@ -105,7 +105,7 @@ def test_an_interrupted_drill_ends_all_that_it_has_started(folder: Path) -> None
     def left() -> list[str]:
         return [*(each for each in processes() if str(folder) in each), *map(str, folder.iterdir())]
 
-    deadline = time.monotonic() + 10  # PostgreSQL's keeper hears of it last, and then clears its folder away
+    deadline = time.monotonic() + 60  # PostgreSQL's keeper hears of it last, and then clears its folder away
     while left() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert left() == []

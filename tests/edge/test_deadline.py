@@ -68,13 +68,13 @@ async def test_a_cancellation_from_outside_is_not_swallowed() -> None:
         await task
 
 
-async def begun(work):
+async def begun(work, seconds: float = 30):
     """Go on with it, if it was not done at once."""
     try:
         waits_for = work.send(None)
     except StopIteration as done:
         return "at once", done.value
-    return "later", await within(0.5).bound(Begun(work, waits_for))
+    return "later", await within(seconds).bound(Begun(work, waits_for))
 
 
 async def test_a_coroutine_that_was_begun_goes_on_where_it_waits() -> None:
@@ -105,11 +105,13 @@ async def test_it_fails_as_it_would_have(pause) -> None:
 @pytest.mark.parametrize("before", [(), (0,), (0, 0.001)])
 async def test_it_hears_of_a_cancellation_wherever_it_waits(before) -> None:
     heard: list[str] = []
+    waits = asyncio.Event()
 
     async def work() -> str:
         for pause in before:
             await asyncio.sleep(pause)
         try:
+            waits.set()
             await asyncio.sleep(30)
         except asyncio.CancelledError:
             heard.append("cancelled")
@@ -119,13 +121,13 @@ async def test_it_hears_of_a_cancellation_wherever_it_waits(before) -> None:
         return "done"
 
     task = asyncio.create_task(begun(work()))
-    await asyncio.sleep(0.05)
+    await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert heard == ["cancelled", "clean"]
     heard.clear()
-    assert await begun(work()) == ("later", None)  # its deadline's
+    assert await begun(work(), 0.2) == ("later", None)  # its deadline's
     assert heard == ["cancelled", "clean"]
 
 

@@ -104,7 +104,7 @@ def test_a_client_that_leaves_does_not_end_its_query(server: Server) -> None:
     with pytest.raises(httpx.ReadTimeout):
         server.post("{ slowPosts(limit: 5) { title } }", timeout=1.0)
     for expected in (1, 0):
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while (seen := statements_on(server, "v_slow_post")) != expected and time.monotonic() < deadline:
             time.sleep(0.1)
         assert seen == expected

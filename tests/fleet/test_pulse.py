@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Context, Denial, Identity, Subject
 from fraiseql_guard.fleet import pulse as p
 from fraiseql_guard.testing import ManualClock
+from tests.support.properties import examples
 
 
 def seen(address: str = "203.0.113.7", *, user: str = "", denial: Denial | None = None, status: int = 200) -> Context:
@@ -46,7 +47,7 @@ def test_series_are_counted_in_steps_and_move_on():
     assert sum(pulse.series()[p.REQUESTS]) == 0
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(st.lists(st.floats(0, 40), min_size=1, max_size=60))
 def test_every_request_of_the_last_five_minutes_is_in_exactly_one_step(pauses):
     clock, times = ManualClock(0), []

@@ -15,9 +15,9 @@ pytestmark = needs_fraiseql
 
 
 async def test_a_statement_may_take_what_is_left_of_its_requests_time(timed: Any) -> None:
-    work_until(3.0)
+    work_until(300.0)
     async with timed.connection() as connection:
-        assert 3000 <= await limit_in_force(connection) <= 3250
+        assert 290_000 <= await limit_in_force(connection) <= 300_250
     async with timed.connection() as connection:
         work_until(0.0)
         assert await limit_in_force(connection) == 250  # never 0, which would be no limit
@@ -96,11 +96,11 @@ async def test_what_was_composed_is_counted_and_told_by_its_table(pool: Any, gua
 
     from fraiseql_guard.fraiseql.pool import TimedPool
 
-    guard = guarded(slow_query_seconds=0.05)
+    guard = guarded(slow_query_seconds=1.0)
     select = sql.SQL("SELECT pg_sleep({}) FROM {} LIMIT 1")
     async with TimedPool(pool, guard.guard.database).connection() as connection:
         await connection.execute(select.format(sql.Literal(0), sql.Identifier("pg_class")))
-        await connection.execute(select.format(sql.Literal(0.1), sql.Identifier("pg_proc")))
+        await connection.execute(select.format(sql.Literal(1.1), sql.Identifier("pg_proc")))
         await connection.execute(b"SELECT count(*) FROM pg_type")
     for table in ("pg_class", "pg_proc", "pg_type"):
         assert guard.metric("fraiseql_db_query_duration_seconds_count", query_type="select", table_name=table) == 1

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from graphql import GraphQLError, Source
 from graphql.language import Lexer, TokenKind
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.lexer import END, FAULT, chunks, count_tokens, offset_of, tokens_of
+from tests.support.properties import examples
 
 TOKENS = ["a", "{", "}", "...", '"s"', '"""b"""', "-1.5", "@", '"\\""', '""', "on"]
 BETWEEN = [" ", "\n", ", ", "#c\n", "\ufeff\r\n", " #,\r"]
@@ -28,7 +29,7 @@ def texts(draw):
     return text, tokens, offsets
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(texts(), st.sampled_from(["", "?", '"open', '"""open', "..", "01"]))
 def test_the_parts_of_a_long_text_are_its_tokens(given, fault):
     text, tokens, offsets = given
@@ -42,7 +43,7 @@ def test_the_parts_of_a_long_text_are_its_tokens(given, fault):
         assert count_tokens(text + fault, most) == min(most, len(tokens))
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(texts())
 def test_long_texts_are_lexed_as_by_graphql_core(given):
     text, _, offsets = given

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.document import read_document
@@ -15,6 +15,7 @@ from fraiseql_guard.graphql.tree import Document
 from tests.graphql.requests import BLOG, ask, complexity
 from tests.graphql.test_attacks import entangled
 from tests.graphql.test_model import documents
+from tests.support.properties import examples
 
 PLENTY = 10**9
 
@@ -25,7 +26,7 @@ def parsed(text: str) -> Document:
     return document
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(documents(), st.randoms(use_true_random=False))
 def test_merging_collects_what_execution_collects(text, rng):
     document = parsed(text)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from graphql import parse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.cost import is_plural
 from tests.graphql.requests import WIDE, ask, complexity
+from tests.support.properties import examples
 
 ARGUMENTS = {
     "posts": "(limit:3)",
@@ -102,7 +103,7 @@ class Naive:
         )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(documents())
 def test_the_cost_is_that_of_the_expanded_document(text):
     naive = Naive(text)
@@ -116,13 +117,11 @@ def test_the_cost_is_that_of_the_expanded_document(text):
         assert (denial.code.name, denial.actual) == ("TOO_MANY_ALIASES", most)
 
 
-@settings(deadline=None)
 @given(documents(), st.sampled_from(["extra{id}", "users{id}", "other:page(first:9){items{id}}"]))
 def test_another_field_never_makes_a_document_cheaper(text, field):
     assert complexity(text.replace("{", "{" + field + " ", 1), name="Q0") >= complexity(text, name="Q0")
 
 
-@settings(deadline=None)
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_a_longer_list_never_costs_less(first, second):
     query = "query($n:Int){users(limit:$n){posts(limit:$n){id}}}"

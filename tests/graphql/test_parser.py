@@ -9,7 +9,7 @@ import pytest
 from graphql import GraphQLError, version_info
 from graphql import parse as parse_by_core
 from graphql.language import ast
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.lexer import tokens_of
@@ -17,6 +17,7 @@ from fraiseql_guard.graphql.parser import Parsed, UnexpectedError, parse
 from fraiseql_guard.graphql.scan import count
 from fraiseql_guard.graphql.tree import Inline, Selection, Spread
 from fraiseql_guard.graphql.values import Absent, Digits, Variable, Word
+from tests.support.properties import examples
 
 EMPTY_SELECTION = re.compile(r"\{(?:[\s,\ufeff]|#[^\r\n]*)*\}")
 DESCRIBED = version_info < (3, 3)  # where descriptions of operations are not known yet
@@ -170,7 +171,7 @@ DOCUMENTS = st.lists(
 ).map("\n".join)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(DOCUMENTS)
 @example("")
 @example("query Q($a: Int = $b) {a}")
@@ -182,7 +183,7 @@ def test_documents_are_read_alike(text: str):
     agree(text)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(DOCUMENTS, st.data())
 def test_damaged_documents_are_refused_alike(text: str, data: st.DataObject):
     """A token is left out, doubled or exchanged for another."""

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.raw_length import is_longer
 from tests.graphql.requests import ask, body, post, reader, refusal
+from tests.support.properties import examples
 
 ENOUGH = 500
 """Characters, in the place of a hundred thousand."""
 PIECES = ["a", " ", "é", "😀", '"', "\\", "\n", "\u2028", "\x01", '"}', '\\"', "aaaa", "aaaaaaaaaaaaaaaa"]
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(
     st.lists(st.sampled_from(PIECES), min_size=1, max_size=40),
     st.integers(1, 100),

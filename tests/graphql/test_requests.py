@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql import Reader, Reading
@@ -19,6 +19,7 @@ from fraiseql_guard.stores.documents import digest_of
 from tests.graphql.mutations import mutated
 from tests.graphql.requests import BLOG, body, post, reader, refusal
 from tests.guard.test_uploads import form, mapped, operations, part
+from tests.support.properties import examples
 
 PAGE = "query Page($n: Int, $s: Boolean = false) { users(limit: $n) { id name @skip(if: $s) } }"
 DOCUMENTS = (
@@ -92,7 +93,7 @@ def often(to: Reader, payload: bytes, content_type: str = "application/json") ->
     return [post(to, bytes(bytearray(payload)), content_type) for _ in range(4)][-1]
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(conversations(), st.sampled_from(OPTIONS), st.sampled_from(SCHEMAS), st.sampled_from((1, 3, 1000)))
 def test_every_request_is_read_as_if_nothing_were_remembered(conversation, options, schema, most) -> None:
     made = Settings.load({}, **options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql import scan
@@ -13,6 +13,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.scan import Scanner, count
 from fraiseql_guard.settings import Settings
 from tests.graphql.requests import ask, body, post, refusal
+from tests.support.properties import examples
 
 TIGHT = {
     "max_query_depth": 3, "max_aliases": 2, "max_root_fields": 2, "max_duplicate_keys": 2, "max_operations": 2,
@@ -76,7 +77,7 @@ def documents(draw):
     )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(400)
 @given(
     st.one_of(documents(), st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join)),
     st.sampled_from([{}, {"s": True}, {"s": False}]),
@@ -97,7 +98,7 @@ def monkeypatch_small():
     patch.undo()
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(documents())
 def test_the_counts_are_lower_bounds(text):
     shape = count(text, 10**6).shape

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.support.asgi import Connection, EchoApp, graphql, request
+from tests.support.waiting import until
 
 HEAD = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]}
 QUERY = json.dumps({"query": "{me{id}}"}).encode()
@@ -50,7 +51,7 @@ async def test_a_body_and_an_answer_in_parts_are_added_up(guarded) -> None:
 
 
 async def test_what_was_sent_before_the_cut_counts(guarded) -> None:
-    guard = guarded(sending(b"data: 1\n\n", then=30), stream_idle_seconds=0.05)
+    guard = guarded(sending(b"data: 1\n\n", then=30), stream_idle_seconds=0.3)
     await request(guard, body=QUERY)
     assert (sizes(guard), queries(guard)) == ((1, len(QUERY), 9), (1, 0, 1))
 
@@ -69,10 +70,11 @@ async def test_a_timeout_is_an_answer_of_ours(guarded) -> None:
 
 
 async def test_a_client_that_leaves_before_the_answer_was_not_answered(guarded) -> None:
-    guard = guarded(EchoApp(seconds=30))
+    app = EchoApp(seconds=30)
+    guard = guarded(app)
     connection = Connection([QUERY])
     running = asyncio.ensure_future(graphql(guard, "{me{id}}", connection=connection))
-    await asyncio.sleep(0.1)
+    await until(lambda: app.at_work)
     connection.leave()
     await running
     assert (sizes(guard), queries(guard)) == ((0, 0, 0), (1, 0, 1))
@@ -98,15 +100,17 @@ async def test_head_has_no_body_whatever_the_app_sends(guarded, path) -> None:
 
 
 async def test_what_is_at_work_is_shown_while_it_is(guarded) -> None:
-    guard = guarded(EchoApp(seconds=0.2))
+    app = EchoApp(held=True)
+    guard = guarded(app)
     running = asyncio.gather(*(graphql(guard, "{me{id}}") for _ in range(3)), request(guard, "GET", "/page"))
-    await asyncio.sleep(0.1)
+    await until(lambda: app.at_work == 4)
     for at_work in (3, 0):
         body = (await request(guard, "GET", "/metrics", client=("127.0.0.1", 1))).body.decode()
         assert f"fraiseql_guard_in_flight {at_work}.0\n" in body
         assert "fraiseql_guard_buffered_body_bytes 0.0\n" in body or at_work
         total, success, errors = queries(guard)
         assert total - success - errors == at_work  # how the runbook counts it
+        app.release()
         await running
 
 
@@ -115,7 +119,7 @@ async def test_what_waits_for_its_body_is_not_at_work_yet(guarded) -> None:
     connection = Connection([QUERY[:5]])
     connection._messages[0]["more_body"] = True
     running = asyncio.ensure_future(graphql(guard, "{me{id}}", connection=connection))
-    await asyncio.sleep(0.05)
+    await until(lambda: guard.guard._stack.budget.used == 5)
     guard.guard._stack.publish()
     assert guard.metric("fraiseql_guard_in_flight") == 0
     assert guard.metric("fraiseql_guard_buffered_body_bytes") == 5

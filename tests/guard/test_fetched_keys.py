@@ -9,6 +9,7 @@ from fraiseql_guard.testing import make_token
 from tests.support import keys
 from tests.support.asgi import graphql, request
 from tests.support.key_server import KeyServer
+from tests.support.waiting import until
 
 ONE, TWO = keys.private("P-256"), keys.private("P-256", 1)
 FAILURES = "fraiseql_guard_auth_failures_total"
@@ -53,10 +54,7 @@ async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
 async def test_the_keys_are_there_before_the_first_request(guard, server) -> None:
     messages = asyncio.Queue()
     task = asyncio.create_task(guard({"type": "lifespan"}, messages.get, messages.put))
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if guard.guard._stack.verifier.fingerprints():
-            break
+    await until(guard.guard._stack.verifier.fingerprints)
     server.down = True
     assert (await graphql(guard, "{me{id}}", token=token())).status == 200
     assert server.requests == 1
@@ -117,7 +115,7 @@ async def test_a_wrong_signature_under_a_known_kid_is_a_failure_at_once(guard, s
 async def test_a_hung_issuer_holds_a_request_for_a_bounded_time_and_no_other_request_at_all(
     guard, server, monkeypatch
 ) -> None:
-    monkeypatch.setattr("fraiseql_guard.identification.KEYS_SECONDS", 0.2)
+    monkeypatch.setattr("fraiseql_guard.identification.KEYS_SECONDS", 1.0)
     server.seconds = 60
     waiting = asyncio.create_task(graphql(guard, "{me{id}}", token=token()))
     await asyncio.sleep(0)

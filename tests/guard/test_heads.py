@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, RateLimitMiddleware
@@ -20,6 +20,8 @@ from fraiseql_guard.operator.interface import Target
 from fraiseql_guard.stores.protocol import Outcome, Trip
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
+from tests.support.clocks import own_clock
+from tests.support.properties import examples
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
 QUERY = json.dumps({"query": "{me{id}}"}).encode()
@@ -76,6 +78,7 @@ class Twin:
         common = {"jwt_secret": SECRET, "rate_limit_default": "5/hour", "rate_limit_authenticated": "6/hour",
                   "rate_limit_burst": 0, "tiers": "premium=9/hour", "log_file": folder}  # fmt: skip
         self.guard = middleware(EchoApp(), **{**common, **options})
+        own_clock(self.guard)
         self.trips: list[Trip] = []
         store = self.guard.stack.store
         admit = store.admit
@@ -113,7 +116,7 @@ def shown(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     return reply.status, lines, ID.sub(b"", body)
 
 
-@settings(max_examples=120)
+@examples(120)
 @given(st.lists(REQUESTS, min_size=1, max_size=30), st.sampled_from(OPTIONS))
 def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(script, options) -> None:
     async def compare() -> None:

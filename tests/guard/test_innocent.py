@@ -13,6 +13,7 @@ from fraiseql_guard.stores import MemoryStore
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 SANCTIONS = "fraiseql_guard_sanctions_total"
 COSTLY = "{users(limit:100){posts(limit:100){comments(limit:100){id}}}}"
@@ -198,8 +199,8 @@ async def test_an_expired_token_takes_nothing_from_the_address(mount, secret) ->
 
 async def test_a_slow_database(mount, secret) -> None:
     """Timeouts, full pools and too many operations at once are nobody's offence."""
-    app = EchoApp(seconds=0.3)
-    guard = mount(app, query_timeout=0.1, max_in_flight=2, database_pool_size=6)
+    app = EchoApp(seconds=30)
+    guard = mount(app, query_timeout=0.4, max_in_flight=2, database_pool_size=6)
     callers = [{"token": make_token(secret, sub=name)} for name in ("ada", "bob")] * 4 + [{}] * 4
     seen = set()
     for _ in range(3):
@@ -213,13 +214,14 @@ async def test_a_slow_database(mount, secret) -> None:
 
 
 async def test_a_full_pool_costs_nobody_a_token(mount) -> None:
-    app = EchoApp(seconds=0.3)
+    app = EchoApp(held=True)
     guard = mount(app, database_pool_size=4, rate_limit_default="1/hour", rate_limit_burst=0)
     slow = [asyncio.create_task(graphql(guard, "{me{id}}", client=(f"198.51.100.{n}", 1))) for n in range(2)]
-    await asyncio.sleep(0.05)
+    await until(lambda: app.at_work == 2)
     for _ in range(5):
         refused = await graphql(guard, "{me{id}}")
         assert (refused.status, refused.code) == (503, "OVERLOADED")
+    app.release()
     await asyncio.gather(*slow)
     assert (await graphql(guard, "{me{id}}")).status == 200
     assert offences(guard) == 0

@@ -1,6 +1,5 @@
 """Memory as an operator sees it: gauges, events at two thresholds, queries shed as a last resort, caches."""
 
-import asyncio
 from functools import partial
 
 import pytest
@@ -10,6 +9,7 @@ from fraiseql_guard.host.memory import read_memory
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.machine import MIB, Machine
+from tests.support.waiting import until
 
 LIMIT = 1000 * MIB
 
@@ -79,7 +79,7 @@ async def test_it_is_watched_from_the_first_request_on_without_any_scrape(guarde
     guard = container.holds(guarded())
     container.use(95)
     await graphql(guard, "{me{id}}")
-    await asyncio.sleep(0.01)
+    await until(lambda: guard.lines("system.memory_critical"))
     assert len(guard.lines("system.memory_critical")) == 1
     await guard.guard.aclose()
 

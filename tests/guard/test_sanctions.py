@@ -23,6 +23,11 @@ class Fleet:
         self.workers = workers
         self.store = workers[-1].guard.stack.store
 
+    async def heard(self) -> None:
+        """Until each worker knows what operators have told the store."""
+        for worker in self.workers:
+            await worker.heard()
+
     async def statuses(self, **caller) -> set[int]:
         """What each worker answers."""
         return {(await graphql(worker, "{me{id}}", **caller)).status for worker in self.workers}
@@ -92,13 +97,13 @@ async def test_expensive_queries_block_the_user_and_not_the_address(fleet, secre
 
 
 async def test_a_repeat_doubles_the_block_and_offences_during_it_do_not_prolong_it(fleet) -> None:
-    workers = fleet(brute_force_offences=2, brute_force_block_seconds=1)
-    for length in (1, 2, 4):
+    workers = fleet(brute_force_offences=2, brute_force_block_seconds=2)
+    for length in (2, 4, 8):
         await workers.attack(2, token="a.b.c")
         blocked = await workers.attack(6, token="a.b.c")
         assert blocked.status == 403
         assert length - 1 <= int(blocked.header("retry-after") or 0) <= length
-        if length < 4:
+        if length < 8:
             await asyncio.sleep(length + 0.05)
             assert await workers.statuses() == {401}  # missing: nobody's offence
 
@@ -109,11 +114,11 @@ async def test_a_valid_token_passes_the_automatic_block_of_its_address_and_not_t
     await workers.attack(16, token="a.b.c")
     assert await workers.statuses(token=alice) == {200}
     await workers.store.tell(Entry(EntryKind.BLOCK, "203.0.113.7/32", 600))
-    await asyncio.sleep(1.0)  # SPEC: within a second
+    await workers.heard()
     assert await workers.statuses(token=alice) == {403}
     assert await workers.statuses(token=alice, client=("203.0.113.8", 1)) == {200}
     await workers.store.untell(EntryKind.BLOCK, "203.0.113.7/32")
-    await asyncio.sleep(1.0)
+    await workers.heard()
     assert await workers.statuses(token=alice) == {200}
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.asgi import Connection, graphql, request
 
 ANSWER = {"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]}
-LONG = 10.0
+LONG = 60.0
 BODY = {"type": "http.response.body", "body": b'{"data":null}'}
 
 

@@ -11,13 +11,14 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fraiseql_guard import Guard
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.conftest import SECRET
 from tests.support.asgi import EchoApp, graphql, request
+from tests.support.properties import examples
 
 USERS = ("alice", "bob")
 HOMES = {"alice": "203.0.113.7", "bob": "198.51.100.9"}
@@ -99,7 +100,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str
     return asyncio.run(run())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, allow=[HealthCheck.function_scoped_fixture])
 @given(st.lists(REQUEST, min_size=1, max_size=25))
 def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
     async def run() -> None:

@@ -1,11 +1,12 @@
 """What counts as used, and as the limit: containers, services, bare machines, and files that make no sense."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.host.memory import Memory, read_memory, resident_bytes
 from tests.support.machine import MIB, Machine
+from tests.support.properties import examples
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ FILES = [
 ]  # fmt: skip
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@examples(200, allow=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.sampled_from(FILES),

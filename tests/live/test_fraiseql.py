@@ -21,7 +21,7 @@ pytestmark = needs_fraiseql
 
 @pytest.fixture(scope="module")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    environment = {**UNLIMITED, TIMEOUT: "2"}
+    environment = {**UNLIMITED, TIMEOUT: "5"}
     with Server(FRAISEQL, tmp_path_factory.mktemp("host"), environment) as server:
         made = Host(server)
         yield made
@@ -47,43 +47,49 @@ def test_at_the_deadline_postgresql_stops_working_on_the_query(host: Host, query
     running: list[httpx.Response] = []
     thread = threading.Thread(target=lambda: running.append(host.ask(query)))
     thread.start()
-    assert within(5, lambda: host.at_work() == 1)
+    assert within(4, lambda: host.at_work() == 1)
     thread.join(20)
     assert (running[0].status_code, running[0].json()["errors"][0]["extensions"]["code"]) == (504, "QUERY_TIMEOUT")
-    assert within(1, lambda: host.at_work() == 0)
+    assert within(10, lambda: host.at_work() == 0)  # by itself it would work for 20 or 30 s
     assert host.ask("{ users(limit: 1) { id } }").status_code == 200
     assert before <= host.backends()  # its connection is used again, not thrown away
+
+
+def too_late(host: Host) -> float:
+    return sum_of(host.server.samples(), "fraiseql_errors_total", error_code="QUERY_TIMEOUT")
 
 
 @pytest.mark.parametrize("query", [SLOW_BY_FIND, SLOW_BY_RUN])
 def test_a_client_that_leaves_stops_its_query_in_postgresql(host: Host, query: str) -> None:
     before, left = host.backends(), []
+    stopped_at_the_deadline = too_late(host)
 
     def leave() -> None:
         with pytest.raises(httpx.ReadTimeout) as raised:
-            host.ask(query, timeout=1.0)
+            host.ask(query, timeout=2.0)
         left.append(raised)
 
     thread = threading.Thread(target=leave)
     thread.start()
-    assert within(1, lambda: host.at_work() == 1)
+    assert within(2, lambda: host.at_work() == 1)
     thread.join()
-    assert within(0.7, lambda: host.at_work() == 0)  # the deadline would be a second later
+    assert within(10, lambda: host.at_work() == 0)
+    assert too_late(host) == stopped_at_the_deadline
     assert left
     assert host.ask("{ users(limit: 1) { id } }").status_code == 200
     assert before <= host.backends()  # its connection is used again, not thrown away
-    assert within(2, lambda: sum_of(host.server.samples(), "fraiseql_guard_disconnects_total") >= 1)
+    assert within(30, lambda: sum_of(host.server.samples(), "fraiseql_guard_disconnects_total") >= 1)
 
 
 def test_a_mutation_runs_on_when_its_client_leaves(host: Host) -> None:
     author = host.ask("{ users(limit: 1) { id } }").json()["data"]["users"][0]["id"]
     mutation = (
-        'mutation { createPost(input: {authorId: "%s", title: "Kept", body: "b", delaySeconds: 1.0})'
+        'mutation { createPost(input: {authorId: "%s", title: "Kept", body: "b", delaySeconds: 3.0})'
         " { ... on CreatePostSuccess { post { id } } } }"
     )
     with pytest.raises(httpx.ReadTimeout):
-        host.ask(mutation % author, timeout=0.3)
-    assert within(5, lambda: "Kept" in host.ask("{ posts(limit: 300) { title } }").text)
+        host.ask(mutation % author, timeout=1.5)
+    assert within(30, lambda: "Kept" in host.ask("{ posts(limit: 300) { title } }").text)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_the_metrics_are_the_contracts_and_not_for_the_public(host: Host) -> Non
 def test_the_runbooks_jq_commands_read_the_log(host: Host) -> None:
     host.server.post("{ users { id } }")
     host.ask("{ users(limit: 900) { posts { comments { id } } } }")
-    assert within(5, lambda: "graphql.expensive_query" in host.server.log_file.read_text())
+    assert within(30, lambda: "graphql.expensive_query" in host.server.log_file.read_text())
 
     def jq(*arguments: str) -> list[str]:
         command = ["jq", "-r", *arguments, str(host.server.log_file)]

@@ -47,7 +47,7 @@ def test_a_query_stopped_at_its_deadline_is_told_once_with_user_operation_and_ta
 ) -> None:
     user = f"late-{table}"
     assert host.ask(query, user=user).status_code == 504
-    assert within(5, lambda: any(line["user_id"] == user for line in host.lines("database.query_timeout")))
+    assert within(30, lambda: any(line["user_id"] == user for line in host.lines("database.query_timeout")))
     (line,) = [line for line in host.lines("database.query_timeout") if line["user_id"] == user]
     assert (line["query_type"], line["table_name"], line["timeout_ms"]) == ("select", table, 4000)
     assert (line["operation"], line["query_duration_ms"] >= 4000) == ("Slow", True)
@@ -64,7 +64,7 @@ def test_a_query_stopped_at_its_deadline_is_told_once_with_user_operation_and_ta
 def test_a_slow_query_is_told_with_its_duration_and_table(host: Host, query: str, table: str) -> None:
     user = f"slow-{table}"
     assert host.ask(query, user=user).status_code == 200
-    assert within(5, lambda: any(line["user_id"] == user for line in host.lines("database.slow_query")))
+    assert within(30, lambda: any(line["user_id"] == user for line in host.lines("database.slow_query")))
     (line,) = [line for line in host.lines("database.slow_query") if line["user_id"] == user]
     assert (line["query_type"], line["table_name"], line["threshold_ms"]) == ("select", table, 500)
     assert 1000 <= line["query_duration_ms"] < 4000
@@ -92,12 +92,12 @@ def test_the_pool_gauges_follow_the_pool(host: Host) -> None:
         samples = host.server.samples()
         return [sum_of(samples, f"fraiseql_db_connections_{name}") for name in ("active", "idle", "total")]
 
-    assert within(3, lambda: gauges() == [0, len(host.backends()), 30])
+    assert within(30, lambda: gauges() == [0, len(host.backends()), 30])
     threads = in_background(host, SLOW_BY_FIND, ["one", "two", "three"])
-    assert within(2, lambda: gauges() == [3, len(host.backends()) - 3, 30])
+    assert within(3.5, lambda: gauges() == [3, len(host.backends()) - 3, 30])
     for thread in threads:
         thread.join()
-    assert within(3, lambda: gauges() == [0, len(host.backends()), 30])
+    assert within(30, lambda: gauges() == [0, len(host.backends()), 30])
 
 
 @BY_BOTH
@@ -162,7 +162,7 @@ def test_34_slow_queries_at_once_do_not_starve_anothers_cheap_one(
         assert within(6, lambda: crowded.at_work() == at_work)
         answers = []
         while sum(thread.is_alive() for thread in threads) >= at_work:
-            answers.append(crowded.ask(CHEAP, user="patient", timeout=2.0))  # without the guard it waits for 20 s
+            answers.append(crowded.ask(CHEAP, user="patient", timeout=10.0))  # without the guard it waits for 20 s
         for thread in threads:
             thread.join()
     assert {answer.status_code for answer in answers} == {200}

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ import pytest
 from examples.process import PROJECT
 from fraiseql_guard.host.cgroup import levels
 from tests.support.machine import MIB
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.skipif(not levels(), reason="no control group counts this process")
 
+ATTEMPTS = 5
+"""Others in our control group may start or end something large meanwhile: then all begins anew."""
 LEAST = 400 * MIB
 """What the container is half full with at least, so that others in our control group do not decide the test."""
 
@@ -36,9 +39,9 @@ class Hungry:
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "app.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self._url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        self.held = 0
+        self._others: list[int] = []
+        self._url = f"http://127.0.0.1:{free_port()}"
         command = [sys.executable, "-m", "uvicorn", "tests.live.hungry_app:app", "--port", self._url.rpartition(":")[2]]
         environment = {**os.environ, "FRAISEQL_GUARD_LOG_FILE": str(self._log)}
         with (folder / "output.txt").open("wb") as output:
@@ -46,7 +49,15 @@ class Hungry:
 
     def tell(self, what: str, size: int) -> int:
         """Returns the bytes in use."""
-        return int(httpx.get(f"{self._url}/{what}/{size}", timeout=30, trust_env=False).text)
+        self.held = size if what == "hold" else self.held
+        used = int(httpx.get(f"{self._url}/{what}/{size}", timeout=30, trust_env=False).text)
+        self._others.append(used - self.held)
+        return used
+
+    def was_disturbed(self, size: int) -> bool:
+        """Whether others in our control group took or gave back so much that the shares in use mean nothing."""
+        self.tell("hold", 0)
+        return max(self._others) - min(self._others) > size * 4 // 100
 
     def metric(self, name: str) -> float:
         text = httpx.get(f"{self._url}/metrics", timeout=30, trust_env=False).text
@@ -72,9 +83,10 @@ class Hungry:
         self._process.wait(20)
 
 
-@pytest.fixture
-def hungry(tmp_path: Path) -> Iterator[Hungry]:
-    made = Hungry(tmp_path)
+@contextmanager
+def started(folder: Path) -> Iterator[Hungry]:
+    folder.mkdir()
+    made = Hungry(folder)
     try:
         made.wait_for(lambda: made.tell("hold", 0))
         yield made
@@ -82,10 +94,22 @@ def hungry(tmp_path: Path) -> Iterator[Hungry]:
         made.end()
 
 
-def test_memory_that_is_really_held_passes_both_thresholds_once_each_time(hungry: Hungry) -> None:
-    at_first = hungry.tell("hold", 0)
-    missing = max(0, LEAST - at_first)
-    half = hungry.tell("hold", missing)
+def test_memory_that_is_really_held_passes_both_thresholds_once_each_time(tmp_path: Path) -> None:
+    for attempt in range(ATTEMPTS):
+        with started(tmp_path / str(attempt)) as hungry:
+            half = 0
+            try:
+                half = hungry.tell("hold", max(0, LEAST - hungry.tell("hold", 0)))
+                hold_more_and_less(hungry, half)
+            except (AssertionError, ValueError):
+                if attempt == ATTEMPTS - 1 or not hungry.was_disturbed(2 * half):
+                    raise
+            else:
+                return
+
+
+def hold_more_and_less(hungry: Hungry, half: int) -> None:
+    missing = hungry.held
     size = 2 * half
     hungry.tell("container", size)
     assert hungry.metric("fraiseql_guard_memory_usage_ratio") == pytest.approx(0.5, abs=0.1)

@@ -12,6 +12,7 @@ from fraiseql_guard.edge import passage
 from fraiseql_guard.operator.interface import Target
 from tests.support.asgi import Reply, request
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.redis
 
@@ -50,7 +51,12 @@ async def known(guard, again: list[object]) -> int:
 
 
 async def test_one_who_is_known_pays_for_every_request(guarded, redis, again) -> None:
-    options = {"redis_url": redis.url, "store_timeout_ms": 2000, "rate_limit_default": "20/hour", "rate_limit_burst": 0}
+    options = {
+        "redis_url": redis.url,
+        "store_timeout_ms": 10_000,
+        "rate_limit_default": "20/hour",
+        "rate_limit_burst": 0,
+    }
     one, two = (guarded(middleware=RateLimitMiddleware, **options) for _ in range(2))
     replies = [await page(guard) for _ in range(13) for guard in (one, two)]
     assert [reply.status for reply in replies] == [200] * 20 + [429] * 6
@@ -63,7 +69,7 @@ async def test_one_who_is_known_pays_for_every_request(guarded, redis, again) ->
 
 async def test_a_thousand_at_once_are_admitted_exactly(guarded, redis, again) -> None:
     guard = guarded(
-        middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=5000, rate_limit_default="300/hour",
+        middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=10_000, rate_limit_default="300/hour",
         rate_limit_burst=0, rate_limit_abuse_offences=1_000_000,
     )  # fmt: skip
     paid = await known(guard, again)
@@ -74,7 +80,7 @@ async def test_a_thousand_at_once_are_admitted_exactly(guarded, redis, again) ->
 
 
 async def test_redis_forgets_its_scripts(guarded, redis, again) -> None:
-    guard = guarded(middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=2000)
+    guard = guarded(middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=10_000)
     await known(guard, again)
     redis.ask("SCRIPT", "FLUSH")
     assert {(await page(guard)).status for _ in range(3)} == {200}
@@ -90,10 +96,7 @@ async def test_redis_is_killed_and_comes_back(guarded, redis, again) -> None:
     assert guard.guard.stack.store.breaker_open
     before = len(again)
     redis.restart()
-    for _ in range(100):
-        await asyncio.sleep(0.02)
-        if not guard.guard.stack.store.breaker_open:
-            break
+    await until(lambda: not guard.guard.stack.store.breaker_open)
     assert {(await page(guard)).status for _ in range(3)} == {200}
     assert len(again) >= before + 3
     assert not guard.guard.stack.store.breaker_open
@@ -102,7 +105,9 @@ async def test_redis_is_killed_and_comes_back(guarded, redis, again) -> None:
 
 
 async def test_redis_freezes(guarded, redis, again) -> None:
-    guard = guarded(middleware=RateLimitMiddleware, redis_url=redis.url, on_store_failure="closed")
+    guard = guarded(
+        middleware=RateLimitMiddleware, redis_url=redis.url, on_store_failure="closed", store_timeout_ms=1_000
+    )
     await known(guard, again)
     redis.freeze()
     replies = [await page(guard) for _ in range(8)]
@@ -113,7 +118,7 @@ async def test_redis_freezes(guarded, redis, again) -> None:
 
 async def test_a_sanction_that_such_a_trip_brings_is_in_force_and_listed(guarded, redis, again) -> None:
     guard = guarded(
-        middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=2000, rate_limit_default="5/hour",
+        middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=10_000, rate_limit_default="5/hour",
         rate_limit_burst=0, rate_limit_abuse_offences=1,
     )  # fmt: skip
     replies = [await page(guard) for _ in range(6)]

@@ -17,7 +17,7 @@ from tests.support.redis_server import RedisServer
 pytestmark = pytest.mark.redis
 
 CHARGE = Charge("default", Limit(10, 3600))
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture

@@ -70,10 +70,10 @@ def mounted(guarded, ticks: Ticks, **options):
     return guarded(app, rate_limit_default="100000/minute", **options)
 
 
-@pytest.mark.parametrize("pauses", [[LONG], [0.01, 0.01, LONG]], ids=["at the first byte", "in the middle"])
+@pytest.mark.parametrize("pauses", [[LONG], [0, 0, LONG]], ids=["at the first byte", "in the middle"])
 async def test_a_stream_that_stalls_is_cut_so_that_the_client_can_tell(guarded, pauses) -> None:
     ticks = Ticks(pauses)
-    guard = mounted(guarded, ticks, stream_idle_seconds=0.2)
+    guard = mounted(guarded, ticks, stream_idle_seconds=0.5)
     async with served(guard) as port:
         reader, writer = await subscribe(port)
         answer = await asyncio.wait_for(reader.read(), LONG / 2)

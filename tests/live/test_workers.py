@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ import pytest
 from fraiseql_guard import signals as s
 from fraiseql_guard.telemetry.multiprocess import VARIABLE
 from tests.support.machine import MIB, Machine
+from tests.support.ports import free_port
 from tests.support.workers import TOLD_BY_NOW
 from tests.telemetry.scrape import ROOT, Scrape
 
@@ -38,9 +38,7 @@ class Service:
         self._metrics.mkdir()
         self._log = folder / "app.log"
         self._output = folder / "uvicorn.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
 
     def __enter__(self) -> Service:
         environment = {

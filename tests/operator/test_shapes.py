@@ -4,12 +4,13 @@ import json
 from dataclasses import fields, is_dataclass
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.operator import interface
 from fraiseql_guard.operator.interface import Block, Done, Origin, Status, Target, Worker
 from fraiseql_guard.operator.shapes import plain, revived
+from tests.support.properties import examples
 
 KINDS = [each for each in vars(interface).values() if isinstance(each, type) and is_dataclass(each)]
 
@@ -17,11 +18,12 @@ KINDS = [each for each in vars(interface).values() if isinstance(each, type) and
 JSON_OBJECTS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none(), max_size=3)
 
 
+@pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_value_comes_back_as_it_was(kind):
     free = {each.name: JSON_OBJECTS for each in fields(kind) if each.name in ("details", "fields")}
 
-    @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+    @examples(30)
     @given(st.builds(kind, **free))
     def there_and_back(value):
         shape = plain(value)

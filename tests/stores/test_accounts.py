@@ -62,9 +62,9 @@ async def test_an_override_can_be_raised_again_and_begins_full(store) -> None:
 async def test_an_override_ends_by_itself(store) -> None:
     import asyncio
 
-    await store.set_limit(ALICE, Limit(1, 3600), 0, 0.2)
+    await store.set_limit(ALICE, Limit(1, 3600), 0, 1)
     assert await admitted(store, ALICE, (OWN,), 3) == 1
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1.05)
     assert await admitted(store, ALICE, (OWN,), 12) == 10
 
 

@@ -12,6 +12,7 @@ from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, bat
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
 from fraiseql_guard.stores.redis_documents import INDEX, TEXTS
 from tests.stores.conftest import Bench, ask
+from tests.support.waiting import until
 
 ME = TrustedDocument("me", "query Me{me{id}} # é", "Me", "query")
 YOU = TrustedDocument("{you} :#'\"", "{you{id}}")
@@ -223,6 +224,30 @@ async def test_documents_that_the_store_has_lost_stay_and_it_is_said_once() -> N
     assert process.ids == {YOU.id}
 
 
+async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_the_process_knows_it() -> None:
+    store = Moody()
+    process = Process(store)
+    await store.add_documents([TrustedDocument(str(number), str(number) * BATCH_BYTES) for number in range(2)])
+    store.left = 2
+    await process.watch.refresh()
+    assert (process.ids, store.read) == (None, ["0"])
+    process.watch._store = MemoryStore()  # restarted without persistence
+    await process.watch.refresh()
+    assert (process.ids, process.problems) == (set(), [])
+    async with asyncio.timeout(10):
+        await process.watch.wait_until_known(60)  # no request is kept waiting
+
+
+async def test_what_is_said_of_lost_documents_is_how_many_are_in_force() -> None:
+    process = Process(MemoryStore())
+    await process.watch._store.add_documents([ME, TrustedDocument("same", ME.text)])
+    await process.watch.refresh()
+    process.watch._store = MemoryStore()
+    await process.watch.refresh()
+    (problem,) = process.problems
+    assert "the last known 2 stay in force" in problem
+
+
 async def test_a_text_that_is_gone_or_another_is_said_once_and_changes_nothing() -> None:
     store = Moody()
     process = Process(store)
@@ -245,14 +270,10 @@ async def test_polling_sees_a_change_and_ends() -> None:
     store = MemoryStore()
     process = Process(store)
     process.watch.ensure_polling()
-    await process.watch.wait_until_known(10)
+    await process.watch.wait_until_known(60)
     assert process.ids == set()
     await store.add_documents([ME])
-    for _ in range(500):
-        if process.ids == {"me"}:
-            break
-        await asyncio.sleep(0.01)
-    assert process.ids == {"me"}
+    await until(lambda: process.ids == {"me"})
     await process.watch.aclose()
     await store.remove_documents(["me"])
     await asyncio.sleep(0.05)

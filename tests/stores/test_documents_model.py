@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.stores import MemoryStore, StoreError
@@ -60,6 +60,7 @@ async def texts_of(store: Unsteady) -> dict[str, str]:
 
 
 @given(STEPS)
+@example([("add", {"a": "{b}", "b": "{a}"}), ("meanwhile", {"a": "{a}"}), ("look", 2), ("lose", None)])
 def test_a_process_has_a_set_that_the_store_once_had_and_in_the_end_its_last(steps) -> None:
     asyncio.run(play(steps))
 
@@ -94,5 +95,6 @@ async def play(steps) -> None:
     await watch.refresh()
     await watch.refresh()
     held = await texts_of(store)
+    assert seen, "in the end the process knows what there is, also that there is nothing"
     if store._documents._version or not any(seen):
         assert seen[-1] == held

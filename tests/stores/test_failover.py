@@ -16,6 +16,7 @@ from fraiseql_guard.stores import FailoverStore, MemoryStore, Outcome, RedisStor
 from fraiseql_guard.stores.failover import FAILURES_TO_OPEN, count_workers, share_of
 from tests.stores.conftest import ManualClock
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
 ALICE = Subject("user", "alice")
 CHARGE = Charge("default", Limit(100, 3600), burst=20)
@@ -220,13 +221,12 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
         clock.advance(601)  # it ends in an outage as well
         assert await admitted() == (100 + 20) // 4
         moody.error = None
-        await asyncio.sleep(0.2)
-        assert not store.breaker_open
+        await _until_closed(store)
         await store.set_limit(ALICE, Limit(80, 3600), 0, 600)
         moody.error = down()
         assert await admitted() == 20
         moody.error = None
-        await asyncio.sleep(0.2)
+        await _until_closed(store)
         await moody.clear_limit(ALICE)
         clock.advance(7200)
         await store.admit(Trip(ALICE, (CHARGE,)))
@@ -275,11 +275,7 @@ def own_redis() -> Iterator[RedisServer]:
 
 
 async def _until_closed(store: FailoverStore) -> None:
-    for _ in range(500):
-        if not store.breaker_open:
-            return
-        await asyncio.sleep(0.02)
-    pytest.fail("the breaker stays open")
+    await until(lambda: not store.breaker_open)
 
 
 @pytest.mark.redis
@@ -303,18 +299,20 @@ async def test_a_server_frozen_for_three_seconds(own_redis: RedisServer, watcher
     async with failover(primary, watcher, on_store_failure="open") as store:
         await store.admit(Trip(ALICE, (CHARGE,)))
         own_redis.freeze()
-        slowest, until = 0.0, time.monotonic() + 3
-        while time.monotonic() < until:
-            started = time.monotonic()
+        ends_at = time.monotonic() + 3
+        while time.monotonic() < ends_at:  # it stays frozen until all that was asked meanwhile is answered
             outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(8)))
-            slowest = max(slowest, time.monotonic() - started)
             assert all(outcome.admitted for outcome in outcomes)
             await asyncio.sleep(0.02)
+        assert store.breaker_open
         own_redis.thaw()
-        assert slowest < 1  # the deadline and a generous allowance for a busy machine; the freeze lasted 3 s
         await _until_closed(store)
         assert "timeout" in {reason for reason, _ in watcher.failures}
-        assert (await store.admit(Trip(ALICE, (CHARGE,)))).buckets != ()
+
+        async def limited() -> bool:
+            return (await store.admit(Trip(ALICE, (CHARGE,)))).buckets != ()
+
+        await until(limited)
 
 
 @pytest.mark.redis

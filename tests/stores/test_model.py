@@ -11,7 +11,7 @@ from hashlib import sha1
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
@@ -21,6 +21,7 @@ from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, OVERRIDE, REPEAT_SECONDS, effective_charges
 from fraiseql_guard.stores.scripts import Script
 from tests.stores.conftest import ManualClock, ask
+from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
 
 SUBJECTS = (Subject("user", "alice"), Subject("address", "a:1::/64", "a::/48"))  # few, so that histories grow
@@ -218,7 +219,7 @@ def moves(seconds: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
     return seconds.map(lambda x: round(x * 4) / 4)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(steps(moves(st.floats(0.25, 90)), st.sampled_from([20, 100]), [0.0, 40.0, 1e6]))
 def test_memory_agrees_with_the_model(script: list[object]):
     clock = ManualClock()
@@ -251,7 +252,7 @@ class ClockedStore(RedisStore):
 
 
 @pytest.mark.redis
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(100, allow=[HealthCheck.function_scoped_fixture])
 # An override ends by the server's own clock, which cannot be moved: here none does.
 @given(script=steps(moves(st.floats(0.25, 90)), st.sampled_from([20, 100]), [0.0, 1e6]))
 def test_redis_agrees_with_the_model(redis_session: RedisServer, script: list[object]):

@@ -89,6 +89,23 @@ def test_a_busy_loop_gives_each_question_once_the_time_that_was_lost(loop):
     assert answered.result()
 
 
+def test_a_timeout_may_fail_all_other_questions(loop):
+    """As a connection does that is dropped because it was silent for too long."""
+    turns = Turns()
+    futures = [loop.create_future() for _ in range(4)]
+
+    def drop() -> None:
+        for future in futures:
+            if not future.done():
+                future.set_exception(StoreError("connection", "no answer for 1 s"))
+
+    patience = Patience(turns, drop)  # type: ignore[arg-type]
+    for future, due in zip(futures, (1, 1, 1, 1.5), strict=True):
+        patience.watch(future, due, due)
+    turns.until(2)
+    assert [future.exception().reason for future in futures] == ["timeout", "timeout", "timeout", "connection"]
+
+
 def test_at_the_end_nobody_looks_any_more(loop):
     turns = Turns()
     patience = Patience(turns, lambda: None)  # type: ignore[arg-type]

@@ -137,17 +137,25 @@ async def graphql(app: Any, query: str, *, variables: Any = None, **more: Any) -
 class EchoApp:
     """A GraphQL-like app: remembers the bodies that reach it and answers ``{"data": ...}``.
 
-    ``seconds`` it works before it answers; ``stopped`` tells whether it was cancelled while it did.
+    ``seconds`` it works before it answers, with ``held`` until ``release()``; ``at_work`` counts the requests that it
+    works for, ``stopped`` those that were cancelled while it did.
     """
 
-    def __init__(self, *, seconds: float = 0.0, status: int = 200, answer: Any = None) -> None:
+    def __init__(self, *, seconds: float = 0.0, held: bool = False, status: int = 200, answer: Any = None) -> None:
         self.seconds = seconds
+        self._released = asyncio.Event()
+        if not held:
+            self._released.set()
         self.status = status
         self.answer = answer if answer is not None else {"data": {"ok": True}}
         self.bodies: list[bytes] = []
         self.scopes: list[Any] = []
+        self.at_work = 0
         self.stopped = 0
         self.finished = 0
+
+    def release(self) -> None:
+        self._released.set()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         self.scopes.append(scope)
@@ -161,12 +169,16 @@ class EchoApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         self.bodies.append(body)
+        self.at_work += 1
         try:
             if self.seconds:
                 await asyncio.sleep(self.seconds)
+            await self._released.wait()
         except asyncio.CancelledError:
             self.stopped += 1
             raise
+        finally:
+            self.at_work -= 1
         self.finished += 1
         payload = json.dumps(self.answer).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(payload)).encode())]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.ports import free_port
 from tools.components import locate
 
 
@@ -29,7 +29,7 @@ class RedisServer:
         self._start_seconds = start_seconds
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -57,7 +57,7 @@ class RedisServer:
             if self._answers():
                 return
             self.kill()
-            self.port = _free_port()
+            self.port = free_port()
         raise RuntimeError(f"redis-server does not start: {(self._folder / 'log').read_text()[-2000:]}")
 
     def ask(self, *command: str | int) -> bytes:
@@ -126,14 +126,3 @@ class RedisServer:
             except OSError:
                 time.sleep(0.02)
         return False
-
-
-def _free_port() -> int:
-    """A port that nobody listens on, nor on the one 10,000 above it: a cluster's nodes talk there."""
-    while True:
-        with socket.socket() as probe, socket.socket() as bus:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            with contextlib.suppress(OSError, OverflowError):
-                bus.bind(("127.0.0.1", port + 10_000))
-                return port

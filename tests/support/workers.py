@@ -17,7 +17,7 @@ import httpx
 
 from examples.process import PROJECT, Samples, parse_samples
 from fraiseql_guard.settle.backlog import TELL_SECONDS
-from tests.support.redis_server import _free_port
+from tests.support.ports import free_port
 
 TOLD_BY_NOW = 3 * TELL_SECONDS
 """After so many seconds every worker has counted what it was asked for."""
@@ -44,7 +44,7 @@ class Workers:
         self.url = ""
 
     def __enter__(self) -> Self:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "uvicorn", "examples.starlette_blog.app:app", "--host", "127.0.0.1"]
         command += ["--port", str(port), "--workers", str(self._workers), "--lifespan", "on"]
