@@ -249,6 +249,7 @@ class Measured:
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
+    unmeasured: int = 0  # elements of a batch about which nothing of this is known
 
 
 def first_lines(lines: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:

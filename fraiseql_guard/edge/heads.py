@@ -47,11 +47,11 @@ the gates really look at."""
 
 
 def announces_body(ctx: Context) -> bool:
-    """Whether a body may come with a request."""
+    """Whether a head makes a body likely. HTTP/2 announces nothing: one may come all the same."""
     headers = ctx.headers
     if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
         return True
-    return ctx.method not in _BODILESS  # HTTP/2 announces nothing
+    return ctx.method not in _BODILESS
 
 
 class Head:
@@ -64,7 +64,6 @@ class Head:
         "endpoint",
         "fits",
         "guarded",
-        "has_body",
         "key",
         "loopback_peer",
         "plain",
@@ -76,7 +75,6 @@ class Head:
 
     def __init__(self, ctx: Context, *, plain: bool) -> None:
         self.plain = plain
-        self.has_body = plain and announces_body(ctx)
         self.key = ctx.head_key
         self.guarded = ctx.guarded
         self.endpoint = ctx.endpoint
