@@ -20,7 +20,7 @@ def describe(scope: Any, stack: Stack) -> Context:
     headers = first_lines(lines)
     caller = stack.resolver.resolve(scope.get("client"), lines, headers)
     matched = stack.paths.match(scope)
-    if caller.shared:
+    if caller.shared and caller.suspect:
         stack.settle.process.shared_peer(caller.address, caller.header)
     return Context(  # by position: by name it takes three times as long
         scope["method"],
