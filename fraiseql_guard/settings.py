@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +110,12 @@ class Settings:
         Form(parsing.header_name, "the name of a request header", "forwarded"),
         "x-forwarded-for",
         "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
+    )
+    nat64_prefixes: tuple[IPv6Network, ...] = setting(
+        Form(parsing.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
+        "",
+        "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
+        "is its IPv4 address.",
     )
 
     # rate limits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final, TypeVar
 
 from fraiseql_guard.context import Subject
@@ -12,6 +13,7 @@ from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, Network
 from fraiseql_guard.identity.proxy_headers import PASSED_ON, ByName, only_proxies_send
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
+from fraiseql_guard.translated import embedded_ipv4, stands_alone
 
 __all__ = ["AddressResolver", "Caller", "listed", "only_proxies_send"]
 
@@ -64,11 +66,12 @@ class AddressResolver:
     By default no proxy is trusted and the caller is the peer. Never raises.
     """
 
-    __slots__ = ("_callers", "_chosen", "_header", "_peers", "_proxied", "_trusted", "_unix_trusted")
+    __slots__ = ("_callers", "_chosen", "_header", "_peers", "_prefixes", "_proxied", "_trusted", "_unix_trusted")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
         self._unix_trusted = "unix" in settings.trusted_proxies
+        self._prefixes = settings.nat64_prefixes
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
         self._proxied = ByName(lambda name: name == self._chosen or only_proxies_send(name))
@@ -104,10 +107,10 @@ class AddressResolver:
         return self._forwarded(host, peer, shown, chosen if peer.trusted else None)
 
     def _meet(self, host: str | None) -> _Peer:
-        address = node_address(host)
+        address = self._untranslated(node_address(host))
         caller = Caller(
             address=UNKNOWN if address is None else str(address),
-            subject=subject_of(address),
+            subject=self._subject(address),
             shared=False,
             private=address in PRIVATE,
             header="",
@@ -131,7 +134,7 @@ class AddressResolver:
         may be believed. A public address is never shared: that would let its owner escape sanctions at will.
         """
         address, unread = peer.address, value is None
-        walk = hops(self._header, value or b"")
+        walk = map(self._untranslated, hops(self._header, value or b""))
         for hop in walk:
             if hop is None:
                 unread = True
@@ -143,11 +146,21 @@ class AddressResolver:
         ours = address is None or address in PRIVATE or address in self._trusted
         return Caller(
             address=UNKNOWN if address is None else str(address),
-            subject=subject_of(address),
+            subject=self._subject(address),
             shared=unread and ours,
             private=False,
             header=name,
         )
+
+    def _untranslated(self, address: Address | None) -> Address | None:
+        """An IPv4 address for one that a translator has made of it."""
+        if not isinstance(address, IPv6Address):
+            return address
+        return embedded_ipv4(address, self._prefixes) or address
+
+    def _subject(self, address: Address | None) -> Subject:
+        alone = isinstance(address, IPv6Address) and stands_alone(address, self._prefixes)
+        return subject_of(address, alone=alone)
 
 
 def _host_of(client: object) -> str | None:
