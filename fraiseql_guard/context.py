@@ -353,8 +353,8 @@ class Context:
         self.address_subject = address_subject
         self.subject = address_subject  # the verified user, else the client's address
         self.shared_peer = shared_peer  # an untrusted proxy: everybody behind it looks alike
-        self.private_peer = private_peer  # on a private or loopback address and without forwarding headers
-        self.loopback_peer = loopback_peer  # on a loopback address and without forwarding headers
+        self.private_peer = private_peer  # on a private or loopback address, and no proxy
+        self.loopback_peer = loopback_peer  # on a loopback address, and no proxy
         self.allow_listed = allow_listed  # not counted, and never blocked automatically
 
     @cached_property

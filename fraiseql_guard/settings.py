@@ -389,7 +389,7 @@ class Settings:
     # signals
     metrics_path: str = setting(Form(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition.")
     metrics_networks: tuple[parsing.Network, ...] = setting(
-        NETWORKS, "", "Networks that may read the metrics, besides loopback peers without a forwarding header."
+        NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
     )
     metrics_token: Secret | None = setting(
         Form(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
@@ -399,7 +399,7 @@ class Settings:
     health_path: str = setting(
         Form(parsing.path, "a path that begins with /", "/health/detailed"),
         "/health/detailed",
-        "Health details, for private peers without a forwarding header and for whoever may read the metrics.",
+        "Health details, for private peers that are no proxy and for all who may read the metrics.",
     )
     memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
     memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")

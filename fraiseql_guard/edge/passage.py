@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
-from fraiseql_guard.edge.deadline import Deadline
+from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.describe import present_identity
 from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
@@ -97,18 +97,28 @@ class Passage:
             return await self._receive()
         if not stack.bounds_bodies:
             return self._noted(await self._receive())
-        settings, loop = stack.settings, get_running_loop()
-        deadline = Deadline(stack.alarms.of(loop), loop.time() + settings.body_idle_seconds)
-        received = await deadline.bound(self._receive())
-        if deadline.expired:
-            return await self._refuse(Denial(BODY_TIMEOUT, limit=settings.body_idle_seconds))
+        reading = self._next()
         try:
-            message = self._noted(body_part(received))
+            waits_for = reading.send(None)  # nearly always it is there already, and needs no deadline
+        except StopIteration as received:
+            message = received.value
+        else:
+            loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
+            deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
+            message = await deadline.bound(Begun(reading, waits_for))
+            if deadline.expired:
+                return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
+        try:
+            message = self._noted(body_part(message))
         except MalformedMessageError as error:
             return await self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
-        if ctx.request_bytes > (limit := settings.max_request_bytes):
+        if ctx.request_bytes > (limit := stack.settings.max_request_bytes):
             return await self._refuse(Denial(BODY_TOO_LARGE, limit=limit, actual=ctx.request_bytes))
         return message
+
+    async def _next(self) -> Any:
+        """The server's next message, whatever kind of awaitable that is."""
+        return await self._receive()
 
     def _noted(self, message: Any) -> Any:
         """A message before the end of the body."""
