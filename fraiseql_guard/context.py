@@ -250,6 +250,7 @@ class Measured:
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
+    unmeasured: int = 0  # elements of a batch about which nothing of this is known
 
 
 def first_lines(lines: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -384,8 +385,8 @@ class Context:
         self.address_subject = address_subject
         self.subject = address_subject  # the verified user, else the client's address
         self.shared_peer = shared_peer  # an untrusted proxy: everybody behind it looks alike
-        self.private_peer = private_peer  # on a private or loopback address and without forwarding headers
-        self.loopback_peer = loopback_peer  # on a loopback address and without forwarding headers
+        self.private_peer = private_peer  # on a private or loopback address, and no proxy
+        self.loopback_peer = loopback_peer  # on a loopback address, and no proxy
         self.allow_listed = allow_listed  # not counted, and never blocked automatically
 
     @cached_property

@@ -70,9 +70,10 @@ def identify_by(
     user_status: AskUserStatus | None,
     observer: KeyObserver,
     on_fault: Callable[[BaseException], None],
+    on_problem: Callable[[str], None] = lambda _: None,
 ) -> IdentityParts:
     """The parts that these settings make. ``verifier`` is one to be kept; SettingsError as it has them."""
-    verifier = verifier or TokenVerifier(settings)
+    verifier = verifier or TokenVerifier(settings, on_problem=on_problem)
     verifier.observe(observer)
     gate = Authentication(verifier, settings, blocked)
     check = user_status and UserStatusCheck(

@@ -174,4 +174,5 @@ def _identity(
         user_status=user_status,
         observer=settle.process,
         on_fault=partial(settle.fault, "user_status"),
+        on_problem=settle.warn,
     )

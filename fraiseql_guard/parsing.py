@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from fraiseql_guard.context import Limit
+from fraiseql_guard.translated import LENGTHS, embedded_network
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TrustedPeer = Network | Literal["unix"]
@@ -193,7 +194,7 @@ def admin_tokens(value: object) -> Mapping[str, str]:
 
 
 def network(value: object) -> Network:
-    """An address or a network in CIDR notation. IPv4-mapped IPv6 is IPv4, as callers' addresses are."""
+    """An address or a network in CIDR notation. IPv4-mapped and translated IPv6 is IPv4, as callers' addresses are."""
     written = str(value).strip()
     try:
         found = ipaddress.ip_network(written, strict=False)
@@ -203,7 +204,7 @@ def network(value: object) -> Network:
         raise ValueError("holds something that is neither an address nor a network (zones are not accepted)")
     if found.version == 6 and found.prefixlen >= 96 and (mapped := found.network_address.ipv4_mapped) is not None:
         return ipaddress.ip_network((int(mapped), found.prefixlen - 96))
-    return found
+    return (embedded_network(found) or found) if isinstance(found, ipaddress.IPv6Network) else found
 
 
 def networks(value: object) -> tuple[Network, ...]:
@@ -213,6 +214,20 @@ def networks(value: object) -> tuple[Network, ...]:
 
 def _network_items(value: object) -> tuple[str, ...]:
     return (str(value),) if isinstance(value, Network) else items(value)  # iterating it would list its addresses
+
+
+def translator_prefixes(value: object) -> tuple[ipaddress.IPv6Network, ...]:
+    """A list of prefixes behind which a translator puts IPv4 addresses."""
+    found: list[ipaddress.IPv6Network] = []
+    for item in _network_items(value):
+        try:
+            prefix = ipaddress.IPv6Network(str(item).strip())
+        except ValueError:
+            raise ValueError("holds something that is not an IPv6 prefix") from None
+        if prefix.prefixlen not in LENGTHS:
+            raise ValueError("holds a prefix whose length is not 32, 40, 48, 56, 64 or 96 (RFC 6052)")
+        found.append(prefix)
+    return tuple(found)
 
 
 def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:

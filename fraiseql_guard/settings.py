@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
@@ -109,6 +110,12 @@ class Settings:
         Form(parsing.header_name, "the name of a request header", "forwarded"),
         "x-forwarded-for",
         "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
+    )
+    nat64_prefixes: tuple[IPv6Network, ...] = setting(
+        Form(parsing.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
+        "",
+        "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
+        "is its IPv4 address.",
     )
 
     # rate limits
@@ -382,7 +389,7 @@ class Settings:
     # signals
     metrics_path: str = setting(Form(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition.")
     metrics_networks: tuple[parsing.Network, ...] = setting(
-        NETWORKS, "", "Networks that may read the metrics, besides loopback peers without a forwarding header."
+        NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
     )
     metrics_token: Secret | None = setting(
         Form(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
@@ -392,7 +399,7 @@ class Settings:
     health_path: str = setting(
         Form(parsing.path, "a path that begins with /", "/health/detailed"),
         "/health/detailed",
-        "Health details, for private peers without a forwarding header and for whoever may read the metrics.",
+        "Health details, for private peers that are no proxy and for all who may read the metrics.",
     )
     memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
     memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")

@@ -225,12 +225,8 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
 _BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.0, 10485760.0)
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _REFUSAL_LABELS = ("protection", "code")
-_ANY_PROTECTION = (
-    BLOCKED,
-    GUARD_FAULT,
-    PATH_INVALID,
-    WEBSOCKET_REFUSED,
-)  # refused in the name of the protection that is the cause
+_ANY_PROTECTION = (BLOCKED, GUARD_FAULT, BAD_REQUEST, BODY_TIMEOUT, PATH_INVALID, WEBSOCKET_REFUSED)
+"""Refused in the name of the protection that is the cause, or that cannot decide without what is missing."""
 _REFUSALS = tuple(
     (protection.value, code.name)
     for code in CODES

@@ -9,9 +9,11 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import wrap
 
 from fraiseql_guard import signals
 from fraiseql_guard.admin.routes import ROUTES
+from fraiseql_guard.identity.proxy_headers import PROXY_HEADER_PREFIXES, PROXY_HEADERS
 from fraiseql_guard.logbook.tally import READINGS
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.render import ALERTS
@@ -39,6 +41,12 @@ def _variables(rows: list[Variable]) -> str:
 
 def _shared_variables() -> str:
     return _variables([row for row in VARIABLES if not row.name.startswith(OURS)])
+
+
+def _proxy_headers() -> str:
+    names = [*(name.decode() for name in PROXY_HEADERS), *(f"{prefix.decode()}*" for prefix in PROXY_HEADER_PREFIXES)]
+    listed = ", ".join(f"`{name}`" for name in sorted(names))
+    return "\n".join(wrap(listed, 120, break_on_hyphens=False, break_long_words=False))
 
 
 def _all_variables() -> str:
@@ -117,8 +125,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "events": _events,
     "codes": _codes,
     "routes": _routes,
+    "proxy-headers": _proxy_headers,
 }
-FILES = ("README.md", "docs/settings.md", "docs/signals.md", "docs/operator.md")
+FILES = ("README.md", "docs/decisions.md", "docs/settings.md", "docs/signals.md", "docs/operator.md")
 
 
 def rendered(text: str) -> str:

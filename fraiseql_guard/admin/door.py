@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Desk
-from fraiseql_guard.admin.sessions import COOKIE, Visitor
+from fraiseql_guard.admin.sessions import Visitor, cookie_name
 from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.values import Session
 from fraiseql_guard.admin.visit import Fault, Visit
@@ -55,18 +55,18 @@ class Door:
             ctx.endpoint, ctx.open_to_all = self._prefix + path, True
             return self._pages[path]
         ctx.for_operator = True
-        visitor = await self._visitor(ctx)
+        secure = scope.get("scheme") == "https" or not ctx.loopback_peer
+        visitor = await self._visitor(ctx, secure=secure)
         if visitor is None:
             return _nobody
         ctx.actor = visitor.actor
-        secure = scope.get("scheme") == "https" or not ctx.loopback_peer
         return Visit(self._desk, visitor, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
 
-    async def _visitor(self, ctx: Context) -> Visitor | None:
+    async def _visitor(self, ctx: Context, *, secure: bool) -> Visitor | None:
         """An Authorization header decides alone; without one a session's cookie does."""
         lines = ctx.lines(b"authorization")
         if not lines:
-            cookie = _cookie(ctx)
+            cookie = _cookie(ctx, cookie_name(secure=secure))
             return self._desk.sessions.visitor(cookie, ctx.address) if cookie else None
         scheme, _, token = lines[0].strip(" \t").partition(" ")
         if len(lines) == 1 and scheme.lower() == _BEARER:
@@ -83,10 +83,10 @@ class Door:
         return Visitor(actor=actor, address=ctx.address, session=Session(actor=actor), until=identity.expires_at)
 
 
-def _cookie(ctx: Context) -> str | None:
+def _cookie(ctx: Context, ours: str) -> str | None:
     """Our cookie, if there is exactly one."""
     pairs = [part.strip().partition("=") for line in ctx.lines(b"cookie") for part in line.split(";")]
-    found = [value for name, _, value in pairs if name == COOKIE]
+    found = [value for name, _, value in pairs if name == ours]
     return found[0] if len(found) == 1 else None
 
 

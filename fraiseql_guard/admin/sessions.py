@@ -22,9 +22,17 @@ from fraiseql_guard.operator.interface import OperatorError
 from fraiseql_guard.settings import name_of
 
 COOKIE: Final = "fraiseql_guard_session"
+"""The cookie's name over loopback http, where no cookie can be Secure."""
+SECURE_COOKIE: Final = f"__Host-{COOKIE}"
+"""Its name anywhere else: browsers take one of this prefix from this very host alone, over https (RFC 6265bis)."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 SESSION_SECONDS: Final = 8 * 3_600.0
 _LONGEST_COOKIE: Final = 2_048
+
+
+def cookie_name(*, secure: bool) -> str:
+    """The one name under which a session's cookie is set and accepted on a connection."""
+    return SECURE_COOKIE if secure else COOKIE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +53,7 @@ class Visitor:
 
 class Sessions:
     """Opens and verifies sessions. ``tokens`` is the present text of all admin tokens ("" without any); ``clock`` tells
-    the seconds since 1970; ``path`` is where the cookie is sent to."""
+    the seconds since 1970; ``path`` is where the cookie is sent to over loopback http."""
 
     def __init__(self, tokens: Callable[[], str], path: str, *, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
@@ -68,8 +76,10 @@ class Sessions:
         return self._session(visitor.actor, expires, body), self.cookie(cookie, expires - now, secure=secure)
 
     def cookie(self, value: str, seconds: float, *, secure: bool) -> bytes:
-        """A Set-Cookie header; an empty value with 0 seconds forgets it."""
-        line = f"{COOKIE}={value}; Path={self._path}; Max-Age={int(seconds)}; HttpOnly; SameSite=Strict"
+        """A Set-Cookie header; an empty value with 0 seconds forgets it. The prefix of a secure one asks for the path /
+        and no domain."""
+        name, path = cookie_name(secure=secure), "/" if secure else self._path
+        line = f"{name}={value}; Path={path}; Max-Age={int(seconds)}; HttpOnly; SameSite=Strict"
         return (line + ("; Secure" if secure else "")).encode()
 
     def visitor(self, cookie: str, address: str) -> Visitor | None:

@@ -14,6 +14,7 @@ from fraiseql_guard.cli.reach import Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.fleet.switches import read_switches
+from fraiseql_guard.identity.claims import any_audience
 from fraiseql_guard.operator import configuration
 from fraiseql_guard.settings import Settings, warnings
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
@@ -28,13 +29,15 @@ def config(
     Without --fleet or --url nobody is asked: it is what this environment says."""
     with told():
         here = url is None and not fleet
-        rows = configuration.rows(Settings.load()) if here else ask(url, _fleet_rows)
+        own = Settings.load() if here else None
+        rows = configuration.rows(own) if own is not None else ask(url, _fleet_rows)
     if as_json:
         print_json(rows)
     else:
         _print_table(rows)
-    for sentence in warnings() if here else ():
-        print(f"warning: {sentence}", file=sys.stderr)
+    for sentence in [*warnings(), any_audience(own)] if own is not None else ():
+        if sentence is not None:
+            print(f"warning: {sentence}", file=sys.stderr)
 
 
 async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:

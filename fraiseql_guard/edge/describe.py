@@ -22,7 +22,7 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
     lines = scope["headers"]
     headers = first_lines(lines)
     caller = stack.resolver.resolve(scope.get("client"), lines, headers)
-    if caller.shared:
+    if caller.shared and caller.suspect:
         stack.settle.process.shared_peer(caller.address, caller.header)
     ctx = Context(  # by position: by name it takes three times as long
         scope.get("method", _UPGRADES_BY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
@@ -11,7 +12,7 @@ from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.settings import Mode
-from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, Protection
+from fraiseql_guard.signals import BAD_REQUEST, BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, Protection
 from fraiseql_guard.stores.protocol import StoreError, Trip
 
 
@@ -110,6 +111,8 @@ def _ask(stack: Stack, ctx: Context, gates: Sequence[Gate]) -> Denial | None:
 
 async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None:
     operation, head = ctx.operation, ctx.head
+    if ctx.page or ctx.preflight:
+        return await _expect_no_body(stack, ctx, pump)
     if head is None or not head.fits:
         excess = _announced_excess(stack, ctx, buffered=operation and not ctx.upload)
         if excess is not None and (denial := judge(stack, ctx, excess)) is not None:
@@ -120,16 +123,47 @@ async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None
         return None
     if ctx.upload:
         pump.buffer_bytes = stack.settings.max_request_bytes
-    body = await _read_body(stack, pump)
+    try:
+        body = await _read_body(stack, pump, bounded=stack.bounds_bodies)
+    except Exception as error:  # noqa: BLE001 - a server that fails here has brought no body to decide by
+        return _unreadable(stack, ctx, pump, error)
     if isinstance(body, Denial):
-        # In monitor mode it streams through unread, but a token that only the body could have excused is missing.
+        # In monitor mode it streams through unread. The other gates decide about what they cannot know.
         pump.max_bytes = None
-        unread = [gate for gate in stack.body_gates if gate.protection is Protection.AUTH]
-        return judge(stack, ctx, body) or _ask(stack, ctx, unread)
+        others = [gate for gate in stack.body_gates if gate.protection is not Protection.QUERY_LIMITS]
+        return judge(stack, ctx, body) or _ask(stack, ctx, others)
     if body is None:
-        return None
+        return None  # the client left: the app is not asked
     ctx.body = body
     return _ask(stack, ctx, stack.body_gates)
+
+
+async def _expect_no_body(stack: Stack, ctx: Context, pump: Pump) -> Denial | None:
+    """Pages and preflights pass unmeasured because they ask for nothing, so they have no body of any length."""
+    if stack.body_judge is None:
+        return None
+    pump.buffer_bytes = 0
+    try:
+        body = await _read_body(stack, pump, bounded=stack.enforces(stack.body_judge))
+    except Exception as error:  # noqa: BLE001 - as above
+        return _unreadable(stack, ctx, pump, error)
+    if not isinstance(body, Denial):
+        return None
+    pump.max_bytes = None
+    what = "page" if ctx.page else "preflight"
+    too_slow = body.code is BODY_TIMEOUT
+    return _judge_unread(stack, ctx, body if too_slow else Denial(BAD_REQUEST, detail=f"a {what} with a body"))
+
+
+def _unreadable(stack: Stack, ctx: Context, pump: Pump, error: Exception) -> Denial | None:
+    stack.tell(stack.settle.fault, "receive", error)
+    pump.max_bytes = None
+    return _judge_unread(stack, ctx, Denial(GUARD_FAULT, retry_after_seconds=1.0))
+
+
+def _judge_unread(stack: Stack, ctx: Context, denial: Denial) -> Denial | None:
+    """A refusal of a request that no protection can decide about."""
+    return judge(stack, ctx, replace(denial, protection=stack.body_judge))
 
 
 def _announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial | None:
@@ -142,13 +176,13 @@ def _announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial |
     return None
 
 
-async def _read_body(stack: Stack, pump: Pump) -> bytes | Denial | None:
-    """The whole body in bounds of size, memory and time; in monitor mode without a bound on time.
+async def _read_body(stack: Stack, pump: Pump, *, bounded: bool) -> bytes | Denial | None:
+    """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut.
 
     Most bodies have come with their heads: only one that has not is given a deadline.
     """
     reading = pump.read_body()
-    if not stack.bounds_bodies:
+    if not bounded:
         return await reading
     try:
         waits_for = reading.send(None)

@@ -8,11 +8,13 @@ are asked about every time. Finding all of it out again was a third of the guard
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
-from fraiseql_guard.identity.addresses import FORWARDING
+from fraiseql_guard.identity.addresses import only_proxies_send
+from fraiseql_guard.identity.proxy_headers import ByName
 from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -26,7 +28,6 @@ _SCHEME: Final = len(b"Bearer ")
 
 READ_HEADERS: Final = frozenset(
     {
-        *(name.encode() for name in FORWARDING),
         b"accept",
         b"access-control-request-method",
         b"apollo-require-preflight",
@@ -42,16 +43,16 @@ READ_HEADERS: Final = frozenset(
         b"x-requested-with",
     }
 )
-"""Headers that what is kept may depend on, beside the one that names the client. A test holds this list against what
-the gates really look at."""
+"""Headers that what is kept may depend on, beside the one that names the client, and whether proxies have left theirs.
+A test holds this list against what the gates really look at."""
 
 
 def announces_body(ctx: Context) -> bool:
-    """Whether a body may come with a request."""
+    """Whether a head makes a body likely. HTTP/2 announces nothing: one may come all the same."""
     headers = ctx.headers
     if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
         return True
-    return ctx.method not in _BODILESS  # HTTP/2 announces nothing
+    return ctx.method not in _BODILESS
 
 
 class Head:
@@ -64,7 +65,6 @@ class Head:
         "endpoint",
         "fits",
         "guarded",
-        "has_body",
         "key",
         "loopback_peer",
         "place",
@@ -77,7 +77,6 @@ class Head:
 
     def __init__(self, ctx: Context, *, plain: bool) -> None:
         self.plain = plain
-        self.has_body = plain and announces_body(ctx)
         self.key = ctx.head_key
         self.guarded = ctx.guarded
         self.place = ctx.place
@@ -116,17 +115,18 @@ class Head:
 class Heads:
     """The heads that are known, 1,000 at most. ``forwarded_header`` is the one that names the client."""
 
-    __slots__ = ("_known", "_read", "find")
+    __slots__ = ("_chosen", "_kept", "_known", "find")
 
     def __init__(self, forwarded_header: str) -> None:
-        self._read = READ_HEADERS | {forwarded_header.encode()}
+        self._chosen = forwarded_header.encode()
+        self._kept = ByName(self._kept_bytes)
         self._known: dict[Hashable, Head] = {}
         self.find: Callable[[Hashable], Head | None] = self._known.get
         """What is known of a head."""
 
     def key(self, scope: Any) -> Hashable:
         """All that may be known by a head; None of what a server has made unreadable."""
-        read = self._read
+        kept = self._kept
         try:
             client = scope.get("client")
             key = (
@@ -137,17 +137,21 @@ class Heads:
                 scope.get("root_path"),
                 not scope.get("query_string"),
                 tuple(
-                    [
-                        (name, value[:_SCHEME] if name == b"authorization" else value)  # whose it is asks another gate
-                        for name, value in scope["headers"]
-                        if name in read
-                    ]
+                    [(name, value[:length]) for name, value in scope["headers"] if (length := kept[name]) is not None]
                 ),
             )
             hash(key)  # a part of it may be no key
         except (KeyError, TypeError, IndexError, ValueError):  # whatever a server makes of a scope: the gates see to it
             return None
         return key
+
+    def _kept_bytes(self, name: bytes) -> int | None:
+        """How much of a header is a part of the key; None if it plays none."""
+        if name == b"authorization":
+            return _SCHEME  # whose it is asks another gate
+        if name in READ_HEADERS or name == self._chosen:
+            return sys.maxsize
+        return 0 if only_proxies_send(name) else None  # only whether it came: some differ with every request
 
     def learn(self, ctx: Context, *, plain: bool) -> None:
         """The gates have let a head pass. ``plain``: there is no more to it (edge/passage.py). What is special about

@@ -7,17 +7,21 @@ and costs them nothing.
 from __future__ import annotations
 
 import time
+from asyncio import get_running_loop
 from collections.abc import Awaitable
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
+from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.describe import present_identity
 from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
 from fraiseql_guard.edge.heads import announces_body
+from fraiseql_guard.edge.pump import DISCONNECT, MalformedMessageError, body_part
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
+from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 _FAILED: Final = 400
 
@@ -37,15 +41,17 @@ def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
 
 
 class Passage:
-    """Carries the state of one such request."""
+    """Carries the state of one such request. A body that no header has announced is bounded while the app reads it."""
 
-    __slots__ = ("_ctx", "_receive", "_send", "_stack", "complete")
+    __slots__ = ("_body_complete", "_ctx", "_cut", "_receive", "_send", "_stack", "complete")
 
     def __init__(self, stack: Stack, receive: Any, send: Any, ctx: Context) -> None:
         self._stack = stack
         self._receive = receive
         self._send = send
         self._ctx = ctx
+        self._body_complete = False
+        self._cut = False  # refused while the app was at work
         self.complete = False
 
     async def run(self, app: Any, scope: Any) -> None:
@@ -66,28 +72,76 @@ class Passage:
             enter(scope, ctx)
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
-            has_body = announces_body(ctx) if head is None else head.has_body
-            await app(scope, self._counted_receive if has_body else self._receive, self._watched_send)
+            await app(scope, self._bounded_receive, self._watched_send)
         except Exception:
-            ctx.status = ctx.status or 500  # the server answers what the app did not
-            raise
+            if not self._cut:  # else: how it ended concerns nobody, the client was answered
+                ctx.status = ctx.status or 500  # the server answers what the app did not
+                raise
         finally:
             leave()
             if ctx.attempts:
                 stack.lockouts.release(ctx)
             seconds = time.monotonic() - began_at
-            if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse:
+            if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse and not self._cut:
                 stack.tell(stack.settle.tallies.add, tally, seconds)
             else:
                 reason = plain_refusal(ctx) if stack.authenticates and self.complete else None
                 stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
 
-    async def _counted_receive(self) -> Any:
-        message = await self._receive()
-        self._ctx.request_bytes += len(message.get("body", b""))
+    async def _bounded_receive(self) -> Any:
+        """What the app receives: the body, then whatever the server sends; a disconnect after a refusal."""
+        stack, ctx = self._stack, self._ctx
+        if self._cut:
+            return DISCONNECT
+        if self._body_complete:
+            return await self._receive()
+        if not stack.bounds_bodies:
+            return self._noted(await self._receive())
+        reading = self._next()
+        try:
+            waits_for = reading.send(None)  # nearly always it is there already, and needs no deadline
+        except StopIteration as received:
+            message = received.value
+        else:
+            loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
+            deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
+            message = await deadline.bound(Begun(reading, waits_for))
+            if deadline.expired:
+                return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
+        try:
+            message = self._noted(body_part(message))
+        except MalformedMessageError as error:
+            return await self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
+        if ctx.request_bytes > (limit := stack.settings.max_request_bytes):
+            return await self._refuse(Denial(BODY_TOO_LARGE, limit=limit, actual=ctx.request_bytes))
         return message
 
+    async def _next(self) -> Any:
+        """The server's next message, whatever kind of awaitable that is."""
+        return await self._receive()
+
+    def _noted(self, message: Any) -> Any:
+        """A message before the end of the body."""
+        body = None if message is None else message.get("body", b"")
+        self._ctx.request_bytes += len(body) if isinstance(body, bytes | bytearray | memoryview) else 0
+        self._body_complete = message is None or not message.get("more_body", False)
+        return DISCONNECT if message is None else message
+
+    async def _refuse(self, denial: Denial) -> Any:
+        """Refuse in the app's place, if its answer is not complete, and end its reading. An answer that has begun is
+        cut, not appended to."""
+        stack, ctx = self._stack, self._ctx
+        begun, self._cut = ctx.status, True
+        if begun and not self.complete:
+            ctx.denial = denial
+            stack.tell(stack.settle.refused, ctx, denial)
+        elif not begun:
+            await refuse(stack, ctx, denial, self._send)
+        return DISCONNECT
+
     def _watched_send(self, message: Any) -> Awaitable[None]:
+        if self._cut:
+            return _nothing()  # the client has its answer already
         kind = message["type"]
         if kind == "http.response.start":
             self._ctx.status = message["status"]
@@ -98,3 +152,7 @@ class Passage:
                 self._ctx.response_bytes += len(message.get("body", b""))
         sending: Awaitable[None] = self._send(message)
         return sending
+
+
+async def _nothing() -> None:
+    """What is left of a message that is not sent."""

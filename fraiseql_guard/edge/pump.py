@@ -9,16 +9,41 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard.context import Denial
-from fraiseql_guard.signals import BODY_BUFFER_FULL, BODY_TIMEOUT, BODY_TOO_LARGE
+from fraiseql_guard.signals import BODY_BUFFER_FULL, BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 Message = Any
 Receive = Callable[[], Any]
 
-_DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+
+
+class MalformedMessageError(Exception):
+    """A server sent a message where a part of the body has to come, and it is none."""
+
+
+def body_part(message: Message) -> Message | None:
+    """An ``http.request`` message with its body as bytes; None for ``http.disconnect``.
+
+    Both fields of a part are optional (ASGI specification). MalformedMessageError for anything else: an app may read it
+    in its own way, so it cannot be measured. A buffer that can still change is copied, so that the app gets what was
+    measured.
+    """
+    kind = message.get("type") if isinstance(message, dict) else None
+    if kind == "http.disconnect":
+        return None
+    if kind != "http.request":
+        raise MalformedMessageError("a message of an unknown type stands in place of the body")
+    body = message.get("body", b"")
+    if type(body) is bytes:
+        return message
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise MalformedMessageError("the body of a message is not bytes")
+    return {**message, "body": bytes(body)}
 
 
 @dataclass(slots=True)
@@ -78,12 +103,20 @@ class Pump:
         self.disconnected = False
 
     async def read_body(self) -> bytes | Denial | None:
-        """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay."""
+        """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
+
+        MalformedMessageError for a message that is no part of a body.
+        """
         chunks: list[bytes] = []
         while not self.complete:
-            message = await self._receive()
-            if message["type"] != "http.request":
-                self._note_end(message)
+            received = await self._receive()
+            try:
+                message = body_part(received)
+            except MalformedMessageError:
+                self._replay.append(received)  # in monitor mode the app gets it all the same
+                raise
+            if message is None:
+                self.disconnected = True
                 return None
             self._replay.append(message)
             chunk = message.get("body", b"")
@@ -111,7 +144,7 @@ class Pump:
         if self._replay:
             return self._replay.popleft()
         if self.disconnected:
-            return _DISCONNECT
+            return DISCONNECT
         if self.complete:
             return await self.next_message()
         return await self._stream()
@@ -119,23 +152,38 @@ class Pump:
     async def _stream(self) -> Message:
         """The next part of a body that is not buffered, in bounds of size and silence."""
         if self.max_bytes is None:
-            message = await self._receive()
-        else:
-            silence = asyncio.get_running_loop().call_later(self._idle_seconds, self._too_silent)
-            try:
-                message = await self._receive()
-            finally:
-                silence.cancel()
-        if message["type"] != "http.request":
-            self._note_end(message)
-            return message
-        self.received_bytes += len(message.get("body", b""))
-        self.complete = not message.get("more_body", False)
-        if self.max_bytes is not None and self.received_bytes > self.max_bytes:
-            self.disconnected = True  # for the app; the client gets its refusal
-            self._on_excess(Denial(BODY_TOO_LARGE, limit=self.max_bytes, actual=self.received_bytes))
-            return _DISCONNECT
+            return self._counted(await self._receive())
+        silence = asyncio.get_running_loop().call_later(self._idle_seconds, self._too_silent)
+        try:
+            message = body_part(await self._receive())
+        except MalformedMessageError as error:
+            return self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
+        finally:
+            silence.cancel()
+        if message is None:
+            self.disconnected = True
+            return DISCONNECT
+        self._counted(message)
+        if self.received_bytes > self.max_bytes:
+            return self._refuse(Denial(BODY_TOO_LARGE, limit=self.max_bytes, actual=self.received_bytes))
         return message
+
+    def _counted(self, message: Message) -> Message:
+        """A message that is handed on as it is; what it says is noted, if it says anything."""
+        with suppress(MalformedMessageError):
+            part = body_part(message)
+            if part is None:
+                self.disconnected = True
+            else:
+                self.received_bytes += len(part.get("body", b""))
+                self.complete = not part.get("more_body", False)
+        return message
+
+    def _refuse(self, denial: Denial) -> Message:
+        """What the app receives when its client gets a refusal instead of an answer."""
+        self.disconnected = True
+        self._on_excess(denial)
+        return DISCONNECT
 
     def _too_silent(self) -> None:
         self._on_excess(Denial(BODY_TIMEOUT, limit=self._idle_seconds))
@@ -143,7 +191,7 @@ class Pump:
     async def next_message(self) -> Message:
         """The message after the body, read once for all who wait for it."""
         if self.disconnected:
-            return _DISCONNECT
+            return DISCONNECT
         reader = self._reader
         if reader is None or reader.done():
             reader = self._reader = asyncio.ensure_future(self._receive())

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
@@ -36,6 +36,9 @@ from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 
 T = TypeVar("T")
+
+_JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT, Protection.TIMEOUT)
+"""Protections that decide by what a request asks for, which its body tells."""
 
 
 class Gate(Protocol):
@@ -109,6 +112,8 @@ class Stack:
     """Whether rate limits are enforced."""
     bounds_bodies: bool = field(init=False)
     """Whether bodies are bounded while the app reads them."""
+    body_judge: Protection | None = field(init=False)
+    """In whose name a request is refused whose body cannot be read: the first that enforces, else one that monitors."""
     prompt_store: FailoverStore | None = field(init=False)
     """The store, where a trip can be made in two halves."""
     times_all: bool = field(init=False)
@@ -122,6 +127,9 @@ class Stack:
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
+            "body_judge": next(
+                (each for ask in (self.enforces, self.mounted) for each in _JUDGES_OF_BODIES if ask(each)), None
+            ),
             "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
             "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),

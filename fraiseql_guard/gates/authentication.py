@@ -108,11 +108,12 @@ class PublicOperations:
         self._public = frozenset(settings.public_operations)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Pass if every root field of every operation in the request is a public one."""
+        """Pass if every root field of every operation in the request is known, and a public one."""
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False
-        roots = ctx.measured.root_fields if ctx.measured else ()
+        measured = ctx.measured
+        roots = measured.root_fields if measured is not None and not measured.unmeasured else ()
         if roots and self._public.issuperset(roots):
             ctx.public_operation = True
             return None

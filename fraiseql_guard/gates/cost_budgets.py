@@ -11,11 +11,12 @@ from typing import Final
 
 from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
+from fraiseql_guard.signals import BAD_REQUEST, CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
 
 _POLICY: Final = "cost"
 _ANYONE: Final = "default"
 _WINDOW_SECONDS: Final = 3600
+_NO_PRICE: Final = "What it costs cannot be told, so that no budget can pay it."
 
 
 class CostBudgets:
@@ -31,13 +32,17 @@ class CostBudgets:
         }
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting."""
-        measured = ctx.measured
-        if measured is None or not measured.complexity or ctx.public_operation or ctx.allow_listed:
+        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting.
+        What has no price is refused, where a budget would have to pay it."""
+        measured, identity = ctx.measured, ctx.identity
+        if ctx.public_operation or ctx.allow_listed:
             return None
-        identity = ctx.identity
         own = self._charges.get((identity and identity.tier) or _ANYONE) or self._charges.get(_ANYONE)
         if own is None:
+            return None
+        if measured is None or measured.unmeasured:
+            return Denial(BAD_REQUEST, detail=_NO_PRICE, protection=self.protection)
+        if not measured.complexity:
             return None
         if ctx.shared_peer and identity is None:
             own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR))

@@ -33,7 +33,7 @@ def _asks_for(ctx: Context, page: OwnPage) -> bool:
 
 
 class MetricsAccess:
-    """Loopback peers without a forwarding header, the configured networks, or the token."""
+    """Loopback peers that are no proxy, the configured networks, or the token."""
 
     protection: Final = Protection.METRICS
     needs_body: Final = False
@@ -53,7 +53,7 @@ class MetricsAccess:
 
 
 class HealthAccess:
-    """Private peers without a forwarding header (a kubelet probes from its node), and the metrics' readers."""
+    """Private peers that are no proxy (a kubelet probes from its node), and the metrics' readers."""
 
     protection: Final = Protection.METRICS
     needs_body: Final = False

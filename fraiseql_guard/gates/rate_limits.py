@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, Measured, network_bucket
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
 
@@ -55,18 +55,19 @@ class RateLimits:
         )
 
     def _further_charges(self, ctx: Context) -> tuple[Charge, ...]:
-        measured = ctx.measured
-        if not ctx.operation or measured is None or ctx.public_operation:
+        if not ctx.operation or ctx.public_operation:
             return ()
         if ctx.identity is not None and ctx.identity.tier in self._tiers:
             return ()  # a tier replaces them all
-        return self._graphql + (self._mutation if measured.kind == "mutation" else self._query)
+        return self._graphql + (self._mutation if _may_mutate(ctx.measured) else self._query)
 
     def _tokens(self, ctx: Context) -> int:
         measured = ctx.measured
         if measured is None:
             return 1
-        return max(1, len(measured.root_fields) if ctx.public_operation else measured.mutation_root_fields)
+        if ctx.public_operation:
+            return max(1, len(measured.root_fields))
+        return max(1, measured.mutation_root_fields + measured.unmeasured)
 
     @staticmethod
     def _with_networks(ctx: Context, main: Charge) -> tuple[Charge, ...]:
@@ -85,6 +86,11 @@ class RateLimits:
                 for network, factor in ctx.address_subject.networks
             ),
         )
+
+
+def _may_mutate(measured: Measured | None) -> bool:
+    """What could not be measured is charged as the dearer kind."""
+    return measured is None or measured.unmeasured > 0 or measured.kind == "mutation"
 
 
 def _take(charge: Charge, tokens: int) -> Charge:

@@ -181,7 +181,7 @@ class Reader:
         hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
             return Reading(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
-        measured = _sum(parts)
+        measured = _sum(parts, unmeasured=len(readings) - len(parts))
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
         if denial is None and measured.complexity > limit:
@@ -198,7 +198,7 @@ def _unread(found: Unusable | Denial) -> Reading:
     return Reading(None, found.denial, hashes=(digest_of(found.query),))
 
 
-def _sum(parts: Sequence[Measured]) -> Measured:
+def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
     return replace(
         parts[0],
         kind=gravest(part.kind for part in parts),
@@ -211,4 +211,5 @@ def _sum(parts: Sequence[Measured]) -> Measured:
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
         names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
+        unmeasured=unmeasured,
     )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from typing import Final, TypeVar
 
 from fraiseql_guard.context import Subject
 from fraiseql_guard.identity.forwarded import hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
+from fraiseql_guard.identity.proxy_headers import PASSED_ON, ByName, only_proxies_send
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
+from fraiseql_guard.translated import embedded_ipv4, stands_alone
 
-FORWARDING: Final = frozenset({"x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"})
-"""Headers in which proxies name the client."""
-
-__all__ = ["AddressResolver", "Caller", "listed"]
+__all__ = ["AddressResolver", "Caller", "listed", "only_proxies_send"]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
@@ -23,6 +23,7 @@ _V = TypeVar("_V")
 _REMEMBERED: Final = 4096
 _REMEMBERED_HEADER_BYTES: Final = 256
 _LONGEST_HOST: Final = 128  # longer than any address with its zone; such text stays unreadable when cut
+_LONGEST_NAME: Final = 64
 _UNREADABLE: Final = "?"
 
 
@@ -32,8 +33,9 @@ class Caller:
 
     ``address`` is exact and canonical (no port, brackets or zone; IPv4-mapped IPv6 is IPv4), or ``unknown``.
     ``shared``: it is a proxy of ours that nobody declared, so everybody behind it looks alike. ``private`` and
-    ``loopback`` describe the connection itself, and hold only if no forwarding header came with it. ``header`` is the
-    forwarding header that did come, or empty.
+    ``loopback`` describe the connection itself, and hold only if it brought no header that only proxies send.
+    ``header`` is such a header that did come, or empty. A peer whose only such header is one that applications pass on
+    is not ``suspect``: it may be a proxy, and nothing is wrong if it is none.
     """
 
     address: str
@@ -43,6 +45,11 @@ class Caller:
     header: str
     loopback: bool = False
 
+    @property
+    def suspect(self) -> bool:
+        """Whether an operator should hear of it: a proxy that nobody declared hides its callers."""
+        return self.shared and self.header.encode("latin-1") not in PASSED_ON
+
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
@@ -50,7 +57,7 @@ class _Peer:
 
     address: Address | None
     trusted: bool
-    alone: Caller  # the caller when no forwarding header is present
+    alone: Caller  # the caller when no header says that this is a proxy
 
 
 class AddressResolver:
@@ -59,14 +66,15 @@ class AddressResolver:
     By default no proxy is trusted and the caller is the peer. Never raises.
     """
 
-    __slots__ = ("_callers", "_chosen", "_header", "_names", "_peers", "_trusted", "_unix_trusted")
+    __slots__ = ("_callers", "_chosen", "_header", "_peers", "_prefixes", "_proxied", "_trusted", "_unix_trusted")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
         self._unix_trusted = "unix" in settings.trusted_proxies
+        self._prefixes = settings.nat64_prefixes
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
-        self._names = {name.encode(): name for name in {*FORWARDING, self._header}}
+        self._proxied = ByName(lambda name: name == self._chosen or only_proxies_send(name))
         self._peers: dict[str | None, _Peer] = {}
         self._callers: dict[tuple[str | None, str, bytes | None], Caller] = {}
 
@@ -83,23 +91,26 @@ class AddressResolver:
         if peer is None:  # not as it nearly always is, or met for the first time
             host = _host_of(client)
             peer = self._peers.get(host) or _remember(self._peers, host, self._meet(host))
-        if names is not None and self._names.keys().isdisjoint(names):
+        proxied = self._proxied
+        if names is not None and True not in map(proxied.__getitem__, names):
             return peer.alone
-        name, chosen = "", None
+        name, chosen = b"", None
         for key, value in lines:
-            if key in self._names:
+            if proxied[key]:
                 if key == self._chosen:
                     chosen = value if chosen is None else chosen + b"," + value
-                name = name or self._names[key]
+                if not name or name in PASSED_ON:
+                    name = key  # the first, but rather one that applications do not pass on
         if not name:
             return peer.alone
-        return self._forwarded(host, peer, name if chosen is None else self._header, chosen if peer.trusted else None)
+        shown = self._header if chosen is not None else name[:_LONGEST_NAME].decode("latin-1")
+        return self._forwarded(host, peer, shown, chosen if peer.trusted else None)
 
     def _meet(self, host: str | None) -> _Peer:
-        address = node_address(host)
+        address = self._untranslated(node_address(host))
         caller = Caller(
             address=UNKNOWN if address is None else str(address),
-            subject=subject_of(address),
+            subject=self._subject(address),
             shared=False,
             private=address in PRIVATE,
             header="",
@@ -123,7 +134,7 @@ class AddressResolver:
         may be believed. A public address is never shared: that would let its owner escape sanctions at will.
         """
         address, unread = peer.address, value is None
-        walk = hops(self._header, value or b"")
+        walk = map(self._untranslated, hops(self._header, value or b""))
         for hop in walk:
             if hop is None:
                 unread = True
@@ -135,11 +146,21 @@ class AddressResolver:
         ours = address is None or address in PRIVATE or address in self._trusted
         return Caller(
             address=UNKNOWN if address is None else str(address),
-            subject=subject_of(address),
+            subject=self._subject(address),
             shared=unread and ours,
             private=False,
             header=name,
         )
+
+    def _untranslated(self, address: Address | None) -> Address | None:
+        """An IPv4 address for one that a translator has made of it."""
+        if not isinstance(address, IPv6Address):
+            return address
+        return embedded_ipv4(address, self._prefixes) or address
+
+    def _subject(self, address: Address | None) -> Subject:
+        alone = isinstance(address, IPv6Address) and stands_alone(address, self._prefixes)
+        return subject_of(address, alone=alone)
 
 
 def _host_of(client: object) -> str | None:

@@ -6,10 +6,10 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from fraiseql_guard.context import Identity, Subject
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import FailureReason
 
 _MAX_SUB_CHARACTERS: Final = 255
@@ -47,7 +47,7 @@ class ClaimRules:
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
         """What is wrong with the claims at ``now``, or None. Expiry comes last: only a token that is otherwise in
         order counts as expired."""
-        acceptable = self._is_for_us(claims) and _is_name(claims.get("sub")) and self._is_timely(claims, now)
+        acceptable = self._is_readable(claims) and self._is_for_us(claims) and self._is_timely(claims, now)
         if not acceptable:
             return FailureReason.INVALID_TOKEN
         return FailureReason.TOKEN_EXPIRED if now >= self.accepted_until(claims) else None
@@ -68,19 +68,30 @@ class ClaimRules:
             claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: nobody may change it
             key=key,
             scopes=_scopes(claims),
-            tier=tier if isinstance(tier, str) and tier in self.tiers else None,
+            tier=tier if self.tiers and tier in self.tiers else None,
             expires_at=float(claims["exp"]),
         )
 
-    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
-        issuer, audience = claims.get("iss"), claims.get("aud")
-        audiences = audience if isinstance(audience, list) else [audience]
+    def _is_readable(self, claims: Mapping[str, Any]) -> bool:
+        """Whether every claim that is read here has a JSON type that it may have. A claim that an issuer adds for its
+        own use may also be null, which says the same as none; a registered one (RFC 7519, section 4.1) may not."""
+        issuer, audience = claims.get("iss", ""), claims.get("aud", "")
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
+        tier = claims.get(self.tier_claim) if self.tiers else None
         return (
-            (issuer is None or isinstance(issuer, str))
-            and (self.issuer is None or issuer == self.issuer)
-            and (self.audience is None or self.audience in audiences)
+            isinstance(issuer, str)
+            and (isinstance(audience, str) or (audience != [] and _is_texts(audience)))
+            and _is_name(claims.get("sub"))
             and (tenant is None or isinstance(tenant, str) or _is_number(tenant))
+            and (tier is None or isinstance(tier, str))
+            and all(_is_scope(claims[name]) for name in _SCOPE_CLAIMS if name in claims)
+        )
+
+    def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        return (self.issuer is None or claims.get("iss") == self.issuer) and (
+            self.audience is None or self.audience in audiences
         )
 
     def _is_timely(self, claims: Mapping[str, Any], now: float) -> bool:
@@ -100,13 +111,29 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -_MAX_NUMBER <= value <= _MAX_NUMBER
 
 
+def _is_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _is_scope(value: object) -> bool:
+    return value is None or isinstance(value, str) or _is_texts(value)
+
+
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and 1 <= len(value) <= _MAX_SUB_CHARACTERS and value.isprintable()
 
 
 def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Scopes as text (RFC 8693, section 4.2) or as a list, under the names that issuers use."""
-    given = next((claims[name] for name in _SCOPE_CLAIMS if claims.get(name)), None)
-    if isinstance(given, str):
-        return tuple(given.split())
-    return tuple(scope for scope in given if isinstance(scope, str)) if isinstance(given, list) else ()
+    given: str | list[str] = next((claims[name] for name in _SCOPE_CLAIMS if claims.get(name)), [])
+    return tuple(given.split() if isinstance(given, str) else given)
+
+
+def any_audience(settings: Settings) -> str | None:
+    """What deserves a look where tokens are verified and may be for any audience."""
+    if not settings.authenticates or settings.jwt_audience is not None:
+        return None
+    return (
+        f"{name_of('jwt_audience')} is not set: a token whose audience (aud) is another application is accepted like "
+        "one for this. Set it where the tokens carry an audience"
+    )

@@ -20,6 +20,8 @@ _MAX_NESTING: Final = 20
 
 _FORBIDDEN: Final = frozenset({"crit", "jku", "x5u", "jwk", "b64"})
 """Header parameters that change how a token is read, or bring the key to verify it with."""
+_TEXTS: Final = ("alg", "kid", "typ", "cty")
+"""Header parameters that are text (RFC 7515, section 4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,10 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     header = read_object(head)
     if header is None or not header.keys().isdisjoint(_FORBIDDEN):
         return None
-    algorithm, kid = header.get("alg"), header.get("kid", "")
-    if not isinstance(algorithm, str) or algorithm not in algorithms:
+    if not all(isinstance(header[name], str) for name in _TEXTS if name in header):
         return None
-    if not isinstance(kid, str) or len(kid) > MAX_KID_CHARACTERS:
+    algorithm = header.get("alg")
+    if algorithm is None or algorithm not in algorithms or len(header.get("kid", "")) > MAX_KID_CHARACTERS:
         return None
     return Jws(header, algorithm, payload, token.rpartition(".")[0].encode(), signature)
 

@@ -8,6 +8,7 @@ from typing import Final
 
 from fraiseql_guard.context import Subject
 from fraiseql_guard.signals import UNKNOWN
+from fraiseql_guard.translated import is_translated, stands_alone
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -81,12 +82,21 @@ PRIVATE: Final = NetworkSet(
 RFC 6598 out."""
 
 
-def subject_of(address: Address | None) -> Subject:
+def subject_of(address: Address | None, *, alone: bool = False) -> Subject:
     """Whom limits and sanctions of an address meet: the IPv4 /32, or the IPv6 /64 together with its /56 and /48,
-    because one customer is handed that much (RFC 6177)."""
+    because one customer is handed that much (RFC 6177).
+
+    What translators hand out is one caller an address, and so is any other if ``alone``. All Teredo clients of one
+    server share a /64, and one client can have many addresses in it: it is its IPv4 address (RFC 4380).
+    """
     if address is None:
         return Subject("address", UNKNOWN)
-    if address.version == 4:
+    if isinstance(address, ipaddress.IPv4Address):
+        return Subject("address", str(address))
+    if address.teredo is not None:
+        client = address.teredo[1]
+        return Subject("address", str(client if is_translated(client) else address))
+    if alone or stands_alone(address):
         return Subject("address", str(address))
     wider = tuple((_around(address, length), factor) for length, factor in _WIDER_IPV6)
     return Subject("address", _around(address, 64), group=wider[-1][0], networks=wider)

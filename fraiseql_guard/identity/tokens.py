@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
 from fraiseql_guard.context import Identity
-from fraiseql_guard.identity.claims import ClaimRules
+from fraiseql_guard.identity.claims import ClaimRules, any_audience
 from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, read_jws, read_object
 from fraiseql_guard.identity.key_material import VerificationKey
 from fraiseql_guard.identity.key_sources import KeyObserver
@@ -61,13 +62,22 @@ class TokenVerifier:
     """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the stack that it serves.
 
     ``clock`` tells the seconds since 1970. A verified token is remembered by a digest of its bytes for up to 60 s
-    or until it expires; a change of keys empties that memory. Failures are not remembered. SettingsError at
-    construction if no key is configured (see Settings.authenticates) or one cannot be used.
+    or until it expires; a change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once
+    when a good token names an audience and none is required. SettingsError at construction if no key is configured (see
+    Settings.authenticates) or one cannot be used.
     """
 
-    __slots__ = ("_algorithms", "_clock", "_good", "_keys", "_memory", "_ring", "_rules")
+    __slots__ = ("_algorithms", "_clock", "_good", "_keys", "_memory", "_on_problem", "_ring", "_rules", "_untold")
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_problem: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._untold = any_audience(settings)
+        self._on_problem = on_problem
         self._ring = KeyRing(settings)
         self._keys: tuple[VerificationKey, ...] = ()
         self._algorithms: frozenset[str] = frozenset()
@@ -170,8 +180,15 @@ class TokenVerifier:
             return _failure(FailureReason.INVALID_TOKEN, token)
         fault = self._rules.fault(claims, now)
         if fault is None:
+            if self._untold is not None and "aud" in claims:
+                self._tell_of_audience(self._untold)
             return self._rules.identity(claims, key.name)
         return _failure(fault, token, claims if fault is FailureReason.TOKEN_EXPIRED else None)
+
+    def _tell_of_audience(self, sentence: str) -> None:
+        self._untold = None
+        with suppress(Exception):  # signals are no reason to fail a request
+            self._on_problem(sentence)
 
     def _remember(self, digest: bytes, token: str, identity: Identity, now: float) -> None:
         """Entries leave in the order in which they came, at most two for one that comes: the work stays bounded, and

@@ -1,10 +1,11 @@
 """Sessions of the console: a cookie in place of the token, of use only to the browser that has it."""
 
+import itertools
 import re
 
 import pytest
 
-from fraiseql_guard.admin.sessions import COOKIE, Sessions, Visitor
+from fraiseql_guard.admin.sessions import COOKIE, SECURE_COOKIE, Sessions, Visitor
 from fraiseql_guard.admin.values import Session
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.admin.conftest import BOBS, OPERATORS_ADDRESS, TOKEN, TOKENS
@@ -26,7 +27,8 @@ async def test_a_session_stands_for_the_token(serve) -> None:
     assert session["actor"] == "alice"
     assert 8 * 3600 - 60 < session["expires_in_seconds"] <= 8 * 3600  # it counts down from the first moment
     assert TOKEN not in cookie
-    assert cookie.partition(";")[2] == " Path=/admin; Max-Age=28800; HttpOnly; SameSite=Strict; Secure"
+    assert cookie.startswith("__Host-")
+    assert cookie.partition(";")[2] == " Path=/; Max-Age=28800; HttpOnly; SameSite=Strict; Secure"
     seen = await api.done("GET", "/session", token=None, headers=headers)
     assert (seen["actor"], seen["csrf_token"]) == ("alice", session["csrf_token"])
     assert await api.items("/blocks", token=None, headers=headers) == []
@@ -51,16 +53,41 @@ async def test_a_change_by_cookie_alone_is_refused(serve, csrf) -> None:
 
 async def test_over_loopback_http_the_cookie_need_not_be_secure(serve) -> None:
     api = serve()
-    assert "Secure" not in (await opened(api, client=LOOPBACK))[1]
-    assert "Secure" in (await opened(api, client=LOOPBACK, headers={"x-forwarded-for": "203.0.113.1"}))[1]
-    assert "Secure" in (await opened(api))[1]
+    _, plain, _ = await opened(api, client=LOOPBACK)
+    assert plain.startswith(f"{COOKIE}=")
+    assert plain.partition(";")[2] == " Path=/admin; Max-Age=28800; HttpOnly; SameSite=Strict"
+    for more in ({"client": LOOPBACK, "headers": {"x-forwarded-proto": "https"}}, {}):
+        _, secure, _ = await opened(api, **more)
+        assert secure.startswith(f"{SECURE_COOKIE}=")
+        assert secure.endswith("; Secure")
+        assert "Domain" not in secure
+
+
+async def test_each_connection_accepts_the_cookie_of_its_own_kind_alone(serve) -> None:
+    api = serve(rate_limit_default="100000/minute")
+    _, cookie, _ = await opened(api)
+    value = cookie.partition(";")[0].partition("=")[2]
+    proxied = {"client": LOOPBACK, "headers": {"via": "1.1 proxy"}}
+    names = (COOKIE, SECURE_COOKIE, SECURE_COOKIE.lower(), f"__Secure-{COOKIE}", f"{SECURE_COOKIE}2")
+    for name, (more, right) in itertools.product(names, (({}, SECURE_COOKIE), (proxied, SECURE_COOKIE),
+                                                        ({"client": LOOPBACK}, COOKIE))):  # fmt: skip
+        headers = {**more.get("headers", {}), "cookie": f"{name}={value}"}
+        reply = await api("GET", "/blocks", token=None, **{**more, "headers": headers})
+        assert reply.status == (200 if name == right else 401)
+
+
+async def test_a_cookie_of_another_name_beside_it_changes_nothing(serve) -> None:
+    api = serve()
+    _, _, headers = await opened(api)
+    forged = {"cookie": f"{COOKIE}=forged; {headers['cookie']}"}
+    assert (await api("GET", "/blocks", token=None, headers=forged)).status == 200
 
 
 async def test_logging_out_forgets_the_cookie(serve) -> None:
     api = serve()
     session, _, headers = await opened(api)
     reply = await api("DELETE", "/session", token=None, headers={**headers, "x-csrf-token": session["csrf_token"]})
-    assert reply.header("set-cookie").startswith(f"{COOKIE}=; Path=/admin; Max-Age=0; HttpOnly")
+    assert reply.header("set-cookie").startswith(f"{SECURE_COOKIE}=; Path=/; Max-Age=0; HttpOnly")
 
 
 async def test_no_session_opens_another(serve) -> None:
@@ -73,7 +100,7 @@ async def test_no_session_opens_another(serve) -> None:
 async def test_what_is_no_cookie_of_ours_is_nobody(serve) -> None:
     api = serve(rate_limit_default="100000/minute")
     _, _, headers = await opened(api)
-    value = re.search(rf"{COOKIE}=([^;]+)", headers["cookie"])[1]
+    value = re.search(rf"{SECURE_COOKIE}=([^;]+)", headers["cookie"])[1]
     body, _, signature = value.partition(".")
     for wrong in (
         body,
@@ -85,8 +112,8 @@ async def test_what_is_no_cookie_of_ours_is_nobody(serve) -> None:
         "",
         "." * 5000,
     ):
-        assert (await api("GET", "/blocks", token=None, headers={"cookie": f"{COOKIE}={wrong}"})).status == 401
-    twice = {"cookie": f"{COOKIE}={value}; {COOKIE}={value}"}
+        assert (await api("GET", "/blocks", token=None, headers={"cookie": f"{SECURE_COOKIE}={wrong}"})).status == 401
+    twice = {"cookie": f"{SECURE_COOKIE}={value}; {SECURE_COOKIE}={value}"}
     assert (await api("GET", "/blocks", token=None, headers=twice)).status == 401
     assert (await api("GET", "/blocks", token="wrong", headers=headers)).status == 401, "a header decides alone"
     assert not any(line["context"]["presented"] for line in api.guard.lines("admin.login_failed")[:-1])

@@ -130,3 +130,28 @@ async def test_a_store_that_breaks_unexpectedly_refuses_with_503(guarded, monkey
     monkeypatch.setattr(type(guard.guard._stack.store), "admit", lambda self, trip: broken(trip))
     reply = await graphql(guard, "{me{id}}")
     assert (reply.status, reply.code) == (503, "GUARD_FAULT")
+
+
+@pytest.mark.parametrize(
+    "header",
+    """via x-forwarded-proto x-forwarded-host x-client-ip fly-client-ip true-client-ip cf-connecting-ip cf-ray cdn-loop
+    x-envoy-internal x-amzn-trace-id x-cloud-trace-context x-azure-ref fastly-ssl x-original-url""".split(),
+)
+async def test_any_header_that_only_proxies_send_closes_the_operators_pages(guarded, header) -> None:
+    guard = guarded(rate_limit_default="100000/minute", metrics_networks="10.0.0.0/8")
+    for path, client in (("/metrics", LOOPBACK), ("/health/detailed", ("10.0.0.1", 1)), ("/metrics", ("10.0.0.1", 1))):
+        for _ in range(3):  # known heads are told apart, too
+            for value in ("1", "2"):
+                reply = await request(guard, "GET", path, client=client, headers={header: value})
+                assert reply.status == 403
+            assert (await request(guard, "GET", path, client=client)).status == 200
+            assert (await request(guard, "GET", path, client=client, headers={"traceparent": "x"})).status == 200
+
+
+async def test_what_proxies_write_anew_with_every_request_is_no_other_head(guarded) -> None:
+    guard = guarded(rate_limit_default="100000/minute", trusted_proxies="10.0.0.1")
+    heads = guard.guard.stack.heads
+    for number in range(20):
+        headers = {"x-forwarded-for": "203.0.113.9", "cf-ray": f"{number:x}", "x-amzn-trace-id": f"Root={number}"}
+        await request(guard, "GET", "/page", client=("10.0.0.1", 1), headers=headers)
+    assert len(heads._known) == 1

@@ -15,6 +15,22 @@ def resolver(trusted="", header="x-forwarded-for"):
     return AddressResolver(Settings.load({}, trusted_proxies=trusted, forwarded_header=header))
 
 
+# One of each vendor and kind; those that begin alike are one entry of the table.
+BY_PROXIES = """
+forwarded via x-forwarded x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port x-forwarded-anything
+x-real-ip x-client-ip x-cluster-client-ip true-client-ip client-ip fly-client-ip fly-region cf-connecting-ip cf-ray
+cf-visitor cdn-loop cloudfront-viewer-address x-amz-cf-id x-amzn-trace-id x-cloud-trace-context fastly-client-ip
+x-azure-clientip x-azure-ref x-arr-log-id x-appengine-user-ip x-envoy-external-address x-original-forwarded-for
+x-original-url x-rewrite-url x-scheme x-request-start x-vercel-id x-nf-client-connection-ip x-akamai-edgescape
+incap-client-ip ali-cdn-real-ip x-sucuri-clientip wl-proxy-client-ip front-end-https surrogate-capability
+""".split()
+BY_ANYBODY = """
+host user-agent accept accept-encoding connection authorization traceparent tracestate baggage b3 x-b3-traceid
+x-request-id x-correlation-id x-datadog-trace-id x-prometheus-scrape-timeout-seconds x-requested-with origin referer
+proxy-authorization proxy-connection max-forwards x-client-data x-client-version x-api-key viable forwarded-by-me cfg-x
+""".split()
+
+
 def lines(**headers):
     return [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
 
@@ -63,11 +79,43 @@ def test_every_shape_of_client(client, address):
 def test_a_private_peer_is_one_without_forwarding_headers(host, private, loopback, trusted):
     alone = resolver(trusted).resolve((host, 1), lines(host="app", user_agent="probe"))
     assert (alone.private, alone.loopback) == (private, loopback)
-    for header in ("x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"):
+    for header in BY_PROXIES:
         through = resolver(trusted).resolve((host, 1), [(header.encode(), b"198.51.100.1")])
         assert not through.private
         assert not through.loopback
         assert through.header == header
+
+
+@pytest.mark.parametrize("header", BY_ANYBODY)
+@pytest.mark.parametrize("trusted", ["", "10.0.0.0/8"])
+def test_what_clients_and_applications_send_themselves_makes_no_proxy(header, trusted):
+    caller = resolver(trusted).resolve(PROXY, [(header.encode(), b"x")], [header.encode()])
+    assert (caller.private, caller.shared, caller.header) == (True, False, "")
+
+
+@pytest.mark.parametrize("header", BY_PROXIES)
+def test_names_that_are_known_and_names_in_capitals_are_told_like_others(header):
+    subject = resolver()
+    for name in (header, header, header.upper()):
+        assert not subject.resolve(PROXY, [(name.encode(), b"x")], [name.encode()]).private
+
+
+def test_an_operator_hears_of_proxies_and_not_of_applications_that_pass_traces_on():
+    subject = resolver()
+    for name in ("x-amzn-trace-id", "x-cloud-trace-context"):
+        caller = subject.resolve(PROXY, [(name.encode(), b"x")])
+        assert (caller.shared, caller.suspect, caller.private) == (True, False, False)
+        caller = subject.resolve(PROXY, [(name.encode(), b"x"), (b"via", b"1.1 google")])
+        assert (caller.shared, caller.suspect, caller.header) == (True, True, "via")
+
+
+def test_a_flood_of_names_is_not_kept():
+    subject = resolver()
+    for number in range(5_000):
+        subject.resolve(PROXY, [(b"x-forwarded-%d" % number, b"x")])
+        subject.resolve(PROXY, [(b"x-forwarded-" + b"y" * number, b"x")])
+    assert len(subject._proxied) <= 1_000
+    assert max(map(len, subject._proxied)) <= 64
 
 
 def test_a_unix_socket_is_never_private():
@@ -75,7 +123,7 @@ def test_a_unix_socket_is_never_private():
         assert not resolver("unix").resolve(client, []).private
 
 
-@pytest.mark.parametrize("header", ["x-forwarded-for", "forwarded", "x-real-ip", "cf-connecting-ip", "true-client-ip"])
+@pytest.mark.parametrize("header", BY_PROXIES)
 @pytest.mark.parametrize(
     ("client", "shared"),
     [

@@ -38,6 +38,9 @@ HEADERS = {
     "long kid": {"alg": "HS256", "kid": "k" * 257},
     "kid is a number": {"alg": "HS256", "kid": 1},
     "kid is null": {"alg": "HS256", "kid": None},
+    **{
+        f"{name} is {value!r}": {"alg": "HS256", name: value} for name in ("typ", "cty") for value in (1, None, ["JWT"])
+    },
     "list": ["alg", "HS256"],
     "text": "HS256",
     "null": None,

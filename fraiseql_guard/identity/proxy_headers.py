@@ -1,0 +1,65 @@
+"""Request headers that only proxies, load balancers and CDNs send: one of them makes a peer a proxy.
+
+Clients, browsers, scrapers and probes send none of these by themselves. Headers that applications pass on as well are
+not among them (``traceparent``, ``tracestate``, ``b3``, ``x-request-id``, ``x-correlation-id``), nor are those that a
+client sends to a proxy (``proxy-authorization``, ``proxy-connection``, ``max-forwards``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Generic, TypeVar
+
+_T = TypeVar("_T")
+
+PROXY_HEADERS: Final = frozenset(
+    {
+        *(b"forwarded", b"via", b"x-forwarded"),  # RFC 7239, RFC 9110
+        *(b"client-ip", b"true-client-ip", b"x-client-ip", b"x-client-port", b"x-cluster-client-ip"),
+        *(b"x-remote-addr", b"x-remote-ip", b"x-proxyuser-ip", b"proxy-client-ip", b"wl-proxy-client-ip"),
+        *(b"front-end-https", b"x-scheme", b"x-url-scheme", b"x-rewrite-url"),
+        *(b"x-request-start", b"x-queue-start"),  # when a router took the request
+        *(b"surrogate-capability", b"x-varnish"),
+        *(b"x-amz-cf-id", b"x-amzn-trace-id", b"x-cloud-trace-context"),
+        *(b"ali-cdn-real-ip", b"akamai-origin-hop", b"incap-client-ip", b"x-nf-client-connection-ip"),
+    }
+)
+"""By name."""
+
+PROXY_HEADER_PREFIXES: Final = (
+    *(b"x-forwarded-", b"x-original-", b"x-real-"),
+    b"x-envoy-",
+    *(b"cdn-", b"cf-", b"cloudfront-", b"fastly-", b"fly-"),  # CDN-Loop is RFC 8586
+    *(b"x-akamai-", b"x-appengine-", b"x-arr-", b"x-azure-", b"x-sucuri-", b"x-vercel-"),
+)
+"""By the beginning of their name."""
+
+PASSED_ON: Final = frozenset({b"x-amzn-trace-id", b"x-cloud-trace-context"})
+"""Tracing libraries pass these on from service to service. They close doors like the others, for a load balancer may
+send them alone, but raise no alarm about a proxy that nobody declared."""
+
+_REMEMBERED: Final = 1_000
+_LONGEST_REMEMBERED: Final = 64
+
+
+def only_proxies_send(name: bytes) -> bool:
+    """Whether a header of this name says that a proxy has sent the request."""
+    lowered = name.lower()
+    return lowered in PROXY_HEADERS or lowered.startswith(PROXY_HEADER_PREFIXES)
+
+
+class ByName(dict[bytes, _T], Generic[_T]):
+    """What a function answers about header names, remembered: clients send the same few. Requests may bring any names,
+    so neither many nor long ones are kept."""
+
+    def __init__(self, ask: Callable[[bytes], _T]) -> None:
+        super().__init__()
+        self._ask = ask
+
+    def __missing__(self, name: bytes) -> _T:
+        answer = self._ask(name)
+        if len(name) <= _LONGEST_REMEMBERED:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[name] = answer
+        return answer
