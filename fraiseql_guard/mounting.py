@@ -58,6 +58,8 @@ class Wishes:
     logger: Any
     user_status: AskUserStatus | None = None
     database: DatabaseSignals | None = None
+    awaits_schema: bool = False
+    """Whether the host may still bring its schema, with the first scope."""
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -75,6 +77,7 @@ class Wishes:
             logger=_either("logger", self.logger, inner.logger, both),
             user_status=_either("user_status", self.user_status, inner.user_status, both),
             database=_either("database", self.database, inner.database, both),
+            awaits_schema=self.awaits_schema,
         )
 
 
@@ -104,7 +107,8 @@ def measures(wishes: Wishes) -> bool:
 def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     """The gates and all that they lean on, for the settings in force. SettingsError if these cannot be had."""
     protections = wishes.protections
-    if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
+    blind = wishes.schema is None and not wishes.awaits_schema
+    if settings.unsliced_lists == "refuse" and blind and Protection.QUERY_LIMITS in protections:
         raise SettingsError(
             f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
             f"Guard(app, schema=...), or {name_of('unsliced_lists')}=assume"

@@ -15,7 +15,7 @@ from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
 from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
+from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Code, Protection
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 
 _NO_GRAPHQL_AFTER_SECONDS: Final = 600.0
@@ -56,7 +56,7 @@ class Entrance:
                 return self._http(stack, app, scope, receive, send, key)
             return self._operators_http(app, scope, receive, send, door)
         if kind == "websocket" and self._closed_to_sockets(scope):
-            return _refuse_websocket(scope, send)
+            return refuse_websocket(scope, send)
         passed: Awaitable[None] = app(scope, receive, send)
         return passed
 
@@ -65,7 +65,7 @@ class Entrance:
         if scope["type"] == "http":
             await self._operators_http(None, scope, receive, send, self.stack.door)
         elif scope["type"] == "websocket":
-            await _refuse_websocket(scope, send)
+            await refuse_websocket(scope, send)
         elif scope["type"] == "lifespan":
             await _nothing_to_start(receive, send)
 
@@ -169,21 +169,23 @@ async def _nothing_to_start(receive: Any, send: Any) -> None:
 
 async def refuse_unchecked(send: Any) -> None:
     """Answer a request of which nothing could be decided: it does not pass."""
-    code = GUARD_FAULT
+    await refuse_with(GUARD_FAULT, send, (b"retry-after", b"1"))
+
+
+async def refuse_with(code: Code, send: Any, *more: tuple[bytes, bytes]) -> None:
+    """Answer a request with a code alone."""
     body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": code.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-async def _refuse_websocket(scope: Any, send: Any) -> None:
+async def refuse_websocket(scope: Any, send: Any, code: Code = WEBSOCKET_REFUSED) -> None:
     """Operations over a socket would pass unmeasured. A close before accept is a 403 (ASGI specification)."""
-    if "websocket.http.response" not in scope.get("extensions", {}):
-        await send({"type": "websocket.close", "code": 1008, "reason": WEBSOCKET_REFUSED.message})
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": code.message})
         return
-    body = orjson.dumps(
-        {"errors": [{"message": WEBSOCKET_REFUSED.message, "extensions": {"code": WEBSOCKET_REFUSED.name}}]}
-    )
+    body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "websocket.http.response.start", "status": WEBSOCKET_REFUSED.status, "headers": headers})
+    await send({"type": "websocket.http.response.start", "status": code.status, "headers": headers})
     await send({"type": "websocket.http.response.body", "body": body})
