@@ -46,7 +46,7 @@ class Middleware:
     (or None), ``"not_found"`` or ``"disabled"``.
 
     Raises :class:`SettingsError` for anything unusable. Built by ``app.add_middleware``, when an exception would no
-    longer stop the start, it answers the lifespan with the error instead, and every request with 503 (edge/unusable.py).
+    longer stop the start, it answers the lifespan with the error instead, and requests with 503 (edge/unusable.py).
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()

@@ -568,7 +568,11 @@ STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
 )
 START_FAILED = Event(
-    "guard.start_failed", "CRITICAL", "Guard cannot work as it is configured, and serves nothing", ("detail",), always=True
+    "guard.start_failed",
+    "CRITICAL",
+    "Guard cannot work as it is configured, and serves nothing",
+    ("detail",),
+    always=True,
 )
 CONFIGURATION = Event("guard.configuration", "WARNING", "Configuration deserves a look", ("detail",), always=True)
 OVERRIDDEN = Event(

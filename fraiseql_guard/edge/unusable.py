@@ -39,8 +39,8 @@ def running_loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise SettingsError(
-            "this server does not run on asyncio (but on trio, for example), and the guard needs it. Accepted: a server "
-            "or worker of asyncio or uvloop, for example uvicorn, or hypercorn --worker-class asyncio"
+            "this server does not run on asyncio (but on trio, for example), and the guard needs it. Accepted: a "
+            "server or worker of asyncio or uvloop, for example uvicorn, or hypercorn --worker-class asyncio"
         ) from None
 
 
@@ -48,8 +48,8 @@ class Unusable:
     """An ASGI app in the place of a guard and of all that it protects.
 
     The lifespan is answered with ``lifespan.startup.failed`` and the reason, which ends the server. Where there is no
-    lifespan every request is answered 503 (GUARD_MISCONFIGURED), and every WebSocket refused. The reason is logged once.
-    ``logger`` and ``log_file`` are the guard's own arguments, as far as they can be used.
+    lifespan every request is answered 503 (GUARD_MISCONFIGURED), and every WebSocket refused. The reason is logged
+    once. ``logger`` and ``log_file`` are the guard's own arguments, as far as they can be used.
     """
 
     def __init__(self, error: Exception, *, logger: Any = None, log_file: Path | str | None = None) -> None:

@@ -22,7 +22,11 @@ async def _socket(socket: WebSocket) -> None:
 
 def _app(*middlewares: type) -> Starlette:
     made = Starlette(
-        routes=[Route("/graphql", _page, methods=["GET", "POST"]), Route("/page", _page), WebSocketRoute("/ws", _socket)]
+        routes=[
+            Route("/graphql", _page, methods=["GET", "POST"]),
+            Route("/page", _page),
+            WebSocketRoute("/ws", _socket),
+        ]
     )
     for each in middlewares:
         made.add_middleware(each)
