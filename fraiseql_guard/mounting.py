@@ -38,6 +38,7 @@ from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.surroundings import blinding, warnings_of
 
 _NAMED: Final = 10
 """Most fields that a sentence names."""
@@ -94,6 +95,11 @@ def authenticates(wishes: Wishes) -> bool:
         raise SettingsError(
             f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
             f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
+        )
+    if Protection.AUTH in wishes.protections and wishes.settings.auth_paths and not possible:
+        raise SettingsError(
+            f"{name_of('auth_paths')}={','.join(wishes.settings.auth_paths)!r} needs a key to verify tokens with: "
+            f"without one these paths are open to everyone. Set {name_of('jwt_secret')} or another key, or remove it"
         )
     return Protection.AUTH in wishes.protections and possible
 
@@ -278,7 +284,10 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
             f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
         )
-    inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
+    sentences += warnings_of(settings, wishes.protections)
+    inside = {type(each).__name__ for each in chain(app)}
+    inside |= {cls.__name__ for each in chain(app) for cls in declared(each)}
+    sentences += blinding(inside)
     if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
         sentences.append(
             "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "

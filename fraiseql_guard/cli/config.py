@@ -17,6 +17,7 @@ from fraiseql_guard.fleet.switches import read_switches
 from fraiseql_guard.operator import configuration
 from fraiseql_guard.settings import Settings, warnings
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.surroundings import warnings_of
 
 
 def config(
@@ -26,14 +27,18 @@ def config(
 ) -> None:
     """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
     Without --fleet or --url nobody is asked: it is what this environment says."""
+    here, sentences = url is None and not fleet, []
     with told():
-        here = url is None and not fleet
-        rows = configuration.rows(Settings.load()) if here else ask(url, _fleet_rows)
+        if here:
+            settings = Settings.load()
+            rows, sentences = configuration.rows(settings), [*warnings(), *warnings_of(settings)]
+        else:
+            rows = ask(url, _fleet_rows)
     if as_json:
         print_json(rows)
     else:
         _print_table(rows)
-    for sentence in warnings() if here else ():
+    for sentence in sentences:
         print(f"warning: {sentence}", file=sys.stderr)
 
 

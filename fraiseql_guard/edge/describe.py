@@ -22,6 +22,8 @@ def describe(scope: Any, stack: Stack) -> Context:
     matched = stack.paths.match(scope)
     if caller.shared:
         stack.settle.process.shared_peer(caller.address, caller.header)
+    elif caller.resolved:
+        stack.settle.process.peer_replaced()
     return Context(  # by position: by name it takes three times as long
         scope["method"],
         scope["path"],

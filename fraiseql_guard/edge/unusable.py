@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+import traceback
 from pathlib import Path
 from typing import Any, Final
 
@@ -81,8 +82,12 @@ class Unusable:
 
 
 def _reason(error: Exception) -> str:
-    """A SettingsError explains itself; of anything else the type is a part of the explanation."""
-    return str(error) if isinstance(error, SettingsError) else f"{type(error).__name__}: {error}"
+    """A SettingsError explains itself; of anything else the type and the place are a part of the explanation."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" ({Path(place[0].filename).name}, line {place[0].lineno})" if place else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _log(logger: Any, log_file: Path | str | None) -> EventLog:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from fraiseql_guard.context import Subject
@@ -42,6 +42,8 @@ class Caller:
     private: bool
     header: str
     loopback: bool = False
+    resolved: bool = False
+    """Whether the server has put it in the place of the peer already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class AddressResolver:
         self._chosen = self._header.encode()
         self._names = {name.encode(): name for name in {*FORWARDING, self._header}}
         self._peers: dict[str | None, _Peer] = {}
-        self._callers: dict[tuple[str | None, str, bytes | None], Caller] = {}
+        self._callers: dict[tuple[str | None, str, bytes | None, bool], Caller] = {}
 
     def resolve(
         self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None
@@ -93,7 +95,8 @@ class AddressResolver:
                 name = name or self._names[key]
         if not name:
             return peer.alone
-        return self._forwarded(host, peer, name if chosen is None else self._header, chosen if peer.trusted else None)
+        believed = chosen if peer.trusted else None
+        return self._forwarded(host, peer, name if chosen is None else self._header, believed, _is_resolved(client))
 
     def _meet(self, host: str | None) -> _Peer:
         address = node_address(host)
@@ -107,11 +110,13 @@ class AddressResolver:
         )
         return _Peer(address, address in self._trusted or (host is None and self._unix_trusted), caller)
 
-    def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None) -> Caller:
-        key = (host, name, value)
+    def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None, resolved: bool) -> Caller:
+        key = (host, name, value, resolved)
         caller = self._callers.get(key)
         if caller is None:
             caller = self._walk(peer, name, value)
+            if resolved:  # it is a caller: nobody else looks like that
+                caller = replace(caller, shared=False, resolved=True)
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
                 _remember(self._callers, key, caller)
         return caller
@@ -150,6 +155,12 @@ def _host_of(client: object) -> str | None:
             return None if not host or host.startswith("unix:") else host[:_LONGEST_HOST]
         return None if host is None else _UNREADABLE
     return _UNREADABLE if client else None
+
+
+def _is_resolved(client: object) -> bool:
+    """Whether a server has replaced the peer by what a header says: uvicorn and hypercorn give it the port 0, which no
+    connection comes from."""
+    return isinstance(client, (tuple, list)) and len(client) > 1 and client[1] == 0
 
 
 def _remember(memory: dict[_K, _V], key: _K, value: _V) -> _V:

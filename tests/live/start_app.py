@@ -35,3 +35,14 @@ def _app(*middlewares: type) -> Starlette:
 
 app = _app(Guard)
 stacked = _app(RateLimitMiddleware, QueryLimitMiddleware)
+
+
+def _with_options(middleware: type, **options: object) -> Starlette:
+    made = _app()
+    made.add_middleware(middleware, **options)
+    return made
+
+
+contradicting = _with_options(RateLimitMiddleware, rate_limit_burst=1)
+contradicting.add_middleware(QueryLimitMiddleware, rate_limit_burst=2)
+without_schema = _with_options(Guard, schema="nowhere.graphql")
