@@ -95,8 +95,9 @@ class AddressResolver:
                 name = name or self._names[key]
         if not name:
             return peer.alone
+        resolved = host is not None and _is_resolved(client)
         believed = chosen if peer.trusted else None
-        return self._forwarded(host, peer, name if chosen is None else self._header, believed, _is_resolved(client))
+        return self._forwarded(host, peer, name if chosen is None else self._header, believed, resolved)
 
     def _meet(self, host: str | None) -> _Peer:
         address = node_address(host)

@@ -164,7 +164,7 @@ class Metrics:
             self.registry.register(self)
         except ValueError as error:
             names = ", ".join(sorted(getattr(error, "duplicates", ()))) or str(error)
-            raise ValueError(
+            raise SettingsError(
                 f"the given registry already holds {names}: remove that metric from it, "
                 "share one Metrics if it is another guard's, or let the guard have a registry of its own"
             ) from None
