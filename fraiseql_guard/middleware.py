@@ -250,7 +250,7 @@ class Middleware:
         if self.wishes.schema is not None:
             return
         schema = schema_of(host)
-        if schema is not None or (self.wishes.awaits_schema and self.settings.unsliced_lists == "refuse"):
+        if schema is not None or self.wishes.awaits_schema:
             self.wishes = replace(self.wishes, schema=schema, awaits_schema=False)
             self.steering.adopt(self.wishes)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from pathlib import Path
@@ -169,6 +170,19 @@ async def test_a_schema_that_comes_with_the_app_is_waited_for() -> None:
     assert (await start(app))["type"] == "lifespan.startup.complete"
     assert (await graphql(app, "{people{id}}")).code == "LIST_UNSLICED"
     assert (await graphql(app, "{people(limit:1){id}}")).status == 200
+
+
+async def test_a_schema_that_never_came_is_missed_by_an_override_as_well(tmp_path: Path) -> None:
+    overrides, log = tmp_path / "overrides.yml", tmp_path / "guard.log"
+    overrides.write_text("settings: [{variable: FRAISEQL_GUARD_UNSLICED_LISTS, value: refuse}]")
+    app, _ = host(overrides_file=overrides, log_file=log)
+    assert (await graphql(app, "{people{id}}")).status == 200
+    for _ in range(200):
+        if log.exists() and "an override is ignored" in log.read_text():
+            break
+        await asyncio.sleep(0.05)
+    assert "FRAISEQL_GUARD_UNSLICED_LISTS='refuse' needs a schema" in log.read_text()
+    assert (await graphql(app, "{people{id}}")).status == 200
 
 
 async def test_a_mounted_app_refuses_its_own_paths() -> None:
