@@ -116,7 +116,7 @@ class AddressResolver:
         caller = self._callers.get(key)
         if caller is None:
             caller = self._walk(peer, name, value)
-            if resolved:  # it is a caller: nobody else looks like that
+            if resolved:  # the address is one caller, and not all who are behind a proxy
                 caller = replace(caller, shared=False, resolved=True)
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
                 _remember(self._callers, key, caller)

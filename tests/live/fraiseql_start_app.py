@@ -14,7 +14,5 @@ async def ready(info: object) -> bool:
     return True
 
 
-app = create_fraiseql_app(
-    config=FraiseQLConfig(database_url="postgresql://nobody@127.0.0.1:1/nowhere"), queries=[ready]
-)
+app = create_fraiseql_app(config=FraiseQLConfig(database_url="postgresql://app@127.0.0.1:1/nowhere"), queries=[ready])
 app.add_middleware(Guard)

@@ -150,7 +150,7 @@ def test_without_a_lifespan_nothing_is_served_but_the_refusal(tmp_path: Path) ->
 
 
 def test_a_peer_that_the_server_has_replaced_is_said_once(tmp_path: Path) -> None:
-    """Behind a proxy of this machine uvicorn resolves the header: callers are told apart, and shared with nobody."""
+    """Behind a proxy of this machine uvicorn resolves the header: callers are told apart, and none is shared."""
     few = {"FRAISEQL_RATE_LIMIT_DEFAULT": "2/minute", "FRAISEQL_RATE_LIMIT_BURST": "0"}
     with started(tmp_path, few, "uvicorn", "tests.live.start_app:app") as server:
         statuses = [
