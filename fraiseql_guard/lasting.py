@@ -37,7 +37,7 @@ from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.protocol import Store, Trip
 from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
-from fraiseql_guard.telemetry import EventLog, Metrics
+from fraiseql_guard.telemetry import EventLog, Metrics, multiprocess
 
 _TRIPS: Final = 1_000
 _BYTES_PER_TRIP: Final = 1_500
@@ -99,7 +99,14 @@ def make_lasting(
     database.attach(settle.database)
     store = open_store(settings, settle.process)
     presence = Presence(
-        store, pulse=pulse, journal=journal, host=host, settings=in_force, facts=facts, observer=settle.process
+        store,
+        pulse=pulse,
+        journal=journal,
+        host=host,
+        settings=in_force,
+        facts=facts,
+        observer=settle.process,
+        counts_alone=counts and not multiprocess.is_active(),
     )
     path = settings.overrides_file
     refusals = Refusals()

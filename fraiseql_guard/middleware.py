@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from prometheus_client import CollectorRegistry
@@ -18,6 +19,7 @@ from fraiseql_guard.database import DatabaseSignals, Timed
 from fraiseql_guard.edge.app_routes import unguarded_graphql
 from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
 from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.edge.unusable import Unusable, built_by_starlette, running_loop
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import POOL, Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
@@ -44,7 +46,10 @@ class Middleware:
     GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
     an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes what the app tells of its database.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
-    (or None), ``"not_found"`` or ``"disabled"``. Raises :class:`SettingsError` for anything unusable.
+    (or None), ``"not_found"`` or ``"disabled"``.
+
+    Raises :class:`SettingsError` for anything unusable. Built by ``app.add_middleware``, when an exception would no
+    longer stop the start, it answers the lifespan with the error instead, and requests with 503 (edge/unusable.py).
     """
 
     protections: ClassVar[frozenset[Protection]] = frozenset()
@@ -61,21 +66,39 @@ class Middleware:
         database: DatabaseSignals | None = None,
         **options: Any,
     ) -> None:
-        own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
-        wishes = Wishes(
-            names=(type(self).__name__,),
-            protections=self.protections,
-            settings=own,
-            explicit=own.explicit(beyond_environment=settings is None),
-            schema=schema,
-            registry=registry,
-            logger=logger,
-            user_status=user_status,
-            database=database,
-        )
-        self.database = database or DatabaseSignals()
+        self.app: Any = app
+        self._unusable: Unusable | None = None
+        self._started = False
+        self._check: asyncio.Task[None] | None = None
+        self._spoils = partial(Unusable, logger=logger, log_file=options.get("log_file"))
+        late = built_by_starlette()
+        try:
+            own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
+            wishes = Wishes(
+                names=(type(self).__name__,),
+                protections=self.protections,
+                settings=own,
+                explicit=own.explicit(beyond_environment=settings is None),
+                schema=schema,
+                registry=registry,
+                logger=logger,
+                user_status=user_status,
+                database=database,
+                awaits_schema=late,
+            )
+            self._build(wishes, app)
+        except Exception as error:
+            if not late:
+                raise
+            self._unusable = self._spoils(error)
+
+    def _build(self, wishes: Wishes, app: Any) -> None:
+        """Take over a guard directly inside, and make all that is made once."""
+        self.database = wishes.database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
+            if inner.unusable_because is not None:
+                raise inner.unusable_because
             wishes = wishes.joined(inner.wishes)
             inner.release()
             self.database = wishes.database or inner.database
@@ -83,7 +106,7 @@ class Middleware:
         _refuse_hidden(wishes, app)
         if wishes.schema is None:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
-        self.app: Any = app
+        self.app = app
         self.wishes = wishes
         self.host = Host.of(wishes.settings, inner.host if inner else None, shared=multiprocess.directory())
         self.host.providers.offer(POOL, self.database.facts)
@@ -91,8 +114,11 @@ class Middleware:
             wishes, self.host, self.database, on_stack=lambda stack: setattr(self._entrance, "stack", stack)
         )
         self._entrance = Entrance(self.steering.stack)
-        self._started = False
-        self._check: asyncio.Task[None] | None = None
+
+    @property
+    def unusable_because(self) -> Exception | None:
+        """Why nothing is served, if that is so."""
+        return self._unusable.error if self._unusable is not None else None
 
     wishes: Wishes
     """What this middleware, and those that it has taken over, were given."""
@@ -165,12 +191,15 @@ class Middleware:
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         outer = scope.get(MARK)
+        if outer is None and not self._started:
+            self._start(scope)
+        if self._unusable is not None:
+            await self._unusable(scope, receive, send)
+            return
         if outer is not None:
             await self._inside(outer, scope, receive, send)
             return
         scope[MARK] = self
-        if not self._started:
-            self._start(scope)
         if scope["type"] == "lifespan":
             self._stack.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
@@ -191,10 +220,24 @@ class Middleware:
         await self.app(scope, receive, send)
 
     def _start(self, scope: Any) -> None:
+        """Begin with the first scope, or become unusable: an exception here would stop no server."""
         self._started = True
-        self._adopt_schema(scope.get("app"))
+        if self._unusable is None:
+            try:
+                loop = running_loop()
+                self._adopt_schema(scope.get("app"))
+            except Exception as error:  # noqa: BLE001 - whatever it is, nothing may pass
+                self._unusable = self._spoils(error)
+                return
+            self._announce(scope.get("app"))
+            if self._stack.verifier is not None:
+                self._stack.tell(self._stack.verifier.warm_up)
+            self._check = loop.create_task(self._check_store())
+            self._stack.watch_host()
+
+    def _announce(self, host: Any) -> None:
+        """Say that we have started, and what deserves a look. ``host`` is the app that the scope names."""
         settings = self.settings
-        sentences = [*warnings(), *startup_warnings(self.wishes, self.app), *self._open_paths(scope.get("app"))]
         fields = {
             "protections": sorted(each.value for each in Protection if self._stack.mounted(each)),
             "mode": settings.mode,
@@ -202,11 +245,8 @@ class Middleware:
             "graphql_paths": list(settings.graphql_paths),
         }
         with suppress(Exception):  # signals are no reason to fail a request
+            sentences = [*warnings(), *startup_warnings(self.wishes, self.app), *self._open_paths(host)]
             self._stack.settle.process.started(fields, sentences)
-        if self._stack.verifier is not None:
-            self._stack.tell(self._stack.verifier.warm_up)
-        self._check = asyncio.get_running_loop().create_task(self._check_store())
-        self._stack.watch_host()
 
     def _open_paths(self, host: Any) -> list[str]:
         """What to say of routes that speak GraphQL and are not guarded, where the app shows its routes."""
@@ -220,8 +260,11 @@ class Middleware:
 
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
-        if self.wishes.schema is None and (schema := schema_of(host)) is not None:
-            self.wishes = replace(self.wishes, schema=schema)
+        if self.wishes.schema is not None:
+            return
+        schema = schema_of(host)
+        if schema is not None or self.wishes.awaits_schema:
+            self.wishes = replace(self.wishes, schema=schema, awaits_schema=False)
             self.steering.adopt(self.wishes)
 
     async def _check_store(self) -> None:

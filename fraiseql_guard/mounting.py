@@ -39,6 +39,7 @@ from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.surroundings import blinding, warnings_of
 
 _NAMED: Final = 10
 """Most fields that a sentence names."""
@@ -63,6 +64,8 @@ class Wishes:
     logger: Any
     user_status: AskUserStatus | None = None
     database: DatabaseSignals | None = None
+    awaits_schema: bool = False
+    """Whether the host may still bring its schema, with the first scope."""
 
     def joined(self, inner: Wishes) -> Wishes:
         """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
@@ -80,6 +83,7 @@ class Wishes:
             logger=_either("logger", self.logger, inner.logger, both),
             user_status=_either("user_status", self.user_status, inner.user_status, both),
             database=_either("database", self.database, inner.database, both),
+            awaits_schema=self.awaits_schema,
         )
 
 
@@ -97,6 +101,11 @@ def authenticates(wishes: Wishes) -> bool:
             f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
             f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
         )
+    if Protection.AUTH in wishes.protections and wishes.settings.auth_paths and not possible:
+        raise SettingsError(
+            f"{name_of('auth_paths')}={','.join(wishes.settings.auth_paths)!r} needs a key to verify tokens with: "
+            f"without one these paths are open to everyone. Set {name_of('jwt_secret')} or another key, or remove it"
+        )
     return Protection.AUTH in wishes.protections and possible
 
 
@@ -109,7 +118,8 @@ def measures(wishes: Wishes) -> bool:
 def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     """The gates and all that they lean on, for the settings in force. SettingsError if these cannot be had."""
     protections = wishes.protections
-    if settings.unsliced_lists == "refuse" and wishes.schema is None and Protection.QUERY_LIMITS in protections:
+    blind = wishes.schema is None and not wishes.awaits_schema
+    if settings.unsliced_lists == "refuse" and blind and Protection.QUERY_LIMITS in protections:
         raise SettingsError(
             f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
             f"Guard(app, schema=...), or {name_of('unsliced_lists')}=assume"
@@ -291,7 +301,10 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
             f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
         )
-    inside = {type(each).__name__ for each in chain(app)} | {each.__name__ for each in declared(app)}
+    sentences += warnings_of(settings, wishes.protections)
+    inside = {type(each).__name__ for each in chain(app)}
+    inside |= {cls.__name__ for each in chain(app) for cls in declared(each)}
+    sentences += blinding(inside)
     if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
         sentences.append(
             "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "

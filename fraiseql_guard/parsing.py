@@ -290,16 +290,6 @@ def header_name(value: object) -> str:
     return name
 
 
-def redis_url(value: object) -> str:
-    """redis://, rediss:// or unix://, redis+sentinel://...,.../master_name or redis+cluster://...,..."""
-    url = text(value)
-    if not re.match(r"(rediss?(\+sentinel|\+cluster)?|unix)://.", url):
-        raise ValueError("does not begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-    if "+sentinel:" in url and not re.search(r"://([^@]*@)?[^@/?#]+/[^/?#]", url):
-        raise ValueError("does not name the master behind the Sentinels (redis+sentinel://host:port/master_name)")
-    return url
-
-
 def origins(value: object) -> tuple[str, ...]:
     """Origins of browsers (scheme, host and port), or ``*``."""
     found = items(value)

@@ -14,8 +14,9 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard import key_forms, parsing
+from fraiseql_guard import key_forms, parsing, redis_urls
 from fraiseql_guard.context import Escalation, Limit
+from fraiseql_guard.redis_urls import RedisUrl
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.signals import LIMITS, PolicyName, Protection
 from fraiseql_guard.variables import Form, SettingsError, Variable, read_values, setting, table_of, unknown_variables
@@ -53,7 +54,7 @@ def _public_key(value: object) -> Secret:
 
 def _redis_url(value: object) -> Secret:
     secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    parsing.redis_url(secret.reveal())
+    RedisUrl.parse(parsing.text(secret.reveal()))
     return secret
 
 
@@ -169,7 +170,7 @@ class Settings:
     redis_url: Secret | None = setting(
         Form(
             _redis_url,
-            "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
+            redis_urls.ACCEPTED,
             "redis://127.0.0.1:6379/0",
             secret=True,
         ),

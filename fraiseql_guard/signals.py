@@ -160,6 +160,9 @@ OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
 MEMORY_PRESSURE = Code("MEMORY_PRESSURE", 503, _RATE, "Memory is short: queries are not served for now.")
 STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
 GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
+GUARD_MISCONFIGURED = Code(
+    "GUARD_MISCONFIGURED", 503, _QUERY, "Requests are not served: the guard's configuration cannot be used."
+)
 QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
 BODY_TIMEOUT = Code("BODY_TIMEOUT", 408, _QUERY, "The request body did not arrive in time.")
 BODY_TOO_LARGE = Code("BODY_TOO_LARGE", 413, _QUERY, "The request body is too large.")
@@ -565,6 +568,13 @@ LOGIN_FAILED = Event(
 LOGIN_SUCCEEDED = Event("guard.login_succeeded", "INFO", "The app reported a login", (*_WHO, "endpoint"))
 STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
+)
+START_FAILED = Event(
+    "guard.start_failed",
+    "CRITICAL",
+    "Guard cannot work as it is configured, and serves nothing",
+    ("detail",),
+    always=True,
 )
 CONFIGURATION = Event("guard.configuration", "WARNING", "Configuration deserves a look", ("detail",), always=True)
 OVERRIDDEN = Event(

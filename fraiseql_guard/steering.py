@@ -52,7 +52,8 @@ class Steering:
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, wishes: Wishes) -> None:
-        """Go on with a schema that was found late; nothing else may have changed."""
+        """Go on with a schema that was found late, or with the certainty that there is none; nothing else may have
+        changed. SettingsError if the settings cannot do without."""
         self._wishes = wishes
         self.lasting = replace(self.lasting, schema=load_schema(wishes.schema) if measures(wishes) else None)
         self._put(self._built(self._switches.options))

@@ -18,6 +18,7 @@ from fraiseql_guard.identity.claims import any_audience
 from fraiseql_guard.operator import configuration
 from fraiseql_guard.settings import Settings, warnings
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.surroundings import warnings_of
 
 
 def config(
@@ -27,17 +28,20 @@ def config(
 ) -> None:
     """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
     Without --fleet or --url nobody is asked: it is what this environment says."""
+    here, sentences = url is None and not fleet, []
     with told():
-        here = url is None and not fleet
-        own = Settings.load() if here else None
-        rows = configuration.rows(own) if own is not None else ask(url, _fleet_rows)
+        if here:
+            settings = Settings.load()
+            rows = configuration.rows(settings)
+            sentences = [*warnings(), *warnings_of(settings), *filter(None, [any_audience(settings)])]
+        else:
+            rows = ask(url, _fleet_rows)
     if as_json:
         print_json(rows)
     else:
         _print_table(rows)
-    for sentence in [*warnings(), any_audience(own)] if own is not None else ():
-        if sentence is not None:
-            print(f"warning: {sentence}", file=sys.stderr)
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr)
 
 
 async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:

@@ -24,6 +24,8 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
     caller = stack.resolver.resolve(scope.get("client"), lines, headers)
     if caller.shared and caller.suspect:
         stack.settle.process.shared_peer(caller.address, caller.header)
+    elif caller.resolved:
+        stack.settle.process.peer_replaced()
     ctx = Context(  # by position: by name it takes three times as long
         scope.get("method", _UPGRADES_BY),
         scope["path"],

@@ -15,7 +15,7 @@ from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
 from fraiseql_guard.edge.uncovered import UncoveredGraphQL
 from fraiseql_guard.edge.upgrade import Upgrade
-from fraiseql_guard.signals import GUARD_FAULT
+from fraiseql_guard.signals import GUARD_FAULT, Code
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 
 _INTERNAL_ERROR: Final = 1011
@@ -165,8 +165,23 @@ async def _nothing_to_start(receive: Any, send: Any) -> None:
 
 async def refuse_unchecked(send: Any) -> None:
     """Answer a request of which nothing could be decided: it does not pass."""
-    code = GUARD_FAULT
+    await refuse_with(GUARD_FAULT, send, (b"retry-after", b"1"))
+
+
+async def refuse_with(code: Code, send: Any, *more: tuple[bytes, bytes]) -> None:
+    """Answer a request with a code alone."""
     body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), (b"retry-after", b"1")]
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": code.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+async def refuse_websocket(scope: Any, send: Any, code: Code) -> None:
+    """Answer an upgrade with a code alone. A close before accept is a 403 (ASGI specification)."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": code.message})
+        return
+    body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "websocket.http.response.start", "status": code.status, "headers": headers})
+    await send({"type": "websocket.http.response.body", "body": body})

@@ -130,7 +130,7 @@ class Heads:
         try:
             client = scope.get("client")
             key = (
-                client[0] if client else None,
+                client[0] if client and client[1] else client,  # port 0: a server has put it there (identity)
                 scope["method"],
                 scope["path"],
                 scope.get("raw_path"),

@@ -20,6 +20,7 @@ from fraiseql_guard.operator.records import Heartbeat, write_heartbeat
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.settings import VARIABLES, Settings
 from fraiseql_guard.stores.protocol import Store, StoreError
+from fraiseql_guard.surroundings import NEIGHBOURS
 
 TTL_SECONDS: Final = 4.0
 """A worker that says nothing for so long is gone."""
@@ -52,7 +53,8 @@ class Presence:
 
     ``facts`` describe the process at the moment, as fields of Worker; ``host`` knows its memory and pool. ``observer``
     hears of whatever breaks in here. The identity is made with the first beat, so that forked
-    workers are several.
+    workers are several. ``counts_alone``: the metrics of this process are its own, and another one of this host would
+    be missing from them, which is said.
     """
 
     def __init__(
@@ -65,8 +67,11 @@ class Presence:
         settings: Callable[[], Settings],
         facts: Facts,
         observer: PresenceObserver,
+        counts_alone: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._counts_alone = counts_alone
+        self._looked_for = 1
         self._store = store
         self._pulse = pulse
         self._journal = journal
@@ -89,7 +94,9 @@ class Presence:
             self._begin()
         try:
             if self._beat_next:
-                await self._store.beat(self.worker_id, self._payload(), TTL_SECONDS)
+                living = await self._store.beat(self.worker_id, self._payload(), TTL_SECONDS)
+                if self._counts_alone and living != self._looked_for:
+                    await self._look_for_neighbours(living)
             else:
                 await self._write_journal()
         except StoreError:
@@ -111,6 +118,17 @@ class Presence:
         if self._unwritten:
             await self._store.remember(self._unwritten)
             self._unwritten = []
+
+    async def _look_for_neighbours(self, living: int) -> None:
+        """Say once if another process of this host counts for itself. One that has died is gone after a while."""
+        if self._clock() - self._started_at < 2 * TTL_SECONDS:
+            return
+        self._looked_for = living
+        own = self.worker_id.rsplit("-", 2)
+        others = [beat.worker_id.rsplit("-", 2) for beat in await self._store.beats()]
+        if any(other[0] == own[0] and other[1:2] != own[1:2] for other in others):
+            self._counts_alone = False
+            self._observer.warn(NEIGHBOURS)
 
     def _begin(self) -> None:
         self._pid = os.getpid()

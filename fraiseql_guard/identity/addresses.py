@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final, TypeVar
 
@@ -44,6 +44,8 @@ class Caller:
     private: bool
     header: str
     loopback: bool = False
+    resolved: bool = False
+    """Whether the server has put it in the place of the peer already."""
 
     @property
     def suspect(self) -> bool:
@@ -76,7 +78,7 @@ class AddressResolver:
         self._chosen = self._header.encode()
         self._proxied = ByName(lambda name: name == self._chosen or only_proxies_send(name))
         self._peers: dict[str | None, _Peer] = {}
-        self._callers: dict[tuple[str | None, str, bytes | None], Caller] = {}
+        self._callers: dict[tuple[str | None, str, bytes | None, bool], Caller] = {}
 
     def resolve(
         self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None
@@ -104,7 +106,8 @@ class AddressResolver:
         if not name:
             return peer.alone
         shown = self._header if chosen is not None else name[:_LONGEST_NAME].decode("latin-1")
-        return self._forwarded(host, peer, shown, chosen if peer.trusted else None)
+        resolved = host is not None and _is_resolved(client)
+        return self._forwarded(host, peer, shown, chosen if peer.trusted else None, resolved)
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
@@ -118,11 +121,13 @@ class AddressResolver:
         )
         return _Peer(address, address in self._trusted or (host is None and self._unix_trusted), caller)
 
-    def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None) -> Caller:
-        key = (host, name, value)
+    def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None, resolved: bool) -> Caller:
+        key = (host, name, value, resolved)
         caller = self._callers.get(key)
         if caller is None:
             caller = self._walk(peer, name, value)
+            if resolved:  # the address is one caller, and not all who are behind a proxy
+                caller = replace(caller, shared=False, resolved=True)
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
                 _remember(self._callers, key, caller)
         return caller
@@ -171,6 +176,12 @@ def _host_of(client: object) -> str | None:
             return None if not host or host.startswith("unix:") else host[:_LONGEST_HOST]
         return None if host is None else _UNREADABLE
     return _UNREADABLE if client else None
+
+
+def _is_resolved(client: object) -> bool:
+    """Whether a server has replaced the peer by what a header says: uvicorn and hypercorn give it the port 0, which no
+    connection comes from."""
+    return isinstance(client, (tuple, list)) and len(client) > 1 and client[1] == 0
 
 
 def _remember(memory: dict[_K, _V], key: _K, value: _V) -> _V:

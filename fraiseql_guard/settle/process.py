@@ -13,6 +13,7 @@ from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.settle.voice import Voice
 from fraiseql_guard.signals import Event, PolicyName, Protection
+from fraiseql_guard.surroundings import PEER_REPLACED
 
 
 class ProcessSettle:
@@ -23,6 +24,7 @@ class ProcessSettle:
         self._metrics = voice.metrics
         self.warn = voice.warn
         self.fault = voice.fault
+        self._peer_replaced = False
 
     def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:
         """The process serves its first scope."""
@@ -42,6 +44,12 @@ class ProcessSettle:
             return
         variable = name_of("trusted_proxies")
         self._voice.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
+
+    def peer_replaced(self) -> None:
+        """A server resolves forwarding headers itself. Said once."""
+        if not self._peer_replaced:
+            self._peer_replaced = True
+            self.warn(PEER_REPLACED)
 
     def held(self, body_bytes: int, operations: int) -> None:
         """What this process holds at the moment."""

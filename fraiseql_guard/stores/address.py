@@ -1,15 +1,16 @@
-"""Where a server is and how to greet it, read from its URL."""
+"""Where a server is and how to greet it."""
 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Final
 
-from redis.asyncio.connection import SSLConnection, parse_url
+from fraiseql_guard.redis_urls import RedisUrl
 
 Command = tuple[str | int | float | bytes, ...]
+
+REDIS_PORT: Final = 6379
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,23 +30,7 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """Read a redis://, rediss:// or unix:// URL; ValueError (which never holds the URL) if it is none."""
-        try:
-            options: Mapping[str, Any] = parse_url(url)
-        except ValueError:  # its text may quote a part of the password
-            raise ValueError("is not the URL of a Redis") from None
-        greeting: list[Command] = []
-        if options.get("password"):
-            user = (options["username"],) if options.get("username") else ()
-            greeting.append(("AUTH", *user, options["password"]))
-        if options.get("db"):
-            greeting.append(("SELECT", int(options["db"])))
-        return cls(
-            path=options.get("path"),
-            host=options.get("host") or "localhost",
-            port=int(options.get("port") or 6379),
-            tls=_tls(options) if options.get("connection_class") is SSLConnection else None,
-            greeting=tuple(greeting),
-        )
+        return server_of(RedisUrl.parse(url))
 
     def at(self, host: str, port: int) -> Address:
         """The same greeting for another server."""
@@ -55,12 +40,16 @@ class Address:
         return self.path or f"{self.host}:{self.port}"
 
 
-def _tls(options: Mapping[str, Any]) -> ssl.SSLContext:
-    """The certificates that the URL names (ssl_ca_certs, ssl_certfile, ssl_keyfile, ssl_cert_reqs=none)."""
-    context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
-    verify = str(options.get("ssl_cert_reqs", "required")).lower() != "none"
-    context.check_hostname = verify and str(options.get("ssl_check_hostname", True)).lower() not in {"false", "0", "no"}
-    context.verify_mode = ssl.CERT_REQUIRED if verify else ssl.CERT_NONE
-    if options.get("ssl_certfile"):
-        context.load_cert_chain(options["ssl_certfile"], options.get("ssl_keyfile"))
-    return context
+def server_of(url: RedisUrl) -> Address:
+    """The first server that a URL names, and how to greet those that hold keys."""
+    host, port = url.places[0] if url.places else ("localhost", None)
+    selection: tuple[Command, ...] = (("SELECT", url.database),) if url.database else ()
+    greeting = (*login(url.user, url.password), *selection)
+    return Address(path=url.path, host=host, port=port or REDIS_PORT, tls=url.tls, greeting=greeting)
+
+
+def login(user: str, password: str) -> tuple[Command, ...]:
+    """The command that says who we are; none without a password."""
+    if not password:
+        return ()
+    return (("AUTH", user, password),) if user else (("AUTH", password),)

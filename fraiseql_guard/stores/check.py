@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
+from fraiseql_guard.settings import name_of
 from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.topology import Topology
 
@@ -23,7 +25,7 @@ async def check_redis(topology: Topology, probe: str) -> list[str]:
     try:
         await topology.ask(probe, ("SET", probe, 1, "PX", 1000), timeout_seconds=ANSWER_SECONDS)
     except StoreError as error:
-        return [f"Redis cannot be used for now: {error}"]
+        return [f"Redis cannot be used for now: {error}{_remedy(error.detail)}"]
     try:
         answers = await topology.ask_all(("INFO",), timeout_seconds=ANSWER_SECONDS)
     except StoreError as error:
@@ -46,3 +48,25 @@ def read_info(text: str) -> list[str]:
             "with noeviction it says that it is full instead."
         )
     return sentences
+
+
+def _remedy(detail: str) -> str:
+    """What to change where an error tells how the URL is wrong; empty where it does not."""
+    remedy = next((words for part, words in _REMEDIES.items() if part in detail), "")
+    return f" ({name_of('redis_url')} {remedy})" if remedy else ""
+
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    "no Sentinel answers: NOAUTH": "holds no password for the Sentinels: ?sentinel_password=...",
+    "no Sentinel answers: WRONGPASS": "holds a wrong password for the Sentinels: ?sentinel_password=...",
+    "unknown command 'SENTINEL'": "names a server that is no Sentinel",
+    "know no master of this name": "names a master that these Sentinels do not watch",
+    "NOAUTH": "holds no password, and this server needs one: redis://:password@host",
+    "WRONGPASS": "holds a user or a password that this server does not accept",
+    "called without any password": "holds a password, and this server has none",
+    "NOPERM": "holds a user who may not do what limits need",
+    "DB index is out of range": "names a database that this server does not have",
+    "cluster support disabled": "names a server that is in no cluster: redis://",
+    "MOVED": "names a node of a cluster: redis+cluster://",
+    "unknown command 'SET'": "names a Sentinel, it seems: redis+sentinel://host/master_name",
+}

@@ -47,6 +47,7 @@ class Cluster:
         self._slots: list[Place] = []
         self._mapping: asyncio.Task[None] | None = None
         self._mapped_at = -MAP_PAUSE_SECONDS
+        self._map_failure: StoreError | None = None
 
     async def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
         """The answer of the node that holds ``key`` (Topology.ask), redirects followed."""
@@ -118,7 +119,10 @@ class Cluster:
             # Waiting leaves the task alone: whoever comes next needs its answer as well.
             await asyncio.wait({self._mapping}, timeout=timeout_seconds)
         if not self._slots:
-            raise StoreError("connection", "no node of the cluster tells who holds which slots")
+            because = self._map_failure
+            detail = f": {because.detail}" if because is not None else ""
+            reason = because.reason if because is not None and because.reason == "refused" else "connection"
+            raise StoreError(reason, f"no node of the cluster tells who holds which slots{detail}")
 
     def _map_soon(self) -> None:
         running = self._mapping is not None and not self._mapping.done()
@@ -132,8 +136,12 @@ class Cluster:
         asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
         try:
             for answer in asyncio.as_completed(asked):
-                with contextlib.suppress(StoreError, ArithmeticError, LookupError, TypeError, ValueError):
-                    self._slots = await answer
+                with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
+                    try:
+                        self._slots = await answer
+                    except StoreError as error:
+                        self._map_failure = error
+                        continue
                     break
         finally:
             self._mapped_at = self._loop.time()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
@@ -27,6 +28,9 @@ CONNECT_SECONDS: Final = 1.0
 """An attempt to connect is given up after this time; requests meanwhile give up at their own deadlines."""
 SILENT_SECONDS: Final = 1.0
 """A connection that left a request unanswered for so long is replaced: it may be dead without saying so."""
+
+_WANTS_TLS: Final = " before it gave any answer: does this port want TLS (rediss://)?"
+_SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
 
 _ASKING: Final = pack(("ASKING",))
 
@@ -168,7 +172,7 @@ class Channel:
             self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
-        link = Link(self._loop)
+        link, address = Link(self._loop), None
         try:
             async with asyncio.timeout(self._connect_seconds):
                 address = await self._find()
@@ -181,7 +185,7 @@ class Channel:
             await self._give_up(link, error)
             return
         except (OSError, ValueError) as error:  # TimeoutError, refused, unknown host, certificate
-            await self._give_up(link, StoreError("connection", str(error) or "connecting took too long"))
+            await self._give_up(link, StoreError("connection", _cause(error, address)))
             return
         self._link = link
         while self._backlog:
@@ -196,25 +200,34 @@ class Channel:
             await self._loop.create_connection(lambda: link, where.host, where.port, ssl=where.tls)
 
     async def _greet(self, link: Link, address: Address) -> None:
+        """Say who we are, and teach the scripts.
+
+        A first answer is awaited before anything long is sent: a server that wants a password hangs up on a long
+        command of a stranger, and why it did would be lost with the connection.
+        """
         role: tuple[Command, ...] = (("ROLE",),) if address.must_be_master else ()
-        commands = (*address.greeting, *role, *(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
-        if not commands:
-            return
-        futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
-        link.send(b"".join(pack(command) for command in commands), futures)
-        replies = await asyncio.gather(*futures, return_exceptions=True)
-        lost = next((reply for reply in replies if isinstance(reply, StoreError)), None)
-        for position, reply in enumerate(replies):
-            # A server that lets nobody in (maxclients, protected mode) answers a command with why, and hangs up.
-            # Otherwise scripts that could not be loaded are no error: they are sent when they are needed.
-            if isinstance(reply, hiredis.ReplyError) and (lost or position < len(address.greeting)):
-                error, _ = reply_error(str(reply))
-                raise error if error.reason == "server" else StoreError("refused", error.detail)
+        commands = (*address.greeting, *role) or (("PING",),)
+        replies = await self._replies(link, commands)
+        for command, reply in zip(commands, replies, strict=True):
+            _raise_refusal(reply, must_succeed=command in address.greeting)
+        lost = _lost(replies)
         if lost is not None:
-            raise lost
-        answer = replies[len(address.greeting)] if role else None
+            silent = address.tls is None and all(isinstance(reply, StoreError) for reply in replies)
+            raise StoreError(lost.reason, f"{lost.detail}{_WANTS_TLS}" if silent else lost.detail)
+        answer = replies[-1] if role else None
         if isinstance(answer, list) and answer[0] != b"master":
             raise StoreError("server", "READONLY the server that was named as the master is none yet")
+        # Scripts that cannot be loaded are no error: they are sent when they are needed.
+        replies = await self._replies(link, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
+        if (lost := _lost(replies)) is not None:
+            raise lost
+
+    async def _replies(self, link: Link, commands: Sequence[Command]) -> list[Any]:
+        """The answers to some commands, or why there is none, as values."""
+        futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
+        if commands:
+            link.send(b"".join(pack(command) for command in commands), futures)
+        return await asyncio.gather(*futures, return_exceptions=True)
 
     async def _give_up(self, link: Link, error: StoreError) -> None:
         # The socket first: whoever is told may ask again at once, and must find that nobody is connecting.
@@ -234,3 +247,31 @@ class Channel:
         if link is not None:
             await link.drop("the store was closed")
         self._patience.end()
+
+
+def _lost(replies: Sequence[Any]) -> StoreError | None:
+    """Why the connection ended before all answers came, if it did."""
+    return next((reply for reply in replies if isinstance(reply, StoreError)), None)
+
+
+def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
+    """StoreError if a server does not let us in: it wants a password or another one, or has no room for us.
+
+    What a user is merely not allowed to run (NOPERM) tells nothing yet, unless it is the greeting itself.
+    """
+    if not isinstance(reply, hiredis.ReplyError):
+        return
+    error, _ = reply_error(str(reply))
+    if must_succeed:
+        raise error if error.reason == "server" else StoreError("refused", error.detail)
+    if error.reason in ("refused", "server") and not error.detail.startswith("NOPERM"):
+        raise error
+
+
+def _cause(error: Exception, address: Address | None) -> str:
+    """Why connecting failed; where TLS may be the reason, what to look at."""
+    text = str(error) or "connecting took too long"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{text}: ssl_ca_certs names the file of the authority that signs it"
+    spoken = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError)
+    return f"{text}{_SPEAKS_TLS}" if address is not None and address.tls is not None and spoken else text

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fraiseql_guard import signals
+from fraiseql_guard.settings import SettingsError
 from fraiseql_guard.signals import Kind, Metric, Source
 from fraiseql_guard.telemetry import exposition, multiprocess
 from fraiseql_guard.telemetry.families import Record, RecordedMetric, Series
@@ -152,7 +153,7 @@ class Metrics:
         if directory is None:
             return None
         if not directory.is_dir():
-            raise ValueError(
+            raise SettingsError(
                 f"{multiprocess.VARIABLE}={str(directory)!r} is not a directory: create it, empty, before the start"
             )
         return multiprocess.Workers(directory, on_damage=lambda: self.inc(signals.FAULTS, "metrics_file"))
@@ -163,7 +164,7 @@ class Metrics:
             self.registry.register(self)
         except ValueError as error:
             names = ", ".join(sorted(getattr(error, "duplicates", ()))) or str(error)
-            raise ValueError(
+            raise SettingsError(
                 f"the given registry already holds {names}: remove that metric from it, "
                 "share one Metrics if it is another guard's, or let the guard have a registry of its own"
             ) from None

@@ -19,7 +19,7 @@ from fraiseql_guard.telemetry.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.writer import LineWriter
 
 # What we say ourselves about the configuration is written in full.
-_OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.CONFIGURATION.name})
+_OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, signals.CONFIGURATION.name})
 _MAX_OWN_CHARS: Final = 2000
 _LONGER: Final = {signals.QUERY_TEXT: 20_000}
 

@@ -16,7 +16,9 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.values import MutexValue, ValueClass
 
-VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
+from fraiseql_guard.surroundings import MULTIPROCESS
+
+VARIABLE: Final = MULTIPROCESS
 
 _LIVE_GAUGE: Final = "gauge_live"
 _CLOCK_SLACK_SECONDS: Final = 2.0  # /proc/stat has the boot time in whole seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from dataclasses import dataclass
 
 from fraiseql_guard.fleet.journal import Journal
@@ -12,6 +13,7 @@ from fraiseql_guard.host import Host
 from fraiseql_guard.operator.records import read_heartbeat, read_refusal
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores import MemoryStore, StoreError
+from fraiseql_guard.testing import ManualClock
 from tests.fleet.test_journal import LIMITED
 from tests.fleet.test_pulse import seen
 
@@ -138,3 +140,39 @@ def test_what_another_version_wrote_is_read_as_far_as_it_goes():
     assert read_heartbeat(b"nonsense") is None
     assert read_heartbeat(b'{"worker": {"id": "old"}}') is None
     assert read_refusal(b"[]") is None
+
+
+async def neighbours_said(ids: list[str], *, alone: bool = True, seconds: float = 60.0) -> list[str]:
+    """What a worker says whose store holds the beats of others for so long."""
+    store, clock, said = MemoryStore(), ManualClock(), []
+    mine = Presence(
+        store,
+        pulse=Pulse(),
+        journal=Journal(),
+        settings=lambda: SETTINGS,
+        facts=lambda: FACTS,
+        host=Host.of(SETTINGS),
+        observer=Heard(said),
+        counts_alone=alone,
+        clock=clock,
+    )
+    for _ in range(4):
+        for each in ids:
+            await store.beat(each, b"", 1000)
+        await mine.tick()
+        await mine.tick()
+        clock.advance(seconds / 4)
+    return said
+
+
+async def test_another_process_of_this_host_that_counts_for_itself_is_said_once():
+    host = socket.gethostname()[:64]
+    (sentence,) = await neighbours_said([f"{host}-1-abcdef", f"{host}-2-abcdef"])
+    assert "PROMETHEUS_MULTIPROC_DIR" in sentence
+
+
+async def test_who_is_no_neighbour():
+    host = socket.gethostname()[:64]
+    assert await neighbours_said([f"{host}x-1-abcdef", "odd", f"{host}-{os.getpid()}-abcdef"]) == []
+    assert await neighbours_said([f"{host}-1-abcdef"], alone=False) == []  # their metrics meet
+    assert await neighbours_said([f"{host}-1-abcdef"], seconds=4.0) == []  # a predecessor that has just died

@@ -144,6 +144,24 @@ def test_an_undeclared_proxy_is_shared_and_its_header_not_believed(header, clien
     assert caller.subject == subject.resolve(client, []).subject
 
 
+@pytest.mark.parametrize("host", ["10.0.0.7", "127.0.0.1", "fd00::7", PUBLIC[0]])
+@pytest.mark.parametrize("shape", [tuple, list])
+def test_a_peer_that_the_server_has_replaced_is_a_caller(host, shape):
+    """uvicorn's proxy headers leave the port 0. The header is still there, so it is no probe of this machine."""
+    subject = resolver()
+    header = [(b"x-forwarded-for", host.encode())]
+    for _ in range(2):  # and stays one beside a proxy of the same address
+        caller = subject.resolve(shape((host, 0)), header)
+        assert (caller.address, caller.shared, caller.resolved) == (host, False, True)
+        assert (caller.private, caller.loopback) == (False, False)
+        assert subject.resolve((host, 5), header).shared is (host != PUBLIC[0])
+
+
+def test_a_unix_socket_is_not_replaced_by_its_missing_port():
+    caller = resolver().resolve(("", 0), [(b"x-forwarded-for", b"198.51.100.1")])
+    assert (caller.shared, caller.resolved) == (True, False)
+
+
 @pytest.mark.parametrize(
     ("value", "address", "shared"),
     [
