@@ -9,11 +9,12 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Context
-from fraiseql_guard.edge.describe import describe
+from fraiseql_guard.edge.describe import describe, nest
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
+from fraiseql_guard.request import REQUEST
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.signals import GUARD_FAULT, WEBSOCKET_REFUSED, Protection
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
@@ -37,14 +38,16 @@ class Entrance:
         kind = scope["type"]
         if kind == "http":
             stack = self.stack
-            key, repeats = stack.heads.key(scope), stack.repeats
+            key, repeats, nested = stack.heads.key(scope), stack.repeats, REQUEST in scope
             try:
-                if repeats.answers and (repeat := repeats.find(scope, key)) is not None:
+                if repeats.answers and not nested and (repeat := repeats.find(scope, key)) is not None:
                     return repeat.answer(send)
                 head = stack.heads.find(key)
                 if head is not None and head.address not in stack.allow_list:
                     stack.control.ensure_polling()
                     ctx = head.describe(scope)  # it has passed before
+                    if nested:
+                        nest(ctx, scope, stack)
                     if head.plain:
                         return Passage(stack, receive, send, ctx).run(app, scope)
                     return Exchange(stack, app, scope, receive, send, ctx).run()
@@ -73,6 +76,7 @@ class Entrance:
         """A request for the app."""
         try:
             ctx = describe(scope, stack)
+            nest(ctx, scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
             stack.settle.fault("describe", error)
             return refuse_unchecked(send)
@@ -85,6 +89,7 @@ class Entrance:
         stack = self.stack
         try:
             ctx = describe(scope, stack)
+            nest(ctx, scope, stack)
             if door is not None:
                 app = await door.receive(scope, ctx)
         except Exception as error:  # noqa: BLE001 - as above

@@ -54,7 +54,7 @@ class Passage:
         began_at, tally = time.monotonic(), None
         try:
             head = ctx.head
-            trip = None if head is None else head.trip
+            trip = None if head is None or ctx.payers else head.trip
             if head is not None and trip is not None and not stack.admission.refused_lately(trip.subject.key):
                 denial, tally = await readmit(stack, ctx, trip), head.tally
             else:
@@ -72,14 +72,15 @@ class Passage:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
-            leave()
+            leave(ctx)
             if ctx.attempts:
                 stack.lockouts.release(ctx)
             seconds = time.monotonic() - began_at
             if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse:
                 stack.tell(stack.settle.tallies.add, tally, seconds)
             else:
-                reason = plain_refusal(ctx, stack.settings) if stack.authenticates and self.complete else None
+                looked_at = stack.authenticates and self.complete and not ctx.refused_inside
+                reason = plain_refusal(ctx, stack.settings) if looked_at else None
                 stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
 
     async def _counted_receive(self) -> Any:
