@@ -286,6 +286,9 @@ class Books:
     """Whether every answer is counted there (plain metrics)."""
 
 
+IDLE: Final[Any] = object()
+"""In the place of the request before (Context.before): no app works on this one."""
+
 Told = Literal["answer", "measures", "query", "token"]
 """What the metrics are told of a request that was not refused."""
 
@@ -331,8 +334,7 @@ class Context:
     span: str | None = None  # the trace id of the span that it ended in, "" of none: later another is the active one
     head_key: Hashable = None  # what all requests with the same head have in common
     head: Any = None  # what was found out about them before (edge/heads.py)
-    working: bool = False  # the app works on it at this moment
-    before: Context | None = None  # the request whose work this one is a part of, until it ends
+    before: Context | None = IDLE  # while the app works on it: the request whose work this is a part of
     outer: Context | None = None  # the same request, as the guard around this one knows it: see nest()
     books: Books | None = None  # of its guard; known once another guard has met the request inside
     payers: tuple[Context, ...] = ()  # those further outside that charge the same store, the nearest first
@@ -340,8 +342,7 @@ class Context:
     known_by: Context | None = None  # the nearest further outside that authenticates, where this one's guard does not
     credit: dict[Hashable, int] | None = None  # tokens taken that no guard inside has counted on (stores/credit.py)
     unpaid: bool = False  # a bucket was short: none was taken from
-    shown: tuple[Bucket, ...] = ()  # whose state the answer's headers tell, where guards inside have charged as well
-    limits_told: bool = False  # a guard inside has refused for the rate, and told the state of its buckets
+    shown: tuple[Bucket, ...] | None = None  # whose state the answer's headers tell, if guards inside have a say in it
     refused_inside: bool = False  # by a guard further inside, which tells of it
     status: int = 0
     request_bytes: int = 0

@@ -43,7 +43,7 @@ class Evidence:
 
 def user_label(ctx: Context) -> str:
     """The caller's user_id as a label; reserved words are ours alone."""
-    identity = ctx.verified
+    identity = ctx.identity or ctx.verified
     return escape_label(identity.user_id) if identity else ANONYMOUS
 
 

@@ -27,7 +27,7 @@ from fraiseql_guard.inside import names_inside, told
 from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.mounting import Wishes, chain, schema_of, startup_warnings
 from fraiseql_guard.reports import MARK, logins
-from fraiseql_guard.request import REQUEST, context_of
+from fraiseql_guard.request import REQUEST, at_work, context_of
 from fraiseql_guard.settings import Settings, warnings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -186,7 +186,7 @@ class Middleware:
         """
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
-        if outer is not None and outer.working:
+        if outer is not None and at_work(outer):
             outer.books = around.stack.books
         else:
             scope.pop(REQUEST, None)  # a socket, or a request that comes again after its end: there is none around it
@@ -274,7 +274,8 @@ class Middleware:
             await trusted.aclose()
         await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()
-        for inner in list(self._inner):
+        inside, self._inner = list(self._inner), WeakSet()
+        for inner in inside:
             if not inner._has_lifespan:  # noqa: SLF001 - a mounted app: frameworks tell it of no end
                 await inner.aclose()
         self._stack.settle.log.close()

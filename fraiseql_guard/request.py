@@ -7,7 +7,7 @@ from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from fraiseql_guard.context import Context, outers
+from fraiseql_guard.context import IDLE, Context, outers
 
 REQUEST: Final = "fraiseql_guard.request"
 """Key of the scope under which the innermost guard shows the app what it knows of the request."""
@@ -23,7 +23,6 @@ def enter(scope: MutableMapping[str, Any], ctx: Context) -> None:
     scope[REQUEST] = ctx
     ctx.attempts = ()  # its end will be seen
     ctx.before = _current.get()  # an app may ask another app, or itself
-    ctx.working = True
     _current.set(ctx)
 
 
@@ -32,10 +31,14 @@ def leave(ctx: Context | None = None) -> None:
     What the app started and left running still knows whose work it is."""
     if ctx is None:
         _current.set(None)
-    elif ctx.working:
-        ctx.working = False
-        _current.set(ctx.before)
-        ctx.before = None
+    elif (before := ctx.before) is not IDLE:
+        _current.set(before)
+        ctx.before = IDLE
+
+
+def at_work(ctx: Context) -> bool:
+    """Whether an app works on a request at this moment."""
+    return ctx.before is not IDLE
 
 
 def context_of(scope: MutableMapping[str, Any]) -> Context | None:

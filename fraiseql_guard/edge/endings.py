@@ -54,7 +54,7 @@ def _for_outside(ctx: Context, outer: Context, headers: list[replies.Header]) ->
     the client has to know; else theirs is told beside it."""
     if any(bucket.retry_after_seconds > 0 for bucket in ctx.buckets):
         for each in outers(ctx):
-            each.limits_told = True
+            each.shown = ()
         return headers
     _hand_on(ctx, outer)
     return [line for line in headers if line[0] not in _WRITTEN_OUTSIDE]
@@ -62,8 +62,9 @@ def _for_outside(ctx: Context, outer: Context, headers: list[replies.Header]) ->
 
 def _hand_on(ctx: Context, outer: Context) -> None:
     """Let the next guard further outside tell the state of our buckets beside that of its own: the scarcest first."""
-    buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
-    outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
+    if ctx.shown != ():  # else a guard further inside has told all that is to be told
+        buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
+        outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
 
 
 async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Header], body: bytes, send: Any) -> None:
@@ -78,7 +79,8 @@ def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     """The head of the app's answer with our headers."""
     lines: Iterable[replies.Header] = message.get("headers", ())
     kept = [line for line in lines if line[0] != _REQUEST_ID]
-    buckets = () if ctx.limits_told else ctx.shown or ctx.buckets
+    shown = ctx.shown
+    buckets = ctx.buckets if shown is None else shown
     if ctx.outer is not None:
         _hand_on(ctx, ctx.outer)
         return {**message, "headers": kept}

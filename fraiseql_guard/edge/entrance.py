@@ -48,6 +48,7 @@ class Entrance:
                     ctx = head.describe(scope)  # it has passed before
                     if nested:
                         nest(ctx, scope, stack)
+                        ctx.head = head.without_trip()  # what others have paid is another each time
                     if head.plain:
                         return Passage(stack, receive, send, ctx).run(app, scope)
                     return Exchange(stack, app, scope, receive, send, ctx).run()

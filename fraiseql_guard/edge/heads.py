@@ -9,6 +9,7 @@ are asked about every time. Finding all of it out again was a third of the guard
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from copy import copy
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
@@ -109,6 +110,12 @@ class Head:
         )
         ctx.head, ctx.head_key = self, self.key
         return ctx
+
+    def without_trip(self) -> Head:
+        """The same, but for what such a request asks of the store."""
+        other = copy(self)
+        other.trip = other.tally = None
+        return other
 
 
 class Heads:

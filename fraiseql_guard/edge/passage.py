@@ -54,7 +54,7 @@ class Passage:
         began_at, tally = time.monotonic(), None
         try:
             head = ctx.head
-            trip = None if head is None or ctx.payers else head.trip
+            trip = None if head is None else head.trip
             if head is not None and trip is not None and not stack.admission.refused_lately(trip.subject.key):
                 denial, tally = await readmit(stack, ctx, trip), head.tally
             else:
