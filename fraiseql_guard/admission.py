@@ -17,6 +17,7 @@ from fraiseql_guard.gates.sanctions import Sanctions
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
+from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
 from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
@@ -66,8 +67,8 @@ class Admission:
 
     def remembered(self, ctx: Context) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        if not self._charging or ctx.token_pending or self._rates.free(ctx):
-            return None
+        if not self._charging or ctx.token_pending or ctx.payers or self._rates.free(ctx):
+            return None  # (what guards further outside have paid is looked at in settle)
         bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
@@ -84,6 +85,8 @@ class Admission:
             charges = (*charges, *ctx.charges)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
+        if ctx.payers and charges:
+            return await self._settle_the_rest(ctx, denial, Drawn(ctx, charges))
         if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
             return Decision(self._refuse(ctx, bucket))
         trip = self._trip(ctx, denial, charges)
@@ -91,12 +94,30 @@ class Admission:
             return Decision(denial)
         return self.conclude(ctx, trip, await self._store.admit(trip), denial)
 
+    async def _settle_the_rest(self, ctx: Context, denial: Denial | None, drawn: Drawn) -> Decision:
+        """The same where guards further outside have paid a part of the bill to the same store."""
+        admitted = False
+        try:
+            if (bucket := self._refusals.find(ctx.subject, drawn.charges)) is not None:
+                return Decision(self._refuse(ctx, bucket))
+            trip = self._trip(ctx, denial, drawn.charges)
+            outcome = await self._store.admit(trip)
+            admitted = outcome.admitted
+            decision = self.conclude(ctx, trip, outcome, denial)
+            if admitted:
+                drawn.keep(ctx, outcome.buckets)
+                ctx.buckets = (*outcome.buckets, *drawn.covered)
+            return decision
+        finally:
+            if not admitted:
+                drawn.give_back()
+
     def usual(self, ctx: Context) -> Trip | None:
         """The trip of a request of which nothing is special: the same one each time that it comes."""
         identity, measured, subject = ctx.identity, ctx.measured, ctx.subject
         special = (
-            ctx.charges or ctx.shared_peer or ctx.unasked or ctx.preflight or ctx.public_operation or ctx.would_refuse
-            or ctx.token_failure is not None or self._refusals.knows(subject.key)
+            ctx.payers or ctx.charges or ctx.shared_peer or ctx.unasked or ctx.preflight or ctx.public_operation
+            or ctx.would_refuse or ctx.token_failure is not None or self._refusals.knows(subject.key)
             or ((ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx))
         )  # fmt: skip
         if special or not self._sanctioning:
@@ -122,6 +143,7 @@ class Admission:
         if outcome.admitted:
             imposed = outcome.imposed
             return PASSED if denial is None and imposed is None else Decision(denial, imposed)
+        ctx.unpaid = True
         self._refusals.remember(trip, outcome)
         refusal = self._denial(outcome)
         if outcome.sanction is not None and ctx.identity is None:
@@ -150,7 +172,7 @@ class Admission:
         )
 
     def _refuse(self, ctx: Context, bucket: Bucket) -> Denial:
-        ctx.buckets = (bucket,)
+        ctx.buckets, ctx.unpaid = (bucket,), True
         return refuse_budget(bucket) or refuse(bucket)
 
     def _denial(self, outcome: Outcome) -> Denial:

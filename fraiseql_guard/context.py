@@ -5,7 +5,7 @@ Gates read a :class:`Context`, add facts and charges to it, or return a :class:`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -305,6 +305,25 @@ NOWHERE: Final = Place()
 """The place of a path that no setting names."""
 
 
+@dataclass(frozen=True, slots=True)
+class Books:
+    """Where a guard keeps what it counts. What is equal of two guards, they share."""
+
+    store: Hashable
+    """Where its buckets are."""
+    metrics: Hashable
+    """Where its metrics are."""
+    counts: bool
+    """Whether every answer is counted there (plain metrics)."""
+
+
+IDLE: Final[Any] = object()
+"""In the place of the request before (Context.before): no app works on this one."""
+
+Told = Literal["answer", "measures", "query", "token"]
+"""What the metrics are told of a request that was not refused."""
+
+
 class Context:
     """One request on its way through the gates. The only mutable value: gates add what they find out.
 
@@ -348,6 +367,16 @@ class Context:
     span: str | None = None  # the trace id of the span that it ended in, "" of none: later another is the active one
     head_key: Hashable = None  # what all requests with the same head have in common
     head: Any = None  # what was found out about them before (edge/heads.py)
+    before: Context | None = IDLE  # while the app works on it: the request whose work this is a part of
+    outer: Context | None = None  # the same request, as the guard around this one knows it: see nest()
+    books: Books | None = None  # of its guard; known once another guard has met the request inside
+    payers: tuple[Context, ...] = ()  # those further outside that charge the same store, the nearest first
+    told_outside: frozenset[Told] = frozenset()  # what they tell the same metrics of the request
+    known_by: Context | None = None  # the nearest further outside that authenticates, where this one's guard does not
+    credit: dict[Hashable, int] | None = None  # tokens taken that no guard inside has counted on (stores/credit.py)
+    unpaid: bool = False  # a bucket was short: none was taken from
+    shown: tuple[Bucket, ...] | None = None  # whose state the answer's headers tell, if guards inside have a say in it
+    refused_inside: bool = False  # by a guard further inside, which tells of it
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
@@ -409,6 +438,24 @@ class Context:
         """All lines of a request header."""
         return [value.decode("latin-1") for key, value in self.header_lines if key == name]
 
+    def nest(self, outer: Context, books: Books, *, authenticates: bool) -> None:
+        """A guard further outside has let the same request pass: both have one id for it.
+
+        ``books`` and ``authenticates`` are of this one's guard.
+        """
+        self.outer = outer
+        self.request_id = outer.request_id
+        self._trace_id = lambda *_: outer.trace_id
+        if not authenticates:
+            self.known_by = outer.known_by or outer
+        around = [(each, each.books) for each in outers(self) if each.books is not None]
+        self.payers = tuple([each for each, theirs in around if theirs.store == books.store])
+        told: set[Told] = set()
+        for each, theirs in around:
+            if theirs.metrics == books.metrics:
+                told |= _told_of(each, counts=theirs.counts)
+        self.told_outside = frozenset(told)
+
     def identify(self, identity: Identity | None) -> None:
         """The verified user is known, or turns out to be none."""
         self.identity = identity
@@ -421,6 +468,37 @@ class Context:
         return self.hashes[0] if len(self.hashes) == 1 else joint_hash(self.hashes)
 
     @property
+    def verified(self) -> Identity | None:
+        """Whom the app serves: the user that the innermost guard which authenticates has verified."""
+        return self.identity if self.known_by is None else self.known_by.identity
+
+    @property
     def user_id(self) -> str:
         """For logs and labels: the verified user, else ``anonymous``."""
-        return self.identity.user_id if self.identity else ANONYMOUS
+        identity = self.verified
+        return identity.user_id if identity else ANONYMOUS
+
+
+def outers(ctx: Context) -> Iterator[Context]:
+    """The same request as the guards further outside know it, the nearest first."""
+    outer = ctx.outer
+    while outer is not None:
+        yield outer
+        outer = outer.outer
+
+
+def everywhere(ctx: Context) -> Iterator[Context]:
+    """A request as its guard knows it, and as those further outside do."""
+    yield ctx
+    yield from outers(ctx)
+
+
+def _told_of(ctx: Context, *, counts: bool) -> set[Told]:
+    """What a guard that has let a request pass tells of it."""
+    found: dict[Told, object] = {
+        "answer": counts,
+        "measures": ctx.measured is not None,
+        "query": ctx.operation,
+        "token": ctx.identity is not None,
+    }
+    return {name for name, told in found.items() if told}

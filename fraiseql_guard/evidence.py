@@ -43,7 +43,8 @@ class Evidence:
 
 def user_label(ctx: Context) -> str:
     """The caller's user_id as a label; reserved words are ours alone."""
-    return escape_label(ctx.identity.user_id) if ctx.identity else ANONYMOUS
+    identity = ctx.identity or ctx.verified
+    return escape_label(identity.user_id) if identity else ANONYMOUS
 
 
 def evidence_of(code: Code) -> Evidence:

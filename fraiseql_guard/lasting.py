@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.heads import Heads
@@ -33,6 +34,7 @@ from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
+from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.protocol import Store, Trip
 from fraiseql_guard.stores.recent import Recent
@@ -59,6 +61,7 @@ class Lasting:
     refusals: Refusals
     repeats: Repeats
     heads: Heads
+    books: Books
     trips: Recent[Hashable, Trip]
     alarms: AlarmClocks
     at_work: Counter[tuple[str, str]]
@@ -92,7 +95,7 @@ def make_lasting(
 ) -> Lasting:
     """Make each part once. ``on_control`` takes over what an operator has said; ``in_force`` and ``facts`` tell what
     became of it. SettingsError if something asked for cannot be had."""
-    metrics = Metrics(registry, workers=settings.worker_count)
+    metrics = Metrics.of(registry, workers=settings.worker_count)
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)
     settle = Settle(metrics, log, settings, pulse=pulse, journal=journal)
@@ -114,11 +117,17 @@ def make_lasting(
     heads = Heads(settings.forwarded_header)
     trips: Recent[Hashable, Trip] = Recent(_TRIPS)
 
+    told_before = metrics.before_collecting
+
     def tell() -> None:
         repeats.tell()
         settle.tell()
 
-    metrics.before_collecting = pulse.before_looking = tell
+    def tell_all() -> None:
+        told_before()  # another guard's, with the same metrics
+        tell()
+
+    metrics.before_collecting, pulse.before_looking = tell_all, tell
     blocked = BlockedAddresses()
     identity = _identity(settings, blocked, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)
@@ -155,6 +164,7 @@ def make_lasting(
         refusals=refusals,
         repeats=repeats,
         heads=heads,
+        books=Books(place_of(store, settings), id(metrics), counts),
         trips=trips,
         alarms=AlarmClocks(),
         at_work=Counter(),

@@ -1,7 +1,8 @@
 """The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter (DESIGN: the flow).
 
 Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
-inside, so that the gates run in their one right order whatever the order of mounting.
+inside, so that the gates run in their one right order whatever the order of mounting. With something else in between
+(a mounted app, a route's own middleware) each decides for itself.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, Final
+from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.database import DatabaseSignals, Timed
-from fraiseql_guard.edge.app_routes import unguarded_graphql
-from fraiseql_guard.edge.entrance import Entrance, refuse_unchecked
+from fraiseql_guard.edge.app_routes import routes_of, unguarded_graphql
+from fraiseql_guard.edge.entrance import Entrance
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.unusable import Unusable, built_by_starlette, running_loop
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import POOL, Host
 from fraiseql_guard.host.garbage import Collected, collect_garbage
 from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.inside import names_inside, told
 from fraiseql_guard.lockouts import Lockout
-from fraiseql_guard.mounting import Wishes, chain, declared, schema_of, startup_warnings
+from fraiseql_guard.mounting import Wishes, chain, schema_of, startup_warnings
 from fraiseql_guard.reports import MARK, logins
-from fraiseql_guard.settings import Settings, SettingsError, name_of, warnings
+from fraiseql_guard.request import REQUEST, at_work, context_of
+from fraiseql_guard.settings import Settings, name_of, warnings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.steering import Steering
@@ -68,7 +72,9 @@ class Middleware:
     ) -> None:
         self.app: Any = app
         self._unusable: Unusable | None = None
-        self._started = False
+        self._started = self._has_lifespan = False
+        self._inner: WeakSet[Middleware] = WeakSet()
+        self._told: set[tuple[str, ...]] = set()
         self._check: asyncio.Task[None] | None = None
         self._spoils = partial(Unusable, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
@@ -103,7 +109,6 @@ class Middleware:
             inner.release()
             self.database = wishes.database or inner.database
             app = inner.app
-        _refuse_hidden(wishes, app)
         if wishes.schema is None:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app = app
@@ -206,18 +211,34 @@ class Middleware:
         else:
             await self._entrance.serve(self.app, scope, receive, send)
 
-    async def _inside(self, outer: Middleware, scope: Any, receive: Any, send: Any) -> None:
-        """Another guard that is not mounted on us directly has seen this scope already, and has decided, once."""
-        both = f"{' + '.join(outer.wishes.names)} and {' + '.join(self.wishes.names)}"
-        problem = f"{both} guard the same app with something else in between. Mount them directly on each other"
-        if scope["type"] == "lifespan":
-            raise SettingsError(problem)
-        if scope["type"] == "http" and not self.protections <= outer.wishes.protections:
-            # Too late to stop the start (there was no lifespan), and ours was not decided by anybody.
-            self._stack.settle.warn(problem)
-            await refuse_unchecked(send)
-            return
-        await self.app(scope, receive, send)
+    async def _inside(self, around: Middleware, scope: Any, receive: Any, send: Any) -> None:
+        """Decide as well what a guard further outside has let pass: each does what it is configured for.
+
+        The app around this one finds its scope and its context again as they were.
+        """
+        around.meet(self)
+        outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
+        if outer is not None and at_work(outer):
+            outer.books = around.stack.books
+        else:
+            scope.pop(REQUEST, None)  # a socket, or a request that comes again after its end: there is none around it
+        del scope[MARK]
+        self._has_lifespan |= scope["type"] == "lifespan"
+        try:
+            await self(scope, receive, send)
+        finally:
+            scope.update(kept)
+
+    def meet(self, inner: Middleware) -> None:
+        """Another guard decides inside of this one's app: said once, and closed with us if nothing else closes it."""
+        if inner is not self and inner not in self._inner and inner.unusable_because is None:
+            self._inner.add(inner)
+            self._tell_of(inner.wishes.names)
+
+    def _tell_of(self, inner: tuple[str, ...]) -> None:
+        if inner not in self._told:
+            self._told.add(inner)
+            self._stack.settle.warn(told(self.wishes.names, inner))
 
     def _start(self, scope: Any) -> None:
         """Begin with the first scope, or become unusable: an exception here would stop no server."""
@@ -247,10 +268,14 @@ class Middleware:
         with suppress(Exception):  # signals are no reason to fail a request
             sentences = [*warnings(), *startup_warnings(self.wishes, self.app), *self._open_paths(host)]
             self._stack.settle.process.started(fields, sentences)
+        with suppress(Exception):  # an app may show anything
+            for names in names_inside(self.app, Middleware):
+                self._tell_of(names)
 
     def _open_paths(self, host: Any) -> list[str]:
         """What to say of routes that speak GraphQL and are not guarded, where the app shows its routes."""
-        found = self._stack.tell(unguarded_graphql, host or self.app, self._stack.paths)
+        shown = self.app if self._stack.tell(routes_of, self.app) else host
+        found = self._stack.tell(unguarded_graphql, shown, self._stack.paths, Middleware)
         if not found:
             return []
         return [
@@ -306,23 +331,12 @@ class Middleware:
             await trusted.aclose()
         await self.steering.lasting.presence.leave()
         await self._stack.store.aclose()
+        inside, self._inner = list(self._inner), WeakSet()
+        for inner in inside:
+            if not inner._has_lifespan:  # noqa: SLF001 - a mounted app: frameworks tell it of no end
+                await inner.aclose()
         self._stack.settle.log.close()
 
     def release(self) -> None:
         """An outer guard has taken over: take our metrics out of the registry."""
         self._stack.settle.metrics.close()
-
-
-def _refuse_hidden(wishes: Wishes, app: Any) -> None:
-    """A guard further inside, with foreign middleware in between, would decide everything a second time."""
-    for each in chain(app):
-        hidden = (
-            type(each)
-            if isinstance(each, Middleware)
-            else next((cls for cls in declared(each) if issubclass(cls, Middleware)), None)
-        )
-        if hidden is not None:
-            raise SettingsError(
-                f"{' + '.join(wishes.names)} and {hidden.__name__} guard the same app with "
-                f"{type(app).__name__} in between. Mount them directly on each other"
-            )

@@ -177,6 +177,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         budget=lasting.budget,
         repeats=lasting.repeats,
         heads=lasting.heads,
+        books=lasting.books,
         alarms=lasting.alarms,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),

@@ -21,7 +21,7 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.lockouts import Lockout, Lockouts
 
 MARK: Final = "fraiseql_guard"
-"""Key of the scope under which the outermost guard makes itself known."""
+"""Key of the scope under which the innermost guard makes itself known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
 from typing import Any, Final
 
-from fraiseql_guard.context import Context
+from fraiseql_guard.context import IDLE, Context, outers
 
-_KEY: Final = "fraiseql_guard.request"
+REQUEST: Final = "fraiseql_guard.request"
+"""Key of the scope under which the innermost guard shows the app what it knows of the request."""
 
 _current: Final[ContextVar[Context | None]] = ContextVar("fraiseql_guard_request", default=None)
 
@@ -19,19 +20,30 @@ current: Final[Callable[[], Context | None]] = _current.get
 
 def enter(scope: MutableMapping[str, Any], ctx: Context) -> None:
     """The app begins to work on a request: in this task, in those that it starts, and in its threads."""
-    scope[_KEY] = ctx
+    scope[REQUEST] = ctx
     ctx.attempts = ()  # its end will be seen
+    ctx.before = _current.get()  # an app may ask another app, or itself
     _current.set(ctx)
 
 
-def leave() -> None:
-    """The app is done. What it started and left running still knows whose work it is."""
-    _current.set(None)
+def leave(ctx: Context | None = None) -> None:
+    """The app is done, if it was asked at all: whose work this was a part of goes on (without ``ctx``: nothing does).
+    What the app started and left running still knows whose work it is."""
+    if ctx is None:
+        _current.set(None)
+    elif (before := ctx.before) is not IDLE:
+        _current.set(before)
+        ctx.before = IDLE
+
+
+def at_work(ctx: Context) -> bool:
+    """Whether an app works on a request at this moment."""
+    return ctx.before is not IDLE
 
 
 def context_of(scope: MutableMapping[str, Any]) -> Context | None:
     """The request of an ASGI scope, if a guard let it pass."""
-    ctx = scope.get(_KEY)
+    ctx = scope.get(REQUEST)
     return ctx if isinstance(ctx, Context) else None
 
 
@@ -47,4 +59,13 @@ def guard_deadline(scope: MutableMapping[str, Any], *, clock: Callable[[], float
 
 def remaining_seconds(ctx: Context, now: float) -> float | None:
     """The same of a request at hand."""
-    return None if ctx.ends_at is None else max(0.0, ctx.ends_at - now)
+    ends_at = stops_at(ctx)
+    return None if ends_at is None else max(0.0, ends_at - now)
+
+
+def stops_at(ctx: Context) -> float | None:
+    """When the first of the guards around the app stops the work on a request, by time.monotonic; None if none will."""
+    if ctx.outer is None:
+        return ctx.ends_at
+    ends = [each.ends_at for each in (ctx, *outers(ctx)) if each.ends_at is not None]
+    return min(ends, default=None)

@@ -89,8 +89,11 @@ def _print(found: Sequence[PathFound]) -> None:
 
 def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
-    table = PathTable(_settings_of(app))
-    return [_judged(route, table) for route in routes_of(app)]
+    declared = PathTable(_settings_of(app))
+    return [
+        _judged(route, declared if route.guard is None else PathTable(route.guard.settings))
+        for route in routes_of(app, Middleware)
+    ]
 
 
 def _load(target: str, *, factory: bool) -> Any:
@@ -112,10 +115,8 @@ def _load(target: str, *, factory: bool) -> Any:
 
 
 def _settings_of(app: Any) -> Settings:
-    """What the guard in the app was given, else the environment's."""
+    """What a guard that the app will build was given, else the environment's."""
     for each in chain(app):
-        if isinstance(each, Middleware):
-            return each.settings
         for declared in getattr(each, "user_middleware", ()):
             if isinstance(declared.cls, type) and issubclass(declared.cls, Middleware):
                 given = {name: value for name, value in declared.kwargs.items() if name in Settings.__slots__}

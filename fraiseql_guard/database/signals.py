@@ -9,7 +9,7 @@ from functools import partial, reduce
 from operator import add
 from typing import Any, Final
 
-from fraiseql_guard.context import Context, Naming, Statement
+from fraiseql_guard.context import Context, Naming, Statement, outers
 from fraiseql_guard.database.pools import PoolState, ReadPool, reader_of
 from fraiseql_guard.database.statements import UNKNOWN, Statements
 from fraiseql_guard.request import current
@@ -117,6 +117,8 @@ class DatabaseSignals:
                 settle.fault("database", error)
         if ctx is not None and ctx.statement is statement:
             ctx.statement = None
+            if ctx.outer is not None:
+                show_outside(ctx, None)
 
     def refresh(self) -> None:
         """Read the pools and write the gauges down: the worker that is scraped cannot ask the others for theirs."""
@@ -130,6 +132,12 @@ class DatabaseSignals:
         if self._settle is not None and self._state is not None:
             state = self._state
             self._settle.pooled(active=state.active, idle=state.idle, total=state.total, waiting=state.waiting)
+
+
+def show_outside(ctx: Context, statement: Naming | None) -> None:
+    """What the database works on for a request, for the guards further outside: their time may be up first."""
+    for outer in outers(ctx):
+        outer.statement = statement
 
 
 class Timed:
@@ -151,6 +159,7 @@ class Timed:
         self._ctx = current()
         if self._ctx is not None:
             self._ctx.statement = self._statement
+            show_outside(self._ctx, self._statement)
         self._began_at = self._signals.clock()
         return self
 

@@ -21,65 +21,80 @@ _DEEPEST: Final = 20
 
 @dataclass(frozen=True, slots=True)
 class AppRoute:
-    """One route: its path (a template), its methods (empty: any, or a WebSocket), and whether it speaks GraphQL."""
+    """One route: its path (a template), its methods (empty: any, or a WebSocket), whether it speaks GraphQL, and the
+    innermost guard around it, if that is not the one that was asked about."""
 
     path: str
     methods: tuple[str, ...]
     graphql: bool
+    guard: Any = None
 
 
-def routes_of(app: Any) -> tuple[AppRoute, ...]:
+def routes_of(app: Any, guards: type | None = None) -> tuple[AppRoute, ...]:
     """The routes of a Starlette, FastAPI, Litestar or Quart app, also behind middleware that shows its ``app``.
 
-    Empty if the app shows none.
+    Empty if the app shows none. Instances of ``guards`` further inside are noted on the routes that they guard.
     """
-    for each in _unwrapped(app):
-        found = tuple(_walk(each, "", 0))
-        if found:
-            return tuple(dict.fromkeys(found))
-    return ()
+    return tuple(dict.fromkeys(_walk(app, "", _Walk(guards, None, 0))))
 
 
-def unguarded_graphql(app: Any, table: PathTable) -> tuple[str, ...]:
-    """Paths of routes that speak GraphQL and are covered by no configured path."""
-    paths = [route.path for route in routes_of(app) if route.graphql and covered_by(route, table) is None]
+def unguarded_graphql(app: Any, table: PathTable, guards: type | None = None) -> tuple[str, ...]:
+    """Paths of routes that speak GraphQL and are covered by no configured path, nor guarded further inside."""
+    routes = routes_of(app, guards)
+    paths = [route.path for route in routes if route.graphql and route.guard is None and not _covers(table, route)]
     return tuple(dict.fromkeys(paths))
 
 
-def covered_by(route: AppRoute, table: PathTable) -> str | None:
-    """The configured GraphQL path that covers a route."""
-    return table.place({"path": route.path}).graphql
+def _covers(table: PathTable, route: AppRoute) -> bool:
+    return table.place({"path": route.path}).graphql is not None
 
 
-def _unwrapped(app: Any) -> Iterator[Any]:
-    for _ in range(_DEEPEST):
-        if app is None:
-            return
-        yield app
-        app = getattr(app, "app", None)
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Where a walk stands: which classes are guards, the last one that it met, and how deep it is."""
+
+    guards: type | None
+    guard: Any
+    level: int
+
+    def into(self, app: Any) -> tuple[Any, _Walk]:
+        """The first app with routes of its own behind this one, and the walk that goes on there."""
+        guard = self.guard
+        for _ in range(_DEEPEST):
+            if self.guards is not None and isinstance(app, self.guards):
+                guard = app
+            if app is None or _listed(app) or _url_map(app) is not None:
+                break
+            app = getattr(app, "app", None)
+        return app, _Walk(self.guards, guard, self.level + 1)
 
 
-def _walk(app: Any, prefix: str, level: int) -> Iterator[AppRoute]:
-    if level > _DEEPEST:
+def _walk(app: Any, prefix: str, walk: _Walk) -> Iterator[AppRoute]:
+    if walk.level > _DEEPEST:
         return
-    url_map = getattr(app, "url_map", None)
-    if url_map is not None and hasattr(url_map, "iter_rules"):  # Quart
+    app, walk = walk.into(app)
+    if (url_map := _url_map(app)) is not None:  # Quart
         views = getattr(app, "view_functions", {})
         for rule in url_map.iter_rules():
-            yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint))
+            yield _route(prefix + rule.rule, rule.methods, views.get(rule.endpoint), walk.guard)
         return
     for route in _listed(app):
         path = prefix + (getattr(route, "path", None) or "")
+        endpoint, handlers = getattr(route, "endpoint", None), getattr(route, "route_handlers", None)
         inner = getattr(route, "app", None)
-        below = list(_walk(inner, path, level + 1)) if _is_mount(route) else []
-        handlers = getattr(route, "route_handlers", None)  # Litestar
+        below = list(_walk(inner, path, walk)) if endpoint is None else ()  # a mount or a host
         if below:
             yield from below
-        elif handlers:
+        elif handlers:  # Litestar
             for handler in handlers:
-                yield _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler))
+                yield _route(path, getattr(handler, "http_methods", ()), getattr(handler, "fn", handler), walk.guard)
         else:
-            yield _route(path, getattr(route, "methods", ()), getattr(route, "endpoint", None) or inner)
+            yield _route(path, getattr(route, "methods", ()), endpoint or inner, walk.into(inner)[1].guard)
+
+
+def _url_map(app: Any) -> Any:
+    url_map = getattr(app, "url_map", None)
+    return url_map if hasattr(url_map, "iter_rules") else None
 
 
 def _listed(app: Any) -> Iterable[Any]:
@@ -91,14 +106,9 @@ def _listed(app: Any) -> Iterable[Any]:
     return routes if iterate is None else list(iterate(routes))
 
 
-def _is_mount(route: Any) -> bool:
-    """A mount or a host: a route that leads to an app with routes of its own."""
-    return getattr(route, "endpoint", None) is None and bool(_listed(getattr(route, "app", None)))
-
-
-def _route(path: str, methods: Iterable[Any] | None, endpoint: Any) -> AppRoute:
+def _route(path: str, methods: Iterable[Any] | None, endpoint: Any, guard: Any) -> AppRoute:
     named = tuple(sorted(str(method) for method in methods or ()))
-    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _library(endpoint) in _LIBRARIES)
+    return AppRoute(path or "/", named, bool(_NAMED.search(path)) or _library(endpoint) in _LIBRARIES, guard)
 
 
 def _library(endpoint: Any) -> str:

@@ -47,6 +47,13 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
     return ctx
 
 
+def nest(ctx: Context, scope: Any, stack: Stack) -> None:
+    """A request may have passed another guard before, whose app this guard is a part of."""
+    outer = request.context_of(scope)
+    if outer is not None:
+        ctx.nest(outer, stack.books, authenticates=stack.authenticates)
+
+
 def context_of(scope: Any, stack: Stack) -> Context:
     """What is known of a request from inside the app; of a scope that was not led through the gates, what its head
     tells."""

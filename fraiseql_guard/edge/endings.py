@@ -5,21 +5,33 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import Context, Denial, outers
 from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN, FailureReason
 
 _REQUEST_ID: Final = b"x-request-id"
+_WRITTEN_OUTSIDE: Final = frozenset(
+    {
+        _REQUEST_ID,
+        b"ratelimit",
+        b"ratelimit-policy",
+        b"x-ratelimit-limit",
+        b"x-ratelimit-remaining",
+        b"x-ratelimit-reset",
+    }
+)
+"""What the outermost guard writes, once, for all guards that the answer goes through."""
 
 
 async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
     """Answer with a refusal, and tell of it first."""
     ctx.denial = denial
+    tell_outside(ctx)
     silent = stack.tell(stack.settle.refused, ctx, denial)
     headers, body = refusal(stack, ctx, denial)
-    if silent and ctx.repeated:
+    if silent and ctx.repeated and ctx.outer is None:
         stack.tell(stack.repeats.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)
 
@@ -27,7 +39,32 @@ async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
 def refusal(stack: Stack, ctx: Context, denial: Denial) -> tuple[list[replies.Header], bytes]:
     """Headers and body of a refusal."""
     origins = () if ctx.for_operator else stack.settings.cors_origins
-    return replies.refusal(ctx, denial, origins, stack.now())
+    headers, body = replies.refusal(ctx, denial, origins, stack.now())
+    return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
+
+
+def tell_outside(ctx: Context) -> None:
+    """A request is refused: for the guards further outside that is no answer of their app's own."""
+    for outer in outers(ctx):
+        outer.refused_inside = True
+
+
+def _for_outside(ctx: Context, outer: Context, headers: list[replies.Header]) -> list[replies.Header]:
+    """The headers of a refusal that goes through other guards: where a bucket of ours has refused, its state is what
+    the client has to know; else theirs is told beside it."""
+    if any(bucket.retry_after_seconds > 0 for bucket in ctx.buckets):
+        for each in outers(ctx):
+            each.shown = ()
+        return headers
+    _hand_on(ctx, outer)
+    return [line for line in headers if line[0] not in _WRITTEN_OUTSIDE]
+
+
+def _hand_on(ctx: Context, outer: Context) -> None:
+    """Let the next guard further outside tell the state of our buckets beside that of its own: the scarcest first."""
+    if ctx.shown != ():  # else a guard further inside has told all that is to be told
+        buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
+        outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
 
 
 async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Header], body: bytes, send: Any) -> None:
@@ -42,9 +79,14 @@ def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     """The head of the app's answer with our headers."""
     lines: Iterable[replies.Header] = message.get("headers", ())
     kept = [line for line in lines if line[0] != _REQUEST_ID]
+    shown = ctx.shown
+    buckets = ctx.buckets if shown is None else shown
+    if ctx.outer is not None:
+        _hand_on(ctx, ctx.outer)
+        return {**message, "headers": kept}
     kept.append((_REQUEST_ID, ctx.request_id.encode()))
-    if ctx.buckets:
-        kept += replies.rate_limit_headers(ctx.buckets, stack.now())
+    if buckets:
+        kept += replies.rate_limit_headers(buckets, stack.now())
     return {**message, "headers": kept}
 
 

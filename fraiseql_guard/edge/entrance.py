@@ -8,13 +8,14 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Context, Place
-from fraiseql_guard.edge.describe import describe
+from fraiseql_guard.edge.describe import describe, nest
 from fraiseql_guard.edge.exchange import Exchange
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
 from fraiseql_guard.edge.uncovered import UncoveredGraphQL
 from fraiseql_guard.edge.upgrade import Upgrade
+from fraiseql_guard.request import REQUEST
 from fraiseql_guard.signals import GUARD_FAULT, Code
 from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 
@@ -36,9 +37,9 @@ class Entrance:
         kind = scope["type"]
         if kind == "http":
             stack = self.stack
-            key, repeats = stack.heads.key(scope), stack.repeats
+            key, repeats, nested = stack.heads.key(scope), stack.repeats, REQUEST in scope
             try:
-                if repeats.answers and (repeat := repeats.find(scope, key)) is not None:
+                if repeats.answers and not nested and (repeat := repeats.find(scope, key)) is not None:
                     return repeat.answer(send)
                 head = stack.heads.find(key)
                 if head is not None and head.address not in stack.allow_list:
@@ -46,6 +47,9 @@ class Entrance:
                     ctx = head.describe(scope)  # it has passed before
                     if not head.guarded and self._uncovered.looking:
                         receive, send = self._uncovered.watch(scope, receive, send)
+                    if nested:
+                        nest(ctx, scope, stack)
+                        ctx.head = head.without_trip()  # what others have paid is another each time
                     if head.plain:
                         return Passage(stack, receive, send, ctx).run(app, scope)
                     return Exchange(stack, app, scope, receive, send, ctx).run()
@@ -75,6 +79,7 @@ class Entrance:
             if door is not None:
                 return self._operators_http(stack, scope, receive, send, door)
             ctx = describe(scope, stack, place)
+            nest(ctx, scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
             stack.settle.fault("describe", error)
             return refuse_unchecked(send)
@@ -91,6 +96,7 @@ class Entrance:
         app = None
         try:
             ctx = describe(scope, stack, stack.paths.place(scope))
+            nest(ctx, scope, stack)
             if door is not None:
                 app = await door.receive(scope, ctx)
         except Exception as error:  # noqa: BLE001 - as above
@@ -143,6 +149,7 @@ class Entrance:
         try:
             place = stack.paths.place(scope)
             ctx = describe(scope, stack, place)
+            nest(ctx, scope, stack)
         except Exception as error:  # noqa: BLE001 - as above
             stack.settle.fault("describe", error)
             await send({"type": "websocket.close", "code": _INTERNAL_ERROR})

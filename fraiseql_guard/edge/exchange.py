@@ -10,7 +10,7 @@ from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.app_refusals import app_refusal
 from fraiseql_guard.edge.describe import present_identity, rewrite
-from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, with_headers
+from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, judge
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
@@ -69,15 +69,15 @@ class Exchange:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
-            leave()
+            leave(ctx)
             pump.close()
             self._supervisor = None  # it holds us: no cycle is left to the garbage collector
             if ctx.slots and stack.in_flight is not None:
                 stack.in_flight.release(ctx)
             if ctx.attempts:
                 stack.lockouts.release(ctx)
-            reason = None
-            if self._failed and ctx.denial is None and self._answer.complete and stack.authenticates:
+            reason, decided = None, ctx.denial is not None or ctx.refused_inside
+            if self._failed and not decided and self._answer.complete and stack.authenticates:
                 reason = stack.tell(app_refusal, ctx, self._answer)
             ctx.request_bytes, seconds = pump.received_bytes, self._loop.time() - self._began_at
             stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason, self._query_seconds, self._failed)
@@ -97,7 +97,8 @@ class Exchange:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
         self._app_began_at = self._loop.time()
         if operation:
-            stack.tell(stack.settle.query_started)
+            if "query" not in ctx.told_outside:
+                stack.tell(stack.settle.query_started)
             if stack.edits:
                 self._editor = AnswerEditor(ctx, stack.edits)
         return supervisor
@@ -107,7 +108,7 @@ class Exchange:
         if ctx.operation:
             self._query_seconds = self._loop.time() - self._app_began_at
         self._failed = self._answer.has_failed() or ctx.denial is not None or supervisor.left
-        if supervisor.left:
+        if supervisor.left and "query" not in ctx.told_outside:
             stack.tell(stack.settle.disconnected)
 
     def time_is_up(self) -> bool:
@@ -138,6 +139,7 @@ class Exchange:
     def _answer_instead(self, denial: Denial) -> None:
         """Answer in the app's place. An answer that has begun is cut, not appended to."""
         self.ctx.denial = denial
+        tell_outside(self.ctx)
         self._stack.tell(self._stack.settle.refused, self.ctx, denial)
         if not self._answer.begun:
             self._answer.begun = True

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Hashable
+from copy import copy
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
@@ -110,6 +111,12 @@ class Head:
         )
         ctx.place, ctx.head, ctx.head_key = self.place, self, self.key
         return ctx
+
+    def without_trip(self) -> Head:
+        """The same, but for what such a request asks of the store."""
+        other = copy(self)
+        other.trip = other.tally = None
+        return other
 
 
 class Heads:

@@ -15,7 +15,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
 from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.describe import present_identity
-from fraiseql_guard.edge.endings import leave_behind, refuse, with_headers
+from fraiseql_guard.edge.endings import leave_behind, refuse, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
 from fraiseql_guard.edge.heads import announces_body
 from fraiseql_guard.edge.pump import DISCONNECT, MalformedMessageError, body_part
@@ -78,14 +78,15 @@ class Passage:
                 ctx.status = ctx.status or 500  # the server answers what the app did not
                 raise
         finally:
-            leave()
+            leave(ctx)
             if ctx.attempts:
                 stack.lockouts.release(ctx)
             seconds = time.monotonic() - began_at
             if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse and not self._cut:
                 stack.tell(stack.settle.tallies.add, tally, seconds)
             else:
-                reason = plain_refusal(ctx) if stack.authenticates and self.complete else None
+                looked_at = stack.authenticates and self.complete and not ctx.refused_inside
+                reason = plain_refusal(ctx) if looked_at else None
                 stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
 
     async def _bounded_receive(self) -> Any:
@@ -134,6 +135,7 @@ class Passage:
         begun, self._cut = ctx.status, True
         if begun and not self.complete:
             ctx.denial = denial
+            tell_outside(ctx)
             stack.tell(stack.settle.refused, ctx, denial)
         elif not begun:
             await refuse(stack, ctx, denial, self._send)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 from fraiseql_guard.admission import Admission
-from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.context import Books, Context, Denial
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
@@ -99,6 +99,7 @@ class Stack:
     door: OperatorsDoor | None
     repeats: Repeats
     heads: Heads
+    books: Books
     alarms: AlarmClocks
     reader: Reader | None = None
     now: Callable[[], float] = time.time

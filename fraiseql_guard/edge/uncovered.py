@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
+from fraiseql_guard.request import context_of
 from fraiseql_guard.settings import name_of
 
 _MOST_WARNINGS: Final = 10
@@ -51,8 +52,9 @@ class UncoveredGraphQL:
 
     def _note(self, scope: Any) -> None:
         path = str(getattr(scope.get("route"), "path", None) or scope["path"])[:_LONGEST_SHOWN]
-        if path in self._warned or not self.looking:
-            return
+        inside = context_of(scope)
+        if path in self._warned or not self.looking or (inside is not None and inside.guarded):
+            return  # (a guard further inside covers it)
         self._warned.add(path)
         self._warn(
             f"{path} serves GraphQL and is not guarded: queries are not measured there and need no token. Name it in "

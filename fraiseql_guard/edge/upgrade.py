@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.describe import present_identity
-from fraiseql_guard.edge.endings import leave_behind, refusal, with_headers
+from fraiseql_guard.edge.endings import leave_behind, refusal, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
@@ -51,7 +51,7 @@ class Upgrade:
             self._answered(500)  # by the server: the app did not
             raise
         finally:
-            leave()
+            leave(ctx)
             if ctx.attempts:
                 stack.lockouts.release(ctx)
 
@@ -59,6 +59,7 @@ class Upgrade:
         """Answer with a refusal over HTTP where the server can, else with a close before the upgrade."""
         stack, ctx = self._stack, self._ctx
         ctx.denial = denial
+        tell_outside(ctx)
         stack.tell(stack.settle.refused, ctx, denial)
         if _HTTP_ANSWER not in (self._scope.get("extensions") or {}):
             self._answered(_STATUS["websocket.close"])

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from fraiseql_guard.database.signals import was_stopped
+from fraiseql_guard.database.signals import show_outside, was_stopped
 from fraiseql_guard.fraiseql.limits import tell
 from fraiseql_guard.request import current
 
@@ -45,6 +45,8 @@ class _Timed:
         clock, statement = signals.clock, partial(signals.describe, query)
         if ctx is not None:
             ctx.statement = statement
+            if ctx.outer is not None:
+                show_outside(ctx, statement)
         began_at = clock()
         try:
             done = await plain(query, params, **how)

@@ -32,9 +32,9 @@ def user_of(ctx: Context | None) -> UserContext | None:
 
     Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
     """
-    if ctx is None or ctx.identity is None:
+    identity = None if ctx is None else ctx.verified
+    if identity is None:
         return None
-    identity = ctx.identity
     claims = identity.claims
     email, name, permissions = claims.get("email"), claims.get("name"), claims.get("permissions")
     roles = claims.get("roles", claims.get("role"))

@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.fraiseql.cursors import bounded, timed
 from fraiseql_guard.fraiseql.limits import MARGIN_SECONDS, STEPS_A_SECOND, WORTHWHILE, is_setting, own_limit
-from fraiseql_guard.request import current
+from fraiseql_guard.request import current, stops_at
 
 _coming: Final[ContextVar[Checkout | None]] = ContextVar("fraiseql_guard_checkout", default=None)
 """Who is about to get a connection, while the pool still checks it."""
@@ -97,9 +97,10 @@ class Checkout:
             self.limit_seconds = self.limit_seconds if own is None else own
             return None
         ctx = current()
-        if ctx is None or ctx.ends_at is None:
+        ends_at = None if ctx is None else ctx.ends_at if ctx.outer is None else stops_at(ctx)
+        if ends_at is None:
             return None
-        remaining = max(0.0, ctx.ends_at - self._clock())
+        remaining = max(0.0, ends_at - self._clock())
         limit = ceil((remaining + MARGIN_SECONDS) * STEPS_A_SECOND) / STEPS_A_SECOND
         in_force = self.limit_seconds
         return limit if in_force is None or in_force > limit * WORTHWHILE else None

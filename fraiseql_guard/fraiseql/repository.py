@@ -11,7 +11,7 @@ from fraiseql.fastapi.dependencies import get_db
 
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.fraiseql.pool import TimedPool
-from fraiseql_guard.request import current
+from fraiseql_guard.request import current, stops_at
 
 
 class GuardedRepository(FraiseQLRepository):
@@ -24,9 +24,10 @@ class GuardedRepository(FraiseQLRepository):
     def query_timeout(self) -> float | None:
         """Seconds: FraiseQL's own; None where the request has less time left, which the pool sees to."""
         own, ctx = self._own_timeout, current()
-        if ctx is None or ctx.ends_at is None:
+        ends_at = None if ctx is None else stops_at(ctx)
+        if ends_at is None:
             return own
-        return own if own is not None and 0 < own < ctx.ends_at - time.monotonic() else None
+        return own if own is not None and 0 < own < ends_at - time.monotonic() else None
 
     @query_timeout.setter
     def query_timeout(self, seconds: float | None) -> None:

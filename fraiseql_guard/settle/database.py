@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Naming
+from fraiseql_guard.context import Context, Naming, everywhere
 from fraiseql_guard.evidence import Line, fields_of, operation_of, timed_out, user_label
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.voice import Voice
@@ -50,12 +50,13 @@ class DatabaseSettle:
     ) -> None:
         """The database stopped a statement at its time limit: an error of its request, counted once."""
         self._backlog.add(statement, seconds)
-        if ctx is not None and timed_out(ctx):
+        if ctx is not None and any(map(timed_out, everywhere(ctx))):
             return
         if ctx is None or not ctx.operation:
             self._metrics.inc(s.ERRORS, s.QUERY_TIMEOUT.name, user_label(ctx) if ctx is not None else s.ANONYMOUS)
         else:
-            ctx.database_timeout = True
+            for each in everywhere(ctx):
+                each.database_timeout = True
         limit = None if timeout_seconds is None else round(timeout_seconds * 1000)
         fields = {**fields_of(statement(), seconds), "timeout_ms": limit}
         self._voice.tell(ctx, Line(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)))

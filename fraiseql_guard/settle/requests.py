@@ -71,16 +71,17 @@ class Settle:
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:
-        if ctx.measured is not None:
+        told = ctx.told_outside
+        if ctx.measured is not None and "measures" not in told:
             self._count_measures(ctx, ctx.measured)
-        if query_seconds is not None:
+        if query_seconds is not None and "query" not in told:
             self._count_query(ctx, query_seconds, failed)
-        if ctx.identity is not None and ctx.token_failure is None:
+        if ctx.identity is not None and ctx.token_failure is None and "token" not in told:
             self._count_token(ctx.identity)
         if ctx.status:
             self._note(ctx, seconds)
             if counted:
-                self._finished(ctx, seconds)
+                self._finished(ctx, seconds, count="answer" not in told)
 
     def tell(self) -> None:
         """Tell what waits, now."""
@@ -173,7 +174,7 @@ class Settle:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
         self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
-        if errors and ctx.denial is None and 0 < ctx.status < _SERVER_ERROR:
+        if errors and not _refused(ctx) and 0 < ctx.status < _SERVER_ERROR:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
 
@@ -186,9 +187,10 @@ class Settle:
         if not ctx.actor and not ctx.open_to_all:
             self._pulse.note(ctx, seconds, times)
 
-    def _finished(self, ctx: Context, seconds: float) -> None:
+    def _finished(self, ctx: Context, seconds: float, *, count: bool) -> None:
         """The plain accounting of a request that was answered."""
-        self._count_answer(ctx, seconds)
+        if count:
+            self._count_answer(ctx, seconds)
 
         def line() -> Line:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
@@ -202,7 +204,7 @@ class Settle:
         metrics.observe(s.RESPONSE_TIME, seconds, times=times)
         metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
         metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)
-        if ctx.status >= _SERVER_ERROR and ctx.denial is None:
+        if ctx.status >= _SERVER_ERROR and not _refused(ctx):
             metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
 
     def abandoned(self, ctx: Context, seconds: float) -> None:
@@ -223,3 +225,8 @@ class Settle:
         self._voice.emit(
             ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0
         )
+
+
+def _refused(ctx: Context) -> bool:
+    """Whether a request was refused, by this guard or by one further inside: that refusal is counted as one."""
+    return ctx.denial is not None or ctx.refused_inside

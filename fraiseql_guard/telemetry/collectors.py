@@ -10,7 +10,7 @@ from itertools import chain
 from threading import RLock
 from typing import Any, Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client import REGISTRY, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
@@ -27,6 +27,8 @@ _GC_STATS: Final[Mapping[str, Metric]] = {
     "uncollectable": signals.GC_UNCOLLECTABLE,
 }
 _GC_INTERVAL_SECONDS: Final = 1.0
+_HELD_BY: Final = "fraiseql_guard_metrics"
+"""Attribute of a registry: which metrics are ours in it."""
 _BYTES_PER_LINE: Final = 512
 """Measured: 1.3 kB for a counter with labels, 4 kB for a histogram of 16 lines."""
 
@@ -44,7 +46,7 @@ class Metrics:
 
     __slots__ = (
         "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock", "_process",
-        "_workers", "before_collecting", "registry",
+        "_workers", "before_collecting", "registry", "users",
     )  # fmt: skip
 
     def __init__(self, registry: CollectorRegistry | None = None, *, workers: int = 1) -> None:
@@ -52,6 +54,8 @@ class Metrics:
         self.registry = CollectorRegistry() if registry is None else registry
         self.before_collecting: Callable[[], None] = _nothing
         """Called before anybody is shown the metrics: whoever counts in advance tells it now."""
+        self.users = 1
+        """Guards that have their metrics here."""
         self._lock = RLock()
         self._workers = self._shared_directory()
         self._gc_seen: dict[tuple[str, int], int] = {}
@@ -67,6 +71,21 @@ class Metrics:
         self._gauges = self._series_of(Kind.GAUGE)
         self._process: list[Collector] = []
         self._register()
+
+    @classmethod
+    def of(cls, registry: CollectorRegistry | None, *, workers: int = 1) -> Metrics:
+        """The metrics in a registry: those of another guard that was given the same one, if it still has them, else new
+        ones. Each guard closes them once. With several workers the guards of a process without a registry share theirs
+        as well: they have one set of files."""
+        holder = REGISTRY if registry is None and multiprocess.is_active() else registry
+        known = getattr(holder, _HELD_BY, None)
+        if isinstance(known, cls) and known.users:
+            known.users += 1
+            return known
+        metrics = cls(registry, workers=workers)
+        if holder is not None:
+            setattr(holder, _HELD_BY, metrics)
+        return metrics
 
     def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
         """Add to a counter. Labels in the order of the vocabulary; those from outside through escape_label."""
@@ -107,7 +126,10 @@ class Metrics:
         return sum(family.lines for family in self._families.values()) * _BYTES_PER_LINE
 
     def close(self) -> None:
-        """Take everything out of the registry. Twice is as good as once."""
+        """Take everything out of the registry, if no other guard has its metrics there. Twice is as good as once."""
+        self.users = max(0, self.users - 1)
+        if self.users:
+            return
         registered, self._process = [self, *self._process], []
         for collector in registered:
             try:
@@ -191,10 +213,6 @@ class Metrics:
                     self.inc(metric, str(generation), amount=growth)
 
 
-def _nothing() -> None:
-    pass
-
-
 def _closed(metric: Metric) -> Metric:
     """Metrics about metrics and events: the vocabulary lists their labels, so they start at 0 and never overflow."""
     if metric is signals.LABEL_OVERFLOW:
@@ -207,6 +225,10 @@ def _closed(metric: Metric) -> Metric:
     if metric is signals.LOG_LINES_SUPPRESSED:
         return replace(metric, closed=tuple((event.name,) for event in signals.EVENTS))
     return metric
+
+
+def _nothing() -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)

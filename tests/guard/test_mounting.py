@@ -93,36 +93,6 @@ def test_settings_that_contradict_each_other_stop_the_start() -> None:
         QueryLimitMiddleware(RateLimitMiddleware(EchoApp(), registry=CollectorRegistry()), registry=CollectorRegistry())
 
 
-class Foreign:
-    def __init__(self, app) -> None:
-        self.app = app
-
-    async def __call__(self, scope, receive, send) -> None:
-        await self.app(scope, receive, send)
-
-
-def test_foreign_middleware_in_between_stops_the_start() -> None:
-    with pytest.raises(SettingsError, match=r"Guard and RateLimitMiddleware .*Foreign in between"):
-        Guard(Foreign(RateLimitMiddleware(EchoApp())))
-    inner = Starlette()
-    inner.add_middleware(RateLimitMiddleware)
-    with pytest.raises(SettingsError, match="Guard and RateLimitMiddleware"):
-        Guard(inner)
-
-
-async def test_a_hidden_one_stops_the_start_at_the_lifespan() -> None:
-    inner = RateLimitMiddleware(EchoApp())
-
-    async def opaque(scope, receive, send) -> None:
-        await inner(scope, receive, send)
-
-    with pytest.raises(SettingsError, match="Guard and RateLimitMiddleware"):
-        await Guard(opaque)({"type": "lifespan", "asgi": {"version": "3.0"}}, None, None)
-    assert (await graphql(Guard(opaque), "{me{id}}")).status == 200  # without a lifespan it is decided once, outside
-    undecided = await graphql(QueryLimitMiddleware(opaque), "{me{id}}")
-    assert (undecided.status, undecided.code) == (503, "GUARD_FAULT")  # nobody has asked for its rate
-
-
 async def test_an_injected_registry_is_used_and_left_clean_when_taken_over() -> None:
     registry = CollectorRegistry()
     guard = Guard(RateLimitMiddleware(EchoApp(), registry=registry))
