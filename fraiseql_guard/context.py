@@ -241,7 +241,10 @@ class Measured:
 
     kind: OperationKind
     name: str | None
-    root_fields: tuple[str, ...]  # field names (not aliases) of every operation's root, with repetitions
+    root_fields: frozenset[str]
+    """Names (not aliases) of all fields that stand at the root of any operation, whatever @skip and @include say. Never
+    cut: decisions about who may call what rest on it."""
+    root_field_count: int  # how often fields stand at those roots, as far as it matters
     mutation_root_fields: int
     depth: int
     complexity: int
@@ -249,6 +252,7 @@ class Measured:
     introspection: bool = False
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
+    complete: bool = True  # False: a batch of which something could not be measured
 
 
 def first_lines(lines: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:

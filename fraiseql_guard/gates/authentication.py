@@ -112,12 +112,13 @@ class PublicOperations:
         self._public = frozenset(settings.public_operations)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Pass if every root field of every operation in the request is a public one."""
+        """Pass if every root field of every operation in the request is a public one. What was not measured whole has
+        fields that nothing is known of."""
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False
-        roots = ctx.measured.root_fields if ctx.measured else ()
-        if roots and self._public.issuperset(roots):
+        measured = ctx.measured
+        if measured is not None and measured.complete and measured.root_fields and measured.root_fields <= self._public:
             ctx.public_operation = True
             return None
         return refuse(ctx.token_failure)

@@ -67,7 +67,7 @@ class RateLimits:
         measured = ctx.measured
         if measured is None:
             return 1
-        return max(1, len(measured.root_fields) if ctx.public_operation else measured.mutation_root_fields)
+        return max(1, measured.root_field_count if ctx.public_operation else measured.mutation_root_fields)
 
     @staticmethod
     def _with_networks(ctx: Context, main: Charge) -> tuple[Charge, ...]:

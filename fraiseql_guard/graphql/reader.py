@@ -181,7 +181,7 @@ class Reader:
         hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
             return Reading(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
-        measured = _sum(parts)
+        measured = _sum(parts, complete=len(parts) == len(readings))
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
         if denial is None and measured.complexity > limit:
@@ -198,12 +198,13 @@ def _unread(found: Unusable | Denial) -> Reading:
     return Reading(None, found.denial, hashes=(digest_of(found.query),))
 
 
-def _sum(parts: Sequence[Measured]) -> Measured:
+def _sum(parts: Sequence[Measured], *, complete: bool) -> Measured:
     return replace(
         parts[0],
         kind=gravest(part.kind for part in parts),
         name=None,
-        root_fields=tuple(name for part in parts for name in part.root_fields),
+        root_fields=frozenset().union(*(part.root_fields for part in parts)),
+        root_field_count=min(sum(part.root_field_count for part in parts), MOST),
         mutation_root_fields=sum(part.mutation_root_fields for part in parts),
         depth=max(part.depth for part in parts),
         complexity=min(sum(part.complexity for part in parts), MOST),
@@ -211,4 +212,5 @@ def _sum(parts: Sequence[Measured]) -> Measured:
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
         names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
+        complete=complete,
     )
