@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -28,7 +28,6 @@ class ClaimRules:
     max_lifetime: int
     tenant_claim: str | None
     tier_claim: str
-    tiers: Collection[str]
 
     @classmethod
     def of(cls, settings: Settings) -> ClaimRules:
@@ -41,7 +40,6 @@ class ClaimRules:
             max_lifetime=settings.max_token_lifetime_seconds,
             tenant_claim=settings.tenant_claim,
             tier_claim=settings.tier_claim,
-            tiers=frozenset({*settings.tiers, *settings.cost_budgets}),
         )
 
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
@@ -68,7 +66,7 @@ class ClaimRules:
             claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: nobody may change it
             key=key,
             scopes=_scopes(claims),
-            tier=tier if isinstance(tier, str) and tier in self.tiers else None,
+            tier=tier if isinstance(tier, str) else None,  # which there are may change while this is remembered
             expires_at=float(claims["exp"]),
         )
 

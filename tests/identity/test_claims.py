@@ -150,9 +150,9 @@ def test_scopes(claims, scopes):
 
 
 @pytest.mark.parametrize(
-    ("tier", "expected"), [("pro", "pro"), ("gold", None), (["pro"], None), (1, None), (None, None), ({}, None)]
+    ("tier", "expected"), [("pro", "pro"), ("gold", "gold"), (["pro"], None), (1, None), (None, None), ({}, None)]
 )
-def test_only_a_configured_tier_counts(tier, expected):
+def test_a_tier_is_the_text_that_the_token_claims(tier, expected):
     assert verify(changed(plan=tier), tier_claim="plan", tiers="free=1/minute,pro=2/minute").tier == expected
 
 
