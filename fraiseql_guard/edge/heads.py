@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
-from fraiseql_guard.identity.addresses import FORWARDING
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -24,26 +24,8 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 _SCHEME: Final = len(b"Bearer ")
 """So much of a header with credentials plays a part here. No more of one is ever kept."""
 
-READ_HEADERS: Final = frozenset(
-    {
-        *(name.encode() for name in FORWARDING),
-        b"accept",
-        b"access-control-request-method",
-        b"apollo-require-preflight",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"graphql-require-preflight",
-        b"origin",
-        b"sec-fetch-site",
-        b"transfer-encoding",
-        b"x-apollo-operation-name",
-        b"x-requested-with",
-    }
-)
-"""Headers that what is kept may depend on, beside the one that names the client. A test holds this list against what
-the gates really look at."""
+READS: Final = HeadReads(headers=frozenset({b"content-length", b"transfer-encoding"}))
+"""What is looked at here: whether a body may come, and whether it says itself that it is too long."""
 
 
 def announces_body(ctx: Context) -> bool:
@@ -112,28 +94,36 @@ class Head:
 
 
 class Heads:
-    """The heads that are known, 1,000 at most. ``forwarded_header`` is the one that names the client."""
+    """The heads that are known, 1,000 at most: those of one stack. ``reads`` is what everything in it reads of a head.
 
-    __slots__ = ("_known", "_read", "find")
+    A key belongs to the generation in which it was made: :meth:`forget` begins another, so that what a request puts
+    under its key, here or elsewhere, is never found by one that came after an operator has said something else.
+    """
 
-    def __init__(self, forwarded_header: str) -> None:
-        self._read = READ_HEADERS | {forwarded_header.encode()}
+    __slots__ = ("_generation", "_headers", "_known", "_whole_query", "find", "reads")
+
+    def __init__(self, reads: HeadReads) -> None:
+        self.reads = reads
+        self._headers = reads.headers
+        self._whole_query = reads.query_string
+        self._generation = object()
         self._known: dict[Hashable, Head] = {}
         self.find: Callable[[Hashable], Head | None] = self._known.get
         """What is known of a head."""
 
     def key(self, scope: Any) -> Hashable:
         """All that may be known by a head; None of what a server has made unreadable."""
-        read = self._read
+        read = self._headers
         try:
             client = scope.get("client")
             key = (
+                self._generation,
                 client[0] if client else None,
                 scope["method"],
                 scope["path"],
                 scope.get("raw_path"),
                 scope.get("root_path"),
-                not scope.get("query_string"),
+                scope.get("query_string") if self._whole_query else not scope.get("query_string"),
                 tuple(
                     [
                         (name, value[:_SCHEME] if name == b"authorization" else value)  # whose it is asks another gate
@@ -163,6 +153,7 @@ class Heads:
 
     def forget(self) -> None:
         """Judge everybody anew."""
+        self._generation = object()
         self._known.clear()
 
     @property

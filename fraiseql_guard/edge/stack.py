@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Context, Denial
@@ -28,6 +28,7 @@ from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -36,6 +37,9 @@ from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 
 T = TypeVar("T")
+
+_CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+"""Protections that look at every request, and can be told to monitor."""
 
 
 class Gate(Protocol):
@@ -53,6 +57,15 @@ class Gate(Protocol):
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse the request, or let the next gate look at it."""
+        ...
+
+
+class HeadGate(Gate, Protocol):
+    """A gate whose decision is kept for the requests that come with the same head."""
+
+    @property
+    def reads(self) -> HeadReads:
+        """All that it reads of a head."""
         ...
 
 
@@ -82,9 +95,9 @@ class Stack:
     in_flight: InFlight | None
     verifier: TokenVerifier | None
     identification: Identification | None
-    head_gates: Sequence[Gate]
+    head_gates: Sequence[HeadGate]
     """Decide by what requests with the same head have in common."""
-    token_gate: Gate | None
+    token_gate: HeadGate | None
     body_gates: Sequence[Gate]
     edits: Sequence[Edit]
     store: Store
@@ -133,6 +146,14 @@ class Stack:
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)
 
+    def own_caches(self) -> None:
+        """Count this stack's memories among the caches of the process, in place of a former stack's."""
+        caches = self.host.caches
+        caches.own("heads", self.heads)
+        caches.own("trips", self.admission)
+        if self.reader is not None:
+            caches.own("documents", self.reader)
+
     def mounted(self, protection: Protection) -> bool:
         """Whether a protection is part of this stack."""
         return self.modes[protection] is not Mode.OFF
@@ -140,6 +161,16 @@ class Stack:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    def in_whose_name(self, protection: Protection) -> Protection:
+        """In whose name a request is refused that a part of ``protection`` could not check: its own if that is
+        enforced, else the first that is; where none is, one that tells of it."""
+        if self.enforces(protection):
+            return protection
+        named = next(filter(self.enforces, _CHECKING), None) or next(
+            filter(self.mounted, (protection, *_CHECKING)), None
+        )
+        return named or protection
 
     def watch_host(self) -> None:
         """Keep the gauges of this worker and the last look at its memory fresh, whichever worker is scraped."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, FailureReason, PolicyName, Protection
 
 _WRONG_COSTS: Final = 10
@@ -17,6 +18,7 @@ class AdminAccess:
 
     protection: Final = Protection.ADMIN
     needs_body: Final = False
+    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: Context) -> Denial | None:
         """One answer for all, whatever was asked for."""

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 from fraiseql_guard.context import Subject
 from fraiseql_guard.identity.forwarded import hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
 
@@ -59,7 +60,7 @@ class AddressResolver:
     By default no proxy is trusted and the caller is the peer. Never raises.
     """
 
-    __slots__ = ("_callers", "_chosen", "_header", "_names", "_peers", "_trusted", "_unix_trusted")
+    __slots__ = ("_callers", "_chosen", "_header", "_names", "_peers", "_trusted", "_unix_trusted", "reads")
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
@@ -67,6 +68,7 @@ class AddressResolver:
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
         self._names = {name.encode(): name for name in {*FORWARDING, self._header}}
+        self.reads: Final = HeadReads(headers=frozenset(self._names))
         self._peers: dict[str | None, _Peer] = {}
         self._callers: dict[tuple[str | None, str, bytes | None], Caller] = {}
 
