@@ -290,6 +290,7 @@ class Context:
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
     open_to_all: bool = False  # a file of the operator's console, the same for everybody
+    operator_refusal: Denial | None = None  # why the user of a genuine token with the right scope is no operator
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET

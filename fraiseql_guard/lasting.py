@@ -84,9 +84,9 @@ def make_lasting(
     in_force: Callable[[], Settings],
     facts: Facts,
 ) -> Lasting:
-    """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control`` takes
-    over what an operator has said; ``in_force`` and ``facts`` tell what became of it. SettingsError if something asked
-    for cannot be had."""
+    """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control``
+    takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. SettingsError if something
+    asked for cannot be had."""
     metrics = Metrics(registry, workers=settings.worker_count)
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
-from fraiseql_guard.admin import administered, open_door
+from fraiseql_guard.admin import Standing, administered, open_door
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge import heads, replies
@@ -202,7 +202,8 @@ def _head_reads(resolver: AddressResolver, head_gates: Iterable[HeadGate], token
 def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
     settle = lasting.settle
     verifier = lasting.identity.verifier if lasting.identity else None
-    return open_door(settings, operator, verifier, audit=settle.process.acted, fault=settle.fault)
+    standing = Standing(lasting.store, lasting.identity.user_status if lasting.identity else None)
+    return open_door(settings, operator, verifier, standing=standing, audit=settle.process.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:

@@ -7,6 +7,7 @@ spells one of these names. The contract names come from FraiseQL's five operatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -225,10 +226,11 @@ _BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.
 _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _REFUSAL_LABELS = ("protection", "code")
 _ANY_PROTECTION = (BLOCKED, GUARD_FAULT)  # refused in the name of the protection that is the cause
+_ALSO: Mapping[Code, tuple[Protection, ...]] = {USER_STATUS_UNAVAILABLE: (Protection.ADMIN,)}
 _REFUSALS = tuple(
     (protection.value, code.name)
     for code in CODES
-    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection,))
+    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection, *_ALSO.get(code, ())))
 )
 
 HTTP_REQUESTS = Metric(

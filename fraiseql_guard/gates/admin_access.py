@@ -10,7 +10,7 @@ from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, FailureReason, PolicyN
 
 _WRONG_COSTS: Final = 10
 """Tokens of the anonymous bucket that a wrong token costs."""
-_HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
+HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
 
 
 class AdminAccess:
@@ -24,7 +24,9 @@ class AdminAccess:
         """One answer for all, whatever was asked for."""
         if not ctx.for_operator or ctx.actor:
             return None
+        if ctx.operator_refusal is not None:
+            return ctx.operator_refusal
         if not ctx.header(b"authorization"):
-            return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS)
+            return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN
-        return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)
+        return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)
