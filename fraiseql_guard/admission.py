@@ -108,7 +108,7 @@ class Admission:
         key = (
             subject.key,
             None if identity is None else identity.tier,
-            None if measured is None else (measured.kind, measured.mutation_root_fields),
+            ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.complete),
         )
         trip = self._trips.get(key)
         if trip is None:

@@ -57,10 +57,12 @@ class RateLimits:
 
     def _further_charges(self, ctx: Context) -> tuple[Charge, ...]:
         measured = ctx.measured
-        if not ctx.operation or measured is None or ctx.public_operation:
+        if not ctx.operation or ctx.public_operation:
             return ()
         if ctx.identity is not None and ctx.identity.tier in self._tiers:
             return ()  # a tier replaces them all
+        if measured is None or not measured.complete:  # nothing but the query limits would refuse it: it may be either
+            return self._graphql + self._query + self._mutation
         return self._graphql + (self._mutation if measured.kind == "mutation" else self._query)
 
     def _tokens(self, ctx: Context) -> int:

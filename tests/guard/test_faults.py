@@ -307,3 +307,27 @@ async def test_a_verifier_that_raises_lets_nobody_in(guarded: Any, monkeypatch: 
     monkeypatch.setattr(TokenVerifier, "verify", broken)
     guard = guarded(EchoApp(), AuthMiddleware, jwt_secret=SECRET)
     assert (await graphql(guard, "{me{id}}", token=ALICE)).code == "GUARD_FAULT"
+
+
+# --- what could not be measured --------------------------------------------------------------------------------------
+
+UNMEASURED = json.dumps({"query": "mutation{" + " ".join(f"x{n}:delete" for n in range(2_500)) + "}"}).encode()
+
+
+@pytest.mark.parametrize("middleware", [Guard, RateLimitMiddleware])
+async def test_what_was_not_measured_pays_like_a_query_and_like_a_mutation(guarded: Any, middleware: Any) -> None:
+    guard = guarded(
+        EchoApp(), middleware, mode_query_limits="monitor", rate_limit_default="100/hour", rate_limit_burst=0,
+        rate_limit_graphql_mutation="3/hour", rate_limit_graphql_query="5/hour",
+    )  # fmt: skip
+    assert [(await request(guard, body=UNMEASURED)).status for _ in range(5)] == [200] * 3 + [429] * 2
+    assert [(await graphql(guard, "{me{id}}")).status for _ in range(3)] == [200] * 2 + [429]
+    assert (await request(guard, "GET", "/page")).status == 200
+
+
+@pytest.mark.parametrize("middleware", [Guard, RateLimitMiddleware])
+async def test_what_was_not_measured_is_not_free_of_the_budget(guarded: Any, middleware: Any) -> None:
+    guard = guarded(EchoApp(), middleware, mode_query_limits="monitor", cost_budgets="default=2500")
+    assert [(await request(guard, body=UNMEASURED)).status for _ in range(4)] == [200] * 2 + [429] * 2
+    small = guarded(EchoApp(), middleware, mode_query_limits="monitor", cost_budgets="default=10")
+    assert [(await request(small, body=UNMEASURED)).status for _ in range(2)] == [200, 429]
