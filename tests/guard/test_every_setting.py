@@ -120,8 +120,8 @@ def slow_body(path: str) -> Probe:
     """How a body is answered whose second half comes late."""
 
     async def probe(guard: Guarded) -> Any:
-        reply = await request(guard, path=path, connection=Late(lambda: asyncio.sleep(PAUSE)), content_type="application/json",
-                              headers={"content-type": "application/json", "transfer-encoding": "chunked"})  # fmt: skip
+        headers = {"content-type": "application/json", "transfer-encoding": "chunked"}
+        reply = await request(guard, path=path, headers=headers, connection=Late(lambda: asyncio.sleep(PAUSE)))
         return reply.status
 
     return probe
