@@ -6,14 +6,14 @@ The store answers in the order 403 (sanction), 429 (rate), then the gate's own d
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Bucket, Charge, Context, Denial
 from fraiseql_guard.gates.cost_budgets import refuse_budget
 from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
-from fraiseql_guard.gates.sanctions import Sanctions
+from fraiseql_guard.gates.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
@@ -22,8 +22,8 @@ from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
 from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
 
-SANCTIONING: Final = frozenset({Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS})
-"""Protections whose offences bring sanctions; any of them also enforces the operator's."""
+_TRIPS: Final = 1_000
+_BYTES_PER_TRIP: Final = 1_500
 _RETRY_STORE_SECONDS: Final = 1.0
 
 
@@ -40,28 +40,30 @@ PASSED: Final = Decision(None)
 
 
 class Admission:
-    """Asks the store, once, and only if there is something to ask. ``trips`` are those made lately with the same
-    settings."""
+    """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
+
+    The trips that were made lately are remembered here: like all that was made of the settings, they end with these.
+    """
 
     def __init__(
         self,
         store: Store,
         refusals: Refusals,
         settings: Settings,
-        mounted: frozenset[Protection],
+        modes: Mapping[Protection, Mode],
         blocked: BlockedAddresses,
-        trips: Recent[Hashable, Trip],
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
-        self._settings = settings
+        self._modes = modes
         self._rates = RateLimits(settings)
-        self._sanctions = Sanctions(settings)
-        self._charging = Protection.RATE_LIMIT in mounted
-        self._sanctioning = bool(mounted & SANCTIONING)
-        self._enforced = any(settings.mode_of(protection) is Mode.ENFORCE for protection in mounted)
-        self._trips = trips
+        self._sanctions = Sanctions(settings, modes)
+        self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
+        self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
+        self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
+        self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
+        self._trips: Recent[Hashable, Trip] = Recent(_TRIPS)
         self.refused_lately = refusals.knows
         """Whether :meth:`remembered` may know something about the subject with this key: no usual trip then."""
 
@@ -80,7 +82,9 @@ class Admission:
         if trip is not None:
             return self.conclude(ctx, trip, await self._store.admit(trip))
         free = self._rates.free(ctx)
-        charges = self._rates.bill(ctx, denial) if self._charging and not free else ()
+        # A limit that is only watched keeps no offence of another protection from being counted.
+        charging = self._charging and not free and (denial is None or self._limiting)
+        charges = self._rates.bill(ctx, denial) if charging else ()
         if ctx.charges and charges and denial is None:
             charges = (*charges, *ctx.charges)
         if (impossible := unpayable(charges)) is not None:
@@ -151,8 +155,17 @@ class Admission:
         return Decision(refusal, outcome.imposed)
 
     def _note_block(self, ctx: Context, refusal: Denial) -> None:
-        if self._settings.mode_of(refusal.owner) is Mode.ENFORCE:
+        if self._modes[refusal.owner] is Mode.ENFORCE:
             self._blocked.note(ctx.address_subject, refusal)
+
+    @property
+    def size_bytes(self) -> int:
+        """What is remembered, estimated by the number of trips."""
+        return len(self._trips) * _BYTES_PER_TRIP
+
+    def forget(self) -> None:
+        """Make every trip anew."""
+        self._trips.clear()
 
     def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
         subject, sanctions = ctx.subject, self._sanctions

@@ -242,7 +242,10 @@ class Measured:
 
     kind: OperationKind
     name: str | None
-    root_fields: tuple[str, ...]  # field names (not aliases) of every operation's root, with repetitions
+    root_fields: frozenset[str]
+    """Names (not aliases) of all fields that stand at the root of any operation, whatever @skip and @include say. Never
+    cut: decisions about who may call what rest on it."""
+    root_field_count: int  # how often fields stand at those roots, as far as it matters
     mutation_root_fields: int
     depth: int
     complexity: int
@@ -251,6 +254,11 @@ class Measured:
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
     unmeasured: int = 0  # elements of a batch about which nothing of this is known
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything in the request was measured."""
+        return not self.unmeasured
 
 
 def first_lines(lines: Sequence[tuple[bytes, bytes]]) -> Mapping[bytes, bytes]:
@@ -338,6 +346,7 @@ class Context:
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
     open_to_all: bool = False  # a file of the operator's console, the same for everybody
+    operator_refusal: Denial | None = None  # why the user of a genuine token with the right scope is no operator
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET

@@ -6,7 +6,7 @@ brings a 503, and never a failure of the caller (SPEC section 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +15,8 @@ from fraiseql_guard.gates.authentication import Authentication, refuse
 from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.identity.user_status import AskUserStatus, NoAnswer, UserStatusCheck
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import USER_STATUS_UNAVAILABLE
+from fraiseql_guard.settings import Mode, Settings
+from fraiseql_guard.signals import USER_STATUS_UNAVAILABLE, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 KEYS_SECONDS: Final = 2.0
@@ -25,12 +25,15 @@ _RETRY_USER_STATUS_SECONDS: Final = 1.0
 
 
 class Identification:
-    """Completes what the authentication gate began."""
+    """Completes what the authentication gate began. ``enforced``: authentication does not only monitor."""
 
-    def __init__(self, gate: Authentication, verifier: TokenVerifier, user_status: UserStatusCheck | None) -> None:
+    def __init__(
+        self, gate: Authentication, verifier: TokenVerifier, user_status: UserStatusCheck | None, *, enforced: bool
+    ) -> None:
         self._gate = gate
         self._verifier = verifier
         self._user_status = user_status
+        self._enforced = enforced
 
     async def fetch_keys(self, ctx: Context) -> Denial | None:
         """For a token that no key at hand can judge: ask the source, and decide then."""
@@ -45,7 +48,8 @@ class Identification:
         if failure is None:
             return None
         if not self._gate.needed(ctx):
-            ctx.identify(None)
+            if self._enforced:  # monitoring changes nothing about who a caller is
+                ctx.identify(None)
             return None
         if isinstance(failure, NoAnswer):
             return Denial(USER_STATUS_UNAVAILABLE, retry_after_seconds=_RETRY_USER_STATUS_SECONDS)
@@ -55,32 +59,46 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class IdentityParts:
-    """What tells who is asking. ``identification`` only where somebody else must be asked."""
+    """What tells who is asking, and outlives a change of the settings."""
 
     verifier: TokenVerifier
-    gate: Authentication
-    identification: Identification | None
+    user_status: UserStatusCheck | None
 
 
-def identify_by(
+def identity_parts(
     settings: Settings,
-    verifier: TokenVerifier | None,
     *,
-    blocked: BlockedAddresses,
     user_status: AskUserStatus | None,
     observer: KeyObserver,
     on_fault: Callable[[BaseException], None],
     on_problem: Callable[[str], None] = lambda _: None,
 ) -> IdentityParts:
-    """The parts that these settings make. ``verifier`` is one to be kept; SettingsError as it has them."""
-    verifier = verifier or TokenVerifier(settings, on_problem=on_problem)
+    """The parts that these settings make; none of them leans on one that can change. SettingsError as TokenVerifier."""
+    verifier = TokenVerifier(settings, on_problem=on_problem)
     verifier.observe(observer)
-    gate = Authentication(verifier, settings, blocked)
     check = user_status and UserStatusCheck(
         user_status,
         timeout_seconds=settings.user_status_timeout_ms / 1000,
         memory_seconds=settings.user_status_memory_seconds,
         on_fault=on_fault,
     )
-    asks = check is not None or settings.jwks_url is not None
-    return IdentityParts(verifier, gate, Identification(gate, verifier, check) if asks else None)
+    return IdentityParts(verifier, check or None)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityGates:
+    """What decides about it in one stack. ``identification`` only where somebody else must be asked."""
+
+    gate: Authentication
+    identification: Identification | None
+
+
+def identity_gates(
+    parts: IdentityParts, settings: Settings, *, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
+) -> IdentityGates:
+    """Those of the settings in force. ``modes`` has every protection."""
+    gate = Authentication(parts.verifier, settings, blocked, modes)
+    if parts.user_status is None and settings.jwks_url is None:
+        return IdentityGates(gate, None)
+    enforced = modes[Protection.AUTH] is Mode.ENFORCE
+    return IdentityGates(gate, Identification(gate, parts.verifier, parts.user_status, enforced=enforced))

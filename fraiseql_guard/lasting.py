@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
-from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
@@ -25,24 +24,20 @@ from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.graphql.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.graphql.schema import SchemaTable
 from fraiseql_guard.host import Host
-from fraiseql_guard.identification import IdentityParts, identify_by
+from fraiseql_guard.identification import IdentityParts, identity_parts
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle import Settle
+from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores import open_store
-from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
-from fraiseql_guard.stores.protocol import Store, Trip
-from fraiseql_guard.stores.recent import Recent
+from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics, multiprocess
-
-_TRIPS: Final = 1_000
-_BYTES_PER_TRIP: Final = 1_500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +55,13 @@ class Lasting:
     host: Host
     refusals: Refusals
     repeats: Repeats
-    heads: Heads
     books: Books
-    trips: Recent[Hashable, Trip]
     alarms: AlarmClocks
     at_work: Counter[tuple[str, str]]
+    attempts: Counter[str]
     budget: BufferBudget
     database: DatabaseSignals
     identity: IdentityParts | None
-    blocked: BlockedAddresses
     allow_list: AllowList
     blocks: OperatorBlocks
     documents: BlockedDocuments
@@ -83,6 +76,7 @@ def make_lasting(
     authenticates: bool,
     counts: bool,
     measures: bool,
+    blocks_for: Protection,
     schema: SchemaTable | None,
     registry: CollectorRegistry | None,
     logger: Any,
@@ -93,8 +87,9 @@ def make_lasting(
     in_force: Callable[[], Settings],
     facts: Facts,
 ) -> Lasting:
-    """Make each part once. ``on_control`` takes over what an operator has said; ``in_force`` and ``facts`` tell what
-    became of it. SettingsError if something asked for cannot be had."""
+    """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control``
+    takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. SettingsError if something
+    asked for cannot be had."""
     metrics = Metrics.of(registry, workers=settings.worker_count)
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)
@@ -114,8 +109,6 @@ def make_lasting(
     path = settings.overrides_file
     refusals = Refusals()
     repeats = Repeats(settle, refusals, counted=counts)
-    heads = Heads(settings.forwarded_header)
-    trips: Recent[Hashable, Trip] = Recent(_TRIPS)
 
     told_before = metrics.before_collecting
 
@@ -128,12 +121,9 @@ def make_lasting(
         tell()
 
     metrics.before_collecting, pulse.before_looking = tell_all, tell
-    blocked = BlockedAddresses()
-    identity = _identity(settings, blocked, user_status, settle) if authenticates else None
+    identity = _identity(settings, user_status, settle) if authenticates else None
     host.caches.own("refusals", refusals)
     host.caches.own("repeats", repeats)
-    host.caches.own("heads", heads)
-    host.caches.observe("guard.trips", lambda: len(trips) * _BYTES_PER_TRIP, trips.clear)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
@@ -163,17 +153,15 @@ def make_lasting(
         host=host,
         refusals=refusals,
         repeats=repeats,
-        heads=heads,
         books=Books(place_of(store, settings), id(metrics), counts),
-        trips=trips,
         alarms=AlarmClocks(),
         at_work=Counter(),
+        attempts=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
         database=database,
         identity=identity,
-        blocked=blocked,
         allow_list=AllowList(settings, on_problem=settle.warn),
-        blocks=OperatorBlocks(),
+        blocks=OperatorBlocks(blocks_for),
         documents=BlockedDocuments(),
         schema=schema,
         persisted=persisted,
@@ -181,13 +169,9 @@ def make_lasting(
     )
 
 
-def _identity(
-    settings: Settings, blocked: BlockedAddresses, user_status: AskUserStatus | None, settle: Settle
-) -> IdentityParts:
-    return identify_by(
+def _identity(settings: Settings, user_status: AskUserStatus | None, settle: Settle) -> IdentityParts:
+    return identity_parts(
         settings,
-        None,
-        blocked=blocked,
         user_status=user_status,
         observer=settle.process,
         on_fault=partial(settle.fault, "user_status"),

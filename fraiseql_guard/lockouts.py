@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,13 +36,15 @@ class Lockouts:
 
     Attempts at one login that run at the same time were all asked about before any of them failed. So a process lets
     only so many of them run at once as failures bring a lockout; an attempt ends with its report, or with its request.
+    ``at_work`` counts them, and outlives a change of the settings.
     """
 
-    def __init__(self, store: Store, settle: Settle, settings: Settings) -> None:
+    def __init__(self, store: Store, settle: Settle, settings: Settings, at_work: Counter[str] | None = None) -> None:
         self._store = store
         self._settle = settle
         self._escalation = settings.escalation(PolicyName.ACCOUNT_LOCKOUT)
-        self._at_work: Counter[str] = Counter()
+        self._undecided = _UNDECIDED if self._escalation.enforced else None  # monitor mode locks nobody
+        self._at_work: Counter[str] = Counter() if at_work is None else at_work
 
     async def locked(self, identifier: str, ctx: Context) -> Lockout | None:
         """The lockout in force, if any."""
@@ -48,42 +52,54 @@ class Lockouts:
             subject = login_subject(identifier, ctx.address_subject)
             outcome = await self._store.admit(Trip(subject, enforced=self._escalation.enforced))
             lockout = self._in_force(outcome) or self._begin(subject.name, ctx)
-            if lockout is not None:
-                self._settle.login(ctx, LoginOutcome.LOCKED)
         except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-            self._settle.fault("lockouts", error)
-            return _UNDECIDED
+            self._broke(error)
+            return self._undecided
+        if lockout is not None:
+            self._record(self._settle.login, ctx, LoginOutcome.LOCKED)
         return lockout
 
     async def failed(self, identifier: str, ctx: Context) -> Lockout | None:
         """Count a failure; the lockout that it brought or met, if any."""
+        self._record(self._settle.login, ctx, LoginOutcome.FAILED)
         try:
-            self._settle.login(ctx, LoginOutcome.FAILED)
             subject = login_subject(identifier, ctx.address_subject)
             offence = None if self._spared(ctx) else self._escalation
             outcome = await self._store.admit(Trip(subject, offence=offence, enforced=self._escalation.enforced))
             self._end(subject.name, ctx)
-            if outcome.imposed is not None:
-                self._settle.imposed(ctx, outcome.imposed)
-            return self._in_force(outcome)
+            lockout = self._in_force(outcome)
         except Exception as error:  # noqa: BLE001 - as above
-            self._settle.fault("lockouts", error)
-            return _UNDECIDED
+            self._broke(error)
+            return self._undecided
+        if outcome.imposed is not None:
+            self._record(self._settle.imposed, ctx, outcome.imposed)
+        return lockout
 
     async def succeeded(self, identifier: str, ctx: Context) -> None:
         """Forget the failures of this identifier at this address."""
+        self._record(self._settle.login, ctx, LoginOutcome.SUCCEEDED)
         try:
-            self._settle.login(ctx, LoginOutcome.SUCCEEDED)
             subject = login_subject(identifier, ctx.address_subject)
             await self._store.pardon(subject, PolicyName.ACCOUNT_LOCKOUT)
             self._end(subject.name, ctx)
         except Exception as error:  # noqa: BLE001 - as above
-            self._settle.fault("lockouts", error)
+            self._broke(error)
 
     def release(self, ctx: Context) -> None:
         """The request is over, and with it the attempts that it did not report."""
         for name in ctx.attempts or ():
             self._end(name, ctx)
+
+    def _record(self, signal: Callable[..., object], *facts: object) -> None:
+        """Emit a signal. One that breaks changes nothing about the lockout."""
+        try:
+            signal(*facts)
+        except Exception as error:  # noqa: BLE001 - signals are no reason to decide otherwise
+            self._broke(error)
+
+    def _broke(self, error: Exception) -> None:
+        with suppress(Exception):  # nothing is left that could tell it
+            self._settle.fault("lockouts", error)
 
     def _begin(self, name: str, ctx: Context) -> Lockout | None:
         if ctx.attempts is None or name in ctx.attempts or not self._escalation.enforced or self._spared(ctx):

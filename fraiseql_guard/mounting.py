@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,13 +10,15 @@ from typing import Any, Final
 from graphql import GraphQLSchema
 from prometheus_client import CollectorRegistry
 
-from fraiseql_guard.admin import administered, open_door
-from fraiseql_guard.admission import SANCTIONING, Admission
+from fraiseql_guard.admin import Standing, administered, open_door
+from fraiseql_guard.admission import Admission
 from fraiseql_guard.database import DatabaseSignals
+from fraiseql_guard.edge import heads, replies
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.cost_note import with_cost
+from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.paths import PathTable
-from fraiseql_guard.edge.stack import Gate, OperatorsDoor, Stack
+from fraiseql_guard.edge.stack import Gate, HeadGate, OperatorsDoor, Stack, first_in_force
 from fraiseql_guard.edge.suggestions import without_suggestions
 from fraiseql_guard.gates.admin_access import AdminAccess
 from fraiseql_guard.gates.authentication import PublicOperations
@@ -27,18 +29,22 @@ from fraiseql_guard.gates.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.gates.query_limits import QueryLimits
 from fraiseql_guard.gates.request_forms import RequestForms
 from fraiseql_guard.gates.request_paths import RequestPaths
+from fraiseql_guard.gates.sanctions import SANCTIONING
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
 from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
+from fraiseql_guard.identification import IdentityGates, identity_gates
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lasting import Lasting
 from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.store_operator import StoreOperator
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
+from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.surroundings import blinding, warnings_of
 
 _NAMED: Final = 10
@@ -109,6 +115,11 @@ def authenticates(wishes: Wishes) -> bool:
     return Protection.AUTH in wishes.protections and possible
 
 
+def mounted(wishes: Wishes) -> frozenset[Protection]:
+    """The protections that really act: without a key there is nobody to authenticate."""
+    return wishes.protections if authenticates(wishes) else wishes.protections - {Protection.AUTH}
+
+
 def measures(wishes: Wishes) -> bool:
     """Whether GraphQL requests are read and measured."""
     excuses = authenticates(wishes) and bool(wishes.settings.public_operations)
@@ -128,19 +139,22 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
     modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
     modes[Protection.AUTH] = modes[Protection.AUTH] if lasting.identity is not None else Mode.OFF
-    mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
+    active = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
     in_flight = (
         InFlight(settings, lasting.at_work, pool_size=lasting.database.size, express=express)
-        if Protection.RATE_LIMIT in mounted
+        if Protection.RATE_LIMIT in active
         else None
     )
-    access = MetricsAccess(settings) if Protection.METRICS in mounted else None
-    health_access = HealthAccess(settings) if Protection.METRICS in mounted else None
-    reader = _reader(settings, mounted, lasting) if measures(wishes) else None
+    access = MetricsAccess(settings) if Protection.METRICS in active else None
+    health_access = HealthAccess(settings) if Protection.METRICS in active else None
+    reader = _reader(settings, active, lasting) if measures(wishes) else None
     host, settle = lasting.host, lasting.settle
-    if reader is not None:
-        host.caches.own("documents", reader)
+    blocked = BlockedAddresses()
+    identity = _identity(settings, lasting, blocked, modes)
+    resolver = AddressResolver(settings)
+    head_gates = _head_gates(settings, modes, lasting, (access, health_access))
+    token_gate = identity.gate if identity else None
 
     def memory_now() -> Memory | None:
         with suppress(Exception):  # signals are no reason to fail a request
@@ -157,26 +171,26 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     return Stack(
         settings=settings,
         modes=modes,
-        paths=PathTable(settings, admin=Protection.ADMIN in mounted),
-        resolver=AddressResolver(settings),
+        paths=PathTable(settings, admin=Protection.ADMIN in active),
+        resolver=resolver,
         metrics_access=access,
         health_access=health_access,
         in_flight=in_flight,
         verifier=lasting.identity.verifier if lasting.identity else None,
-        identification=lasting.identity.identification if lasting.identity else None,
-        head_gates=_head_gates(settings, modes, lasting, (access, health_access)),
-        token_gate=lasting.identity.gate if lasting.identity else None,
-        body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
+        identification=identity.identification if identity else None,
+        head_gates=head_gates,
+        token_gate=token_gate,
+        body_gates=_body_gates(settings, active, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
         allow_list=lasting.allow_list,
-        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.blocked, lasting.trips),
-        lockouts=Lockouts(lasting.store, settle, settings),
+        admission=Admission(lasting.store, lasting.refusals, settings, modes, blocked),
+        lockouts=Lockouts(lasting.store, settle, settings, lasting.attempts),
         settle=settle,
         budget=lasting.budget,
         repeats=lasting.repeats,
-        heads=lasting.heads,
+        heads=Heads(_head_reads(resolver, head_gates, token_gate)),
         books=lasting.books,
         alarms=lasting.alarms,
         host=host,
@@ -184,14 +198,28 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         database=lasting.database,
         reader=reader,
         operator=operator,
-        door=_door(settings, operator, lasting) if Protection.ADMIN in mounted else None,
+        door=_door(settings, operator, lasting) if Protection.ADMIN in active else None,
     )
+
+
+def _identity(
+    settings: Settings, lasting: Lasting, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
+) -> IdentityGates | None:
+    parts = lasting.identity
+    return None if parts is None else identity_gates(parts, settings, blocked=blocked, modes=modes)
+
+
+def _head_reads(resolver: AddressResolver, head_gates: Iterable[HeadGate], token_gate: HeadGate | None) -> HeadReads:
+    """What tells heads apart: all that anything which looks at a head declares to read."""
+    gates = (*head_gates, *((token_gate,) if token_gate is not None else ()))
+    return HeadReads.union((heads.READS, replies.READS, resolver.reads, *(gate.reads for gate in gates)))
 
 
 def _door(settings: Settings, operator: Operator, lasting: Lasting) -> OperatorsDoor:
     settle = lasting.settle
     verifier = lasting.identity.verifier if lasting.identity else None
-    return open_door(settings, operator, verifier, audit=settle.process.acted, fault=settle.fault)
+    standing = Standing(lasting.store, lasting.identity.user_status if lasting.identity else None)
+    return open_door(settings, operator, verifier, standing=standing, audit=settle.process.acted, fault=settle.fault)
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting) -> Reader:
@@ -200,29 +228,19 @@ def _reader(settings: Settings, mounted: frozenset[Protection], lasting: Lasting
 
 
 def _head_gates(
-    settings: Settings, modes: Mapping[Protection, Mode], lasting: Lasting, pages: Iterable[Gate | None]
-) -> tuple[Gate, ...]:
+    settings: Settings, modes: Mapping[Protection, Mode], lasting: Lasting, pages: Iterable[HeadGate | None]
+) -> tuple[HeadGate, ...]:
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
-    gates: list[Gate] = []
-    if mounted & SANCTIONING:
+    gates: list[HeadGate] = []
+    if not mounted.isdisjoint(SANCTIONING):
         gates.append(lasting.blocks)
-    gates.append(RequestPaths(_strictest(modes, _CHECKING)))
+    gates.append(RequestPaths(first_in_force(modes, _CHECKING) or _CHECKING[0]))
     if mounted - {Protection.METRICS}:
-        gates.append(RequestForms(settings, sockets=_strictest(modes, _CLOSED_TO_SOCKETS)))
+        gates.append(RequestForms(settings, sockets=first_in_force(modes, _CLOSED_TO_SOCKETS) or _CLOSED_TO_SOCKETS[0]))
     gates.extend(page for page in pages if page is not None)
     if Protection.ADMIN in mounted:
         gates.append(AdminAccess())
     return tuple(gates)
-
-
-def _strictest(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection:
-    """The protection in whose name and mode something is refused that concerns several: the first that enforces, else
-    the first that is mounted, else the last."""
-    for wanted in (Mode.ENFORCE, Mode.MONITOR):
-        for each in candidates:
-            if modes[each] is wanted:
-                return each
-    return candidates[-1]
 
 
 def _body_gates(

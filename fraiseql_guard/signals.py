@@ -7,6 +7,7 @@ spells one of these names. The contract names come from FraiseQL's five operatio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -230,10 +231,11 @@ _COUNTER, _GAUGE, _HISTOGRAM = Kind.COUNTER, Kind.GAUGE, Kind.HISTOGRAM
 _REFUSAL_LABELS = ("protection", "code")
 _ANY_PROTECTION = (BLOCKED, GUARD_FAULT, BAD_REQUEST, BODY_TIMEOUT, PATH_INVALID, WEBSOCKET_REFUSED)
 """Refused in the name of the protection that is the cause, or that cannot decide without what is missing."""
+_ALSO: Mapping[Code, tuple[Protection, ...]] = {USER_STATUS_UNAVAILABLE: (Protection.ADMIN,)}
 _REFUSALS = tuple(
     (protection.value, code.name)
     for code in CODES
-    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection,))
+    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection, *_ALSO.get(code, ())))
 )
 
 HTTP_REQUESTS = Metric(

@@ -14,13 +14,14 @@ from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.fleet.presence import Fingerprints
 from fraiseql_guard.fleet.switches import Switches, read_switches
+from fraiseql_guard.gates.sanctions import owner_of
 from fraiseql_guard.graphql.schema import load_schema
 from fraiseql_guard.host import Host
 from fraiseql_guard.host.garbage import collect_garbage
 from fraiseql_guard.lasting import Lasting, make_lasting
-from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures
+from fraiseql_guard.mounting import Wishes, authenticates, build_stack, measures, mounted
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.signals import WITH_MODE, Protection
+from fraiseql_guard.signals import WITH_MODE, PolicyName, Protection
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 
@@ -40,6 +41,7 @@ class Steering:
         self.settings = wishes.settings
         self.lasting = self._make_lasting()
         self.stack = build_stack(wishes, self.lasting, wishes.settings)
+        self.stack.own_caches()
         self._tell_modes()
         self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
@@ -69,6 +71,7 @@ class Steering:
             authenticates=authenticates(wishes),
             counts=Protection.METRICS in wishes.protections,
             measures=measures(wishes),
+            blocks_for=owner_of(PolicyName.OPERATOR, mounted(wishes)),
             schema=load_schema(wishes.schema) if measures(wishes) else None,
             registry=wishes.registry,
             logger=wishes.logger,
@@ -96,6 +99,7 @@ class Steering:
 
     def _put(self, stack: Stack) -> None:
         self.stack, self.settings = stack, stack.settings
+        stack.own_caches()
         self.lasting.settle.use(stack.settings)
         self._forget_callers()
         self._tell_modes()
@@ -104,8 +108,7 @@ class Steering:
 
     def _forget_callers(self) -> None:
         self.lasting.repeats.forget()
-        self.lasting.heads.forget()
-        self.lasting.trips.clear()
+        self.stack.heads.forget()
 
     def _tell_modes(self) -> None:
         for protection in WITH_MODE:

@@ -10,6 +10,7 @@ from fraiseql_guard.admin.door import Door, Identify
 from fraiseql_guard.admin.openapi import description
 from fraiseql_guard.admin.pages import console
 from fraiseql_guard.admin.sessions import Sessions
+from fraiseql_guard.admin.standing import Standing
 from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.visit import Fault
 from fraiseql_guard.context import Context, Identity
@@ -19,7 +20,7 @@ from fraiseql_guard.operator.bench import Audit
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 
-__all__ = ["administered", "open_door"]
+__all__ = ["Standing", "administered", "open_door"]
 
 
 def administered(settings: Settings) -> bool:
@@ -28,7 +29,13 @@ def administered(settings: Settings) -> bool:
 
 
 def open_door(
-    settings: Settings, operator: Operator, verifier: TokenVerifier | None, *, audit: Audit, fault: Fault
+    settings: Settings,
+    operator: Operator,
+    verifier: TokenVerifier | None,
+    *,
+    standing: Standing,
+    audit: Audit,
+    fault: Fault,
 ) -> Door:
     """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified."""
     if settings.admin_tokens is None and verifier is None:
@@ -49,6 +56,7 @@ def open_door(
         path=settings.admin_path,
         scope=settings.admin_scope,
         identify=_identify(verifier) if verifier is not None else None,
+        standing=standing,
         pages=console(settings.admin_path) if settings.admin_tokens is not None else None,  # sessions need one
         fault=fault,
     )

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Desk
 from fraiseql_guard.admin.sessions import Visitor, cookie_name
+from fraiseql_guard.admin.standing import Standing
 from fraiseql_guard.admin.tokens import AdminTokens
 from fraiseql_guard.admin.values import Session
 from fraiseql_guard.admin.visit import Fault, Visit
@@ -24,7 +25,8 @@ Identify = Callable[[Context], Awaitable[Identity | None]]
 class Door:
     """Answers for everything under ``path``, however that is written: none of it ever reaches the app.
 
-    A right token is known before anything else is decided, so that nothing slows or blocks it. ``pages`` are ASGI apps
+    A right token is known before anything else is decided, so that nothing slows or blocks it. ``scope`` makes users
+    operators whom ``identify`` verifies, as long as ``standing`` says nothing against them. ``pages`` are ASGI apps
     that answer everybody, by their path below the admin path.
     """
 
@@ -36,6 +38,7 @@ class Door:
         path: str,
         scope: str | None = None,
         identify: Identify | None = None,
+        standing: Standing | None = None,
         pages: Mapping[str, Any] | None = None,
         fault: Fault,
     ) -> None:
@@ -44,6 +47,7 @@ class Door:
         self._prefix = path
         self._scope = scope
         self._identify = identify
+        self._standing = standing
         self._pages = pages or {}
         self._fault = fault
 
@@ -67,7 +71,8 @@ class Door:
         lines = ctx.lines(b"authorization")
         if not lines:
             cookie = _cookie(ctx, cookie_name(secure=secure))
-            return self._desk.sessions.visitor(cookie, ctx.address) if cookie else None
+            visitor = self._desk.sessions.visitor(cookie, ctx.address) if cookie else None
+            return None if visitor is None else await self._still(visitor, ctx)
         scheme, _, token = lines[0].strip(" \t").partition(" ")
         if len(lines) == 1 and scheme.lower() == _BEARER:
             actor = self._tokens.actor(token.strip(" "))
@@ -77,10 +82,23 @@ class Door:
 
     async def _by_scope(self, ctx: Context) -> Visitor | None:
         identity = await self._identify(ctx) if self._identify is not None and self._scope is not None else None
-        if identity is None or self._scope not in identity.scopes:
+        if identity is None:
             return None
         actor = USER_ACTOR + identity.user_id
-        return Visitor(actor=actor, address=ctx.address, session=Session(actor=actor), until=identity.expires_at)
+        session, until = Session(actor=actor), identity.expires_at
+        return await self._still(
+            Visitor(actor=actor, address=ctx.address, session=session, until=until, identity=identity), ctx
+        )
+
+    async def _still(self, visitor: Visitor, ctx: Context) -> Visitor | None:
+        """A visitor who may come in now: a user has the scope, and nothing has happened to them meanwhile."""
+        identity = visitor.identity
+        if identity is None:
+            return None if visitor.actor.startswith(USER_ACTOR) else visitor
+        if self._standing is None or self._scope not in identity.scopes:
+            return None
+        ctx.operator_refusal = await self._standing.refusal(identity)
+        return None if ctx.operator_refusal is not None else visitor
 
 
 def _cookie(ctx: Context, ours: str) -> str | None:

@@ -1,7 +1,8 @@
 """Sessions of the console: a signed cookie in place of the token, so that no token stays in a browser.
 
 Nothing is stored: every worker verifies what any worker has signed, with a key derived from the admin tokens. A change
-of the tokens ends all sessions. Logging out makes the browser forget its cookie.
+of the tokens ends all sessions. That of a user carries what their token says, so that the app is asked about them with
+every request. Logging out makes the browser forget its cookie.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from fraiseql_guard.admin.values import Session
+from fraiseql_guard.context import Identity, Subject
 from fraiseql_guard.operator.interface import OperatorError
 from fraiseql_guard.settings import name_of
 
@@ -27,7 +30,8 @@ SECURE_COOKIE: Final = f"__Host-{COOKIE}"
 """Its name anywhere else: browsers take one of this prefix from this very host alone, over https (RFC 6265bis)."""
 CSRF_HEADER: Final = "X-CSRF-Token"
 SESSION_SECONDS: Final = 8 * 3_600.0
-_LONGEST_COOKIE: Final = 2_048
+_LONGEST_COOKIE: Final = 3_800
+"""Browsers keep 4,096 bytes, name and attributes included."""
 
 
 def cookie_name(*, secure: bool) -> str:
@@ -45,6 +49,8 @@ class Visitor:
     by_cookie: bool = False
     until: float | None = None
     """When what was shown expires (Unix time), if it says so itself."""
+    identity: Identity | None = None
+    """The user whom a scope makes an operator; None of a named token."""
 
     def may_change(self, csrf_token: str) -> bool:
         """Whether a request that changes something is really the visitor's own: a cookie comes along by itself."""
@@ -70,9 +76,12 @@ class Sessions:
             raise OperatorError("a session is opened with the token, not with the cookie of another session")
         now = self._clock()
         expires = now + SESSION_SECONDS if visitor.until is None else min(now + SESSION_SECONDS, visitor.until)
-        payload = json.dumps([visitor.actor, expires, secrets.token_urlsafe(24)], separators=(",", ":"))
+        user = () if visitor.identity is None else (_written(visitor.identity),)
+        payload = json.dumps([visitor.actor, expires, secrets.token_urlsafe(24), *user], separators=(",", ":"))
         body = base64.urlsafe_b64encode(payload.encode()).rstrip(b"=").decode()
         cookie = f"{body}.{self._sign('session', body)}"
+        if len(cookie) > _LONGEST_COOKIE:
+            raise OperatorError("the token's claims are too long for a session's cookie: send the token itself")
         return self._session(visitor.actor, expires, body), self.cookie(cookie, expires - now, secure=secure)
 
     def cookie(self, value: str, seconds: float, *, secure: bool) -> bytes:
@@ -90,12 +99,14 @@ class Sessions:
         if not hmac.compare_digest(signature, self._sign("session", body)):
             return None
         try:
-            actor, expires, _ = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        except (ValueError, binascii.Error):
+            actor, expires, _, *user = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+            identity = _read(*user) if user else None
+        except (LookupError, TypeError, ValueError, binascii.Error):
             return None
         if self._clock() >= expires:
             return None
-        return Visitor(actor=actor, address=address, session=self._session(actor, expires, body), by_cookie=True)
+        session = self._session(actor, expires, body)
+        return Visitor(actor=actor, address=address, session=session, by_cookie=True, identity=identity)
 
     def _session(self, actor: str, expires: float, body: str) -> Session:
         left = round(expires - self._clock(), 3)
@@ -105,3 +116,30 @@ class Sessions:
         key = sha256(f"fraiseql-guard session\0{self._tokens()}".encode(errors="surrogatepass")).digest()
         digest = hmac.digest(key, f"{purpose}\0{body}".encode(), "sha256")
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def _written(identity: Identity) -> dict[str, Any]:
+    """A user as the cookie carries them: the app is asked about them with every request, as with their token."""
+    return {
+        "user_id": identity.user_id,
+        "subject": identity.subject.name,
+        "claims": dict(identity.claims),
+        "key": identity.key,
+        "scopes": identity.scopes,
+        "tier": identity.tier,
+        "expires_at": identity.expires_at,
+    }
+
+
+def _read(written: Any) -> Identity:
+    """The user in a cookie; LookupError or TypeError if there is none."""
+    return Identity(
+        user_id=written["user_id"],
+        subject=Subject("user", written["subject"]),
+        claims=MappingProxyType(written["claims"]),
+        key=written["key"],
+        scopes=tuple(written["scopes"]),
+        tier=written["tier"],
+        expires_at=written["expires_at"],
+        fresh=False,
+    )

@@ -54,7 +54,7 @@ class Entrance:
                         return Passage(stack, receive, send, ctx).run(app, scope)
                     return Exchange(stack, app, scope, receive, send, ctx).run()
             except Exception as error:  # noqa: BLE001 - as below
-                stack.settle.fault("heads", error)
+                stack.tell(stack.settle.fault, "heads", error)
                 return refuse_unchecked(send)
             return self._http(stack, app, scope, receive, send, key)
         if kind == "websocket":
@@ -81,7 +81,7 @@ class Entrance:
             ctx = describe(scope, stack, place)
             nest(ctx, scope, stack)
         except Exception as error:  # noqa: BLE001 - what cannot be described cannot be checked, so it does not pass
-            stack.settle.fault("describe", error)
+            stack.tell(stack.settle.fault, "describe", error)
             return refuse_unchecked(send)
         page = app if ctx.guarded else self._page(ctx, app)
         ctx.head_key, ctx.own_page = key, page is not app
@@ -100,7 +100,7 @@ class Entrance:
             if door is not None:
                 app = await door.receive(scope, ctx)
         except Exception as error:  # noqa: BLE001 - as above
-            stack.settle.fault("describe", error)
+            stack.tell(stack.settle.fault, "describe", error)
             await refuse_unchecked(send)
             return
         await self._through_the_gates(stack, app, scope, receive, send, ctx)

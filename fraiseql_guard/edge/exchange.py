@@ -117,13 +117,14 @@ class Exchange:
         allowed = stack.settings.stream_idle_seconds if stream else stack.terms.of(ctx).timeout_seconds
         seconds = round(self._loop.time() - self._app_began_at, 3)
         if ctx.hurry_seconds is not None and not stream:
-            self._answer_instead(Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0))
+            overloaded = Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
+            stack.tell(self._answer_instead, overloaded)  # should it break, the app is stopped all the same
             return True
         unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
         denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=unknown)
         if judge(stack, ctx, denial) is None:
             return False
-        self._answer_instead(denial)
+        stack.tell(self._answer_instead, denial)
         return True
 
     def abandoned(self) -> None:
@@ -132,7 +133,7 @@ class Exchange:
 
     def _interrupt(self, denial: Denial) -> None:
         """Refuse while the app is running: its streamed body grew beyond its bound."""
-        self._answer_instead(denial)
+        self._stack.tell(self._answer_instead, denial)
         if self._supervisor is not None:
             self._supervisor.interrupt()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 
 from fraiseql_guard.admission import PASSED, Decision
@@ -17,14 +17,15 @@ from fraiseql_guard.stores.protocol import StoreError, Trip
 
 
 async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial | None:
-    """The refusal in force, if any. Whatever breaks on the way refuses too. Never raises but for a cancellation.
+    """The refusal in force, if any. Whatever breaks on the way refuses too, and takes no refusal back. Never raises but
+    for a cancellation.
 
     ``pump`` where there is a body: to be read, or to be bounded while the app reads it.
     """
     if ctx.actor or ctx.open_to_all:
         return None  # an operator, or the way to become one: not even an outage or a block stops them
+    denial = None
     try:
-        denial = None
         if ctx.head is None:
             denial = _ask(stack, ctx, stack.head_gates)
             if denial is None:
@@ -32,14 +33,14 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
         if denial is None and stack.token_gate is not None:
             denial = _ask(stack, ctx, (stack.token_gate,))
         if stack.identification is not None and ctx.keys_missing:
-            denial = denial or judge(stack, ctx, await stack.identification.fetch_keys(ctx))
+            denial = denial or await _ask_others(stack, ctx, stack.identification.fetch_keys(ctx))
         if denial is None and stack.limits_rates and stack.admission.refused_lately(ctx.subject.key):
             remembered = stack.admission.remembered(ctx)
             if remembered is not None:
                 ctx.repeated = True
                 return remembered
         if denial is None and stack.identification is not None:
-            denial = judge(stack, ctx, await stack.identification.check_user(ctx))
+            denial = await _ask_others(stack, ctx, stack.identification.check_user(ctx))
         if pump is not None:
             if denial is None:
                 denial = await _read_and_ask(stack, ctx, pump)
@@ -48,7 +49,8 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
         decision = await stack.admission.settle(ctx, denial)
         return None if decision is PASSED else _concluded(stack, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-        return _unchecked(stack, ctx, error)
+        fault = _unchecked(stack, ctx, "admission", error, Protection.RATE_LIMIT)
+        return denial or fault
 
 
 async def readmit(stack: Stack, ctx: Context, trip: Trip) -> Denial | None:
@@ -69,7 +71,7 @@ async def readmit(stack: Stack, ctx: Context, trip: Trip) -> Denial | None:
             return None
         return _concluded(stack, ctx, None, stack.admission.conclude(ctx, trip, outcome))
     except Exception as error:  # noqa: BLE001 - as above
-        return _unchecked(stack, ctx, error)
+        return _unchecked(stack, ctx, "admission", error, Protection.RATE_LIMIT)
 
 
 def _concluded(stack: Stack, ctx: Context, denial: Denial | None, decision: Decision) -> Denial | None:
@@ -81,9 +83,20 @@ def _concluded(stack: Stack, ctx: Context, denial: Denial | None, decision: Deci
     return judge(stack, ctx, decision.denial) or denial
 
 
-def _unchecked(stack: Stack, ctx: Context, error: Exception) -> Denial | None:
-    stack.tell(stack.settle.fault, "admission", error)
-    return judge(stack, ctx, Denial(GUARD_FAULT, protection=Protection.RATE_LIMIT, retry_after_seconds=1.0))
+def _unchecked(stack: Stack, ctx: Context, part: str, error: Exception, owner: Protection) -> Denial | None:
+    """A part of the protection ``owner`` broke. Others lean on what it would have found out, so the request passes only
+    where nothing at all is enforced."""
+    stack.tell(stack.settle.fault, part, error)
+    denial = Denial(GUARD_FAULT, protection=stack.in_whose_name(owner), retry_after_seconds=1.0)
+    return judge(stack, ctx, denial)
+
+
+async def _ask_others(stack: Stack, ctx: Context, answer: Awaitable[Denial | None]) -> Denial | None:
+    """The refusal in force after somebody else was asked who this is."""
+    try:
+        return judge(stack, ctx, await answer)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _unchecked(stack, ctx, "identification", error, Protection.AUTH)
 
 
 def judge(stack: Stack, ctx: Context, denial: Denial | None) -> Denial | None:
@@ -102,9 +115,10 @@ def _ask(stack: Stack, ctx: Context, gates: Sequence[Gate]) -> Denial | None:
         try:
             denial = gate.decide(ctx)
         except Exception as error:  # noqa: BLE001 - the stated failure policy of every gate
-            stack.tell(stack.settle.fault, type(gate).__name__, error)
-            denial = Denial(GUARD_FAULT, protection=gate.protection, retry_after_seconds=1.0)
-        if denial is not None and (denial := judge(stack, ctx, denial)) is not None:
+            denial = _unchecked(stack, ctx, type(gate).__name__, error, gate.protection)
+        else:
+            denial = judge(stack, ctx, denial)
+        if denial is not None:
             return denial
     return None
 

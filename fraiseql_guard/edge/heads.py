@@ -16,6 +16,7 @@ from typing import Any, Final
 from fraiseql_guard.context import Context, Subject, first_lines
 from fraiseql_guard.identity.addresses import only_proxies_send
 from fraiseql_guard.identity.proxy_headers import ByName
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
@@ -27,25 +28,8 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 _SCHEME: Final = len(b"Bearer ")
 """So much of a header with credentials plays a part here. No more of one is ever kept."""
 
-READ_HEADERS: Final = frozenset(
-    {
-        b"accept",
-        b"access-control-request-method",
-        b"apollo-require-preflight",
-        b"authorization",
-        b"content-encoding",
-        b"content-length",
-        b"content-type",
-        b"graphql-require-preflight",
-        b"origin",
-        b"sec-fetch-site",
-        b"transfer-encoding",
-        b"x-apollo-operation-name",
-        b"x-requested-with",
-    }
-)
-"""Headers that what is kept may depend on, beside the one that names the client, and whether proxies have left theirs.
-A test holds this list against what the gates really look at."""
+READS: Final = HeadReads(headers=frozenset({b"content-length", b"transfer-encoding"}))
+"""What is looked at here: whether a body may come, and whether it says itself that it is too long."""
 
 
 def announces_body(ctx: Context) -> bool:
@@ -120,13 +104,19 @@ class Head:
 
 
 class Heads:
-    """The heads that are known, 1,000 at most. ``forwarded_header`` is the one that names the client."""
+    """The heads that are known, 1,000 at most: those of one stack. ``reads`` is what everything in it reads of a head.
 
-    __slots__ = ("_chosen", "_kept", "_known", "find")
+    A key belongs to the generation in which it was made: :meth:`forget` begins another, so that what a request puts
+    under its key, here or elsewhere, is never found by one that came after an operator has said something else.
+    """
 
-    def __init__(self, forwarded_header: str) -> None:
-        self._chosen = forwarded_header.encode()
+    __slots__ = ("_generation", "_kept", "_known", "_whole_query", "find", "reads")
+
+    def __init__(self, reads: HeadReads) -> None:
+        self.reads = reads
         self._kept = ByName(self._kept_bytes)
+        self._whole_query = reads.query_string
+        self._generation = object()
         self._known: dict[Hashable, Head] = {}
         self.find: Callable[[Hashable], Head | None] = self._known.get
         """What is known of a head."""
@@ -137,12 +127,13 @@ class Heads:
         try:
             client = scope.get("client")
             key = (
+                self._generation,
                 client[0] if client and client[1] else client,  # port 0: a server has put it there (identity)
                 scope["method"],
                 scope["path"],
                 scope.get("raw_path"),
                 scope.get("root_path"),
-                not scope.get("query_string"),
+                scope.get("query_string") if self._whole_query else not scope.get("query_string"),
                 tuple(
                     [(name, value[:length]) for name, value in scope["headers"] if (length := kept[name]) is not None]
                 ),
@@ -156,9 +147,10 @@ class Heads:
         """How much of a header is a part of the key; None if it plays none."""
         if name == b"authorization":
             return _SCHEME  # whose it is asks another gate
-        if name in READ_HEADERS or name == self._chosen:
+        if name in self.reads.headers:
             return sys.maxsize
-        return 0 if only_proxies_send(name) else None  # only whether it came: some differ with every request
+        # Of proxies' headers only whether they came: some differ with every request.
+        return 0 if self.reads.proxy_headers and only_proxies_send(name) else None
 
     def learn(self, ctx: Context, *, plain: bool) -> None:
         """The gates have let a head pass. ``plain``: there is no more to it (edge/passage.py). What is special about
@@ -176,6 +168,7 @@ class Heads:
 
     def forget(self) -> None:
         """Judge everybody anew."""
+        self._generation = object()
         self._known.clear()
 
     @property

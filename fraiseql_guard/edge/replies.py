@@ -10,8 +10,12 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.reads import HeadReads
 
 Header = tuple[bytes, bytes]
+
+READS: Final = HeadReads(headers=frozenset({b"accept", b"origin"}))
+"""What the form of a refusal depends on."""
 
 _GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501

@@ -28,6 +28,7 @@ from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.lockouts import Lockouts
 from fraiseql_guard.operator.interface import Operator
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -39,6 +40,18 @@ T = TypeVar("T")
 
 _JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT, Protection.TIMEOUT)
 """Protections that decide by what a request asks for, which its body tells."""
+_CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+"""Protections that look at every request, and can be told to monitor."""
+
+
+def first_in_force(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection | None:
+    """The protection in whose name and mode something is refused that concerns several: the first that is enforced,
+    else the first that is mounted, else None."""
+    for wanted in (Mode.ENFORCE, Mode.MONITOR):
+        for each in candidates:
+            if modes[each] is wanted:
+                return each
+    return None
 
 
 class Gate(Protocol):
@@ -56,6 +69,15 @@ class Gate(Protocol):
 
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse the request, or let the next gate look at it."""
+        ...
+
+
+class HeadGate(Gate, Protocol):
+    """A gate whose decision is kept for the requests that come with the same head."""
+
+    @property
+    def reads(self) -> HeadReads:
+        """All that it reads of a head."""
         ...
 
 
@@ -81,9 +103,9 @@ class Stack:
     in_flight: InFlight | None
     verifier: TokenVerifier | None
     identification: Identification | None
-    head_gates: Sequence[Gate]
+    head_gates: Sequence[HeadGate]
     """Decide by what requests with the same head have in common."""
-    token_gate: Gate | None
+    token_gate: HeadGate | None
     body_gates: Sequence[Gate]
     edits: Sequence[Edit]
     store: Store
@@ -128,15 +150,21 @@ class Stack:
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
-            "body_judge": next(
-                (each for ask in (self.enforces, self.mounted) for each in _JUDGES_OF_BODIES if ask(each)), None
-            ),
+            "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
             "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
             "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)
+
+    def own_caches(self) -> None:
+        """Count this stack's memories among the caches of the process, in place of a former stack's."""
+        caches = self.host.caches
+        caches.own("heads", self.heads)
+        caches.own("trips", self.admission)
+        if self.reader is not None:
+            caches.own("documents", self.reader)
 
     def mounted(self, protection: Protection) -> bool:
         """Whether a protection is part of this stack."""
@@ -145,6 +173,11 @@ class Stack:
     def enforces(self, protection: Protection) -> bool:
         """Whether refusals of a protection are answered."""
         return self.modes[protection] is Mode.ENFORCE
+
+    def in_whose_name(self, protection: Protection) -> Protection:
+        """In whose name a request is refused that a part of ``protection`` could not check: its own if that is
+        enforced, else the first that is; where none is, one that tells of it."""
+        return first_in_force(self.modes, (protection, *_CHECKING)) or protection
 
     def watch_host(self) -> None:
         """Keep the gauges of this worker and the last look at its memory fresh, whichever worker is scraped."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.signals import ADMIN_UNAUTHENTICATED, WEBSOCKET_REFUSED, FailureReason, PolicyName, Protection
 
 _WRONG_COSTS: Final = 10
 """Tokens of the anonymous bucket that a wrong token costs."""
-_HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
+HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
 
 
 class AdminAccess:
@@ -17,6 +18,7 @@ class AdminAccess:
 
     protection: Final = Protection.ADMIN
     needs_body: Final = False
+    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: Context) -> Denial | None:
         """One answer for all, whatever was asked for."""
@@ -24,7 +26,9 @@ class AdminAccess:
             return None
         if ctx.socket:
             return Denial(WEBSOCKET_REFUSED, protection=self.protection)
+        if ctx.operator_refusal is not None:
+            return ctx.operator_refusal
         if not ctx.header(b"authorization"):
-            return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS)
+            return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN
-        return Denial(ADMIN_UNAUTHENTICATED, headers=_HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)
+        return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)

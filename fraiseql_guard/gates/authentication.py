@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
 from fraiseql_guard.context import Context, Denial, Identity
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.reads import HeadReads
+from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.signals import KEYS_UNAVAILABLE, UNAUTHENTICATED, FailureReason, PolicyName, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
@@ -38,15 +39,19 @@ class Verifier(Protocol):
 class Authentication:
     """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
 
-    ``blocked`` are addresses whose tokens are not worth much cryptography.
+    ``blocked`` are addresses whose tokens are not worth much cryptography. ``modes`` has every protection.
     """
 
     protection: Final = Protection.AUTH
     needs_body: Final = False
+    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
-    def __init__(self, verifier: Verifier, settings: Settings, blocked: BlockedAddresses) -> None:
+    def __init__(
+        self, verifier: Verifier, settings: Settings, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
+    ) -> None:
         self._verifier = verifier
         self._blocked = blocked
+        self._modes = modes
         self._required = settings.auth_required
         self._may_be_public = bool(settings.public_operations)
 
@@ -78,11 +83,16 @@ class Authentication:
         return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
-        """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause."""
+        """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause.
+
+        One that is not enforced is none: its caller would go on without having been asked who they are.
+        """
         if self._verifier.knows(lines):
             return None
         refusal = self._blocked.refusal(ctx.address_subject)
-        return refusal and replace(refusal, reason=FailureReason.INVALID_TOKEN)
+        if refusal is None or self._modes[refusal.owner] is not Mode.ENFORCE:
+            return None
+        return replace(refusal, reason=FailureReason.INVALID_TOKEN)
 
     def _refuse(self, ctx: Context, found: TokenFailure) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
@@ -108,13 +118,13 @@ class PublicOperations:
         self._public = frozenset(settings.public_operations)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Pass if every root field of every operation in the request is known, and a public one."""
+        """Pass if every root field of every operation in the request is a public one. What was not measured whole has
+        fields that nothing is known of."""
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False
         measured = ctx.measured
-        roots = measured.root_fields if measured is not None and not measured.unmeasured else ()
-        if roots and self._public.issuperset(roots):
+        if measured is not None and measured.complete and measured.root_fields and measured.root_fields <= self._public:
             ctx.public_operation = True
             return None
         return refuse(ctx.token_failure)

@@ -9,6 +9,7 @@ from typing import Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.identity.networks import NetworkSet
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.signals import BLOCKED, PolicyName, Protection
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
@@ -21,12 +22,15 @@ class _Block:
 
 class OperatorBlocks:
     """Blocks of networks as the control set has them; an operator's block of a user or a single address of a user's
-    subject is found by the trip. ``clock`` counts seconds."""
+    subject is found by the trip. ``protection`` is in whose name they refuse. ``clock`` counts seconds."""
 
-    protection: Final = Protection.RATE_LIMIT
     needs_body: Final = False
+    reads: Final = HeadReads()
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, protection: Protection = Protection.RATE_LIMIT, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.protection: Final = protection
         self._clock = clock
         self._all = NetworkSet(())
         self._blocks: tuple[_Block, ...] = ()
@@ -44,4 +48,10 @@ class OperatorBlocks:
             return None
         until = max(block.until for block in self._blocks if ctx.address in block.networks)
         seconds = max(1.0, until - self._clock())
-        return Denial(BLOCKED, detail=PolicyName.OPERATOR.value, retry_after_seconds=seconds, tokens=0)
+        return Denial(
+            BLOCKED,
+            detail=PolicyName.OPERATOR.value,
+            retry_after_seconds=seconds,
+            protection=self.protection,
+            tokens=0,
+        )

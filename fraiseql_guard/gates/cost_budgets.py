@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeGuard
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, Measured, network_bucket
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import BAD_REQUEST, CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
+from fraiseql_guard.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
 
 _POLICY: Final = "cost"
 _ANYONE: Final = "default"
 _WINDOW_SECONDS: Final = 3600
-_NO_PRICE: Final = "What it costs cannot be told, so that no budget can pay it."
 
 
 class CostBudgets:
@@ -30,27 +29,37 @@ class CostBudgets:
             tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS), fixed=True)
             for tier, points in settings.cost_budgets.items()
         }
+        self._unmeasured = settings.max_query_complexity
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting.
-        What has no price is refused, where a budget would have to pay it."""
-        measured, identity = ctx.measured, ctx.identity
-        if ctx.public_operation or ctx.allow_listed:
+        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting."""
+        if not ctx.operation or ctx.public_operation or ctx.allow_listed:
+            return None
+        points, identity = self._points(ctx.measured), ctx.identity
+        if not points:
             return None
         own = self._charges.get((identity and identity.tier) or _ANYONE) or self._charges.get(_ANYONE)
         if own is None:
             return None
-        if measured is None or measured.unmeasured:
-            return Denial(BAD_REQUEST, detail=_NO_PRICE, protection=self.protection)
-        if not measured.complexity:
-            return None
         if ctx.shared_peer and identity is None:
             own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR))
-        if measured.complexity > own.capacity:
-            return Denial(CHARGE_TOO_LARGE, limit=own.capacity, actual=measured.complexity, detail=_POLICY)
-        own = replace(own, tokens=measured.complexity)
+        if points > own.capacity:
+            if _is_known(ctx.measured):
+                return Denial(CHARGE_TOO_LARGE, limit=own.capacity, actual=points, detail=_POLICY)
+            points = own.capacity
+        own = replace(own, tokens=points)
         ctx.charges = (own,) if identity is not None else (own, *_of_networks(ctx, own))
         return None
+
+    def _points(self, measured: Measured | None) -> int:
+        """What could not be measured, and passes where the query limits only watch, costs what these allow."""
+        if _is_known(measured):
+            return measured.complexity
+        return max(self._unmeasured, measured.complexity if measured is not None else 0)
+
+
+def _is_known(measured: Measured | None) -> TypeGuard[Measured]:
+    return measured is not None and measured.complete
 
 
 def _of_networks(ctx: Context, own: Charge) -> list[Charge]:

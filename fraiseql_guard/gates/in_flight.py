@@ -68,7 +68,7 @@ class InFlight:
                 return _full(OVERLOADED, most, at_work[_ANONYMOUS])
             only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
             if only_express_left:
-                if mine or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+                if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
                     return _full(OVERLOADED, pool - _KEPT_FREE, everyone)
                 ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)

@@ -7,9 +7,11 @@ from typing import Final
 
 from fraiseql_guard.context import Context, Denial, OwnPage
 from fraiseql_guard.identity.networks import NetworkSet
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import HEALTH_FORBIDDEN, METRICS_FORBIDDEN, Protection
 
+_READS: Final = HeadReads(headers=frozenset({b"authorization"}))
 _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 
 
@@ -37,6 +39,7 @@ class MetricsAccess:
 
     protection: Final = Protection.METRICS
     needs_body: Final = False
+    reads: Final = _READS
 
     def __init__(self, settings: Settings) -> None:
         self._readers = _Readers(settings)
@@ -57,6 +60,7 @@ class HealthAccess:
 
     protection: Final = Protection.METRICS
     needs_body: Final = False
+    reads: Final = _READS
 
     def __init__(self, settings: Settings) -> None:
         self._readers = _Readers(settings)

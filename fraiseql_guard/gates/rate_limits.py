@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, Measured, network_bucket
+from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
 
@@ -59,14 +59,17 @@ class RateLimits:
             return ()
         if ctx.identity is not None and ctx.identity.tier in self._tiers:
             return ()  # a tier replaces them all
-        return self._graphql + (self._mutation if _may_mutate(ctx.measured) else self._query)
+        measured = ctx.measured
+        if measured is None or not measured.complete:  # nothing but the query limits would refuse it: it may be either
+            return self._graphql + self._query + self._mutation
+        return self._graphql + (self._mutation if measured.kind == "mutation" else self._query)
 
     def _tokens(self, ctx: Context) -> int:
         measured = ctx.measured
         if measured is None:
             return 1
         if ctx.public_operation:
-            return max(1, len(measured.root_fields))
+            return max(1, measured.root_field_count)
         return max(1, measured.mutation_root_fields + measured.unmeasured)
 
     @staticmethod
@@ -86,11 +89,6 @@ class RateLimits:
                 for network, factor in ctx.address_subject.networks
             ),
         )
-
-
-def _may_mutate(measured: Measured | None) -> bool:
-    """What could not be measured is charged as the dearer kind."""
-    return measured is None or measured.unmeasured > 0 or measured.kind == "mutation"
 
 
 def _take(charge: Charge, tokens: int) -> Charge:

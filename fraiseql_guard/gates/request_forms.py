@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import (
     BAD_REQUEST,
@@ -32,6 +33,20 @@ _UPLOAD: Final = "multipart/form-data"
 _MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
 """Headers with which a client says that a form is meant: any page can make its visitor's browser send a bare one."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
+_READS: Final = HeadReads(
+    headers=_PREFLIGHTED
+    | {
+        b"accept",
+        b"access-control-request-method",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+    }
+)
 _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"content-encoding": "Content-Encoding"}
 
 
@@ -43,6 +58,7 @@ class RequestForms:
 
     protection: Final = Protection.QUERY_LIMITS
     needs_body: Final = False
+    reads: Final = _READS
 
     def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:
         self._uploads = settings.multipart

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.signals import PATH_INVALID, Protection
 
 
@@ -16,6 +17,7 @@ class RequestPaths:
     """
 
     needs_body: Final = False
+    reads: Final = HeadReads()
 
     def __init__(self, protection: Protection) -> None:
         self.protection = protection

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial, Escalation, Sanction
-from fraiseql_guard.settings import POLICY_OWNERS, Settings
-from fraiseql_guard.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName
+from fraiseql_guard.settings import POLICY_OWNERS, Mode, Settings
+from fraiseql_guard.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName, Protection
+
+SANCTIONING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS)
+"""Protections whose offences bring sanctions; any of them also enforces the operator's."""
 
 _AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR, PolicyName.ACCOUNT_LOCKOUT}
 _NONE: Final[frozenset[PolicyName]] = frozenset()
 _BRUTE_FORCE: Final = frozenset({PolicyName.BRUTE_FORCE})
+_NEVER_WITHOUT: Final = frozenset({PolicyName.OPERATOR, PolicyName.BRUTE_FORCE})
+"""Policies that hold where the protection that they belong to is not mounted: another one refuses in its place."""
+
+
+def owner_of(policy: PolicyName, mounted: Container[Protection]) -> Protection:
+    """In whose name a policy's sanctions refuse where these protections are mounted."""
+    own = POLICY_OWNERS[policy]
+    if own in mounted or policy not in _NEVER_WITHOUT:
+        return own
+    return next((each for each in SANCTIONING if each in mounted), own)
 
 
 class Sanctions:
-    """The escalation policies, and the exceptions that keep the innocent out of them."""
+    """The escalation policies, and the exceptions that keep the innocent out of them.
 
-    def __init__(self, settings: Settings) -> None:
-        self._escalations = {policy: settings.escalation(policy) for policy in _AUTOMATIC}
+    ``modes`` has every protection. A sanction whose protection does not enforce here binds no request of an enforcing
+    stack: else it would end the trip without a refusal, and with it what the other protections ask of the store.
+    """
+
+    def __init__(self, settings: Settings, modes: Mapping[Protection, Mode]) -> None:
+        mounted = [each for each, mode in modes.items() if mode is not Mode.OFF]
+        self.owners: Mapping[PolicyName, Protection] = {policy: owner_of(policy, mounted) for policy in PolicyName}
+        enforced = {policy for policy, owner in self.owners.items() if modes[owner] is Mode.ENFORCE}
+        self._escalations = {
+            policy: replace(settings.escalation(policy), enforced=policy in enforced) for policy in _AUTOMATIC
+        }
+        any_enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
+        self._never = _AUTOMATIC - enforced if any_enforced else _NONE
+        self._without_token = self._never | _BRUTE_FORCE
         self._abuse = self._escalations[PolicyName.RATE_LIMIT_ABUSE]
 
     def abuse(self, ctx: Context) -> Escalation | None:
@@ -37,22 +64,20 @@ class Sanctions:
             return False
         return ctx.identity is not None or not (ctx.shared_peer or ctx.unasked or ctx.address == UNKNOWN)
 
-    @staticmethod
-    def exempt(ctx: Context) -> frozenset[PolicyName]:
+    def exempt(self, ctx: Context) -> frozenset[PolicyName]:
         """Policies whose blocks of this address do not bind this request."""
         if ctx.identity is not None:
-            return _NONE
+            return self._never
         if ctx.public_operation or ctx.preflight or ctx.token_failure is FailureReason.TOKEN_EXPIRED:
             return _AUTOMATIC
-        return _NONE if ctx.token_failure is not None else _BRUTE_FORCE
+        return self._never if ctx.token_failure is not None else self._without_token
 
-    @staticmethod
-    def refuse(sanction: Sanction) -> Denial:
+    def refuse(self, sanction: Sanction) -> Denial:
         """The refusal of a blocked caller."""
         return Denial(
             BLOCKED,
             detail=sanction.policy.value,
             retry_after_seconds=max(1.0, sanction.expires_in_seconds),
-            protection=POLICY_OWNERS[sanction.policy],
+            protection=self.owners[sanction.policy],
             tokens=0,
         )

@@ -162,7 +162,8 @@ def _measured(prepared: Prepared, view: View, prices: Prices, name: str | None) 
     return Measured(
         kind=prepared.kind,
         name=name,
-        root_fields=view.root_fields,
+        root_fields=prepared.root_fields,
+        root_field_count=view.root_field_count,
         mutation_root_fields=view.mutation_root_fields,
         depth=view.depth,
         complexity=prices.complexity,

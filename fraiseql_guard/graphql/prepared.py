@@ -23,7 +23,6 @@ from fraiseql_guard.settings import Settings
 
 _GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")
 _MAX_VIEWS: Final = 8
-_MAX_LISTED: Final = 1000
 _UNMEASURABLE: Final = "Its selections merge in too many ways to be measured."
 
 
@@ -39,7 +38,7 @@ class View:
     positions: tuple[tuple[str, bool], ...]
     depth: int
     deepest: Path
-    root_fields: tuple[str, ...]
+    root_field_count: int  # of all operations
     most_root_fields: int  # of one operation
     mutation_root_fields: int
     plan: Plan
@@ -52,6 +51,7 @@ class Prepared:
     document: Document
     kind: OperationKind
     names: frozenset[str | None]
+    root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
     outline: Outline  # over all operations, whatever is removed
     repetition: Repetition
     rules: CostRules
@@ -97,7 +97,7 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
         return _unmeasurable(settings.max_query_complexity)
     kind = gravest(operation.kind for operation in document.operations)
     names = frozenset(operation.name for operation in document.operations)
-    prepared = Prepared(document, kind, names, outline, repetition, rules, {})
+    prepared = Prepared(document, kind, names, _root_fields(document), outline, repetition, rules, {})
     if not document.switches:  # then there is one view alone, and half of its work is done
         made = _view(document, rules, {}, merging, outline)
         if isinstance(made, Denial):
@@ -133,15 +133,21 @@ def _view(
     roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
     counts = [sum(times for _, times in root) for root in roots]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
-    listed = (field.name for root in roots for field, times in root for _ in range(min(times, _MAX_LISTED)))
     return View(
         positions=tuple(positions.items()),
         depth=outline.depth,
         deepest=unfold(outline.deepest),
-        root_fields=tuple(name for name, _ in zip(listed, range(_MAX_LISTED), strict=False)),
+        root_field_count=min(sum(counts), MOST),
         most_root_fields=min(max(counts), MOST),
         mutation_root_fields=min(max(mutations, default=0), MOST),
         plan=plan,
+    )
+
+
+def _root_fields(document: Document) -> frozenset[str]:
+    """A name for each field that stands at a root, if only in a fragment: work and memory are bounded by the text."""
+    return frozenset(
+        field.name for item in document.operations for field, _ in root_occurrences(document, item.selection, None)
     )
 
 

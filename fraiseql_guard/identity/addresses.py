@@ -11,6 +11,7 @@ from fraiseql_guard.context import Subject
 from fraiseql_guard.identity.forwarded import hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
 from fraiseql_guard.identity.proxy_headers import PASSED_ON, ByName, only_proxies_send
+from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
 from fraiseql_guard.translated import embedded_ipv4, stands_alone
@@ -68,7 +69,17 @@ class AddressResolver:
     By default no proxy is trusted and the caller is the peer. Never raises.
     """
 
-    __slots__ = ("_callers", "_chosen", "_header", "_peers", "_prefixes", "_proxied", "_trusted", "_unix_trusted")
+    __slots__ = (
+        "_callers",
+        "_chosen",
+        "_header",
+        "_peers",
+        "_prefixes",
+        "_proxied",
+        "_trusted",
+        "_unix_trusted",
+        "reads",
+    )
 
     def __init__(self, settings: Settings) -> None:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
@@ -77,6 +88,7 @@ class AddressResolver:
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
         self._proxied = ByName(lambda name: name == self._chosen or only_proxies_send(name))
+        self.reads: Final = HeadReads(headers=frozenset({self._chosen}), proxy_headers=True)
         self._peers: dict[str | None, _Peer] = {}
         self._callers: dict[tuple[str | None, str, bytes | None, bool], Caller] = {}
 

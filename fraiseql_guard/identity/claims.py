@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
@@ -28,7 +28,6 @@ class ClaimRules:
     max_lifetime: int
     tenant_claim: str | None
     tier_claim: str
-    tiers: Collection[str]
 
     @classmethod
     def of(cls, settings: Settings) -> ClaimRules:
@@ -41,7 +40,6 @@ class ClaimRules:
             max_lifetime=settings.max_token_lifetime_seconds,
             tenant_claim=settings.tenant_claim,
             tier_claim=settings.tier_claim,
-            tiers=frozenset({*settings.tiers, *settings.cost_budgets}),
         )
 
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
@@ -68,7 +66,7 @@ class ClaimRules:
             claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: nobody may change it
             key=key,
             scopes=_scopes(claims),
-            tier=tier if self.tiers and tier in self.tiers else None,
+            tier=tier if isinstance(tier, str) else None,  # which there are may change while this is remembered
             expires_at=float(claims["exp"]),
         )
 
@@ -77,13 +75,11 @@ class ClaimRules:
         own use may also be null, which says the same as none; a registered one (RFC 7519, section 4.1) may not."""
         issuer, audience = claims.get("iss", ""), claims.get("aud", "")
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
-        tier = claims.get(self.tier_claim) if self.tiers else None
         return (
             isinstance(issuer, str)
             and (isinstance(audience, str) or (audience != [] and _is_texts(audience)))
             and _is_name(claims.get("sub"))
             and (tenant is None or isinstance(tenant, str) or _is_number(tenant))
-            and (tier is None or isinstance(tier, str))
             and all(_is_scope(claims[name]) for name in _SCOPE_CLAIMS if name in claims)
         )
 

@@ -59,6 +59,7 @@ class Settle:
     def use(self, settings: Settings) -> None:
         """Other settings are in force."""
         self._voice.settings = settings
+        self._failures.window_seconds = settings.brute_force_window_seconds
 
     def account(
         self, ctx: Context, seconds: float, *, counted: bool, query_seconds: float | None = None, failed: bool = False

@@ -1,7 +1,8 @@
 """The process's memory of rate refusals: a caller inside its Retry-After costs no trip (SPEC section 6).
 
 A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message, and the next trip
-carries how many were refused meanwhile, so that offences stay complete.
+carries how many were refused meanwhile, so that offences stay complete. It covers charges to its bucket at its limit
+alone, so that one which was made under other settings refuses nobody.
 """
 
 from __future__ import annotations
