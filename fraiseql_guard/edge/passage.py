@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from asyncio import get_running_loop
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
@@ -74,7 +74,7 @@ class Passage:
                 present_identity(scope, ctx.identity)
             await app(scope, self._bounded_receive, self._watched_send)
         except Exception:
-            if not self._cut:  # else: how it ended concerns nobody, the client was answered
+            if not self._cut:  # else: how it ended plays no part, the client was answered
                 ctx.status = ctx.status or 500  # the server answers what the app did not
                 raise
         finally:
@@ -92,12 +92,13 @@ class Passage:
     async def _bounded_receive(self) -> Any:
         """What the app receives: the body, then whatever the server sends; a disconnect after a refusal."""
         stack, ctx = self._stack, self._ctx
-        if self._cut:
-            return DISCONNECT
         if self._body_complete:
             return await self._receive()
         if not stack.bounds_bodies:
-            return self._noted(await self._receive())
+            message = await self._receive()
+            if isinstance(message, dict):
+                self._note(message)
+            return message
         reading = self._next()
         try:
             waits_for = reading.send(None)  # nearly always it is there already, and needs no deadline
@@ -110,9 +111,10 @@ class Passage:
             if deadline.expired:
                 return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
         try:
-            message = self._noted(body_part(message))
+            message = body_part(message) or DISCONNECT
         except MalformedMessageError as error:
             return await self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
+        self._note(message)
         if ctx.request_bytes > (limit := stack.settings.max_request_bytes):
             return await self._refuse(Denial(BODY_TOO_LARGE, limit=limit, actual=ctx.request_bytes))
         return message
@@ -121,23 +123,25 @@ class Passage:
         """The server's next message, whatever kind of awaitable that is."""
         return await self._receive()
 
-    def _noted(self, message: Any) -> Any:
-        """A message before the end of the body."""
-        body = None if message is None else message.get("body", b"")
+    def _note(self, message: Mapping[str, Any]) -> None:
+        """A message before the end of the body, or in its place."""
+        body = message.get("body", b"")
         self._ctx.request_bytes += len(body) if isinstance(body, bytes | bytearray | memoryview) else 0
-        self._body_complete = message is None or not message.get("more_body", False)
-        return DISCONNECT if message is None else message
+        self._body_complete = not message.get("more_body", False)
 
     async def _refuse(self, denial: Denial) -> Any:
         """Refuse in the app's place, if its answer is not complete, and end its reading. An answer that has begun is
         cut, not appended to."""
         stack, ctx = self._stack, self._ctx
+        self._receive, self._body_complete = _gone, True
+        if self.complete:
+            return DISCONNECT
         begun, self._cut = ctx.status, True
-        if begun and not self.complete:
+        if begun:
             ctx.denial = denial
             tell_outside(ctx)
             stack.tell(stack.settle.refused, ctx, denial)
-        elif not begun:
+        else:
             await refuse(stack, ctx, denial, self._send)
         return DISCONNECT
 
@@ -154,6 +158,11 @@ class Passage:
                 self._ctx.response_bytes += len(message.get("body", b""))
         sending: Awaitable[None] = self._send(message)
         return sending
+
+
+async def _gone() -> Any:
+    """What the server says after the client has left."""
+    return DISCONNECT
 
 
 async def _nothing() -> None:

@@ -50,7 +50,7 @@ class Caller:
 
     @property
     def suspect(self) -> bool:
-        """Whether an operator should hear of it: a proxy that nobody declared hides its callers."""
+        """Whether an operator should hear of it: an undeclared proxy hides its callers."""
         return self.shared and self.header.encode("latin-1") not in PASSED_ON
 
 

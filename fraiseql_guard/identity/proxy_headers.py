@@ -36,7 +36,7 @@ PROXY_HEADER_PREFIXES: Final = (
 
 PASSED_ON: Final = frozenset({b"x-amzn-trace-id", b"x-cloud-trace-context"})
 """Tracing libraries pass these on from service to service. They close doors like the others, for a load balancer may
-send them alone, but raise no alarm about a proxy that nobody declared."""
+send them alone, but raise no alarm about an undeclared proxy."""
 
 _REMEMBERED: Final = 1_000
 _LONGEST_REMEMBERED: Final = 64

@@ -149,10 +149,13 @@ async def test_an_answer_that_is_complete_stays(guarded) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"all of it"})
         assert await read(receive) == ["http.request", "http.disconnect"]
+        assert await read(receive) == ["http.disconnect"]
+        raise RuntimeError("the app's own")
 
-    guard = guarded(app, max_request_bytes=10)
-    reply = await request(guard, "GET", "/page", chunks=[b"x" * 8, b"x" * 8], content_type=None)
-    assert (reply.status, reply.complete) == (200, True)
+    guard, connection = guarded(app, max_request_bytes=10), Connection([b"x" * 8, b"x" * 8])
+    with pytest.raises(RuntimeError, match="the app's own"):
+        await request(guard, "GET", "/page", connection=connection)
+    assert (connection.reply.status, connection.reply.complete) == (200, True)
     assert guard.metric("fraiseql_guard_refusals_total") == 0
 
 

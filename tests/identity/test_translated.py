@@ -1,4 +1,4 @@
-"""Callers whom a translator hands over as IPv6: each is the one caller that it would be without."""
+"""Callers that a translator hands over as IPv6: each is the one caller that it would be without."""
 
 from __future__ import annotations
 
