@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
@@ -89,10 +89,16 @@ class _Asked:
             message = await receive()
             look, self.by_body = self.by_body, None
             if look is not None:
-                self.found = look(bytes(message.get("body", b""))[:_LOOK_BYTES])
+                self.found = look(_beginning(message))
             return message
 
         return watched_receive
+
+
+def _beginning(message: Any) -> bytes:
+    """Of the body in a message; of what is none (the reader of the body refuses it), nothing."""
+    body = message.get("body") if isinstance(message, Mapping) else None
+    return bytes(body[:_LOOK_BYTES]) if isinstance(body, bytes | bytearray) else b""
 
 
 def _watched(send: Any, asked: _Asked, on_graphql: Callable[[], None]) -> Any:

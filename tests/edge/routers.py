@@ -1,7 +1,5 @@
 """Apps of five frameworks with the same routes: /graphql, and below /private data, a file and a socket."""
 
-from __future__ import annotations
-
 import sys
 import types
 from collections.abc import Callable
@@ -71,8 +69,6 @@ def litestar_app(files: Path) -> Any:
     @route(list(PRIVATE), http_method=["GET", "POST"], media_type=MediaType.TEXT, status_code=200)
     async def secret() -> str:
         return SECRET_TEXT
-
-    globals()["WebSocket"] = WebSocket  # Litestar looks a handler's types up there
 
     @websocket(["/graphql", "/private/data"])
     async def socket(socket: WebSocket[Any, Any, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -19,6 +19,7 @@ from starlette.routing import Mount
 from fraiseql_guard import AuthMiddleware
 from tests.conftest import SECRET
 from tests.edge.routers import FILE, PRIVATE, ROUTERS, SECRET_TEXT
+from tests.support.properties import examples
 
 MOUNT = "/mnt"
 
@@ -163,7 +164,7 @@ def test_known_spellings_reach_nothing(hosts, loop, where: str, root: str, serve
         assert reached >= 2, "without a guard some of these are served"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@examples(300, allow=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     raw=spellings(),
     server=st.sampled_from(list(SERVERS)),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
@@ -21,6 +21,7 @@ from fraiseql_guard.signals import CROSS_SITE_REQUEST, Protection
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.asgi import EchoApp, request
+from tests.support.properties import examples
 
 SCHEME: Final = len(b"Bearer ")
 
@@ -156,7 +157,7 @@ MOUNTS: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.lists(HEADS, min_size=1, max_size=8), st.sampled_from(MOUNTS))
 def test_no_gate_reads_what_it_does_not_declare(heads: list[Any], mount: Any) -> None:
     async def ask() -> None:
