@@ -40,7 +40,7 @@ PASSED: Final = Decision(None)
 
 class Admission:
     """Asks the store, once, and only if there is something to ask. ``trips`` are those made lately with the same
-    settings."""
+    settings; ``configured`` are the settings before any override (RateLimits)."""
 
     def __init__(
         self,
@@ -50,12 +50,14 @@ class Admission:
         mounted: frozenset[Protection],
         blocked: BlockedAddresses,
         trips: Recent[Hashable, Trip],
+        *,
+        configured: Settings | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._settings = settings
-        self._rates = RateLimits(settings)
+        self._rates = RateLimits(settings, configured)
         self._sanctions = Sanctions(settings)
         self._charging = Protection.RATE_LIMIT in mounted
         self._sanctioning = bool(mounted & SANCTIONING)

@@ -151,12 +151,20 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         identification=lasting.identity.identification if lasting.identity else None,
         head_gates=_head_gates(settings, mounted, lasting, (access, health_access)),
         token_gate=lasting.identity.gate if lasting.identity else None,
-        body_gates=_body_gates(settings, mounted, lasting, reader, in_flight),
+        body_gates=_body_gates(settings, wishes.settings, mounted, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
         allow_list=lasting.allow_list,
-        admission=Admission(lasting.store, lasting.refusals, settings, mounted, lasting.blocked, lasting.trips),
+        admission=Admission(
+            lasting.store,
+            lasting.refusals,
+            settings,
+            mounted,
+            lasting.blocked,
+            lasting.trips,
+            configured=wishes.settings,
+        ),
         lockouts=Lockouts(lasting.store, settle, settings),
         settle=settle,
         budget=lasting.budget,
@@ -199,6 +207,7 @@ def _head_gates(
 
 def _body_gates(
     settings: Settings,
+    configured: Settings,
     mounted: frozenset[Protection],
     lasting: Lasting,
     reader: Reader | None,
@@ -214,7 +223,7 @@ def _body_gates(
     if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
         gates.append(MemoryPressure(lasting.host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
-        gates.append(CostBudgets(settings))
+        gates.append(CostBudgets(settings, configured))
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)

@@ -12,6 +12,9 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN, FailureReason
 
 _REQUEST_ID: Final = b"x-request-id"
+_OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
+_OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
+"""Headers of ours on the answers of callers who are counted."""
 
 
 async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
@@ -39,12 +42,14 @@ async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Heade
 
 
 def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
-    """The head of the app's answer with our headers."""
+    """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
     lines: Iterable[replies.Header] = message.get("headers", ())
-    kept = [line for line in lines if line[0] != _REQUEST_ID]
+    buckets = ctx.buckets
+    ours = _OURS if buckets else _OURS_UNCOUNTED
+    kept = [line for line in lines if line[0].lower() not in ours]
     kept.append((_REQUEST_ID, ctx.request_id.encode()))
-    if ctx.buckets:
-        kept += replies.rate_limit_headers(ctx.buckets, stack.now())
+    if buckets:
+        kept += replies.rate_limit_headers(buckets, stack.now())
     return {**message, "headers": kept}
 
 

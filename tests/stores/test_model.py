@@ -42,7 +42,7 @@ class Model:
     """Admission as the contract words it."""
 
     now: float = 0.0
-    takings: list[tuple[Subject, Charge, float]] = field(default_factory=list)
+    looks: list[tuple[Subject, Charge, float, bool]] = field(default_factory=list)  # and whether it was taken
     offences: dict[tuple[Subject, PolicyName], list[tuple[float, int, int]]] = field(default_factory=dict)
     impositions: dict[tuple[Subject, PolicyName], list[float]] = field(default_factory=dict)
     sanctions: dict[tuple[Subject, PolicyName], float] = field(default_factory=dict)
@@ -53,9 +53,7 @@ class Model:
         _, until = self.overrides.pop(override.subject, (None, 0.0))
         if override.seconds:
             self.overrides[override.subject] = (override, self.now + override.seconds)
-            self.takings = [
-                taking for taking in self.takings if (taking[0], taking[1].key) != (override.subject, OVERRIDE)
-            ]
+            self.looks = [look for look in self.looks if (look[0], look[1].key) != (override.subject, OVERRIDE)]
         return until > self.now
 
     def charges(self, trip: Trip) -> tuple[Charge, ...]:
@@ -65,12 +63,15 @@ class Model:
         return effective_charges(trip.charges, override.limit, override.burst)
 
     def used(self, subject: Subject, bucket: str, limit: Limit, capacity: int) -> float:
+        """Tokens in use as this limit sees it: what came back meanwhile came at its rate, and no bucket holds less than
+        nothing. A clock that is set back brings nothing back, and nothing is taken by it either."""
         used, at = 0.0, 0.0
-        for who, charge, when in self.takings:
+        for who, charge, when, taken in self.looks:
             if (who, charge.key) == (subject, bucket):
-                used = min(capacity, max(0.0, used - (when - at) * limit.tokens_per_second)) + charge.tokens
+                came_back = max(0.0, when - at) * charge.limit.tokens_per_second
+                used = min(charge.capacity, max(0.0, used - came_back)) + charge.tokens * taken
                 at = when
-        return max(0.0, used - (self.now - at) * limit.tokens_per_second)
+        return min(capacity, max(0.0, used - max(0.0, self.now - at) * limit.tokens_per_second))
 
     def binding(self, trip: Trip) -> set[PolicyName]:
         """The operator's or the longest; of equally long ones either may answer."""
@@ -92,7 +93,8 @@ class Model:
         key = (subject, escalation.policy)
         if self.sanctions.get(key, 0.0) > self.now:
             return None
-        log = [one for one in self.offences.get(key, []) if one[0] > self.now - escalation.window_seconds]
+        known = [(min(when, self.now), heavy, many) for when, heavy, many in self.offences.get(key, [])]
+        log = [one for one in known if one[0] > self.now - escalation.window_seconds]
         if not (abuse and log and self.now - log[-1][0] < 1):
             log.append((self.now, weight, seen))
         self.offences[key] = log
@@ -113,11 +115,12 @@ class Model:
     def admit(self, trip: Trip) -> tuple[bool, set[PolicyName], float | None]:
         if bound := self.binding(trip):
             return False, bound, None
-        if not self.fits(trip):
+        fits = self.fits(trip)
+        self.looks += [(trip.subject, charge, self.now, fits) for charge in self.charges(trip)]
+        if not fits:
             if trip.abuse is None:
                 return False, set(), None
             return False, set(), self.offend(trip.subject, trip.abuse, 1, 1 + trip.refused_before, abuse=True)
-        self.takings += [(trip.subject, charge, self.now) for charge in self.charges(trip)]
         if trip.offence is None:
             return True, set(), None
         return True, set(), self.offend(trip.subject, trip.offence, trip.offences, trip.offences, abuse=False)
@@ -135,8 +138,8 @@ def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[Trip]:
     charges = st.builds(
         Charge,
         policy=st.sampled_from(["default", "graphql"]),
-        limit=st.just(Limit(7, 60)),
-        burst=st.just(3),
+        limit=st.sampled_from([Limit(7, 60), Limit(7, 60), Limit(2, 600), Limit(40, 20)]),  # changed at run time
+        burst=st.sampled_from([3, 3, 0]),
         tokens=st.integers(1, 6),
     )
     budget = st.builds(Charge, st.just("budget"), st.just(Limit(30, 60)), tokens=st.integers(1, 9), fixed=st.just(True))
@@ -215,7 +218,9 @@ async def _compare_trip(store: Store, model: Model, trip: Trip) -> None:
 
 
 def moves(seconds: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
-    return seconds.map(lambda x: round(x * 4) / 4)
+    """Time passes, and now and then the clock is set back."""
+    back = st.sampled_from([-0.5, -70.0, -900.0])
+    return (seconds | seconds | seconds | back).map(lambda x: round(x * 4) / 4)
 
 
 @settings(max_examples=300, deadline=None)
