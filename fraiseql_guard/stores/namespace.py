@@ -8,7 +8,7 @@ from typing import Final
 from fraiseql_guard.context import Subject
 
 NAMESPACE: Final = "fg"
-"""The namespace of whoever has not chosen one (FRAISEQL_GUARD_NAMESPACE)."""
+"""The namespace of whoever has not chosen one."""
 
 
 @dataclass(frozen=True, slots=True)
