@@ -111,20 +111,14 @@ async def test_a_raised_limit_acts_at_once_and_a_lowered_one_too(bench: Bench):
 QUICK = Limit(5, 1)
 
 
-@pytest.mark.parametrize(
-    "before",
-    [Limit(2, 7200), Limit(500, 3600), Limit(100_000, 60)],
-    ids=["slower", "larger", "faster"],
-)
+@pytest.mark.parametrize("before", [Limit(500, 3600), Limit(100_000, 60)], ids=str)
 async def test_after_a_change_of_the_limit_who_waits_as_told_is_admitted(bench: Bench, before: Limit):
     """Whatever was used at the old limit, the first wait that is told at the new one is the time until admission."""
     old = Charge("default", before, tokens=before.tokens)
     assert (await bench.store.admit(Trip(ALICE, (old,)))).admitted
     new = Charge("default", QUICK, burst=1)
     refused = await bench.store.admit(Trip(ALICE, (new,), abuse=ABUSE))
-    if refused.admitted:
-        assert before.tokens < new.capacity
-        return
+    assert not refused.admitted
     told = refused.buckets[0].retry_after_seconds
     assert 0 < told <= 1 / QUICK.tokens_per_second
     assert refused.buckets[0].remaining == pytest.approx(0, abs=1)
