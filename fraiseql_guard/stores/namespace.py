@@ -8,12 +8,12 @@ from typing import Final
 from fraiseql_guard.context import Subject
 
 NAMESPACE: Final = "fg"
-"""The namespace of whoever has not chosen one."""
+"""The namespace where none is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Namespace:
-    """What all keys of a deployment begin with, before a colon: ``fg:*`` matches them all, and nobody else's."""
+    """What all keys of a deployment begin with, before a colon: ``fg:*`` matches them all, and no other keys."""
 
     name: str = NAMESPACE
 
