@@ -43,6 +43,7 @@ class Admission:
     """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
 
     The trips that were made lately are remembered here: like all that was made of the settings, they end with these.
+    ``configured`` are the settings before any override (RateLimits).
     """
 
     def __init__(
@@ -52,12 +53,14 @@ class Admission:
         settings: Settings,
         modes: Mapping[Protection, Mode],
         blocked: BlockedAddresses,
+        *,
+        configured: Settings | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._modes = modes
-        self._rates = RateLimits(settings)
+        self._rates = RateLimits(settings, configured)
         self._sanctions = Sanctions(settings, modes)
         self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE

@@ -40,6 +40,24 @@ class Limit:
         return f"{self.tokens}/{_WINDOW_NAMES.get(self.window_seconds, f'{self.window_seconds}s')}"
 
 
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What a full bucket holds above its rate: so many requests or, with ``percent``, a share of the rate.
+
+    Parsed from ``20`` or ``20%``, and written so.
+    """
+
+    requests: int = 0
+    percent: int | None = None
+
+    def of(self, limit: Limit) -> int:
+        """In requests, for the bucket of this rate; a share is rounded down."""
+        return self.requests if self.percent is None else limit.tokens * self.percent // 100
+
+    def __str__(self) -> str:
+        return str(self.requests) if self.percent is None else f"{self.percent}%"
+
+
 _WINDOW_NAMES: Final[Mapping[int, str]] = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 
@@ -142,6 +160,17 @@ def network_bucket(policy: str, network: str) -> str:
     return f"{policy}@{network}"
 
 
+def mounted_bucket(name: str, limit: Limit, burst: int) -> str:
+    """Name of the bucket of a rate that a guard was mounted with, for ``Charge.bucket``: ``default:100/60+20``.
+
+    Where two guards are given different rates their buckets are two, wherever they count; where they are given the same
+    one, such as two workers of an app, it is one. A rate that is changed at run time goes on in the bucket of the one
+    that the guard was mounted with. If rates that differ shared a bucket, the smaller one would have to cut off what
+    the larger one had counted.
+    """
+    return f"{name}:{limit.tokens}/{limit.window_seconds}+{burst}"
+
+
 def is_shared(bucket: str) -> bool:
     """Whether a bucket of this name belongs to the group of its subject."""
     return "@" in bucket
@@ -159,6 +188,11 @@ class Bucket:
     def reset_seconds(self) -> float:
         """Time until the bucket is full again."""
         return max(0.0, (self.charge.capacity - self.remaining) / self.charge.rate)
+
+    def wait_for(self, tokens: int) -> float:
+        """Time until a request of so many tokens, and of no less than the charge, can be paid; 0 if it can be now."""
+        needed = min(max(tokens, self.charge.tokens), self.charge.capacity)
+        return max(0.0, (needed - self.remaining) / self.charge.rate)
 
     @property
     def share(self) -> float:

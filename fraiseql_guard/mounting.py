@@ -180,12 +180,12 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         identification=identity.identification if identity else None,
         head_gates=head_gates,
         token_gate=token_gate,
-        body_gates=_body_gates(settings, active, lasting, reader, in_flight),
+        body_gates=_body_gates(settings, wishes.settings, active, lasting, reader, in_flight),
         edits=_edits(settings, modes),
         store=lasting.store,
         control=lasting.control,
         allow_list=lasting.allow_list,
-        admission=Admission(lasting.store, lasting.refusals, settings, modes, blocked),
+        admission=Admission(lasting.store, lasting.refusals, settings, modes, blocked, configured=wishes.settings),
         lockouts=Lockouts(lasting.store, settle, settings, lasting.attempts),
         settle=settle,
         budget=lasting.budget,
@@ -245,6 +245,7 @@ def _head_gates(
 
 def _body_gates(
     settings: Settings,
+    configured: Settings,
     mounted: frozenset[Protection],
     lasting: Lasting,
     reader: Reader | None,
@@ -260,7 +261,7 @@ def _body_gates(
     if settings.shed_above_memory_percent is not None and Protection.RATE_LIMIT in mounted:
         gates.append(MemoryPressure(lasting.host.memory, settings.shed_above_memory_percent))
     if settings.cost_budgets and Protection.RATE_LIMIT in mounted:
-        gates.append(CostBudgets(settings))
+        gates.append(CostBudgets(settings, configured))
     if in_flight is not None:
         gates.append(in_flight)
     return tuple(gates)

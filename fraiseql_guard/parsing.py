@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from fraiseql_guard.context import Limit
+from fraiseql_guard.context import Burst, Limit
 from fraiseql_guard.translated import LENGTHS, embedded_network
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -112,6 +112,16 @@ def rate(value: object) -> Limit:
     if tokens < 1 or not 1 <= window <= 86_400:
         raise ValueError("is not a rate limit: at least 1 request, a window from 1 second to 1 day")
     return Limit(tokens, window)
+
+
+def burst(value: object) -> Burst:
+    """What a full bucket holds above its rate: a number of requests, or a share of the rate (``20%``)."""
+    if isinstance(value, Burst):
+        return value
+    number = str(value).strip()
+    if isinstance(value, str) and number.endswith("%"):
+        return Burst(percent=integer(0, 1000)(number[:-1].rstrip()))
+    return Burst(integer(0)(value))
 
 
 def items(value: object) -> tuple[str, ...]:
@@ -287,6 +297,14 @@ def header_name(value: object) -> str:
     name = text(value).lower()
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", name):
         raise ValueError("is not the name of a header")
+    return name
+
+
+def namespace(value: object) -> str:
+    """What all keys of ours in a shared store begin with. No colon: it ends there, so that none begins as another."""
+    name = text(value)
+    if not re.fullmatch(r"[0-9A-Za-z][-._0-9A-Za-z]{0,63}", name, re.ASCII):
+        raise ValueError("is not up to 64 letters, digits, dots, dashes and underscores")
     return name
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard import key_forms, parsing, redis_urls
-from fraiseql_guard.context import Escalation, Limit
+from fraiseql_guard.context import Burst, Escalation, Limit
 from fraiseql_guard.redis_urls import RedisUrl
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.signals import LIMITS, PolicyName, Protection
@@ -135,8 +135,11 @@ class Settings:
     rate_limit_graphql_mutation: Limit | None = setting(
         RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION"
     )
-    rate_limit_burst: int = setting(
-        COUNT_OR_ZERO, "20", "Requests above a rate that a full bucket holds.", name="FRAISEQL_RATE_LIMIT_BURST"
+    rate_limit_burst: Burst = setting(
+        Form(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
+        "20%",
+        "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down.",
+        name="FRAISEQL_RATE_LIMIT_BURST",
     )
     rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
     max_in_flight: int = setting(COUNT, "10", "Most operations of one caller at work at once, in a process.")
@@ -177,6 +180,11 @@ class Settings:
         None,
         "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
         name="FRAISEQL_REDIS_URL",
+    )
+    namespace: str = setting(
+        Form(parsing.namespace, "up to 64 letters, digits, dots, dashes and underscores", "fg-prod"),
+        "fg",
+        "What all keys in Redis begin with: apps and environments with different ones share nothing.",
     )
     on_store_failure: str = setting(
         Form(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),

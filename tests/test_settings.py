@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fraiseql_guard import settings as module
-from fraiseql_guard.context import Limit
+from fraiseql_guard.context import Burst, Limit
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.settings import VARIABLES, Mode, Settings, SettingsError
 from fraiseql_guard.signals import PolicyName, Protection
@@ -291,6 +291,43 @@ def test_bad_numbers(value):
 @pytest.mark.parametrize("value", [0, -1, "nan", "inf", "1e400", 10**400, 86_401, True, "ten"])
 def test_bad_seconds(value):
     assert "number of seconds" in problem(query_timeout=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "rate", "held"),
+    [
+        (None, "100/minute", 120),
+        (None, "5/minute", 6),
+        (None, "1/day", 1),
+        ("20", "5/minute", 25),
+        (20, "1/day", 21),
+        ("0", "100/minute", 100),
+        ("0%", "100/minute", 100),
+        (" 50 % ", "3/minute", 4),
+        ("1000%", "5/second", 55),
+        (Burst(percent=20), "100/minute", 120),
+    ],
+)
+def test_bursts(value, rate, held):
+    settings = Settings.load({}, rate_limit_default=rate, rate_limit_burst=value)
+    limit, burst = settings.rate_limit_default, settings.rate_limit_burst
+    assert limit.tokens + burst.of(limit) == held
+    assert option("rate_limit_burst", str(burst)) == burst
+
+
+@pytest.mark.parametrize("value", ["%", "20%%", "-1%", "-1", "2.5%", "1001%", "twenty", 20.0, True, "٢٠%"])
+def test_bad_bursts(value):
+    assert "FRAISEQL_RATE_LIMIT_BURST=20%" in problem(rate_limit_burst=value)
+
+
+@pytest.mark.parametrize("name", ["fg", "shop-prod", "a.b_C-9", "x" * 64])
+def test_namespaces(name):
+    assert option("namespace", name) == name
+
+
+@pytest.mark.parametrize("name", ["fg:prod", "fg*", "{fg}", "fg prod", "-fg", "x" * 65, "fé", "fg\n"[:3] + "\t"])
+def test_bad_namespaces(name):
+    assert "FRAISEQL_GUARD_NAMESPACE=fg-prod" in problem(namespace=name)
 
 
 def test_lists():

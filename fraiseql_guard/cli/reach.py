@@ -72,7 +72,7 @@ async def reach(url: str | None) -> AsyncIterator[Reached]:
             f"which workers? Set {name_of('redis_url')} to the Redis that they share, or go through one of them: "
             "--url https://HOST/admin"
         )
-    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS)
+    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
     try:
         yield Reached(operator=StoreOperator(store, settings), actor=actor(), caller=caller())
     except NotAppliedError as error:

@@ -12,17 +12,9 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN, FailureReason
 
 _REQUEST_ID: Final = b"x-request-id"
-_WRITTEN_OUTSIDE: Final = frozenset(
-    {
-        _REQUEST_ID,
-        b"ratelimit",
-        b"ratelimit-policy",
-        b"x-ratelimit-limit",
-        b"x-ratelimit-remaining",
-        b"x-ratelimit-reset",
-    }
-)
-"""What the outermost guard writes, once, for all guards that the answer goes through."""
+_OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
+_OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
+"""Headers of ours on the answers of callers who are counted. The outermost guard writes them, once for all."""
 
 
 async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
@@ -57,7 +49,7 @@ def _for_outside(ctx: Context, outer: Context, headers: list[replies.Header]) ->
             each.shown = ()
         return headers
     _hand_on(ctx, outer)
-    return [line for line in headers if line[0] not in _WRITTEN_OUTSIDE]
+    return [line for line in headers if line[0] not in _OURS]
 
 
 def _hand_on(ctx: Context, outer: Context) -> None:
@@ -76,11 +68,12 @@ async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Heade
 
 
 def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
-    """The head of the app's answer with our headers."""
+    """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
     lines: Iterable[replies.Header] = message.get("headers", ())
-    kept = [line for line in lines if line[0] != _REQUEST_ID]
     shown = ctx.shown
     buckets = ctx.buckets if shown is None else shown
+    ours = _OURS if buckets else _OURS_UNCOUNTED
+    kept = [line for line in lines if line[0].lower() not in ours]
     if ctx.outer is not None:
         _hand_on(ctx, ctx.outer)
         return {**message, "headers": kept}

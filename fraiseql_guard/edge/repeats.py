@@ -199,7 +199,7 @@ def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
 def steady_seconds(bucket: Bucket) -> float:
     """How long the numbers that a refusal tells of a bucket stay as they are, in whole seconds and tokens."""
     until_token = (math.floor(bucket.remaining) + 1 - bucket.remaining) / bucket.charge.limit.tokens_per_second
-    return min(until_token, *map(_until_less, (bucket.retry_after_seconds, bucket.reset_seconds))) - _LATE
+    return min(until_token, _until_less(bucket.retry_after_seconds)) - _LATE
 
 
 def _until_less(seconds: float) -> float:

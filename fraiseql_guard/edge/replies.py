@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
@@ -16,6 +17,10 @@ Header = tuple[bytes, bytes]
 
 READS: Final = HeadReads(headers=frozenset({b"accept", b"origin"}))
 """What the form of a refusal depends on."""
+RATE_LIMIT_NAMES: Final = frozenset(
+    {b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"ratelimit-policy", b"ratelimit"}
+)
+"""Names of the headers that tell the state of a bucket."""
 
 _GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
@@ -23,7 +28,9 @@ _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit,
 
 def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: float) -> tuple[list[Header], bytes]:
     """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere."""
-    extensions = _extensions(ctx, denial)
+    waits = _waits(ctx, denial)
+    seconds = None if waits is None else _whole_seconds(waits.seconds)
+    extensions = _extensions(ctx, denial, seconds)
     if ctx.guarded:
         accepted = _GRAPHQL_RESPONSE in ctx.headers.get(b"accept", b"")
         media_type = _GRAPHQL_RESPONSE if accepted else b"application/json"
@@ -39,15 +46,15 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
         (b"cache-control", b"no-store"),
         (b"x-request-id", ctx.request_id.encode()),
         *denial.headers,
-        *rate_limit_headers(ctx.buckets, now),
+        *rate_limit_headers(ctx.buckets, now, None if waits is None else waits.of_buckets),
         *cors_headers(ctx, cors_origins),
     ]
-    if denial.retry_after_seconds is not None:
-        headers.append((b"retry-after", b"%d" % _whole_seconds(denial.retry_after_seconds)))
+    if seconds is not None:
+        headers.append((b"retry-after", b"%d" % seconds))
     return headers, b"" if ctx.method == "HEAD" else body
 
 
-def _extensions(ctx: Context, denial: Denial) -> dict[str, Any]:
+def _extensions(ctx: Context, denial: Denial, retry_after: int | None) -> dict[str, Any]:
     """The numbers of a refusal; what is not known is left out."""
     known = {
         "code": denial.code.name,
@@ -55,7 +62,7 @@ def _extensions(ctx: Context, denial: Denial) -> dict[str, Any]:
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,
-        "retryAfter": None if denial.retry_after_seconds is None else _whole_seconds(denial.retry_after_seconds),
+        "retryAfter": retry_after,
         "requestId": ctx.request_id,
         **dict(denial.facts),
     }
@@ -63,31 +70,84 @@ def _extensions(ctx: Context, denial: Denial) -> dict[str, Any]:
 
 
 def _whole_seconds(seconds: float) -> int:
-    """Rounded up, so that who comes back then is admitted; at most a day."""
-    return math.ceil(min(max(seconds, 0.0), 86_400.0))
+    """Rounded up, so that who comes back then is admitted."""
+    return math.ceil(max(seconds, 0.0))
 
 
-def rate_limit_headers(buckets: Sequence[Bucket], now: float) -> list[Header]:
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """How long to wait until the same request can be admitted, in all and for each bucket."""
+
+    seconds: float
+    of_buckets: tuple[float, ...]
+
+
+def _waits(ctx: Context, denial: Denial) -> _Waits | None:
+    """None if coming back is of no use. A refusal for another reason than the rate may have emptied a bucket."""
+    seconds = denial.retry_after_seconds
+    if seconds is None or math.isinf(seconds):
+        return None
+    buckets, measured = ctx.buckets, ctx.measured
+    if any(bucket.retry_after_seconds for bucket in buckets):  # nothing was taken
+        waits = tuple([bucket.retry_after_seconds for bucket in buckets])
+    else:
+        tokens = 1 if measured is None else max(1, measured.mutation_root_fields)
+        waits = tuple([bucket.wait_for(tokens) for bucket in buckets])
+    return _Waits(max(seconds, *waits) if waits else seconds, waits)
+
+
+def rate_limit_headers(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None = None) -> list[Header]:
     """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
-    FraiseQL writes it), and RateLimit-Policy and RateLimit
-    (draft-ietf-httpapi-ratelimit-headers-11) of all that carry a name of their own."""
-    if not buckets:
-        return []
-    tightest = buckets[0] if len(buckets) == 1 else min(buckets, key=lambda bucket: bucket.share)
-    charge, left, until_full = tightest.charge, max(0, int(tightest.remaining)), tightest.reset_seconds
-    limit, policy, name = _constant(charge.policy, charge.limit.tokens, charge.limit.window_seconds)
-    state = b"%s%d;t=%d" % (name, left, math.ceil(until_full))
-    if len(buckets) > 1:
-        named = list({bucket.charge.policy: bucket for bucket in reversed(buckets)}.values())[::-1]
-        policy = b"ratelimit-policy", b", ".join([_of(bucket)[1][1] for bucket in named])
-        state = b", ".join([_state(bucket) for bucket in named])
+    FraiseQL writes it), and RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of all that carry
+    a name of their own. What a bucket holds above its rate is not told: clients would take it for a part of the rate.
+
+    ``waits`` are those that Retry-After is the longest of, by bucket. Then the one that is waited for longest comes
+    first, and only what is waited for has a time (``t``): none lies behind Retry-After.
+    """
+    if len(buckets) != 1:
+        return _of_several(buckets, now, waits) if buckets else []
+    bucket = buckets[0]
+    charge, remaining = bucket.charge, bucket.remaining
+    quota, left, rate, capacity = charge.limit.tokens, int(remaining), charge.rate, charge.capacity
+    limit, policy, name = _constant(charge.policy, quota, charge.limit.window_seconds)
+    shown = min(quota, left)
+    wait = (left + 1 - remaining) / rate if waits is None else waits[0]
+    if waits is None and remaining >= capacity:
+        wait = 0.0  # it is full
+    state = b"%s%d;t=%d" % (name, shown, math.ceil(wait)) if 0.0 < wait < math.inf else b"%s%d" % (name, shown)
     return [
         limit,
-        (b"x-ratelimit-remaining", b"%d" % left),
-        (b"x-ratelimit-reset", b"%d" % math.ceil(now + until_full)),
+        (b"x-ratelimit-remaining", b"%d" % shown),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(now + (capacity - remaining) / rate)),
         policy,
         (b"ratelimit", state),
     ]
+
+
+def _of_several(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None) -> list[Header]:
+    known: Sequence[float | None] = (None,) * len(buckets) if waits is None else waits
+    named: dict[str, int] = {}
+    for place, bucket in enumerate(buckets):
+        # Of those that share a name the caller's own is told, unless it is another that is waited for.
+        first = named.setdefault(bucket.charge.policy, place)
+        if first != place and (known[place] or 0.0) > (known[first] or 0.0):
+            named[bucket.charge.policy] = place
+    if waits is not None and any(waits):
+        tightest = max(range(len(buckets)), key=waits.__getitem__)
+    else:
+        shares = [bucket.share for bucket in buckets]
+        tightest = shares.index(min(shares))
+    told = {place: _of_one(buckets[place], now, known[place]) for place in named.values()}
+    first_three = (told.get(tightest) or _of_one(buckets[tightest], now, known[tightest]))[:3]
+    return [
+        *first_three,
+        (b"ratelimit-policy", b", ".join([lines[3][1] for lines in told.values()])),
+        (b"ratelimit", b", ".join([lines[4][1] for lines in told.values()])),
+    ]
+
+
+def _of_one(bucket: Bucket, now: float, wait: float | None) -> list[Header]:
+    return rate_limit_headers((bucket,), now, None if wait is None else (wait,))
 
 
 @lru_cache(maxsize=256)
@@ -99,16 +159,6 @@ def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, He
         (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, tokens, window_seconds)),
         b'"%s";r=' % name,
     )
-
-
-def _of(bucket: Bucket) -> tuple[Header, Header, bytes]:
-    charge = bucket.charge
-    return _constant(charge.policy, charge.limit.tokens, charge.limit.window_seconds)
-
-
-def _state(bucket: Bucket) -> bytes:
-    left = max(0, int(bucket.remaining))
-    return b"%s%d;t=%d" % (_of(bucket)[2], left, math.ceil(bucket.reset_seconds))
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:

@@ -9,7 +9,17 @@ import math
 from dataclasses import replace
 from typing import Final, TypeGuard
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, Measured, network_bucket
+from fraiseql_guard.context import (
+    SHARED_PEER_FACTOR,
+    Bucket,
+    Charge,
+    Context,
+    Denial,
+    Limit,
+    Measured,
+    mounted_bucket,
+    network_bucket,
+)
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
 
@@ -19,14 +29,18 @@ _WINDOW_SECONDS: Final = 3600
 
 
 class CostBudgets:
-    """Charges an operation's complexity to its caller: the tier's budget, else ``default``, else none."""
+    """Charges an operation's complexity to its caller: the tier's budget, else ``default``, else none.
+
+    ``configured`` are the settings that the guard was mounted with, before any override (RateLimits).
+    """
 
     protection: Final = Protection.RATE_LIMIT
     needs_body: Final = True
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
+        first = (configured or settings).cost_budgets
         self._charges = {
-            tier: Charge(_POLICY, Limit(points, _WINDOW_SECONDS), fixed=True)
+            tier: Charge(_POLICY, _budget(points), bucket=_bucket(tier, first.get(tier)), fixed=True)
             for tier, points in settings.cost_budgets.items()
         }
         self._unmeasured = settings.max_query_complexity
@@ -42,7 +56,7 @@ class CostBudgets:
         if own is None:
             return None
         if ctx.shared_peer and identity is None:
-            own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR))
+            own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR), bucket=f"{own.key}*{SHARED_PEER_FACTOR}")
         if points > own.capacity:
             if _is_known(ctx.measured):
                 return Denial(CHARGE_TOO_LARGE, limit=own.capacity, actual=points, detail=_POLICY)
@@ -62,16 +76,25 @@ def _is_known(measured: Measured | None) -> TypeGuard[Measured]:
     return measured is not None and measured.complete
 
 
+def _budget(points: int) -> Limit:
+    return Limit(points, _WINDOW_SECONDS)
+
+
+def _bucket(tier: str, points: int | None) -> str:
+    name = f"{_POLICY}:{tier}"
+    return name if points is None else mounted_bucket(name, _budget(points), 0)
+
+
 def _of_networks(ctx: Context, own: Charge) -> list[Charge]:
     """The wider networks of an IPv6 address have budgets too: whoever holds a /48 holds 65,536 of our subjects."""
     return [
-        replace(own, limit=own.limit.times(factor), bucket=network_bucket(_POLICY, network))
+        replace(own, limit=own.limit.times(factor), bucket=network_bucket(own.key, network))
         for network, factor in ctx.address_subject.networks
     ]
 
 
 def _is_budget(bucket: Bucket) -> bool:
-    return bucket.charge.key.partition("@")[0] == _POLICY  # a tier may be called so, its bucket is not
+    return bucket.charge.fixed and bucket.charge.policy == _POLICY  # a tier may be called so, but is not fixed
 
 
 def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:

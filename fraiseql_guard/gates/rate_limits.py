@@ -5,27 +5,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fraiseql_guard.context import SHARED_PEER_FACTOR, Bucket, Charge, Context, Denial, Limit, network_bucket
+from fraiseql_guard.context import (
+    SHARED_PEER_FACTOR,
+    Bucket,
+    Charge,
+    Context,
+    Denial,
+    Limit,
+    mounted_bucket,
+    network_bucket,
+)
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
 
 
 class RateLimits:
-    """Writes the bill of a request. The charges of the common cases are made once, here."""
+    """Writes the bill of a request. The charges of the common cases are made once, here.
 
-    def __init__(self, settings: Settings) -> None:
-        self._burst = burst = settings.rate_limit_burst
-        self._anonymous = Charge("default", settings.rate_limit_default, burst)
-        self._public = Charge("public", settings.rate_limit_public, burst)
-        authenticated = settings.rate_limit_authenticated
-        self._authenticated = Charge("authenticated", authenticated, burst) if authenticated else self._anonymous
-        self._tiers = {name: Charge(name, limit, burst, bucket="tier") for name, limit in settings.tiers.items()}
-        self._graphql = self._further("graphql", settings.rate_limit_graphql)
-        self._query = self._further("graphql_query", settings.rate_limit_graphql_query)
-        self._mutation = self._further("graphql_mutation", settings.rate_limit_graphql_mutation)
+    ``settings`` are those in force. ``configured`` are those that the guard was mounted with, before any override: they
+    tell its buckets from those of other guards. By default the same.
+    """
 
-    def _further(self, policy: str, limit: Limit | None) -> tuple[Charge, ...]:
-        return (Charge(policy, limit, self._burst),) if limit else ()
+    def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
+        first = configured or settings
+        self._burst = settings.rate_limit_burst
+        self._first_burst = first.rate_limit_burst
+        self._anonymous = self._charge("default", settings.rate_limit_default, first.rate_limit_default)
+        self._public = self._charge("public", settings.rate_limit_public, first.rate_limit_public)
+        self._shared_anonymous, self._shared_public = _for_many(self._anonymous), _for_many(self._public)
+        (self._authenticated,) = self._further(
+            "authenticated", settings.rate_limit_authenticated, first.rate_limit_authenticated
+        ) or (self._anonymous,)
+        self._tiers = {
+            name: self._charge(name, limit, first.tiers.get(name), kind="tier:")
+            for name, limit in settings.tiers.items()
+        }
+        self._graphql = self._further("graphql", settings.rate_limit_graphql, first.rate_limit_graphql)
+        self._query = self._further("graphql_query", settings.rate_limit_graphql_query, first.rate_limit_graphql_query)
+        self._mutation = self._further(
+            "graphql_mutation", settings.rate_limit_graphql_mutation, first.rate_limit_graphql_mutation
+        )
+
+    def _charge(self, policy: str, limit: Limit, first: Limit | None, *, kind: str = "") -> Charge:
+        """What a rate charges. One that the guard was mounted without has a bucket by its name alone."""
+        name = f"{kind}{policy}"
+        bucket = name if first is None else mounted_bucket(name, first, self._first_burst.of(first))
+        return Charge(policy, limit, self._burst.of(limit), bucket=bucket)
+
+    def _further(self, policy: str, limit: Limit | None, first: Limit | None) -> tuple[Charge, ...]:
+        return (self._charge(policy, limit, first),) if limit else ()
 
     def free(self, ctx: Context) -> bool:
         """Whether nothing is counted: allow-listed addresses, and probes on exempt paths."""
@@ -36,8 +64,9 @@ class RateLimits:
         identity = ctx.identity
         if identity is not None:
             return self._tiers.get(identity.tier or "", self._authenticated)
-        charge = self._public if ctx.public_operation else self._anonymous
-        return replace(charge, limit=charge.limit.times(SHARED_PEER_FACTOR)) if ctx.shared_peer else charge
+        if ctx.shared_peer:
+            return self._shared_public if ctx.public_operation else self._shared_anonymous
+        return self._public if ctx.public_operation else self._anonymous
 
     def bill(self, ctx: Context, denial: Denial | None) -> tuple[Charge, ...]:
         """All charges of a request. A refused one costs its main bucket what the refusal says."""
@@ -80,15 +109,19 @@ class RateLimits:
         return (
             main,
             *(
-                replace(
-                    main,
-                    limit=main.limit.times(factor),
-                    burst=main.burst * factor,
-                    bucket=network_bucket(main.key, network),
-                )
+                _grown(main, factor, network_bucket(main.key, network))
                 for network, factor in ctx.address_subject.networks
             ),
         )
+
+
+def _for_many(charge: Charge) -> Charge:
+    """The same for all who look alike behind a proxy. A bucket of another size is another bucket."""
+    return _grown(charge, SHARED_PEER_FACTOR, f"{charge.key}*{SHARED_PEER_FACTOR}")
+
+
+def _grown(charge: Charge, factor: int, bucket: str) -> Charge:
+    return replace(charge, limit=charge.limit.times(factor), burst=charge.burst * factor, bucket=bucket)
 
 
 def _take(charge: Charge, tokens: int) -> Charge:

@@ -34,7 +34,7 @@ class Limits:
         """Operator.set_limit."""
         wanted, lasts, bench = _limit(limit), seconds(duration_seconds), self._bench
         subject = await self._subject(target)
-        burst = bench.settings.rate_limit_burst
+        burst = bench.settings.rate_limit_burst.of(wanted)
         with answering():
             held = [each for each in await bench.store.limits() if _same(each.subject, subject)]
             await bench.store.set_limit(subject, wanted, burst, lasts, actor=actor)

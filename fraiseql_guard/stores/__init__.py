@@ -33,5 +33,6 @@ def open_store(settings: Settings, observer: Observer) -> Store:
     """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none."""
     if settings.redis_url is None:
         return MemoryStore()
-    primary = RedisStore(settings.redis_url.reveal(), timeout_seconds=settings.store_timeout_ms / 1000)
+    url, seconds = settings.redis_url.reveal(), settings.store_timeout_ms / 1000
+    primary = RedisStore(url, timeout_seconds=seconds, namespace=settings.namespace)
     return FailoverStore(primary, settings=settings, observer=observer)

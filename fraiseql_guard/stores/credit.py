@@ -26,7 +26,7 @@ def place_of(store: Store, settings: Settings) -> Hashable:
         return id(store)
     deployment = Deployment.parse(settings.redis_url.reveal())
     database = [command[1] for command in deployment.server.greeting if command[0] == "SELECT"]
-    namespace = getattr(settings, "namespace", "")
+    namespace = settings.namespace
     return (deployment.kind, frozenset(map(str, deployment.seeds)), deployment.master, namespace, *database)
 
 

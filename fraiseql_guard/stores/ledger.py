@@ -126,6 +126,8 @@ class Ledger:
                 return None
         record = (_own(subject), policy)
         log = self._offences.get(record) or deque()
+        for offence in log:
+            offence.at = min(offence.at, now)  # a clock that was set back must not keep it in the window
         while log and log[0].at <= now - escalation.window_seconds:
             log.popleft()
         if once_a_second and log and now - log[-1].at < ABUSE_INTERVAL_SECONDS:

@@ -38,8 +38,9 @@ class _Override:
 class MemoryStore:
     """Rate limits, offences and sanctions of one process.
 
-    ``clock`` counts seconds and never goes back. ``max_buckets``, ``max_subjects`` (offences) and ``max_sanctions``
-    bound the memory: a bucket takes about 300 bytes. Never raises StoreError.
+    ``clock`` counts seconds; if it is set back, nothing refills until it has moved on. ``max_buckets``,
+    ``max_subjects`` (offences) and ``max_sanctions`` bound the memory: a bucket takes about 300 bytes. Never raises
+    StoreError.
     """
 
     def __init__(
@@ -216,7 +217,8 @@ class MemoryStore:
                 if level is not None:
                     used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
                 before[key] = after[key] = used
-            used = min(after[key], capacity)
+            # A bucket that has become smaller is at most empty.
+            before[key], used = min(before[key], capacity), min(after[key], capacity)
             over = used + charge.tokens - capacity
             if over > _EPSILON:
                 fits = False
@@ -224,14 +226,14 @@ class MemoryStore:
             else:
                 after[key] = max(0.0, used + charge.tokens)  # a refund fills a bucket, and no more than that
             bills.append((key, charge, capacity, wait))
-        for bucket, used in after.items():
-            if not fits:
-                levels.get(bucket)  # one that refuses is not forgotten for it
-            elif used > 0:
+        used_of = after if fits else before
+        for bucket, used in used_of.items():
+            # Written even if nothing is taken, so that the wait that is told is the wait that there is; and a bucket
+            # that refuses is not forgotten for it.
+            if used > 0:
                 levels.put(bucket, (used, now))
             elif before[bucket] > 0:
                 levels.pop(bucket)
-        used_of = after if fits else before
         return fits, tuple(
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
         )

@@ -2,6 +2,7 @@
 
 All keys of a subject begin with ``fg:{tag}:``, so that they share one hash slot; ``fg:{sanctions}`` is an index for
 :meth:`RedisStore.sanctions` alone, written after a sanction came into force. What each key holds is said in admit.lua.
+Instead of ``fg`` all keys may begin with another namespace; nothing is shared by two of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
+from fraiseql_guard.stores.namespace import NAMESPACE, Namespace
 from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
@@ -33,15 +35,12 @@ from fraiseql_guard.stores.trips import (
     MILLIONTHS,
     UNREADABLE,
     Part,
-    held_key,
     read_outcome,
     read_reason,
     trip_call,
     written_reason,
 )
 
-INDEX: Final = "fg:{sanctions}"
-PROBE: Final = "fg:{probe}"
 _LISTED_AT_ONCE: Final = 500
 _SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents")
 
@@ -50,18 +49,21 @@ class RedisStore:
     """Rate limits, offences and sanctions that all workers on one Redis share.
 
     ``url`` is what Deployment.parse reads: one server, a master behind Sentinels, or a cluster; ``timeout_seconds`` is
-    the deadline of each exchange, connecting included. One connection an event loop (to each node of a cluster), opened
-    when first needed. Every method but ``check`` may raise StoreError.
+    the deadline of each exchange, connecting included; all keys begin with ``namespace``. One connection an event loop
+    (to each node of a cluster), opened when first needed. Every method but ``check`` may raise StoreError.
     """
 
-    def __init__(self, url: str, *, timeout_seconds: float) -> None:
+    def __init__(self, url: str, *, timeout_seconds: float, namespace: str = NAMESPACE) -> None:
         self._deployment = Deployment.parse(url)
+        names = self._namespace = Namespace(namespace)
+        self._index = names.common("sanctions")
+        self._probe = names.common("probe")
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
-        self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments))
-        self._documents = RedisDocuments(self._run, self._ask_for)
-        self._fleet = RedisFleet(self._run, self._ask_for)
-        self._limits = RedisLimits(self._run, self._ask_for)
+        self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments), names)
+        self._documents = RedisDocuments(self._run, self._ask_for, names)
+        self._fleet = RedisFleet(self._run, self._ask_for, names)
+        self._limits = RedisLimits(self._run, self._ask_for, names)
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
     async def admit(self, trip: Trip) -> Outcome:
@@ -73,8 +75,8 @@ class RedisStore:
         """Send a trip: the first half of :meth:`admit`, for who counts every step between the wire and the request."""
         call: Call | None = trip.call
         script = self._scripts["admit"]
-        if call is None or call.sha != script.sha:
-            call = trip.call = trip_call(trip, script.sha)
+        if call is None or call.sha != script.sha or call.namespace is not self._namespace:
+            call = trip.call = trip_call(trip, script.sha, self._namespace)
         topology = self._topologies.get(asyncio.get_running_loop()) or self._topology()
         return topology.begin(call, timeout_seconds=self._timeout_seconds)
 
@@ -99,13 +101,13 @@ class RedisStore:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
-        await self._run("impose", held_key(sanction.subject), arguments)
+        await self._run("impose", self._namespace.sanctions_of(sanction.subject), arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
         policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run("lift", held_key(subject), (subject.member, *policies)))
+        ended = int(await self._run("lift", self._namespace.sanctions_of(subject), (subject.member, *policies)))
         await self._write_index(0, [_note(subject, one) for one in policies])
         return ended
 
@@ -116,13 +118,13 @@ class RedisStore:
     async def sanctions(self) -> Sequence[Sanction]:
         """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
         now_parts, notes = await asyncio.gather(
-            self._ask(("TIME",), key=INDEX), self._ask(("ZRANGE", INDEX, 0, -1), key=INDEX)
+            self._ask(("TIME",), key=self._index), self._ask(("ZRANGE", self._index, 0, -1), key=self._index)
         )
         now = int(now_parts[0]) * MILLIONTHS + int(now_parts[1])
         found: list[Sanction] = []
         for start in range(0, len(notes), _LISTED_AT_ONCE):
             read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
-            keys = [held_key(subject) for subject, _ in read]
+            keys = [self._namespace.sanctions_of(subject) for subject, _ in read]
             held = await asyncio.gather(
                 *(self._ask(("HGET", key, policy), key=key) for key, (_, policy) in zip(keys, read, strict=True))
             )
@@ -199,11 +201,11 @@ class RedisStore:
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
-        await self._ask(("SET", PROBE, 1, "PX", 1000), key=PROBE)
+        await self._ask(("SET", self._probe, 1, "PX", 1000), key=self._probe)
 
     async def check(self) -> list[str]:
         """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
-        return await check_redis(self._topology(), PROBE)
+        return await check_redis(self._topology(), self._probe)
 
     async def aclose(self) -> None:
         """Drop this event loop's connections; the next call connects anew."""
@@ -237,7 +239,7 @@ class RedisStore:
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
         try:
-            await self._run("index", INDEX, (length, *notes))
+            await self._run("index", self._index, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
 

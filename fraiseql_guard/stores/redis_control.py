@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import StoreError
 
-KEY: Final = "fg:{control}"
 _MILLIONTHS: Final = 1_000_000
 _KINDS: Final = frozenset(kind.value for kind in EntryKind)
 
@@ -21,12 +21,13 @@ Run = Callable[[str, Sequence[str | int]], Awaitable[Any]]
 class RedisControl:
     """Reads and changes the control set through ``run``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, namespace: Namespace) -> None:
         self._run = run
+        self._key = namespace.common("control")
 
     async def control(self, known_version: int) -> ControlSet | None:
         """ControlStore.control."""
-        reply = await self._run(KEY, ("read", known_version))
+        reply = await self._run(self._key, ("read", known_version))
         try:
             version = int(reply[0])
             if version == known_version:
@@ -41,11 +42,11 @@ class RedisControl:
         length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
         said = [entry.reason, entry.actor, entry.value, entry.id]
         value = json.dumps(said if entry.value or entry.id else said[:2])  # as older versions of ours can read it
-        await self._run(KEY, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
+        await self._run(self._key, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
 
     async def untell(self, kind: EntryKind, key: str) -> bool:
         """ControlStore.untell."""
-        return bool((await self._run(KEY, ("untell", f"{kind.value}:{key}")))[0])
+        return bool((await self._run(self._key, ("untell", f"{kind.value}:{key}")))[0])
 
 
 def _entry(name: bytes, left: int, value: bytes) -> Entry | None:

@@ -16,11 +16,10 @@ from fraiseql_guard.stores.documents import (
     TrustedDocument,
     listed,
 )
+from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis_fleet import Ask, Run
 
-INDEX: Final = "fg:{documents}"
-TEXTS: Final = f"{INDEX}:texts"
 _SCRIPT: Final = "documents"
 _VERSION: Final = b"#"
 _ATTEMPTS: Final = 3
@@ -31,9 +30,11 @@ _PAGE: Final = 500
 class RedisDocuments:
     """DocumentStore through ``run`` and ``ask``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask) -> None:
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
         self._run = run
         self._ask = ask
+        self._index = namespace.common("documents")
+        self._texts = f"{self._index}:texts"
 
     async def index(self, known_version: int) -> DocumentIndex | None:
         """DocumentStore.documents."""
@@ -50,14 +51,14 @@ class RedisDocuments:
         raise StoreError("script", "the index of documents changes while it is read", opens_breaker=False)
 
     async def _look(self) -> tuple[int, int]:
-        version, count = await self._run(_SCRIPT, INDEX, ("look",))
+        version, count = await self._run(_SCRIPT, self._index, ("look",))
         return int(version), int(count)
 
     async def _entries(self) -> AsyncIterator[Listed]:
         """The entries, page by page: some of them twice if the hash is growing meanwhile."""
         cursor = b"0"
         while True:
-            cursor, fields = await self._ask(INDEX, ("HSCAN", INDEX, cursor, "COUNT", _PAGE))
+            cursor, fields = await self._ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
             for name, value in zip(fields[::2], fields[1::2], strict=True):
                 if name != _VERSION:
                     yield _entry(name[1:], value)
@@ -66,7 +67,7 @@ class RedisDocuments:
 
     async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
         """DocumentStore.document_texts."""
-        found: Sequence[bytes | None] = await self._ask(TEXTS, ("HMGET", TEXTS, *ids)) if ids else ()
+        found: Sequence[bytes | None] = await self._ask(self._texts, ("HMGET", self._texts, *ids)) if ids else ()
         return [None if text is None else text.decode(errors="replace") for text in found]
 
     async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
@@ -77,14 +78,14 @@ class RedisDocuments:
             facts = orjson.dumps([entry.name, entry.type])
             text = document.text.encode(errors="replace")
             arguments += [entry.id, entry.digest, entry.size_bytes, facts, text]
-        outcome, *more = await self._run(_SCRIPT, INDEX, arguments)
+        outcome, *more = await self._run(_SCRIPT, self._index, arguments)
         if outcome == b"done":
             return Adding(int(more[0]))
         return Adding(conflict=more[0].decode(errors="replace")) if outcome == b"conflict" else Adding(full=True)
 
     async def remove(self, ids: Sequence[str]) -> int:
         """DocumentStore.remove_documents."""
-        return int((await self._run(_SCRIPT, INDEX, ("remove", *ids)))[1])
+        return int((await self._run(_SCRIPT, self._index, ("remove", *ids)))[1])
 
 
 def _entry(id_: bytes, entry: bytes) -> Listed:

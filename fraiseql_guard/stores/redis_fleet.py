@@ -8,10 +8,8 @@ from typing import Any, Final
 
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.fleet import ACTIONS_SECONDS, ACTIONS_SIZE, RECENT_SECONDS, RECENT_SIZE, Beat
+from fraiseql_guard.stores.namespace import Namespace
 
-ALIVE: Final = "fg:{fleet}:alive"
-RECENT: Final = "fg:{recent}"
-ACTIONS: Final = "fg:{actions}"
 _MILLIONTHS: Final = 1_000_000
 
 Run = Callable[[str, str, Sequence[str | int | bytes]], Awaitable[Any]]
@@ -23,18 +21,21 @@ Ask = Callable[[str, Command], Awaitable[Any]]
 class RedisFleet:
     """FleetStore through ``run`` and ``ask``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask) -> None:
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
         self._run = run
         self._ask = ask
+        self._alive = f"{namespace.common('fleet')}:alive"
+        self._recent = namespace.common("recent")
+        self._actions = namespace.common("actions")
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat."""
         length = math.ceil(ttl_seconds * _MILLIONTHS)
-        return int(await self._run("fleet", ALIVE, ("beat", worker_id, length, payload)))
+        return int(await self._run("fleet", self._alive, ("beat", worker_id, length, payload)))
 
     async def beats(self) -> Sequence[Beat]:
         """FleetStore.beats."""
-        reply = await self._run("fleet", ALIVE, ("read",))
+        reply = await self._run("fleet", self._alive, ("read",))
         return [
             Beat(name.decode(errors="replace"), payload) for name, payload in zip(reply[::2], reply[1::2], strict=True)
         ]
@@ -42,19 +43,19 @@ class RedisFleet:
     async def remember(self, records: Sequence[bytes]) -> None:
         """FleetStore.remember."""
         if records:
-            await self._run("ring", RECENT, (RECENT_SIZE, RECENT_SECONDS, *records[-RECENT_SIZE:]))
+            await self._run("ring", self._recent, (RECENT_SIZE, RECENT_SECONDS, *records[-RECENT_SIZE:]))
 
     async def recent(self, count: int) -> Sequence[bytes]:
         """FleetStore.recent."""
-        return await self._newest(RECENT, count)
+        return await self._newest(self._recent, count)
 
     async def record_action(self, record: bytes) -> None:
         """FleetStore.record_action."""
-        await self._run("ring", ACTIONS, (ACTIONS_SIZE, ACTIONS_SECONDS, record))
+        await self._run("ring", self._actions, (ACTIONS_SIZE, ACTIONS_SECONDS, record))
 
     async def actions(self, count: int) -> Sequence[bytes]:
         """FleetStore.actions."""
-        return await self._newest(ACTIONS, count)
+        return await self._newest(self._actions, count)
 
     async def _newest(self, key: str, count: int) -> Sequence[bytes]:
         found: Sequence[bytes] = await self._ask(key, ("LRANGE", key, 0, count - 1)) if count > 0 else ()

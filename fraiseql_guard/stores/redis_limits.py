@@ -8,22 +8,23 @@ import json
 import math
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from fraiseql_guard.context import Limit, Subject
+from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, StoreError
 from fraiseql_guard.stores.redis_fleet import Ask, Run
-from fraiseql_guard.stores.trips import bucket_name, prefix
-
-LIMITS: Final = "fg:{limits}"
+from fraiseql_guard.stores.trips import bucket_name
 
 
 class RedisLimits:
     """The overrides of limits through ``run`` and ``ask``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask) -> None:
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
         self._run = run
         self._ask = ask
+        self._namespace = namespace
+        self._index = namespace.common("limits")
 
     async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str) -> None:
         """Store.set_limit."""
@@ -36,12 +37,12 @@ class RedisLimits:
 
     async def all(self) -> Sequence[HeldLimit]:
         """Store.limits: those of the index that the subjects' own keys confirm."""
-        notes = await self._ask(LIMITS, ("ZRANGE", LIMITS, 0, -1))
+        notes = await self._ask(self._index, ("ZRANGE", self._index, 0, -1))
         found = await asyncio.gather(*(self._held(Subject(*json.loads(note))) for note in notes))
         return [each for each in found if each is not None]
 
     async def _held(self, subject: Subject) -> HeldLimit | None:
-        key = _key(subject)
+        key = self._namespace.override_of(subject)
         value, left = await asyncio.gather(self._ask(key, ("GET", key)), self._ask(key, ("PTTL", key)))
         if not value or left <= 0:
             return None
@@ -51,12 +52,8 @@ class RedisLimits:
     async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
         member = subject.member
         arguments = (milliseconds, value, bucket_name(member, OVERRIDE))
-        existed = await self._run("limit", _key(subject), arguments)
+        existed = await self._run("limit", self._namespace.override_of(subject), arguments)
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself
-            await self._run("index", LIMITS, (milliseconds * 1000, note))
+            await self._run("index", self._index, (milliseconds * 1000, note))
         return existed
-
-
-def _key(subject: Subject) -> str:
-    return f"{prefix(subject)}l{subject.member}"

@@ -8,11 +8,13 @@ from hashlib import sha1
 from importlib.resources import files
 
 from fraiseql_guard.stores.address import Command
+from fraiseql_guard.stores.namespace import Namespace
 
 
 @dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Call:
-    """A call of a script, packed by whoever knows its parts; ``sha`` is the script's digest, ``key`` where it runs.
+    """A packed call of a script; ``sha`` is the script's digest, ``key`` where it runs, and
+    ``namespace`` what that key begins with.
 
     ``command`` makes it as a command, for a server that does not know the script any more.
     """
@@ -21,6 +23,7 @@ class Call:
     packed: bytes
     key: str
     command: Callable[[], Command]
+    namespace: Namespace
 
 
 Question = Command | Call

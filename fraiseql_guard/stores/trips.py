@@ -11,6 +11,7 @@ from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, 
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.link import pack
+from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
@@ -33,24 +34,14 @@ _PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing 
 _SOMEBODY: Final = Subject("address", "somebody")
 
 
-def prefix(subject: Subject) -> str:
-    """What all keys of a subject begin with."""
-    return f"fg:{{{subject.tag}}}:"
-
-
-def held_key(subject: Subject) -> str:
-    """Where a subject's sanctions are."""
-    return f"{prefix(subject)}s{subject.member}"
-
-
-def first_key(trip: Trip, arguments: Sequence[Part]) -> str:
+def first_key(trip: Trip, arguments: Sequence[Part], namespace: Namespace) -> str:
     """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
     if trip.charges:
-        return f"{prefix(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
-    return f"{prefix(trip.subject)}{arguments[0]}s{arguments[1]}"
+        return f"{namespace.of(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
+    return f"{namespace.of(trip.subject)}{arguments[0]}s{arguments[1]}"
 
 
-def trip_call(trip: Trip, sha: str) -> Call:
+def trip_call(trip: Trip, sha: str, namespace: Namespace) -> Call:
     """The call of admit.lua, whose digest is given, for a trip.
 
     Most trips differ from the last one in nothing but their subject, so that all else is packed already.
@@ -58,22 +49,23 @@ def trip_call(trip: Trip, sha: str) -> Call:
 
     def command() -> Command:
         arguments = trip_arguments(trip)
-        return ("EVALSHA", sha, 1, first_key(trip, arguments), *arguments)
+        return ("EVALSHA", sha, 1, first_key(trip, arguments, namespace), *arguments)
 
     subject, charges = trip.subject, trip.charges
     if not charges or subject.member or trip.refused_before or trip.offences != 1:
         whole = command()
-        return Call(sha, pack(whole), str(whole[3]), command)
+        return Call(sha, pack(whole), str(whole[3]), command, namespace)
     before, bucket, after = _packed(
-        sha, charges, trip.abuse, trip.offence, trip.exempt, trip.bookkeeping, trip.enforced
+        sha, namespace, charges, trip.abuse, trip.offence, trip.exempt, trip.bookkeeping, trip.enforced
     )
-    key = f"fg:{{{subject.tag}}}:b:{bucket}"
-    return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command)
+    key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
+    return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command, namespace)
 
 
 @lru_cache(maxsize=512)
 def _packed(
     sha: str,
+    namespace: Namespace,
     charges: tuple[Charge, ...],
     abuse: Escalation | None,
     offence: Escalation | None,
@@ -84,7 +76,7 @@ def _packed(
     """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
     trip = Trip(_SOMEBODY, charges, abuse, offence, exempt=exempt, bookkeeping=bookkeeping, enforced=enforced)
     arguments = trip_arguments(trip)
-    key = first_key(trip, arguments)
+    key = first_key(trip, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
     before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
     return before, str(arguments[_FIRST_BUCKET]), after

@@ -9,8 +9,9 @@ import pytest
 
 from fraiseql_guard.operator.interface import Block, Done, LimitOverride
 from fraiseql_guard.operator.shapes import revived
+from fraiseql_guard.settings import name_of
 from fraiseql_guard.testing import make_token
-from tests.cli.fleet import QUERY, eventually
+from tests.cli.fleet import QUERY, Operator, eventually
 
 pytestmark = pytest.mark.redis
 
@@ -207,3 +208,12 @@ def test_every_answer_in_json_has_the_interfaces_shape(operator, address):
     assert revived(Done, operator.done("unblock", address, "--json").json).affected == 1
     for words in (["lift", address], ["allow", "list"], ["mode"], ["set", "--list"], ["actions"], ["why"], ["gc"]):
         operator.done(*words, "--json").json  # noqa: B018 - it parses
+
+
+def test_the_command_speaks_to_the_workers_of_its_namespace(fleet, on_redis, address):
+    elsewhere = Operator({**on_redis.environment, name_of("namespace"): "shop-test"})
+    elsewhere.done("block", address)
+    assert [row[0] for row in elsewhere.done("blocks").rows].count(address) == 1
+    assert address not in on_redis("blocks").out
+    fleet.felt(200, address=address)
+    elsewhere.done("unblock", address)

@@ -301,7 +301,7 @@ def test_kept_numbers_are_those_that_would_be_told(tokens, window, left, part) -
 
     def numbers(bucket: Bucket) -> list[Any]:
         denial = refuse(bucket)
-        head = replies.rate_limit_headers((bucket,), 0.0)
+        head = replies.rate_limit_headers((bucket,), 0.0, (bucket.retry_after_seconds,))
         shown = [value for name, value in head if name != b"x-ratelimit-reset"]
         return [denial.actual, math.ceil(bucket.retry_after_seconds), *shown]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.context import Subject
 from fraiseql_guard.identity.logins import canonical_identifier, login_subject, read_login
-from fraiseql_guard.stores.trips import prefix
+from fraiseql_guard.stores.namespace import Namespace
 
 ADDRESS, ELSEWHERE = Subject("address", "192.0.2.7"), Subject("address", "2001:db8::/64", "2001:db8::/48")
 ANY = st.text(max_size=300) | st.text(alphabet=st.characters(), max_size=20)
@@ -48,7 +48,7 @@ def test_a_subject_tells_who_and_where_and_fits_into_any_store(identifier, addre
     subject = login_subject(identifier, address)
     assert read_login(subject) == (canonical_identifier(identifier), address.name)
     assert subject.name.isascii()
-    assert prefix(subject).isascii()
+    assert Namespace().of(subject).isascii()
     json.dumps(subject.name).encode()
 
 

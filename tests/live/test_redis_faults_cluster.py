@@ -11,7 +11,7 @@ from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import RedisStore, StoreError, Trip
 from fraiseql_guard.stores.cluster import key_slot
-from fraiseql_guard.stores.trips import prefix
+from fraiseql_guard.stores.namespace import Namespace
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_load import ALICE, ROOM, Tally, Watcher, charged, load, open_failover, request, until_decided
 from tests.support.redis_server import RedisServer
@@ -19,7 +19,7 @@ from tests.support.waiting import until
 
 pytestmark = pytest.mark.redis
 
-SLOT = key_slot(prefix(ALICE))
+SLOT = key_slot(Namespace().of(ALICE))
 TRIP = Trip(ALICE, (ROOM,))
 
 
@@ -41,7 +41,7 @@ def another_node(cluster: RedisCluster, than: RedisServer) -> RedisServer:
 def subject_on(cluster: RedisCluster, node: RedisServer, name: str = "user") -> Subject:
     """Somebody whose keys a node holds."""
     candidates = (Subject("user", f"{name} {number}") for number in range(1000))
-    return next(one for one in candidates if cluster.node_of(key_slot(prefix(one))) is node)
+    return next(one for one in candidates if cluster.node_of(key_slot(Namespace().of(one))) is node)
 
 
 async def test_a_slot_moved_under_load(cluster: RedisCluster, watcher: Watcher):

@@ -109,6 +109,59 @@ async def test_a_raised_limit_acts_at_once_and_a_lowered_one_too(bench: Bench):
     assert lowered.buckets[0].remaining == pytest.approx(0, abs=0.1)
 
 
+QUICK = Limit(5, 1)
+
+
+@pytest.mark.parametrize("before", [Limit(500, 3600), Limit(100_000, 60)], ids=str)
+async def test_after_a_change_of_the_limit_who_waits_as_told_is_admitted(bench: Bench, before: Limit):
+    """Whatever was used at the old limit, the first wait that is told at the new one is the time until admission."""
+    old = Charge("default", before, tokens=before.tokens)
+    assert (await bench.store.admit(Trip(ALICE, (old,)))).admitted
+    new = Charge("default", QUICK, burst=1)
+    refused = await bench.store.admit(Trip(ALICE, (new,), abuse=ABUSE))
+    assert not refused.admitted
+    told = refused.buckets[0].retry_after_seconds
+    assert 0 < told <= 1 / QUICK.tokens_per_second
+    assert refused.buckets[0].remaining == pytest.approx(0, abs=1)
+    await bench.wait(told)
+    admitted = await bench.store.admit(Trip(ALICE, (new,), abuse=ABUSE))
+    assert admitted.admitted
+    assert admitted.imposed is None
+
+
+async def test_a_limit_that_is_lowered_again_and_again_never_tells_more_than_there_is_to_wait(bench: Bench):
+    assert (await bench.store.admit(Trip(ALICE, (Charge("default", Limit(10_000, 3600), tokens=10_000),)))).admitted
+    for tokens in (1000, 100, 10, 4):
+        charge = Charge("default", Limit(tokens, 1))
+        refused = await bench.store.admit(Trip(ALICE, (charge,)))
+        assert not refused.admitted
+        assert refused.buckets[0].retry_after_seconds <= 1 / tokens + 1e-5
+    await bench.wait(0.25)
+    assert (await bench.store.admit(Trip(ALICE, (charge,)))).admitted
+
+
+async def test_an_override_that_is_lowered_tells_the_truth(bench: Bench):
+    await bench.store.set_limit(ALICE, Limit(1000, 3600), 0, 60)
+    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=900),)))).admitted
+    await bench.store.set_limit(ALICE, QUICK, 0, 60)
+    outcomes = [await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
+    assert [outcome.admitted for outcome in outcomes] == [True, False]
+    await bench.wait(outcomes[1].buckets[0].retry_after_seconds)
+    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=5),)))).admitted
+
+
+async def test_a_bucket_that_only_refuses_lives_as_long_as_it_is_waited_for(bench: Bench):
+    """A server forgets a bucket once it is full: after a change of the rate that is later than it was."""
+    quick = Charge("default", Limit(5, 1), tokens=5)
+    assert (await bench.store.admit(Trip(ALICE, (quick,)))).admitted
+    slow = replace(CHARGE, limit=Limit(5, 3600))
+    assert not (await bench.store.admit(Trip(ALICE, (slow,)))).admitted
+    await bench.wait(1.1)
+    refused = await bench.store.admit(Trip(ALICE, (slow,)))
+    assert not refused.admitted
+    assert refused.buckets[0].retry_after_seconds == pytest.approx(720, abs=5)
+
+
 async def test_subjects_do_not_share_buckets_but_networks_of_a_group_do(bench: Bench):
     own = CHARGE
     shared = replace(CHARGE, bucket=network_bucket("default", "2001:db8::/48"))

@@ -10,12 +10,14 @@ from fraiseql_guard.stores import FailoverStore, MemoryStore, StoreError
 from fraiseql_guard.stores import documents as bounds
 from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, batches
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
-from fraiseql_guard.stores.redis_documents import INDEX, TEXTS
+from fraiseql_guard.stores.namespace import Namespace
 from tests.stores.conftest import Bench, ask
 from tests.support.waiting import until
 
 ME = TrustedDocument("me", "query Me{me{id}} # é", "Me", "query")
 YOU = TrustedDocument("{you} :#'\"", "{you{id}}")
+INDEX = Namespace().common("documents")
+TEXTS = f"{INDEX}:texts"
 
 
 def sha(text: str) -> str:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.context import Charge, Escalation, Limit, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import Trip, network_bucket
+from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.trips import trip_arguments, trip_call
 
 SHA = "0123456789abcdef" * 2 + "01234567"
@@ -34,10 +35,11 @@ trips = st.builds(
 )  # fmt: skip
 
 
-@given(st.lists(trips, min_size=1, max_size=3))
-def test_the_wire_says_what_the_arguments_say(some):
+@given(st.lists(trips, min_size=1, max_size=3), st.sampled_from(["fg", "shop-prod"]))
+def test_the_wire_says_what_the_arguments_say(some, name):
+    namespace = Namespace(name)
     for trip in some:
-        call = trip_call(trip, SHA)
+        call = trip_call(trip, SHA, namespace)
         assert call.command() == ("EVALSHA", SHA, 1, call.key, *trip_arguments(trip))
         assert call.packed == hiredis.pack_command(call.command())
-        assert call.key.startswith(f"fg:{{{trip.subject.tag}}}:")
+        assert call.key.startswith(f"{name}:{{{trip.subject.tag}}}:")

@@ -1,7 +1,7 @@
 -- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: Trip).
 --
 -- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
---          with fg:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
+--          with namespace:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
 --          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
@@ -100,9 +100,13 @@ local function offend(reply, at, seen, once_a_second)
   local log = keys .. 'o:' .. policy .. ':' .. member
   local entries, gone, count, total = redis.call('LRANGE', log, 0, -1), 0, 0, 0
   local last_at, last_weight, last_seen
-  for _, entry in ipairs(entries) do
+  for position, entry in ipairs(entries) do
     local when, heavy, many = string.match(entry, '^(%d+) (%d+) (%d+)$')
     when = tonumber(when)
+    if when > now then -- the clock was set back: it happened now, and leaves the window in time
+      when = now
+      redis.call('LSET', log, position - 1, string.format('%.0f %s %s', now, heavy, many))
+    end
     if when <= now - window * 1000000 then
       gone = gone + 1
     else
@@ -162,7 +166,8 @@ for i, charge in ipairs(wanted) do
     used = used and math.max(0, used - math.max(0, now - since) * rate) or 0
     before[key] = used
   end
-  used = math.min(used, capacity)
+  -- A bucket that has become smaller is at most empty, and a clock that was set back has brought nothing yet.
+  before[key], used = math.min(before[key], capacity), math.min(used, capacity)
   local over = used + cost - capacity
   bills[i] = { key = key, capacity = capacity, rate = rate, wait = 0 }
   -- A millionth of a token is what microseconds cannot tell.
@@ -180,16 +185,15 @@ local reply = { fits and 1 or 0 }
 if override then
   reply = { fits and 3 or 2, override[1], override[2], override[3], override[4] }
 end
-for i, bill in ipairs(bills) do
-  local used = math.min(before[bill.key], bill.capacity)
-  if fits then
-    used = held[bill.key]
-    if bill.after > 0 then
-      redis.call('SET', bill.key, string.format('%.17g %.0f', bill.after, now),
-        'PX', string.format('%.0f', math.max(1, math.ceil(bill.after / bill.rate / 1000))))
-    elseif before[bill.key] > 0 then
-      redis.call('DEL', bill.key)
-    end
+for _, bill in ipairs(bills) do
+  -- What was found is written even if nothing is taken: from here on the wait that is told is the wait that there is.
+  local used = fits and held[bill.key] or before[bill.key]
+  local left = fits and bill.after or used
+  if left > 0 then
+    redis.call('SET', bill.key, string.format('%.17g %.0f', left, now),
+      'PX', string.format('%.0f', math.max(1, math.ceil(left / bill.rate / 1000))))
+  elseif before[bill.key] > 0 then
+    redis.call('DEL', bill.key)
   end
   reply[#reply + 1] = math.floor((bill.capacity - used) * 1000000)
   reply[#reply + 1] = bill.wait
