@@ -216,6 +216,8 @@ class MemoryStore:
                 level, used = levels.look(key), 0.0
                 if level is not None:
                     used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
+                    if not used:
+                        levels.pop(key)  # full at this rate, and so at any other that comes later
                 before[key] = after[key] = used
             # A bucket that has become smaller is at most empty.
             before[key], used = min(before[key], capacity), min(after[key], capacity)

@@ -155,7 +155,7 @@ for i = override and charges - fixed + 1 or 1, charges do
   wanted[#wanted + 1] = { ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3], ARGV[at + 4] }
 end
 
-local before, held, bills, fits = {}, {}, {}, true -- by key, because charges may share a bucket
+local before, held, full, bills, fits = {}, {}, {}, {}, true -- by key, because charges may share a bucket
 for i, charge in ipairs(wanted) do
   local key, capacity = base .. 'b:' .. charge[1], tonumber(charge[2])
   local rate, cost = charge[3] / charge[4] / 1000000, tonumber(charge[5])
@@ -164,6 +164,7 @@ for i, charge in ipairs(wanted) do
     local since
     used, since = string.match(redis.call('GET', key) or '', '^(%S+) (%d+)$')
     used = used and math.max(0, used - math.max(0, now - since) * rate) or 0
+    full[key] = since and used == 0 -- at this rate, and so at any other that comes later
     before[key] = used
   end
   -- A bucket that has become smaller is at most empty, and a clock that was set back has brought nothing yet.
@@ -192,7 +193,7 @@ for _, bill in ipairs(bills) do
   if left > 0 then
     redis.call('SET', bill.key, string.format('%.17g %.0f', left, now),
       'PX', string.format('%.0f', math.max(1, math.ceil(left / bill.rate / 1000))))
-  elseif before[bill.key] > 0 then
+  elseif before[bill.key] > 0 or full[bill.key] then
     redis.call('DEL', bill.key)
   end
   reply[#reply + 1] = math.floor((bill.capacity - used) * 1000000)
