@@ -10,10 +10,10 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.graphql.media_types import answer_type
 
 Header = tuple[bytes, bytes]
 
-_GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
 
 
@@ -21,8 +21,7 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
     """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere."""
     extensions = _extensions(ctx, denial)
     if ctx.guarded:
-        accepted = _GRAPHQL_RESPONSE in ctx.headers.get(b"accept", b"")
-        media_type = _GRAPHQL_RESPONSE if accepted else b"application/json"
+        media_type = answer_type(", ".join(ctx.lines(b"accept"))).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
     else:
         media_type = b"application/problem+json"

@@ -6,7 +6,6 @@ Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,14 +13,13 @@ from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
 from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
 
-JSON: Final = "application/json"
-_MEDIA_TYPES: Final = frozenset({JSON, "application/graphql-response+json"})
-_PARAMETER: Final = re.compile(r"[ \t]*+([a-z0-9!#$%&'*+.^_`|~-]++)=(?:([^\s;,\"]++)|\"([^\"\\]*+)\")[ \t]*+", re.ASCII)
+_MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string or null"),
@@ -97,9 +95,8 @@ class EnvelopeReader:
             given = _parameters(query_string) if query_string else {}
             if isinstance(given, Denial):
                 return given
-            if given:  # hosts disagree whether the URL or the body counts
-                return malformed("A POST request must not carry GraphQL parameters in its URL.")
-            return self._from_body(body)
+            envelopes = self._from_body(body)
+            return _agreeing(envelopes, given) if given and isinstance(envelopes, tuple) else envelopes
         if method not in ("GET", "HEAD"):
             return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
         if body:
@@ -161,7 +158,7 @@ class EnvelopeReader:
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
         for key, value in found.items():
-            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0]:
+            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0] and not _is_none(key, value):
                 return malformed(f"{key} must be {_KEYS[key][1]}.")
         variables = found.get("variables") or {}
         if not small and (denial := self._too_large(found, variables)):
@@ -187,6 +184,21 @@ class EnvelopeReader:
         return None
 
 
+def _is_none(key: str, value: Any) -> bool:
+    """Whether a value stands for none: clients in languages with one kind of array write an empty object as []."""
+    return key in _JSON_PARAMETERS and value in ([], "")
+
+
+def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Envelopes:
+    """The envelopes of a body, if its URL says nothing else: hosts disagree which of both counts."""
+    if given.keys() != {"operationName"}:
+        return malformed("A POST request must not carry GraphQL parameters but operationName in its URL.")
+    name = given["operationName"] or None
+    if any(each.operation_name != name for each in envelopes):
+        return malformed("The URL names another operation than the body.")
+    return envelopes
+
+
 def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
     query = found.get("query")
     return Unusable(denial, query) if type(query) is str else denial
@@ -194,16 +206,10 @@ def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
 
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
-    media_type, *parameters = content_type.lower().split(";")
-    if media_type.strip(" \t") not in _MEDIA_TYPES:
+    found = read_media_type(content_type)
+    if found is None or found.name not in _MEDIA_TYPES:
         return False
-    charsets = []
-    for parameter in parameters:
-        if not (match := _PARAMETER.fullmatch(parameter)):
-            return False
-        if match[1] == "charset":
-            charsets.append(match[2] or match[3])
-    return charsets in ([], ["utf-8"])
+    return [value.lower() for name, value in found.parameters if name == "charset"] in ([], ["utf-8"])
 
 
 def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:

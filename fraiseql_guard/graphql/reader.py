@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader, Unusable
+from fraiseql_guard.graphql.envelope import Envelope, EnvelopeReader, Unusable
 from fraiseql_guard.graphql.measurer import Measurer, Reading
+from fraiseql_guard.graphql.media_types import JSON
 from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
 from fraiseql_guard.graphql.prepared import gravest

@@ -47,7 +47,7 @@ def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
 
 def _extensions(raw: bytes, envelope: Envelope) -> bytes:
     """The extensions without a hash that is not the text's; any other is left for the app."""
-    if _HASH in envelope.extensions or raw.strip() == b"null":
+    if _HASH in envelope.extensions or not raw.lstrip().startswith(b"{"):  # null, or what stands for it
         return raw
     return _object({key: raw[where] for key, where in members(raw).items() if key != _HASH})
 
