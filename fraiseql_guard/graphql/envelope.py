@@ -27,8 +27,9 @@ _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "extensions": (dict, "an object or null"),
 }
 _JSON_PARAMETERS: Final = ("variables", "extensions")
-_NAMES: Final = ("documentId", "id")
-"""Keys that may name a document, where any are known by name."""
+GENERAL_NAME: Final = "id"
+DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
+"""Keys that may name a document, where any are known by name. The last may as well be the client's own."""
 _MAX_PARAMETERS: Final = 100
 _NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 
@@ -37,7 +38,8 @@ _NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 class Envelope:
     """One request for one operation. Nobody changes it: it is not frozen because each request would pay for that.
 
-    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is.
+    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is. Where
+    documents are known by name, ``document`` may stand beside a text.
     """
 
     query: str | None
@@ -76,7 +78,7 @@ class EnvelopeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
-        self._names = _NAMES if settings.trusted_documents != "off" else ()
+        self._names = DOCUMENT_NAMES if settings.trusted_documents != "off" else ()
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
@@ -165,7 +167,7 @@ class EnvelopeReader:
             return denial
         extensions = found.get("extensions") or {}
         query = found.get("query")
-        document = self._document(found) if query is None else None
+        document = self._document(found) if self._names else None
         if query is None and extensions.get("persistedQuery") is None and document is None:
             return malformed("query is missing.")
         return Envelope(query, found.get("operationName") or None, variables, extensions, document)

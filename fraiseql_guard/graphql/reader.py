@@ -83,7 +83,7 @@ class Reader:
 
     def forget(self) -> None:
         """Forget what was measured. Trusted and registered documents stay: they are no cache."""
-        for part in (self._measurer, self._trusted, self._requests):
+        for part in (self._measurer, self._trusted, self._requests, self._persisted):
             if part is not None:
                 part.forget()
 

@@ -18,6 +18,7 @@ from graphql import (
     is_composite_type,
     is_list_type,
     is_non_null_type,
+    version_info,
 )
 
 from tests.graphql.random_schemas import COMPOSITES, LEAVES, OBJECTS
@@ -62,7 +63,7 @@ class Writer:
                 variables, spreads = variables | each.variables, spreads | each.spreads
         shown = [f"${_named(each)}: {each}{self._default(each)} {self._once()}" for each in sorted(variables)]
         self.rng.shuffle(shown)
-        described = self.rng.choice(["", "", "", '"It says {a, b} # so." ', '"""\n  So.\n"""\n'])
+        described = self.rng.choice(_DESCRIPTIONS)
         return f"{described}{kind} {name}{'(' + ' '.join(shown) + ')' if shown else ''} {selection}"
 
     def _default(self, kind: str) -> str:
@@ -179,6 +180,7 @@ class Writer:
         return self.rng.choice([" ", " ", "\n", ", ", "\r\n  ", ' # a comment, {with} "marks"\n', "\ufeff"])
 
 
+_DESCRIPTIONS = ["", "", "", *(['"It says {a, b} # so." ', '"""\n  So.\n"""\n'] if version_info >= (3, 3) else [])]
 _VARIABLES = ("Int", "String", "Boolean", "Color", "Filter", "[Int!]", "Int!")
 _LITERALS = {
     "Int": ["0", "1", "-1", "2147483647"],
