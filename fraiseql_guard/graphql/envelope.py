@@ -20,6 +20,10 @@ from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_cens
 from fraiseql_guard.settings import Settings
 
 _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
+_USUAL_TYPES: Final = frozenset(
+    {JSON, *(f"{JSON};{blank}charset={name}" for blank in ("", " ") for name in ("utf-8", "UTF-8"))}
+)
+"""What nearly all clients send: it need not be read."""
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string or null"),
@@ -92,7 +96,7 @@ class EnvelopeReader:
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
         if method == "POST":
-            if content_type != JSON and not is_json(content_type):
+            if content_type not in _USUAL_TYPES and not is_json(content_type):
                 return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
             given = _parameters(query_string) if query_string else {}
             if isinstance(given, Denial):
