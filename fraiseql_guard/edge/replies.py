@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.graphql.media_types import answer_type
 from fraiseql_guard.reads import HeadReads
 
 Header = tuple[bytes, bytes]
@@ -22,7 +23,6 @@ RATE_LIMIT_NAMES: Final = frozenset(
 )
 """Names of the headers that tell the state of a bucket."""
 
-_GRAPHQL_RESPONSE: Final = b"application/graphql-response+json"
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
 
 
@@ -32,8 +32,7 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
     seconds = None if waits is None else _whole_seconds(waits.seconds)
     extensions = _extensions(ctx, denial, seconds)
     if ctx.guarded:
-        accepted = _GRAPHQL_RESPONSE in ctx.headers.get(b"accept", b"")
-        media_type = _GRAPHQL_RESPONSE if accepted else b"application/json"
+        media_type = answer_type(", ".join(ctx.lines(b"accept"))).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
     else:
         media_type = b"application/problem+json"

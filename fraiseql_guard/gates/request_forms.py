@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.graphql.media_types import preference
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import (
@@ -97,7 +98,8 @@ class RequestForms:
             ctx.method in ("GET", "HEAD")
             and not ctx.query_string
             and not has_body
-            and b"text/html" in ctx.headers.get(b"accept", b"")
+            and b"text/" in ctx.headers.get(b"accept", b"").lower()
+            and _wants_page(", ".join(ctx.lines(b"accept")))
         )
 
     @staticmethod
@@ -125,6 +127,12 @@ class RequestForms:
             detail = "uploads need the header graphql-require-preflight"
             return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
         return Denial(UNSUPPORTED_MEDIA_TYPE, headers=((b"accept-post", b"application/json"),))
+
+
+def _wants_page(accept: str) -> bool:
+    """Whether HTML is asked for, and not only accepted like anything else."""
+    wanted = preference(accept, "text/html")
+    return wanted.weight > 0 and wanted.precision > 1
 
 
 def _unasked(ctx: Context) -> bool:

@@ -6,7 +6,6 @@ Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -14,14 +13,17 @@ from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
 from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings
 
-JSON: Final = "application/json"
-_MEDIA_TYPES: Final = frozenset({JSON, "application/graphql-response+json"})
-_PARAMETER: Final = re.compile(r"[ \t]*+([a-z0-9!#$%&'*+.^_`|~-]++)=(?:([^\s;,\"]++)|\"([^\"\\]*+)\")[ \t]*+", re.ASCII)
+_MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
+_USUAL_TYPES: Final = frozenset(
+    {JSON, *(f"{JSON};{blank}charset={name}" for blank in ("", " ") for name in ("utf-8", "UTF-8"))}
+)
+"""What nearly all clients send: it need not be read."""
 _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "query": (str, "a string"),
     "operationName": (str, "a string or null"),
@@ -29,8 +31,9 @@ _KEYS: Final[Mapping[str, tuple[type, str]]] = {
     "extensions": (dict, "an object or null"),
 }
 _JSON_PARAMETERS: Final = ("variables", "extensions")
-_NAMES: Final = ("documentId", "id")
-"""Keys that may name a document, where any are known by name."""
+GENERAL_NAME: Final = "id"
+DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
+"""Keys that may name a document, where any are known by name. The last may as well be the client's own."""
 _MAX_PARAMETERS: Final = 100
 _NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 
@@ -39,7 +42,8 @@ _NOT_READ_ON: Final = "The document is at least that long: nobody read on."
 class Envelope:
     """One request for one operation. Nobody changes it: it is not frozen because each request would pay for that.
 
-    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is.
+    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is. Where
+    documents are known by name, ``document`` may stand beside a text.
     """
 
     query: str | None
@@ -78,7 +82,7 @@ class EnvelopeReader:
 
     def __init__(self, settings: Settings) -> None:
         self._batching = settings.batching
-        self._names = _NAMES if settings.trusted_documents != "off" else ()
+        self._names = DOCUMENT_NAMES if settings.trusted_documents != "off" else ()
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
@@ -92,14 +96,13 @@ class EnvelopeReader:
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
         if method == "POST":
-            if content_type != JSON and not is_json(content_type):
+            if content_type not in _USUAL_TYPES and not is_json(content_type):
                 return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
             given = _parameters(query_string) if query_string else {}
             if isinstance(given, Denial):
                 return given
-            if given:  # hosts disagree whether the URL or the body counts
-                return malformed("A POST request must not carry GraphQL parameters in its URL.")
-            return self._from_body(body)
+            envelopes = self._from_body(body)
+            return _agreeing(envelopes, given) if given and isinstance(envelopes, tuple) else envelopes
         if method not in ("GET", "HEAD"):
             return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
         if body:
@@ -161,14 +164,14 @@ class EnvelopeReader:
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
         for key, value in found.items():
-            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0]:
+            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0] and not _is_none(key, value):
                 return malformed(f"{key} must be {_KEYS[key][1]}.")
         variables = found.get("variables") or {}
         if not small and (denial := self._too_large(found, variables)):
             return denial
         extensions = found.get("extensions") or {}
         query = found.get("query")
-        document = self._document(found) if query is None else None
+        document = self._document(found) if self._names else None
         if query is None and extensions.get("persistedQuery") is None and document is None:
             return malformed("query is missing.")
         return Envelope(query, found.get("operationName") or None, variables, extensions, document)
@@ -187,6 +190,21 @@ class EnvelopeReader:
         return None
 
 
+def _is_none(key: str, value: Any) -> bool:
+    """Whether a value stands for none: clients in languages with one kind of array write an empty object as []."""
+    return key in _JSON_PARAMETERS and value in ([], "")
+
+
+def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Envelopes:
+    """The envelopes of a body, if its URL says nothing else: hosts disagree which of both counts."""
+    if given.keys() != {"operationName"}:
+        return malformed("A POST request must not carry GraphQL parameters but operationName in its URL.")
+    name = given["operationName"] or None
+    if any(each.operation_name != name for each in envelopes):
+        return malformed("The URL names another operation than the body.")
+    return envelopes
+
+
 def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
     query = found.get("query")
     return Unusable(denial, query) if type(query) is str else denial
@@ -194,16 +212,10 @@ def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | Unusable:
 
 def is_json(content_type: str) -> bool:
     """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
-    media_type, *parameters = content_type.lower().split(";")
-    if media_type.strip(" \t") not in _MEDIA_TYPES:
+    found = read_media_type(content_type)
+    if found is None or found.name not in _MEDIA_TYPES:
         return False
-    charsets = []
-    for parameter in parameters:
-        if not (match := _PARAMETER.fullmatch(parameter)):
-            return False
-        if match[1] == "charset":
-            charsets.append(match[2] or match[3])
-    return charsets in ([], ["utf-8"])
+    return [value.lower() for name, value in found.parameters if name == "charset"] in ([], ["utf-8"])
 
 
 def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:

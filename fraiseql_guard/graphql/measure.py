@@ -16,17 +16,9 @@ from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything,
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
 from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
 from fraiseql_guard.graphql.schema import FieldRule
-from fraiseql_guard.graphql.structure import ContradictedError
 from fraiseql_guard.graphql.switches import Positions
 from fraiseql_guard.graphql.tree import Document, Field, Operation, Selection
 from fraiseql_guard.graphql.values import Bindings
-
-
-class UnknownArgumentError(Exception):
-    """A field is given an argument that the schema does not define: some hosts hand it to the resolver."""
-
-    def __init__(self, path: tuple[str, ...]) -> None:
-        self.path = path
 
 
 @dataclass(slots=True, eq=False)
@@ -52,10 +44,7 @@ class _Draft:
 
 
 def measure(document: Document, rules: CostRules, positions: Positions, merging: Merging) -> Plan:
-    """The plan of a document whose switches stand at ``positions``.
-
-    ContradictedError, UnknownArgumentError, TooEntangledError.
-    """
+    """The plan of a document whose switches stand at ``positions``. TooEntangledError."""
     walk = _Walk(document, rules, positions, merging)
     roots = [list(walk.root(operation)) for operation in document.operations]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
@@ -156,10 +145,7 @@ class _Walk:
     def _merged(self, level: _Level, owner: str | None, found: Collected) -> Iterator[_Draft]:
         for key, fields in found.items():
             path = (*level.path, key)
-            groups = _alike([item for item, _ in fields])
-            if len(groups) > 1 and owner is not None:
-                raise ContradictedError(path)
-            for group in groups:
+            for group in _alike([item for item, _ in fields]):
                 if group[0].name not in META_FIELDS and not self._rules.is_free(group[0], owner):
                     yield self._draft(group, owner, path, at_root=False)
 
@@ -167,7 +153,7 @@ class _Walk:
         first = group[0]
         rule = self._rules.rule(owner, first)
         if rule is not None and not first.arguments.keys() <= rule.arguments.keys():
-            raise UnknownArgumentError(path)
+            rule = None  # it stands below a type condition that never holds here, and is priced by its name
         selections = tuple(item.selection for item in group if item.selection)
         level = self._level(selections, rule.returns if rule else None, path) if selections else None
         return _Draft(first, rule, owner, path, at_root, level)

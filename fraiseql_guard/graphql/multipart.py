@@ -16,19 +16,21 @@ import orjson
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
+from fraiseql_guard.graphql.media_types import read_media_type
 from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError
 
-_CONTENT_TYPE: Final = re.compile(
-    r"multipart/form-data[ \t]*;[ \t]*boundary="
-    r"(?:\"([-0-9A-Za-z'()+_,./:=?]{1,70})\"|([-0-9A-Za-z'+_.]{1,70}))[ \t]*",
-    re.ASCII | re.IGNORECASE,
-)
+_FORM: Final = "multipart/form-data"
+_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'()+_,./:=?]{1,70}", re.ASCII)
+_PLAIN_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'+_.]++", re.ASCII)
 _DISPOSITION: Final = re.compile(
     r"form-data[ \t]*;[ \t]*name=\"([-_.0-9A-Za-z]{1,64})\""
-    r"(?:[ \t]*;[ \t]*(filename)=\"[^\"\\\x00-\x1f\x7f]{0,255}\")?(?:[ \t]*;[ \t]*filename\*=[^\s;\"\\]{1,800})?",
+    # In UTF-8, of which each byte is three characters behind the asterisk.
+    r"([ \t]*;[ \t]*filename=\"[^\"\\\x00-\x1f\x7f]{0,255}\")?([ \t]*;[ \t]*filename\*=[^\s;\"\\]{1,3100})?",
     re.IGNORECASE,
 )
+_OWN_NAMES: Final = frozenset({"operations", "map"})
+"""Parts of one name would be read differently: frameworks take the first or the last."""
 _PATH: Final = re.compile(r"(?:([0-9]{1,3})\.)?variables((?:\.[_0-9A-Za-z]{1,64}){1,20})", re.ASCII)
 _HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
     "content-disposition": _DISPOSITION,
@@ -37,7 +39,7 @@ _HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
     "content-transfer-encoding": re.compile(r"binary|7bit|8bit", re.IGNORECASE),  # the bytes as they are
 }
 _MOST_PARTS: Final = 34
-_MOST_HEADER_BYTES: Final = 2048
+_MOST_HEADER_BYTES: Final = 6144
 _MOST_PATHS: Final = 100
 _MAP_LOADER: Final = Loader(_MOST_PATHS + _MOST_PARTS)
 
@@ -62,7 +64,7 @@ class Form:
 
 def is_form(content_type: str) -> bool:
     """Whether a Content-Type is that of a multipart form."""
-    return content_type.partition(";")[0].strip(" \t").lower() == "multipart/form-data"
+    return content_type.partition(";")[0].strip(" \t").lower() == _FORM
 
 
 def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> Form | Denial:
@@ -82,10 +84,7 @@ def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> Form
 
 
 def _parts(content_type: str, body: bytes) -> list[_Part]:
-    match = _CONTENT_TYPE.fullmatch(content_type)
-    if match is None:
-        raise _MalformedError("The Content-Type must have a boundary and nothing else.")
-    delimiter = b"--" + (match[1] or match[2]).encode("ascii")
+    delimiter = b"--" + _boundary(content_type).encode("ascii")
     if body.count(delimiter) > _MOST_PARTS + 1:
         raise _MalformedError("The request has too many parts.")
     pieces = body.split(delimiter)
@@ -95,13 +94,27 @@ def _parts(content_type: str, body: bytes) -> list[_Part]:
     return [_part(piece, begin) for piece, begin in zip(pieces[1:-1], list(begins)[1:], strict=False)]
 
 
+def _boundary(content_type: str) -> str:
+    """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
+    found = read_media_type(content_type)
+    parameters = dict(found.parameters) if found else {}
+    boundary = parameters.pop("boundary", "")
+    read_alike = found is not None and len(found.parameters) == len(parameters) + 1 and "\\" not in content_type
+    if not read_alike or parameters.pop("charset", "utf-8").lower() != "utf-8" or parameters:
+        boundary = ""
+    is_plain = _PLAIN_BOUNDARY.fullmatch(boundary) or f'"{boundary}"' in content_type  # all else has to be in quotes
+    if not is_plain or not _BOUNDARY.fullmatch(boundary):
+        raise _MalformedError("The Content-Type must have one boundary, and nothing else but charset=utf-8.")
+    return boundary
+
+
 def _part(piece: bytes, begin: int) -> _Part:
     """One part, with the line breaks that belong to the boundaries around it."""
     end_of_head = piece.find(b"\r\n\r\n", 0, _MOST_HEADER_BYTES)
     if not piece.startswith(b"\r\n") or not piece.endswith(b"\r\n") or not 0 < end_of_head <= len(piece) - 6:
         raise _MalformedError("A part is not well-formed, or its head is too long.")
     found: dict[str, re.Match[str]] = {}
-    for line in piece[2:end_of_head].decode("latin-1").split("\r\n"):
+    for line in _text(piece[2:end_of_head]).split("\r\n"):
         name, _, value = line.partition(":")
         form = _HEADERS.get(name.lower())
         match = form.fullmatch(value.strip(" \t")) if form else None
@@ -111,7 +124,16 @@ def _part(piece: bytes, begin: int) -> _Part:
     disposition = found.get("content-disposition")
     if disposition is None:
         raise _MalformedError("A part has no name.")
-    return _Part(disposition[1], disposition[2] is not None, slice(begin + end_of_head + 4, begin + len(piece) - 2))
+    is_file = disposition[2] is not None or disposition[3] is not None
+    return _Part(disposition[1], is_file, slice(begin + end_of_head + 4, begin + len(piece) - 2))
+
+
+def _text(head: bytes) -> str:
+    """The head of a part in UTF-8, or else one character a byte."""
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
 
 
 def _check_files(files: Sequence[_Part], operations: bytes, map_text: bytes) -> None:
@@ -125,6 +147,8 @@ def _check_files(files: Sequence[_Part], operations: bytes, map_text: bytes) -> 
         raise _MalformedError("The map has too many paths.")
     if not isinstance(mapped, dict) or sorted(names) != sorted(mapped) or not all(part.is_file for part in files):
         raise _MalformedError("The map and the files must have the same names.")
+    if not _OWN_NAMES.isdisjoint(names):
+        raise _MalformedError("No file may be named operations or map.")
     if not all(isinstance(paths, list) and paths for paths in mapped.values()):
         raise _MalformedError("The map must give each file a list of paths.")
     paths = [path for held in mapped.values() for path in held]

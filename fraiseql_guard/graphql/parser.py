@@ -265,13 +265,13 @@ class _Parser:
             self._text = self._next()
             name = self._name()
             arguments = self._arguments(const=const) if self._text == "(" else _NO_ARGUMENTS
+            removing = _REMOVING_VALUE.get(name)
+            if removing is None:  # a schema may allow it to be repeated
+                continue
             before = said.setdefault(name, [])
-            if before and as_text(arguments) in map(as_text, before):  # a repeatable one differs in its arguments
+            if before and as_text(arguments) in map(as_text, before):
                 self._contradicted("A directive stands twice in one place.")
             before.append(arguments)
-            removing = _REMOVING_VALUE.get(name)
-            if removing is None:
-                continue
             certain = certain and name not in found
             condition = arguments.get("if")
             if type(condition) is Variable:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.envelope import Envelope
+from fraiseql_guard.graphql.envelope import GENERAL_NAME, Envelope
 from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.graphql.registrations import Registrations
 from fraiseql_guard.graphql.trusted import TrustedDocuments
@@ -75,8 +75,14 @@ class PersistedQueries:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of the texts that clients have registered; the manifest is no cache."""
-        return self._registered.size_bytes if self._registered is not None else 0
+        """Bytes of the texts that clients have registered or given; the manifest is no cache."""
+        parts = (self._registered, self._trusted)
+        return sum(part.size_bytes for part in parts if part is not None)
+
+    def forget(self) -> None:
+        """Forget which texts are trusted documents. What is registered stays."""
+        if self._trusted is not None:
+            self._trusted.forget()
 
     def resolve(self, envelope: Envelope, caller: Hashable) -> Resolved | Denial:
         """The request with its text, or why it has none."""
@@ -96,17 +102,18 @@ class PersistedQueries:
         if text is None:
             protocol = _FOUND_BY_PROTOCOL if digest and self._registered is not None else None
             return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=protocol)
-        extensions = envelope.extensions
-        if digest != sha256(text.encode()).hexdigest():  # a manifest may name its documents as it likes
-            extensions = {key: value for key, value in extensions.items() if key != "persistedQuery"}
-        return Resolved(replace(envelope, query=text, extensions=extensions), trusted=trusted, named=True)
+        return Resolved(_with(envelope, text), trusted=trusted, named=True)
 
     def _with_text(self, envelope: Envelope, text: str, digest: str | None) -> Resolved | Denial:
         if digest is not None and digest != sha256(text.encode()).hexdigest():
             return malformed("The hash is not that of the document.")
-        trusted = self._trusted is not None and self._trusted.holds(text)
-        registers = digest if self._registered is not None and not trusted else None
-        return Resolved(envelope, trusted=trusted, registers=registers)
+        same = self._trusted.same(text) if self._trusted is not None else None
+        # Who has a name of their own for the document might mean another by it: the app gets the text alone.
+        renamed = envelope.document is not None and envelope.document[0] != GENERAL_NAME
+        if same is not None and same != text:  # the app gets what is trusted, to the letter
+            return Resolved(_with(envelope, same), trusted=True, named=True)
+        registers = digest if self._registered is not None and same is None else None
+        return Resolved(envelope, trusted=same is not None, named=renamed, registers=registers)
 
     def untrusted(self) -> Denial:
         """Why a document that is not trusted is refused where only trusted ones pass."""
@@ -141,6 +148,15 @@ def persisted_queries(
     if settings.apq or settings.trusted_documents != "off":
         return PersistedQueries(settings, clock=clock, on_problem=on_problem)
     return None
+
+
+def _with(envelope: Envelope, text: str) -> Envelope:
+    """The envelope with another text, and without a hash that is not the text's."""
+    extensions = envelope.extensions
+    digest = _hash_of(extensions.get("persistedQuery"))
+    if digest != sha256(text.encode()).hexdigest():  # a manifest may name its documents as it likes
+        extensions = {key: value for key, value in extensions.items() if key != "persistedQuery"}
+    return replace(envelope, query=text, extensions=extensions)
 
 
 def _hash_of(persisted: Any) -> str | None:

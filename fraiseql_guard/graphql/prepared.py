@@ -8,14 +8,16 @@ from typing import Any, Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, OperationKind
+from fraiseql_guard.graphql.conflicts import check_conflicts
 from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
-from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
+from fraiseql_guard.graphql.measure import measure
 from fraiseql_guard.graphql.merging import Merging, TooEntangledError
 from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.sizes import MOST
+from fraiseql_guard.graphql.static_types import UnknownArgumentError, static_types
 from fraiseql_guard.graphql.structure import ContradictedError, Repetition, most_repeated
 from fraiseql_guard.graphql.switches import Positions, switch_positions
 from fraiseql_guard.graphql.tree import Document
@@ -90,7 +92,12 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
         return denial
     merging = Merging(document)
     try:
+        types = static_types(document, rules.table) if rules.table else {}
         repetition = most_repeated(document, merging)
+        if repetition.differs:
+            check_conflicts(document, merging.selections, rules.table, types)
+    except UnknownArgumentError as error:
+        return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
@@ -123,10 +130,6 @@ def _view(
     """``everything`` is the outline of all that is written, if it was taken before."""
     try:
         plan = measure(document, rules, positions, merging)
-    except UnknownArgumentError as error:
-        return contradiction("A field is given an argument that it does not have.", error.path)
-    except ContradictedError as error:
-        return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
     outline = everything if everything and not document.removes else _total(document, positions)

@@ -8,8 +8,9 @@ from dataclasses import replace
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import JSON, Envelope, EnvelopeReader, Unusable
+from fraiseql_guard.graphql.envelope import Envelope, EnvelopeReader, Unusable
 from fraiseql_guard.graphql.measurer import Measurer, Reading
+from fraiseql_guard.graphql.media_types import JSON
 from fraiseql_guard.graphql.multipart import is_form, read_form
 from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
 from fraiseql_guard.graphql.prepared import gravest
@@ -82,7 +83,7 @@ class Reader:
 
     def forget(self) -> None:
         """Forget what was measured. Trusted and registered documents stay: they are no cache."""
-        for part in (self._measurer, self._trusted, self._requests):
+        for part in (self._measurer, self._trusted, self._requests, self._persisted):
             if part is not None:
                 part.forget()
 

@@ -11,10 +11,12 @@ from urllib.parse import parse_qsl, urlencode
 
 import orjson
 
-from fraiseql_guard.graphql.envelope import Envelope
+from fraiseql_guard.graphql.envelope import DOCUMENT_NAMES, Envelope
 from fraiseql_guard.graphql.raw_json import elements, members
 
 _HASH: Final = "persistedQuery"
+_DROPPED: Final = frozenset({"query", *DOCUMENT_NAMES})
+"""The text is put in, and whatever else names a document could name another one to the app."""
 
 
 def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
@@ -28,7 +30,7 @@ def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
 def rewrite_query_string(query_string: bytes, envelope: Envelope) -> bytes:
     """A URL's parameters with the text."""
     pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
-    kept = [(name, value) for name, value in pairs if name not in _dropped(envelope)]
+    kept = [(name, value) for name, value in pairs if name not in _DROPPED]
     shown = [
         (name, _extensions(value.encode(), envelope).decode() if name == "extensions" and value else value)
         for name, value in kept
@@ -39,7 +41,7 @@ def rewrite_query_string(query_string: bytes, envelope: Envelope) -> bytes:
 def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
     if envelope is None:
         return part
-    raw = {key: part[where] for key, where in members(part).items() if key not in _dropped(envelope)}
+    raw = {key: part[where] for key, where in members(part).items() if key not in _DROPPED}
     if "extensions" in raw:
         raw["extensions"] = _extensions(raw["extensions"], envelope)
     return _object({"query": orjson.dumps(envelope.query), **raw})
@@ -47,14 +49,10 @@ def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
 
 def _extensions(raw: bytes, envelope: Envelope) -> bytes:
     """The extensions without a hash that is not the text's; any other is left for the app."""
-    if _HASH in envelope.extensions or raw.strip() == b"null":
+    if _HASH in envelope.extensions or not raw.lstrip().startswith(b"{"):  # null, or what stands for it
         return raw
     return _object({key: raw[where] for key, where in members(raw).items() if key != _HASH})
 
 
 def _object(raw: Mapping[str, bytes]) -> bytes:
     return b"{%s}" % b",".join(orjson.dumps(key) + b":" + value for key, value in raw.items())
-
-
-def _dropped(envelope: Envelope) -> frozenset[str]:
-    return frozenset({"query", envelope.document[0]} if envelope.document else {"query"})

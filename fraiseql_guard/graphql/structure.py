@@ -6,7 +6,7 @@ and their work grows with the square of the repetitions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fraiseql_guard.graphql.merging import Budget, Merging
 from fraiseql_guard.graphql.tree import Document, Field, Selection
@@ -25,10 +25,12 @@ class Repetition:
 
     times: int = 0
     path: tuple[str, ...] = ()
+    differs: bool = False
+    """Whether any equal keys ask for different things, should all types be one."""
 
 
 def most_repeated(document: Document, merging: Merging) -> Repetition:
-    """Walk every selection once in each way in which it is merged. ContradictedError or TooEntangledError."""
+    """Walk every selection once in each way in which it is merged. TooEntangledError."""
     used = {spread.name for selection in merging.selections for spread in selection.spreads}
     roots = [item.selection for item in document.operations]
     roots += [item.selection for name, item in document.fragments.items() if name not in used]
@@ -36,14 +38,14 @@ def most_repeated(document: Document, merging: Merging) -> Repetition:
     pending = [((root,), frozenset((root,)), ()) for root in roots]
     seen = {distinct for _, distinct, _ in pending}
     worst = Repetition()
+    differs = False
     budget = Budget()
     while pending:
         selections, distinct, path = pending.pop()
         merged = merging.merged(selections, distinct, budget)
         for key, fields in merged.fields.items():
             if len(fields) > 1:
-                if not _alike(fields):
-                    _agree(fields, (*path, key))
+                differs = differs or not _alike(fields)
                 if len(fields) > worst.times:
                     worst = Repetition(len(fields), (*path, key))
         for key, children in merged.children.items():
@@ -51,21 +53,10 @@ def most_repeated(document: Document, merging: Merging) -> Repetition:
             if distinct not in seen:
                 seen.add(distinct)
                 pending.append((children, distinct, (*path, key)))
-    return worst
+    return replace(worst, differs=True) if differs else worst
 
 
 def _alike(fields: list[tuple[Field, str | None]]) -> bool:
     """Whether all ask for the same, as they mostly do."""
     name, asks = fields[0][0].name, fields[0][0].asks
     return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
-
-
-def _agree(fields: list[tuple[Field, str | None]], path: tuple[str, ...]) -> None:
-    """Fields under two different types may differ: an object can only be one of them."""
-    by_type: dict[str | None, tuple[str, str]] = {}
-    for field, on in fields:
-        asked = (field.name, field.asks)
-        if by_type.setdefault(on, asked) != asked:
-            raise ContradictedError(path)
-    if None in by_type and any(asked != by_type[None] for asked in by_type.values()):
-        raise ContradictedError(path)

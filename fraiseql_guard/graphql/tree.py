@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 
 from fraiseql_guard.context import OperationKind
 from fraiseql_guard.graphql.switches import Removal
@@ -15,8 +14,14 @@ from fraiseql_guard.graphql.values import Value
 
 
 def as_text(arguments: Mapping[str, Value]) -> str:
-    """To compare them: 1 and true are equal to Python, not here."""
-    return repr(sorted(arguments.items(), key=itemgetter(0))) if arguments else ""
+    """To compare them: 1 and true are equal to Python, not here. The order of keys means nothing, at any depth."""
+    return repr(_in_order(arguments)) if arguments else ""
+
+
+def _in_order(value: Value) -> Value:
+    if type(value) is dict:
+        return {key: _in_order(value[key]) for key in sorted(value)}
+    return [_in_order(item) for item in value] if type(value) is list else value
 
 
 @dataclass(slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
@@ -9,11 +10,17 @@ from pathlib import Path
 from typing import Final
 
 from fraiseql_guard.graphql.documents import parse_manifest
+from fraiseql_guard.graphql.memory import Memory
+from fraiseql_guard.graphql.normal_form import normal_form, token_bound
 from fraiseql_guard.settings import SettingsError, name_of
 from fraiseql_guard.stores.documents import TrustedDocument
 
 _LOOK_AGAIN_SECONDS: Final = 5.0
 _NAMED: Final = 5
+_HASH: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
+_MOST_LOOKED_UP: Final = 1_000
+_MOST_LOOKED_UP_BYTES: Final = 4 * 1024 * 1024
+_BYTES_PER_CHARACTER: Final = 4
 
 Documents = Mapping[str, TrustedDocument]
 
@@ -82,22 +89,50 @@ class TrustedDocuments:
         self._on_problem = on_problem
         self._stored: Documents = {}
         self._by_id: Documents = {}
+        self._by_hash: Mapping[str, str | None] = {}  # texts whose id is a hash; None where two ids are the same hash
         self._texts: Mapping[bytes, str] = {}  # by SHA-256
+        self._forms: Mapping[
+            str, tuple[bytes, int]
+        ] = {}  # by text: the digest of its normal form, at most so many tokens
+        self._by_normal_form: Mapping[bytes, str] = {}
+        self._max_tokens = 0
+        # What became of other texts: clients that print their documents anew send the same again and again.
+        self._looked_up: Memory[str, str] = Memory(max_entries=_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
         self._contradicting: frozenset[str] = frozenset()
         self.known = not awaits_store
         """Whether a document that is not here is trusted nowhere."""
         self._unite()
 
     def text(self, document_id: str) -> str | None:
-        """The text of a document."""
+        """The text of a document. An id that is a SHA-256 may be given with or without ``sha256:`` before it."""
         self._look()
         document = self._by_id.get(document_id)
-        return document.text if document else None
+        if document is not None:
+            return document.text
+        bare = _HASH.fullmatch(document_id)
+        return self._by_hash.get(bare[1].lower()) if bare else None
 
-    def holds(self, text: str) -> bool:
-        """Whether this very text is one of the trusted documents."""
+    def same(self, text: str) -> str | None:
+        """The trusted document that a text is, whatever its white space, commas and comments and the order of its
+        definitions; None if it is none."""
         self._look()
-        return sha256(text.encode()).digest() in self._texts
+        if text in self._forms:
+            return text
+        found = self._looked_up.get(text)
+        if found is None:
+            form = normal_form(text, max_tokens=self._max_tokens)
+            found = self._by_normal_form.get(_digest_of(form), "") if form is not None else ""
+            self._looked_up.put(text, found, _BYTES_PER_CHARACTER * len(text))
+        return found or None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of what is remembered of other texts; the documents themselves are no cache."""
+        return self._looked_up.size_bytes
+
+    def forget(self) -> None:
+        """Forget what was looked up."""
+        self._looked_up.clear()
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document."""
@@ -122,6 +157,11 @@ class TrustedDocuments:
             for each in by_id.values()
         }
         self._by_id = by_id
+        self._by_hash = _by_hash(by_id)
+        self._forms = {text: self._forms.get(text) or _form_of(text) for text in self._texts.values()}
+        self._by_normal_form = {digest: text for text, (digest, _) in self._forms.items() if digest}
+        self._max_tokens = max((tokens for _, tokens in self._forms.values()), default=0)
+        self._looked_up.clear()
         self._tell({id_ for id_, each in filed.items() if id_ in self._stored and self._stored[id_].text != each.text})
 
     def _tell(self, contradicting: set[str]) -> None:
@@ -133,6 +173,24 @@ class TrustedDocuments:
                 "hold here. Remove them from one of the two"
             )
         self._contradicting = frozenset(contradicting)
+
+
+def _by_hash(documents: Documents) -> Mapping[str, str | None]:
+    found: dict[str, str | None] = {}
+    for document in documents.values():
+        if bare := _HASH.fullmatch(document.id):
+            digest = bare[1].lower()
+            found[digest] = document.text if found.get(digest, document.text) == document.text else None
+    return found
+
+
+def _digest_of(form: str) -> bytes:
+    return sha256(form.encode()).digest()
+
+
+def _form_of(text: str) -> tuple[bytes, int]:
+    form = normal_form(text)
+    return (_digest_of(form), token_bound(form)) if form is not None else (b"", 0)
 
 
 def _cause(error: Exception) -> str:

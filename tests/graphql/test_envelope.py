@@ -25,7 +25,8 @@ def get(query_string: bytes, method: str = "GET", payload: bytes = b""):
 @pytest.mark.parametrize(
     "content_type",
     ["application/json", "Application/JSON", "application/json; charset=utf-8", 'application/json;charset="UTF-8"',
-     "application/graphql-response+json", "application/json ; profile=x"],
+     "application/graphql-response+json", "application/json ; profile=x", "application/json;", "application/json ; ;",
+     "application/json;;charset=utf-8;", 'application/json; profile="a;b, \\"c\\""', "\tapplication/json"],
 )  # fmt: skip
 def test_json_is_accepted(content_type):
     assert post(READER, OK, content_type).denial is None
@@ -36,7 +37,9 @@ def test_json_is_accepted(content_type):
     ["", "text/plain", "application/graphql", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded",
      "application/json; charset=utf-16", "application/json; charset=utf-8; charset=utf-16",
      "application/json, text/html",
-     "application/json; charset", "application/jsonx", "application/json; charset=utf-7"],
+     "application/json; charset", "application/jsonx", "application/json; charset=utf-7", "application/json;=",
+     "application/json; charset=", 'application/json; x="', 'application/json; x="a"b', "application/json x",
+     'application/json; charset="utf-\\16"'],
 )  # fmt: skip
 def test_other_media_types_are_refused(content_type):
     assert refusal(post(READER, OK, content_type)) == "UNSUPPORTED_MEDIA_TYPE"
@@ -50,10 +53,12 @@ def test_other_methods_are_refused(method):
 @pytest.mark.parametrize(
     "payload",
     [b"", b"null", b"1", b'"x"', b"{}", b"{", b'{"query":null}', b'{"query":1}', b'{"query":["{a}"]}',
-     b'{"query":"{a}","variables":[]}', b'{"query":"{a}","variables":"{}"}', b'{"query":"{a}","operationName":1}',
-     b'{"query":"{a}","extensions":[]}', b'{"query":"{a}","query":"{b}"}', b'{"query":"{a}","qu\\u0065ry":"{b}"}',
-     b'{"query":"{a:b}","x":1,"x":1}', b'{"query":"{a}","variables":{"n":1,"n":100000}}',
-     b'{"query":"{a}","variables":{"n":NaN}}', b'{"query":"{a}","variables":{"n":Infinity}}',
+     b'{"query":"{a}","variables":[1]}', b'{"query":"{a}","variables":"{}"}', b'{"query":"{a}","operationName":1}',
+     b'{"query":"{a}","variables":0}', b'{"query":"{a}","variables":false}', b'{"query":"{a}","operationName":[]}',
+     b'{"query":"{a}","extensions":[{}]}', b'{"query":[]}', b'{"query":"{a}","query":"{b}"}',
+     b'{"query":"{a}","qu\\u0065ry":"{b}"}', b'{"query":"{a:b}","x":1,"x":1}',
+     b'{"query":"{a}","variables":{"n":1,"n":100000}}', b'{"query":"{a}","variables":{"n":NaN}}',
+     b'{"query":"{a}","variables":{"n":Infinity}}',
      b'{"query":"{a}","variables":{"n":' + b"9" * 5000 + b"}}", b'{"query":"{a(x:\\"\\ud800\\")}"}',
      b'{"query":"{a}","variables":{"n":"\\udc00"}}', b'{"query":"{a\xff}"}', b'{"query":"{\xed\xa0\x80}"}',
      b"\xef\xbb\xbf" + OK, OK + b"\x00", OK + OK, OK.decode().encode("utf-16"), OK.decode().encode("utf-32"),
@@ -68,14 +73,16 @@ def test_bodies_that_are_no_request_are_refused(payload):
 
 
 def test_the_refusal_names_the_key():
-    assert post(READER, b'{"query":"{a}","variables":[]}').denial.detail == "variables must be an object or null."
+    assert post(READER, b'{"query":"{a}","variables":[1]}').denial.detail == "variables must be an object or null."
 
 
 @pytest.mark.parametrize(
     "payload",
     [b'{"query":"{a}","unknown":{"a":1},"id":null}', b'{"query":"{a:b}","variables":null,"operationName":null}',
      b'{"query":"{a}","extensions":{"x":[1]},"operationName":""}', b' {"query" : "{ a(x: \\"\\\\\\":\\") }" } ',
-     b'{"query":"{a}","variables":{"query":1,"a:b":":"}}', b'{"query":"{a}","extensions":{"persistedQuery":null}}'],
+     b'{"query":"{a}","variables":{"query":1,"a:b":":"}}', b'{"query":"{a}","extensions":{"persistedQuery":null}}',
+     b'{"query":"{a}","variables":[]}', b'{"query":"{a}","variables":""}', b'{"query":"{a}","extensions":[]}',
+     b'{"query":"{a}","extensions":"","operationName":""}'],
 )  # fmt: skip
 def test_ordinary_requests_pass(payload):
     assert post(READER, payload).denial is None
@@ -99,13 +106,14 @@ def test_get_requests():
     sized = get(b"query=query($n:Int){users(limit:$n){id}}&variables=" + quote('{"n":7}').encode())
     assert sized.measured.complexity == 7
     assert get(b"query={me}&variables=&operationName=&other=1&other=2").denial is None
+    assert get(b'query={me}&variables=[]&extensions=""').denial is None
 
 
 @pytest.mark.parametrize(
     "query_string",
     [b"", b"x=1", b"query={a}&query={b}", b"query={a}&%71uery={b}", b"query={a}&variables={}&variables={}",
-     b"query={a}&variables=[]", b"query={a}&variables={", b'query={a}&variables={"a":NaN}', b"query=%ff", b"query=\xff",
-     b'query={a}&variables={"a":1,"a":2}', b"query=%ed%a0%80", b"query={a}" + b"&x=1" * 200],
+     b"query={a}&variables=[1]", b"query={a}&variables={", b'query={a}&variables={"a":NaN}', b"query=%ff",
+     b"query=\xff", b'query={a}&variables={"a":1,"a":2}', b"query=%ed%a0%80", b"query={a}" + b"&x=1" * 200],
 )  # fmt: skip
 def test_ambiguous_get_requests_are_refused(query_string):
     assert refusal(get(query_string)) == "BAD_REQUEST"
@@ -116,6 +124,30 @@ def test_a_request_has_one_place_for_its_document():
     assert refusal(READER.read("POST", "application/json", b"query={b}", OK, authenticated=False)) == "BAD_REQUEST"
     assert refusal(READER.read("POST", "application/json", b"query=%ff", OK, authenticated=False)) == "BAD_REQUEST"
     assert READER.read("POST", "application/json", b"op=Me", OK, authenticated=False).denial is None
+
+
+@pytest.mark.parametrize(
+    ("query_string", "name", "code"),
+    [
+        (b"operationName=A", "A", None), (b"operationName=%41", "A", None), (b"operationName=", None, None),
+        (b"operationName=", "", None), (b"operationName=B", "A", "BAD_REQUEST"),
+        (b"operationName=A", None, "BAD_REQUEST"),
+        (b"operationName=", "A", "BAD_REQUEST"), (b"operationName=A&operationName=A", "A", "BAD_REQUEST"),
+        (b"operationName=A&variables=", "A", "BAD_REQUEST"), (b"operationName=a", "A", "BAD_REQUEST"),
+    ],
+)  # fmt: skip
+def test_a_url_may_repeat_the_operations_name(query_string, name, code):
+    payload = body("query A{a}", operationName=name)
+    assert refusal(READER.read("POST", "application/json", query_string, payload, authenticated=False)) == code
+
+
+def test_a_url_names_the_operations_of_all_elements_of_a_batch_or_of_none():
+    to = reader(batching=True)
+    same, other = body("query A{a}", operationName="A"), body("query B{a}", operationName="B")
+    read = lambda *parts: refusal(  # noqa: E731
+        to.read("POST", "application/json", b"operationName=A", b"[" + b",".join(parts) + b"]", authenticated=False)
+    )
+    assert (read(same, same), read(same, other)) == (None, "BAD_REQUEST")
 
 
 @pytest.mark.parametrize("text", ["mutation{a}", "query A{a} mutation B{b}"])

@@ -74,6 +74,32 @@ async def test_a_graphql_response_is_given_where_it_is_accepted(guarded) -> None
     assert (await request(guarded(), body=b"{}")).header("content-type") == "application/json"
 
 
+GRAPHQL = "application/graphql-response+json"
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"{GRAPHQL};q=0, */*", "application/json"), (f"{GRAPHQL}; q=0.000", "application/json"),
+        (f"{GRAPHQL};q=0.5, application/json", "application/json"), (f"application/json;q=0.9, {GRAPHQL}", GRAPHQL),
+        ("*/*", "application/json"), ("application/*", "application/json"), ("", "application/json"),
+        ("application/json;q=0, */*;q=0.1", GRAPHQL), (f"{GRAPHQL.upper()}; charset=utf-8", GRAPHQL),
+        (f'text/html;x="{GRAPHQL}, y";q=1, */*;q=0.5', "application/json"), ("text/html", "application/json"),
+        (f"{GRAPHQL}x, x{GRAPHQL}", "application/json"),
+        (f", ,{GRAPHQL} ;q=1 , ,", GRAPHQL), ("a" * 3000 + f",{GRAPHQL}", "application/json"),
+    ],
+)  # fmt: skip
+async def test_a_refusal_has_the_type_that_is_wanted_most(guarded, accept, expected) -> None:
+    reply = await request(guarded(), body=b"{}", headers={"accept": accept})
+    assert reply.header("content-type") == expected
+
+
+async def test_several_lines_of_what_is_accepted_are_one(guarded) -> None:
+    lines = [("content-type", "application/json"), ("accept", "application/json;q=0.5"), ("accept", GRAPHQL)]
+    reply = await request(guarded(), body=b"{}", content_type=None, headers=lines)
+    assert reply.header("content-type") == GRAPHQL
+
+
 async def test_outside_graphql_a_refusal_is_problem_json(guarded) -> None:
     reply = await request(guarded(max_request_bytes=10), "POST", "/upload", body=b"x" * 11)
     assert (reply.status, reply.header("content-type")) == (413, "application/problem+json")
@@ -165,6 +191,16 @@ async def test_a_graphiql_page_passes_without_a_token(guarded, secret) -> None:
     assert (await request(guard, "GET", headers={"accept": "text/html"}, query="query={me{id}}")).status == 401
     with_body = await request(guard, "GET", headers={"accept": "text/html"}, body=QUERY)
     assert with_body.status == 401
+
+
+@pytest.mark.parametrize(
+    ("accept", "status"),
+    [("text/html;q=0, */*", 401), ("text/html;q=0.1", 200), ("text/*", 200), ("text/*, text/html;q=0", 401),
+     ("*/*", 401), ("application/xhtml+xml, Text/HTML", 200), ('x/y;a="text/html"', 401)],
+)  # fmt: skip
+async def test_a_page_is_what_is_asked_for_by_its_name(guarded, secret, accept, status) -> None:
+    reply = await request(guarded(jwt_secret=secret), "GET", headers={"accept": accept})
+    assert reply.status == status
 
 
 async def test_a_foreign_page_cannot_run_queries_in_its_visitors_name(guarded) -> None:

@@ -1,6 +1,7 @@
 """Uploads: measured like any other request, their files untouched; whatever can be read in two ways is refused."""
 
 import json
+from urllib.parse import quote
 
 import pytest
 
@@ -100,6 +101,30 @@ async def test_an_upload_may_name_its_document(guarded, tmp_path) -> None:
 
 
 LAST = part("0", FILE, "a")
+FORMS = {
+    "a charset": "multipart/form-data; boundary=limit; charset=utf-8",
+    "a charset first": 'Multipart/Form-Data;charset="UTF-8" ; boundary="limit"',
+    "empty parameters": "multipart/form-data;; boundary=limit ;",
+}
+
+
+@pytest.mark.parametrize("case", FORMS)
+async def test_a_boundary_may_have_company(guarded, case) -> None:
+    guard = guarded(multipart=True)
+    assert (await send(guard, GOOD, FORMS[case])).status == 200
+    assert guard.app.bodies == [GOOD]
+
+
+@pytest.mark.parametrize("name", ["a" * 255, "ü" * 255, "名" * 251 + ".png", "😀" * 255])
+async def test_a_file_has_a_name_of_up_to_255_characters(guarded, name) -> None:
+    guard = guarded(multipart=True)
+    encoded = "filename*=utf-8''" + quote(name)
+    several = part("0", FILE, name), part("0", FILE, f'a.png"; {encoded}; x="').replace(b'; x=""', b"")
+    for file in several:
+        assert (await send(guard, form(operations(), mapped(), file))).status == 200
+    assert (await send(guard, form(operations(), mapped(), part("0", FILE, name + "aaaaa")))).code == "BAD_REQUEST"
+
+
 ODD = {
     "no boundary": (GOOD, "multipart/form-data"),
     "two boundaries": (GOOD, "multipart/form-data; boundary=limit; boundary=other"),
@@ -115,6 +140,19 @@ ODD = {
     "map first": form(mapped(), operations(), LAST),
     "operations twice": form(operations(), mapped(), operations(), LAST),
     "operations as a file": form(part("operations", '{"query":"{a}"}', "a"), mapped(), LAST),
+    "operations as a file by its encoded name": form(
+        part("operations\"; filename*=\"x", '{"query":"{a}"}').replace(b'filename*="x"', b"filename*=utf-8''x"),
+        mapped(), LAST,
+    ),
+    "a file named operations": form(
+        operations(), mapped(operations=["variables.file"]), part("operations", '{"query":"{b}"}', "a")
+    ),
+    "a file named map": form(operations(), mapped(map=["variables.file"]), part("map", "{}", "a")),
+    "a boundary with an escape": (GOOD, 'multipart/form-data; boundary="lim\\it"'),
+    "a boundary in pieces": (GOOD, "multipart/form-data; boundary=limit; boundary*0=other"),
+    "a boundary without its quotes": (
+        form(operations(), mapped(), LAST, boundary="a(b)c"), "multipart/form-data; boundary=a(b)c"
+    ),
     "operations in the map": form(operations(), mapped(operations=["variables.file"])),
     "a field that is no file": form(operations(), mapped(x=["variables.file"]), part("x", "y")),
     "a file that is not mapped": form(operations(), mapped(), LAST, part("1", FILE, "b")),
