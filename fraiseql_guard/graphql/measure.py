@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
+from fraiseql_guard.graphql.cost import ROOT_TYPES, Child, CostRules, Paging
 from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything, collect
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
 from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
@@ -60,13 +60,54 @@ def measure(document: Document, rules: CostRules, positions: Positions, merging:
     roots = [list(walk.root(operation)) for operation in document.operations]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
     numbers = {draft: number for number, draft in enumerate(ordered)}
-    bindings = Bindings({}, document.defaults)
-    used = dict.fromkeys(draft.level for draft in ordered if draft.level)
-    levels = [tuple(_alternative(way, rules, numbers) for way in level.alternatives) for level in used]
-    places: dict[_Level | None, int] = {None: -1, **{level: number for number, level in enumerate(used)}}
+    places = _Places(rules, numbers)
     terms = [_term(draft, rules, places) for draft in ordered]
     counted = [[(numbers[draft], times) for draft, times in root] for root in roots]
-    return make_plan(terms, levels, counted, rules, bindings)
+    return make_plan(terms, places.levels, counted, rules, Bindings({}, document.defaults))
+
+
+class _Places:
+    """The levels of the plan: those of the walk, each as often as pages divide its children in another way."""
+
+    def __init__(self, rules: CostRules, numbers: Mapping[_Draft, int]) -> None:
+        self._rules = rules
+        self._numbers = numbers
+        self._known: dict[tuple[_Level, Paging], int] = {}
+        self._children: dict[_Level, list[list[tuple[int, Child]]]] = {}
+        self.levels: list[tuple[Alternative, ...]] = []
+
+    def children(self, level: _Level | None) -> list[list[tuple[int, Child]]]:
+        """What a level selects, for each type, with the numbers of their terms."""
+        if level is None:
+            return []
+        found = self._children.get(level)
+        if found is None:
+            found = [[(self._numbers[draft], self._child(draft)) for draft in way] for way in level.alternatives]
+            self._children[level] = found
+        return found
+
+    def _child(self, draft: _Draft) -> Child:
+        below = [child for way in draft.level.alternatives for child in way] if draft.level else []
+        weight = self._rules.weight(draft.field, draft.owner, draft.rule, at_root=False)
+        return Child(draft.field, draft.rule, weight, all(child.level is None for child in below))
+
+    def number(self, level: _Level | None, paging: Paging) -> int:
+        """The level as a field sees it whose size reaches so far; -1 for none."""
+        if level is None:
+            return -1
+        key = level, paging
+        if key not in self._known:
+            self._known[key] = len(self.levels)
+            self.levels.append(tuple(_divided(way, paging) for way in self.children(level)))
+        return self._known[key]
+
+
+def _divided(way: list[tuple[int, Child]], paging: Paging) -> Alternative:
+    held: list[int] = []
+    others: list[int] = []
+    for number, child in way:
+        (held if paging.holds(child) else others).append(number)
+    return tuple(held), tuple(others)
 
 
 class _Walk:
@@ -195,23 +236,18 @@ def _alike(fields: list[Field]) -> list[list[Field]]:
     return list(groups.values())
 
 
-def _term(draft: _Draft, rules: CostRules, levels: Mapping[_Level | None, int]) -> Term:
-    item, rule = draft.field, draft.rule
-    assumed = rules.assumed(item, rule)
+def _term(draft: _Draft, rules: CostRules, places: _Places) -> Term:
+    item, rule, owner = draft.field, draft.rule, draft.owner
+    children = [child for way in places.children(draft.level) for _, child in way]
+    paging = rules.paging(owner, item, rule, children)
+    assumed = rules.assumed(item, rule, paging)
+    writes = draft.at_root and owner == rules.mutation_type
     return Term(
         path=draft.path,
-        field=f"{draft.owner}.{item.name}" if draft.owner else item.name,
-        weight=rules.weight(item, draft.owner, rule, at_root=draft.at_root),
+        field=f"{owner}.{item.name}" if owner else item.name,
+        weight=rules.weight(item, owner, rule, at_root=draft.at_root),
         assumed=assumed,
-        holds_items=item.name in rules.wrappers,
-        demand=rules.demands.of(item, rule),
-        level=levels[draft.level],
+        page=paging.page,
+        demand=rules.demand(owner, item, rule, paging, assumed, writes=writes),
+        level=places.number(draft.level, paging),
     )
-
-
-def _alternative(children: Iterable[_Draft], rules: CostRules, numbers: Mapping[_Draft, int]) -> Alternative:
-    held: list[int] = []
-    others: list[int] = []
-    for child in children:
-        (held if child.field.name in rules.wrappers else others).append(numbers[child])
-    return tuple(held), tuple(others)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fraiseql_guard import signals
@@ -12,11 +12,12 @@ from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import UnknownArgumentError, measure
 from fraiseql_guard.graphql.merging import Merging, TooEntangledError
-from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
+from fraiseql_guard.graphql.outline import Outline, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
+from fraiseql_guard.graphql.repetition import Repeated, count_apart, count_repetitions
 from fraiseql_guard.graphql.sizes import MOST
-from fraiseql_guard.graphql.structure import ContradictedError, Repetition, most_repeated
+from fraiseql_guard.graphql.structure import ContradictedError, most_repeated
 from fraiseql_guard.graphql.switches import Positions, switch_positions
 from fraiseql_guard.graphql.tree import Document
 from fraiseql_guard.settings import Settings
@@ -53,7 +54,7 @@ class Prepared:
     kind: OperationKind
     names: frozenset[str | None]
     outline: Outline  # over all operations, whatever is removed
-    repetition: Repetition
+    repetition: Repeated
     rules: CostRules
     views: dict[tuple[tuple[str, bool], ...], View]
 
@@ -85,12 +86,12 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
     )
     if isinstance(document, Denial):
         return document
-    outline = _total(document, None)
+    outline = _total(document, None, rules)
     if denial := _far_too_deep(document, outline, settings.max_query_depth):
         return denial
     merging = Merging(document)
     try:
-        repetition = most_repeated(document, merging)
+        repetition = _repeated(document, merging, outline, settings, rules)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
@@ -104,6 +105,20 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
             return made
         prepared.views[()] = made
     return prepared
+
+
+def _repeated(document: Document, merging: Merging, outline: Outline, settings: Settings, rules: CostRules) -> Repeated:
+    """How often one object is asked for the same; where that is too often, without what is below other types."""
+    most = most_repeated(document, merging)
+    counted = count_repetitions(document, merging, aliased=outline.aliases + outline.meta_aliases > 0)
+    found = replace(counted, times=most.times, path=most.path)
+    aliases = max(found.aliases, found.meta_aliases)
+    if found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases:
+        return found
+    try:
+        return count_apart(document, rules.table.members if rules.table else None)
+    except TooEntangledError:
+        return found
 
 
 def _far_too_deep(document: Document, outline: Outline, limit: int) -> Denial | None:
@@ -129,7 +144,7 @@ def _view(
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    outline = everything if everything and not document.removes else _total(document, positions)
+    outline = everything if everything and not document.removes else _total(document, positions, rules)
     roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
     counts = [sum(times for _, times in root) for root in roots]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
@@ -145,9 +160,9 @@ def _view(
     )
 
 
-def _total(document: Document, positions: Positions) -> Outline:
+def _total(document: Document, positions: Positions, rules: CostRules) -> Outline:
     """The extremes of all operations. Aliases also count in fragments that nobody spreads: they are validated."""
-    everything = outlines(document, positions)
+    everything = rules.outliner.outlines(document, positions)
     found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)
     return Outline(
