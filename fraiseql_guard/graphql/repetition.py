@@ -136,7 +136,7 @@ def asked_again(fields: Mapping[str, list[tuple[Field, str | None]]]) -> tuple[i
     """The aliases by which a field of one selection is asked for more than once; with those of an introspection."""
     keys: dict[str, tuple[int, int]] = {}  # by name: response keys, and those of them that are aliases
     for members in fields.values():
-        for name, aliased in {item.name: item.aliased for item, _ in members}.items():
+        for name, aliased in {item.name: item.key != item.name for item, _ in members}.items():
             asked, aliases = keys.get(name, (0, 0))
             keys[name] = asked + 1, aliases + aliased
     again = [(name in INTROSPECTION, aliases) for name, (asked, aliases) in keys.items() if asked > 1]
@@ -144,13 +144,9 @@ def asked_again(fields: Mapping[str, list[tuple[Field, str | None]]]) -> tuple[i
 
 
 def together(conditions: frozenset[str], members: Members | None) -> Iterator[Types]:
-    """The sets of type conditions that can hold for one object."""
-    if members is None:
-        yield from (frozenset((None, on)) for on in conditions)
-        return
-    always = frozenset([None, *(on for on in conditions if on not in members)])
-    known = [on for on in conditions if on in members]
-    found: dict[Types, None] = {}
-    for name in frozenset[str]().union(*(members[on] for on in known)):
-        found.setdefault(always.union(on for on in known if name in members[on]))
-    yield from found or (always,)
+    """The sets of type conditions that can hold for one object. A type that no schema explains stands for itself."""
+    known = [on for on in conditions if members is not None and on in members]
+    yield from (frozenset((None, on)) for on in conditions.difference(known))
+    if members is not None and known:
+        objects = frozenset[str]().union(*(members[on] for on in known))
+        yield from {frozenset([None, *(on for on in known if name in members[on])]) for name in objects}

@@ -127,7 +127,7 @@ class Shape:
         self._field = name
         level = self._block.level
         key = level.keys.get(self._key)
-        if key is None or key[0] > 1:  # it is no alias of a field, or the same once more
+        if key is None or key[0] > 1 or name == self._key:  # it is no alias of a field, or the same once more
             return False
         before = level.aliased.get(name, 0)
         level.aliased[name] = before + 1
