@@ -36,9 +36,9 @@ class Assumed:
     unsliced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Child:
-    """What a field selects, as far as it costs something or selects something itself."""
+    """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
 
     field: Field
     rule: FieldRule | None
@@ -140,15 +140,15 @@ class CostRules:
     def paging(self, owner: str | None, field: Field, rule: FieldRule | None, children: Collection[Child]) -> Paging:
         """How far the size of a field of the type ``owner`` reaches."""
         if rule is None or self.table is None:
-            return Paging(Page.SIZED, WRAPPERS) if _looks_like_a_page(children) else _NO_PAGE
+            return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children) else _NO_PAGE
         if rule.many or rule.returns is None:
             return _NO_PAGE
         if rule.sized_fields:
             return Paging(Page.ALWAYS, rule.sized_fields)
         tells = rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
         if tells and self.table.holds_items(rule.returns):
-            return Paging(Page.ALWAYS, WRAPPERS)
-        return Paging(Page.GUESSED) if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
+            return _PAGE
+        return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
 
     def assumed(self, field: Field, rule: FieldRule | None, paging: Paging) -> Assumed:
         """The size of a list that no argument says."""
@@ -175,20 +175,21 @@ class CostRules:
 
 
 _NO_PAGE: Final = Paging(Page.NEVER)
+_PAGE: Final = Paging(Page.ALWAYS, WRAPPERS)
+_LOOKS_LIKE_A_PAGE: Final = Paging(Page.SIZED, WRAPPERS)
+_HOLDS_LISTS: Final = Paging(Page.GUESSED)
 
 
 def _looks_like_a_page(children: Collection[Child]) -> bool:
     """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
-    names = {child.field.name for child in children}
-    return not names.isdisjoint(_OF_PAGES) and all(
-        child.field.name in WRAPPERS
-        or (child.field.name == PAGE_INFO and child.leaves_only)
-        or (child.field.selection is None and not child.weight)
-        for child in children
-    )
-
-
-_OF_PAGES: Final = WRAPPERS | {PAGE_INFO}
+    found = False
+    for child in children:
+        name = child.field.name
+        if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
+            found = True
+        elif child.field.selection is not None or child.weight:
+            return False
+    return found
 
 
 def is_plural(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Final
 from fraiseql_guard.graphql.containers import generations, leaves
 from fraiseql_guard.graphql.input_types import ANYTHING
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
-from fraiseql_guard.graphql.searching import OFFSET_ARGUMENTS, Guess, InputSearch, variables_in
+from fraiseql_guard.graphql.searching import OFFSET_ARGUMENTS, SEARCHED, Guess, InputSearch, variables_in
 from fraiseql_guard.graphql.sizes import NoSize, read_offset
 from fraiseql_guard.graphql.slicing import (
     ListArguments,
@@ -87,19 +87,21 @@ class Asked:
 
 
 NOTHING: Final = Demand()
+_NO_GUESS: Final = Guess()
 NOTHING_ASKED: Final = Asked()
 
 
 class Demands:
     """Reads arguments. Frozen after construction."""
 
-    __slots__ = ("_lists", "_multiplier", "_paths", "_search", "_slicing", "_weights")
+    __slots__ = ("_decide", "_lists", "_multiplier", "_paths", "_search", "_slicing", "_weights")
 
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self._multiplier = settings.list_multiplier
         self._slicing = frozenset(settings.slicing_arguments)
         self._paths = by_argument(self._slicing)
         self._lists = ListArguments(settings.list_arguments)
+        self._decide = self._slicing | OFFSET_ARGUMENTS | self._lists.names
         self._search = InputSearch(settings, table)
         self._weights = InputWeights(table.inputs if table else {})
 
@@ -126,7 +128,7 @@ class Demands:
             return NOTHING
         arguments = field.arguments
         rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
-        used = tuple(item.name for _, item in variables_in(arguments))
+        used = tuple([item.name for _, item in variables_in(arguments)])
         found = tuple(self._slices(field, owner, rule, role, writes=writes))
         sized = role is Role.SIZES or rule is None
         return Demand(
@@ -135,9 +137,9 @@ class Demands:
             hints=() if sized else found,
             searched=() if writes else tuple(self._searched(field, rule, role)),
             offsets=tuple(self._offsets(field, rule, role, sized=bool(found))),
-            points=sum(argument.points for argument, _ in rules),
-            weighed=tuple((value, argument.kind) for argument, value in rules if self._weights.counts(argument.kind)),
-            values=sum(leaves(generations(value)) for value in arguments.values()),
+            points=sum([argument.points for argument, _ in rules]),
+            weighed=tuple([(value, argument.kind) for argument, value in rules if self._weights.counts(argument.kind)]),
+            values=sum([leaves(generations(value)) for value in arguments.values()]),
             variables=used,
             deciding=self._deciding(field, rule) if used else _NONE,
         )
@@ -158,7 +160,7 @@ class Demands:
             return
         for name, value in field.arguments.items():
             kind = rule.arguments[name].kind if rule else ANYTHING
-            if type(value) in (dict, list, Variable) and self._search.searches(name, kind):
+            if type(value) in SEARCHED and name not in self._slicing and self._search.searches(name, kind):
                 yield name, value, kind
 
     @staticmethod
@@ -168,20 +170,20 @@ class Demands:
                 yield field.arguments[name]
 
     def _deciding(self, field: Field, rule: FieldRule | None) -> frozenset[str]:
-        decides = OFFSET_ARGUMENTS.union(self._lists.names, [name.rpartition(".")[2] for name in self._names_of(rule)])
+        decides = self._decide
+        if rule is not None and rule.slicing_arguments:
+            decides = decides.union([name.rpartition(".")[2] for name in rule.slicing_arguments])
         return frozenset(item.name for key, item in variables_in(field.arguments) if key in decides)
 
     def ask(self, demand: Demand, bindings: Bindings) -> Asked:
         """What a field asks for with the variables of a request."""
         size, unknown, invalid = self._size(demand, bindings)
-        guess = Guess()
-        for _, value, kind in demand.searched:
-            guess.merge(self._search.within(value, kind, bindings))
-        for each in demand.hints:
-            guess.size = max([guess.size, *(got for got in _read(each, bindings) if isinstance(got, int))])
-        offset = max([0, *(read_offset(item) for value in demand.offsets for item in bindings.candidates(value))])
-        count = demand.values + sum(_values_of(name, bindings) - 1 for name in demand.variables)
-        weighed = sum(self._weights.of(value, kind, bindings) for value, kind in demand.weighed)
+        guess = self._guess(demand, bindings) if demand.searched or demand.hints else _NO_GUESS
+        offset = 0
+        if demand.offsets:
+            offset = max([read_offset(item) for value in demand.offsets for item in bindings.candidates(value)])
+        count = demand.values + sum([_values_of(name, bindings) - 1 for name in demand.variables])
+        weighed = sum([self._weights.of(value, kind, bindings) for value, kind in demand.weighed])
         return Asked(
             size=size if size is not None else self._multiplier if unknown or invalid else None,
             explicit=size is not None,
@@ -192,6 +194,15 @@ class Demands:
             invalid=invalid,
             unmet=demand.one_needed and _given(demand, bindings) != 1,
         )
+
+    def _guess(self, demand: Demand, bindings: Bindings) -> Guess:
+        """What was come across where there may be no size."""
+        guess = Guess()
+        for _, value, kind in demand.searched:
+            guess.merge(self._search.within(value, kind, bindings))
+        for each in demand.hints:
+            guess.size = max([guess.size, *(got for got in _read(each, bindings) if isinstance(got, int))])
+        return guess
 
     def _size(self, demand: Demand, bindings: Bindings) -> tuple[int | None, bool, bool]:
         """The largest size that is said, and whether one was unknown or invalid."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from fraiseql_guard.graphql.cost import ROOT_TYPES, Child, CostRules, Paging
+from fraiseql_guard.graphql.cost import ROOT_TYPES, Child, CostRules, Page, Paging
 from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything, collect
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
 from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
@@ -72,7 +72,7 @@ class _Places:
     def __init__(self, rules: CostRules, numbers: Mapping[_Draft, int]) -> None:
         self._rules = rules
         self._numbers = numbers
-        self._known: dict[tuple[_Level, Paging], int] = {}
+        self._known: dict[tuple[_Level, frozenset[str], bool], int] = {}
         self._children: dict[_Level, list[list[tuple[int, Child]]]] = {}
         self.levels: list[tuple[Alternative, ...]] = []
 
@@ -88,14 +88,15 @@ class _Places:
 
     def _child(self, draft: _Draft) -> Child:
         below = [child for way in draft.level.alternatives for child in way] if draft.level else []
-        weight = self._rules.weight(draft.field, draft.owner, draft.rule, at_root=False)
+        # What has children is looked at for them; a leaf of no weight does not come so far without arguments.
+        weight = self._rules.weight(draft.field, draft.owner, draft.rule, at_root=False) if draft.level is None else 1
         return Child(draft.field, draft.rule, weight, all(child.level is None for child in below))
 
     def number(self, level: _Level | None, paging: Paging) -> int:
         """The level as a field sees it whose size reaches so far; -1 for none."""
         if level is None:
             return -1
-        key = level, paging
+        key = level, paging.names, paging.page is Page.GUESSED
         if key not in self._known:
             self._known[key] = len(self.levels)
             self.levels.append(tuple(_divided(way, paging) for way in self.children(level)))

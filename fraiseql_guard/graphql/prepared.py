@@ -113,7 +113,7 @@ def _repeated(document: Document, merging: Merging, outline: Outline, settings: 
     counted = count_repetitions(document, merging, aliased=outline.aliases + outline.meta_aliases > 0)
     found = replace(counted, times=most.times, path=most.path)
     aliases = max(found.aliases, found.meta_aliases)
-    if found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases:
+    if not found.mixed or (found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases):
         return found
     try:
         return count_apart(document, rules.table.members if rules.table else None)

@@ -24,12 +24,14 @@ _Place = frozenset[Selection]
 @dataclass(frozen=True, slots=True)
 class Repeated:
     """The response key that is repeated most often in one selection, and the aliases by which a field of one selection
-    is asked for more than once: of an operation, and of its introspection."""
+    is asked for more than once: of an operation, and of its introspection. ``mixed``: somewhere fields of different
+    types stand side by side."""
 
     times: int = 0
     path: tuple[str, ...] = ()
     aliases: int = 0
     meta_aliases: int = 0
+    mixed: bool = True
 
 
 @dataclass(slots=True, eq=False)
@@ -60,6 +62,7 @@ class _Count:
         self._budget = Budget()
         self._places: dict[_Place, list[_Way]] = {}
         self._worst: tuple[int, tuple[str, ...]] = (0, ())
+        self._mixed = False
 
     def of(self, document: Document) -> Repeated:
         used = {spread.name for selection in self._merging.selections for spread in selection.spreads}
@@ -69,7 +72,8 @@ class _Count:
         totals = self._totals()
         found = [totals[frozenset((root,))] for root in roots]
         times, path = self._worst
-        return Repeated(times, path, max(aliases for aliases, _ in found), max(meta for _, meta in found))
+        aliases, meta = max(aliases for aliases, _ in found), max(meta for _, meta in found)
+        return Repeated(times, path, aliases, meta, self._mixed)
 
     def _walk(self, roots: Iterable[Selection]) -> None:
         pending: list[tuple[tuple[Selection, ...], tuple[str, ...]]] = [((root,), ()) for root in roots]
@@ -93,7 +97,10 @@ class _Count:
 
     def _ways(self, conditions: frozenset[str]) -> Iterable[Types | None]:
         """Types that hold together; None: all that stands there."""
-        if not self._apart or len(conditions) < 2:
+        if len(conditions) < 2:
+            return (None,)
+        self._mixed = True
+        if not self._apart:
             return (None,)
         return together(conditions, self._members)
 

@@ -19,7 +19,7 @@ from fraiseql_guard.graphql.values import Bindings, Value, Variable
 from fraiseql_guard.settings import Settings
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
-_SEARCHED: Final = frozenset({dict, list, Variable})
+SEARCHED: Final = frozenset({dict, list, Variable})
 
 
 @dataclass(slots=True)
@@ -61,11 +61,11 @@ class InputSearch:
             if type(value) is Variable:
                 found.merge(self._of_variable(value, kind, bindings))
             elif type(value) is list:
-                if not _SEARCHED.isdisjoint(map(type, value)):
-                    pending += [(item, kind) for item in value if type(item) in _SEARCHED]
+                if not SEARCHED.isdisjoint(map(type, value)):
+                    pending += [(item, kind) for item in value if type(item) in SEARCHED and item]
             elif type(value) is dict:
                 self._note(value, kind, bindings, found)
-                if not _SEARCHED.isdisjoint(map(type, value.values())):
+                if not SEARCHED.isdisjoint(map(type, value.values())):
                     pending += self._inside(value, kind)
         return found
 
@@ -85,7 +85,7 @@ class InputSearch:
     def _inside(self, value: dict[str, Value], kind: str) -> Iterable[tuple[Value, str]]:
         typed = self._types.get(kind)
         for name, item in value.items():
-            if type(item) not in _SEARCHED:
+            if type(item) not in SEARCHED or not item:
                 continue
             if typed is None:
                 if not self.is_filter(name):
@@ -139,10 +139,10 @@ def variables_in(value: Value) -> Iterable[tuple[str, Variable]]:
     """The variables inside a literal with the key that each stands under (items of a list: none)."""
     pending = [value]
     for container in pending:  # it grows
-        if type(container) not in (dict, list) or _SEARCHED.isdisjoint(map(type, values_of(container))):
+        if type(container) not in (dict, list) or SEARCHED.isdisjoint(map(type, values_of(container))):
             continue
         for key, item in container.items() if type(container) is dict else (("", item) for item in container):
             if type(item) is Variable:
                 yield key, item
-            elif type(item) in _SEARCHED:
+            elif type(item) in SEARCHED:
                 pending.append(item)

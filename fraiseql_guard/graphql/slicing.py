@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -67,9 +67,9 @@ class ListArguments:
             self._places.setdefault(argument, []).append((owner, field))
 
     @property
-    def names(self) -> Collection[str]:
+    def names(self) -> frozenset[str]:
         """The arguments' names."""
-        return self._places.keys()
+        return frozenset(self._places)
 
     def among(self, arguments: Iterable[str], owner: str | None, field: str) -> list[str]:
         """Those of the arguments of a field of the type ``owner`` (None if unknown) that are meant."""
