@@ -176,17 +176,23 @@ def _priced(
         costs.append(min(cost + ask.points, MOST))
         single.append(min(once + ask.points, MOST))
         sizes.append(size)
+    complexity, dearest = _dearest(roots, costs)
+    sure = complexity
+    if guesses:
+        sure = _priced(terms, levels, roots, [replace(ask, guess=0) for ask in asked], rules).complexity
+    found = _extremes(terms, levels, asked, rules)
+    return Prices(complexity, sure, dearest, tuple(costs), tuple(single), tuple(sizes), **found)
+
+
+def _dearest(roots: Sequence[Sequence[tuple[int, int]]], costs: Sequence[int]) -> tuple[int, int]:
+    """The price of the dearest operation, and the dearest term at its root; -1 for none."""
     complexity, dearest = 0, -1
     for root in roots:
         total = sum(costs[number] * times for number, times in root)
         if total > complexity:
             complexity = min(total, MOST)
             dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
-    sure = complexity
-    if guesses:
-        sure = _priced(terms, levels, roots, [replace(ask, guess=0) for ask in asked], rules).complexity
-    found = _extremes(terms, levels, asked, rules)
-    return Prices(complexity, sure, dearest, tuple(costs), tuple(single), tuple(sizes), **found)
+    return complexity, dearest
 
 
 def _guessed(term: Term, size: int, ways: set[_Share]) -> tuple[int, int]:

@@ -6,7 +6,7 @@ was built in code has no definitions, and then only its types count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,21 +71,6 @@ class SchemaTable:
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
         return on is None or on not in self.members or owner in self.members[on]
-
-    def unsliced_fields(self, slicing_arguments: Collection[str]) -> tuple[str, ...]:
-        """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are."""
-        return tuple(
-            f"{type_name}.{name}"
-            for type_name, fields in self.fields.items()
-            for name, rule in fields.items()
-            if rule.many
-            and not type_name.startswith("__")
-            and not name.startswith("__")
-            and name not in WRAPPERS
-            and rule.assumed_size is None
-            and not rule.slicing_arguments
-            and not any(argument in slicing_arguments and item.sizes for argument, item in rule.arguments.items())
-        )
 
     def holds_items(self, type_name: str | None) -> bool:
         """Whether a type is a page of a list: one of its fields is edges, nodes or items, and a list."""

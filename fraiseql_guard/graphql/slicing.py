@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.graphql.input_types import NUMBER, ArgumentRule
-from fraiseql_guard.graphql.schema import FieldRule
+from fraiseql_guard.graphql.schema import WRAPPERS, FieldRule, SchemaTable
 from fraiseql_guard.graphql.sizes import NoSize, read_length, read_size
 from fraiseql_guard.graphql.tree import Field
 from fraiseql_guard.graphql.values import Absent, Bindings, Value
+from fraiseql_guard.settings import Settings
 
 _OF_PICTURES: Final = frozenset({"size"})
 
@@ -103,6 +104,23 @@ def slices(field: Field, rule: FieldRule, paths: Paths) -> Iterator[Slice]:
                 yield Slice(path, field.arguments[name], strict, length, argument.default, inside)
             elif argument.default is not Absent.ABSENT:
                 yield Slice(path, argument.default, strict, length, inside=inside, given=False)
+
+
+def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
+    """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are."""
+    slicing, lists = frozenset(settings.slicing_arguments), ListArguments(settings.list_arguments)
+    return tuple(
+        f"{type_name}.{name}"
+        for type_name, fields in table.fields.items()
+        for name, rule in fields.items()
+        if rule.many
+        and not type_name.startswith("__")
+        and name not in WRAPPERS
+        and rule.assumed_size is None
+        and not rule.slicing_arguments
+        and not any(argument in slicing and item.sizes for argument, item in rule.arguments.items())
+        and not lists.among(rule.arguments, type_name, name)
+    )
 
 
 def is_size(argument: ArgumentRule, *, named: bool) -> bool:
