@@ -14,7 +14,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Denial
-from fraiseql_guard.graphql.cost import CostRules
+from fraiseql_guard.graphql.cost import CostRules, Page
 from fraiseql_guard.graphql.demands import Origin
 from fraiseql_guard.graphql.limits import Judge, Numbers
 from fraiseql_guard.graphql.origins import origin_of
@@ -32,12 +32,14 @@ _MAX_SHOWN_DEPTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field that costs something, or has children. ``cost`` = ``size`` times weight and children, as SPEC has it."""
+    """A field that costs something, or has children. ``cost`` = ``size`` times weight and children, and the cost of its
+    arguments once; of a page the size counts for the children alone that hold its items."""
 
     key: str
     field: str  # with its type, if that is known
     cost: int
     weight: int
+    arguments: int
     size: int
     origin: Origin
     said_by: str  # an argument or a $variable
@@ -181,42 +183,42 @@ class _Tree:
 
     def operations(self) -> Iterator[Operation]:
         for item, root in zip(self._prepared.document.operations, self._plan.roots, strict=True):
-            fields = tuple(self._fields(dict(root), depth=1, in_page=False))
+            fields = tuple(self._fields(dict(root), depth=1, held=False))
             cost = sum(self.prices.costs[number] * times for number, times in root)
             yield Operation(item.kind, item.name, min(cost, 2**53), fields)
 
-    def _fields(self, numbers: Mapping[int, int], *, depth: int, in_page: bool) -> Iterator[Field]:
+    def _fields(self, numbers: Mapping[int, int], *, depth: int, held: bool) -> Iterator[Field]:
         for number, times in numbers.items():
             if self._left <= 0 or depth > _MAX_SHOWN_DEPTH:
                 self.shortened = True
                 return
             self._left -= 1
-            yield self._field(number, times, depth=depth, in_page=in_page)
+            yield self._field(number, times, depth=depth, held=held)
 
-    def _field(self, number: int, times: int, *, depth: int, in_page: bool) -> Field:
+    def _field(self, number: int, times: int, *, depth: int, held: bool) -> Field:
         term, asked = self._plan.terms[number], self._asked[number]
-        held_by_page = in_page and term.holds_items
-        assumed = 1 if held_by_page else term.assumed.size
-        origin, said_by = origin_of(term, asked, self._bindings)
-        if held_by_page and asked.size is None:
-            origin = Origin.ONE
-        paged = term.assumed.page or asked.size is not None
+        size = self.prices.sizes[number]
+        origin, said_by = origin_of(term, asked, size, self._bindings)
+        if held and asked.size is None and origin is not Origin.GUESSED:
+            size, origin = 1, Origin.ONE
+        paged = term.page is Page.ALWAYS or origin is Origin.GUESSED or asked.size is not None
         ways = self._plan.levels[term.level] if term.level >= 0 else ()
-        held = dict.fromkeys([child for way in ways for child in way[0]], 1)
+        inside = dict.fromkeys([child for way in ways for child in way[0]], 1)
         others = dict.fromkeys([child for way in ways for child in way[1]], 1)
         return Field(
             key=term.path[-1],
             field=term.field,
-            cost=(self.prices.single if held_by_page else self.prices.costs)[number],
-            weight=term.weight + asked.points,
-            size=assumed if asked.size is None else max(1, asked.size),
+            cost=(self.prices.single if held else self.prices.costs)[number],
+            weight=term.weight,
+            arguments=asked.points,
+            size=size,
             origin=origin,
             said_by=said_by,
             times=times,
             unsliced=number in self.unsliced,
             children=(
-                *self._fields(held, depth=depth + 1, in_page=paged),
-                *self._fields(others, depth=depth + 1, in_page=False),
+                *self._fields(inside, depth=depth + 1, held=paged),
+                *self._fields(others, depth=depth + 1, held=False),
             ),
         )
 
@@ -257,9 +259,10 @@ def _note(field: Field) -> str:
     source = f"{field.origin.value} {field.said_by}".strip()
     size = f"list of {field.size} ({source})" if field.origin is not Origin.ONE else ""
     weight = f"weight {field.weight}" if field.weight != 1 else ""
+    arguments = f"arguments {field.arguments}" if field.arguments else ""
     times = f"{field.times} times" if field.times > 1 else ""
     unknown = "no slicing argument" if field.unsliced else ""
-    return ", ".join(part for part in (size, unknown, weight, times) if part)
+    return ", ".join(part for part in (size, unknown, weight, arguments, times) if part)
 
 
 def _verdict(each: Verdict) -> str:

@@ -32,6 +32,7 @@ from fraiseql_guard.gates.request_paths import RequestPaths
 from fraiseql_guard.gates.sanctions import SANCTIONING
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.schema import SchemaSource, load_schema
+from fraiseql_guard.graphql.slicing import unsliced_fields
 from fraiseql_guard.host import Memory
 from fraiseql_guard.host.health import Health
 from fraiseql_guard.identification import IdentityGates, identity_gates
@@ -315,7 +316,7 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
         if wishes.user_status is not None:
             sentences.append("user_status is given and will never be asked: without a key nobody is a verified user")
     table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
-    if table is not None and (unsliced := table.unsliced_fields(settings.slicing_arguments)):
+    if table is not None and (unsliced := unsliced_fields(table, settings)):
         more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""
         sentences.append(
             f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "

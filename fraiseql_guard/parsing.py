@@ -292,6 +292,14 @@ def list_fields(value: object) -> tuple[str, ...]:
     return found
 
 
+def list_arguments(value: object) -> tuple[str, ...]:
+    """Names of arguments, alone or behind their field, or their type and field."""
+    found = items(value)
+    if not all(all(_NAME.fullmatch(part) for part in item.split(".", 2)) for item in found):
+        raise ValueError("holds something that is neither an argument, field.argument nor Type.field.argument")
+    return found
+
+
 def header_name(value: object) -> str:
     """The name of a request header."""
     name = text(value).lower()

@@ -269,9 +269,14 @@ class Settings:
     )
     max_list_size: int = setting(COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE")
     max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.")
-    max_aliases: int = setting(COUNT_OR_ZERO, "30", "Most aliases, counted through fragments.")
+    edges_node_one_level: bool = setting(
+        SWITCH, "true", "Whether edges and the node below it (Relay's connections) are one level of the depth."
+    )
+    max_aliases: int = setting(
+        COUNT_OR_ZERO, "30", "Most aliases that ask one object for a field again, counted through fragments."
+    )
     max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.")
-    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in a selection.")
+    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in an object's selection.")
     max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.")
     max_operations: int = setting(COUNT, "10", "Most operations in a document.")
     max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.")
@@ -298,6 +303,19 @@ class Settings:
     )
     slicing_arguments: tuple[str, ...] = setting(
         NAMES, "limit,first,last,take,top,count,size,pageSize,perPage", "Arguments that say how large a list is."
+    )
+    list_arguments: tuple[str, ...] = setting(
+        Form(
+            parsing.list_arguments, "a list of argument, field.argument or Type.field.argument", "nodes.ids,users.ids"
+        ),
+        "_entities.representations",
+        "Arguments that are lists and bring an item for each of theirs: their length is the size.",
+    )
+    filter_arguments: tuple[str, ...] = setting(
+        NAMES,
+        "where,filter,filters,by,having,condition,conditions,criteria,match,range,order,sort,zone,timezone,tz",
+        "Words in the names of arguments and input fields (where, orderBy, user_filter) in which no size is looked "
+        "for.",
     )
     unsliced_lists: str = setting(
         Form(parsing.choice("assume", "refuse"), "assume or refuse", "refuse"),
@@ -493,9 +511,10 @@ CHANGEABLE: Final = frozenset(
     rate_limit_graphql_mutation rate_limit_burst rate_limit_public max_in_flight database_pool_size tiers
     max_query_depth max_query_complexity max_list_size max_offset max_aliases max_root_fields max_duplicate_keys
     max_directives max_operations max_fragments max_tokens max_query_chars max_literal_depth max_variables_depth
-    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments unsliced_lists
-    introspection introspection_max_list_depth cost_budgets cost_in_response hide_suggestions batching max_batch_size
-    max_body_bytes max_request_bytes body_timeout_seconds body_idle_seconds
+    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments list_arguments
+    filter_arguments unsliced_lists edges_node_one_level introspection introspection_max_list_depth cost_budgets
+    cost_in_response hide_suggestions batching max_batch_size max_body_bytes max_request_bytes
+    body_timeout_seconds body_idle_seconds
     query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
     rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
     brute_force_offences brute_force_window_seconds brute_force_block_seconds

@@ -59,8 +59,8 @@ def recount(field: Field, *, in_page: bool = False) -> int:
     if paged:
         inside = sum(recount(child, in_page=True) for child in held)
         rest = sum(recount(child) for child in field.children if child not in held)
-        return field.size * (field.weight + inside) + rest
-    return field.size * (field.weight + sum(recount(child) for child in field.children))
+        return field.size * (field.weight + inside) + rest + field.arguments
+    return field.size * (field.weight + sum(recount(child) for child in field.children)) + field.arguments
 
 
 @pytest.mark.parametrize("number", range(8))
@@ -79,8 +79,19 @@ def test_the_numbers_in_the_tree_explain_the_total(number):
         ("query($n:Int){users(limit:$n){id}}", {"n": 6}, None, "users", Origin.VARIABLE, "$n", 6),
         ("query($n:Int=7){users(limit:$n){id}}", {}, None, "users", Origin.DEFAULT, "$n", 7),
         ("query($n:Int){users(limit:$n){id}}", {}, None, "users", Origin.ASSUMED, "limit", 10),
-        ("query($p:P){users(page:$p){id}}", {"p": {"limit": 8}}, None, "users", Origin.VARIABLE, "$p", 8),
-        ("{users(page:{limit:9}){id}}", {}, None, "users", Origin.ARGUMENT, "", 9),
+        ("query($p:P){users(page:$p){id}}", {"p": {"limit": 18}}, None, "users", Origin.GUESSED, "page", 18),
+        ("{users(page:{limit:19}){id}}", {}, None, "users", Origin.GUESSED, "page", 19),
+        ("{users(page:{limit:9}){id}}", {}, None, "users", Origin.NAME, "", 10),
+        ("{users(limit:5,page:{limit:19}){id}}", {}, None, "users", Origin.GUESSED, "page", 19),
+        (
+            "query($n:[ID]){_entities(representations:$n){id}}",
+            {"n": [1, 2]},
+            None,
+            "_entities",
+            Origin.VARIABLE,
+            "$n",
+            2,
+        ),
         ("{users{id}}", {}, None, "users", Origin.NAME, "", 10),
         ("{me{id}}", {}, None, "me", Origin.ONE, "", 1),
         ("{tags{name}}", {}, BLOG, "tags", Origin.SCHEMA, "limit", 7),

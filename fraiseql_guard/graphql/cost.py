@@ -1,26 +1,63 @@
-"""What one field costs: its weight, the size of its list, and what its arguments ask for (SPEC section 5)."""
+"""What one field costs: its weight, the size of its list, and what its arguments ask for."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
-from fraiseql_guard.graphql.demands import Demands, Origin
+from fraiseql_guard.graphql.demands import Demand, Demands, Origin, Role
+from fraiseql_guard.graphql.outline import Outliner
 from fraiseql_guard.graphql.schema import WRAPPERS, FieldRule, SchemaTable
 from fraiseql_guard.graphql.tree import Field
 from fraiseql_guard.settings import Settings
 
 ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
+PAGE_INFO: Final = "pageInfo"
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+class Page(Enum):
+    """Whether the size of a field is that of some of its children alone."""
+
+    NEVER = auto()  # it is a list, whose size counts for everything below it, or one object
+    ALWAYS = auto()  # the schema says that it is a page
+    SIZED = auto()  # it looks like one: if it is given a size
+    GUESSED = auto()  # an object with lists that is given what may be their size
 
 
 @dataclass(frozen=True, slots=True)
 class Assumed:
-    """n where no argument says one. ``page``: of the fields below that hold the items. ``unsliced``: nobody knows."""
+    """n where no argument says one. ``unsliced``: the schema does not tell it either."""
 
     size: int
     origin: Origin
-    page: bool = False
     unsliced: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
+
+    field: Field
+    rule: FieldRule | None
+    weight: int
+    leaves_only: bool  # nothing below it selects anything
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How far the size of a field reaches: to the children called ``names``; where GUESSED to those that are lists."""
+
+    page: Page
+    names: frozenset[str] = _NO_NAMES
+
+    def holds(self, child: Child) -> bool:
+        """Whether a child's number is the size of the field."""
+        if self.page is Page.GUESSED:
+            return child.rule is not None and child.rule.many
+        return child.field.name in self.names
 
 
 class CostRules:
@@ -34,17 +71,19 @@ class CostRules:
         "demands",
         "max_complexity",
         "multiplier",
+        "mutation_type",
+        "outliner",
         "refuses_unsliced",
         "table",
-        "wrappers",
     )
 
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self.table = table
         self.multiplier = settings.list_multiplier
+        self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
         self.max_complexity = settings.max_query_complexity
+        self.outliner = Outliner(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
-        self.wrappers = WRAPPERS | (table.sized_fields if table else frozenset())
         self.demands = Demands(settings, table)
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs: dict[tuple[str, str], int] = {}
@@ -98,22 +137,59 @@ class CostRules:
             return rule.weight
         return 1 if field.selection or at_root else 0
 
-    def assumed(self, field: Field, rule: FieldRule | None) -> Assumed:
+    def paging(self, owner: str | None, field: Field, rule: FieldRule | None, children: Collection[Child]) -> Paging:
+        """How far the size of a field of the type ``owner`` reaches."""
+        if rule is None or self.table is None:
+            return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children) else _NO_PAGE
+        if rule.many or rule.returns is None:
+            return _NO_PAGE
+        if rule.sized_fields:
+            return Paging(Page.ALWAYS, rule.sized_fields)
+        tells = rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
+        if tells and self.table.holds_items(rule.returns):
+            return _PAGE
+        return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
+
+    def assumed(self, field: Field, rule: FieldRule | None, paging: Paging) -> Assumed:
         """The size of a list that no argument says."""
         if rule is None:
             many = field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
             return Assumed(self.multiplier, Origin.NAME) if many else Assumed(1, Origin.ONE)
-        page = not rule.many and self._is_page(rule)
-        if not (rule.many or page):
+        if not (rule.many or paging.page is Page.ALWAYS):
             return Assumed(1, Origin.ONE)
         if rule.assumed_size is not None:
-            return Assumed(max(1, rule.assumed_size), Origin.SCHEMA, page)
-        return Assumed(self.multiplier, Origin.ASSUMED, page, unsliced=True)
+            return Assumed(max(1, rule.assumed_size), Origin.SCHEMA)
+        return Assumed(self.multiplier, Origin.ASSUMED, unsliced=True)
 
-    def _is_page(self, rule: FieldRule) -> bool:
-        if self.table is None or rule.returns is None:
+    def demand(
+        self, owner: str | None, field: Field, rule: FieldRule | None, paging: Paging, assumed: Assumed, *, writes: bool
+    ) -> Demand:
+        """What the arguments of a field may ask for. ``writes``: it is a mutation."""
+        if rule is None:
+            role = Role.SIZES if assumed.origin is Origin.NAME or paging.page is Page.SIZED else Role.HINTS
+        elif rule.listed or paging.page is Page.ALWAYS:
+            role = Role.SIZES
+        else:
+            role = Role.HINTS if paging.page is Page.GUESSED else Role.NONE
+        return self.demands.of(field, owner, rule, role, writes=writes)
+
+
+_NO_PAGE: Final = Paging(Page.NEVER)
+_PAGE: Final = Paging(Page.ALWAYS, WRAPPERS)
+_LOOKS_LIKE_A_PAGE: Final = Paging(Page.SIZED, WRAPPERS)
+_HOLDS_LISTS: Final = Paging(Page.GUESSED)
+
+
+def _looks_like_a_page(children: Collection[Child]) -> bool:
+    """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
+    found = False
+    for child in children:
+        name = child.field.name
+        if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
+            found = True
+        elif child.field.selection is not None or child.weight:
             return False
-        return bool(rule.sized_fields) or (self.demands.is_sliced(rule) and self.table.holds_items(rule.returns))
+    return found
 
 
 def is_plural(name: str) -> bool:

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Final
 
-from fraiseql_guard.graphql.containers import generations, leaves, values_of
+from fraiseql_guard.graphql.containers import generations, leaves
+from fraiseql_guard.graphql.input_types import ANYTHING
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
-from fraiseql_guard.graphql.sizes import Found, NoSize, read_offset, read_size
-from fraiseql_guard.graphql.slicing import Paths, Slice, by_argument, slices, slices_without_schema
+from fraiseql_guard.graphql.searching import OFFSET_ARGUMENTS, SEARCHED, Guess, InputSearch, variables_in
+from fraiseql_guard.graphql.sizes import NoSize, read_offset
+from fraiseql_guard.graphql.slicing import (
+    ListArguments,
+    Paths,
+    Slice,
+    by_argument,
+    is_size,
+    slices,
+    slices_without_schema,
+)
 from fraiseql_guard.graphql.tree import Field
 from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable
+from fraiseql_guard.graphql.weighing import InputWeights
 from fraiseql_guard.settings import Settings
 
-OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
 _VALUES_PER_POINT: Final = 50
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -30,20 +40,30 @@ class Origin(StrEnum):
     SCHEMA = "schema"  # an argument's default, or @listSize
     ASSUMED = "assumed"  # the list multiplier
     NAME = "name"  # the list multiplier, because the field's name is a plural or configured
+    GUESSED = "guessed"  # a field of an input object that is called like a size
+
+
+class Role(Enum):
+    """What the sizes among a field's arguments mean."""
+
+    NONE = auto()  # the field is no list and holds none
+    SIZES = auto()  # they are the size of its list
+    HINTS = auto()  # it looks like no list, or is an object with lists: they may be a size
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What the arguments of a field may ask for.
 
-    ``searched`` are input objects that may hold more slicing arguments. ``weighed`` are values whose input fields have
-    a cost, with their types. ``deciding`` are the variables whose value can change a size or an offset; the others only
-    count if they hold many values.
+    ``hints`` may be sizes; ``searched`` are input objects that may hold some, with argument and type. ``weighed`` are
+    values whose input fields have a cost, with their types. ``deciding`` are the variables whose value can change a
+    size or an offset; the others only count if they hold many values.
     """
 
     sizes: tuple[Slice, ...] = ()
     one_needed: bool = False
-    searched: tuple[Value, ...] = ()
+    hints: tuple[Slice, ...] = ()
+    searched: tuple[tuple[str, Value, str], ...] = ()
     offsets: tuple[Value, ...] = ()
     points: int = 0
     weighed: tuple[tuple[Value, str], ...] = ()
@@ -57,171 +77,165 @@ class Asked:
     """What the arguments of a field ask for in one request. ``size`` is None if no argument says one."""
 
     size: int | None = None
-    explicit: bool = False  # the size is a number that somebody gave
+    explicit: bool = False  # the size is a number that was given
+    guess: int = 0  # a size that was come across where there may be none
     points: int = 0
     offset: int = 0
+    sure_offset: int = 0  # without what was come across
     invalid: bool = False
     unmet: bool = False  # exactly one slicing argument is needed, and there is none or several
 
 
 NOTHING: Final = Demand()
+_NO_GUESS: Final = Guess()
 NOTHING_ASKED: Final = Asked()
 
 
 class Demands:
     """Reads arguments. Frozen after construction."""
 
-    __slots__ = ("_inputs", "_multiplier", "_paths", "_slicing")
+    __slots__ = ("_decide", "_lists", "_multiplier", "_paths", "_search", "_slicing", "_weights")
 
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self._multiplier = settings.list_multiplier
         self._slicing = frozenset(settings.slicing_arguments)
         self._paths = by_argument(self._slicing)
-        self._inputs = table.inputs if table else {}
+        self._lists = ListArguments(settings.list_arguments)
+        self._decide = self._slicing | OFFSET_ARGUMENTS | self._lists.names
+        self._search = InputSearch(settings, table)
+        self._weights = InputWeights(table.inputs if table else {})
 
-    def slicing(self, rule: FieldRule | None) -> frozenset[str]:
-        """Names of a field's slicing arguments; a dot leads into an input object."""
+    def is_sliced(self, owner: str | None, name: str, rule: FieldRule) -> bool:
+        """Whether a field has a slicing argument."""
+        paths = self._paths_of(rule)
+        named = frozenset(rule.slicing_arguments or ())
+        return bool(self._lists.among(rule.arguments, owner, name)) or any(
+            is_size(rule.arguments[argument], named=path in named)
+            for argument in rule.arguments.keys() & paths.keys()
+            for path, _ in paths[argument]
+        )
+
+    def _names_of(self, rule: FieldRule | None) -> frozenset[str]:
         return self._slicing.union(rule.slicing_arguments) if rule and rule.slicing_arguments else self._slicing
 
-    def is_sliced(self, rule: FieldRule) -> bool:
-        """Whether a field has a slicing argument."""
-        return not rule.arguments.keys().isdisjoint(self._paths_of(rule))
-
     def _paths_of(self, rule: FieldRule) -> Paths:
-        return by_argument(self.slicing(rule)) if rule.slicing_arguments else self._paths
+        return by_argument(self._names_of(rule)) if rule.slicing_arguments else self._paths
 
-    def of(self, field: Field, rule: FieldRule | None) -> Demand:
-        """What the arguments of a field, and the schema's defaults of those not given, may ask for."""
+    def of(self, field: Field, owner: str | None, rule: FieldRule | None, role: Role, *, writes: bool) -> Demand:
+        """What the arguments of a field, and the schema's defaults of those not given, may ask for. ``writes``: it is
+        a mutation, whose input is data."""
         if not field.arguments and (rule is None or not rule.arguments):
             return NOTHING
         arguments = field.arguments
         rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
-        used = tuple(item.name for _, item in _variables(arguments))
-        deciding = _NONE
-        if used:
-            decides = OFFSET_ARGUMENTS.union(name.rpartition(".")[2] for name in self.slicing(rule))
-            deciding = frozenset(item.name for key, item in _variables(arguments) if key in decides)
+        used = tuple([item.name for _, item in variables_in(arguments)])
+        found = tuple(self._slices(field, owner, rule, role, writes=writes))
+        sized = role is Role.SIZES or rule is None
         return Demand(
-            sizes=tuple(
-                slices(field, rule, self._paths_of(rule)) if rule else slices_without_schema(field, self._slicing)
-            ),
+            sizes=found if sized else (),
             one_needed=rule is not None and rule.one_needed,
-            searched=tuple(
-                value
-                for name, value in arguments.items()
-                if type(value) in (dict, list, Variable) and (rule is None or rule.countable)
-            ),
-            offsets=tuple(value for name, value in arguments.items() if name in OFFSET_ARGUMENTS),
-            points=sum(argument.points for argument, _ in rules),
-            weighed=tuple((value, argument.kind) for argument, value in rules if argument.kind in self._inputs),
-            values=sum(leaves(generations(value)) for value in arguments.values()),
+            hints=() if sized else found,
+            searched=() if writes else tuple(self._searched(field, rule, role)),
+            offsets=tuple(self._offsets(field, rule, role, sized=bool(found))),
+            points=sum([argument.points for argument, _ in rules]),
+            weighed=tuple([(value, argument.kind) for argument, value in rules if self._weights.counts(argument.kind)]),
+            values=sum([leaves(generations(value)) for value in arguments.values()]),
             variables=used,
-            deciding=deciding,
+            deciding=self._deciding(field, rule) if used else _NONE,
         )
+
+    def _slices(
+        self, field: Field, owner: str | None, rule: FieldRule | None, role: Role, *, writes: bool
+    ) -> Iterator[Slice]:
+        if rule is not None:
+            yield from slices(field, rule, self._paths_of(rule)) if role is not Role.NONE else ()
+        elif role is Role.SIZES or not writes:
+            yield from slices_without_schema(field, self._slicing, listlike=role is Role.SIZES)
+        if field.arguments.keys() & self._lists.names:
+            for name in self._lists.among(field.arguments, owner if rule else None, field.name):
+                yield Slice(name, field.arguments[name], length=True)
+
+    def _searched(self, field: Field, rule: FieldRule | None, role: Role) -> Iterator[tuple[str, Value, str]]:
+        if role is Role.NONE or field.selection is None:
+            return
+        for name, value in field.arguments.items():
+            kind = rule.arguments[name].kind if rule else ANYTHING
+            if type(value) in SEARCHED and name not in self._slicing and self._search.searches(name, kind):
+                yield name, value, kind
+
+    @staticmethod
+    def _offsets(field: Field, rule: FieldRule | None, role: Role, *, sized: bool) -> Iterator[Value]:
+        for name in OFFSET_ARGUMENTS & field.arguments.keys():
+            if rule.arguments[name].sizes and role is not Role.NONE if rule else role is Role.SIZES or sized:
+                yield field.arguments[name]
+
+    def _deciding(self, field: Field, rule: FieldRule | None) -> frozenset[str]:
+        decides = self._decide
+        if rule is not None and rule.slicing_arguments:
+            decides = decides.union([name.rpartition(".")[2] for name in rule.slicing_arguments])
+        return frozenset(item.name for key, item in variables_in(field.arguments) if key in decides)
 
     def ask(self, demand: Demand, bindings: Bindings) -> Asked:
         """What a field asks for with the variables of a request."""
-        found = Found()
-        for each in demand.sizes:
-            values = candidates(each, bindings)
-            if each.inside and values == [Absent.ABSENT]:
-                continue  # an input object without it says nothing
-            read = [read_size(item, strict=each.strict) for item in values]
-            for size in read:
-                # Operations with different defaults: the dearest counts, and no default is the multiplier.
-                found.note_size(self._multiplier if size is NoSize.UNKNOWN and len(read) > 1 else size)
-        for value in demand.searched:
-            found.merge(self._inside(value, bindings))
-        for value in demand.offsets:
-            for candidate in bindings.candidates(value):
-                found.offset = max(found.offset, read_offset(candidate))
-        count = demand.values + sum(self._of_variable(name, bindings).values - 1 for name in demand.variables)
-        weighed = sum(self._weigh(value, kind, bindings) for value, kind in demand.weighed)
-        unknown = found.unknown or found.invalid
+        size, unknown, invalid = self._size(demand, bindings)
+        guess = self._guess(demand, bindings) if demand.searched or demand.hints else _NO_GUESS
+        offset = 0
+        if demand.offsets:
+            offset = max([read_offset(item) for value in demand.offsets for item in bindings.candidates(value)])
+        count = demand.values + sum([_values_of(name, bindings) - 1 for name in demand.variables])
+        weighed = sum([self._weights.of(value, kind, bindings) for value, kind in demand.weighed])
         return Asked(
-            size=found.size if found.size is not None else self._multiplier if unknown else None,
-            explicit=found.size is not None,
+            size=size if size is not None else self._multiplier if unknown or invalid else None,
+            explicit=size is not None,
+            guess=guess.size,
             points=demand.points + weighed + count // _VALUES_PER_POINT,
-            offset=found.offset,
-            invalid=found.invalid,
+            offset=max(offset, guess.offset),
+            sure_offset=offset,
+            invalid=invalid,
             unmet=demand.one_needed and _given(demand, bindings) != 1,
         )
 
-    def _inside(self, value: Value, bindings: Bindings) -> Found:
-        if type(value) is Variable:
-            return self._of_variable(value.name, bindings)
-        found = self._said(generations(value), bindings)
-        for _, item in _variables(value):
-            found.merge(self._of_variable(item.name, bindings))
-        return found
+    def _guess(self, demand: Demand, bindings: Bindings) -> Guess:
+        """What was come across where there may be no size."""
+        guess = Guess()
+        for _, value, kind in demand.searched:
+            guess.merge(self._search.within(value, kind, bindings))
+        for each in demand.hints:
+            guess.size = max([guess.size, *(got for got in _read(each, bindings) if isinstance(got, int))])
+        return guess
 
-    def _said(self, layers: Iterable[list[Value]], bindings: Bindings) -> Found:
-        """The sizes and offsets under their keys, wherever in the generations of a value."""
-        found = Found()
-        for container in (each for layer in layers for each in layer if type(each) is dict):
-            for key in self._slicing & container.keys():
-                for candidate in bindings.candidates(container[key]):
-                    found.note_size(read_size(candidate, strict=False))
-            for key in OFFSET_ARGUMENTS & container.keys():
-                for candidate in bindings.candidates(container[key]):
-                    found.offset = max(found.offset, read_offset(candidate))
-        return found
-
-    def _of_variable(self, name: str, bindings: Bindings) -> Found:
-        found: Found | None = bindings.memo.get(name)
-        if found is None:
-            found = bindings.memo[name] = Found()
-            for candidate in bindings.candidates(Variable(name)):
-                layers = list(generations(candidate))
-                found.merge(self._said(layers, bindings))  # no variable stands in a variable's value
-                found.values = max(found.values, leaves(layers))
-        return found
-
-    def _weigh(self, value: Value, kind: str, bindings: Bindings) -> int:
-        """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
-        points = 0
-        pending = [(value, kind)]
-        while pending:
-            value, kind = pending.pop()
-            if type(value) is Variable:
-                points += self._weigh_variable(value, kind, bindings)
-            elif type(value) is list:
-                pending.extend((item, kind) for item in value)
-            elif type(value) is dict:
-                rules = self._inputs.get(kind, {})
-                for name in value.keys() & rules.keys():
-                    points += rules[name].points
-                    if rules[name].kind in self._inputs:
-                        pending.append((value[name], rules[name].kind))
-        return points
-
-    def _weigh_variable(self, value: Variable, kind: str, bindings: Bindings) -> int:
-        key = f"{value.name}:{kind}"  # a colon is in no variable's name
-        if key not in bindings.memo:
-            bindings.memo[key] = 0  # a variable's value holds no variables; its default might name itself
-            bindings.memo[key] = max(self._weigh(item, kind, bindings) for item in bindings.candidates(value))
-        return int(bindings.memo[key])
+    def _size(self, demand: Demand, bindings: Bindings) -> tuple[int | None, bool, bool]:
+        """The largest size that is said, and whether one was unknown or invalid."""
+        sizes: list[int] = []
+        unknown = invalid = False
+        for each in demand.sizes:
+            read = _read(each, bindings)
+            if each.inside and each.candidates(bindings) == [Absent.ABSENT]:
+                continue  # an input object without it says nothing
+            for size in read:
+                # Operations with different defaults: the dearest counts, and no default is the multiplier.
+                if size is NoSize.UNKNOWN and len(read) > 1:
+                    size = self._multiplier
+                if isinstance(size, int):
+                    sizes.append(size)
+                unknown |= size is NoSize.UNKNOWN
+                invalid |= size is NoSize.INVALID
+        return max(sizes, default=None), unknown, invalid
 
 
-def _variables(value: Value) -> Iterator[tuple[str, Variable]]:
-    """The variables inside a literal with the key that each stands under (items of a list: none)."""
-    for generation in generations(value):
-        for container in generation:
-            if Variable in map(type, values_of(container)):
-                items = container.items() if type(container) is dict else (("", item) for item in container)
-                yield from ((key, item) for key, item in items if type(item) is Variable)
+def _read(each: Slice, bindings: Bindings) -> list[int | NoSize]:
+    return [each.read(item) for item in each.candidates(bindings)]
 
 
-def candidates(each: Slice, bindings: Bindings) -> list[Value]:
-    """The values that a slicing argument may have; the schema's default for what was not given."""
-    found = list(bindings.candidates(each.value))
-    for name in each.inside:
-        found = [item.get(name, Absent.ABSENT) if type(item) is dict else Absent.ABSENT for item in found]
-        found = [value for item in found for value in bindings.candidates(item)]
-    return [each.default if item is Absent.ABSENT else item for item in found]
+def _values_of(name: str, bindings: Bindings) -> int:
+    found: int | None = bindings.memo.get(name)
+    if found is None:
+        found = max(leaves(generations(candidate)) for candidate in bindings.candidates(Variable(name)))
+        bindings.memo[name] = found
+    return found
 
 
 def _given(demand: Demand, bindings: Bindings) -> int:
     """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
-    given = [each.given and candidates(each, bindings) not in ([None], [Absent.ABSENT]) for each in demand.sizes]
+    given = [each.given and each.candidates(bindings) not in ([None], [Absent.ABSENT]) for each in demand.sizes]
     return sum(given) or len(demand.sizes) - sum(each.given for each in demand.sizes)

@@ -31,6 +31,7 @@ class _Limit:
     actual: Callable[[Numbers], int]
     path: Callable[[Numbers], Path] = lambda _: ()
     offends: bool = True
+    sure: Callable[[Numbers], int] | None = None  # what is left without guesses, which are never an offence
 
 
 # Introspection comes last, so that it cannot hide an expensive query, and is never an offence.
@@ -41,10 +42,17 @@ _LIMITS: Final = (
         signals.QUERY_TOO_COMPLEX,
         lambda n: n.prices.complexity,
         lambda n: n.view.plan.dearest_path(n.prices),
+        sure=lambda n: n.prices.sure_complexity,
     ),
     _Limit("max_list_size", signals.LIST_TOO_LARGE, lambda n: n.prices.list_size, lambda n: n.prices.list_path),
-    _Limit("max_offset", signals.OFFSET_TOO_LARGE, lambda n: n.prices.offset, lambda n: n.prices.offset_path),
-    _Limit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.outline.aliases),
+    _Limit(
+        "max_offset",
+        signals.OFFSET_TOO_LARGE,
+        lambda n: n.prices.offset,
+        lambda n: n.prices.offset_path,
+        sure=lambda n: n.prices.sure_offset,
+    ),
+    _Limit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.repetition.aliases),
     _Limit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda n: n.view.most_root_fields),
     _Limit(
         "max_duplicate_keys",
@@ -52,7 +60,7 @@ _LIMITS: Final = (
         lambda n: n.prepared.repetition.times,
         lambda n: n.prepared.repetition.path,
     ),
-    _Limit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.outline.meta_aliases, offends=False),
+    _Limit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.repetition.meta_aliases, offends=False),
     _Limit(
         "introspection_max_list_depth",
         signals.INTROSPECTION_TOO_DEEP,
@@ -60,6 +68,12 @@ _LIMITS: Final = (
         offends=False,
     ),
 )
+
+
+def _offends(row: _Limit, limit: int, numbers: Numbers) -> bool:
+    return row.offends and (
+        row.sure is None or over(row.code, limit, row.sure(numbers), offends=True).offence is not None
+    )
 
 
 class Judge:
@@ -82,7 +96,9 @@ class Judge:
         if prices.invalid_path is not None:
             return Denial(signals.LIST_SIZE_INVALID, path=".".join(prices.invalid_path))
         exceeded = [
-            over(row.code, limit, actual, offends=row.offends, path=".".join(row.path(numbers)) or None)
+            over(
+                row.code, limit, actual, offends=_offends(row, limit, numbers), path=".".join(row.path(numbers)) or None
+            )
             for row, limit in self._limits
             if (actual := row.actual(numbers)) > limit
         ]

@@ -7,40 +7,17 @@ into an order in which each comes before those above it, and priced in one pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
 from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything, collect
 from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
-from fraiseql_guard.graphql.pricing import Alternative, Plan, Term, make_plan
-from fraiseql_guard.graphql.schema import FieldRule
+from fraiseql_guard.graphql.places import Draft, Level, Places
+from fraiseql_guard.graphql.pricing import Plan, Term, make_plan
 from fraiseql_guard.graphql.switches import Positions
 from fraiseql_guard.graphql.tree import Document, Field, Operation, Selection
 from fraiseql_guard.graphql.values import Bindings
-
-
-@dataclass(slots=True, eq=False)
-class _Level:
-    selections: tuple[Selection, ...]
-    distinct: frozenset[Selection]
-    owner: str | None
-    path: tuple[str, ...]
-    alternatives: list[tuple[_Draft, ...]] = field(default_factory=list)
-    parents: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class _Draft:
-    """A term whose children are not numbered yet."""
-
-    field: Field
-    rule: FieldRule | None
-    owner: str | None
-    path: tuple[str, ...]
-    at_root: bool
-    level: _Level | None
 
 
 def measure(document: Document, rules: CostRules, positions: Positions, merging: Merging) -> Plan:
@@ -49,13 +26,10 @@ def measure(document: Document, rules: CostRules, positions: Positions, merging:
     roots = [list(walk.root(operation)) for operation in document.operations]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
     numbers = {draft: number for number, draft in enumerate(ordered)}
-    bindings = Bindings({}, document.defaults)
-    used = dict.fromkeys(draft.level for draft in ordered if draft.level)
-    levels = [tuple(_alternative(way, rules, numbers) for way in level.alternatives) for level in used]
-    places: dict[_Level | None, int] = {None: -1, **{level: number for number, level in enumerate(used)}}
+    places = Places(rules, numbers)
     terms = [_term(draft, rules, places) for draft in ordered]
     counted = [[(numbers[draft], times) for draft, times in root] for root in roots]
-    return make_plan(terms, levels, counted, rules, bindings)
+    return make_plan(terms, places.levels, counted, rules, Bindings({}, document.defaults))
 
 
 class _Walk:
@@ -64,11 +38,11 @@ class _Walk:
         self._merging = None if document.removes else merging
         self._rules = rules
         self._positions = positions
-        self._levels: dict[tuple[str | None, frozenset[Selection]], _Level] = {}
-        self._pending: list[_Level] = []
+        self._levels: dict[tuple[str | None, frozenset[Selection]], Level] = {}
+        self._pending: list[Level] = []
         self._budget = Budget()
 
-    def root(self, operation: Operation) -> Iterator[tuple[_Draft, int]]:
+    def root(self, operation: Operation) -> Iterator[tuple[Draft, int]]:
         """The terms at an operation's root, with how often each counts: equal keys add up there."""
         table = self._rules.table
         owner = table.roots.get(operation.kind) if table else ROOT_TYPES[operation.kind]
@@ -76,13 +50,13 @@ class _Walk:
             if item.name not in META_FIELDS:
                 yield self._draft([item], owner, (item.key,), at_root=True), times
 
-    def drafts(self, roots: list[_Draft]) -> list[_Draft]:
+    def drafts(self, roots: list[Draft]) -> list[Draft]:
         """All terms, each after those of its children."""
         while self._pending:
             level = self._pending.pop()
             level.alternatives = [tuple(self._merged(level, *found)) for found in self._ways(level)]
         ready = list(roots)
-        found: list[_Draft] = []
+        found: list[Draft] = []
         while ready:
             draft = ready.pop()
             found.append(draft)
@@ -93,7 +67,7 @@ class _Walk:
         found.reverse()
         return found
 
-    def _ways(self, level: _Level) -> Iterable[tuple[str | None, Collected]]:
+    def _ways(self, level: Level) -> Iterable[tuple[str | None, Collected]]:
         """What the level collects for each object type that can stand here; types that cost the same only once."""
         table = self._rules.table
         owners = table.possible.get(level.owner or "", ()) if table else ()
@@ -117,7 +91,7 @@ class _Walk:
                 distinct.setdefault(outcome, (owner, found))
         return distinct.values()
 
-    def _alike_in_conditions(self, level: _Level, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+    def _alike_in_conditions(self, level: Level, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
         """What stands in the level whatever the type, and the object types for which the same fragments apply."""
         conditions: dict[str, bool] = {}
 
@@ -133,7 +107,7 @@ class _Walk:
             groups = parts if len(parts) > len(groups) else groups
         return found, groups
 
-    def _collect(self, level: _Level, owner: str | None) -> Collected:
+    def _collect(self, level: Level, owner: str | None) -> Collected:
         table = self._rules.table
         applies = partial(table.applies, owner) if table and owner else anything
         if self._merging is not None:
@@ -142,27 +116,27 @@ class _Walk:
                 return merged.fields
         return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
 
-    def _merged(self, level: _Level, owner: str | None, found: Collected) -> Iterator[_Draft]:
+    def _merged(self, level: Level, owner: str | None, found: Collected) -> Iterator[Draft]:
         for key, fields in found.items():
             path = (*level.path, key)
             for group in _alike([item for item, _ in fields]):
                 if group[0].name not in META_FIELDS and not self._rules.is_free(group[0], owner):
                     yield self._draft(group, owner, path, at_root=False)
 
-    def _draft(self, group: list[Field], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> _Draft:
+    def _draft(self, group: list[Field], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> Draft:
         first = group[0]
         rule = self._rules.rule(owner, first)
         if rule is not None and not first.arguments.keys() <= rule.arguments.keys():
             rule = None  # it stands below a type condition that never holds here, and is priced by its name
         selections = tuple(item.selection for item in group if item.selection)
         level = self._level(selections, rule.returns if rule else None, path) if selections else None
-        return _Draft(first, rule, owner, path, at_root, level)
+        return Draft(first, rule, owner, path, at_root, level)
 
-    def _level(self, selections: tuple[Selection, ...], owner: str | None, path: tuple[str, ...]) -> _Level:
+    def _level(self, selections: tuple[Selection, ...], owner: str | None, path: tuple[str, ...]) -> Level:
         key = owner, frozenset(selections)
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = _Level(selections, key[1], owner, path)
+            level = self._levels[key] = Level(selections, key[1], owner, path)
             self._pending.append(level)
         level.parents += 1
         return level
@@ -181,23 +155,18 @@ def _alike(fields: list[Field]) -> list[list[Field]]:
     return list(groups.values())
 
 
-def _term(draft: _Draft, rules: CostRules, levels: Mapping[_Level | None, int]) -> Term:
-    item, rule = draft.field, draft.rule
-    assumed = rules.assumed(item, rule)
+def _term(draft: Draft, rules: CostRules, places: Places) -> Term:
+    item, rule, owner = draft.field, draft.rule, draft.owner
+    children = [child for way in places.children(draft.level) for _, child in way]
+    paging = rules.paging(owner, item, rule, children)
+    assumed = rules.assumed(item, rule, paging)
+    writes = draft.at_root and owner == rules.mutation_type
     return Term(
         path=draft.path,
-        field=f"{draft.owner}.{item.name}" if draft.owner else item.name,
-        weight=rules.weight(item, draft.owner, rule, at_root=draft.at_root),
+        field=f"{owner}.{item.name}" if owner else item.name,
+        weight=rules.weight(item, owner, rule, at_root=draft.at_root),
         assumed=assumed,
-        holds_items=item.name in rules.wrappers,
-        demand=rules.demands.of(item, rule),
-        level=levels[draft.level],
+        page=paging.page,
+        demand=rules.demand(owner, item, rule, paging, assumed, writes=writes),
+        level=places.number(draft.level, paging),
     )
-
-
-def _alternative(children: Iterable[_Draft], rules: CostRules, numbers: Mapping[_Draft, int]) -> Alternative:
-    held: list[int] = []
-    others: list[int] = []
-    for child in children:
-        (held if child.field.name in rules.wrappers else others).append(numbers[child])
-    return tuple(held), tuple(others)

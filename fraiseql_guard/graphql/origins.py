@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from fraiseql_guard.graphql.demands import Asked, Origin, candidates
+from fraiseql_guard.graphql.demands import Asked, Origin
 from fraiseql_guard.graphql.pricing import Term
-from fraiseql_guard.graphql.sizes import read_size
 from fraiseql_guard.graphql.slicing import Slice
 from fraiseql_guard.graphql.values import Absent, Bindings, Variable
 
 
-def origin_of(term: Term, asked: Asked, bindings: Bindings) -> tuple[Origin, str]:
-    """Where n came from, and the name of the argument or ``$variable`` that said it."""
+def origin_of(term: Term, asked: Asked, size: int, bindings: Bindings) -> tuple[Origin, str]:
+    """Where n (``size``) came from, and the name of the argument or ``$variable`` that said it."""
+    if size == asked.guess and size > (term.assumed.size if asked.size is None else asked.size):
+        return Origin.GUESSED, _guessed(term, size, bindings)
     if asked.size is None:
         return term.assumed.origin, ""
     if not asked.explicit:
         return Origin.ASSUMED, next((each.name for each in term.demand.sizes), "")
     for each in term.demand.sizes:
-        if asked.size in [read_size(item, strict=each.strict) for item in candidates(each, bindings)]:
+        if asked.size in [each.read(item) for item in each.candidates(bindings)]:
             return _origin(each, bindings)
-    for value in term.demand.searched:
-        if type(value) is Variable:
-            return Origin.VARIABLE if value.name in bindings.sent else Origin.DEFAULT, f"${value.name}"
     return Origin.ARGUMENT, ""
+
+
+def _guessed(term: Term, size: int, bindings: Bindings) -> str:
+    """The argument in which a size was come across."""
+    for each in term.demand.hints:
+        if size in [each.read(item) for item in each.candidates(bindings)]:
+            return each.name
+    names = [name for name, _, _ in term.demand.searched]
+    return names[0] if len(names) == 1 else ""
 
 
 def _origin(each: Slice, bindings: Bindings) -> tuple[Origin, str]:

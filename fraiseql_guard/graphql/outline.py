@@ -20,6 +20,11 @@ _INTROSPECTION_LISTS: Final = frozenset(
     {"types", "fields", "args", "interfaces", "possibleTypes", "inputFields", "enumValues", "directives"}
 )
 
+_EDGES: Final = "edges"
+_NODE: Final = "node"
+SDL_FIELD: Final = "_service"
+"""Where Apollo Federation has the text of the schema."""
+
 Trail = tuple[str, "Trail"] | None
 """The keys of a path, outermost first, as pairs that share their ends."""
 
@@ -28,11 +33,14 @@ Trail = tuple[str, "Trail"] | None
 class Outline:
     """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth.
 
-    Not frozen: those of a field are those of what it selects, and a bit more.
+    ``node_depth`` is that of fields called node alone. Not frozen: those of a field are those of what it selects, and
+    a bit more.
     """
 
     depth: int = 0
     deepest: Trail = None
+    node_depth: int = 0
+    deepest_node: Trail = None
     aliases: int = 0
     meta_aliases: int = 0  # inside an introspection
     lists: int = 0  # list depth, should this stand inside an introspection
@@ -42,6 +50,8 @@ class Outline:
         """What stands side by side."""
         if part.depth > self.depth:
             self.depth, self.deepest = part.depth, part.deepest
+        if part.node_depth > self.node_depth:
+            self.node_depth, self.deepest_node = part.node_depth, part.deepest_node
         if part.aliases:
             self.aliases = min(self.aliases + part.aliases, MOST)
         if part.meta_aliases:
@@ -51,50 +61,70 @@ class Outline:
         if part.introspection > self.introspection:
             self.introspection = part.introspection
 
-
-def outlines(document: Document, positions: Positions) -> list[Outline]:
-    """One for each operation, then one for each fragment. Without ``positions`` @skip and @include remove nothing."""
-    fragments: dict[str, Outline] = {}
-    for name, fragment in document.fragments.items():
-        fragments[name] = _outline(fragment.selection, fragments, positions)
-    operations = [_outline(item.selection, fragments, positions) for item in document.operations]
-    return [*operations, *fragments.values()]
+    def below(self, *, edges: bool) -> None:
+        """Let the fields called node count as any, or below ``edges`` as no level of their own."""
+        if self.node_depth - edges > self.depth:
+            self.depth, self.deepest = self.node_depth - edges, self.deepest_node
+        self.node_depth = 0
 
 
-def _outline(selection: Selection, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
-    total = Outline()
-    for field in selection.fields:
-        if field.removal and removed(field.removal, positions):
-            continue
-        if field.selection is None and field.name not in META_FIELDS:
-            if not total.depth:
-                total.depth, total.deepest = 1, (field.key, None)
-            total.aliases += field.aliased
+@dataclass(frozen=True, slots=True)
+class Outliner:
+    """Counts a document. ``edges_node_one_level``: node below edges is no level of its own."""
+
+    edges_node_one_level: bool = True
+
+    def outlines(self, document: Document, positions: Positions) -> list[Outline]:
+        """One for each operation, then one for each fragment. Without ``positions`` nothing is taken out."""
+        fragments: dict[str, Outline] = {}
+        for name, fragment in document.fragments.items():
+            fragments[name] = self._outline(fragment.selection, fragments, positions)
+        operations = [self._outline(item.selection, fragments, positions) for item in document.operations]
+        for each in operations:
+            each.below(edges=False)
+        return [*operations, *fragments.values()]
+
+    def _outline(self, selection: Selection, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
+        total = Outline()
+        for field in selection.fields:
+            if field.removal and removed(field.removal, positions):
+                continue
+            if field.selection is None and field.name not in META_FIELDS:
+                if not total.depth:
+                    total.depth, total.deepest = 1, (field.key, None)
+                total.aliases += field.aliased
+            else:
+                total.add(self._of_field(field, fragments, positions))
+        for spread in selection.spreads:
+            if not removed(spread.removal, positions):
+                total.add(fragments[spread.name])
+        for inline in selection.inlines:
+            if not removed(inline.removal, positions):
+                total.add(self._outline(inline.selection, fragments, positions))
+        return total
+
+    def _of_field(self, field: Field, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
+        if field.name == "__typename":
+            return Outline(aliases=field.aliased)
+        inside = self._outline(field.selection, fragments, positions) if field.selection else Outline()
+        if field.name in INTROSPECTION:
+            return Outline(
+                meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
+                introspection=max(inside.lists, inside.introspection),
+            )
+        if inside.node_depth:
+            inside.below(edges=field.name == _EDGES and self.edges_node_one_level)
+        trail = field.key, inside.deepest
+        if field.name == _NODE:
+            inside.node_depth, inside.deepest_node = inside.depth + 1, trail
+            inside.depth, inside.deepest = 0, None
         else:
-            total.add(_of_field(field, fragments, positions))
-    for spread in selection.spreads:
-        if not removed(spread.removal, positions):
-            total.add(fragments[spread.name])
-    for inline in selection.inlines:
-        if not removed(inline.removal, positions):
-            total.add(_outline(inline.selection, fragments, positions))
-    return total
-
-
-def _of_field(field: Field, fragments: Mapping[str, Outline], positions: Positions) -> Outline:
-    if field.name == "__typename":
-        return Outline(aliases=field.aliased)
-    inside = _outline(field.selection, fragments, positions) if field.selection else Outline()
-    if field.name in INTROSPECTION:
-        return Outline(
-            meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
-            introspection=max(inside.lists, inside.introspection),
-        )
-    inside.depth += 1
-    inside.deepest = (field.key, inside.deepest)
-    inside.aliases = min(inside.aliases + field.aliased, MOST)
-    inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
-    return inside
+            inside.depth, inside.deepest = inside.depth + 1, trail
+        inside.aliases = min(inside.aliases + field.aliased, MOST)
+        inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
+        if field.name == SDL_FIELD:
+            inside.introspection = max(inside.introspection, 0)
+        return inside
 
 
 def unfold(trail: Trail) -> tuple[str, ...]:

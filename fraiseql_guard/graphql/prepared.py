@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fraiseql_guard import signals
@@ -13,9 +13,10 @@ from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import measure
 from fraiseql_guard.graphql.merging import Merging, TooEntangledError
-from fraiseql_guard.graphql.outline import Outline, outlines, root_occurrences, unfold
+from fraiseql_guard.graphql.outline import Outline, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
+from fraiseql_guard.graphql.repetition import Repeated, count_apart, count_repetitions
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.static_types import UnknownArgumentError, static_types
 from fraiseql_guard.graphql.structure import ContradictedError, Repetition, most_repeated
@@ -55,7 +56,7 @@ class Prepared:
     names: frozenset[str | None]
     root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
     outline: Outline  # over all operations, whatever is removed
-    repetition: Repetition
+    repetition: Repeated
     rules: CostRules
     views: dict[tuple[tuple[str, bool], ...], View]
 
@@ -87,15 +88,16 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
     )
     if isinstance(document, Denial):
         return document
-    outline = _total(document, None)
+    outline = _total(document, None, rules)
     if denial := _far_too_deep(document, outline, settings.max_query_depth):
         return denial
     merging = Merging(document)
     try:
         types = static_types(document, rules.table) if rules.table else {}
-        repetition = most_repeated(document, merging)
-        if repetition.differs:
+        most = most_repeated(document, merging)
+        if most.differs:
             check_conflicts(document, merging.selections, rules.table, types)
+        repetition = _repeated(document, merging, most, outline, settings, rules)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
@@ -111,6 +113,21 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
             return made
         prepared.views[()] = made
     return prepared
+
+
+def _repeated(
+    document: Document, merging: Merging, most: Repetition, outline: Outline, settings: Settings, rules: CostRules
+) -> Repeated:
+    """How often one object is asked for the same; where that is too often, without what is below other types."""
+    counted = count_repetitions(document, merging, aliased=outline.aliases + outline.meta_aliases > 0)
+    found = replace(counted, times=most.times, path=most.path)
+    aliases = max(found.aliases, found.meta_aliases)
+    if not found.mixed or (found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases):
+        return found
+    try:
+        return count_apart(document, rules.table.members if rules.table else None)
+    except TooEntangledError:
+        return found
 
 
 def _far_too_deep(document: Document, outline: Outline, limit: int) -> Denial | None:
@@ -132,7 +149,7 @@ def _view(
         plan = measure(document, rules, positions, merging)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    outline = everything if everything and not document.removes else _total(document, positions)
+    outline = everything if everything and not document.removes else _total(document, positions, rules)
     roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
     counts = [sum(times for _, times in root) for root in roots]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
@@ -154,9 +171,9 @@ def _root_fields(document: Document) -> frozenset[str]:
     )
 
 
-def _total(document: Document, positions: Positions) -> Outline:
+def _total(document: Document, positions: Positions, rules: CostRules) -> Outline:
     """The extremes of all operations. Aliases also count in fragments that nobody spreads: they are validated."""
-    everything = outlines(document, positions)
+    everything = rules.outliner.outlines(document, positions)
     found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)
     return Outline(

@@ -1,16 +1,17 @@
 """The plan of a measured document, and the price of one request for it.
 
-``c(field) = n * (w + c(children))``, where of a page only the fields that hold its items are multiplied with it. What
-no variable can change is asked once, when the plan is made; a request with new variables costs one pass over numbers.
+``c(field) = n * (w + c(children)) + a``, where of a page only the fields that hold its items are multiplied with it. A
+size that is only guessed counts where it makes the field dearer. What no variable can change is asked once, when the
+plan is made; a request with new variables costs one pass over numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from fraiseql_guard.graphql.cost import Assumed, CostRules
+from fraiseql_guard.graphql.cost import Assumed, CostRules, Page
 from fraiseql_guard.graphql.demands import NOTHING, NOTHING_ASKED, Asked, Demand
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.values import Bindings
@@ -31,23 +32,27 @@ class Term:
     field: str  # with its type, if that is known
     weight: int
     assumed: Assumed
-    holds_items: bool
+    page: Page
     demand: Demand
     level: int  # its children; -1 for none
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """What a request costs and asks for. ``costs`` are those of each term, ``single`` those inside a page."""
+    """What a request costs and asks for. ``costs`` are those of each term, ``single`` those inside a page, ``sizes``
+    its n. ``sure_complexity`` and ``sure_offset`` are without what was only guessed."""
 
     complexity: int
+    sure_complexity: int
     dearest_root: int
     costs: tuple[int, ...]
     single: tuple[int, ...]
+    sizes: tuple[int, ...]
     list_size: int = 0
     list_path: Path = ()
     offset: int = 0
     offset_path: Path = ()
+    sure_offset: int = 0
     invalid_path: Path | None = None
     unsliced_path: Path | None = None
 
@@ -151,26 +156,52 @@ def _priced(
 ) -> Prices:
     costs: list[int] = []
     single: list[int] = []  # inside a page: n is 1 unless an argument of the field's own says more
+    sizes: list[int] = []
     shares: dict[int, set[_Share]] = {-1: {(0, 0, 0)}}
+    guesses = False
     for term, ask in zip(terms, asked, strict=True):
-        size = term.assumed.size if ask.size is None else max(1, ask.size)
-        weight, paged = term.weight + ask.points, term.assumed.page or ask.size is not None
         if term.level not in shares:
             shares[term.level] = {_share(costs, single, way) for way in levels[term.level]}
-        cost = once = 0
-        for held, items, rest in shares[term.level]:
-            multiplied = size * (weight + held) + rest if paged and held else size * (weight + items + rest)
-            cost = max(cost, multiplied)
-            once = max(once, weight + items + rest)
-        costs.append(min(cost, MOST))
-        single.append(costs[-1] if ask.size is not None or not term.holds_items else min(once, MOST))
+        said, ways, weight = ask.size, shares[term.level], term.weight
+        size = term.assumed.size if said is None else said or 1
+        if term.page is Page.ALWAYS or (term.page is Page.SIZED and said is not None):
+            cost = max([size * (weight + held) + rest for held, _, rest in ways])
+        else:
+            cost = size * (weight + max([items + rest for _, items, rest in ways]))
+        once = cost if said is not None else weight + max([items + rest for _, items, rest in ways])
+        if ask.guess:
+            guesses = True
+            cost, size = max((cost, size), _guessed(term, ask.guess, ways))
+            once = max(once, _guessed(term, ask.guess, ways)[0])
+        costs.append(min(cost + ask.points, MOST))
+        single.append(min(once + ask.points, MOST))
+        sizes.append(size)
+    complexity, dearest = _dearest(roots, costs)
+    sure = complexity
+    if guesses:
+        sure = _priced(terms, levels, roots, [replace(ask, guess=0) for ask in asked], rules).complexity
+    found = _extremes(terms, levels, asked, rules)
+    return Prices(complexity, sure, dearest, tuple(costs), tuple(single), tuple(sizes), **found)
+
+
+def _dearest(roots: Sequence[Sequence[tuple[int, int]]], costs: Sequence[int]) -> tuple[int, int]:
+    """The price of the dearest operation, and the dearest term at its root; -1 for none."""
     complexity, dearest = 0, -1
     for root in roots:
         total = sum(costs[number] * times for number, times in root)
         if total > complexity:
             complexity = min(total, MOST)
             dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
-    return Prices(complexity, dearest, tuple(costs), tuple(single), **_extremes(terms, levels, asked, rules))
+    return complexity, dearest
+
+
+def _guessed(term: Term, size: int, ways: set[_Share]) -> tuple[int, int]:
+    """The cost of a field whose size is what was guessed, and that size."""
+    if term.page is Page.NEVER:
+        return size * (term.weight + max([items + rest for _, items, rest in ways])), size
+    if term.page is Page.GUESSED and not any(held for held, _, _ in ways):
+        return 0, 1
+    return max([size * (term.weight + held) + rest for held, _, rest in ways]), size
 
 
 def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Share:
@@ -194,6 +225,8 @@ def _extremes(
             found["list_size"], found["list_path"] = ask.size, term.path
         if ask.offset > found.get("offset", 0):
             found["offset"], found["offset_path"] = ask.offset, term.path
+        if ask.sure_offset > found.get("sure_offset", 0):
+            found["sure_offset"] = ask.sure_offset
         if ask.invalid:
             found["invalid_path"] = term.path
         if ask.unmet:
@@ -211,8 +244,9 @@ def unsliced(terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], ask
     of_pages: dict[bool, set[int]] = {True: set(), False: set()}
     for term, ask in zip(terms, asked, strict=True):
         for held, _ in levels[term.level] if term.level >= 0 else ():
-            of_pages[term.assumed.page or ask.size is not None].update(held)
+            of_pages[term.page is Page.ALWAYS or ask.explicit or ask.guess > 0].update(held)
     sized = of_pages[True] - of_pages[False]  # a place may be reached from both
     for number in reversed(range(len(terms))):
-        if terms[number].assumed.unsliced and asked[number].size is None and number not in sized:
+        ask = asked[number]
+        if terms[number].assumed.unsliced and not (ask.explicit or ask.guess) and number not in sized:
             yield number

@@ -75,9 +75,10 @@ class _Nesting:
         return True
 
 
-def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED) -> Scan:
+def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED, *, edges_node_one_level: bool = True) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
-    shape, nesting = Shape(bounds, plain="@" not in text), _Nesting([])
+    shape = Shape(bounds, plain="@" not in text, edges_node_one_level=edges_node_one_level)
+    nesting = _Nesting([])
     marks = {":": shape.colon, "...": shape.spread, "@": shape.directive}
     read: list[str] = []
     lexeme, number = END, 0
@@ -154,6 +155,7 @@ class Scanner:
         "_bounds_of_introspection",
         "_chars",
         "_directives",
+        "_edges_node_one_level",
         "_literal_limit",
         "_nesting",
         "_nesting_limit",
@@ -165,6 +167,7 @@ class Scanner:
         self._chars = settings.max_query_chars
         self._tokens = settings.max_tokens
         self._directives = settings.max_directives
+        self._edges_node_one_level = settings.edges_node_one_level
         # Inline fragments nest braces without nesting fields, so the text may be deeper than the operation.
         self._nesting = min(2 * settings.max_query_depth + 20, MAX_SELECTION_NESTING)
         self._nesting_limit = min(settings.max_query_depth, self._nesting)
@@ -197,7 +200,8 @@ class Scanner:
         if len(text) > self._chars:
             return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
         introspects = _INTROSPECTION.search(text) is not None
-        scan = count(text, self._tokens + 1, self._bounds_of_introspection if introspects else self._bounds)
+        bounds = self._bounds_of_introspection if introspects else self._bounds
+        scan = count(text, self._tokens + 1, bounds, edges_node_one_level=self._edges_node_one_level)
         literal_nesting = scan.literal_nesting - 1
         if scan.tokens > self._tokens:  # counted up to twice the limit, to know what is an offence
             tokens = count_tokens(text, 2 * self._tokens)

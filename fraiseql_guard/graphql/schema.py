@@ -6,24 +6,18 @@ was built in code has no definitions, and then only its types count.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from graphql import (
-    GraphQLArgument,
     GraphQLError,
     GraphQLField,
-    GraphQLInputField,
-    GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
-    GraphQLScalarType,
     GraphQLSchema,
     GraphQLUnionType,
-    Undefined,
     build_schema,
     get_named_type,
     get_nullable_type,
@@ -32,25 +26,13 @@ from graphql import (
 )
 
 from fraiseql_guard.context import OperationKind
-from fraiseql_guard.graphql.values import Absent, Value, literal
+from fraiseql_guard.graphql.directives import directive, names, points, weight
+from fraiseql_guard.graphql.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
 from fraiseql_guard.variables import SettingsError
 
 SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]
 WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
 """Fields that hold the items of their parent's list."""
-_TEXTS: Final = frozenset({"String", "ID", "Boolean"})
-
-
-@dataclass(frozen=True, slots=True)
-class ArgumentRule:
-    """An argument, or a field of an input type. ``sizes`` tells whether its value can be a number; ``default`` is
-    ABSENT if there is none; ``points`` are those of @cost; ``kind`` is its input type, if fields of that have a cost.
-    """
-
-    sizes: bool
-    default: Value
-    points: int
-    kind: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +41,7 @@ class FieldRule:
 
     returns: str | None
     many: bool  # a list of composites
-    countable: bool  # a list, or a composite: its slicing arguments mean something
+    listed: bool  # a list of anything
     arguments: Mapping[str, ArgumentRule]
     weight: int | None  # of @cost on the field or on the type that it returns
     assumed_size: int | None  # of @listSize
@@ -73,8 +55,8 @@ class SchemaTable:
     """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
     order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
 
-    ``sized_fields`` are all that some @listSize names: like edges, nodes and items they hold their parent's items.
-    ``inputs`` are the fields of those input types in which @cost stands somewhere. Without ``nested_switches`` the host
+    ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
+    kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
     looks at @skip and @include at the root of an operation alone.
     """
 
@@ -82,33 +64,22 @@ class SchemaTable:
     fields: Mapping[str, Mapping[str, FieldRule]]
     possible: Mapping[str, tuple[str, ...]]
     members: Mapping[str, frozenset[str]]
-    sized_fields: frozenset[str]
     inputs: Mapping[str, Mapping[str, ArgumentRule]]
+    input_types: Mapping[str, Mapping[str, str]]
     nested_switches: bool
 
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
         return on is None or on not in self.members or owner in self.members[on]
 
-    def unsliced_fields(self, slicing_arguments: Collection[str]) -> tuple[str, ...]:
-        """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are."""
-        return tuple(
-            f"{type_name}.{name}"
-            for type_name, fields in self.fields.items()
-            for name, rule in fields.items()
-            if rule.many
-            and not type_name.startswith("__")
-            and not name.startswith("__")
-            and name not in WRAPPERS
-            and rule.assumed_size is None
-            and not rule.slicing_arguments
-            and not any(argument in slicing_arguments for argument in rule.arguments)
-        )
-
     def holds_items(self, type_name: str | None) -> bool:
-        """Whether a type is a page of a list: one of its fields is edges, nodes or items, with children."""
+        """Whether a type is a page of a list: one of its fields is edges, nodes or items, and a list."""
         own = self.fields.get(type_name or "", {})
-        return any(name in own and own[name].many for name in WRAPPERS)
+        return any(name in own and own[name].listed for name in WRAPPERS)
+
+    def holds_lists(self, type_name: str | None) -> bool:
+        """Whether some field of a type is a list of composites."""
+        return any(rule.many for rule in self.fields.get(type_name or "", {}).values())
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:
@@ -146,25 +117,24 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
     fields: dict[str, Mapping[str, FieldRule]] = {}
     possible: dict[str, tuple[str, ...]] = {}
     known: dict[str, FieldRule] = {}
-    weighed = _weighed_inputs(schema)
     one_needed = _default_of_one_needed(schema)
     for name, kind in schema.type_map.items():
         if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
-            rules = {key: _field_rule(item, weighed, one_needed) for key, item in kind.fields.items()}
+            rules = {key: _field_rule(item, one_needed) for key, item in kind.fields.items()}
             fields[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
         if isinstance(kind, GraphQLObjectType):
             possible[name] = (name,)
         elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
             possible[name] = tuple(item.name for item in schema.get_possible_types(kind))
-    sized = frozenset(name for own in fields.values() for rule in own.values() for name in rule.sized_fields)
-    members = {name: frozenset(names) for name, names in possible.items()}
-    inputs = {
-        name: {key: _argument_rule(item, weighed) for key, item in kind.fields.items()}
-        for name, kind in schema.type_map.items()
-        if isinstance(kind, GraphQLInputObjectType) and name in weighed
-    }
-    named = {kind: root.name for kind, root in roots.items() if root}
-    return SchemaTable(named, fields, possible, members, sized, inputs, nested_switches=not _is_fraiseql(schema))
+    return SchemaTable(
+        roots={kind: root.name for kind, root in roots.items() if root},
+        fields=fields,
+        possible=possible,
+        members={name: frozenset(objects) for name, objects in possible.items()},
+        inputs=weighed_inputs(schema),
+        input_types=input_types(schema),
+        nested_switches=not _is_fraiseql(schema),
+    )
 
 
 def _is_fraiseql(schema: GraphQLSchema) -> bool:
@@ -174,85 +144,28 @@ def _is_fraiseql(schema: GraphQLSchema) -> bool:
     return any(getattr(each, "__module__", "").startswith("fraiseql.") for each in resolvers)
 
 
-def _weighed_inputs(schema: GraphQLSchema) -> frozenset[str]:
-    """The input types in which, or in whose fields' types, a field has a cost."""
-    inputs = {name: kind for name, kind in schema.type_map.items() if isinstance(kind, GraphQLInputObjectType)}
-    weighed = {name for name, kind in inputs.items() if any(_weight(item) for item in kind.fields.values())}
-    while more := {
-        name
-        for name, kind in inputs.items()
-        if name not in weighed and any(get_named_type(item.type).name in weighed for item in kind.fields.values())
-    }:
-        weighed |= more
-    return frozenset(weighed)
-
-
 def _default_of_one_needed(schema: GraphQLSchema) -> bool:
     """The specification says true; what this schema's own definition of @listSize says. Hosts that define it without
     the argument do not ask for it, and neither do those that do not define it at all."""
     definition = schema.get_directive("listSize")
     argument = definition.args.get("requireOneSlicingArgument") if definition else None
-    return argument is not None and _default(argument) is True
+    return argument is not None and default(argument) is True
 
 
-def _field_rule(item: GraphQLField, weighed: frozenset[str], one_needed: bool) -> FieldRule:
+def _field_rule(item: GraphQLField, one_needed: bool) -> FieldRule:
     named = get_named_type(item.type)
     composite = is_composite_type(named)
     many = is_list_type(get_nullable_type(item.type))
-    sizes = _directive(item, "listSize")
-    slicing = _names(sizes.get("slicingArguments"))
+    sizes = directive(item, "listSize")
+    slicing = names(sizes.get("slicingArguments"))
     return FieldRule(
         returns=named.name if composite else None,
         many=many and composite,
-        countable=many or composite,
-        arguments={name: _argument_rule(argument, weighed) for name, argument in item.args.items()},
-        weight=_weight(item),
-        assumed_size=_points(sizes.get("assumedSize")),
+        listed=many,
+        arguments={name: argument_rule(argument) for name, argument in item.args.items()},
+        weight=weight(item),
+        assumed_size=points(sizes.get("assumedSize")),
         slicing_arguments=slicing,
-        sized_fields=frozenset(_names(sizes.get("sizedFields")) or ()),
+        sized_fields=frozenset(names(sizes.get("sizedFields")) or ()),
         one_needed=bool(slicing) and sizes.get("requireOneSlicingArgument", one_needed) is True,
     )
-
-
-def _argument_rule(argument: GraphQLArgument | GraphQLInputField, weighed: frozenset[str]) -> ArgumentRule:
-    named = get_named_type(argument.type)
-    number = isinstance(named, GraphQLScalarType) and named.name not in _TEXTS
-    return ArgumentRule(
-        sizes=number and not is_list_type(get_nullable_type(argument.type)),
-        default=_default(argument),
-        points=_weight(argument) or 0,
-        kind=named.name if named.name in weighed else "",
-    )
-
-
-def _weight(item: GraphQLField | GraphQLArgument | GraphQLInputField) -> int | None:
-    """@cost where it stands, else on the type. Negative weights count nothing: more never costs less."""
-    return _points(_directive(item, "cost").get("weight", _directive(get_named_type(item.type), "cost").get("weight")))
-
-
-def _default(argument: GraphQLArgument | GraphQLInputField) -> Value:
-    given = getattr(argument, "default", None)  # graphql-core 3.3
-    if given is not None and given is not Undefined:
-        return literal(given.literal) if given.literal is not None else given.value
-    return Absent.ABSENT if argument.default_value is Undefined else argument.default_value
-
-
-def _directive(item: Any, name: str) -> dict[str, Value]:
-    for directive in getattr(getattr(item, "ast_node", None), "directives", None) or ():
-        if directive.name.value == name:
-            return {argument.name.value: literal(argument.value) for argument in directive.arguments or ()}
-    return {}
-
-
-def _points(weight: Value) -> int | None:
-    try:
-        points = float(weight)
-    except (TypeError, ValueError):
-        return None
-    return max(0, math.ceil(points)) if math.isfinite(points) else None
-
-
-def _names(value: Value) -> tuple[str, ...] | None:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(str(name) for name in value) if isinstance(value, list) else None

@@ -8,26 +8,14 @@ bounds: what fragments add, and what @skip may take out, is left to the measurin
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
+
+from fraiseql_guard.graphql.shape_blocks import Block, Level, Own
 
 _OPERATIONS: Final = frozenset({"query", "mutation", "subscription"})
 _DEFINITIONS: Final = frozenset(
     {"schema", "scalar", "type", "interface", "union", "enum", "input", "directive", "extend"}
 )
-
-_Level = dict[str, list[Any]]
-"""The response keys of selections that execution merges: how often each stands there, and its level inside or None."""
-
-
-@dataclass(slots=True, eq=False)
-class _Block:
-    """What stands between two braces. Inline fragments share the level of what they stand in."""
-
-    level: _Level
-    depth: int  # of the fields in it
-    path: tuple[str, ...]
-    certain: bool  # no directive further out can take it away
-    counts: bool  # its fields are root fields of an operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +32,7 @@ class Bounds:
 
 _ANY: Final = 10**9
 UNBOUNDED: Final = Bounds(_ANY, _ANY, _ANY, _ANY, _ANY, nesting=200)
-_OUTSIDE: Final = _Block({}, 0, (), certain=False, counts=False)
+_OUTSIDE: Final = Block(Level(), 0, (), certain=False, counts=False)
 
 
 class Shape:
@@ -56,10 +44,13 @@ class Shape:
         "_bounds",
         "_conditional",
         "_definition",
+        "_edges_node_one_level",
+        "_field",
         "_inline",
         "_key",
         "_last",
-        "_own_aliases",
+        "_on",
+        "_own",
         "_plain",
         "_roots",
         "aliases",
@@ -73,16 +64,17 @@ class Shape:
         "stray",
     )
 
-    def __init__(self, bounds: Bounds, *, plain: bool = False) -> None:
+    def __init__(self, bounds: Bounds, *, plain: bool = False, edges_node_one_level: bool = True) -> None:
         self._bounds = bounds
+        self._edges_node_one_level = edges_node_one_level
         self._plain = plain  # there is no directive in the whole text
-        self._blocks: list[_Block] = []  # the open ones
+        self._blocks: list[Block] = []  # the open ones
         self._block = _OUTSIDE  # the innermost
         self._definition = ""  # its first word
         self._last = ""  # the token before, if it says what a name is: ... on @ :
-        self._key = ""
+        self._key = self._field = self._on = ""
         self._inline = self._conditional = False  # what is said of the next block
-        self._own_aliases = self._roots = 0  # of this definition
+        self._own, self._roots = Own(), 0  # of this definition
         self.depth = self.aliases = self.root_fields = self.repetitions = self.operations = self.fragments = 0
         self.path: tuple[str, ...] = ()
         """Of the key that is repeated most."""
@@ -96,11 +88,11 @@ class Shape:
         block = self._block
         if self._last or block is _OUTSIDE:
             return self._named(text)
-        self._key = text
+        self._key = self._field = text
         self._inline = self._conditional = False
-        key = block.level.get(text)
+        key = block.level.keys.get(text)
         if key is None:
-            block.level[text] = [1, None]
+            block.level.keys[text] = [1, None]
             self.repetitions = self.repetitions or 1
         else:
             key[0] += 1
@@ -118,7 +110,11 @@ class Shape:
         last, self._last = self._last, ""
         if self._block is _OUTSIDE:
             return not self._definition and self._begin(text)
-        if last == "...":
+        if last == ":":
+            return self._aliased(text)
+        if last == "on":
+            self._on = text
+        elif last == "...":
             if text == "on":
                 self._last = "on"
             elif self._plain and self._block.counts:  # a fragment has a field at least, if nothing is taken out
@@ -126,16 +122,28 @@ class Shape:
                 return self._roots > self._bounds.root_fields
         return False
 
+    def _aliased(self, name: str) -> bool:
+        """The field behind an alias: only what asks for one again counts, with the first of its aliases."""
+        self._field = name
+        level = self._block.level
+        key = level.keys.get(self._key)
+        if key is None or key[0] > 1 or name == self._key:  # it is no alias of a field, or the same once more
+            return False
+        before = level.aliased.get(name, 0)
+        level.aliased[name] = before + 1
+        if before:
+            self._own.aliases += 1 if before > 1 else 2
+        return self._own.aliases >= self._bounds.aliases
+
     def colon(self) -> bool:
         """The name before was an alias. Whether to stop."""
         self._last = ":"
-        if self._block is not _OUTSIDE:
-            self._own_aliases += 1
-        return self._own_aliases >= self._bounds.aliases
+        return False
 
     def spread(self) -> bool:
         """A fragment's name, or the block of an inline fragment comes."""
         self._last = "..."
+        self._on = ""
         self._inline, self._conditional = True, False
         return False
 
@@ -154,10 +162,14 @@ class Shape:
         outer = self._block
         if outer is _OUTSIDE:
             stop = not self._definition and self._begin("query")
-            block = _Block({}, 1, (), certain=True, counts=self._definition != "fragment")
+            block = Block(Level(), 1, (), certain=True, counts=self._definition != "fragment")
         elif self._inline:
             certain = outer.certain and not self._conditional
-            block = _Block(outer.level, outer.depth, outer.path, certain, outer.counts and certain)
+            level, counts = outer.level, outer.counts and certain
+            if self._on:
+                level = level.typed.setdefault(self._on, Level())
+                self._own = Own(self._own)
+            block = Block(level, outer.depth, outer.path, certain, counts, outer.of_edges, bool(self._on))
         else:
             block = self._below(outer)
         self._blocks.append(block)
@@ -165,21 +177,24 @@ class Shape:
         self._inline = self._conditional = False
         return stop or len(self._blocks) >= self._bounds.nesting
 
-    def _below(self, outer: _Block) -> _Block:
+    def _below(self, outer: Block) -> Block:
         """The block of a field."""
-        level: _Level = {}
-        if (key := outer.level.get(self._key)) is not None:
+        level = Level()
+        if (key := outer.level.keys.get(self._key)) is not None:
             if key[1] is None:
                 key[1] = level
             level = key[1]
         certain = outer.certain and not self._conditional
-        if certain and outer.depth > self.depth and self._definition != "fragment":
+        counted = not (outer.of_edges and self._field == "node")
+        if certain and counted and outer.depth > self.depth and self._definition != "fragment":
             self.depth = outer.depth
-        return _Block(level, outer.depth + 1, (*outer.path, self._key), certain, counts=False)
+        of_edges = self._field == "edges" and self._edges_node_one_level
+        return Block(level, outer.depth + counted, (*outer.path, self._key), certain, counts=False, of_edges=of_edges)
 
     def close(self) -> None:
         """A brace closes."""
-        self._blocks.pop()
+        if self._blocks.pop().typed:
+            self._own = self._own.close()
         self._block = self._blocks[-1] if self._blocks else _OUTSIDE
         self._last, self._inline, self._conditional = "", False, False
         if self._block is _OUTSIDE:
@@ -190,9 +205,11 @@ class Shape:
         self._end(self._roots - 1)
 
     def _end(self, roots: int) -> None:
-        self.aliases = max(self.aliases, self._own_aliases)
+        while self._own.outer is not None:
+            self._own = self._own.close()
+        self.aliases = max(self.aliases, self._own.aliases + self._own.typed)
         self.root_fields = max(self.root_fields, roots)
-        self._own_aliases = self._roots = 0
+        self._own, self._roots = Own(), 0
         self._definition = ""
 
     def _begin(self, word: str) -> bool:

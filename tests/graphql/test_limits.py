@@ -61,7 +61,7 @@ def test_all_numbers_are_measured_whatever_is_exceeded_first():
 
 def test_aliases_count_wherever_a_fragment_is_spread():
     text = "{x{...F} y{...F} z{...F} ...G} fragment F on T{" + " ".join(f"a{i}:id" for i in range(10)) + "}"
-    assert ask(text + " fragment G on T{b:id}").denial.actual == 31
+    assert ask(text + " fragment G on T{b:id c:id}").denial.actual == 32
 
 
 def test_operations_and_fragments_are_counted():
@@ -182,3 +182,112 @@ def test_kinds_names_and_root_fields():
     assert (reading.measured.root_fields, reading.measured.root_field_count) == ({"a", "b", "c"}, 5)
     assert ask("query Only{a}").measured.name == "Only"
     assert ask("subscription{a}").measured.kind == "subscription"
+
+
+# --- what asks for one thing again -----------------------------------------------------------------------------------
+
+CMS = """
+interface Node { id: ID image: Image title: String }
+interface Titled { title: String }
+type Image { url: String alt: String }
+type Text implements Node & Titled { id: ID image: Image title: String }
+type Quote implements Node & Titled { id: ID image: Image title: String }
+type Video implements Node { id: ID image: Image title: String }
+union Block = Text | Quote | Video
+type Query { blocks(first: Int): [Block] node: Node }
+"""
+
+
+def aliases(text: str, schema: object = None) -> int:
+    """How many count, told by the least limit that admits them."""
+    return next(most for most in range(20) if ask(text, schema=schema, max_aliases=most).denial is None)
+
+
+@pytest.mark.parametrize("schema", [None, CMS])
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("{node{a:id}}", 0),
+        ("{a:node{b:id c:title}}", 0),
+        ("{node{a:id id}}", 1),
+        ("{node{a:id b:id}}", 2),
+        ("{node{id:id b:id}}", 1),
+        ("{node{a:id a:id}}", 0),  # one key
+        ("{a:node{id} b:node{id}}", 2),
+        ("{a:node{x:id} b:node{x:title}}", 2),
+        ("{a:node{x:id y:id} b:node{x:title}}", 4),
+        ("{node{...F a:id}} fragment F on Node{b:id}", 2),
+        ("{a:node{...F} b:node{...F}} fragment F on Node{x:id y:id}", 2 + 2 * 2),
+        ("{node{a:image{x:url} ...F}} fragment F on Node{a:image{y:url}}", 2),
+        ("{blocks{... on Text{a:title} ... on Quote{b:title}}}", 0),
+        ("{blocks{... on Text{a:title b:title} ... on Quote{c:title d:title e:title}}}", 3),
+        ("{blocks{... on Text{image{a:url}} ... on Quote{image{b:url}}}}", 0),
+        ("{blocks{... on Text{image{a:url b:url}} ... on Quote{image{c:url d:url}}}}", 2),
+    ],
+)
+def test_aliases_count_by_which_one_object_is_asked_again(text, number, schema):
+    assert aliases(text, schema) == number
+
+
+def test_types_that_one_object_can_be_both_of_are_not_told_apart():
+    text = "{node{... on Text{a:title} ... on Titled{b:title} ... on Video{c:title}}}"
+    assert aliases(text, CMS) == 2
+    assert aliases(text) == 0  # without a schema any two types are taken for different
+
+
+@pytest.mark.parametrize("schema", [None, CMS])
+def test_equal_keys_below_different_types_are_no_duplicates(schema):
+    kinds = ["Text", "Quote", "Video"]
+    blocks = " ".join(f"... on {kind}{{{'title ' * 20} image{{{'url ' * 20}}}}}" for kind in kinds)
+    assert ask("{blocks(first:2){" + blocks + "}}", schema=schema).denial is None
+    denial = ask("{blocks(first:2){" + blocks + " ... on Text{" + "title " * 31 + "}}}", schema=schema).denial
+    assert (denial.code.name, denial.actual, denial.path) == ("TOO_MANY_DUPLICATE_KEYS", 51, "blocks.title")
+
+
+def test_duplicates_of_types_that_one_object_can_be_both_of_add_up():
+    text = "{blocks(first:2){... on Text{" + "title " * 30 + "} ... on Titled{" + "title " * 30 + "}}}"
+    denial = ask(text, schema=CMS).denial
+    assert (denial.code.name, denial.actual) == ("TOO_MANY_DUPLICATE_KEYS", 60)
+
+
+# --- depth -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "depth", "every_level"),
+    [
+        ("{a{edges{node{id}}}}", 3, 4),
+        ("{a{edges{node{b{edges{node{id}}}}}}}", 5, 7),
+        ("{a{edges{cursor node{id}}}}", 3, 4),
+        ("{a{edges{cursor{x y{z}} node{id}}}}", 5, 5),
+        ("{a{...F}} fragment F on C{edges{...G}} fragment G on E{...on E{node{...N}}} fragment N on N{id}", 3, 4),
+        ("{a{x:edges{y:node{id}}}}", 3, 4),
+        ("{node{id}}", 2, 2),
+        ("{a{node{id}}}", 3, 3),
+        ("{a{nodes{id}}}", 3, 3),
+        ("{edges:a{node{id}}}", 3, 3),  # a name of the client's
+        ("{a{edges{node}}}", 3, 3),  # a leaf
+    ],
+)
+def test_edges_and_node_are_one_level(text, depth, every_level):
+    assert ask(text).measured.depth == depth
+    assert ask(text, edges_node_one_level=False).measured.depth == every_level
+
+
+def test_the_depth_that_is_refused_before_the_parser_counts_them_as_one_too():
+    names = " ".join(f"x{number}" for number in range(450))
+    for levels, code in ((4, None), (5, "QUERY_TOO_DEEP")):
+        text = "{a{" + names + "} " + "c{edges{node{" * levels + "b{id}" + "}}}" * levels + "}"
+        assert refusal(ask(text, max_query_complexity=10**9)) == code
+        assert refusal(ask(text, edges_node_one_level=False)) == "QUERY_TOO_DEEP"
+
+
+# --- Apollo Federation -----------------------------------------------------------------------------------------------
+
+
+def test_the_sdl_of_a_subgraph_is_introspection():
+    for text in ("{_service{sdl}}", "{...F} fragment F on Query{s:_service{sdl}}"):
+        assert refusal(ask(text)) == "INTROSPECTION_DENIED"
+        assert ask(text).denial.offence is None
+        assert ask(text).measured.introspection
+        assert ask(text, introspection="allow").denial is None

@@ -89,7 +89,7 @@ async def test_neighbours_behind_the_same_nat(mount, secret, attack) -> None:
         if attack == "tokens":
             await graphql(guard, "{me{id}}", token="a.b.c")
         elif attack == "costly":
-            await graphql(guard, "mutation{login(limit:100000){id}}")
+            await graphql(guard, "mutation{login{sessions(limit:100000){id}}}")
     if attack == "rate":
         for _ in range(9):
             await graphql(guard, "{me{id}}")

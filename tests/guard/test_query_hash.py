@@ -20,7 +20,7 @@ REFUSED = {
     "GRAPHQL_INVALID": "{...A} fragment A on Q{...A}",
     "LIST_TOO_LARGE": "{users(limit:1000000){id}}",
     "OPERATION_NOT_FOUND": "query A{a} query B{b}",
-    "LIST_SIZE_INVALID": "{users(limit:-1){id}}",
+    "LIST_SIZE_INVALID": "{users(limit:1.5){id}}",
 }
 
 

@@ -1,0 +1,46 @@
+"""What stands between two braces, as far as the tokens tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, eq=False)
+class Level:
+    """Selections that execution merges for one object. ``keys`` says of each response key how often it stands there,
+    and its level inside or None; ``aliased`` by field the aliases; ``typed`` holds what is conditional on a type: an
+    object may be of one of them only."""
+
+    keys: dict[str, list[Any]] = field(default_factory=dict)
+    aliased: dict[str, int] = field(default_factory=dict)
+    typed: dict[str, Level] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Own:
+    """Aliases of a definition, or of what is conditional on a type in it: of all that is not conditional on another,
+    and most of what is; ``outer`` is that of the types further out."""
+
+    outer: Own | None = None
+    aliases: int = 0
+    typed: int = 0
+
+    def close(self) -> Own:
+        """What is further out, with what was found here."""
+        outer = self.outer or Own()
+        outer.typed = max(outer.typed, self.aliases + self.typed)
+        return outer
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """What stands between two braces. Inline fragments without a type share the level of what they stand in."""
+
+    level: Level
+    depth: int  # of the fields in it
+    path: tuple[str, ...]
+    certain: bool  # no directive further out can take it away
+    counts: bool  # its fields are root fields of an operation
+    of_edges: bool = False  # node is no level of its own here
+    typed: bool = False  # it is conditional on a type
