@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from graphql import GraphQLInputObjectType
 from graphql.type import get_named_type, is_abstract_type, is_composite_type, is_list_type
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.graphql.counting_host import SDL, UNSIZED, CountingHost
 from tests.graphql.requests import ask, complexity
+from tests.support.properties import examples
 
 HOST = CountingHost()
 OPTIONS = {"list_multiplier": UNSIZED}
@@ -52,7 +53,7 @@ def documents(draw):
     return selection(HOST.schema.query_type, 4)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(documents())
 def test_the_price_is_at_least_the_number_of_objects(text):
     price = complexity(text, schema=SDL, **OPTIONS)
@@ -71,7 +72,7 @@ def lists(draw, kind="Query", depth=3):
     return "{" + " ".join(["t:__typename", *parts]) + "}"
 
 
-@settings(max_examples=50, deadline=None)
+@examples(50)
 @given(lists())
 def test_the_price_of_lists_is_the_number_of_their_objects(text):
     assert complexity(text, schema=SDL, **OPTIONS) == HOST.run(text)
