@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -110,6 +112,22 @@ def test_no_route_to_graphql_goes_around_the_guard(host: Host, method: str, path
         assert httpx.request(method, url, **given, trust_env=False).status_code == 401
         answer = httpx.request(method, url, **given, headers={"Authorization": f"Bearer {host.token}"}, trust_env=False)
         assert status is None or answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/graphql%0A", "/graphql%0D%0A", "/graphql%00", "//graphql", "/x/../graphql", "http://other/graphql", "graphql"],
+)
+def test_no_spelling_on_the_wire_goes_around_the_guard(host: Host, target: str) -> None:
+    """Sent as it stands: a client's library would resolve it."""
+    address = urlsplit(host.server.url)
+    body = json.dumps({"query": "{ users(limit: 1) { id } }"}).encode()
+    head = f"POST {target} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    with socket.create_connection((address.hostname, address.port), timeout=20) as connection:
+        connection.sendall(head.encode() + b"Connection: close\r\n\r\n" + body)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b""))
+    assert answer.split()[1] in (b"400", b"401")
+    assert b'"data"' not in answer
 
 
 def test_the_metrics_are_the_contracts_and_not_for_the_public(host: Host) -> None:
