@@ -512,7 +512,7 @@ class Context:
 
     @property
     def verified(self) -> Identity | None:
-        """Whom the app serves: the user that the innermost guard which authenticates has verified."""
+        """The user that the app serves: verified by the innermost guard that authenticates."""
         return self.identity if self.known_by is None else self.known_by.identity
 
     @property

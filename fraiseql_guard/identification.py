@@ -87,7 +87,7 @@ def identity_parts(
 
 @dataclass(frozen=True, slots=True)
 class IdentityGates:
-    """What decides about it in one stack. ``identification`` only where somebody else must be asked."""
+    """What decides about it in one stack. ``identification`` only where keys must be fetched or the app be asked."""
 
     gate: Authentication
     identification: Identification | None

@@ -43,7 +43,7 @@ class Lockouts:
         self._store = store
         self._settle = settle
         self._escalation = settings.escalation(PolicyName.ACCOUNT_LOCKOUT)
-        self._undecided = _UNDECIDED if self._escalation.enforced else None  # monitor mode locks nobody
+        self._undecided = _UNDECIDED if self._escalation.enforced else None  # monitor mode locks no login
         self._at_work: Counter[str] = Counter() if at_work is None else at_work
 
     async def locked(self, identifier: str, ctx: Context) -> Lockout | None:

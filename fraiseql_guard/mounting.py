@@ -117,7 +117,7 @@ def authenticates(wishes: Wishes) -> bool:
 
 
 def mounted(wishes: Wishes) -> frozenset[Protection]:
-    """The protections that really act: without a key there is nobody to authenticate."""
+    """The protections that really act: without a key no caller can be authenticated."""
     return wishes.protections if authenticates(wishes) else wishes.protections - {Protection.AUTH}
 
 

@@ -26,7 +26,7 @@ class Door:
     """Answers for everything under ``path``, however that is written: none of it ever reaches the app.
 
     A right token is known before anything else is decided, so that nothing slows or blocks it. ``scope`` makes users
-    operators whom ``identify`` verifies, as long as ``standing`` says nothing against them. ``pages`` are ASGI apps
+    operators that ``identify`` verifies, as long as ``standing`` says nothing against them. ``pages`` are ASGI apps
     that answer everybody, by their path below the admin path.
     """
 

@@ -50,7 +50,7 @@ class Visitor:
     until: float | None = None
     """When what was shown expires (Unix time), if it says so itself."""
     identity: Identity | None = None
-    """The user whom a scope makes an operator; None of a named token."""
+    """The user that is an operator by scope; None of a named token."""
 
     def may_change(self, csrf_token: str) -> bool:
         """Whether a request that changes something is really the visitor's own: a cookie comes along by itself."""

@@ -20,7 +20,7 @@ _AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR}
 
 
 class Standing:
-    """Asks the app (``user_status``, where it told whom to ask) and the store, which has the blocks of users."""
+    """Asks the app (``user_status``, where it gave one) and the store, which has the blocks of users."""
 
     def __init__(self, store: Store, user_status: UserStatusCheck | None) -> None:
         self._store = store

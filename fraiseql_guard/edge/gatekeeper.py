@@ -92,7 +92,7 @@ def _unchecked(stack: Stack, ctx: Context, part: str, error: Exception, owner: P
 
 
 async def _ask_others(stack: Stack, ctx: Context, answer: Awaitable[Denial | None]) -> Denial | None:
-    """The refusal in force after somebody else was asked who this is."""
+    """The refusal in force after the issuer's keys were fetched, or the app was asked about the user."""
     try:
         return judge(stack, ctx, await answer)
     except Exception as error:  # noqa: BLE001 - as above

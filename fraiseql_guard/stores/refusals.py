@@ -2,7 +2,7 @@
 
 A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message, and the next trip
 carries how many were refused meanwhile, so that offences stay complete. It covers charges to its bucket at its limit
-alone, so that one which was made under other settings refuses nobody.
+alone, so that one which was made under other settings refuses no request.
 """
 
 from __future__ import annotations
