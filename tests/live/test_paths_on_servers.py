@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import hypercorn
-import hypercorn.asyncio
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
+
+from tests.support.in_loop import hypercorn_serves, uvicorn_serves
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
 DATA = "what only a caller with a token may see"
@@ -41,59 +40,10 @@ def app() -> Starlette:
     )
 
 
-@asynccontextmanager
-async def by_uvicorn(guard: Any, root: str, **options: Any) -> AsyncIterator[int]:
-    config = uvicorn.Config(guard, port=0, log_config=None, lifespan="on", root_path=root, **options)
-    server = uvicorn.Server(config)
-    running = asyncio.ensure_future(server._serve())
-    while not server.started:
-        assert not running.done()
-        await asyncio.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(running, LONG)
-
-
-@asynccontextmanager
-async def by_uvicorn_h11(guard: Any, root: str) -> AsyncIterator[int]:
-    async with by_uvicorn(guard, root, http="h11") as port:
-        yield port
-
-
-async def listening(port: int) -> None:
-    async with asyncio.timeout(LONG):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except ConnectionRefusedError:
-                await asyncio.sleep(0.01)
-            else:
-                writer.close()
-                return
-
-
-@asynccontextmanager
-async def by_hypercorn(guard: Any, root: str) -> AsyncIterator[int]:
-    config, ended = hypercorn.Config(), asyncio.Event()
-    config.bind, config.root_path, config.errorlog = ["127.0.0.1:0"], root, None
-    sockets = config.create_sockets()
-    config.create_sockets = lambda: sockets  # type: ignore[method-assign]
-    running = asyncio.ensure_future(hypercorn.asyncio.serve(guard, config, shutdown_trigger=ended.wait))
-    port: int = sockets.insecure_sockets[0].getsockname()[1]
-    try:
-        await listening(port)
-        yield port
-    finally:
-        ended.set()
-        await asyncio.wait_for(running, LONG)
-
-
 SERVERS: dict[str, Callable[..., Any]] = {
-    "uvicorn": by_uvicorn,
-    "uvicorn-h11": by_uvicorn_h11,
-    "hypercorn": by_hypercorn,
+    "uvicorn": partial(uvicorn_serves, lifespan="on"),
+    "uvicorn-h11": partial(uvicorn_serves, lifespan="on", http="h11"),
+    "hypercorn": hypercorn_serves,
 }
 
 
@@ -119,7 +69,7 @@ async def test_no_spelling_on_the_wire_reaches_what_needs_a_token(guarded, serve
     guard = guarded(app(), jwt_secret=SECRET, auth_paths="/private", rate_limit_default="100000/minute")
     body = json.dumps({"query": "{me{id}}"}).encode()
     under = root.rstrip("/")
-    async with SERVERS[server](guard.guard, root) as port:
+    async with SERVERS[server](guard.guard, root_path=root) as port:
         for target in [*TARGETS, *(under + each for each in TARGETS if each.startswith("/"))]:
             for method in ("GET", "POST"):
                 answer = await send(port, target, method, "Content-Type: application/json", body=body)
@@ -132,7 +82,7 @@ async def test_no_spelling_on_the_wire_reaches_what_needs_a_token(guarded, serve
 @pytest.mark.parametrize("server", list(SERVERS))
 async def test_under_a_root_path_our_pages_are_served(guarded, server: str) -> None:
     guard = guarded(app(), rate_limit_default="3/hour", rate_limit_burst=0)
-    async with SERVERS[server](guard.guard, "/svc") as port:
+    async with SERVERS[server](guard.guard, root_path="/svc") as port:
         for _ in range(5):
             assert b'{"status":"ok"}' in await send(port, "/health")
             assert b"fraiseql_response_time_seconds" in await send(port, "/metrics")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
+
+from tests.support.in_loop import uvicorn_serves
 
 LONG = 30.0
 
@@ -40,21 +40,6 @@ class Ticks:
         return StreamingResponse(self.events(), media_type="text/event-stream")
 
 
-@asynccontextmanager
-async def served(guard) -> AsyncIterator[int]:
-    """The port on which uvicorn serves it, in this very event loop."""
-    server = uvicorn.Server(uvicorn.Config(guard, port=0, log_config=None, lifespan="on"))
-    running = asyncio.ensure_future(server._serve())
-    while not server.started:
-        assert not running.done()
-        await asyncio.sleep(0.01)
-    try:
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        await asyncio.wait_for(running, LONG)
-
-
 async def subscribe(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     body = json.dumps({"query": "subscription{ticks{id}}"}).encode()
@@ -74,7 +59,7 @@ def mounted(guarded, ticks: Ticks, **options):
 async def test_a_stream_that_stalls_is_cut_so_that_the_client_can_tell(guarded, pauses) -> None:
     ticks = Ticks(pauses)
     guard = mounted(guarded, ticks, stream_idle_seconds=0.5)
-    async with served(guard) as port:
+    async with uvicorn_serves(guard, lifespan="on") as port:
         reader, writer = await subscribe(port)
         answer = await asyncio.wait_for(reader.read(), LONG / 2)
         writer.close()
@@ -89,7 +74,7 @@ async def test_a_stream_that_stalls_is_cut_so_that_the_client_can_tell(guarded, 
 async def test_a_client_that_leaves_stops_it(guarded, pauses) -> None:
     ticks = Ticks(pauses)
     guard = mounted(guarded, ticks)
-    async with served(guard) as port:
+    async with uvicorn_serves(guard, lifespan="on") as port:
         reader, writer = await subscribe(port)
         await asyncio.wait_for(reader.readuntil(b"data: 1"), LONG / 2)
         await asyncio.sleep(0.1)
@@ -103,7 +88,7 @@ async def test_a_client_that_leaves_stops_it(guarded, pauses) -> None:
 async def test_a_stream_that_ends_by_itself_is_whole(guarded) -> None:
     ticks = Ticks([0.05] * 5)
     guard = mounted(guarded, ticks, query_timeout=0.1, stream_idle_seconds=10)
-    async with served(guard) as port:
+    async with uvicorn_serves(guard, lifespan="on") as port:
         reader, writer = await subscribe(port)
         answer = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), LONG / 2)
         writer.close()

@@ -17,8 +17,8 @@ _LONGEST_SECONDS = 30.0
 
 @asynccontextmanager
 async def uvicorn_serves(app: Any, **options: Any) -> AsyncIterator[int]:
-    """The port on which uvicorn serves an app."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", **options)
+    """The port on which uvicorn serves an app; without a lifespan unless ``options`` ask for one."""
+    config = uvicorn.Config(app, port=0, log_config=None, **{"lifespan": "off", **options})
     server = uvicorn.Server(config)
     running = asyncio.ensure_future(server._serve())
     while not server.started:
@@ -32,12 +32,12 @@ async def uvicorn_serves(app: Any, **options: Any) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def hypercorn_serves(app: Any) -> AsyncIterator[int]:
+async def hypercorn_serves(app: Any, *, root_path: str = "") -> AsyncIterator[int]:
     """The port on which hypercorn serves an app, over HTTP/1.1 and, to clients that begin so, over HTTP/2."""
     stop, listener = asyncio.Event(), socket.create_server(("127.0.0.1", 0))
     port, config = listener.getsockname()[1], Config()
     config.bind = [f"fd://{listener.detach()}"]  # it is hypercorn's from now on, which closes it
-    config.graceful_timeout = 0.1
+    config.graceful_timeout, config.root_path = 0.1, root_path
     running = asyncio.ensure_future(hypercorn.asyncio.serve(app, config, shutdown_trigger=stop.wait))
     try:
         yield port
