@@ -33,6 +33,10 @@ _NUMERIC: Final = frozenset("-0123456789")
 
 GIVEN_TWICE: Final = "An argument, a key or a variable is given twice."
 
+_MOST_ALIKE: Final = 3
+"""So often may one directive stand in one place with the same arguments: a schema may allow it to be repeated, and an
+app answers each one that it does not know with an error of its own."""
+
 
 class UnexpectedError(Exception):
     """The text is no executable document at ``offset``."""
@@ -266,12 +270,13 @@ class _Parser:
             name = self._name()
             arguments = self._arguments(const=const) if self._text == "(" else _NO_ARGUMENTS
             removing = _REMOVING_VALUE.get(name)
-            if removing is None:  # a schema may allow it to be repeated
-                continue
             before = said.setdefault(name, [])
-            if before and as_text(arguments) in map(as_text, before):
-                self._contradicted("A directive stands twice in one place.")
+            alike = list(map(as_text, before)).count(as_text(arguments)) if before else 0
+            if alike >= (_MOST_ALIKE if removing is None else 1):
+                self._contradicted("A directive stands too often in one place.")
             before.append(arguments)
+            if removing is None:
+                continue
             certain = certain and name not in found
             condition = arguments.get("if")
             if type(condition) is Variable:

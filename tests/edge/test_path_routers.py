@@ -95,7 +95,9 @@ def hosts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     (files / "private").mkdir()
     (files / "private" / "secret.txt").write_text(SECRET_TEXT)
     app = ROUTERS[request.param](files)
-    guarded = AuthMiddleware(app, jwt_secret=SECRET, auth_paths="/private", graphql_paths="/graphql")
+    guarded = AuthMiddleware(
+        app, jwt_secret=SECRET, auth_paths="/private", graphql_paths="/graphql", log_file=files / "guard.log"
+    )
     return {
         "top": Hosted(guarded, app),
         "mounted": Hosted(Starlette(routes=[Mount(MOUNT, guarded)]), Starlette(routes=[Mount(MOUNT, app)])),

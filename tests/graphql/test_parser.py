@@ -203,7 +203,8 @@ def test_damaged_documents_are_refused_alike(text: str, data: st.DataObject):
     ("text", "detail"),
     [
         ("{a(x: 1, x: 1)}", "given twice"),
-        ("{a @skip(if: $s) @skip(if: $s)}", "stands twice"),
+        ("{a @skip(if: $s) @skip(if: $s)}", "too often"),
+        ("{a @x @x @x @x}", "too often"),
         ("{__typename(a: 1)}", "__typename"),
         ("query($a: Int, $a: Int) {a}", "given twice"),
     ],

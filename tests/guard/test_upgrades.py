@@ -74,7 +74,7 @@ async def test_a_socket_elsewhere_reaches_the_app_and_is_accounted_for_once(guar
     found = await upgrade(guard)
     assert found.accepted
     assert len(found.headers[b"x-request-id"]) == 32
-    assert found.headers[b"x-ratelimit-remaining"] == b"119"
+    assert found.headers[b"x-ratelimit-remaining"] == b"100"
     assert guard.metric("fraiseql_http_requests_total", status="101") == 1
     assert [line["context"]["status"] for line in guard.lines("http.request")] == [101]
     assert logins(guard.app.scopes[0]) is not None

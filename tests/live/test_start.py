@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.processes import needs_fraiseql
-from tests.support.redis_server import _free_port
 
 ROOT = Path(__file__).parents[2]
 BAD = {"FRAISEQL_RATE_LIMIT_DEFAULT": "often"}
@@ -28,7 +28,7 @@ class Started:
     """A server's process on a free port, with its output and the guard's log in files."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], server: str, *arguments: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self._log, self._output = folder / "guard.log", folder / "output.txt"
         address = ["--port", str(self.port)] if server == "uvicorn" else ["--bind", f"127.0.0.1:{self.port}"]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FRAISEQL_")}

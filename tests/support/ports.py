@@ -15,6 +15,9 @@ from typing import IO
 _FIRST, _END = 11_000, 22_000
 _BUS = 10_000
 
+_SHARED = Path("/tmp") if Path("/tmp").is_dir() else Path(tempfile.gettempdir())
+"""Wherever a test process has its own temporary files: all agree on the same locks."""
+
 _held: list[IO[str]] = []
 
 
@@ -23,7 +26,7 @@ def free_port() -> int:
 
     Test processes agree by locks on files. A server that ends may be started again on the same port.
     """
-    folder = Path(tempfile.gettempdir()) / f"fraiseql-guard-ports-{os.getuid()}"
+    folder = _SHARED / f"fraiseql-guard-ports-{os.getuid()}"
     folder.mkdir(exist_ok=True)
     start = os.getpid() * 97 % (_END - _FIRST)
     for step in range(_END - _FIRST):
