@@ -10,12 +10,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.context import Bucket, Charge, Context, Denial
+from fraiseql_guard.context import Bucket, Charge, Context, Denial, Escalation
+from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.cost_budgets import refuse_budget
 from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
 from fraiseql_guard.gates.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.settings import Mode, Settings
-from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
+from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, PolicyName, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
@@ -54,11 +55,13 @@ class Admission:
         modes: Mapping[Protection, Mode],
         blocked: BlockedAddresses,
         *,
+        app_documents: AppDocuments,
         configured: Settings | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
+        self._app_documents = app_documents
         self._modes = modes
         self._rates = RateLimits(settings, configured)
         self._sanctions = Sanctions(settings, modes)
@@ -84,6 +87,7 @@ class Admission:
         trip = self.usual(ctx) if denial is None else None
         if trip is not None:
             return self.conclude(ctx, trip, await self._store.admit(trip))
+        self._note_documents(ctx, denial)
         free = self._rates.free(ctx)
         # A limit that is only watched keeps no offence of another protection from being counted.
         charging = self._charging and not free and (denial is None or self._limiting)
@@ -170,16 +174,26 @@ class Admission:
         """Make every trip anew."""
         self._trips.clear()
 
-    def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
-        subject, sanctions = ctx.subject, self._sanctions
+    def _note_documents(self, ctx: Context, denial: Denial | None) -> None:
+        for refusal in ctx.would_refuse if denial is None else (denial,):
+            self._app_documents.note(ctx, refusal)
+
+    def _offence(self, ctx: Context, denial: Denial | None) -> Escalation | None:
+        """The policy that a refusal, or what one in monitor mode would be, counts for."""
         offender = denial
         if denial is None and ctx.would_refuse:
             offender = next((would for would in ctx.would_refuse if would.offence), None)
+        if offender is None or (offender.offence is PolicyName.DOS and self._app_documents.excuses(ctx)):
+            return None
+        return self._sanctions.offence(ctx, offender)
+
+    def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
+        subject, sanctions = ctx.subject, self._sanctions
         return Trip(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
             sanctions.abuse(ctx) if charges else None,
-            None if offender is None else sanctions.offence(ctx, offender),
+            self._offence(ctx, denial),
             1,
             sanctions.exempt(ctx),
             self._refusals.take_count(subject),
