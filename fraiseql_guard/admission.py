@@ -13,10 +13,10 @@ from typing import Final
 from fraiseql_guard.context import Bucket, Charge, Context, Denial, Escalation
 from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.cost_budgets import refuse_budget
-from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
+from fraiseql_guard.gates.rate_limits import RateLimits, is_lenient, refuse, unpayable
 from fraiseql_guard.gates.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.settings import Mode, Settings
-from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, PolicyName, Protection
+from fraiseql_guard.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
@@ -26,6 +26,8 @@ from fraiseql_guard.stores.refusals import Refusals
 _TRIPS: Final = 1_000
 _BYTES_PER_TRIP: Final = 1_500
 _RETRY_STORE_SECONDS: Final = 1.0
+_KNOWN: Final = (BLOCKED, RATE_LIMITED)
+"""What a gate refuses for because the store has said so a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Admission:
 
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
         """Pay, be refused, or have the gate's denial recorded."""
-        if not self._sanctioning or (denial is not None and denial.code is BLOCKED):
+        if not self._sanctioning or (denial is not None and denial.code in _KNOWN):
             return Decision(denial)  # who is known to be blocked has nothing to ask the store
         trip = self.usual(ctx) if denial is None else None
         if trip is not None:
@@ -96,7 +98,8 @@ class Admission:
             charges = (*charges, *ctx.charges)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
-        if ctx.payers and charges:
+        lenient = denial is not None and is_lenient(denial)
+        if ctx.payers and charges and not lenient:
             return await self._settle_the_rest(ctx, denial, Drawn(ctx, charges))
         if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
             return Decision(self._refuse(ctx, bucket))
@@ -149,7 +152,8 @@ class Admission:
 
     def conclude(self, ctx: Context, trip: Trip, outcome: Outcome, denial: Denial | None = None) -> Decision:
         """What the store's answer means for a request that a gate has let pass, or has denied."""
-        if outcome.buckets:
+        lenient = denial is not None and is_lenient(denial)
+        if outcome.buckets and not (lenient and outcome.admitted):  # whose client is told of no bucket of its own
             ctx.buckets = outcome.buckets
         if outcome.admitted:
             imposed = outcome.imposed
@@ -157,7 +161,8 @@ class Admission:
         ctx.unpaid = True
         self._refusals.remember(trip, outcome)
         refusal = self._denial(outcome)
-        if outcome.sanction is not None and ctx.identity is None:
+        expired_in_a_flood = lenient and refusal.code is RATE_LIMITED and ctx.token_failure is not None
+        if (outcome.sanction is not None or expired_in_a_flood) and ctx.identity is None:
             self._note_block(ctx, refusal)
         return Decision(refusal, outcome.imposed)
 
@@ -189,14 +194,15 @@ class Admission:
 
     def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
         subject, sanctions = ctx.subject, self._sanctions
+        lenient = denial is not None and is_lenient(denial)
         return Trip(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
-            sanctions.abuse(ctx) if charges else None,
+            sanctions.abuse(ctx) if charges and not lenient else None,
             self._offence(ctx, denial),
             1,
             sanctions.exempt(ctx),
-            self._refusals.take_count(subject),
+            0 if lenient else self._refusals.take_count(subject),
             False,
             self._enforced,
         )
