@@ -10,12 +10,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.context import Bucket, Charge, Context, Denial
+from fraiseql_guard.context import Bucket, Charge, Context, Denial, Escalation
+from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.cost_budgets import refuse_budget
-from fraiseql_guard.gates.rate_limits import RateLimits, refuse, unpayable
+from fraiseql_guard.gates.rate_limits import RateLimits, is_lenient, refuse, unpayable
 from fraiseql_guard.gates.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.settings import Mode, Settings
-from fraiseql_guard.signals import BLOCKED, STORE_UNAVAILABLE, Protection
+from fraiseql_guard.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
@@ -25,6 +26,8 @@ from fraiseql_guard.stores.refusals import Refusals
 _TRIPS: Final = 1_000
 _BYTES_PER_TRIP: Final = 1_500
 _RETRY_STORE_SECONDS: Final = 1.0
+_KNOWN: Final = (BLOCKED, RATE_LIMITED)
+"""What a gate refuses for because the store has said so a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,13 @@ class Admission:
         modes: Mapping[Protection, Mode],
         blocked: BlockedAddresses,
         *,
+        app_documents: AppDocuments,
         configured: Settings | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
+        self._app_documents = app_documents
         self._modes = modes
         self._rates = RateLimits(settings, configured)
         self._sanctions = Sanctions(settings, modes)
@@ -79,11 +84,12 @@ class Admission:
 
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
         """Pay, be refused, or have the gate's denial recorded."""
-        if not self._sanctioning or (denial is not None and denial.code is BLOCKED):
+        if not self._sanctioning or (denial is not None and denial.code in _KNOWN):
             return Decision(denial)  # who is known to be blocked has nothing to ask the store
         trip = self.usual(ctx) if denial is None else None
         if trip is not None:
             return self.conclude(ctx, trip, await self._store.admit(trip))
+        self._note_documents(ctx, denial)
         free = self._rates.free(ctx)
         # A limit that is only watched keeps no offence of another protection from being counted.
         charging = self._charging and not free and (denial is None or self._limiting)
@@ -92,7 +98,8 @@ class Admission:
             charges = (*charges, *ctx.charges)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
-        if ctx.payers and charges:
+        lenient = denial is not None and is_lenient(denial)
+        if ctx.payers and charges and not lenient:
             return await self._settle_the_rest(ctx, denial, Drawn(ctx, charges))
         if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
             return Decision(self._refuse(ctx, bucket))
@@ -145,7 +152,8 @@ class Admission:
 
     def conclude(self, ctx: Context, trip: Trip, outcome: Outcome, denial: Denial | None = None) -> Decision:
         """What the store's answer means for a request that a gate has let pass, or has denied."""
-        if outcome.buckets:
+        lenient = denial is not None and is_lenient(denial)
+        if outcome.buckets and not (lenient and outcome.admitted):  # whose client is told of no bucket of its own
             ctx.buckets = outcome.buckets
         if outcome.admitted:
             imposed = outcome.imposed
@@ -153,7 +161,8 @@ class Admission:
         ctx.unpaid = True
         self._refusals.remember(trip, outcome)
         refusal = self._denial(outcome)
-        if outcome.sanction is not None and ctx.identity is None:
+        expired_in_a_flood = lenient and refusal.code is RATE_LIMITED and ctx.token_failure is not None
+        if (outcome.sanction is not None or expired_in_a_flood) and ctx.identity is None:
             self._note_block(ctx, refusal)
         return Decision(refusal, outcome.imposed)
 
@@ -170,19 +179,30 @@ class Admission:
         """Make every trip anew."""
         self._trips.clear()
 
-    def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
-        subject, sanctions = ctx.subject, self._sanctions
+    def _note_documents(self, ctx: Context, denial: Denial | None) -> None:
+        for refusal in ctx.would_refuse if denial is None else (denial,):
+            self._app_documents.note(ctx, refusal)
+
+    def _offence(self, ctx: Context, denial: Denial | None) -> Escalation | None:
+        """The policy that a refusal, or what one in monitor mode would be, counts for."""
         offender = denial
         if denial is None and ctx.would_refuse:
             offender = next((would for would in ctx.would_refuse if would.offence), None)
+        if offender is None or (offender.offence is PolicyName.DOS and self._app_documents.excuses(ctx)):
+            return None
+        return self._sanctions.offence(ctx, offender)
+
+    def _trip(self, ctx: Context, denial: Denial | None, charges: Sequence[Charge]) -> Trip:
+        subject, sanctions = ctx.subject, self._sanctions
+        lenient = denial is not None and is_lenient(denial)
         return Trip(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
-            sanctions.abuse(ctx) if charges else None,
-            None if offender is None else sanctions.offence(ctx, offender),
+            sanctions.abuse(ctx) if charges and not lenient else None,
+            self._offence(ctx, denial),
             1,
             sanctions.exempt(ctx),
-            self._refusals.take_count(subject),
+            0 if lenient else self._refusals.take_count(subject),
             False,
             self._enforced,
         )

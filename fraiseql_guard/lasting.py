@@ -19,6 +19,7 @@ from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
 from fraiseql_guard.fleet.presence import Facts, Presence
 from fraiseql_guard.fleet.pulse import Pulse
+from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.blocked_documents import BlockedDocuments
 from fraiseql_guard.gates.blocks import OperatorBlocks
 from fraiseql_guard.graphql.persisted import PersistedQueries, persisted_queries
@@ -65,6 +66,7 @@ class Lasting:
     allow_list: AllowList
     blocks: OperatorBlocks
     documents: BlockedDocuments
+    app_documents: AppDocuments
     schema: SchemaTable | None
     persisted: PersistedQueries | None
     trusted: DocumentsWatch | None
@@ -134,9 +136,12 @@ def make_lasting(
         else None
     )
 
+    app_documents = AppDocuments(store, observer=settle.process)
+
     async def after_poll() -> None:
         if trusted is not None:
             trusted.ensure_polling()
+        await app_documents.tick()
         await presence.tick()
 
     return Lasting(
@@ -163,6 +168,7 @@ def make_lasting(
         allow_list=AllowList(settings, on_problem=settle.warn),
         blocks=OperatorBlocks(blocks_for),
         documents=BlockedDocuments(),
+        app_documents=app_documents,
         schema=schema,
         persisted=persisted,
         trusted=trusted,

@@ -447,6 +447,12 @@ MODE_MONITOR = Metric(
     "1 while a protection only counts and logs what it would refuse.",
     ("protection",),
 )
+APP_DOCUMENTS = Metric(
+    "fraiseql_guard_app_document_over_limit",
+    _GAUGE,
+    "How many times its limit a document asks for that several callers are refused for; 0 once that has ended.",
+    ("query_hash", "operation", "code"),
+)
 SHARED_PEER = Metric(
     "fraiseql_guard_shared_peer",
     _GAUGE,

@@ -48,8 +48,9 @@ class Steering:
     def take(self, control: ControlSet) -> None:
         """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
         lasting = self.lasting
-        for part in (lasting.blocks.update, lasting.documents.update, lasting.allow_list.update, self._override):
-            self._guarded(part, control)
+        parts = (lasting.blocks, lasting.documents, lasting.app_documents, lasting.allow_list)
+        for take in (*(part.update for part in parts), self._override):
+            self._guarded(take, control)
         self._forget_callers()  # whoever comes again is asked anew whether something else holds now
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 

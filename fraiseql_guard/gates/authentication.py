@@ -10,7 +10,7 @@ from fraiseql_guard.context import Context, Denial, Identity
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings
-from fraiseql_guard.signals import KEYS_UNAVAILABLE, UNAUTHENTICATED, FailureReason, PolicyName, Protection
+from fraiseql_guard.signals import BLOCKED, KEYS_UNAVAILABLE, UNAUTHENTICATED, FailureReason, PolicyName, Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
@@ -39,7 +39,8 @@ class Verifier(Protocol):
 class Authentication:
     """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
 
-    ``blocked`` are addresses whose tokens are not worth much cryptography. ``modes`` has every protection.
+    ``blocked`` are addresses whose tokens are not worth much cryptography: blocked ones, and those that send expired
+    tokens in a flood. ``modes`` has every protection.
     """
 
     protection: Final = Protection.AUTH
@@ -83,7 +84,8 @@ class Authentication:
         return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: Context, lines: Sequence[str]) -> Denial | None:
-        """The refusal of a blocked address that has had enough tokens verified. It counts like the block's cause.
+        """The refusal of an address that is blocked, or sends expired tokens in a flood, and has had enough tokens
+        verified. That of a block counts like its cause.
 
         One that is not enforced is none: its caller would go on without having been asked who they are.
         """
@@ -92,7 +94,7 @@ class Authentication:
         refusal = self._blocked.refusal(ctx.address_subject)
         if refusal is None or self._modes[refusal.owner] is not Mode.ENFORCE:
             return None
-        return replace(refusal, reason=FailureReason.INVALID_TOKEN)
+        return replace(refusal, reason=FailureReason.INVALID_TOKEN) if refusal.code is BLOCKED else refusal
 
     def _refuse(self, ctx: Context, found: TokenFailure) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 from fraiseql_guard.context import (
     SHARED_PEER_FACTOR,
@@ -16,7 +17,10 @@ from fraiseql_guard.context import (
     network_bucket,
 )
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import CHARGE_TOO_LARGE, RATE_LIMITED
+from fraiseql_guard.signals import CHARGE_TOO_LARGE, CROSS_SITE_REQUEST, RATE_LIMITED, FailureReason
+
+LENIENCY: Final = 10
+"""So many times the anonymous rate may an address be refused for what costs it nothing of that rate."""
 
 
 class RateLimits:
@@ -33,6 +37,9 @@ class RateLimits:
         self._anonymous = self._charge("default", settings.rate_limit_default, first.rate_limit_default)
         self._public = self._charge("public", settings.rate_limit_public, first.rate_limit_public)
         self._shared_anonymous, self._shared_public = _for_many(self._anonymous), _for_many(self._public)
+        # Two buckets: what foreign pages send in a visitor's name takes nothing from their expired tokens.
+        self._cross_site, self._expired = self._lenient("cross_site"), self._lenient("token_expired")
+        self._shared_cross_site, self._shared_expired = _for_many(self._cross_site), _for_many(self._expired)
         (self._authenticated,) = self._further(
             "authenticated", settings.rate_limit_authenticated, first.rate_limit_authenticated
         ) or (self._anonymous,)
@@ -52,6 +59,10 @@ class RateLimits:
         bucket = name if first is None else mounted_bucket(name, first, self._first_burst.of(first))
         return Charge(policy, limit, self._burst.of(limit), bucket=bucket)
 
+    def _lenient(self, policy: str) -> Charge:
+        many = _grown(self._anonymous, LENIENCY, f"{policy}:{self._anonymous.key}")
+        return replace(many, policy=policy, fixed=True)
+
     def _further(self, policy: str, limit: Limit | None, first: Limit | None) -> tuple[Charge, ...]:
         return (self._charge(policy, limit, first),) if limit else ()
 
@@ -69,9 +80,12 @@ class RateLimits:
         return self._public if ctx.public_operation else self._anonymous
 
     def bill(self, ctx: Context, denial: Denial | None) -> tuple[Charge, ...]:
-        """All charges of a request. A refused one costs its main bucket what the refusal says."""
+        """All charges of a request. A refused one costs its main bucket what the refusal says; one that costs nothing
+        though it is the client's doing has a bucket of its own."""
         main = self.main_charge(ctx)
         if denial is not None:
+            if is_lenient(denial):
+                return self._with_networks(ctx, self._lenient_charge(ctx, denial))
             tokens = min(denial.tokens, main.capacity)
             return self._with_networks(ctx, _take(main, tokens)) if tokens else ()
         tokens = self._tokens(ctx)
@@ -82,6 +96,11 @@ class RateLimits:
             *self._with_networks(ctx, _take(main, tokens)),
             *(_take(charge, tokens) for charge in further),
         )
+
+    def _lenient_charge(self, ctx: Context, denial: Denial) -> Charge:
+        if denial.code is CROSS_SITE_REQUEST:
+            return self._shared_cross_site if ctx.shared_peer else self._cross_site
+        return self._shared_expired if ctx.shared_peer else self._expired
 
     def _further_charges(self, ctx: Context) -> tuple[Charge, ...]:
         if not ctx.operation or ctx.public_operation:
@@ -113,6 +132,12 @@ class RateLimits:
                 for network, factor in ctx.address_subject.networks
             ),
         )
+
+
+def is_lenient(denial: Denial) -> bool:
+    """Whether a refusal costs nothing of the rate, because innocent clients are refused for it: up to a ceiling, which
+    is no offence to reach."""
+    return denial.tokens == 0 and (denial.code is CROSS_SITE_REQUEST or denial.reason is FailureReason.TOKEN_EXPIRED)
 
 
 def _for_many(charge: Charge) -> Charge:

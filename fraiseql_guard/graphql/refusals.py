@@ -12,9 +12,15 @@ UNPARSED_TOKENS = 10
 FOREIGN = "The document holds definitions that cannot be executed."
 
 
+def offence_factor(code: Code) -> int:
+    """From how many times its limit on a refusal is an offence. What a page costs is an estimate that is easily wrong
+    by a few times; how deep or how long it is, is not."""
+    return 10 if code is signals.QUERY_TOO_COMPLEX else 2
+
+
 def over(code: Code, limit: float, actual: float, *, offends: bool = False, path: str | None = None) -> Denial:
-    """A limit was exceeded; where ``offends``, from twice the limit on it is an offence."""
-    offence = PolicyName.DOS if offends and actual >= 2 * limit else None
+    """A limit was exceeded; where ``offends``, from a multiple of the limit on it is an offence."""
+    offence = PolicyName.DOS if offends and actual >= offence_factor(code) * limit else None
     return Denial(code, limit=limit, actual=actual, path=path, offence=offence)
 
 

@@ -6,14 +6,21 @@ An observer for all of these (stores.protocol, identity.key_sources, host, fleet
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from fraiseql_guard import signals as s
+from fraiseql_guard.fleet.remedies import remedy
+from fraiseql_guard.gates.app_documents import AppDocument
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.settle.voice import Voice
-from fraiseql_guard.signals import Event, PolicyName, Protection
+from fraiseql_guard.signals import OTHER, Event, PolicyName, Protection
+from fraiseql_guard.stores.refused import CALLERS, WINDOW_SECONDS
 from fraiseql_guard.surroundings import PEER_REPLACED
+from fraiseql_guard.telemetry.labels import escape_label
+
+_MOST_DOCUMENTS: Final = 50
+"""Documents of the app's own that the gauge tells apart in the life of a process; further ones share one series."""
 
 
 class ProcessSettle:
@@ -25,6 +32,7 @@ class ProcessSettle:
         self.warn = voice.warn
         self.fault = voice.fault
         self._peer_replaced = False
+        self._documents: dict[str, tuple[str, ...]] = {}  # the labels of every document that was shown, by its hash
 
     def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:
         """The process serves its first scope."""
@@ -63,6 +71,44 @@ class ProcessSettle:
     def commanded(self, command: str, actor: str) -> None:
         """An operator's command to all workers was carried out."""
         self._voice.log.emit(s.COMMANDED, {"command": command, "actor": actor or None})
+
+    # --- gates.app_documents.AppDocumentObserver ----------------------------------------------------------------------
+
+    def app_document(self, document: AppDocument) -> None:
+        """Several callers are refused for one document."""
+        name = f" (operation {document.operation})" if document.operation else ""
+        sentence = (
+            f"document {document.query_hash}{name} asks for {document.actual:.15g}, over a limit of "
+            f"{document.limit:.15g}: {CALLERS} callers were refused for it ({document.code.name}) within "
+            f"{WINDOW_SECONDS // 60} minutes, so it seems to be the app's own, and brings no offence any more. "
+            "Trust it (fraiseql-guard documents add), or price its fields "
+            f"({name_of('field_costs')}). Else: {remedy(document.code)}"
+        )
+        self._voice.log.emit(
+            s.CONFIGURATION,
+            {"detail": sentence},
+            subject=document.query_hash,
+            query_hash=document.query_hash,
+            operation=document.operation or None,
+            code=document.code.name,
+            limit=document.limit,
+            actual=document.actual,
+        )
+
+    def app_documents(self, documents: Mapping[str, AppDocument]) -> None:
+        """All documents of the app's own that are in force."""
+        shown = dict.fromkeys(self._documents.values(), 0.0)
+        for query_hash, document in documents.items():
+            labels = self._documents.get(query_hash)
+            if labels is None:
+                full = len(self._documents) >= _MOST_DOCUMENTS
+                names = (OTHER, OTHER) if full else (query_hash, escape_label(document.operation))
+                labels = (*names, document.code.name)
+                if not full:
+                    self._documents[query_hash] = labels
+            shown[labels] = max(shown.get(labels, 0.0), document.actual / max(1.0, document.limit))
+        for labels, times in shown.items():
+            self._metrics.set(s.APP_DOCUMENTS, round(times, 2), *labels)
 
     # --- host.HostObserver --------------------------------------------------------------------------------------------
 

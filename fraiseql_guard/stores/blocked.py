@@ -2,6 +2,7 @@
 
 A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. Whoever
 is blocked could have us verify without end; after ten verifications in a second they get the block's refusal unseen.
+So does an address that sends more expired tokens than there is a ceiling for.
 """
 
 from __future__ import annotations

@@ -29,6 +29,7 @@ class EntryKind(StrEnum):
     SETTING = "setting"  # key: the name of a variable; value: as in the environment
     DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
     OPERATION = "operation"  # key: an operation's name: it is refused
+    APP_DOCUMENT = "app_document"  # key: such a digest; told by workers: to be refused for it is no offence
     COMMAND = "command"  # key: one of COMMANDS; done once by every process that is alive
 
 

@@ -21,6 +21,7 @@ from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Store, StoreError, Trip
 from fraiseql_guard.stores.redis import RedisStore
+from fraiseql_guard.stores.refused import RefusedFor
 
 T = TypeVar("T")
 
@@ -169,6 +170,10 @@ class FailoverStore:
     async def actions(self, count: int) -> Sequence[bytes]:
         """FleetStore.actions; StoreError if the store cannot tell."""
         return await self._apply(lambda: self._primary.actions(count))
+
+    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """RefusedStore.note_refused; StoreError if nothing was noted."""
+        return await self._apply(lambda: self._primary.note_refused(refusals))
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Store.set_limit; StoreError if it was not applied."""

@@ -20,6 +20,7 @@ from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges
 from fraiseql_guard.stores.recent import Recent
+from fraiseql_guard.stores.refused import RefusedFor, RefusedMemory
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
 
@@ -55,6 +56,7 @@ class MemoryStore:
         self._control = ControlMemory(clock)
         self._documents = DocumentMemory()
         self._fleet = FleetMemory(clock)
+        self._refused = RefusedMemory(clock)
         self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
         self._levels: Recent[tuple[str, str, str], tuple[float, float]] = Recent(max_buckets)
         """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
@@ -150,6 +152,10 @@ class MemoryStore:
     async def actions(self, count: int) -> Sequence[bytes]:
         """The last actions (FleetStore.actions)."""
         return self._fleet.actions(count)
+
+    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """Note who was refused for which document (RefusedStore.note_refused)."""
+        return self._refused.note_refused(refusals)
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while (Store.set_limit)."""

@@ -11,6 +11,7 @@ from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlStore
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
+from fraiseql_guard.stores.refused import RefusedStore
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
@@ -99,7 +100,7 @@ class HeldLimit:
     actor: str = ""
 
 
-class Store(ControlStore, DocumentStore, FleetStore, Protocol):
+class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
     Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store.

@@ -29,6 +29,8 @@ from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
 from fraiseql_guard.stores.redis_limits import RedisLimits
+from fraiseql_guard.stores.redis_refused import RedisRefused
+from fraiseql_guard.stores.refused import RefusedFor
 from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
@@ -42,7 +44,7 @@ from fraiseql_guard.stores.trips import (
 )
 
 _LISTED_AT_ONCE: Final = 500
-_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents")
+_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents", "refused")
 
 
 class RedisStore:
@@ -64,6 +66,7 @@ class RedisStore:
         self._documents = RedisDocuments(self._run, self._ask_for, names)
         self._fleet = RedisFleet(self._run, self._ask_for, names)
         self._limits = RedisLimits(self._run, self._ask_for, names)
+        self._refused = RedisRefused(self._run, names)
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
     async def admit(self, trip: Trip) -> Outcome:
@@ -186,6 +189,10 @@ class RedisStore:
     async def actions(self, count: int) -> Sequence[bytes]:
         """The last actions (FleetStore.actions)."""
         return await self._fleet.actions(count)
+
+    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """Note who was refused for which document (RefusedStore.note_refused)."""
+        return await self._refused.note_refused(refusals)
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while (Store.set_limit)."""

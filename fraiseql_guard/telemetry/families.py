@@ -18,13 +18,14 @@ from fraiseql_guard.telemetry.labels import Bounds, Limits
 Record = Callable[[float], None]
 Series = dict[tuple[str, ...], Record]
 
-# 1 or 0: one worker that says 1 is enough. Or about the container that all workers share. Neither adds up.
+# 1 or 0: one worker that says 1 is enough. Or about what all workers share. Neither adds up.
 _COMMON: Final = frozenset(
     metric.name
     for metric in (
         signals.STORE_BREAKER_OPEN,
         signals.SHARED_PEER,
         signals.MODE_MONITOR,
+        signals.APP_DOCUMENTS,
         signals.MEMORY_USED,
         signals.MEMORY_LIMIT,
         signals.MEMORY_RATIO,

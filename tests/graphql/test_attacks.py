@@ -48,7 +48,7 @@ CORPUS = [
 ]
 
 
-@pytest.mark.parametrize("levels", [10, 18])
+@pytest.mark.parametrize("levels", [13, 18])
 def test_a_fragment_bomb_is_measured_and_refused(levels):
     reading = ask(bomb(levels), max_fragments=100)
     assert reading.denial.offence == "dos"

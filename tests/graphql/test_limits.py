@@ -37,6 +37,16 @@ def test_limits_hold_exactly_and_are_an_offence_from_twice_on(code, limit, docum
     assert gross.actual >= 2 * limit - 1
 
 
+def test_a_cost_is_an_offence_from_ten_times_its_limit_on():
+    """Of 1,000 points 9,999 and 10,000, in a list of the largest size that is allowed."""
+    dear = "{me{id} users(limit:999){posts(limit:9){id}} %s}"  # 1 + 999 * (1 + 9)
+    below, from_here = ask(dear % "friends(limit:8){id}").denial, ask(dear % "friends(limit:9){id}").denial
+    assert [(each.code.name, each.actual, each.offence) for each in (below, from_here)] == [
+        ("QUERY_TOO_COMPLEX", 9999, None),
+        ("QUERY_TOO_COMPLEX", 10_000, "dos"),
+    ]
+
+
 def test_list_sizes_and_offsets():
     assert ask("{users(limit:1000){id}}").denial is None
     large = ask("{users(limit:1001){id}}", **ROOMY)

@@ -12,6 +12,7 @@ from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import Trip, network_bucket
+from fraiseql_guard.stores.refused import MOST_DOCUMENTS, RefusedFor
 from tests.stores.conftest import Bench
 
 ALICE = Subject("user", "issuer|tenant|alice}{")
@@ -443,3 +444,30 @@ async def test_pardon_forgets_offences_and_what_they_brought_of_one_policy(bench
     assert (await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))).sanction is not None
     await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
     assert [one.policy for one in await bench.store.sanctions()] == [PolicyName.OPERATOR]
+
+
+# --- documents that callers were refused for --------------------------------------------------------------------------
+
+
+def refusals(document: str, *callers: str) -> list[RefusedFor]:
+    return [RefusedFor(document, caller) for caller in callers]
+
+
+async def test_the_third_caller_refused_for_a_document_is_told_once(bench: Bench):
+    note = bench.store.note_refused
+    assert list(await note([])) == []
+    assert list(await note(refusals("d1", "a1", "a1", "b2"))) == []
+    assert list(await note(refusals("d2", "c3", "a1"))) == []  # another document
+    assert list(await note(refusals("d1", "a1"))) == []
+    assert list(await note(refusals("d1", "c3") + refusals("d2", "b2"))) == ["d1", "d2"]
+    assert list(await note(refusals("d1", "c3", "a1", "b2", "d4"))) == []
+
+
+async def test_documents_that_are_sent_once_each_take_bounded_room(bench: Bench):
+    note = bench.store.note_refused
+    await note(refusals("0", "a", "b"))
+    await note([RefusedFor(f"{number:x}", "a") for number in range(1, MOST_DOCUMENTS)])
+    assert list(await note(refusals("1", "b"))) == []  # it was touched: another one is the oldest
+    await note(refusals("ffff", "a"))  # one too many
+    assert list(await note(refusals("0", "c"))) == []  # the oldest was forgotten
+    assert list(await note(refusals("1", "c"))) == ["1"]

@@ -1,0 +1,62 @@
+"""Which callers were refused for which documents lately: what tells an app's own page from one attacker's query.
+
+Payloads are digests alone: of a document's text, and of whoever sent it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+CALLERS: Final = 3
+"""So many distinct callers, refused for one document within the window, make it one that clients of the app send."""
+WINDOW_SECONDS: Final = 600
+MOST_DOCUMENTS: Final = 2_000
+"""Documents that are counted at a time. The one that was not refused for longest goes if there is no room."""
+_TOLD: Final = ""
+"""In the place of callers: when the document was told."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFor:
+    """A caller was refused for a document. Both are hex digests."""
+
+    document: str
+    caller: str
+
+
+class RefusedStore(Protocol):
+    """The part of a store that counts them. Every method may raise StoreError."""
+
+    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """Note refusals, in their order. Returns the documents that reached CALLERS by them: each is told once, and
+        counted from nothing once a window has passed."""
+        ...
+
+
+class RefusedMemory:
+    """RefusedStore of a store that lives in the process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._callers: dict[str, dict[str, float]] = {}  # by document, the one refused last at the end
+
+    def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """RefusedStore.note_refused."""
+        now, reached = self._clock(), []
+        for refused in refusals:
+            held = self._callers.get(refused.document, {})
+            if held.get(_TOLD, -math.inf) > now - WINDOW_SECONDS:
+                continue
+            self._callers.pop(refused.document, None)
+            callers = {each: at for each, at in held.items() if each != _TOLD and at > now - WINDOW_SECONDS}
+            callers[refused.caller] = now
+            if len(callers) >= CALLERS:
+                reached.append(refused.document)
+                callers = {_TOLD: now}
+            self._callers[refused.document] = callers
+        while len(self._callers) > MOST_DOCUMENTS:
+            del self._callers[next(iter(self._callers))]
+        return reached
