@@ -2,7 +2,9 @@
 
 Fields below types that exclude each other never meet in one object, and neither does anything below them. With a
 schema that is the specification's rule (Field Selection Merging, 5.3.2): two different object types exclude each other.
-Without one, two types may be such unless one condition stands directly inside the other: then some object is both.
+Without one, two types may be such unless one condition stands directly inside the other: then some object is both. What
+stands in a selection without a condition has that selection's type, which may differ from that of a selection it is
+merged with if their fields stand below different conditions.
 
 Fields of a key are put into groups of which all members may meet, and what a group selects is looked at as one
 selection. So the work grows with the document, and not with the pairs of its fields.
@@ -24,11 +26,15 @@ _VISITS_AT_LEAST: Final = 300
 _VISITS_PER_PLACE: Final = 4
 """Fields looked at, by the fields and fragments that a document holds. What people write takes one or two."""
 
+_UNKNOWN: Final = "{"
+"""Begins the mark of a type that no schema tells: no name does."""
+
 _TypeName = str | None
-_Members = dict[str, list[tuple[Field, _TypeName]]]
+_Group = list[tuple[Field, _TypeName]]
+_Members = dict[str, _Group]
 """Fields by response key, each with the type that the text gives its parent; None for one that is not known."""
 _Nested = set[tuple[_TypeName, _TypeName]]
-"""Types whose conditions stand directly inside that of another, or in the selection itself (None without a schema)."""
+"""Types whose conditions stand directly inside that of another, or in the selection itself."""
 
 
 def check_conflicts(
@@ -42,14 +48,23 @@ def check_conflicts(
     spread = {item.name for selection in selections for item in selection.spreads}
     roots = [item.selection for item in document.operations]
     roots += [item.selection for name, item in document.fragments.items() if name not in spread]
-    pending: list[tuple[frozenset[Selection], tuple[str, ...]]] = [(frozenset((root,)), ()) for root in roots]
-    seen = {distinct for distinct, _ in pending}
+    pending: list[tuple[_Merged, tuple[str, ...]]] = [(_Merged(frozenset((root,))), ()) for root in roots]
+    seen = {merged for merged, _ in pending}
     while pending:
         merged, path = pending.pop()
-        for key, distinct in walk.below(merged, path):
-            if distinct not in seen:
-                seen.add(distinct)
-                pending.append((distinct, (*path, key)))
+        for key, below in walk.below(merged, path):
+            if below not in seen:
+                seen.add(below)
+                pending.append((below, (*path, key)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Merged:
+    """Selections that are merged. ``apart``: their fields stand below different conditions, so that their types may
+    differ."""
+
+    selections: frozenset[Selection]
+    apart: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -72,21 +87,22 @@ class _Walk:
         self._types = types
         self._parts: dict[Selection, _Part] = {}
 
-    def below(
-        self, selections: frozenset[Selection], path: tuple[str, ...]
-    ) -> Iterator[tuple[str, frozenset[Selection]]]:
+    def below(self, merged: _Merged, path: tuple[str, ...]) -> Iterator[tuple[str, _Merged]]:
         """What the keys of merged selections select, for each group of fields that may meet. ContradictedError."""
-        members, nested = self._collected(selections)
+        members, nested = self._collected(merged.selections)
+        if not merged.apart:
+            members, nested = _as_one(members, nested)
         for key, fields in members.items():
             for group in self._groups(fields, nested):
                 self._budget.spend(len(group))
-                if len(group) > 1 and not _alike(group):
+                if len(group) > 1 and not _alike([field for field, _ in group]):
                     raise ContradictedError((*path, key))
-                if distinct := frozenset([field.selection for field in group if field.selection]):
-                    yield key, distinct
+                if distinct := frozenset([field.selection for field, _ in group if field.selection]):
+                    owners = {owner for _, owner in group}
+                    yield key, _Merged(distinct, apart=merged.apart or (self._table is None and len(owners) > 1))
 
     def _collected(self, selections: Iterable[Selection]) -> tuple[_Members, _Nested]:
-        parts = [self._part(each, self._types.get(each)) for each in selections]
+        parts = [self._part(each, self._own_type(each)) for each in selections]
         members: _Members = {}
         nested: _Nested = set()
         reached: set[str] = set()
@@ -124,31 +140,47 @@ class _Walk:
                 pending.append((inline.selection, on))
         return part
 
+    def _own_type(self, selection: Selection) -> _TypeName:
+        """The static type of a selection; without a schema a mark of its own, which is no name."""
+        return self._types.get(selection) if self._table else f"{_UNKNOWN}{id(selection)}"
+
     def _named(self, name: str) -> _TypeName:
         return known_type(name, self._table) if self._table else name
 
-    def _groups(self, fields: list[tuple[Field, _TypeName]], nested: _Nested) -> Iterable[list[Field]]:
-        by_type: dict[_TypeName, list[Field]] = {}
-        for field, owner in fields:
-            by_type.setdefault(owner, []).append(field)
+    def _groups(self, fields: _Group, nested: _Nested) -> Iterable[_Group]:
+        by_type: dict[_TypeName, _Group] = {}
+        for member in fields:
+            by_type.setdefault(member[1], []).append(member)
         if len(by_type) == 1:
             return by_type.values()
         return _by_object(by_type, self._table) if self._table else _by_nesting(by_type, nested)
 
 
-def _by_object(by_type: Mapping[_TypeName, list[Field]], table: SchemaTable) -> Iterable[list[Field]]:
+def _as_one(members: _Members, nested: _Nested) -> tuple[_Members, _Nested]:
+    """The same where all selections have one type: their marks are one."""
+
+    def one(owner: _TypeName) -> _TypeName:
+        return None if owner is not None and owner.startswith(_UNKNOWN) else owner
+
+    merged = {key: [(field, one(owner)) for field, owner in fields] for key, fields in members.items()}
+    return merged, {(one(outer), one(inner)) for outer, inner in nested}
+
+
+def _by_object(by_type: Mapping[_TypeName, _Group], table: SchemaTable) -> Iterable[_Group]:
     """Those of each object type, with those of all types that are none."""
     objects = [owner for owner in by_type if owner is not None and table.possible[owner] == (owner,)]
     others = [field for owner, fields in by_type.items() if owner not in objects for field in fields]
     return [by_type[owner] + others for owner in objects] or [others]
 
 
-def _by_nesting(by_type: Mapping[_TypeName, list[Field]], nested: _Nested) -> Iterable[list[Field]]:
-    """Those of each two types of which one stands directly inside the other; of each other type alone."""
+def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterable[_Group]:
+    """Those of each two types of which one stands directly inside the other; of each other type alone; and those
+    without a condition, because one object answers them all."""
+    unknown = [each for owner, fields in by_type.items() if owner and owner.startswith(_UNKNOWN) for each in fields]
     pairs = [(outer, inner) for outer, inner in nested if outer != inner and outer in by_type and inner in by_type]
     paired = {owner for pair in pairs for owner in pair}
     alone = [fields for owner, fields in by_type.items() if owner not in paired]
-    return [by_type[outer] + by_type[inner] for outer, inner in pairs] + alone
+    return [by_type[outer] + by_type[inner] for outer, inner in pairs] + alone + ([unknown] if unknown else [])
 
 
 def _alike(fields: list[Field]) -> bool:

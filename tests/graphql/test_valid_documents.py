@@ -121,3 +121,16 @@ def test_what_differs_below_types_costs_no_less():
     assert complexity(text, schema=PICTURES) == complexity(f"{{node{{... on Page{{{other}}}}}}}", schema=PICTURES)
     assert complexity(text) >= complexity(f"{{node{{... on Page{{{other}}}}}}}")
     assert complexity(text) >= complexity(f"{{node{{... on User{{{one}}}}}}}")
+
+
+def test_without_a_schema_selections_below_different_conditions_may_be_of_different_types():
+    """On a C the second color is never asked for: the first selection is of a C, the second of what has a D."""
+    text = "{one {color} ... on J {one {two ... on D {color(x: 1)}}}}"
+    assert refusal(post(reader(**WIDE), body(text))) is None
+    for contradiction in (
+        "{one {color} ... on J {one {two color(x: 1)}}}",
+        "{one {... on D {color}} ... on J {one {... on D {color(x: 1)}}}}",
+        "{... on J {one {color ... on D {color(x: 1)}}}}",
+        "{one {color} one {... on D {color(x: 1)}}}",
+    ):
+        assert refusal(post(reader(**WIDE), body(contradiction))) == "GRAPHQL_INVALID", contradiction
