@@ -1,0 +1,107 @@
+"""Media types as HTTP writes them: one with its parameters (Content-Type), and those that a client accepts (Accept).
+
+Source: RFC 9110, sections 5.6.6 (parameters), 8.3.1 (media types) and 12.5.1 (Accept).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+JSON: Final = "application/json"
+GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
+
+_WORD: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]++"  # a token
+_QUOTED: Final = r"\"((?:[^\"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+)\""
+_TYPE: Final = re.compile(rf"[ \t]*+({_WORD}/{_WORD})")
+# A parameter may be empty. Unquoted values may hold more than the RFC allows, as clients write addresses there.
+_PARAMETER: Final = re.compile(rf"[ \t]*+;[ \t]*+(?:({_WORD})=(?:([^\s;,\"]++)|{_QUOTED}))?+")
+_BLANK: Final = re.compile(r"[ \t]*+")
+_ESCAPED: Final = re.compile(r"\\(.)")
+_WEIGHT: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
+_LONGEST_ACCEPT: Final = 2_000
+"""Characters. A longer header is taken for none: what a client prefers is no reason to work for it."""
+
+Parameters = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type (in lower case) with its parameters: names in lower case, values without quotes."""
+
+    name: str
+    parameters: Parameters
+
+
+def read_media_type(text: str) -> MediaType | None:
+    """The media type in a Content-Type; None if it is not well-formed."""
+    found, end = _media_type_at(text, 0)
+    return found if end == len(text) else None
+
+
+def _media_type_at(text: str, begin: int) -> tuple[MediaType | None, int]:
+    """The media type that begins somewhere, and where it ends."""
+    match = _TYPE.match(text, begin)
+    if match is None:
+        return None, begin
+    parameters, end = [], match.end()
+    while parameter := _PARAMETER.match(text, end):
+        end = parameter.end()
+        name, value, quoted = parameter.groups()
+        if name is not None:
+            parameters.append((name.lower(), _ESCAPED.sub(r"\1", quoted) if value is None else value))
+    blank = _BLANK.match(text, end)
+    return MediaType(match[1].lower(), parameters), blank.end() if blank else end
+
+
+@dataclass(frozen=True, slots=True)
+class Preference:
+    """How much a client wants a media type: ``weight`` is 0 to 1, 0 for not at all. ``precision`` tells whether the
+    client says so of the type itself (3), of all of its kind (2), or of everything (1)."""
+
+    weight: float = 0.0
+    precision: int = 0
+
+
+_ANYTHING: Final = Preference(1.0, 1)
+
+
+def preference(accept: str, name: str) -> Preference:
+    """What an Accept header says of a media type: by its most specific range, by none that it is not accepted.
+
+    Parameters of a range other than its weight are left aside.
+    """
+    if not accept.strip(" \t,") or len(accept) > _LONGEST_ACCEPT:
+        return _ANYTHING
+    ranges = (name, f"{name.partition('/')[0]}/*", "*/*")
+    found: dict[str, float] = {}
+    begin = 0
+    while begin < len(accept):
+        accepted, end = _media_type_at(accept, begin)
+        comma = accept.find(",", end)
+        if accepted is not None and accepted.name in ranges and end == (len(accept) if comma < 0 else comma):
+            found[accepted.name] = max(_weight(accepted.parameters), found.get(accepted.name, 0.0))
+        begin = comma + 1 if comma >= 0 else len(accept)
+    return next((Preference(found[each], 3 - n) for n, each in enumerate(ranges) if each in found), Preference())
+
+
+def _weight(parameters: Parameters) -> float:
+    given = next((value for name, value in parameters if name == "q"), "1")
+    return min(1.0, float(given)) if _WEIGHT.fullmatch(given) else 1.0
+
+
+def answer_type(accept: str) -> str:
+    """The media type of an answer in GraphQL: graphql-response+json for clients that name it and do not prefer plain
+    JSON, or that do not accept plain JSON."""
+    return _answer_type(accept) if accept and len(accept) <= _LONGEST_ACCEPT else JSON
+
+
+@lru_cache(maxsize=256)
+def _answer_type(accept: str) -> str:
+    response, plain = preference(accept, GRAPHQL_RESPONSE), preference(accept, JSON)
+    if response.weight == plain.weight:
+        return GRAPHQL_RESPONSE if response.weight and response.precision == 3 else JSON
+    return GRAPHQL_RESPONSE if response.weight > plain.weight else JSON
