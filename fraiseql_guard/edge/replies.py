@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.edge.deciding import detail
 from fraiseql_guard.graphql.media_types import JSON, answer_type, preference
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.request import at_work
@@ -77,7 +78,7 @@ def _extensions(ctx: Context, denial: Denial, retry_after: int | None) -> dict[s
     """The numbers of a refusal; what is not known is left out."""
     known = {
         "code": denial.code.name,
-        "detail": denial.detail or None,
+        "detail": detail(denial.code, denial.detail) or None,
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,
@@ -181,12 +182,15 @@ def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, He
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:
-    """CORS headers that let the pages of configured origins read our refusals."""
+    """CORS headers that let the pages of configured origins read our refusals. Those that are configured by name may
+    send their visitors' cookies along; all together (``*``) may not."""
     origin = ctx.headers.get(b"origin")
-    if not origins or origin is None or ("*" not in origins and origin.decode("latin-1") not in origins):
+    if origin is None or not ctx.from_origin_of(origins):
         return []
+    named = origin.decode("latin-1") in origins
     return [
-        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-origin", origin if named else b"*"),
         (b"access-control-expose-headers", _EXPOSED),
+        *([(b"access-control-allow-credentials", b"true")] if named else ()),
         (b"vary", b"Origin"),
     ]

@@ -92,7 +92,7 @@ async def test_one_refusal_of_what_is_too_long_or_cannot_be_read(guarded, secret
 
 
 async def test_one_refusal_of_a_body_beyond_its_bound(guarded, secret) -> None:
-    guard = guarded(jwt_secret=secret, batching=True, max_body_bytes=300)
+    guard = guarded(jwt_secret=secret, batching=True, max_body_bytes=220)
     announced = await request(guard, body=batch(10))
     counted = await request(guard, chunks=[batch(10)[:200], batch(10)[200:]])
     for reply in (announced, counted):
