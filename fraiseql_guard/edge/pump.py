@@ -106,7 +106,8 @@ class Pump:
     async def read_body(self, *, unless: re.Pattern[bytes] | None = None) -> bytes | Denial | None:
         """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
 
-        A body whose first part begins with ``unless`` is read no further (None). MalformedMessageError for a message that is no part of a body.
+        A body whose first part begins with ``unless`` is read no further (None). MalformedMessageError for a message
+        that is no part of a body.
         """
         chunks: list[bytes] = []
         while not self.complete:

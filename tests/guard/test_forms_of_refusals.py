@@ -12,6 +12,7 @@ from fraiseql_guard.edge.deciding import DECIDING
 from fraiseql_guard.settings import VARIABLES
 from fraiseql_guard.signals import CODES
 from tests.support.asgi import EchoApp, graphql, request
+from tests.support.waiting import until
 
 JSON = "application/json"
 RESULT = "application/graphql-response+json"
@@ -30,8 +31,7 @@ async def too_many_at_work(guarded: Any, **more: Any) -> Any:
     app = EchoApp(held=True)
     guard = guarded(app, max_in_flight=1)
     first = asyncio.create_task(graphql(guard, "{me}", **more))
-    while not app.at_work:
-        await asyncio.sleep(0)
+    await until(lambda: app.at_work == 1)
     reply = await graphql(guard, "{me}", **more)
     app.release()
     await first
@@ -83,6 +83,7 @@ def test_every_setting_that_is_named_exists() -> None:
 
 
 QUERY = json.dumps({"query": "{me}"}).encode()
+UNSLICED = {"schema": "type Query{all:[Item]} type Item{id:Int}", "unsliced_lists": "refuse"}
 DEEP = "{a" * 12 + "}" * 12
 
 
@@ -94,8 +95,7 @@ DEEP = "{a" * 12 + "}" * 12
         ({"batching": True}, {"body": json.dumps([{"query": "{me}"}] * 11).encode()}, 400, "max_batch_size"),
         ({}, {"body": b'{"query":"{__schema{types{name}}}"}'}, 400, "introspection"),
         ({}, {"body": b'{"extensions":{"persistedQuery":{"version":1,"sha256Hash":"00"}}}'}, 400, "apq"),
-        ({"schema": "type Query{all:[Item]} type Item{id:Int}", "unsliced_lists": "refuse"}, {"body": b'{"query":"{all{id}}"}'}, 400,
-         "unsliced_lists"),
+        (UNSLICED, {"body": b'{"query":"{all{id}}"}'}, 400, "unsliced_lists"),
         ({}, {"body": json.dumps({"query": DEEP}).encode()}, 400, "max_query_depth"),
         ({"max_body_bytes": 5}, {"body": QUERY}, 413, "max_body_bytes"),
     ],

@@ -109,9 +109,9 @@ class Slow(Connection):
 
     async def receive(self) -> Any:
         self.received += 1
-        if self.received == 1:
-            return await super().receive()
-        await asyncio.Event().wait()
+        if self.received > 1:
+            await asyncio.Event().wait()
+        return await super().receive()
 
 
 async def test_no_body_is_waited_for_longer_than_any(guarded, secret) -> None:
