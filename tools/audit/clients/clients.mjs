@@ -21,6 +21,16 @@ const document = kind === 'refused' ? BAD : GOOD;
 const sha256 = (text) => createHash('sha256').update(text).digest('hex');
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
+// What really went over the wire.
+let wire = { statuses: [], batch: false };
+const send = globalThis.fetch;
+globalThis.fetch = async (input, init) => {
+  const response = await send(input, init);
+  wire.statuses.push(response.status);
+  wire.batch ||= String(init?.body ?? '').startsWith('[');
+  return response;
+};
+
 // The recipe of docs/clients.md.
 async function patientFetch(input, init) {
   for (let attempt = 1; ; attempt += 1) {
@@ -40,6 +50,7 @@ function errorsOf(found) {
     found?.graphQLErrors,
     found?.networkError?.result,
     found?.result,
+    found?.response?.[0], // of a batch
     found?.response,
     found?.source,
     found?.error,
@@ -132,7 +143,11 @@ const clients = {
 };
 const results = [];
 for (const [client, forms] of Object.entries(clients)) {
-  for (const [form, ask] of Object.entries(forms)) results.push({ client, form, ...(await seen(ask)) });
+  for (const [form, ask] of Object.entries(forms)) {
+    wire = { statuses: [], batch: false };
+    const { outcome } = await seen(ask);
+    results.push({ client, form, outcome, ...wire });
+  }
 }
 console.log(JSON.stringify(results));
 process.exit(0);
