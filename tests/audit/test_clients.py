@@ -7,16 +7,16 @@ import pytest
 from tools.audit.clients import __main__ as clients
 
 CASE = clients.Case("401", "plain", {}, "UNAUTHENTICATED", 401)
-GOOD = clients.Seen("Relay", "single", "UNAUTHENTICATED", (401,), batch=False)
+GOOD = clients.Seen("Relay", "single", "UNAUTHENTICATED", (401,), batch=0)
 
 
 @pytest.mark.parametrize(
     ("seen", "sentence"),
     [
         (GOOD, None),
-        (clients.Seen("urql", "single", "hidden: Error", (401,), batch=False), "urql (single) shows hidden: Error"),
-        (clients.Seen("urql", "single", "UNAUTHENTICATED", (200,), batch=False), "no client was answered 401"),
-        (clients.Seen("urql", "batch", "UNAUTHENTICATED", (401,), batch=False), "urql sent no batch"),
+        (clients.Seen("urql", "single", "hidden: Error", (401,), batch=0), "urql (single) shows hidden: Error"),
+        (clients.Seen("urql", "single", "UNAUTHENTICATED", (200,), batch=0), "no client was answered 401"),
+        (clients.Seen("urql", "batch", "UNAUTHENTICATED", (401,), batch=0), "urql sent no batch"),
     ],
 )
 def test_what_is_missing_is_found(monkeypatch, capsys, seen, sentence):

@@ -22,6 +22,8 @@ HERE: Final = Path(__file__).resolve().parent
 PACKAGE: Final = "tools.audit.batching"
 SECONDS: Final = 180.0
 DATA: Final = "data"
+BATCH: Final = 3
+"""Operations in a batch, as clients.mjs sends them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,14 @@ CASES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the app of one client gets to see when it asks in one form; the statuses that came, and whether a batch went
-    out."""
+    """What the app of one client gets to see when it asks in one form; the statuses that came, and how many operations
+    the last batch held."""
 
     client: str
     form: str
     outcome: str
     statuses: tuple[int, ...]
-    batch: bool
+    batch: int
 
 
 def asked(case: Case, folder: Path) -> list[Seen]:
@@ -72,7 +74,7 @@ def asked(case: Case, folder: Path) -> list[Seen]:
 def problems(case: Case, found: Sequence[Seen]) -> list[str]:
     """What the clients do not show, or did not really do."""
     wrong = [f"{item.client} ({item.form}) shows {item.outcome}" for item in found if item.outcome != case.expected]
-    wrong += [f"{item.client} sent no batch" for item in found if item.form == "batch" and not item.batch]
+    wrong += [f"{item.client} sent no batch" for item in found if item.form == "batch" and item.batch < BATCH]
     if not any(case.status in item.statuses for item in found):
         wrong.append(f"no client was answered {case.status}")
     return wrong
