@@ -106,7 +106,7 @@ class GuardUser(BaseUser):
 def present_identity(scope: Any, identity: Identity | None) -> None:
     """Hand the caller's identity to the app: ``scope["user"]`` and ``scope["auth"]``.
 
-    A verified token says who the user is. Without one a user stays whom the host's own middleware has found outside of
+    A verified token says who the user is. Without one a user stays that the host's own middleware has found outside of
     the guard, by a session for example; one of a guard further outside does not, for this one's word counts.
     """
     if identity is not None:
