@@ -65,8 +65,9 @@ lint: install ## Check style, format, types and the layers of the package
 bench: install ## Measure what the guard costs a request
 	@$(PYTHON) -m benchmarks.overhead
 
-audit: install ## Run graphql-http's audit suite with and without the guard (needs node and npm)
+audit: install ## Run graphql-http's audit suite, and real clients against refusals (needs node and npm)
 	@$(PYTHON) -m tools.audit.run
+	@$(PYTHON) -m tools.audit.clients
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium
 	@$(PYTHON) -m tools.screenshots docs/images

@@ -481,6 +481,11 @@ class Context:
         """All lines of a request header."""
         return [value.decode("latin-1") for key, value in self.header_lines if key == name]
 
+    def from_origin_of(self, origins: Sequence[str]) -> bool:
+        """Whether a page of one of these origins has sent it; ``*`` stands for all pages."""
+        origin = self.headers.get(b"origin")
+        return origin is not None and ("*" in origins or origin.decode("latin-1") in origins)
+
     def nest(self, outer: Context, books: Books, *, authenticates: bool) -> None:
         """A guard further outside has let the same request pass: both have one id for it.
 

@@ -91,7 +91,7 @@ class Settings:
     cors_origins: tuple[str, ...] = setting(
         Form(parsing.origins, "a list of origins, or *", "https://app.example.org"),
         "",
-        "Origins whose pages may read our refusals (CORS headers).",
+        "Origins whose pages may read our refusals (CORS headers), and whose preflights cost nothing.",
     )
     workers: int | None = setting(COUNT, None, "Worker processes on this store, as long as Redis cannot tell.")
     overrides_file: Path | None = setting(

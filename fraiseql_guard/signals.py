@@ -178,7 +178,10 @@ PATH_INVALID = Code("PATH_INVALID", 400, _QUERY, "The request's path is not acce
 BAD_REQUEST = Code("BAD_REQUEST", 400, _QUERY, "The request is not a well-formed GraphQL request.")
 BATCHING_DISABLED = Code("BATCHING_DISABLED", 400, _QUERY, "Batches of operations are not accepted.")
 PERSISTED_QUERY_NOT_SUPPORTED = Code(
-    "PERSISTED_QUERY_NOT_SUPPORTED", 400, _QUERY, "Persisted queries are not supported; send the document."
+    "PERSISTED_QUERY_NOT_SUPPORTED",
+    400,
+    _QUERY,
+    "PersistedQueryNotSupported",  # by which clients know it
 )
 PERSISTED_QUERY_NOT_FOUND = Code("PERSISTED_QUERY_NOT_FOUND", 403, _QUERY, "PersistedQueryNotFound")
 DOCUMENT_BLOCKED = Code("DOCUMENT_BLOCKED", 403, _QUERY, "This document is blocked for now.")

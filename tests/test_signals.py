@@ -105,7 +105,8 @@ def test_an_event_is_well_formed(event):
 def test_a_code_is_well_formed(code):
     assert re.fullmatch(r"[A-Z]+(_[A-Z]+)*", code.name)
     assert code.status in {400, 401, 403, 405, 408, 413, 415, 429, 503, 504}  # SPEC section 11
-    assert code.message.endswith(".") or code.message == "PersistedQueryNotFound"  # Apollo's clients look for it
+    known = {"PersistedQueryNotFound", "PersistedQueryNotSupported"}  # by these clients know what to do
+    assert code.message.endswith(".") or code.message in known
     assert isinstance(code.protection, Protection)
 
 

@@ -104,8 +104,14 @@ class GuardUser(BaseUser):
 
 
 def present_identity(scope: Any, identity: Identity | None) -> None:
-    """Hand the caller's identity to the app: ``scope["user"]`` and ``scope["auth"]``."""
-    if identity is None:
-        scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()
-    else:
+    """Hand the caller's identity to the app: ``scope["user"]`` and ``scope["auth"]``.
+
+    A verified token says who the user is. Without one a user stays that the host's own middleware has found outside of
+    the guard, by a session for example; one of a guard further outside does not, for this one's word counts.
+    """
+    if identity is not None:
         scope["user"], scope["auth"] = GuardUser(identity), AuthCredentials(["authenticated", *identity.scopes])
+        return
+    found = scope.get("user")
+    if found is None or type(found) is GuardUser:  # asked by its type: a lazy user would begin to load itself
+        scope["user"], scope["auth"] = UnauthenticatedUser(), AuthCredentials()

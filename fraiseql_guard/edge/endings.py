@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial, outers
 from fraiseql_guard.edge import replies
+from fraiseql_guard.edge.batches import batch_size
 from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN, FailureReason
@@ -23,7 +24,8 @@ async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
     tell_outside(ctx)
     silent = stack.tell(stack.settle.refused, ctx, denial)
     headers, body = refusal(stack, ctx, denial)
-    if silent and ctx.repeated and ctx.outer is None:
+    # By its head a batch cannot be told from one of another length.
+    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[":
         stack.tell(stack.repeats.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)
 
@@ -31,7 +33,8 @@ async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
 def refusal(stack: Stack, ctx: Context, denial: Denial) -> tuple[list[replies.Header], bytes]:
     """Headers and body of a refusal."""
     origins = () if ctx.for_operator else stack.settings.cors_origins
-    headers, body = replies.refusal(ctx, denial, origins, stack.now())
+    batch = stack.tell(batch_size, ctx, stack.settings) if ctx.guarded else 0
+    headers, body = replies.refusal(ctx, denial, origins, stack.now(), batch=batch or 0)
     return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
 
 

@@ -9,6 +9,7 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.answer import Answer
 from fraiseql_guard.edge.answer_editor import AnswerEditor
 from fraiseql_guard.edge.app_refusals import app_refusal
+from fraiseql_guard.edge.batches import look_for_batch
 from fraiseql_guard.edge.describe import present_identity, rewrite
 from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, judge
@@ -56,6 +57,7 @@ class Exchange:
             if pump.disconnected and not pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is not None:
+                await look_for_batch(stack, ctx, pump)
                 await refuse(stack, ctx, denial, self._send_raw)
                 return
             supervisor = self._prepare()  # no coroutine of its own around the app: each is woken up with the app

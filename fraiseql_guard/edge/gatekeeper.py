@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
@@ -128,7 +129,7 @@ async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None
     if ctx.page or ctx.preflight:
         return await _expect_no_body(stack, ctx, pump)
     if head is None or not head.fits:
-        excess = _announced_excess(stack, ctx, buffered=operation and not ctx.upload)
+        excess = announced_excess(stack, ctx, buffered=operation and not ctx.upload)
         if excess is not None and (denial := judge(stack, ctx, excess)) is not None:
             return denial
         if head is not None:
@@ -180,7 +181,7 @@ def _judge_unread(stack: Stack, ctx: Context, denial: Denial) -> Denial | None:
     return judge(stack, ctx, replace(denial, protection=stack.body_judge))
 
 
-def _announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial | None:
+def announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial | None:
     """A body that says itself that it is too large is not waited for."""
     settings = stack.settings
     limit = settings.max_body_bytes if buffered else settings.max_request_bytes
@@ -191,13 +192,16 @@ def _announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial |
 
 
 async def _read_body(stack: Stack, pump: Pump, *, bounded: bool) -> bytes | Denial | None:
-    """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut.
+    """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut."""
+    reading = pump.read_body()
+    return await (read_in_time(stack, reading) if bounded else reading)
+
+
+async def read_in_time(stack: Stack, reading: Coroutine[Any, Any, bytes | Denial | None]) -> bytes | Denial | None:
+    """What is read of a body, or that it took too long.
 
     Most bodies have come with their heads: only one that has not is given a deadline.
     """
-    reading = pump.read_body()
-    if not bounded:
-        return await reading
     try:
         waits_for = reading.send(None)
     except StopIteration as read:

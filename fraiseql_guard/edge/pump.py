@@ -7,6 +7,7 @@ client's disconnect both ask the pump.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -102,10 +103,11 @@ class Pump:
         self.complete = False
         self.disconnected = False
 
-    async def read_body(self) -> bytes | Denial | None:
+    async def read_body(self, *, unless: re.Pattern[bytes] | None = None) -> bytes | Denial | None:
         """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
 
-        MalformedMessageError for a message that is no part of a body.
+        A body whose first part begins with ``unless`` is read no further (None). MalformedMessageError for a message
+        that is no part of a body.
         """
         chunks: list[bytes] = []
         while not self.complete:
@@ -130,6 +132,8 @@ class Pump:
                 return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
             if budget.used > budget.limit:
                 return Denial(BODY_BUFFER_FULL, limit=budget.limit, retry_after_seconds=1.0, tokens=0)
+            if unless is not None and len(chunks) == 1 and unless.match(chunk):
+                return None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def replace(self, body: bytes) -> None:

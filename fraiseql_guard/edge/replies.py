@@ -11,8 +11,10 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.context import Bucket, Context, Denial
-from fraiseql_guard.graphql.media_types import answer_type
+from fraiseql_guard.edge.deciding import detail
+from fraiseql_guard.graphql.media_types import JSON, answer_type, preference
 from fraiseql_guard.reads import HeadReads
+from fraiseql_guard.request import at_work
 
 Header = tuple[bytes, bytes]
 
@@ -23,17 +25,26 @@ RATE_LIMIT_NAMES: Final = frozenset(
 )
 """Names of the headers that tell the state of a bucket."""
 
+_COME_BACK: Final = frozenset({429, 503})
+"""Statuses of what is refused for the moment, before it is executed."""
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
 
 
-def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: float) -> tuple[list[Header], bytes]:
-    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere."""
+def refusal(
+    ctx: Context, denial: Denial, cors_origins: Sequence[str], now: float, *, batch: int = 0
+) -> tuple[list[Header], bytes]:
+    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere.
+
+    ``batch`` is how many operations were sent in a list, and want a list of as many answers; 0 for one by itself.
+    """
     waits = _waits(ctx, denial)
     seconds = None if waits is None else _whole_seconds(waits.seconds)
     extensions = _extensions(ctx, denial, seconds)
     if ctx.guarded:
-        media_type = answer_type(", ".join(ctx.lines(b"accept"))).encode()
+        media_type = _media_type(ctx, denial).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
+        if batch:
+            body = b"[%s]" % b",".join([body] * batch)
     else:
         media_type = b"application/problem+json"
         body = orjson.dumps(
@@ -53,11 +64,21 @@ def refusal(ctx: Context, denial: Denial, cors_origins: Sequence[str], now: floa
     return headers, b"" if ctx.method == "HEAD" else body
 
 
+def _media_type(ctx: Context, denial: Denial) -> str:
+    """Plain JSON where the server has no room or the client is too fast, if the client accepts it at all: clients take
+    whatever comes as graphql-response+json for a result, so that what would wait and ask again never gets to see it.
+    An app that is at work has begun to execute the operation: then it is a result."""
+    accept = ", ".join(ctx.lines(b"accept"))
+    if denial.status in _COME_BACK and not at_work(ctx) and preference(accept, JSON).weight:
+        return JSON
+    return answer_type(accept)
+
+
 def _extensions(ctx: Context, denial: Denial, retry_after: int | None) -> dict[str, Any]:
     """The numbers of a refusal; what is not known is left out."""
     known = {
         "code": denial.code.name,
-        "detail": denial.detail or None,
+        "detail": detail(denial.code, denial.detail) or None,
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,
@@ -161,12 +182,15 @@ def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, He
 
 
 def cors_headers(ctx: Context, origins: Sequence[str]) -> list[Header]:
-    """CORS headers that let the pages of configured origins read our refusals."""
+    """CORS headers that let the pages of configured origins read our refusals. Those that are configured by name may
+    send their visitors' cookies along; all together (``*``) may not."""
     origin = ctx.headers.get(b"origin")
-    if not origins or origin is None or ("*" not in origins and origin.decode("latin-1") not in origins):
+    if origin is None or not ctx.from_origin_of(origins):
         return []
+    named = origin.decode("latin-1") in origins
     return [
-        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-origin", origin if named else b"*"),
         (b"access-control-expose-headers", _EXPOSED),
+        *([(b"access-control-allow-credentials", b"true")] if named else ()),
         (b"vary", b"Origin"),
     ]

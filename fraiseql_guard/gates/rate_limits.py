@@ -32,6 +32,7 @@ class RateLimits:
 
     def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
         first = configured or settings
+        self._origins = settings.cors_origins
         self._burst = settings.rate_limit_burst
         self._first_burst = first.rate_limit_burst
         self._anonymous = self._charge("default", settings.rate_limit_default, first.rate_limit_default)
@@ -67,8 +68,10 @@ class RateLimits:
         return (self._charge(policy, limit, first),) if limit else ()
 
     def free(self, ctx: Context) -> bool:
-        """Whether nothing is counted: allow-listed addresses, and probes on exempt paths."""
-        return ctx.allow_listed or (ctx.private_peer and ctx.place.exempt)
+        """Whether nothing is counted: allow-listed addresses, probes on exempt paths, and what a browser asks before it
+        sends what a page of a configured origin wants to send."""
+        expected = ctx.preflight and ctx.from_origin_of(self._origins)
+        return ctx.allow_listed or expected or (ctx.private_peer and ctx.place.exempt)
 
     def main_charge(self, ctx: Context) -> Charge:
         """The caller's own bucket: the tier's, else the user's, else the address's."""

@@ -8,7 +8,7 @@ from typing import Final
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.graphql.media_types import preference
 from fraiseql_guard.reads import HeadReads
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import (
     BAD_REQUEST,
     CROSS_SITE_REQUEST,
@@ -31,6 +31,7 @@ _PREFLIGHTED: Final = frozenset(
 )
 """Headers that a page can only send after a preflight."""
 _UPLOAD: Final = "multipart/form-data"
+_NO_UPLOADS: Final = f"Uploads need {name_of('multipart')}=true."
 _MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
 """Headers with which a client says that a form is meant: any page can make its visitor's browser send a bare one."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
@@ -126,7 +127,11 @@ class RequestForms:
             ctx.upload = not _MEANT.isdisjoint(ctx.headers)
             detail = "uploads need the header graphql-require-preflight"
             return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
-        return Denial(UNSUPPORTED_MEDIA_TYPE, headers=((b"accept-post", b"application/json"),))
+        return Denial(
+            UNSUPPORTED_MEDIA_TYPE,
+            detail=_NO_UPLOADS if _media_type(ctx) == _UPLOAD else "",
+            headers=((b"accept-post", b"application/json"),),
+        )
 
 
 def _wants_page(accept: str) -> bool:

@@ -17,7 +17,7 @@ from fraiseql_guard.graphql.media_types import GRAPHQL_RESPONSE, JSON, read_medi
 from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 
 _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _USUAL_TYPES: Final = frozenset(
@@ -136,7 +136,8 @@ class EnvelopeReader:
 
     def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
         if not 0 < len(items) <= self._max_batch:
-            detail = "A batch must not be empty." if not items else "The batch holds too many operations."
+            too_many = f"The batch holds too many operations. {name_of('max_batch_size')} decides this."
+            detail = too_many if items else "A batch must not be empty."
             return Denial(signals.BAD_REQUEST, detail=detail, limit=self._max_batch, actual=len(items))
         envelopes = []
         for item in items:

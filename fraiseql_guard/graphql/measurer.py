@@ -19,8 +19,11 @@ from fraiseql_guard.graphql.scan import Scanner
 from fraiseql_guard.graphql.schema import SchemaTable
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.values import Bindings
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.settings import Settings, name_of
 
+_NO_APQ: Final = Denial(
+    signals.PERSISTED_QUERY_NOT_SUPPORTED, detail=f"Send the document alone, or set {name_of('apq')}=true."
+)
 _NEAR: Final = 0.8
 """Part of a limit from which on a request is near it."""
 _MAX_READINGS: Final = 2048
@@ -89,7 +92,7 @@ class Measurer:
         """What a request for one operation asks for, or why it is refused. Never raises."""
         text = envelope.query
         if text is None:
-            return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED))
+            return Reading(None, _NO_APQ)
         if len(text) > self._settings.max_query_chars:
             return Reading(None, self._scanner.check(text), hashes=(_hash_of(text),))
         remembered = self._documents.get(text)
@@ -97,7 +100,7 @@ class Measurer:
         if (persisted := envelope.extensions.get("persistedQuery")) is not None and not (
             isinstance(persisted, dict) and persisted.get("sha256Hash") == query_hash
         ):  # the host may store or look up something else under that hash
-            return Reading(None, Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED), hashes=(query_hash,))
+            return Reading(None, _NO_APQ, hashes=(query_hash,))
         try:
             prepared = self._prepare(text) if remembered is None else remembered[0]
             if isinstance(prepared, Denial):

@@ -22,6 +22,7 @@ from fraiseql_guard.stores.documents import TrustedDocument
 
 _FOUND_BY_PROTOCOL: Final = 200
 """Status with which Apollo's clients expect PersistedQueryNotFound: with another they stop sending hashes."""
+_ONE_VERSION: Final = "persistedQuery must be of version 1 and carry a sha256Hash."
 _UNAVAILABLE: Final = Denial(signals.DOCUMENTS_UNAVAILABLE, retry_after_seconds=1.0)
 
 _STATIC_LIMITS: Final = (
@@ -89,7 +90,7 @@ class PersistedQueries:
         persisted = envelope.extensions.get("persistedQuery")
         digest = _hash_of(persisted)
         if persisted is not None and digest is None:
-            return Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED)
+            return Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED, detail=_ONE_VERSION)
         if envelope.query is not None:
             return self._with_text(envelope, envelope.query, digest)
         name = digest or (envelope.document[1] if envelope.document else "")

@@ -73,7 +73,12 @@ async def test_a_caller_registers_ten_a_minute_and_is_served_all_the_same(guarde
 
 
 async def test_without_it_hashes_are_not_supported(guarded) -> None:
-    assert (await post(guarded(), persisted(ME))).code == "PERSISTED_QUERY_NOT_SUPPORTED"
+    """Apollo Client goes by the code or the message, urql by the message: then both send documents alone."""
+    for envelope in (persisted(ME), persisted("{you{id}}", query=ME)):
+        reply = await post(guarded(), envelope)
+        assert (reply.status, reply.code) == (400, "PERSISTED_QUERY_NOT_SUPPORTED")
+        assert reply.json["errors"][0]["message"] == "PersistedQueryNotSupported"
+        assert "FRAISEQL_GUARD_APQ" in reply.extensions["detail"]
 
 
 async def test_beside_trusted_documents_both_are_found(guarded, tmp_path) -> None:

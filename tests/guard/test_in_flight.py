@@ -101,12 +101,14 @@ async def test_a_pool_full_of_slow_queries_still_answers_quick_ones(guarded, sec
     guard = guarded(app, jwt_secret=secret, database_pool_size=10, query_timeout=3)
     slow = [ask(f"slow-{number}") for number in range(6)]
     await until(lambda: slow_app.at_work == 6)
-    hurried = [ask("late-1"), ask("late-2")]
+    result = {"accept": "application/graphql-response+json, application/json;q=0.9"}
+    hurried = [ask("late-1", **result), ask("late-2", **result)]
     await until(lambda: slow_app.at_work == 8)
     assert (await ask("quick", **quick)).code == "OVERLOADED"  # both last slots are taken, for a second
     for reply in await asyncio.gather(*hurried):
         assert (reply.status, reply.code, reply.extensions["limit"]) == (503, "OVERLOADED", 1.0)
         assert reply.header("retry-after") == "1"
+        assert reply.header("content-type") == "application/graphql-response+json"  # it had begun
     for _ in range(5):
         assert (await ask("quick", **quick)).status == 200
     assert (await ask("quick", "mutation", **quick)).code == "OVERLOADED"  # never cut short: its outcome were unknown

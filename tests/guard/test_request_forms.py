@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from fraiseql_guard import Guard, RateLimitMiddleware
 from tests.support.asgi import Connection, EchoApp, graphql, request
 
 JSON = {"content-type": "application/json"}
@@ -218,6 +219,64 @@ async def test_a_foreign_page_cannot_run_queries_in_its_visitors_name(guarded) -
     assert preflighted.status == 200
     for site in ("same-origin", "same-site", "none"):
         assert (await request(guard, "GET", query="query={me{id}}", headers={"sec-fetch-site": site})).status == 200
+
+
+ASKS = {"access-control-request-method": "POST", "access-control-request-headers": "content-type"}
+APP = "https://app.example.org"
+
+
+@pytest.mark.parametrize("middleware", [RateLimitMiddleware, Guard])
+@pytest.mark.parametrize("origins", [APP, f"https://other.example.org,{APP}", "*"])
+async def test_preflights_of_configured_origins_cost_nothing(guarded, middleware, origins) -> None:
+    guard = guarded(middleware=middleware, cors_origins=origins, rate_limit_default="2/hour", rate_limit_burst=0)
+    for _ in range(20):
+        reply = await request(guard, "OPTIONS", headers={"origin": APP, **ASKS})
+        assert (reply.status, reply.header("x-ratelimit-remaining")) == (200, None)
+    asked = [(await request(guard, body=QUERY, headers={"origin": APP})).status for _ in range(3)]
+    assert asked == [200, 200, 429]
+    assert (await request(guard, "OPTIONS", headers={"origin": APP, **ASKS})).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example.org", **ASKS},
+        {"origin": APP + ".evil.example.org", **ASKS},
+        {"origin": "null", **ASKS},
+    ],
+)
+async def test_preflights_of_other_origins_cost_what_requests_do(guarded, headers) -> None:
+    guard = guarded(cors_origins=APP, rate_limit_default="2/hour", rate_limit_burst=0)
+    assert [(await request(guard, "OPTIONS", headers=headers)).status for _ in range(3)] == [200, 200, 429]
+
+
+async def test_what_is_no_preflight_costs_what_it_did(guarded) -> None:
+    """An origin alone frees nothing: a request with it, a preflight's header on another method, another path."""
+    for method, path in (("GET", "/graphql"), ("POST", "/graphql"), ("OPTIONS", "/page")):
+        guard = guarded(cors_origins="*", rate_limit_default="2/hour", rate_limit_burst=0)
+        more = {"body": QUERY} if method == "POST" else {"query": "query={me}"}
+        sent = [await request(guard, method, path, headers={"origin": APP, **ASKS}, **more) for _ in range(3)]
+        assert [reply.status for reply in sent] == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("origins", "origin", "allowed", "credentials"),
+    [
+        (APP, APP, APP, "true"),
+        (f"{APP},*", APP, APP, "true"),
+        (f"{APP},*", "https://evil.example.org", "*", None),
+        ("*", APP, "*", None),
+        (APP, "https://evil.example.org", None, None),
+        (APP, None, None, None),
+    ],
+)
+async def test_cookies_may_be_sent_along_from_origins_that_are_named_alone(
+    guarded, origins, origin, allowed, credentials
+) -> None:
+    reply = await request(guarded(cors_origins=origins), body=b"{}", headers={"origin": origin} if origin else {})
+    assert reply.status == 400
+    assert reply.header("access-control-allow-origin") == allowed
+    assert reply.header("access-control-allow-credentials") == credentials
 
 
 async def test_refusals_carry_cors_headers_for_configured_origins_alone(guarded) -> None:

@@ -32,15 +32,20 @@ class Reply:
         return json.loads(self.body)
 
     @property
+    def answers(self) -> list[Any]:
+        """Those to the operations of a batch, or the only one."""
+        return self.json if isinstance(self.json, list) else [self.json]
+
+    @property
     def code(self) -> str | None:
-        """extensions.code of a refusal, on GraphQL paths and elsewhere."""
-        if "errors" in self.json:
-            return self.json["errors"][0]["extensions"]["code"]
-        return self.json.get("code")
+        """extensions.code of a refusal, on GraphQL paths and elsewhere; of a batch they are all the same."""
+        first = self.answers[0]
+        assert all(answer == first for answer in self.answers)
+        return first["errors"][0]["extensions"]["code"] if "errors" in first else first.get("code")
 
     @property
     def extensions(self) -> dict[str, Any]:
-        return self.json["errors"][0]["extensions"]
+        return self.answers[0]["errors"][0]["extensions"]
 
 
 class Connection:

@@ -1,0 +1,66 @@
+"""How many operations a refused request asks for: who sends a batch wants a list of as many results.
+
+Apollo's BatchHttpLink hides whatever else it is answered, so that its developers would never see why.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge.gatekeeper import announced_excess, read_in_time
+from fraiseql_guard.edge.pump import Pump
+from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.graphql.envelope import is_json
+from fraiseql_guard.graphql.multipart import read_form
+from fraiseql_guard.graphql.strict_json import Loader, NotStrictError
+from fraiseql_guard.settings import Settings
+
+_ARRAY: Final = re.compile(rb"[ \t\r\n]*+\[")
+_NO_ARRAY: Final = re.compile(rb"[ \t\r\n]*+[^\[ \t\r\n]")
+_OTHER_VALUES: Final = 1_000
+"""Room for what stands beside the variables of an operation."""
+
+
+def batch_size(ctx: Context, settings: Settings) -> int:
+    """How many operations the batch in a request's body holds; 0 if it holds none, more than are allowed, or cannot be
+    read, and if the body is not known."""
+    body = ctx.body
+    if not body or ctx.method != "POST":
+        return 0
+    if ctx.upload:
+        form = read_form(ctx.header(b"content-type"), body, settings.max_body_bytes)
+        body = b"" if isinstance(form, Denial) else body[form.operations]
+    if _ARRAY.match(body) is None:
+        return 0
+    most = settings.max_batch_size
+    try:
+        found, _ = _loader(most * (settings.max_variables_nodes + _OTHER_VALUES)).load(body)
+    except NotStrictError:
+        return 0
+    return len(found) if isinstance(found, list) and len(found) <= most else 0
+
+
+@lru_cache(maxsize=8)
+def _loader(max_values: int) -> Loader:
+    return Loader(max_values)
+
+
+async def look_for_batch(stack: Stack, ctx: Context, pump: Pump) -> None:
+    """Read the body of a request that is refused before anybody has, in the usual bounds, where batches are accepted:
+    it may be one. Of any other body no more is read than shows that."""
+    known = ctx.body is not None or pump.received_bytes or pump.complete or pump.disconnected
+    if known or not stack.settings.batching or ctx.method != "POST" or not is_json(ctx.header(b"content-type")):
+        return
+    if announced_excess(stack, ctx, buffered=True) is not None:
+        return
+    pump.buffer_bytes = stack.settings.max_body_bytes
+    try:
+        body = await read_in_time(stack, pump.read_body(unless=_NO_ARRAY))
+    except Exception as error:  # noqa: BLE001 - the refusal stands, whatever a server makes of its body
+        stack.tell(stack.settle.fault, "receive", error)
+        return
+    if isinstance(body, bytes):
+        ctx.body = body
