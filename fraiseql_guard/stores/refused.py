@@ -1,6 +1,6 @@
 """Which callers were refused for which documents lately: what tells an app's own page from one attacker's query.
 
-Payloads are digests alone: of a document's text, and of whoever sent it.
+Payloads are digests alone: of a document's text, and of its caller.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 --          moment, in us, of its last refusal. Both expire a window after the last refusal of all.
 -- ARGV     window in seconds, distinct callers that are enough, most documents, then for each refusal: document, caller
 --
--- Returns the documents that have reached the number of callers. Whoever is told tells all others: for a window such a
+-- Returns the documents that have reached the number of callers. The worker that is told tells all others: for a window such a
 -- document is not counted.
 
 local key, seen = KEYS[1], KEYS[1] .. ':seen'
