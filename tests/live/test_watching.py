@@ -121,7 +121,8 @@ def somebody_guesses_tokens(attack: Attack) -> None:
 
 def queries_are_expensive(attack: Attack) -> None:
     for n in range(6):
-        attack.begin(f"198.51.100.{n}", TOO_DEEP, token=token(f"eve{n}"), pause_seconds=0.3)
+        own = f"query Eve{n} {TOO_DEEP}"  # one document of several callers would be taken for the app's own
+        attack.begin(f"198.51.100.{n}", own, token=token(f"eve{n}"), pause_seconds=0.3)
         attack.begin(f"192.0.2.{n}", "{slow(seconds: 5)}", token=token(f"carol{n}"), pause_seconds=0.1)
 
 
