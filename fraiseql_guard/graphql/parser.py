@@ -263,18 +263,18 @@ class _Parser:
     def _directives(self, *, const: bool = False) -> Removal:
         """Only what is certain: nothing if a directive is repeated."""
         found: dict[str, tuple[str | None, bool]] = {}
-        said: dict[str, list[Mapping[str, Value]]] = {}
+        alike: dict[tuple[str, str], int] = {}
         certain = True
         while self._text == "@":
             self._text = self._next()
             name = self._name()
             arguments = self._arguments(const=const) if self._text == "(" else _NO_ARGUMENTS
             removing = _REMOVING_VALUE.get(name)
-            before = said.setdefault(name, [])
-            alike = list(map(as_text, before)).count(as_text(arguments)) if before else 0
-            if alike >= (_MOST_ALIKE if removing is None else 1):
-                self._contradicted("A directive stands too often in one place.")
-            before.append(arguments)
+            if alike or self._text == "@":  # one alone is alike to no other
+                this = name, as_text(arguments) if arguments else ""
+                alike[this] = times = alike.get(this, 0) + 1
+                if times > (_MOST_ALIKE if removing is None else 1):
+                    self._contradicted("A directive stands too often in one place.")
             if removing is None:
                 continue
             certain = certain and name not in found
