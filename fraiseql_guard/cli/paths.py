@@ -17,7 +17,6 @@ from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.edge.app_routes import AppRoute, routes_of
 from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.middleware import Middleware
-from fraiseql_guard.mounting import chain
 from fraiseql_guard.settings import Settings, name_of
 
 _CUSTOMARY: Final = (
@@ -89,11 +88,7 @@ def _print(found: Sequence[PathFound]) -> None:
 
 def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
-    declared = PathTable(_settings_of(app))
-    return [
-        _judged(route, declared if route.guard is None else PathTable(route.guard.settings))
-        for route in routes_of(app, Middleware)
-    ]
+    return [_judged(route, PathTable(_settings_of(route.guard))) for route in routes_of(app, Middleware)]
 
 
 def _load(target: str, *, factory: bool) -> Any:
@@ -114,14 +109,13 @@ def _load(target: str, *, factory: bool) -> Any:
     return app() if factory else app
 
 
-def _settings_of(app: Any) -> Settings:
-    """What a guard that the app will build was given, else the environment's."""
-    for each in chain(app):
-        for declared in getattr(each, "user_middleware", ()):
-            if isinstance(declared.cls, type) and issubclass(declared.cls, Middleware):
-                given = {name: value for name, value in declared.kwargs.items() if name in Settings.__slots__}
-                return Settings.load(**given)
-    return Settings.load()
+def _settings_of(guard: Any) -> Settings:
+    """What a guard was given, or will be given once its app builds it; without one the environment's."""
+    if guard is None:
+        return Settings.load()
+    if isinstance(guard, Middleware):
+        return guard.settings
+    return Settings.load(**{name: value for name, value in guard.kwargs.items() if name in Settings.__slots__})
 
 
 def _judged(route: AppRoute, table: PathTable) -> PathFound:

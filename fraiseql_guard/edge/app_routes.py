@@ -22,7 +22,7 @@ _DEEPEST: Final = 20
 @dataclass(frozen=True, slots=True)
 class AppRoute:
     """One route: its path (a template), its methods (empty: any, or a WebSocket), whether it speaks GraphQL, and the
-    innermost guard around it, if that is not the one that was asked about."""
+    innermost guard around it: the guard, or Starlette's declaration of one that is not built yet."""
 
     path: str
     methods: tuple[str, ...]
@@ -61,12 +61,19 @@ class _Walk:
         """The first app with routes of its own behind this one, and the walk that goes on there."""
         guard = self.guard
         for _ in range(_DEEPEST):
-            if self.guards is not None and isinstance(app, self.guards):
-                guard = app
+            guard = self._guard_at(app) or guard
             if app is None or _listed(app) or _url_map(app) is not None:
                 break
             app = getattr(app, "app", None)
         return app, _Walk(self.guards, guard, self.level + 1)
+
+    def _guard_at(self, app: Any) -> Any:
+        """The app itself if it is a guard, or the declaration of one that a Starlette app will build."""
+        guards = self.guards
+        if guards is None or isinstance(app, guards):
+            return app if guards is not None else None
+        declared = getattr(app, "user_middleware", None) or ()
+        return next((each for each in declared if isinstance(each.cls, type) and issubclass(each.cls, guards)), None)
 
 
 def _walk(app: Any, prefix: str, walk: _Walk) -> Iterator[AppRoute]:

@@ -10,8 +10,10 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Host, Mount, Route, Router
 
+from fraiseql_guard import Guard
 from fraiseql_guard.edge.app_routes import routes_of, unguarded_graphql
 from fraiseql_guard.edge.paths import PathTable
+from fraiseql_guard.middleware import Middleware
 from fraiseql_guard.settings import Settings
 from tests.edge.routers import ROUTERS
 from tests.support.asgi import request
@@ -72,6 +74,15 @@ def test_fastapi_routers_inside_of_routers_are_found() -> None:
     outer.include_router(inner, prefix="/inner")
     app.include_router(outer, prefix="/pre")
     assert unguarded_graphql(app, table()) == ("/pre/outer/inner/graphql",)
+
+
+def test_routes_that_a_guard_further_inside_covers_are_not_named() -> None:
+    built = Starlette(routes=[Route("/graphql", page)])
+    declared = Starlette(routes=[Route("/graphql", page)])
+    declared.add_middleware(Guard, graphql_paths="/graphql")
+    app = Starlette(routes=[Mount("/a", Guard(built)), Mount("/b", declared), Mount("/c", built)])
+    assert unguarded_graphql(app, table(), Middleware) == ("/c/graphql",)
+    assert [type(route.guard).__name__ for route in routes_of(app, Middleware)] == ["Guard", "Middleware", "NoneType"]
 
 
 async def test_the_start_names_them(guarded) -> None:
