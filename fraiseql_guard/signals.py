@@ -72,7 +72,7 @@ class Event:
     always: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # each is one object, found in tables by what it is and not by its texts
 class Code:
     """One way a request is refused: its ``extensions.code``, HTTP status, the protection that owns it, and its text."""
 
