@@ -15,6 +15,7 @@ from fraiseql_guard.settings import name_of
 _MOST_WARNINGS: Final = 10
 _LOOK_BYTES: Final = 65_536
 _LONGEST_SHOWN: Final = 100
+_FAILED: Final = 400
 _PROTOCOLS: Final = frozenset({"graphql-transport-ws", "graphql-ws"})
 _JSON: Final = (b"application/json", b"application/graphql-response+json")
 _DOCUMENT_TYPE: Final = b"application/graphql"
@@ -110,11 +111,10 @@ def _watched(send: Any, asked: _Asked, on_graphql: Callable[[], None]) -> Any:
         kind = message["type"]
         if looks and kind == "http.response.start":
             headers = dict(message.get("headers", ()))
-            if headers.get(b"content-type", b"").startswith(_STREAMS) and asked.found:
-                looks = False
-                on_graphql()
-            elif b"content-encoding" in headers:
-                looks = False  # unreadable; a client that asks for no compression comes along soon
+            if headers.get(b"content-type", b"").startswith(_STREAMS) or b"content-encoding" in headers:
+                looks = False  # unreadable: that the app takes it is enough
+                if asked.found and message["status"] < _FAILED:
+                    on_graphql()
         elif looks and (kind == "websocket.accept" or message.get("body")):
             looks = False
             if asked.found and (kind == "websocket.accept" or _RESULT.match(message["body"][:100])):

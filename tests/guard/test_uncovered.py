@@ -72,6 +72,13 @@ async def test_documents_elsewhere_are_known_too(guarded) -> None:
     assert [line.split()[0] for line in warnings(chatting)] == ["/live"]
 
 
+@pytest.mark.parametrize(("status", "times"), [(200, 1), (404, 0)])
+async def test_where_the_answer_cannot_be_read_its_status_tells(guarded, status: int, times: int) -> None:
+    guard = guarded(answering(b"\x1f\x8b", status, b"application/json", (b"content-encoding", b"gzip")))
+    await graphql(guard, "{me{id}}", path="/q")
+    assert len(warnings(guard)) == times
+
+
 async def test_what_is_no_graphql_is_not(guarded) -> None:
     search = json.dumps({"query": "red shoes (size 40)"}).encode()
     guard = guarded(answering())
