@@ -53,7 +53,8 @@ class PathTable:
 
     def place(self, scope: Any) -> Place:
         """What the path of an HTTP or WebSocket scope stands for. Raises only on a scope that breaks ASGI."""
-        key = (scope["path"], scope.get("raw_path") or b"", scope.get("root_path") or "")
+        raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]  # some servers leave the query string there
+        key = (scope["path"], raw_path, scope.get("root_path") or "")
         try:
             return self._known[key]
         except KeyError:

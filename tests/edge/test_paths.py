@@ -93,6 +93,12 @@ def test_other_characters_do_not(path: str) -> None:
     assert place(scope(path, quote(path).encode())).malformed == ""
 
 
+def test_a_query_string_is_no_part_of_the_path() -> None:
+    found = place(scope("/graphql", b"/graphql?query=%7Bme%0A%7Bid%7D%7D" + b"a" * 30_000))
+    assert (found.graphql, found.malformed) == ("/graphql", "")
+    assert place(scope("/page", b"/page?to=/graphql")).graphql is None
+
+
 def test_a_path_of_8000_characters_is_read_and_a_longer_one_is_malformed() -> None:
     assert place(scope("/" + "a" * 7_999)).malformed == ""
     assert place(scope("/" + "a" * 7_985 + "/../graphql")).graphql == "/graphql"
