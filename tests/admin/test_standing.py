@@ -1,4 +1,4 @@
-"""A user whom a scope makes an operator is one for as long as the app and the other operators say so."""
+"""A user who is an operator by scope stays one for as long as the app and the other operators say so."""
 
 from __future__ import annotations
 
