@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -44,6 +44,10 @@ class Child:
     rule: FieldRule | None
     weight: int
     leaves_only: bool  # nothing below it selects anything
+
+
+Ways = Iterable[Iterable[tuple[int, Child]]]
+"""What a field selects, for each type that it may return, with the numbers of the terms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +141,24 @@ class CostRules:
             return rule.weight
         return 1 if field.selection or at_root else 0
 
-    def paging(self, owner: str | None, field: Field, rule: FieldRule | None, children: Collection[Child]) -> Paging:
-        """How far the size of a field of the type ``owner`` reaches."""
+    def paging(
+        self,
+        owner: str | None,
+        field: Field,
+        rule: FieldRule | None,
+        children: Callable[[], Ways],
+    ) -> Paging:
+        """How far the size of a field of the type ``owner`` reaches. ``children`` is called if the schema does not
+        tell."""
         if rule is None or self.table is None:
-            return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children) else _NO_PAGE
+            return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children()) else _NO_PAGE
         if rule.many or rule.returns is None:
             return _NO_PAGE
         if rule.sized_fields:
             return Paging(Page.ALWAYS, rule.sized_fields)
-        tells = rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
-        if tells and self.table.holds_items(rule.returns):
+        if self.table.holds_items(rule.returns) and (
+            rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
+        ):
             return _PAGE
         return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
 
@@ -180,10 +192,10 @@ _LOOKS_LIKE_A_PAGE: Final = Paging(Page.SIZED, WRAPPERS)
 _HOLDS_LISTS: Final = Paging(Page.GUESSED)
 
 
-def _looks_like_a_page(children: Collection[Child]) -> bool:
+def _looks_like_a_page(ways: Ways) -> bool:
     """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
     found = False
-    for child in children:
+    for child in [child for way in ways for _, child in way]:
         name = child.field.name
         if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
             found = True

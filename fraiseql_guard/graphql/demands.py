@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 from typing import Final
 
 from fraiseql_guard.graphql.containers import generations, leaves
-from fraiseql_guard.graphql.input_types import ANYTHING
+from fraiseql_guard.graphql.input_types import ANYTHING, ArgumentRule
 from fraiseql_guard.graphql.schema import FieldRule, SchemaTable
 from fraiseql_guard.graphql.searching import OFFSET_ARGUMENTS, SEARCHED, Guess, InputSearch, variables_in
 from fraiseql_guard.graphql.sizes import NoSize, read_offset
@@ -128,21 +128,27 @@ class Demands:
             return NOTHING
         arguments = field.arguments
         rules = [(rule.arguments[name], value) for name, value in arguments.items()] if rule else []
-        used = tuple([item.name for _, item in variables_in(arguments)])
+        plain = SEARCHED.isdisjoint(map(type, arguments.values()))  # then no value holds others, and none is a variable
+        used = () if plain else tuple([item.name for _, item in variables_in(arguments)])
         found = tuple(self._slices(field, owner, rule, role, writes=writes))
         sized = role is Role.SIZES or rule is None
         return Demand(
             sizes=found if sized else (),
             one_needed=rule is not None and rule.one_needed,
             hints=() if sized else found,
-            searched=() if writes else tuple(self._searched(field, rule, role)),
+            searched=() if plain or writes else tuple(self._searched(field, rule, role)),
             offsets=tuple(self._offsets(field, rule, role, sized=bool(found))),
             points=sum([argument.points for argument, _ in rules]),
-            weighed=tuple([(value, argument.kind) for argument, value in rules if self._weights.counts(argument.kind)]),
-            values=sum([leaves(generations(value)) for value in arguments.values()]),
+            weighed=() if plain else tuple(self._weighed(rules)),
+            values=len(arguments) if plain else sum([leaves(generations(value)) for value in arguments.values()]),
             variables=used,
             deciding=self._deciding(field, rule) if used else _NONE,
         )
+
+    def _weighed(self, rules: Iterable[tuple[ArgumentRule, Value]]) -> Iterator[tuple[Value, str]]:
+        for argument, value in rules:
+            if self._weights.counts(argument.kind):
+                yield value, argument.kind
 
     def _slices(
         self, field: Field, owner: str | None, rule: FieldRule | None, role: Role, *, writes: bool

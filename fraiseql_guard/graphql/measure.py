@@ -7,23 +7,30 @@ into an order in which each comes before those above it, and priced in one pass 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
+from fraiseql_guard.context import OperationKind
 from fraiseql_guard.graphql.cost import ROOT_TYPES, CostRules
 from fraiseql_guard.graphql.merging import Budget, Collected, Merging, anything, collect
-from fraiseql_guard.graphql.outline import META_FIELDS, root_occurrences
+from fraiseql_guard.graphql.outline import META_FIELDS, Occurrences
 from fraiseql_guard.graphql.places import Draft, Level, Places
 from fraiseql_guard.graphql.pricing import Plan, Term, make_plan
 from fraiseql_guard.graphql.switches import Positions
-from fraiseql_guard.graphql.tree import Document, Field, Operation, Selection
+from fraiseql_guard.graphql.tree import Document, Field, Selection
 from fraiseql_guard.graphql.values import Bindings
 
 
-def measure(document: Document, rules: CostRules, positions: Positions, merging: Merging) -> Plan:
-    """The plan of a document whose switches stand at ``positions``. TooEntangledError."""
+def measure(
+    document: Document, rules: CostRules, positions: Positions, merging: Merging, occurrences: Sequence[Occurrences]
+) -> Plan:
+    """The plan of a document whose switches stand at ``positions``, with the ``occurrences`` of fields at the root of
+    each operation. TooEntangledError."""
     walk = _Walk(document, rules, positions, merging)
-    roots = [list(walk.root(operation)) for operation in document.operations]
+    roots = [
+        list(walk.root(operation.kind, found))
+        for operation, found in zip(document.operations, occurrences, strict=True)
+    ]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
     numbers = {draft: number for number, draft in enumerate(ordered)}
     places = Places(rules, numbers)
@@ -42,11 +49,11 @@ class _Walk:
         self._pending: list[Level] = []
         self._budget = Budget()
 
-    def root(self, operation: Operation) -> Iterator[tuple[Draft, int]]:
+    def root(self, kind: OperationKind, occurrences: Occurrences) -> Iterator[tuple[Draft, int]]:
         """The terms at an operation's root, with how often each counts: equal keys add up there."""
         table = self._rules.table
-        owner = table.roots.get(operation.kind) if table else ROOT_TYPES[operation.kind]
-        for item, times in root_occurrences(self._document, operation.selection, self._positions):
+        owner = table.roots.get(kind) if table else ROOT_TYPES[kind]
+        for item, times in occurrences:
             if item.name not in META_FIELDS:
                 yield self._draft([item], owner, (item.key,), at_root=True), times
 
@@ -157,8 +164,7 @@ def _alike(fields: list[Field]) -> list[list[Field]]:
 
 def _term(draft: Draft, rules: CostRules, places: Places) -> Term:
     item, rule, owner = draft.field, draft.rule, draft.owner
-    children = [child for way in places.children(draft.level) for _, child in way]
-    paging = rules.paging(owner, item, rule, children)
+    paging = rules.paging(owner, item, rule, lambda: places.children(draft.level))
     assumed = rules.assumed(item, rule, paging)
     writes = draft.at_root and owner == rules.mutation_type
     return Term(

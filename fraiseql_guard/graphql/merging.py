@@ -83,6 +83,11 @@ class Merging:
         self._parts: dict[Selection, _Part] = {}
         self._merged: dict[frozenset[Selection], Merged] = {}
 
+    @property
+    def is_conditional(self) -> bool:
+        """Whether anything in the document depends on a type."""
+        return bool(self._fragments) or any(each.inlines for each in self.selections)
+
     def merged(self, selections: tuple[Selection, ...], distinct: frozenset[Selection], budget: Budget) -> Merged:
         """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
         fragment once. TooEntangledError."""
@@ -150,11 +155,13 @@ def _look_through(selection: Selection, on: str | None) -> _Part:
             pending.append((inline.selection, inline.on or on))
             if inline.on:
                 conditions.add(inline.on)
-    if not fields:
-        return _Part(fields, {}, frozenset(conditions), tuple(spreads))
+    return _Part(fields, children_of(fields), frozenset(conditions), tuple(spreads))
+
+
+def children_of(fields: Collected) -> Children:
+    """What collected fields select."""
     below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
-    children = {key: selections for key, selections in below.items() if selections}
-    return _Part(fields, children, frozenset(conditions), tuple(spreads))
+    return {key: selections for key, selections in below.items() if selections}
 
 
 def _selections(document: Document) -> list[Selection]:

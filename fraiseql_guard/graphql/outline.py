@@ -5,7 +5,7 @@ Each fragment is counted once and its numbers are added wherever it is spread, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -136,11 +136,19 @@ def unfold(trail: Trail) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def root_occurrences(document: Document, selection: Selection, positions: Positions) -> Iterator[tuple[Field, int]]:
-    """The fields at the root of an operation and how often each stands there, through fragments.
+Occurrences = Sequence[tuple[Field, int]]
+"""Fields, and how often each stands in one place."""
+
+
+def root_occurrences(document: Document, positions: Positions) -> list[Occurrences]:
+    """For each operation the fields at its root, through fragments.
 
     Hosts exist that run a root field as often as it stands there, so a fragment counts once for each spread.
     """
+    return [list(_occurrences(document, operation.selection, positions)) for operation in document.operations]
+
+
+def _occurrences(document: Document, selection: Selection, positions: Positions) -> Iterator[tuple[Field, int]]:
     times: dict[str, int] = {}
     yield from _level(selection, 1, times, positions)
     for name in reversed(document.fragments):  # the callers of a fragment come before it

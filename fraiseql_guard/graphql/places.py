@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from fraiseql_guard.graphql.cost import Child, CostRules, Page, Paging
@@ -66,13 +66,17 @@ class Places:
         key = level, paging.names, paging.page is Page.GUESSED
         if key not in self._known:
             self._known[key] = len(self.levels)
-            self.levels.append(tuple(_divided(way, paging) for way in self.children(level)))
+            self.levels.append(tuple(self._divided(level, paging)))
         return self._known[key]
 
-
-def _divided(way: list[tuple[int, Child]], paging: Paging) -> Alternative:
-    held: list[int] = []
-    others: list[int] = []
-    for number, child in way:
-        (held if paging.holds(child) else others).append(number)
-    return tuple(held), tuple(others)
+    def _divided(self, level: Level, paging: Paging) -> Iterator[Alternative]:
+        if paging.page is Page.NEVER:
+            for drafts in level.alternatives:
+                yield (), tuple([self._numbers[draft] for draft in drafts])
+            return
+        for way in self.children(level):
+            held: list[int] = []
+            others: list[int] = []
+            for number, child in way:
+                (held if paging.holds(child) else others).append(number)
+            yield tuple(held), tuple(others)

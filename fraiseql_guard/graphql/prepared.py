@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -13,7 +13,7 @@ from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.document import read_document
 from fraiseql_guard.graphql.measure import measure
 from fraiseql_guard.graphql.merging import Merging, TooEntangledError
-from fraiseql_guard.graphql.outline import Outline, root_occurrences, unfold
+from fraiseql_guard.graphql.outline import Occurrences, Outline, root_occurrences, unfold
 from fraiseql_guard.graphql.pricing import Path, Plan
 from fraiseql_guard.graphql.refusals import contradiction, over
 from fraiseql_guard.graphql.repetition import Repeated, count_apart, count_repetitions
@@ -68,7 +68,8 @@ class Prepared:
         key = tuple(positions.items())
         view = self.views.get(key)
         if view is None:
-            made = _view(self.document, self.rules, positions, Merging(self.document))
+            occurrences = root_occurrences(self.document, positions)
+            made = _view(self.document, self.rules, positions, Merging(self.document), occurrences)
             if isinstance(made, Denial):
                 return made
             if len(self.views) >= _MAX_VIEWS:
@@ -106,9 +107,12 @@ def prepare(text: str, settings: Settings, rules: CostRules, tokens: list[str] |
         return _unmeasurable(settings.max_query_complexity)
     kind = gravest(operation.kind for operation in document.operations)
     names = frozenset(operation.name for operation in document.operations)
-    prepared = Prepared(document, kind, names, _root_fields(document), outline, repetition, rules, {})
+    written = root_occurrences(document, None)
+    root_fields = frozenset([field.name for found in written for field, _ in found])
+    prepared = Prepared(document, kind, names, root_fields, outline, repetition, rules, {})
     if not document.switches:  # then there is one view alone, and half of its work is done
-        made = _view(document, rules, {}, merging, outline)
+        occurrences = root_occurrences(document, {}) if document.removes else written
+        made = _view(document, rules, {}, merging, occurrences, outline)
         if isinstance(made, Denial):
             return made
         prepared.views[()] = made
@@ -142,16 +146,16 @@ def _view(
     rules: CostRules,
     positions: Mapping[str, bool],
     merging: Merging,
+    occurrences: Sequence[Occurrences],
     everything: Outline | None = None,
 ) -> View | Denial:
     """``everything`` is the outline of all that is written, if it was taken before."""
     try:
-        plan = measure(document, rules, positions, merging)
+        plan = measure(document, rules, positions, merging, occurrences)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
     outline = everything if everything and not document.removes else _total(document, positions, rules)
-    roots = [list(root_occurrences(document, item.selection, positions)) for item in document.operations]
-    counts = [sum(times for _, times in root) for root in roots]
+    counts = [sum([times for _, times in found]) for found in occurrences]
     mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
     return View(
         positions=tuple(positions.items()),
@@ -161,13 +165,6 @@ def _view(
         most_root_fields=min(max(counts), MOST),
         mutation_root_fields=min(max(mutations, default=0), MOST),
         plan=plan,
-    )
-
-
-def _root_fields(document: Document) -> frozenset[str]:
-    """A name for each field that stands at a root, if only in a fragment: work and memory are bounded by the text."""
-    return frozenset(
-        field.name for item in document.operations for field, _ in root_occurrences(document, item.selection, None)
     )
 
 

@@ -147,6 +147,21 @@ _Share = tuple[int, int, int]
 """Of an object of one type: its fields that hold a page's items, once as such and once on their own; its others."""
 
 
+@dataclass(slots=True, eq=False)
+class _Below:
+    """What a level costs: for each type, and for the dearest, if nothing divides it."""
+
+    ways: set[_Share]
+    dearest: int
+
+
+def _below(ways: set[_Share]) -> _Below:
+    return _Below(ways, max([items + rest for _, items, rest in ways]))
+
+
+_NOTHING_BELOW: Final = _below({(0, 0, 0)})
+
+
 def _priced(
     terms: Sequence[Term],
     levels: Sequence[Sequence[Alternative]],
@@ -157,22 +172,24 @@ def _priced(
     costs: list[int] = []
     single: list[int] = []  # inside a page: n is 1 unless an argument of the field's own says more
     sizes: list[int] = []
-    shares: dict[int, set[_Share]] = {-1: {(0, 0, 0)}}
+    levels_below: dict[int, _Below] = {-1: _NOTHING_BELOW}
     guesses = False
     for term, ask in zip(terms, asked, strict=True):
-        if term.level not in shares:
-            shares[term.level] = {_share(costs, single, way) for way in levels[term.level]}
-        said, ways, weight = ask.size, shares[term.level], term.weight
+        below = levels_below.get(term.level)
+        if below is None:
+            below = levels_below[term.level] = _below({_share(costs, single, way) for way in levels[term.level]})
+        said, weight = ask.size, term.weight
         size = term.assumed.size if said is None else said or 1
         if term.page is Page.ALWAYS or (term.page is Page.SIZED and said is not None):
-            cost = max([size * (weight + held) + rest for held, _, rest in ways])
+            cost = max([size * (weight + held) + rest for held, _, rest in below.ways])
         else:
-            cost = size * (weight + max([items + rest for _, items, rest in ways]))
-        once = cost if said is not None else weight + max([items + rest for _, items, rest in ways])
+            cost = size * (weight + below.dearest)
+        once = cost if said is not None else weight + below.dearest
         if ask.guess:
             guesses = True
-            cost, size = max((cost, size), _guessed(term, ask.guess, ways))
-            once = max(once, _guessed(term, ask.guess, ways)[0])
+            guessed = _guessed(term, ask.guess, below)
+            cost, size = max((cost, size), guessed)
+            once = max(once, guessed[0])
         costs.append(min(cost + ask.points, MOST))
         single.append(min(once + ask.points, MOST))
         sizes.append(size)
@@ -195,13 +212,13 @@ def _dearest(roots: Sequence[Sequence[tuple[int, int]]], costs: Sequence[int]) -
     return complexity, dearest
 
 
-def _guessed(term: Term, size: int, ways: set[_Share]) -> tuple[int, int]:
+def _guessed(term: Term, size: int, below: _Below) -> tuple[int, int]:
     """The cost of a field whose size is what was guessed, and that size."""
     if term.page is Page.NEVER:
-        return size * (term.weight + max([items + rest for _, items, rest in ways])), size
-    if term.page is Page.GUESSED and not any(held for held, _, _ in ways):
+        return size * (term.weight + below.dearest), size
+    if term.page is Page.GUESSED and not any(held for held, _, _ in below.ways):
         return 0, 1
-    return max([size * (term.weight + held) + rest for held, _, rest in ways]), size
+    return max([size * (term.weight + held) + rest for held, _, rest in below.ways]), size
 
 
 def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Share:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fraiseql_guard.graphql.merging import Budget, Collected, Merging
+from fraiseql_guard.graphql.merging import Budget, Collected, Merging, children_of
 from fraiseql_guard.graphql.outline import INTROSPECTION
 from fraiseql_guard.graphql.sizes import MOST
 from fraiseql_guard.graphql.tree import Document, Field, Selection
@@ -45,7 +45,7 @@ class _Way:
 
 def count_repetitions(document: Document, merging: Merging, *, aliased: bool) -> Repeated:
     """Everything added up, whatever its type. TooEntangledError. Nothing is ``aliased``: then there is less to do."""
-    return _Count(merging, apart=False).of(document) if aliased else Repeated()
+    return _Count(merging, apart=False).of(document) if aliased else Repeated(mixed=merging.is_conditional)
 
 
 def count_apart(document: Document, members: Members | None) -> Repeated:
@@ -86,14 +86,15 @@ class _Count:
             merged = self._merging.merged(selections, place, self._budget)
             for types in self._ways(merged.conditions):
                 fields = merged.fields if types is None else self._among(merged.fields, types)
+                children = merged.children if types is None else children_of(fields)
                 way = _Way(*asked_again(fields))
                 ways.append(way)
                 for key, members in fields.items():
                     if len(members) > self._worst[0]:
                         self._worst = len(members), (*path, key)
-                    if below := tuple([item.selection for item, _ in members if item.selection]):
-                        way.below.append((frozenset(below), members[0][0].name in INTROSPECTION))
-                        pending.append((below, (*path, key)))
+                for key, below in children.items():
+                    way.below.append((frozenset(below), fields[key][0][0].name in INTROSPECTION))
+                    pending.append((below, (*path, key)))
 
     def _ways(self, conditions: frozenset[str]) -> Iterable[Types | None]:
         """Types that hold together; None: all that stands there."""
@@ -142,10 +143,10 @@ class _Count:
 def asked_again(fields: Mapping[str, list[tuple[Field, str | None]]]) -> tuple[int, int]:
     """The aliases by which a field of one selection is asked for more than once; with those of an introspection."""
     keys: dict[str, tuple[int, int]] = {}  # by name: response keys, and those of them that are aliases
-    for members in fields.values():
-        for name, aliased in {item.name: item.key != item.name for item, _ in members}.items():
+    for key, members in fields.items():
+        for name in {item.name for item, _ in members} if len(members) > 1 else (members[0][0].name,):
             asked, aliases = keys.get(name, (0, 0))
-            keys[name] = asked + 1, aliases + aliased
+            keys[name] = asked + 1, aliases + (key != name)
     again = [(name in INTROSPECTION, aliases) for name, (asked, aliases) in keys.items() if asked > 1]
     return sum(aliases for meta, aliases in again if not meta), sum(aliases for meta, aliases in again if meta)
 

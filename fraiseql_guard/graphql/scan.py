@@ -220,15 +220,18 @@ class Scanner:
 
     def _misshapen(self, scan: Scan, *, introspects: bool) -> Denial | None:
         """What the shape makes certain. A small document that is not grossly over is measured, to know all numbers."""
-        found = [(row, limit, self._actual(row, scan.shape, introspects=introspects)) for row, limit in self._shapes]
+        found = [
+            (row, limit, actual)
+            for row, limit in self._shapes
+            if (actual := self._actual(row, scan.shape, introspects=introspects)) > limit
+        ]
+        gross = any(actual >= _gross(limit) or not row.offends for row, limit, actual in found)
+        if not found or not (gross or scan.tokens > _SMALL):
+            return None
         exceeded = [
             over(row.code, limit, actual, offends=row.offends and not introspects, path=".".join(row.path(scan.shape)))
             for row, limit, actual in found
-            if actual > limit
         ]
-        gross = any(actual >= _gross(limit) or not row.offends for row, limit, actual in found if actual > limit)
-        if not exceeded or not (gross or scan.tokens > _SMALL):
-            return None
         offence = next((item.offence for item in exceeded if item.offence), None)
         return replace(exceeded[0], path=exceeded[0].path or None, offence=offence)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from fraiseql_guard.graphql.outline import Trail, unfold
 from fraiseql_guard.graphql.shape_blocks import Block, Level, Own
 
 _OPERATIONS: Final = frozenset({"query", "mutation", "subscription"})
@@ -32,7 +33,7 @@ class Bounds:
 
 _ANY: Final = 10**9
 UNBOUNDED: Final = Bounds(_ANY, _ANY, _ANY, _ANY, _ANY, nesting=200)
-_OUTSIDE: Final = Block(Level(), 0, (), certain=False, counts=False)
+_OUTSIDE: Final = Block(Level(), 0, None, certain=False, counts=False)
 
 
 class Shape:
@@ -49,6 +50,7 @@ class Shape:
         "_inline",
         "_key",
         "_last",
+        "_most_repeated",
         "_on",
         "_own",
         "_plain",
@@ -58,7 +60,6 @@ class Shape:
         "foreign",
         "fragments",
         "operations",
-        "path",
         "repetitions",
         "root_fields",
         "stray",
@@ -75,13 +76,18 @@ class Shape:
         self._key = self._field = self._on = ""
         self._inline = self._conditional = False  # what is said of the next block
         self._own, self._roots = Own(), 0  # of this definition
-        self.depth = self.aliases = self.root_fields = self.repetitions = self.operations = self.fragments = 0
-        self.path: tuple[str, ...] = ()
-        """Of the key that is repeated most."""
+        self.depth = self.aliases = self.root_fields = self.operations = self.fragments = 0
+        self.repetitions = 1
+        self._most_repeated: Trail = None
         self.foreign = False
         """A type system definition stands here."""
         self.stray = False
         """No definition begins like this."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Of the key that is repeated most."""
+        return unfold(self._most_repeated)[::-1]
 
     def name(self, text: str) -> bool:
         """Whether to stop."""
@@ -90,19 +96,19 @@ class Shape:
             return self._named(text)
         self._key = self._field = text
         self._inline = self._conditional = False
-        key = block.level.keys.get(text)
-        if key is None:
-            block.level.keys[text] = [1, None]
-            self.repetitions = self.repetitions or 1
-        else:
-            key[0] += 1
-            if key[0] > self.repetitions:
-                self.repetitions = key[0]
-                self.path = (*block.path, text)
         if block.counts:
             self._roots += 1
             if self._roots > self._bounds.root_fields:
                 return True
+        keys = block.level.keys
+        if text not in keys:
+            keys[text] = [1, None]
+            return False
+        key = keys[text]
+        key[0] += 1
+        if key[0] > self.repetitions:
+            self.repetitions = key[0]
+            self._most_repeated = text, block.trail
         return self.repetitions >= self._bounds.repetitions
 
     def _named(self, text: str) -> bool:
@@ -129,6 +135,8 @@ class Shape:
         key = level.keys.get(self._key)
         if key is None or key[0] > 1 or name == self._key:  # it is no alias of a field, or the same once more
             return False
+        if level.aliased is None:
+            level.aliased = {}
         before = level.aliased.get(name, 0)
         level.aliased[name] = before + 1
         if before:
@@ -162,14 +170,14 @@ class Shape:
         outer = self._block
         if outer is _OUTSIDE:
             stop = not self._definition and self._begin("query")
-            block = Block(Level(), 1, (), certain=True, counts=self._definition != "fragment")
+            block = Block(Level(), 1, None, certain=True, counts=self._definition != "fragment")
         elif self._inline:
             certain = outer.certain and not self._conditional
             level, counts = outer.level, outer.counts and certain
             if self._on:
-                level = level.typed.setdefault(self._on, Level())
+                level = level.on(self._on)
                 self._own = Own(self._own)
-            block = Block(level, outer.depth, outer.path, certain, counts, outer.of_edges, bool(self._on))
+            block = Block(level, outer.depth, outer.trail, certain, counts, outer.of_edges, bool(self._on))
         else:
             block = self._below(outer)
         self._blocks.append(block)
@@ -179,17 +187,18 @@ class Shape:
 
     def _below(self, outer: Block) -> Block:
         """The block of a field."""
-        level = Level()
-        if (key := outer.level.keys.get(self._key)) is not None:
-            if key[1] is None:
+        key = outer.level.keys.get(self._key)
+        level = key[1] if key else None
+        if level is None:
+            level = Level()
+            if key:
                 key[1] = level
-            level = key[1]
         certain = outer.certain and not self._conditional
         counted = not (outer.of_edges and self._field == "node")
         if certain and counted and outer.depth > self.depth and self._definition != "fragment":
             self.depth = outer.depth
         of_edges = self._field == "edges" and self._edges_node_one_level
-        return Block(level, outer.depth + counted, (*outer.path, self._key), certain, counts=False, of_edges=of_edges)
+        return Block(level, outer.depth + counted, (self._key, outer.trail), certain, counts=False, of_edges=of_edges)
 
     def close(self) -> None:
         """A brace closes."""

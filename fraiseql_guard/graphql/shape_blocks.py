@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from fraiseql_guard.graphql.outline import Trail
+
 
 @dataclass(slots=True, eq=False)
 class Level:
@@ -13,8 +15,14 @@ class Level:
     object may be of one of them only."""
 
     keys: dict[str, list[Any]] = field(default_factory=dict)
-    aliased: dict[str, int] = field(default_factory=dict)
-    typed: dict[str, Level] = field(default_factory=dict)
+    aliased: dict[str, int] | None = None
+    typed: dict[str, Level] | None = None
+
+    def on(self, type_name: str) -> Level:
+        """What is conditional on a type."""
+        if self.typed is None:
+            self.typed = {}
+        return self.typed.setdefault(type_name, Level())
 
 
 @dataclass(slots=True, eq=False)
@@ -39,7 +47,7 @@ class Block:
 
     level: Level
     depth: int  # of the fields in it
-    path: tuple[str, ...]
+    trail: Trail  # of its keys, innermost first
     certain: bool  # no directive further out can take it away
     counts: bool  # its fields are root fields of an operation
     of_edges: bool = False  # node is no level of its own here

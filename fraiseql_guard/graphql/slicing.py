@@ -59,18 +59,15 @@ def by_argument(slicing: Iterable[str]) -> Paths:
 class ListArguments:
     """The arguments that the settings name as lists which bring an item for each of theirs."""
 
-    __slots__ = ("_places",)
+    __slots__ = ("_places", "names")
 
     def __init__(self, names: Iterable[str]) -> None:
         self._places: dict[str, list[tuple[str, str]]] = {}
         for name in names:
             owner, field, argument = [*[""] * (2 - name.count(".")), *name.split(".")]
             self._places.setdefault(argument, []).append((owner, field))
-
-    @property
-    def names(self) -> frozenset[str]:
+        self.names: Final = frozenset(self._places)
         """The arguments' names."""
-        return frozenset(self._places)
 
     def among(self, arguments: Iterable[str], owner: str | None, field: str) -> list[str]:
         """Those of the arguments of a field of the type ``owner`` (None if unknown) that are meant."""

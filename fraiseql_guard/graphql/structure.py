@@ -30,7 +30,8 @@ class Repetition:
 
 
 def most_repeated(document: Document, merging: Merging) -> Repetition:
-    """Walk every selection once in each way in which it is merged. TooEntangledError."""
+    """Walk every selection once in each way in which it is merged. TooEntangledError; ContradictedError where it needs
+    no look at types, as ``check_conflicts`` takes: equal keys of one selection below one type differ."""
     used = {spread.name for selection in merging.selections for spread in selection.spreads}
     roots = [item.selection for item in document.operations]
     roots += [item.selection for name, item in document.fragments.items() if name not in used]
@@ -45,7 +46,10 @@ def most_repeated(document: Document, merging: Merging) -> Repetition:
         merged = merging.merged(selections, distinct, budget)
         for key, fields in merged.fields.items():
             if len(fields) > 1:
-                differs = differs or not _alike(fields)
+                if not _alike(fields):
+                    differs = True
+                    if len(selections) == 1 and len({on for _, on in fields}) == 1:
+                        raise ContradictedError((*path, key))
                 if len(fields) > worst.times:
                     worst = Repetition(len(fields), (*path, key))
         for key, children in merged.children.items():

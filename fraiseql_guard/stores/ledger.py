@@ -29,6 +29,42 @@ class _Offence:
 
 
 @dataclass(slots=True)
+class _Offences:
+    """Those of one policy in its window, oldest first, with their sums: however many they are, one more costs the
+    same."""
+
+    log: deque[_Offence] = field(default_factory=deque)
+    weight: int = 0
+    seen: int = 0
+
+    def keep_since(self, begin: float, now: float) -> None:
+        """Drop what happened before. A clock that was set back must not keep the others in the window."""
+        for offence in reversed(self.log):
+            if offence.at <= now:
+                break
+            offence.at = now
+        while self.log and self.log[0].at <= begin:
+            gone = self.log.popleft()
+            self.weight -= gone.weight
+            self.seen -= gone.seen
+
+    def happened_since(self, begin: float) -> bool:
+        """Whether the last one is that young."""
+        return bool(self.log) and self.log[-1].at > begin
+
+    def add(self, offence: _Offence) -> None:
+        """One more."""
+        self.log.append(offence)
+        self.weight += offence.weight
+        self.seen += offence.seen
+
+    def add_to_last(self, seen: int) -> None:
+        """More requests of the last one."""
+        self.log[-1].seen += seen
+        self.seen += seen
+
+
+@dataclass(slots=True)
 class _Held:
     """The sanctions of one subject: until when, why, and who said so."""
 
@@ -46,7 +82,7 @@ class Ledger:
     """
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
-        self._offences: Recent[tuple[_Key, PolicyName], deque[_Offence]] = Recent(max_subjects)
+        self._offences: Recent[tuple[_Key, PolicyName], _Offences] = Recent(max_subjects)
         self._repeats: Recent[tuple[_Key, PolicyName], tuple[int, float]] = Recent(max_subjects)
         self._held: Recent[_Key, _Held] = Recent(max_sanctions)
         self._groups: Recent[_Key, dict[str, float]] = Recent(max_sanctions)
@@ -125,20 +161,17 @@ class Ledger:
             if held is not None and held.in_force(policy, now):
                 return None
         record = (_own(subject), policy)
-        log = self._offences.get(record) or deque()
-        for offence in log:
-            offence.at = min(offence.at, now)  # a clock that was set back must not keep it in the window
-        while log and log[0].at <= now - escalation.window_seconds:
-            log.popleft()
-        if once_a_second and log and now - log[-1].at < ABUSE_INTERVAL_SECONDS:
-            log[-1].seen += seen
+        offences = self._offences.get(record) or _Offences()
+        offences.keep_since(now - escalation.window_seconds, now)
+        if once_a_second and offences.happened_since(now - ABUSE_INTERVAL_SECONDS):
+            offences.add_to_last(seen)
             return None
-        log.append(_Offence(now, weight, seen))
-        if sum(offence.weight for offence in log) < escalation.offences:
-            self._offences.put(record, log)
+        offences.add(_Offence(now, weight, seen))
+        if offences.weight < escalation.offences:
+            self._offences.put(record, offences)
             return None
         self._offences.pop(record)
-        return Imposed(self._escalate(subject, escalation, now), escalation, sum(offence.seen for offence in log))
+        return Imposed(self._escalate(subject, escalation, now), escalation, offences.seen)
 
     def _escalate(self, subject: Subject, escalation: Escalation, now: float) -> Sanction:
         bearer = self._bearer(subject, now)
