@@ -22,7 +22,7 @@ from fraiseql_guard.graphql.slicing import (
     slices_without_schema,
 )
 from fraiseql_guard.graphql.tree import Field
-from fraiseql_guard.graphql.values import Absent, Bindings, Value, Variable
+from fraiseql_guard.graphql.values import Absent, Bindings, Value
 from fraiseql_guard.graphql.weighing import InputWeights
 from fraiseql_guard.settings import Settings
 
@@ -236,7 +236,7 @@ def _read(each: Slice, bindings: Bindings) -> list[int | NoSize]:
 def _values_of(name: str, bindings: Bindings) -> int:
     found: int | None = bindings.memo.get(name)
     if found is None:
-        found = max(leaves(generations(candidate)) for candidate in bindings.candidates(Variable(name)))
+        found = max([leaves(layers) for layers in bindings.layers(name)])
         bindings.memo[name] = found
     return found
 

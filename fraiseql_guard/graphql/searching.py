@@ -98,8 +98,9 @@ class InputSearch:
         found: Guess | None = bindings.memo.get(key)
         if found is None:
             found = bindings.memo[key] = Guess()  # a default might name its own variable
-            for candidate in bindings.candidates(variable):
-                found.merge(self.within(candidate, kind, bindings))
+            if any(dict in map(type, layer) for layers in bindings.layers(variable.name) for layer in layers):
+                for candidate in bindings.candidates(variable):
+                    found.merge(self.within(candidate, kind, bindings))
         return found
 
     def _worthwhile(self, types: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:

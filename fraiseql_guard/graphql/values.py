@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from graphql.language import ast
 
+from fraiseql_guard.graphql.containers import generations
+
 Value = Any
 """A literal or JSON value."""
 
@@ -104,3 +106,11 @@ class Bindings:
         if value.name in self.sent:
             return (self.sent[value.name],)
         return self.defaults.get(value.name, (Absent.ABSENT,))
+
+    def layers(self, name: str) -> list[list[list[Any]]]:
+        """For each value that a variable may have its containers by generation (``containers.generations``)."""
+        key = f"{name}["  # a bracket is in no variable's name
+        found: list[list[list[Any]]] | None = self.memo.get(key)
+        if found is None:
+            found = self.memo[key] = [list(generations(value)) for value in self.candidates(Variable(name))]
+        return found
