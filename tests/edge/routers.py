@@ -97,7 +97,8 @@ def quart_app(files: Path) -> Any:
     return app
 
 
-def django_app(files: Path) -> Any:
+def configure_django() -> None:
+    """What a process may do once."""
     from django.conf import settings
 
     if not settings.configured:
@@ -111,6 +112,10 @@ def django_app(files: Path) -> Any:
         import django
 
         django.setup()
+
+
+def django_app(files: Path) -> Any:
+    configure_django()
     from django.core.handlers.asgi import ASGIHandler
     from django.http import HttpResponse
     from django.urls import path, re_path

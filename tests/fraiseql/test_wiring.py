@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fraiseql_guard.testing import make_token
-from tests.support.asgi import graphql
+from tests.support.asgi import graphql, request
 from tests.support.processes import needs_fraiseql
 
 pytestmark = needs_fraiseql
@@ -93,6 +93,22 @@ async def test_the_user_is_the_verified_one_and_each_request_has_its_own(tmp_pat
             user.roles.append("admin")
             user.permissions.append("everything")
             user.metadata.clear()
+
+
+async def test_the_request_has_the_user_too(tmp_path: Any) -> None:
+    from fastapi import Request
+
+    host = Host()
+
+    async def me(request: Request) -> str:
+        return str(request.user.display_name)
+
+    me.__annotations__ = {"request": Request, "return": str}
+    host.app.get("/me")(me)
+    with protected(host, tmp_path, jwt_secret=SECRET, auth_required=False) as guard:
+        reply = await request(guard, "GET", "/me", token=make_token(SECRET, sub="ada"))
+        assert (reply.status, reply.body) == (200, b'"ada"')
+        assert (await request(guard, "GET", "/me")).body == b'""'
 
 
 async def test_a_user_who_claims_nothing_has_no_roles(tmp_path: Any) -> None:

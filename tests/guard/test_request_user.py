@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -16,6 +18,7 @@ from starlette.routing import Route
 
 from fraiseql_guard import Guard
 from fraiseql_guard.testing import make_token
+from tests.edge.routers import configure_django
 from tests.support.asgi import EchoApp, graphql, http_scope, request
 
 OPEN = {"auth_required": False}
@@ -163,3 +166,38 @@ async def test_other_frameworks_find_it_too(make: Callable[[], Any], secret: str
     reply = await request(guard, "GET", "/me", token=make_token(secret, sub="alice"))
     assert (reply.status, reply.body) == (200, b"user: alice")
     assert (await request(guard, "GET", "/me")).body == b"user: "
+
+
+async def _to_django(request: Any) -> Any:
+    from django.http import HttpResponse
+
+    return HttpResponse(f"user: {request.user.display_name}")
+
+
+def take_over_user(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A middleware for Django: the guard's user is Django's."""
+
+    async def middleware(request: Any) -> Any:
+        request.user = request.scope["user"]
+        return await get_response(request)
+
+    return middleware
+
+
+async def test_a_middleware_of_django_takes_the_user_over(secret: str) -> None:
+    pytest.importorskip("django")
+    configure_django()
+    from django.core.handlers.asgi import ASGIHandler
+    from django.test.utils import override_settings
+    from django.urls import path
+    from django.utils.decorators import async_only_middleware
+
+    urls = ModuleType("tests_django_users")
+    urls.urlpatterns = [path("me", _to_django)]  # type: ignore[attr-defined]
+    sys.modules["tests_django_users"] = urls
+    async_only_middleware(take_over_user)
+    with override_settings(ROOT_URLCONF="tests_django_users", MIDDLEWARE=[f"{__name__}.take_over_user"]):
+        guard = Guard(ASGIHandler(), jwt_secret=secret, **OPEN)
+        reply = await request(guard, "GET", "/me", token=make_token(secret, sub="alice"))
+        assert (reply.status, reply.body) == (200, b"user: alice")
+        assert (await request(guard, "GET", "/me")).body == b"user: "
