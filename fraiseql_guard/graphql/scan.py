@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from typing import Final
@@ -15,9 +15,6 @@ from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax
 from fraiseql_guard.graphql.shape import UNBOUNDED, Bounds, Shape
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import Code
-
-_CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
-_BRACKETS: Final = frozenset("{([])}")
 
 _INTROSPECTION: Final = re.compile(r"__(?:schema|type)(?![_0-9A-Za-z])")
 _SMALL: Final = 400
@@ -45,70 +42,98 @@ class Scan:
     read: list[str]
 
 
-@dataclass(slots=True, eq=False)
-class _Nesting:
-    """The brackets that are open, and the deepest that they were. In parentheses everything is a value or a type."""
+class _Counter:
+    """What is counted token by token: the brackets that are open, the deepest that they were, and the shape.
 
-    expected: list[str]
-    literals: int = 0
-    deepest_selection: int = 0
-    deepest_literal: int = 0
+    ``handlers`` are those of the punctuators that mean something where the scan stands: outside of values, or in them.
+    In parentheses, and in brackets outside of them, everything is a value or a type.
+    """
 
-    def opens(self, bracket: str) -> bool:
-        """Whether a selection begins."""
-        self.expected.append(_CLOSING[bracket])
-        if self.literals or bracket != "{":
-            self.literals += 1
-            self.deepest_literal = max(self.deepest_literal, self.literals)
-            return False
+    __slots__ = ("deepest_literal", "deepest_selection", "expected", "handlers", "literals", "read", "shape", "wrong")
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.read: list[str] = []
+        self.expected: list[str] = []
+        self.handlers = _OUTSIDE
+        self.wrong = False
+        self.literals = self.deepest_selection = self.deepest_literal = 0
+
+    def open_selection(self, _: int) -> bool:
+        """Whether to stop at a selection that opens."""
+        self.expected.append("}")
         self.deepest_selection = max(self.deepest_selection, len(self.expected))
-        return True
+        return self.shape.open()
 
-    def closes(self, bracket: str, before: str) -> bool:
-        """Whether this is what has to be closed next. An empty selection is none: graphql-core 3.3 parses it, the
-        specification does not know it."""
+    def close_selection(self, number: int) -> bool:
+        """The same at one that closes. An empty selection is none: graphql-core 3.3 parses it, the specification does
+        not know it."""
+        if not self.expected or self.expected.pop() != "}" or self.read[number - 1] == "{":
+            self.wrong = True
+            return True
+        self.shape.close()
+        return False
+
+    def open_literal(self, closing: str) -> bool:
+        """A value or a list of arguments opens, which ``closing`` will close."""
+        self.expected.append(closing)
+        self.literals += 1
+        self.deepest_literal = max(self.deepest_literal, self.literals)
+        self.handlers = _IN_LITERAL
+        return False
+
+    def close_literal(self, bracket: str) -> bool:
+        """Whether to stop at a bracket that closes something else."""
         if not self.expected or self.expected.pop() != bracket:
-            return False
-        if not self.literals:
-            return before != "{"
+            self.wrong = True
+            return True
         self.literals -= 1
-        return True
+        if not self.literals:
+            self.handlers = _OUTSIDE
+        return False
+
+
+_Handlers = Mapping[str, Callable[[_Counter, int], bool]]
+_IN_LITERAL: Final[_Handlers] = {
+    "(": lambda counter, _: counter.open_literal(")"),
+    "[": lambda counter, _: counter.open_literal("]"),
+    "{": lambda counter, _: counter.open_literal("}"),
+    ")": lambda counter, _: counter.close_literal(")"),
+    "]": lambda counter, _: counter.close_literal("]"),
+    "}": lambda counter, _: counter.close_literal("}"),
+}
+_OUTSIDE: Final[_Handlers] = {
+    **_IN_LITERAL,
+    "{": _Counter.open_selection,
+    "}": _Counter.close_selection,
+    ":": lambda counter, _: counter.shape.colon(),
+    "...": lambda counter, _: counter.shape.spread(),
+    "@": lambda counter, _: counter.shape.directive(),
+}
 
 
 def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED, *, edges_node_one_level: bool = True) -> Scan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
     shape = Shape(bounds, plain="@" not in text, edges_node_one_level=edges_node_one_level)
-    nesting = _Nesting([])
-    marks = {":": shape.colon, "...": shape.spread, "@": shape.directive}
-    read: list[str] = []
+    counter = _Counter(shape)
+    read, handlers = counter.read, counter.handlers
     lexeme, number = END, 0
-    in_literal = stop = wrong = False
     for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
-        if lexeme in _BRACKETS:
-            if lexeme in _CLOSING:
-                stop = nesting.opens(lexeme) and shape.open()
-            elif not nesting.closes(lexeme, read[number - 1]):
-                stop = wrong = True
-            elif lexeme == "}" and not nesting.literals:
-                shape.close()
-            in_literal = nesting.literals > 0
-        elif in_literal:
-            continue
-        elif lexeme.isidentifier():
-            stop = shape.name(lexeme)
-        elif lexeme in marks:
-            stop = marks[lexeme]()
-        if stop:
+        if lexeme in handlers:
+            if handlers[lexeme](counter, number):
+                break
+            handlers = counter.handlers
+        elif handlers is _OUTSIDE and lexeme.isidentifier() and shape.name(lexeme):
             break
-    wrong = wrong or shape.stray
+    wrong = counter.wrong or shape.stray
     if not wrong:
         shape.cut()
-    unfinished = lexeme is FAULT or (lexeme == END and bool(nesting.expected))
+    unfinished = lexeme is FAULT or (lexeme == END and bool(counter.expected))
     tokens = number if lexeme in (END, FAULT) else number + 1
     return Scan(
         tokens=tokens,
-        selection_nesting=nesting.deepest_selection,
-        literal_nesting=nesting.deepest_literal,
+        selection_nesting=counter.deepest_selection,
+        literal_nesting=counter.deepest_literal,
         directives=read[:tokens].count("@"),
         fault=number if wrong or unfinished else None,
         shape=shape,
