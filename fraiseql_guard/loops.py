@@ -28,8 +28,10 @@ class PerLoop(Generic[T]):
 
     def of(self, loop: asyncio.AbstractEventLoop) -> T:
         """The value of an event loop that lives."""
-        value = self._by_loop.get(loop)
-        return self._made(loop) if value is None else value
+        try:
+            return self._by_loop[loop]
+        except KeyError:
+            return self._made(loop)
 
     def pop(self) -> T | None:
         """Forget the value of the running event loop, and return it; None if there is none."""
