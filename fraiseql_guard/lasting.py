@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
-from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.edge.body_budget import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile

@@ -123,6 +123,10 @@ class FailoverStore:
             self._learn(trip, outcome)
         return outcome
 
+    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
+        """What this process has seen of the store's sanctions (Store.known_sanction)."""
+        return self._local.known_sanction(subject, exempt) if self._learned else None
+
     async def impose(self, sanction: Sanction) -> None:
         """Store.impose; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.impose(sanction))
