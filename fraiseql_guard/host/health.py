@@ -66,7 +66,7 @@ class Health:
         """How the process is, at most a second ago. Never raises."""
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
-        return await asyncio.shield(self._making.ensure_running())  # one client that leaves takes no other's answer along
+        return await asyncio.shield(self._making.ensure_running())  # a client that leaves takes no other's along
 
     async def _make(self) -> Report:
         findings: list[tuple[State, str]] = []
