@@ -82,6 +82,17 @@ class Admission:
         bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
+    def known_block(self, ctx: Context) -> Trip | None:
+        """What to ask the store before the body is read: whether a caller is still blocked who was, as far as this
+        process knows. None of all others."""
+        if not self._enforced:
+            return None
+        exempt = self._sanctions.exempt_by_head(ctx)
+        known = self._store.known_sanction(ctx.subject, exempt)
+        if known is None or self._modes[self._sanctions.owners[known.policy]] is not Mode.ENFORCE:
+            return None
+        return Trip(ctx.subject, exempt=exempt)
+
     async def settle(self, ctx: Context, denial: Denial | None) -> Decision:
         """Pay, be refused, or have the gate's denial recorded."""
         if not self._sanctioning or (denial is not None and denial.code in _KNOWN):

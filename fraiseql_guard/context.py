@@ -421,6 +421,7 @@ class Context:
     shown: tuple[Bucket, ...] | None = None  # whose state the answer's headers tell, if guards inside have a say in it
     refused_inside: bool = False  # by a guard further inside, which tells of it
     status: int = 0
+    ended_at: float | None = None  # by the log's clock, once it has ended
     request_bytes: int = 0
     response_bytes: int = 0
 

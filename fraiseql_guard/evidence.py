@@ -92,8 +92,8 @@ def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
         return _rate_counts(ctx, denial)
     if denial.detail == PolicyName.BRUTE_FORCE:
         return _failure_counts(ctx, denial)
-    if denial.detail == PolicyName.DOS and ctx.overruled is not None and ctx.overruled.offence is PolicyName.DOS:
-        return evidence_of(ctx.overruled.code).counts(ctx, ctx.overruled)
+    if denial.detail == PolicyName.DOS:
+        return _complexity_counts(ctx, denial)  # what is asked for now is not known: the body was not read
     return ()
 
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
-from fraiseql_guard.edge.pump import BufferBudget
+from fraiseql_guard.edge.body_budget import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
@@ -86,12 +86,13 @@ def make_lasting(
     database: DatabaseSignals,
     user_status: AskUserStatus | None,
     on_control: Callable[[ControlSet], None],
+    watch_host: Callable[[], object],
     in_force: Callable[[], Settings],
     facts: Facts,
 ) -> Lasting:
     """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control``
-    takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. SettingsError if something
-    asked for cannot be had."""
+    takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. ``watch_host`` keeps the
+    gauges of this process fresh, in whichever event loop serves. SettingsError if something asked for cannot be had."""
     metrics = Metrics.of(registry, workers=settings.worker_count)
     pulse, journal = Pulse(), Journal()
     log = EventLog(settings, metrics, logger=logger)
@@ -139,6 +140,7 @@ def make_lasting(
     app_documents = AppDocuments(store, observer=settle.process)
 
     async def after_poll() -> None:
+        watch_host()
         if trusted is not None:
             trusted.ensure_polling()
         await app_documents.tick()

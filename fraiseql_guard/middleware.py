@@ -320,13 +320,13 @@ class Middleware:
         """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
         if self._check is not None:
             self._check.cancel()
+        await self._stack.control.aclose()  # first: it keeps the ticker running
         await self.host.ticker.aclose()
         self._stack.tell(self._stack.repeats.tell)
         self._stack.tell(self._stack.settle.tell)
         self.host.memory.release()
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()
-        await self._stack.control.aclose()
         if (trusted := self.steering.lasting.trusted) is not None:
             await trusted.aclose()
         await self.steering.lasting.presence.leave()

@@ -358,7 +358,11 @@ class Settings:
     # bodies
     max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
     max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths, and of an upload.")
-    max_buffered_bytes: int = setting(BYTES, "67108864", "Most memory for the bodies of a process at one time.")
+    max_buffered_bytes: int = setting(
+        BYTES,
+        "67108864",
+        "Most memory for the bodies of a process at one time; those of one caller take an eighth, or one largest body.",
+    )
     body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
     body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")
 

@@ -167,6 +167,9 @@ GUARD_MISCONFIGURED = Code(
 QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
 BODY_TIMEOUT = Code("BODY_TIMEOUT", 408, _QUERY, "The request body did not arrive in time.")
 BODY_TOO_LARGE = Code("BODY_TOO_LARGE", 413, _QUERY, "The request body is too large.")
+BODY_SHARE_FULL = Code(
+    "BODY_SHARE_FULL", 429, _QUERY, "Too many request bodies of this caller are being read at the moment."
+)
 BODY_BUFFER_FULL = Code("BODY_BUFFER_FULL", 503, _QUERY, "Too many request bodies are being read at the moment.")
 METHOD_NOT_ALLOWED = Code("METHOD_NOT_ALLOWED", 405, _QUERY, "This method is not accepted on a GraphQL path.")
 MUTATION_BY_GET = Code("MUTATION_BY_GET", 405, _QUERY, "Mutations are only accepted by POST.")

@@ -80,6 +80,7 @@ class Steering:
             database=self._database,
             user_status=wishes.user_status,
             on_control=self.take,
+            watch_host=lambda: self.stack.watch_host(),  # the one in force then
             in_force=lambda: self.settings,
             facts=self._facts,
         )

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.edge.gatekeeper import announced_excess, read_in_time
+from fraiseql_guard.edge.gatekeeper import announced_excess, look_at_body
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.graphql.envelope import is_json
@@ -19,7 +19,7 @@ from fraiseql_guard.graphql.strict_json import Loader, NotStrictError
 from fraiseql_guard.settings import Settings
 
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*+\[")
-_NO_ARRAY: Final = re.compile(rb"[ \t\r\n]*+[^\[ \t\r\n]")
+_NO_ARRAY: Final = re.compile(rb"[^\[]")
 _OTHER_VALUES: Final = 1_000
 """Room for what stands beside the variables of an operation."""
 
@@ -48,7 +48,7 @@ def _loader(max_values: int) -> Loader:
     return Loader(max_values)
 
 
-async def look_for_batch(stack: Stack, ctx: Context, pump: Pump) -> None:
+async def look_for_batch(stack: Stack, ctx: Context, pump: Pump, denial: Denial) -> None:
     """Read the body of a request that is refused before anybody has, in the usual bounds, where batches are accepted:
     it may be one. Of any other body no more is read than shows that."""
     known = ctx.body is not None or pump.received_bytes or pump.complete or pump.disconnected
@@ -58,7 +58,7 @@ async def look_for_batch(stack: Stack, ctx: Context, pump: Pump) -> None:
         return
     pump.buffer_bytes = stack.settings.max_body_bytes
     try:
-        body = await read_in_time(stack, pump.read_body(unless=_NO_ARRAY))
+        body = await look_at_body(stack, ctx, pump, denial, unless=_NO_ARRAY)
     except Exception as error:  # noqa: BLE001 - the refusal stands, whatever a server makes of its body
         stack.tell(stack.settle.fault, "receive", error)
         return

@@ -35,6 +35,7 @@ DECIDING: Final[Mapping[Code, tuple[str, ...]]] = {
     s.VARIABLES_TOO_DEEP: ("max_variables_depth",),
     s.VARIABLES_TOO_LARGE: ("max_variables_nodes",),
     s.CONCURRENCY_LIMIT: ("max_in_flight",),
+    s.BODY_SHARE_FULL: ("max_buffered_bytes",),
     s.BODY_TOO_LARGE: ("max_body_bytes", "max_request_bytes"),
     s.QUERY_TIMEOUT: ("query_timeout", "mutation_timeout", "request_timeout"),
 }

@@ -25,6 +25,7 @@ async def refuse(stack: Stack, ctx: Context, denial: Denial, send: Any) -> None:
     silent = stack.tell(stack.settle.refused, ctx, denial)
     headers, body = refusal(stack, ctx, denial)
     # By its head a batch cannot be told from one of another length.
+    ctx.body = ctx.rewritten = None  # its memory was given back
     if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[":
         stack.tell(stack.repeats.remember, ctx, denial, headers, body)
     await send_refusal(ctx, denial, headers, body, send)

@@ -14,6 +14,7 @@ from fraiseql_guard.edge.describe import present_identity, rewrite
 from fraiseql_guard.edge.endings import leave_behind, refusal, refuse, send_refusal, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, judge
 from fraiseql_guard.edge.pump import Pump
+from fraiseql_guard.edge.replies import Header
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor
 from fraiseql_guard.request import enter, leave
@@ -28,8 +29,8 @@ class Exchange:
     _editor: AnswerEditor | None = None
     _supervisor: Supervisor | None = None
     _own_answer: asyncio.Task[None] | None = None
-    _query_seconds: float | None = None
-    _failed = False  # the app's answer
+    _asked = False  # the app
+    _settled = False
 
     def __init__(self, stack: Stack, app: Any, scope: Any, receive: Any, send: Any, ctx: Context) -> None:
         self._stack = stack
@@ -57,32 +58,23 @@ class Exchange:
             if pump.disconnected and not pump.complete:
                 return  # the client left in the middle of its request: there is nobody to answer
             if denial is not None:
-                await look_for_batch(stack, ctx, pump)
+                await look_for_batch(stack, ctx, pump, denial)
+                pump.drop()
                 await refuse(stack, ctx, denial, self._send_raw)
                 return
             supervisor = self._prepare()  # no coroutine of its own around the app: each is woken up with the app
-            try:
-                await supervisor.run(self._app(self._scope, pump, self._send), self._app_began_at)
-                if self._own_answer is not None:
-                    await self._own_answer
-            finally:
-                self._app_is_done(supervisor)
+            await supervisor.run(self._app(self._scope, pump, self._send), self._app_began_at)
+            if self._own_answer is not None:
+                await self._own_answer
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
             leave(ctx)
+            self._settle()
+            self._release()
             pump.close()
             self._supervisor = None  # it holds us: no cycle is left to the garbage collector
-            if ctx.slots and stack.in_flight is not None:
-                stack.in_flight.release(ctx)
-            if ctx.attempts:
-                stack.lockouts.release(ctx)
-            reason, decided = None, ctx.denial is not None or ctx.refused_inside
-            if self._failed and not decided and self._answer.complete and stack.authenticates:
-                reason = stack.tell(app_refusal, ctx, self._answer)
-            ctx.request_bytes, seconds = pump.received_bytes, self._loop.time() - self._began_at
-            stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason, self._query_seconds, self._failed)
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
@@ -97,7 +89,7 @@ class Exchange:
         supervisor = self._supervisor = Supervisor(self._loop, alarms, self._pump, terms, ctx, self)
         if ctx.rewritten is not None:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
-        self._app_began_at = self._loop.time()
+        self._app_began_at, self._asked = self._loop.time(), True
         if operation:
             if "query" not in ctx.told_outside:
                 stack.tell(stack.settle.query_started)
@@ -105,13 +97,37 @@ class Exchange:
                 self._editor = AnswerEditor(ctx, stack.edits)
         return supervisor
 
-    def _app_is_done(self, supervisor: Supervisor) -> None:
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """The request has ended, with the last message of its answer or without one: it is accounted for, once. What
+        the app does in the background is no part of it."""
+        if self._settled:
+            return
+        self._settled = True
+        ctx, stack, now = self.ctx, self._stack, self._loop.time()
+        reason, failed, query_seconds = None, False, None
+        if self._asked:
+            left = self._supervisor is not None and self._supervisor.left
+            failed = self._answer.has_failed() or ctx.denial is not None or left
+            query_seconds = now - self._app_began_at if ctx.operation else None
+            if left and "query" not in ctx.told_outside:
+                stack.tell(stack.settle.disconnected)
+            decided = ctx.denial is not None or ctx.refused_inside
+            if failed and not decided and self._answer.complete and stack.authenticates:
+                reason = stack.tell(app_refusal, ctx, self._answer)
+        ctx.request_bytes = self._pump.received_bytes
+        stack.tell(leave_behind, stack, self._scope, ctx, now - self._began_at, reason, query_seconds, failed)
+
+    def _release(self) -> None:
+        """Give back what the request took: for an app that works on after its time was up, once it ends."""
         ctx, stack = self.ctx, self._stack
-        if ctx.operation:
-            self._query_seconds = self._loop.time() - self._app_began_at
-        self._failed = self._answer.has_failed() or ctx.denial is not None or supervisor.left
-        if supervisor.left and "query" not in ctx.told_outside:
-            stack.tell(stack.settle.disconnected)
+        if ctx.slots and stack.in_flight is not None:
+            stack.in_flight.release(ctx)
+        if ctx.attempts:
+            stack.lockouts.release(ctx)
+
+    # --- refuse while the app is running ------------------------------------------------------------------------------
 
     def time_is_up(self) -> bool:
         """Answer the client, but in monitor mode (Supervisor)."""
@@ -147,7 +163,13 @@ class Exchange:
         if not self._answer.begun:
             self._answer.begun = True
             headers, body = refusal(self._stack, self.ctx, denial)
-            self._own_answer = self._loop.create_task(send_refusal(self.ctx, denial, headers, body, self._send_raw))
+            self._own_answer = self._loop.create_task(self._send_own(denial, headers, body))
+
+    async def _send_own(self, denial: Denial, headers: list[Header], body: bytes) -> None:
+        await send_refusal(self.ctx, denial, headers, body, self._send_raw)
+        self._settle()
+
+    # --- what the app sends -------------------------------------------------------------------------------------------
 
     async def _send(self, message: Any) -> None:
         """What the app sends: edited where that was asked for, watched as it goes by, and passed on with our
@@ -163,6 +185,9 @@ class Exchange:
                 answer.complete = True
                 if self._supervisor is not None:
                     self._supervisor.stop()
+                self._settle()
+                self._release()
+                self._pump.drop()
 
     def _watched(self, message: Any) -> Any:
         """A message as it reaches the client."""

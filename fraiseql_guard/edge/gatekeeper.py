@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.edge.body_budget import holder_of
 from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.settings import Mode
-from fraiseql_guard.signals import BAD_REQUEST, BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, Protection
+from fraiseql_guard.signals import (
+    BAD_REQUEST,
+    BLOCKED,
+    BODY_TIMEOUT,
+    BODY_TOO_LARGE,
+    GUARD_FAULT,
+    RATE_LIMITED,
+    Protection,
+)
 from fraiseql_guard.stores.protocol import StoreError, Trip
+
+_LEFT: Final = Denial(BODY_TIMEOUT)
+"""What a client pays for that leaves in the middle of its body: as for one that did not arrive. It is told nothing."""
+_KNOWN: Final = (BLOCKED, RATE_LIMITED)
+"""Refusals for who the caller is and has done: whatever the body holds."""
+_AT_HAND_SECONDS: Final = 0.05
+"""In this time comes what a client sends together with its head."""
 
 
 async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial | None:
@@ -43,10 +60,13 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
         if denial is None and stack.identification is not None:
             denial = await _ask_others(stack, ctx, stack.identification.check_user(ctx))
         if pump is not None:
+            if denial is None and (trip := stack.admission.known_block(ctx)) is not None:
+                decision = stack.admission.conclude(ctx, trip, await stack.store.admit(trip))
+                denial = _concluded(stack, ctx, None, decision)
             if denial is None:
                 denial = await _read_and_ask(stack, ctx, pump)
             if pump.disconnected:
-                return denial
+                denial = denial or _LEFT
         decision = await stack.admission.settle(ctx, denial)
         return None if decision is PASSED else _concluded(stack, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
@@ -125,6 +145,7 @@ def _ask(stack: Stack, ctx: Context, gates: Sequence[Gate]) -> Denial | None:
 
 
 async def _read_and_ask(stack: Stack, ctx: Context, pump: Pump) -> Denial | None:
+    pump.held.charge_to(holder_of(ctx), stack.body_share_bytes)
     operation, head = ctx.operation, ctx.head
     if ctx.page or ctx.preflight:
         return await _expect_no_body(stack, ctx, pump)
@@ -194,10 +215,22 @@ def announced_excess(stack: Stack, ctx: Context, *, buffered: bool) -> Denial | 
 async def _read_body(stack: Stack, pump: Pump, *, bounded: bool) -> bytes | Denial | None:
     """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut."""
     reading = pump.read_body()
-    return await (read_in_time(stack, reading) if bounded else reading)
+    return await (_read_in_time(stack, reading, stack.settings.body_timeout_seconds) if bounded else reading)
 
 
-async def read_in_time(stack: Stack, reading: Coroutine[Any, Any, bytes | Denial | None]) -> bytes | Denial | None:
+async def look_at_body(
+    stack: Stack, ctx: Context, pump: Pump, denial: Denial, *, unless: re.Pattern[bytes]
+) -> bytes | Denial | None:
+    """Read the body of a request that is refused already, in the usual bounds; of one that would be refused whatever it
+    holds no more than has come with its head."""
+    pump.held.charge_to(holder_of(ctx), stack.body_share_bytes)
+    seconds = _AT_HAND_SECONDS if denial.code in _KNOWN else stack.settings.body_timeout_seconds
+    return await _read_in_time(stack, pump.read_body(unless=unless), seconds)
+
+
+async def _read_in_time(
+    stack: Stack, reading: Coroutine[Any, Any, bytes | Denial | None], seconds: float
+) -> bytes | Denial | None:
     """What is read of a body, or that it took too long.
 
     Most bodies have come with their heads: only one that has not is given a deadline.
@@ -207,7 +240,7 @@ async def read_in_time(stack: Stack, reading: Coroutine[Any, Any, bytes | Denial
     except StopIteration as read:
         body: bytes | Denial | None = read.value
         return body
-    loop, seconds = asyncio.get_running_loop(), stack.settings.body_timeout_seconds
+    loop = asyncio.get_running_loop()
     deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
     body = await deadline.bound(Begun(reading, waits_for))
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

@@ -21,6 +21,7 @@ from fraiseql_guard.edge.heads import announces_body
 from fraiseql_guard.edge.pump import DISCONNECT, MalformedMessageError, body_part
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
+from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 _FAILED: Final = 400
@@ -43,7 +44,19 @@ def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
 class Passage:
     """Carries the state of one such request. A body that no header has announced is bounded while the app reads it."""
 
-    __slots__ = ("_body_complete", "_ctx", "_cut", "_receive", "_send", "_stack", "complete")
+    __slots__ = (
+        "_began_at",
+        "_body_complete",
+        "_ctx",
+        "_cut",
+        "_receive",
+        "_scope",
+        "_send",
+        "_settled",
+        "_stack",
+        "_tally",
+        "complete",
+    )
 
     def __init__(self, stack: Stack, receive: Any, send: Any, ctx: Context) -> None:
         self._stack = stack
@@ -52,17 +65,19 @@ class Passage:
         self._ctx = ctx
         self._body_complete = False
         self._cut = False  # refused while the app was at work
+        self._settled = False
+        self._tally: Tally | None = None
         self.complete = False
 
     async def run(self, app: Any, scope: Any) -> None:
         """Answer the request."""
         stack, ctx = self._stack, self._ctx
-        began_at, tally = time.monotonic(), None
+        self._began_at, self._scope = time.monotonic(), scope
         try:
             head = ctx.head
             trip = None if head is None else head.trip
             if head is not None and trip is not None and not stack.admission.refused_lately(trip.subject.key):
-                denial, tally = await readmit(stack, ctx, trip), head.tally
+                denial, self._tally = await readmit(stack, ctx, trip), head.tally
             else:
                 denial = await decide(stack, ctx)
                 stack.tell(_keep, stack, ctx, denial)
@@ -79,15 +94,29 @@ class Passage:
                 raise
         finally:
             leave(ctx)
-            if ctx.attempts:
-                stack.lockouts.release(ctx)
-            seconds = time.monotonic() - began_at
-            if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse and not self._cut:
-                stack.tell(stack.settle.tallies.add, tally, seconds)
-            else:
-                looked_at = stack.authenticates and self.complete and not ctx.refused_inside
-                reason = plain_refusal(ctx) if looked_at else None
-                stack.tell(leave_behind, stack, scope, ctx, seconds, reason)
+            self._settle()
+            self._release()
+
+    def _settle(self) -> None:
+        """The request has ended, with the last message of its answer or without one: it is accounted for, once. What
+        the app does in the background is no part of it."""
+        if self._settled:
+            return
+        self._settled = True
+        self._release()
+        stack, ctx, tally = self._stack, self._ctx, self._tally
+        seconds = time.monotonic() - self._began_at
+        if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse and not self._cut:
+            stack.tell(stack.settle.tallies.add, tally, seconds)
+        else:
+            looked_at = stack.authenticates and self.complete and not ctx.refused_inside
+            reason = plain_refusal(ctx) if looked_at else None
+            stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason)
+
+    def _release(self) -> None:
+        """Give back what the request took, and what its background tasks took since."""
+        if self._ctx.attempts:
+            self._stack.lockouts.release(self._ctx)
 
     async def _bounded_receive(self) -> Any:
         """What the app receives: the body, then whatever the server sends; a disconnect after a refusal."""
@@ -156,8 +185,14 @@ class Passage:
             self.complete = not message.get("more_body", False)
             if self._ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
                 self._ctx.response_bytes += len(message.get("body", b""))
+            if self.complete:
+                return self._send_last(message)
         sending: Awaitable[None] = self._send(message)
         return sending
+
+    async def _send_last(self, message: Any) -> None:
+        await self._send(message)
+        self._settle()
 
 
 async def _gone() -> Any:

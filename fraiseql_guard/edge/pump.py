@@ -11,16 +11,17 @@ import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard.context import Denial
-from fraiseql_guard.signals import BODY_BUFFER_FULL, BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
+from fraiseql_guard.edge.body_budget import BufferBudget, HeldBody
+from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 Message = Any
 Receive = Callable[[], Any]
 
 DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+_BLANKS: Final = b" \t\r\n"
 
 
 class MalformedMessageError(Exception):
@@ -47,12 +48,15 @@ def body_part(message: Message) -> Message | None:
     return {**message, "body": bytes(body)}
 
 
-@dataclass(slots=True)
-class BufferBudget:
-    """Memory that the buffered bodies of this process may take together, in bytes."""
-
-    limit: int
-    used: int = 0
+def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    """What was read so far; a single part is not copied."""
+    if not chunk:
+        return body
+    if not body:
+        return chunk
+    grown = body if isinstance(body, bytearray) else bytearray(body)
+    grown += chunk
+    return grown
 
 
 def _too_late(_denial: Denial) -> None:
@@ -67,8 +71,6 @@ class Pump:
     """
 
     __slots__ = (
-        "_budget",
-        "_held",
         "_idle_seconds",
         "_on_excess",
         "_reader",
@@ -77,6 +79,7 @@ class Pump:
         "buffer_bytes",
         "complete",
         "disconnected",
+        "held",
         "max_bytes",
         "received_bytes",
     )
@@ -92,10 +95,9 @@ class Pump:
     ) -> None:
         self._receive = receive
         self.buffer_bytes = buffer_bytes
-        self._budget = budget
+        self.held = HeldBody(budget)
         self._on_excess = on_excess
         self._idle_seconds = idle_seconds
-        self._held = 0
         self._replay: deque[Message] = deque()
         self._reader: asyncio.Task[Message] | None = None
         self.max_bytes = max_bytes
@@ -106,40 +108,57 @@ class Pump:
     async def read_body(self, *, unless: re.Pattern[bytes] | None = None) -> bytes | Denial | None:
         """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
 
-        A body whose first part begins with ``unless`` is read no further (None). MalformedMessageError for a message
-        that is no part of a body.
+        However many messages it comes in, it is kept as one: a message takes a hundred times the memory of a byte. A
+        body that begins with ``unless`` is read no further (None). MalformedMessageError for a message that is no part
+        of a body.
         """
-        chunks: list[bytes] = []
+        body: bytes | bytearray = b""
         while not self.complete:
             received = await self._receive()
             try:
                 message = body_part(received)
             except MalformedMessageError:
+                self._keep(body)
                 self._replay.append(received)  # in monitor mode the app gets it all the same
                 raise
             if message is None:
                 self.disconnected = True
+                self.drop()
                 return None
-            self._replay.append(message)
             chunk = message.get("body", b"")
-            chunks.append(chunk)
-            size, budget = len(chunk), self._budget
-            self.received_bytes += size
-            self._held += size
-            budget.used += size
             self.complete = not message.get("more_body", False)
-            if self.received_bytes > self.buffer_bytes:
-                return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
-            if budget.used > budget.limit:
-                return Denial(BODY_BUFFER_FULL, limit=budget.limit, retry_after_seconds=1.0, tokens=0)
-            if unless is not None and len(chunks) == 1 and unless.match(chunk):
-                return None
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if self.complete and not body:
+                self._replay.append(message)  # nearly always: nothing is copied
+            body = _joined(body, chunk)
+            denial = self._take(len(chunk)) if chunk else None
+            if denial is not None:
+                self._keep(body)
+                return denial
+            if unless is not None and (begins := chunk.lstrip(_BLANKS)):
+                if unless.match(begins):
+                    self._keep(body)
+                    return None
+                unless = None
+        return self._keep(body)
+
+    def _take(self, size: int) -> Denial | None:
+        """Count a part of the body that was read; the refusal if it is one too many."""
+        self.received_bytes += size
+        denial = self.held.add(size)
+        if self.received_bytes > self.buffer_bytes:
+            return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
+        return denial
+
+    def _keep(self, body: bytes | bytearray) -> bytes:
+        """Have the app receive what was read, as one message."""
+        whole = bytes(body)
+        if not self._replay and (whole or self.complete):
+            self._replay.append({"type": "http.request", "body": whole, "more_body": not self.complete})
+        return whole
 
     def replace(self, body: bytes) -> None:
-        """Have the app receive something else than the body that was read."""
-        self._budget.used += len(body) - self._held
-        self._held = len(body)
+        """Have the app receive something else than the body that was read, which is kept as well."""
+        self.held.add(len(body))
         self._replay.clear()
         self._replay.append({"type": "http.request", "body": body, "more_body": False})
 
@@ -211,11 +230,14 @@ class Pump:
         if message["type"] == "http.disconnect":
             self.disconnected = True
 
+    def drop(self) -> None:
+        """Give back the memory of the body: the app will not receive it any more."""
+        self._replay.clear()
+        self.held.release()
+
     def close(self) -> None:
         """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
-        self._budget.used -= self._held
-        self._held = 0
-        self._replay.clear()
+        self.drop()
         self._on_excess = _too_late  # a cycle with the exchange would be left to the garbage collector
         if self._reader is not None and not self._reader.done():
             self._reader.cancel()

@@ -9,7 +9,6 @@ had gone through the gates; what it counts for is added up and told a few times 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -18,6 +17,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Bucket, Context, Denial
 from fraiseql_guard.edge.replies import Header
+from fraiseql_guard.loops import LoopTimer
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.settle.backlog import TELL_SECONDS
 from fraiseql_guard.stores.refusals import Caller, Refusals
@@ -114,8 +114,7 @@ class Repeats:
         self._kept = 0
         self._touched: list[Repeat] = []
         self._telling = Lock()  # somebody may look from another thread
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tell_soon = LoopTimer(TELL_SECONDS, self._time_to_tell).start
 
     def find(self, scope: Any, key: Hashable) -> Repeat | None:
         """The answer to a request with this head, if it is a repetition."""
@@ -167,7 +166,6 @@ class Repeats:
         return self._kept * _BYTES_PER_ANSWER
 
     def _time_to_tell(self) -> None:
-        self._timer = None
         now = self._clock()
         for key, alike in list(self.answers.items()):
             self.answers[key] = left = {mark: repeat for mark, repeat in alike.items() if repeat.until > now}
@@ -177,11 +175,6 @@ class Repeats:
         if self.answers:
             self._tell_soon()
         self.tell()
-
-    def _tell_soon(self) -> None:
-        loop = asyncio.get_running_loop()
-        if self._timer is None or self._loop is not loop:
-            self._loop, self._timer = loop, loop.call_later(TELL_SECONDS, self._time_to_tell)
 
     def _valid_seconds(self, ctx: Context) -> float:
         """To the end of the clock's second, which has no more lines for this caller, or of the token's life."""

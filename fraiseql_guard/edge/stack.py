@@ -13,9 +13,9 @@ from fraiseql_guard.context import Books, Context, Denial
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
+from fraiseql_guard.edge.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.edge.heads import Heads
 from fraiseql_guard.edge.paths import PathTable
-from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.edge.terms import TermsByKind, terms_by_kind
 from fraiseql_guard.gates.in_flight import InFlight
@@ -141,6 +141,8 @@ class Stack:
     """The store, where a trip can be made in two halves."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
+    body_share_bytes: int = field(init=False)
+    """How much of the bodies' memory one caller may hold."""
     terms: TermsByKind = field(init=False)
     """Under what conditions apps run."""
 
@@ -153,6 +155,7 @@ class Stack:
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
             "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "body_share_bytes": share_bytes(self.settings),
             "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():

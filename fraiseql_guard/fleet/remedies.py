@@ -39,6 +39,10 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.QUERY_TIMEOUT: _raise("query_timeout", "Make the query faster"),
     s.BODY_TIMEOUT: _raise("body_timeout_seconds", "Look at the client's network"),
     s.BODY_TOO_LARGE: _raise("max_body_bytes", "Send a smaller body"),
+    s.BODY_SHARE_FULL: (
+        f"Send fewer bodies at once, and each without pauses; {name_of('max_buffered_bytes')} is the memory for all "
+        "bodies, of which one caller is given an eighth."
+    ),
     s.BODY_BUFFER_FULL: f"Wait for Retry-After; {name_of('max_buffered_bytes')} is the memory for all bodies.",
     s.METHOD_NOT_ALLOWED: f"{_CLIENT}: GraphQL comes by POST, or as a query by GET.",
     s.MUTATION_BY_GET: f"{_CLIENT}: send mutations by POST.",

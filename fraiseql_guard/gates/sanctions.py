@@ -72,6 +72,10 @@ class Sanctions:
             return _AUTOMATIC
         return self._never if ctx.token_failure is not None else self._without_token
 
+    def exempt_by_head(self, ctx: Context) -> frozenset[PolicyName]:
+        """The same before the body is read, which may show that this is a public operation."""
+        return _AUTOMATIC if ctx.token_pending else self.exempt(ctx)
+
     def refuse(self, sanction: Sanction) -> Denial:
         """The refusal of a blocked caller."""
         return Denial(

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.host.providers import POOL, Facts, Providers
+from fraiseql_guard.loops import LoopTask
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
@@ -59,16 +60,13 @@ class Health:
         self._clock = clock
         self._report: Report | None = None
         self._made_at = -math.inf
-        self._making: asyncio.Task[Report] | None = None
+        self._making = LoopTask(self._make)
 
     async def report(self) -> Report:
         """How the process is, at most a second ago. Never raises."""
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
-        loop = asyncio.get_running_loop()
-        if self._making is None or self._making.done() or self._making.get_loop() is not loop:
-            self._making = loop.create_task(self._make())
-        return await asyncio.shield(self._making)  # who leaves takes nobody else's answer along
+        return await asyncio.shield(self._making.ensure_running())  # a client that leaves takes no other's along
 
     async def _make(self) -> Report:
         findings: list[tuple[State, str]] = []

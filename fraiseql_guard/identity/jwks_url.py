@@ -20,6 +20,7 @@ from fraiseql_guard.identity.jws import Jws
 from fraiseql_guard.identity.key_material import VerificationKey, kept
 from fraiseql_guard.identity.key_sources import KeyObserver, Unobserved
 from fraiseql_guard.key_forms import ALGORITHMS, is_loopback
+from fraiseql_guard.loops import LoopTask
 
 COOLDOWN_SECONDS: Final = 30.0
 """At least so much lies between two fetches that tokens with unknown kids set off, whatever became of the first."""
@@ -73,7 +74,7 @@ class JwksUrl:
         self._failures = 0
         self._failing_since: float | None = None
         self._known_problems: frozenset[str] = frozenset()
-        self._flight: asyncio.Task[bool] | None = None
+        self._flight = LoopTask(self._fly)
         self._waiting = 0
 
     def warm_up(self) -> None:
@@ -108,10 +109,8 @@ class JwksUrl:
         False at once if it is too early for another one."""
         if self._clock() >= self._next_attempt_at():
             self._take_off()
-        flight = self._flight
-        if flight is None or flight.done() or flight.get_loop() is not asyncio.get_running_loop():
-            return False
-        if self._waiting >= MAX_WAITING:
+        flight = self._flight.here
+        if flight is None or flight.done() or self._waiting >= MAX_WAITING:
             return False
         self._waiting += 1
         try:
@@ -122,10 +121,7 @@ class JwksUrl:
 
     async def aclose(self) -> None:
         """Give up the flight."""
-        flight, self._flight = self._flight, None
-        if flight is not None and flight.get_loop() is asyncio.get_running_loop():
-            flight.cancel()
-            await asyncio.wait([flight])
+        await self._flight.aclose()
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
@@ -137,13 +133,12 @@ class JwksUrl:
 
     def _take_off(self) -> None:
         try:
-            loop = asyncio.get_running_loop()
+            flight = self._flight.here
         except RuntimeError:
             return  # without a loop there is nobody to serve
-        if self._flight is not None and not self._flight.done() and self._flight.get_loop() is loop:
-            return
-        self._attempted_at = self._clock()
-        self._flight = loop.create_task(self._fly())
+        if flight is None or flight.done():
+            self._attempted_at = self._clock()
+            self._flight.ensure_running()
 
     # --- the flight ---------------------------------------------------------------------------------------------------
 

@@ -7,11 +7,12 @@ attacker's victim must not lose, refusals and their lines above all, never waits
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
+
+from fraiseql_guard.loops import LoopTimer
 
 TELL_SECONDS: Final = 0.2
 """Longest wait: what a process that is killed takes with it."""
@@ -25,15 +26,14 @@ class Backlog:
     ``on_fault`` hears of a record that could not be told.
     """
 
-    __slots__ = ("_loop", "_on_fault", "_tell", "_telling", "_timer", "_waiting")
+    __slots__ = ("_on_fault", "_tell", "_tell_soon", "_telling", "_waiting")
 
     def __init__(self, tell: Callable[..., None], on_fault: Callable[[str, BaseException], None]) -> None:
         self._tell = tell
         self._on_fault = on_fault
         self._waiting: deque[tuple[Any, ...]] = deque()
         self._telling = Lock()  # somebody may look from another thread
-        self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._tell_soon = LoopTimer(TELL_SECONDS, self.tell).start
 
     def add(self, *record: Any) -> None:
         """Have this told soon; at once where no event loop is that could do it, as in a thread of the app's own."""
@@ -42,12 +42,9 @@ class Backlog:
             self.tell()
             return
         try:
-            loop = asyncio.get_running_loop()
+            self._tell_soon()
         except RuntimeError:
             self.tell()
-            return
-        if self._timer is None or self._loop is not loop:
-            self._loop, self._timer = loop, loop.call_later(TELL_SECONDS, self._time_to_tell)
 
     def tell(self) -> None:
         """Tell everything now."""
@@ -57,7 +54,3 @@ class Backlog:
                     self._tell(*self._waiting.popleft())
                 except Exception as error:  # noqa: BLE001 - one record that breaks keeps no other from being told
                     self._on_fault("settle", error)
-
-    def _time_to_tell(self) -> None:
-        self._timer = None
-        self.tell()

@@ -68,6 +68,7 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
+            ctx.ended_at = self.log.now()  # told a little later
             ctx.span = current_span()  # where it is told, the active one is another
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
@@ -197,7 +198,7 @@ class Settle:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
             return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)})
 
-        self._voice.say(ctx, s.HTTP_REQUEST, line)
+        self._voice.say(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
 
     def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
+from fraiseql_guard.loops import LoopTask
 from fraiseql_guard.stores.control import ControlSet, ControlStore, Entry
 from fraiseql_guard.stores.protocol import StoreError
 
@@ -62,13 +63,11 @@ class ControlWatch:
         """What is in force in this process."""
         self._read_at = clock()
         self._expires_at = math.inf
-        self._task: asyncio.Task[None] | None = None
-
-    def ensure_polling(self) -> None:
+        self._polling = LoopTask(self._poll)
+        self.ensure_polling: Callable[[], object] = self._polling.ensure_running
         """Poll in the running event loop from now on. Cheap: to be called with every request."""
-        loop = asyncio.get_running_loop()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._poll())
+        self.aclose = self._polling.aclose
+        """Stop polling in the running event loop."""
 
     async def refresh(self) -> None:
         """Look now. A store that does not answer leaves the last set in force."""
@@ -104,10 +103,3 @@ class ControlWatch:
             await self.refresh()
             await self._after_poll()
             await asyncio.sleep(self._poll_seconds)
-
-    async def aclose(self) -> None:
-        """Stop polling."""
-        task, self._task = self._task, None
-        if task is not None and task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
+from fraiseql_guard.loops import LoopTask
 from fraiseql_guard.stores.documents import DocumentIndex, DocumentStore, TrustedDocument, batches, digest_of
 from fraiseql_guard.stores.protocol import StoreError
 
@@ -14,6 +15,7 @@ POLL_SECONDS: Final = 0.5
 BATCH_BYTES: Final = 128 * 1024
 """Texts of one exchange: few enough to arrive within the deadline of a request."""
 
+_LOOK_AGAIN_SECONDS: Final = 0.02
 _UNKNOWN_VERSION: Final = -1
 
 
@@ -42,20 +44,19 @@ class DocumentsWatch:
         self._documents_in_force = 0
         self._texts: dict[str, str] = {}  # by digest: what was read stays read when an exchange fails
         self._torn = self._told = _UNKNOWN_VERSION
-        self._task: asyncio.Task[None] | None = None
-        self._known = asyncio.Event()
-
-    def ensure_polling(self) -> None:
+        self._known = False
+        self._polling = LoopTask(self._poll)
+        self.ensure_polling: Callable[[], object] = self._polling.ensure_running
         """Poll in the running event loop from now on."""
-        loop = asyncio.get_running_loop()
-        if self._task is None or self._task.done() or self._task.get_loop() is not loop:
-            self._task = loop.create_task(self._poll())
+        self.aclose = self._polling.aclose
+        """Stop polling in the running event loop."""
 
     async def wait_until_known(self, seconds: float) -> None:
         """Return once the documents were read for the first time, or after so many seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                await self._known.wait()
+                while not self._known:  # noqa: ASYNC110 - an event belongs to one event loop, and any loop may read
+                    await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
     async def refresh(self) -> None:
         """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
@@ -98,7 +99,7 @@ class DocumentsWatch:
         self._in_force, self._told = index.version, _UNKNOWN_VERSION
         self._documents_in_force = len(documents)
         self._on_change(documents)
-        self._known.set()
+        self._known = True
 
     def _tell_torn(self, missing: list[str]) -> None:
         """Texts are missing: once because they changed while we were reading, a second time because they are gone."""
@@ -116,10 +117,3 @@ class DocumentsWatch:
         while True:
             await self.refresh()
             await asyncio.sleep(self._poll_seconds)
-
-    async def aclose(self) -> None:
-        """Stop polling."""
-        task, self._task = self._task, None
-        if task is not None and task.get_loop() is asyncio.get_running_loop():
-            task.cancel()
-            await asyncio.wait([task])

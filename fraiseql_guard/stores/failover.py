@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from fraiseql_guard.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.loops import LoopTask
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
@@ -67,7 +68,8 @@ class FailoverStore:
         self._learned = False  # nearly always: nobody is sanctioned, and nobody was
         self._failures = 0
         self._open_since: float | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._probing = LoopTask(self._probe)
+        self._watch_store = self._probing.ensure_running
 
     @property
     def breaker_open(self) -> bool:
@@ -120,6 +122,10 @@ class FailoverStore:
         if self._learned or told:
             self._learn(trip, outcome)
         return outcome
+
+    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
+        """What this process has seen of the store's sanctions (Store.known_sanction)."""
+        return self._local.known_sanction(subject, exempt) if self._learned else None
 
     async def impose(self, sanction: Sanction) -> None:
         """Store.impose; StoreError if it was not applied."""
@@ -230,11 +236,7 @@ class FailoverStore:
 
     async def aclose(self) -> None:
         """Stop probing and give back connections."""
-        watch, self._watch = self._watch, None
-        if watch is not None and watch.get_loop() is asyncio.get_running_loop():
-            watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watch
+        await self._probing.aclose()
         await self._primary.aclose()
 
     async def _apply(self, call: Callable[[], Awaitable[T]]) -> T:
@@ -257,12 +259,6 @@ class FailoverStore:
                 self._open_since = self._clock()
                 self._watch_store()
         self._observer.store_failed(error.reason, error.detail, self.breaker_open)
-
-    def _watch_store(self) -> None:
-        """Have one task of a living event loop probe the store."""
-        loop = asyncio.get_running_loop()
-        if self._watch is None or self._watch.done() or self._watch.get_loop() is not loop:
-            self._watch = loop.create_task(self._probe())
 
     async def _probe(self) -> None:
         while self._open_since is not None:

@@ -15,7 +15,7 @@ from fraiseql_guard.stores.protocol import (
     SANCTIONED_NETWORKS,
     Imposed,
 )
-from fraiseql_guard.stores.recent import Recent
+from fraiseql_guard.stores.recent import Recent, RecentByRank
 
 _Key = tuple[str, str]
 _SWEPT = 2  # entries looked at for every one written: expired ones go faster than new ones come
@@ -78,13 +78,14 @@ class _Held:
 class Ledger:
     """The offences and sanctions of enforcing, or of monitoring, trips.
 
-    At most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned subjects.
+    At most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned subjects:
+    those with automatic sanctions alone go before any that an operator has blocked.
     """
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
         self._offences: Recent[tuple[_Key, PolicyName], _Offences] = Recent(max_subjects)
         self._repeats: Recent[tuple[_Key, PolicyName], tuple[int, float]] = Recent(max_subjects)
-        self._held: Recent[_Key, _Held] = Recent(max_sanctions)
+        self._held: RecentByRank[_Key, _Held] = RecentByRank(max_sanctions)
         self._groups: Recent[_Key, dict[str, float]] = Recent(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
         """How many subjects have, or had, a sanction that is still kept."""
@@ -109,12 +110,16 @@ class Ledger:
             if all(expires <= now for expires, _, _ in held.policies.values()):
                 self._held.pop(key)
             else:
-                self._held.put(key, held)
+                self._keep(key, held, now)
         key = _own(sanction.subject)
         held = self._held.get(key) or _Held(sanction.subject)
         expires = now + sanction.expires_in_seconds
         held.policies[sanction.policy] = (expires, sanction.reason, sanction.actor)
-        self._held.put(key, held)
+        self._keep(key, held, now)
+
+    def _keep(self, key: _Key, held: _Held, now: float) -> None:
+        """Addresses are free, and a flood of them brings sanctions without end: they push out none of an operator's."""
+        self._held.put(key, held, above=held.in_force(PolicyName.OPERATOR, now))
 
     def lift(self, subject: Subject, policies: Iterable[PolicyName], now: float) -> int:
         """End a subject's own sanctions, forget its offences and earlier sanctions; return how many ended."""
@@ -126,7 +131,9 @@ class Ledger:
             if held is not None:
                 ended += held.in_force(policy, now)
                 held.policies.pop(policy, None)
-        if held is not None and not held.policies:
+        if held is not None and held.policies:
+            self._keep(key, held, now)
+        else:
             self._held.pop(key)
         self._leave_group(subject, held, now)
         return ended

@@ -81,6 +81,11 @@ class MemoryStore:
             imposed = self._offend(trip.subject, trip.abuse, now, seen=1 + trip.refused_before, once_a_second=True)
         return Outcome(fits, buckets, None, imposed, False, override_seconds)
 
+    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
+        """The sanction that binds enforcing trips (Store.known_sanction)."""
+        ledger = self._ledgers[True]
+        return ledger.binding(subject, exempt, self._clock()) if ledger.held_subjects() else None
+
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force, for enforcing and monitoring trips alike (Store.impose)."""
         for enforced in self._ledgers:

@@ -110,6 +110,11 @@ class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
         """Settle a request's whole bill in one exchange."""
         ...
 
+    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
+        """A sanction that bound enforcing trips of this subject when this process last saw it, and may still do so:
+        :meth:`admit` knows. Asks no store, and never raises."""
+        ...
+
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy. Its ``actor`` is
         kept and shown by :meth:`sanctions`.

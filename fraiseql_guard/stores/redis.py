@@ -100,6 +100,10 @@ class RedisStore:
             await self._note(outcome.imposed.sanction)
         return outcome
 
+    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:  # noqa: ARG002
+        """Nothing is known here without asking (Store.known_sanction)."""
+        return None
+
     async def impose(self, sanction: Sanction) -> None:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)

@@ -23,7 +23,7 @@ _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, 
 _MAX_OWN_CHARS: Final = 2000
 _LONGER: Final = {signals.QUERY_TEXT: 20_000}
 
-_Speak = Callable[[str, Event, dict[str, object], str], None]
+_Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
 
 
 class Counts(Protocol):
@@ -61,7 +61,7 @@ class EventLog:
             self._speak = _through_logging(logger) if isinstance(logger, logging.Logger) else _through_structlog(logger)
         else:
             self._writer = LineWriter(_sink(settings, stream), on_failure=self._count_failures)
-            self._speak = _through_structlog(_private_chain(self._writer.put, clock))
+            self._speak = _through_our_own(_private_chain(self._writer.put, clock))
 
     def emit(
         self,
@@ -85,6 +85,10 @@ class EventLog:
         self.write(event, context, suppressed, trace_id, extra)
         return True
 
+    def now(self) -> float:
+        """The time of a line that is written now."""
+        return self._clock()
+
     def admit(self, event: Event, subject: str, *, always: bool = False) -> int | None:
         """Whether there is room for a line, which must be written then: how many were left out before it. None if it
         is left out as well, and so need not be made at all. Never raises."""
@@ -94,9 +98,17 @@ class EventLog:
         return suppressed
 
     def write(
-        self, event: Event, context: Mapping[str, object], suppressed: int, trace_id: str, extra: Mapping[str, object]
+        self,
+        event: Event,
+        context: Mapping[str, object],
+        suppressed: int,
+        trace_id: str,
+        extra: Mapping[str, object],
+        *,
+        at: float | None = None,
     ) -> None:
-        """Write a line that was admitted (:meth:`emit`). Never raises."""
+        """Write a line that was admitted (:meth:`emit`). ``at`` is its time where that is not now: the app's own
+        ``logger`` gives its lines their time itself. Never raises."""
         try:
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
@@ -105,7 +117,7 @@ class EventLog:
                 safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
             if suppressed:
                 safe["suppressed"] = suppressed
-            self._speak(event.level.lower(), event, safe, safe_text(trace_id))
+            self._speak(event.level.lower(), event, safe, safe_text(trace_id), at)
         except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
             self._count_failures(1)
 
@@ -141,8 +153,15 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
     return sink
 
 
+def _through_our_own(chain: Any) -> _Speak:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        getattr(chain, level)(event.name, message=event.message, context=context, trace_id=trace_id, at=at)
+
+    return speak
+
+
 def _through_structlog(logger: Any) -> _Speak:
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str) -> None:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, _at: float | None) -> None:
         getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id)
 
     return speak
@@ -151,7 +170,7 @@ def _through_structlog(logger: Any) -> _Speak:
 def _through_logging(logger: logging.Logger) -> _Speak:
     numbers = logging.getLevelNamesMapping()
 
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str) -> None:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, _at: float | None) -> None:
         # "message" is a LogRecord's own attribute and must not be in extra.
         extra = {"event": event.name, "event_message": event.message, "context": context, "trace_id": trace_id}
         logger.log(numbers[level.upper()], event.name, extra=extra)
@@ -191,7 +210,7 @@ class _Shape:
 
     def __call__(self, _: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {
-            "timestamp": self._timestamp(),
+            "timestamp": self._timestamp(event["at"]),
             "level": level.upper(),
             "event": event["event"],
             "message": event["message"],
@@ -199,9 +218,9 @@ class _Shape:
             "trace_id": event["trace_id"],
         }
 
-    def _timestamp(self) -> str:
+    def _timestamp(self, at: float | None) -> str:
         """RFC 3339 in UTC with milliseconds; the part down to the second is made once a second."""
-        now = self._clock()
+        now = self._clock() if at is None else at
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it
         if second != made:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
@@ -30,6 +32,56 @@ async def test_one_shot_callers_neither_grow_it_nor_push_out_sanctions(clock: Ma
     assert len(store._levels) == 100
     assert len(store._ledgers[True]._offences) <= 100
     assert not (await store.admit(Trip(ALICE))).admitted
+
+
+@given(
+    operators=st.lists(st.integers(0, 40), max_size=20, unique=True),
+    deeds=st.lists(
+        st.tuples(st.sampled_from(["offend", "block", "lift", "lift automatic", "wait"]), st.integers(0, 400)),
+        max_size=150,
+    ),
+)
+async def test_a_flood_of_sanctions_pushes_out_none_of_an_operator(operators, deeds):
+    clock = ManualClock()
+    store = MemoryStore(clock=clock, max_sanctions=25)
+    blocked: dict[int, float] = {}
+
+    async def block(number: int) -> None:
+        if number in blocked or len(blocked) < 25:
+            await store.impose(Sanction(stranger(number), PolicyName.OPERATOR, 1000))
+            blocked[number] = clock.now + 1000
+
+    for number in operators:
+        await block(number)
+    for deed, number in deeds:
+        blocked = {each: until for each, until in blocked.items() if until > clock.now}
+        if deed == "block":
+            await block(number)
+        elif deed == "lift":
+            await store.lift(stranger(number))
+            blocked.pop(number, None)
+        elif deed == "lift automatic":
+            await store.lift(stranger(number), PolicyName.BRUTE_FORCE)
+        elif deed == "wait":
+            clock.advance(number)
+        else:
+            for more in range(30):
+                await store.admit(Trip(stranger(1000 * (1 + more % 2) + number + more), offence=BRUTE))
+            await store.admit(Trip(stranger(number), offence=BRUTE))
+        held = {each.subject for each in await store.sanctions() if each.policy is PolicyName.OPERATOR}
+        assert held == {stranger(each) for each, until in blocked.items() if until > clock.now}
+        assert len(store._ledgers[True]._held) <= 25
+
+
+async def test_where_an_operators_word_ended_what_is_left_is_one_of_many(clock: ManualClock):
+    store = MemoryStore(clock=clock, max_sanctions=10)
+    both = stranger(1)
+    await store.admit(Trip(both, offence=BRUTE))
+    await store.impose(Sanction(both, PolicyName.OPERATOR, 60))
+    await store.lift(both, PolicyName.OPERATOR)
+    for number in range(2, 20):
+        await store.admit(Trip(stranger(number), offence=BRUTE))
+    assert both not in {each.subject for each in await store.sanctions()}
 
 
 async def test_ended_sanctions_make_room(clock: ManualClock):
