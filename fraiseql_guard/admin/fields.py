@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard import parsing
+from fraiseql_guard.operator.blocks import CURSOR_PATTERN
 from fraiseql_guard.operator.documents import QUERY_HASH as QUERY_HASH_PATTERN
 from fraiseql_guard.operator.interface import Origin
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES
@@ -148,6 +149,7 @@ LIMIT: Final = Form(
     },
 )
 COUNT: Final = Form(_count, {"type": "integer", "minimum": 1, "maximum": 1000})
+CURSOR: Final = _matching(f"^{CURSOR_PATTERN}$", "what a page has given as its next_cursor")
 ORIGIN: Final = _choice(*(each.value for each in Origin), "all")
 MODE: Final = _choice("enforce", "monitor")
 PROTECTION: Final = _choice("all", *(each.value for each in WITH_MODE))

@@ -8,9 +8,8 @@ Instead of ``fg`` all keys may begin with another namespace; nothing is shared b
 from __future__ import annotations
 
 import asyncio
-import json
 import math
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
@@ -23,28 +22,36 @@ from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
+from fraiseql_guard.stores.key_families import PROBE
+from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.namespace import NAMESPACE, Namespace
-from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
+from fraiseql_guard.stores.protocol import HeldLimit, Outcome, Sanctioned, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
+from fraiseql_guard.stores.redis_lift_job import RedisLiftJobs
 from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.redis_refused import RedisRefused
+from fraiseql_guard.stores.redis_repair import Repair, foreign
+from fraiseql_guard.stores.redis_sanctions import RedisSanctions, written_note
 from fraiseql_guard.stores.refused import RefusedFor
+from fraiseql_guard.stores.sanction_pages import Page
 from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
     UNREADABLE,
     Part,
+    bucket_name,
     read_outcome,
-    read_reason,
     trip_call,
     written_reason,
 )
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
-_LISTED_AT_ONCE: Final = 500
-_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents", "refused")
+_SCRIPTS: Final = (
+    "admit", "impose", "lift", "index", "page", "control", "limit", "fleet", "ring", "documents", "refused", "lift_job",
+)  # fmt: skip
 
 
 class RedisStore:
@@ -58,15 +65,19 @@ class RedisStore:
     def __init__(self, url: str, *, timeout_seconds: float, namespace: str = NAMESPACE) -> None:
         self._deployment = Deployment.parse(url)
         names = self._namespace = Namespace(namespace)
-        self._index = names.common("sanctions")
-        self._probe = names.common("probe")
+        self._probe = names.common(PROBE)
+        self.unreadable = UnreadableEntries()
+        """What of the entries on this Redis was left out, because none of ours wrote it."""
+        self._repair = Repair(self._ask_plainly, names, self.unreadable)
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
-        self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments), names)
-        self._documents = RedisDocuments(self._run, self._ask_for, names)
-        self._fleet = RedisFleet(self._run, self._ask_for, names)
-        self._limits = RedisLimits(self._run, self._ask_for, names)
+        self._control = RedisControl(self._run, self._run_plainly, names, self.unreadable)
+        self._documents = RedisDocuments(self._run, self._ask_for, names, self.unreadable)
+        self._fleet = RedisFleet(self._run, self._ask_for, names, self.unreadable)
+        self._sanctions = RedisSanctions(self._run, self._ask_for, names, self.unreadable)
+        self._limits = RedisLimits(self._run, self._ask_for, names, self.unreadable)
         self._refused = RedisRefused(self._run, names)
+        self._lift_jobs = RedisLiftJobs(self._run, names)
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
 
     async def admit(self, trip: Trip) -> Outcome:
@@ -94,7 +105,7 @@ class RedisStore:
     async def mend(self, trip: Trip, reply: Any) -> Outcome:
         """What an answer says that is an error, or that tells of a sanction."""
         if isinstance(reply, ReplyError):
-            reply = await self._topology().mend(trip.call, reply, timeout_seconds=self._timeout_seconds)
+            reply = await self._mended(trip, reply)
         outcome = _read(trip, reply)
         if outcome.imposed is not None and outcome.imposed.escalation.enforced:
             await self._note(outcome.imposed.sanction)
@@ -104,39 +115,63 @@ class RedisStore:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
-        await self._run("impose", self._namespace.sanctions_of(sanction.subject), arguments)
+        await self._run_of(sanction.subject, "impose", arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
-        policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run("lift", self._namespace.sanctions_of(subject), (subject.member, *policies)))
-        await self._write_index(0, [_note(subject, one) for one in policies])
+        policies = tuple(PolicyName) if policy is None else (policy,)
+        ended = int(await self._run_of(subject, "lift", (subject.member, *policies)))
+        await self._write_index(0, [written_note(subject, one) for one in policies])
         return ended
+
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """End many sanctions with one write to the index (Store.lift_many)."""
+        ended = await asyncio.gather(
+            *(self._run_of(subject, "lift", (subject.member, policy.value)) for subject, policy in sanctioned)
+        )
+        await self._write_index(0, [written_note(subject, policy) for subject, policy in sanctioned])
+        return sum(map(int, ended))
 
     async def pardon(self, subject: Subject, policy: PolicyName) -> None:
         """Forget a subject's offences of one policy (Store.pardon)."""
         await self.lift(subject, policy)
 
     async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
-        now_parts, notes = await asyncio.gather(
-            self._ask(("TIME",), key=self._index), self._ask(("ZRANGE", self._index, 0, -1), key=self._index)
-        )
-        now = int(now_parts[0]) * MILLIONTHS + int(now_parts[1])
-        found: list[Sanction] = []
-        for start in range(0, len(notes), _LISTED_AT_ONCE):
-            read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
-            keys = [self._namespace.sanctions_of(subject) for subject, _ in read]
-            held = await asyncio.gather(
-                *(self._ask(("HGET", key, policy), key=key) for key, (_, policy) in zip(keys, read, strict=True))
-            )
-            for (subject, policy), value in zip(read, held, strict=True):
-                expires, _, reason = (value or b"0").partition(b" ")
-                if int(expires) > now:
-                    left = (int(expires) - now) / MILLIONTHS
-                    found.append(Sanction(subject, policy, left, *read_reason(reason)))
-        return found
+        """All sanctions in force, page by page (Store.sanctions)."""
+        return await self._sanctions.all()
+
+    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
+        """Some sanctions, those that end last first (Store.sanctions_page)."""
+        return await self._sanctions.page(limit, cursor)
+
+    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
+        """A subject's own sanctions (Store.sanctions_of)."""
+        return await self._sanctions.of(subject)
+
+    async def count_sanctions(self) -> int:
+        """How many sanctions there are (Store.count_sanctions)."""
+        return await self._sanctions.index.count()
+
+    def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
+        """Who is sanctioned, in batches (Store.sanctioned)."""
+        return self._sanctions.index.scan()
+
+    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """Begin or join the lifting of an origin (LiftStore.begin_lifting)."""
+        return await self._lift_jobs.begin(origin, job_id, actor=actor, worker=worker, total=total)
+
+    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """Say how far it is (LiftStore.advance_lifting)."""
+        return await self._lift_jobs.advance(origin, job_id, seen=seen, lifted=lifted)
+
+    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """It is over (LiftStore.finish_lifting)."""
+        return await self._lift_jobs.finish(origin, job_id, state=state, why=why)
+
+    async def lifting(self, origin: str) -> LiftJob | None:
+        """The last lifting of an origin (LiftStore.lifting)."""
+        return await self._lift_jobs.read(origin)
 
     async def control(self, known_version: int) -> ControlSet | None:
         """The control set if it has changed (ControlStore.control)."""
@@ -206,6 +241,14 @@ class RedisStore:
         """All overrides in force (Store.limits)."""
         return await self._limits.all()
 
+    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """Some overrides, those that end last first (Store.limits_page)."""
+        return await self._limits.page(limit, cursor)
+
+    async def limit_of(self, subject: Subject) -> HeldLimit | None:
+        """A subject's override (Store.limit_of)."""
+        return await self._limits.of(subject)
+
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
         await self._ask(("SET", self._probe, 1, "PX", 1000), key=self._probe)
@@ -221,11 +264,48 @@ class RedisStore:
             await topology.aclose()
 
     async def _run(self, script: str, key: str, arguments: Iterable[Part | bytes]) -> Any:
-        """Run a script where its key is; no other key than those of the same hash tag is within its reach."""
-        return await self._ask(("EVALSHA", self._scripts[script].sha, 1, key, *arguments), key=key)
+        """Run a script where its key is; no other key than those of the same hash tag is within its reach. A key that
+        other software has written to is taken back first."""
+        return await self._ask_for(key, ("EVALSHA", self._scripts[script].sha, 1, key, *arguments))
 
-    def _ask_for(self, key: str, command: Command) -> Awaitable[Any]:
+    async def _run_of(self, subject: Subject, script: str, arguments: Iterable[Part | bytes]) -> Any:
+        """The same on a subject's sanctions."""
+        key = self._namespace.sanctions_of(subject)
+        command = ("EVALSHA", self._scripts[script].sha, 1, key, *arguments)
+        try:
+            return await self._ask(command, key=key)
+        except StoreError as error:
+            if not foreign(error) or not await self._repair.subject(subject):
+                raise
+        return await self._ask(command, key=key)
+
+    def _run_plainly(self, script: str, key: str, arguments: Iterable[Part | bytes]) -> Awaitable[Any]:
+        """The same, whatever the key holds."""
+        return self._ask(("EVALSHA", self._scripts[script].sha, 1, key, *arguments), key=key)
+
+    async def _ask_for(self, key: str, command: Command) -> Any:
+        try:
+            return await self._ask(command, key=key)
+        except StoreError as error:
+            if not foreign(error) or not await self._repair.shared(key):
+                raise
+        return await self._ask(command, key=key)
+
+    def _ask_plainly(self, key: str, command: Command) -> Awaitable[Any]:
         return self._ask(command, key=key)
+
+    async def _mended(self, trip: Trip, error: ReplyError) -> Any:
+        """The answer to a trip that was answered with an error: once more if that was due to what other software has
+        written to the subject's keys."""
+        topology, seconds = self._topology(), self._timeout_seconds
+        try:
+            return await topology.mend(trip.call, error, timeout_seconds=seconds)
+        except StoreError as failure:
+            buckets = [bucket_name(trip.subject.member, charge.key) for charge in trip.charges]
+            if not foreign(failure) or not await self._repair.subject(trip.subject, buckets):
+                raise
+        reply = await topology.begin(trip.call, timeout_seconds=seconds)
+        return await topology.mend(trip.call, reply, timeout_seconds=seconds) if isinstance(reply, ReplyError) else reply
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
         return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)
@@ -242,11 +322,11 @@ class RedisStore:
 
     async def _note(self, sanction: Sanction) -> None:
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
-        await self._write_index(length, [_note(sanction.subject, sanction.policy.value)])
+        await self._write_index(length, [written_note(sanction.subject, sanction.policy)])
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
         try:
-            await self._run("index", self._index, (length, *notes))
+            await self._run("index", self._sanctions.key, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
 
@@ -256,12 +336,3 @@ def _read(trip: Trip, reply: Any) -> Outcome:
         return read_outcome(trip, reply)
     except UNREADABLE as error:
         raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
-
-
-def _note(subject: Subject, policy: str) -> str:
-    return json.dumps([subject.kind, subject.name, subject.group, policy])
-
-
-def _read_note(note: bytes) -> tuple[Subject, PolicyName]:
-    kind, name, group, policy = json.loads(note)
-    return Subject(kind, name, group), PolicyName(policy)

@@ -288,7 +288,7 @@ class Unheard:
     def store_failed(self, *_: object) -> None:
         pass
 
-    store_fallback = store_recovered = store_failed
+    store_fallback = store_recovered = store_unreadable = store_failed
 
 
 async def test_while_the_store_is_given_up_nothing_is_added_and_nobody_asks_it() -> None:

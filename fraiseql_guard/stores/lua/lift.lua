@@ -17,7 +17,7 @@ local function leave_group(keys)
   local latest = 0
   local fields = redis.call('HGETALL', keys .. 's' .. member)
   for i = 1, #fields, 2 do
-    if fields[i] ~= 'operator' then
+    if fields[i] ~= 'operator' then -- what holds no moment errs, and is removed by the caller (redis_repair.py)
       latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+')))
     end
   end
