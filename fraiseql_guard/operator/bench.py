@@ -21,7 +21,7 @@ from fraiseql_guard.stores.protocol import Store, StoreError
 V = TypeVar("V")
 
 _LONGEST_TEXT: Final = 255
-_READ_AT_ONCE: Final = 10
+_READ_AT_ONCE: Final = 4
 """Heartbeats between two turns of the event loop."""
 _UNKNOWN_VERSION: Final = -1
 """No control set has it, so that the whole set is read."""

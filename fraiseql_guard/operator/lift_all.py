@@ -16,6 +16,7 @@ from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
 from fraiseql_guard.stores.protocol import Sanctioned, StoreError
+from fraiseql_guard.stores.sanction_pages import BATCH
 
 _ATTEMPTS: Final = 8
 """Failures of the store in a row after which it is given up; then the same again goes on."""
@@ -117,10 +118,9 @@ class LiftAll:
         seen = lifted = 0
         said_at = loop.time()
         async for batch in self._steps(origin):
-            began = loop.time()
             seen += batch[0]
             lifted += batch[1]
-            if began - said_at >= _SAID_SECONDS:
+            if loop.time() - said_at >= _SAID_SECONDS:
                 if not (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted:
                     return False
                 seen = lifted = 0
@@ -131,10 +131,12 @@ class LiftAll:
         """After each batch, how many were looked at and how many ended."""
         store, loop = self._bench.store, asyncio.get_running_loop()
         async for batch in store.sanctioned():
-            began = loop.time()
             due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
-            yield len(batch), await store.lift_many(due) if due else 0
-            await asyncio.sleep(_SHARE * (loop.time() - began))
+            yield len(batch) - len(due), 0
+            for start in range(0, len(due), BATCH):
+                began, some = loop.time(), due[start : start + BATCH]
+                yield len(some), await store.lift_many(some)
+                await asyncio.sleep(_SHARE * (loop.time() - began))
         if origin is not Origin.AUTOMATIC:
             control = await store.control(-1)
             for entry in control.of(EntryKind.BLOCK) if control is not None else ():

@@ -22,7 +22,7 @@ from fraiseql_guard.stores.lift_job import LiftJob, LiftMemory, Told
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Sanctioned, Trip, effective_charges
 from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refused import RefusedFor, RefusedMemory
-from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Longest, Page
+from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
@@ -128,8 +128,7 @@ class MemoryStore:
     async def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
         """Who is sanctioned, in batches (Store.sanctioned)."""
         async for batch in self._ledgers[True].batches(self._clock()):
-            for start in range(0, len(batch), BATCH):
-                yield [(each.subject, each.policy) for each in batch[start : start + BATCH]]
+            yield [(each.subject, each.policy) for each in batch]
 
     async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
         """Begin or join the lifting of an origin (LiftStore.begin_lifting)."""

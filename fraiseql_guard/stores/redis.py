@@ -73,7 +73,7 @@ class RedisStore:
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
         self._control = RedisControl(self._run, self._run_plainly, names, self.unreadable)
         self._documents = RedisDocuments(self._run, self._ask_for, names, self.unreadable)
-        self._fleet = RedisFleet(self._run, self._ask_for, names, self.unreadable)
+        self._fleet = RedisFleet(self._run, self._ask_for, names)
         self._sanctions = RedisSanctions(self._run, self._ask_for, names, self.unreadable)
         self._limits = RedisLimits(self._run, self._ask_for, names, self.unreadable)
         self._refused = RedisRefused(self._run, names)

@@ -6,12 +6,10 @@ import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
-from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.fleet import ACTIONS_SECONDS, ACTIONS_SIZE, RECENT_SECONDS, RECENT_SIZE, Beat
 from fraiseql_guard.stores.key_families import ACTIONS, FLEET, REFUSALS
 from fraiseql_guard.stores.namespace import Namespace
-from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _MILLIONTHS: Final = 1_000_000
 
@@ -24,10 +22,9 @@ Ask = Callable[[str, Command], Awaitable[Any]]
 class RedisFleet:
     """FleetStore through ``run`` and ``ask``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask, namespace: Namespace, unreadable: UnreadableEntries) -> None:
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
         self._run = run
         self._ask = ask
-        self._unreadable = unreadable
         self._alive = f"{namespace.common(FLEET)}:alive"
         self._recent = namespace.common(REFUSALS)
         self._actions = namespace.common(ACTIONS)
@@ -40,13 +37,9 @@ class RedisFleet:
     async def beats(self) -> Sequence[Beat]:
         """FleetStore.beats."""
         reply = await self._run("fleet", self._alive, ("read",))
-        found = []
-        for name, payload in zip(reply[::2], reply[1::2], strict=True):
-            if payload:
-                found.append(Beat(name.decode(errors="replace"), payload))
-            else:
-                self._unreadable.note(KeyFamily.HEARTBEATS, name, "says nothing, or too much")
-        return found
+        return [
+            Beat(name.decode(errors="replace"), payload) for name, payload in zip(reply[::2], reply[1::2], strict=True)
+        ]
 
     async def remember(self, records: Sequence[bytes]) -> None:
         """FleetStore.remember."""

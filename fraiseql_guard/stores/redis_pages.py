@@ -8,12 +8,14 @@ from typing import Final, Generic, TypeVar
 
 from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.redis_fleet import Ask, Run
-from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, moment_of
+from fraiseql_guard.stores.sanction_pages import Cursor, moment_of
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 N = TypeVar("N")
 
 _SCRIPT: Final = "page"
+_SCANNED: Final = 256
+"""Notes of one step of a scan, about: a tenth of a millisecond of the server's time, one or two of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +64,8 @@ class RedisIndex(Generic[N]):
         """All notes in no order, some of them twice, in batches. What is there all the time is not missed."""
         cursor = b"0"
         while True:
-            cursor, found = await self._ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", BATCH))
-            for start in range(0, len(found), 2 * BATCH):
-                yield self._readable(found[start : start + 2 * BATCH : 2])
+            cursor, found = await self._ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", _SCANNED))
+            yield self._readable(found[::2])
             if cursor == b"0":
                 return
 
