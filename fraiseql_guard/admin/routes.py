@@ -73,10 +73,9 @@ _LASTS = Field("duration_seconds", f.SECONDS, "How long it is to last; an hour i
 _MUST_END = Field("duration_seconds", f.SECONDS, "How long it is to last.", required=True)
 _REASON = Field("reason", f.REMARK, "Why, for colleagues and the audit.")
 _COUNT = Field("count", f.COUNT, "How many at most.")
-_PAGE = (
-    Field("limit", f.COUNT, "How many at most; 100 if not given."),
-    Field("cursor", f.CURSOR, "Where the page begins: next_cursor of the one before."),
-)
+_LIMIT = Field("limit", f.COUNT, "How many at most; 100 if not given.")
+_BEGINS = "Where the page begins: next_cursor of the one before."
+_PAGE = (_LIMIT, Field("cursor", f.CURSOR, _BEGINS))
 _FORCE = Field("force", f.FLAG, "Block although it meets a proxy, loopback, a wide network, you or the allow-listed.")
 
 
@@ -104,7 +103,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="GET", path="/blocks",
         does="Sanctions in force, page by page: operators' blocks of networks, then the longest first.",
-        call=calls.blocks, result=BlockPage, query=_PAGE,
+        call=calls.blocks, result=BlockPage, query=(_LIMIT, Field("cursor", f.BLOCKS_CURSOR, _BEGINS)),
     ),
     Route(
         method="POST", path="/blocks", does="Refuse everything (403) from a user, an address or network, or both.",
@@ -135,7 +134,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     # limits
     Route(
-        method="GET", path="/rate-limits", does="Limits that operators have set, page by page; of one user or address if given.",
+        method="GET", path="/rate-limits",
+        does="Limits that operators have set, page by page; of one user or address if given.",
         call=calls.limits, result=LimitPage, query=(_USER, _ONE_ADDRESS, *_PAGE),
     ),
     Route(

@@ -114,9 +114,7 @@ class Blocks:
             ended, still = await self._lift_network(network(target.ip_address))
         await self._bench.record(signals.ADMIN_LIFT, actor, {**fields_of(target), "lifted": ended})
         more = f" It is still inside {', '.join(still)}, which is blocked." if still else ""
-        done = (
-            f"{counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
-        )
+        done = f"{counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
         return Done(
             message=f"{done}.{more}",
             changed=ended > 0,

@@ -154,9 +154,7 @@ class LiftAll:
 
     async def _record(self, whose: str, actor: str, job: LiftJob | None, state: str) -> None:
         lifted = 0 if job is None else job.lifted
-        await self._bench.record(
-            signals.ADMIN_LIFT_ALL, actor, {"origin": whose, "lifted": lifted, "state": state}
-        )
+        await self._bench.record(signals.ADMIN_LIFT_ALL, actor, {"origin": whose, "lifted": lifted, "state": state})
 
 
 def _name(origin: Origin | None) -> str:

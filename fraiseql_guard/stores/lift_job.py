@@ -1,6 +1,6 @@
-"""The lifting of all sanctions of one origin: a job that one worker does in the background and every worker can tell of.
+"""The lifting of all sanctions of one origin: a job that one worker does in the background and all can tell of.
 
-It is kept in the store, so that it is joined by whoever asks for the same, and taken over when its worker has ended.
+It is kept in the store: another request for the same joins it, and another worker takes it over when its own has ended.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 SILENT_SECONDS: Final = 10.0
-"""A job whose worker has not been heard for so long is done by nobody any more, and can be taken over."""
+"""A job whose worker was silent for so long has none any more, and can be taken over."""
 KEPT_SECONDS: Final = 3_600.0
 """How long a job is told of after its end."""
 
@@ -56,7 +56,7 @@ class LiftStore(Protocol):
     """The part of a store that keeps these jobs, one for each ``origin``. Every method may raise StoreError."""
 
     async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
-        """Begin one, or take over one whose worker is silent. One that somebody does is not granted: it is joined,
+        """Begin one, or take over one whose worker is silent. One that a worker does is not granted: it is joined,
         and goes over everything once more."""
         ...
 

@@ -305,7 +305,9 @@ class RedisStore:
             if not foreign(failure) or not await self._repair.subject(trip.subject, buckets):
                 raise
         reply = await topology.begin(trip.call, timeout_seconds=seconds)
-        return await topology.mend(trip.call, reply, timeout_seconds=seconds) if isinstance(reply, ReplyError) else reply
+        return (
+            await topology.mend(trip.call, reply, timeout_seconds=seconds) if isinstance(reply, ReplyError) else reply
+        )
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
         return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)

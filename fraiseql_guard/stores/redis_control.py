@@ -64,7 +64,7 @@ class RedisControl:
             if kind not in _KINDS:
                 return None
             said = read_json(value)
-            if not isinstance(said, list) or len(said) < 2 or not all(isinstance(each, str) for each in said[:4]):  # noqa: PLR2004 - an older version gave a reason and an actor alone
+            if not isinstance(said, list) or len(said) < 2 or not all(isinstance(each, str) for each in said[:4]):
                 raise ValueError("says nothing that we do")
             return Entry(EntryKind(kind), key, left / _MILLIONTHS, *said[:4])
         except ValueError as error:  # a UnicodeDecodeError is one

@@ -8,6 +8,7 @@ from typing import Final
 
 import orjson
 
+from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.documents import (
     MAX_DOCUMENTS,
     MAX_DOCUMENTS_BYTES,
@@ -17,7 +18,6 @@ from fraiseql_guard.stores.documents import (
     TrustedDocument,
     listed,
 )
-from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.key_families import DOCUMENTS
 from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import StoreError

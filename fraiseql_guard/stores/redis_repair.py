@@ -23,7 +23,7 @@ from fraiseql_guard.stores.protocol import OVERRIDE, StoreError
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _PAUSE_SECONDS: Final = 0.05
-"""Between two repairs of subjects: an error that is none of a key's must not cost forty commands each time."""
+"""After a look at a subject's keys that found nothing: an error of another cause must not cost it each time."""
 _SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
 _OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
 _LIMIT: Final = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,8} \d{1,9}( .*)?", re.DOTALL)
@@ -68,15 +68,15 @@ class Repair:
 
     async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
         """Take back a subject's keys, or what is malformed in them; whether there was anything."""
-        now = self._clock()
-        if now < self._next_at:
+        if self._clock() < self._next_at:
             return False
-        self._next_at = now + _PAUSE_SECONDS
         keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
             contents = [await self._content(key, row) for key, row in keys.items()]
-            return found or any(contents)
+            if found or any(contents):
+                return True
+        self._next_at = self._clock() + _PAUSE_SECONDS
         return False
 
     def _keys_of(self, subject: Subject, buckets: Iterable[str]) -> list[str]:

@@ -21,7 +21,7 @@ _FAR: Final = 10**19
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: behind the entries that end later than ``end``, and ``skip`` that end at that very moment."""
+    """Where a page begins: behind the entries that end later than ``end``, and ``skip`` that end at that moment."""
 
     end: str = ""
     skip: int = 0
@@ -89,9 +89,9 @@ class Longest(Generic[V]):
 
     def page(self) -> Page[V]:
         """The page."""
-        found, skip = self._found, 0
-        while self._from is not None and skip < self._cursor.skip and skip < len(found) and found[skip][0] == self._from:
-            skip += 1
+        found = self._found
+        same = sum(end == self._from for end, _, _ in found)  # they come first
+        skip = min(same, self._cursor.skip)
         rows = found[skip : skip + self._limit]
         more = len(found) > skip + self._limit
         cursor = str(self._cursor.after([str(end) for end, _, _ in rows])) if more else ""

@@ -35,16 +35,17 @@ local function binding()
   for _, who in ipairs(member == '' and { '' } or { member, '' }) do
     local fields = redis.call('HGETALL', base .. mode .. 's' .. who)
     for i = 1, #fields, 2 do
-      local policy, expires, reason = fields[i], string.match(fields[i + 1], '^(%d+) (.*)$')
-      local operator = policy == 'operator'
-      expires = tonumber(expires)
-      if expires > 1e17 then
-        error('no moment')
-      end
-      if expires > now and string.find(ARGV[5], ' ' .. policy .. ' ', 1, true) and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
+      local policy, operator = fields[i], fields[i] == 'operator'
+      if string.find(ARGV[5], ' ' .. policy .. ' ', 1, true)
+        and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
+        local moment, reason = string.match(fields[i + 1], '^(%d+) (.*)$')
+        local expires = tonumber(moment)
+        if expires > 1e17 then
+          error('no moment')
+        end
         -- The operator's word comes first; of the others the one that lasts longest, so that Retry-After is true.
-        if not found or (operator and not found.operator)
-          or (operator == found.operator and expires > found.expires) then
+        if expires > now and (not found or (operator and not found.operator)
+          or (operator == found.operator and expires > found.expires)) then
           found = { operator = operator, expires = expires, policy = policy, reason = reason,
                     group = member ~= '' and who == '' }
         end

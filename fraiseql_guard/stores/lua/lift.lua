@@ -17,8 +17,8 @@ local function leave_group(keys)
   local latest = 0
   local fields = redis.call('HGETALL', keys .. 's' .. member)
   for i = 1, #fields, 2 do
-    if fields[i] ~= 'operator' then -- what holds no moment errs, and is removed by the caller (redis_repair.py)
-      latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+')))
+    if fields[i] ~= 'operator' then
+      latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+') or 0))
     end
   end
   if latest <= now then

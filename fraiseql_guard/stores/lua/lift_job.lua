@@ -3,7 +3,7 @@
 -- KEYS[1]  hash with the fields of a job; 'beat', 'started' and 'ended' are moments in us. It is kept an hour after the last
 --          write.
 -- ARGV     'begin', id, actor, worker, seconds after whose silence a job is taken over, how many sanctions there are:
---              1 if it is the caller's now. A job that somebody does is asked for once more instead
+--              1 if it is the caller's now. A job that a worker does is asked for once more instead
 --          'advance', id, how many more were looked at, how many more ended: 1 if it is still the caller's
 --          'finish', id, state, why: 1 if it is over. A job that was asked for once more goes on instead
 --          'read'
