@@ -105,7 +105,7 @@ async def _watched() -> AsyncIterator[list[float]]:
 
 
 async def measure(what: Callable[[], Awaitable[object]], redis: Redis, *, times: int = 3) -> Cost:
-    """The cheapest of some runs: what another process took is nobody's cost here."""
+    """The cheapest of some runs: what another process took is no cost of ours."""
     costs = []
     for _ in range(times):
         gc.collect()
@@ -197,8 +197,8 @@ async def report(store: Store, size: int, redis: Redis) -> bool:
 async def _block_and_lift(operator: StoreOperator) -> object:
     from fraiseql_guard.operator.interface import Target
 
-    await operator.block(Target(user_id="somebody"))
-    return await operator.lift(Target(user_id="somebody"))
+    await operator.block(Target(user_id="mallory"))
+    return await operator.lift(Target(user_id="mallory"))
 
 
 async def run(sizes: tuple[int, ...]) -> bool:

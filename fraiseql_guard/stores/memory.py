@@ -219,8 +219,8 @@ class MemoryStore:
 
     async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
         """Some overrides, those that end last first (Store.limits_page)."""
-        found = Longest[HeldLimit](Cursor.read(cursor), limit)
-        found.add((_moment(self._clock() + each.expires_in_seconds), each) for each in await self.limits())
+        found, now = Longest[HeldLimit](Cursor.read(cursor), limit), self._clock()
+        found.add((_moment(held.until), _held_limit(held, now)) for held in self._limits.values() if held.until > now)
         return found.page()
 
     async def limit_of(self, subject: Subject) -> HeldLimit | None:
@@ -317,5 +317,5 @@ def _held_limit(held: _Override, now: float) -> HeldLimit:
 
 
 def _moment(seconds: float) -> int:
-    """In millionths of a second: what a page's cursor says."""
-    return round(seconds * 1_000_000)
+    """In millionths of a second, as a page's cursor has it; to the thousandth, which sums of floats leave alone."""
+    return round(seconds * 1_000) * 1_000

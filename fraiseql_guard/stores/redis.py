@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
 
-from fraiseql_guard.context import Limit, Sanction, Subject
+from fraiseql_guard.context import Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
-from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.key_families import PROBE
-from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.namespace import NAMESPACE, Namespace
-from fraiseql_guard.stores.protocol import HeldLimit, Outcome, Sanctioned, StoreError, Trip
+from fraiseql_guard.stores.protocol import Outcome, Sanctioned, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
@@ -34,8 +30,6 @@ from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.redis_refused import RedisRefused
 from fraiseql_guard.stores.redis_repair import Repair, foreign
 from fraiseql_guard.stores.redis_sanctions import RedisSanctions, written_note
-from fraiseql_guard.stores.refused import RefusedFor
-from fraiseql_guard.stores.sanction_pages import Page
 from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
@@ -71,14 +65,32 @@ class RedisStore:
         self._repair = Repair(self._ask_plainly, names, self.unreadable)
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
-        self._control = RedisControl(self._run, self._run_plainly, names, self.unreadable)
-        self._documents = RedisDocuments(self._run, self._ask_for, names, self.unreadable)
-        self._fleet = RedisFleet(self._run, self._ask_for, names)
-        self._sanctions = RedisSanctions(self._run, self._ask_for, names, self.unreadable)
-        self._limits = RedisLimits(self._run, self._ask_for, names, self.unreadable)
-        self._refused = RedisRefused(self._run, names)
-        self._lift_jobs = RedisLiftJobs(self._run, names)
+        self._take_parts()
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
+
+    def _take_parts(self) -> None:
+        """The methods of Store that are about keys of one family each."""
+        run, ask, names, unreadable = self._run, self._ask_for, self._namespace, self.unreadable
+        sanctions = RedisSanctions(run, ask, names, unreadable)
+        self._index = sanctions.key
+        self.sanctions, self.sanctions_page, self.sanctions_of = sanctions.all, sanctions.page, sanctions.of
+        self.sanctioned, self.count_sanctions = sanctions.index.scan, sanctions.index.count
+        limits = RedisLimits(run, ask, names, unreadable)
+        self.set_limit, self.clear_limit, self.limit_of = limits.set, limits.clear, limits.of
+        self.limits, self.limits_page = limits.all, limits.page
+        control = RedisControl(run, self._run_plainly, names, unreadable)
+        self.control, self.tell, self.untell = control.control, control.tell, control.untell
+        documents = RedisDocuments(run, ask, names, unreadable)
+        self.documents, self.document_texts = documents.index, documents.texts
+        self.add_documents, self.remove_documents = documents.add, documents.remove
+        fleet = RedisFleet(run, ask, names)
+        self.beat, self.beats = fleet.beat, fleet.beats
+        self.remember, self.recent = fleet.remember, fleet.recent
+        self.record_action, self.actions = fleet.record_action, fleet.actions
+        jobs = RedisLiftJobs(run, names)
+        self.begin_lifting, self.advance_lifting = jobs.begin, jobs.advance
+        self.finish_lifting, self.lifting = jobs.finish, jobs.read
+        self.note_refused = RedisRefused(run, names).note_refused
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
@@ -136,118 +148,6 @@ class RedisStore:
     async def pardon(self, subject: Subject, policy: PolicyName) -> None:
         """Forget a subject's offences of one policy (Store.pardon)."""
         await self.lift(subject, policy)
-
-    async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force, page by page (Store.sanctions)."""
-        return await self._sanctions.all()
-
-    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """Some sanctions, those that end last first (Store.sanctions_page)."""
-        return await self._sanctions.page(limit, cursor)
-
-    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
-        """A subject's own sanctions (Store.sanctions_of)."""
-        return await self._sanctions.of(subject)
-
-    async def count_sanctions(self) -> int:
-        """How many sanctions there are (Store.count_sanctions)."""
-        return await self._sanctions.index.count()
-
-    def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
-        """Who is sanctioned, in batches (Store.sanctioned)."""
-        return self._sanctions.index.scan()
-
-    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
-        """Begin or join the lifting of an origin (LiftStore.begin_lifting)."""
-        return await self._lift_jobs.begin(origin, job_id, actor=actor, worker=worker, total=total)
-
-    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
-        """Say how far it is (LiftStore.advance_lifting)."""
-        return await self._lift_jobs.advance(origin, job_id, seen=seen, lifted=lifted)
-
-    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
-        """It is over (LiftStore.finish_lifting)."""
-        return await self._lift_jobs.finish(origin, job_id, state=state, why=why)
-
-    async def lifting(self, origin: str) -> LiftJob | None:
-        """The last lifting of an origin (LiftStore.lifting)."""
-        return await self._lift_jobs.read(origin)
-
-    async def control(self, known_version: int) -> ControlSet | None:
-        """The control set if it has changed (ControlStore.control)."""
-        return await self._control.control(known_version)
-
-    async def tell(self, entry: Entry) -> None:
-        """Bring an entry of the control set into force (ControlStore.tell)."""
-        await self._control.tell(entry)
-
-    async def untell(self, kind: EntryKind, key: str) -> bool:
-        """Take an entry of the control set back (ControlStore.untell)."""
-        return await self._control.untell(kind, key)
-
-    async def documents(self, known_version: int) -> DocumentIndex | None:
-        """The trusted documents if they have changed (DocumentStore.documents)."""
-        return await self._documents.index(known_version)
-
-    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The texts of trusted documents (DocumentStore.document_texts)."""
-        return await self._documents.texts(ids)
-
-    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
-        """Trust documents, all or none (DocumentStore.add_documents)."""
-        return await self._documents.add(documents)
-
-    async def remove_documents(self, ids: Sequence[str]) -> int:
-        """Trust documents no longer (DocumentStore.remove_documents)."""
-        return await self._documents.remove(ids)
-
-    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
-        """Say that a worker is alive (FleetStore.beat)."""
-        return await self._fleet.beat(worker_id, payload, ttl_seconds)
-
-    async def beats(self) -> Sequence[Beat]:
-        """All living workers (FleetStore.beats)."""
-        return await self._fleet.beats()
-
-    async def remember(self, records: Sequence[bytes]) -> None:
-        """Put refusals into the ring of recent ones (FleetStore.remember)."""
-        await self._fleet.remember(records)
-
-    async def recent(self, count: int) -> Sequence[bytes]:
-        """The last refusals (FleetStore.recent)."""
-        return await self._fleet.recent(count)
-
-    async def record_action(self, record: bytes) -> None:
-        """Put an operator's action into the ring of actions (FleetStore.record_action)."""
-        await self._fleet.record_action(record)
-
-    async def actions(self, count: int) -> Sequence[bytes]:
-        """The last actions (FleetStore.actions)."""
-        return await self._fleet.actions(count)
-
-    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
-        """Note who was refused for which document (RefusedStore.note_refused)."""
-        return await self._refused.note_refused(refusals)
-
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Override a subject's limits for a while (Store.set_limit)."""
-        await self._limits.set(subject, limit, burst, seconds, actor=actor)
-
-    async def clear_limit(self, subject: Subject) -> bool:
-        """End an override (Store.clear_limit)."""
-        return await self._limits.clear(subject)
-
-    async def limits(self) -> Sequence[HeldLimit]:
-        """All overrides in force (Store.limits)."""
-        return await self._limits.all()
-
-    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
-        """Some overrides, those that end last first (Store.limits_page)."""
-        return await self._limits.page(limit, cursor)
-
-    async def limit_of(self, subject: Subject) -> HeldLimit | None:
-        """A subject's override (Store.limit_of)."""
-        return await self._limits.of(subject)
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
@@ -328,7 +228,7 @@ class RedisStore:
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
         try:
-            await self._run("index", self._sanctions.key, (length, *notes))
+            await self._run("index", self._index, (length, *notes))
         except StoreError:
             return  # the sanction itself is in force or lifted: the index only lists, and forgets by itself
 

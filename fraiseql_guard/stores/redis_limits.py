@@ -37,7 +37,7 @@ class RedisLimits:
             run, ask, self._key, KeyFamily.LIMIT_INDEX, read=_read_note, unreadable=unreadable
         )
 
-    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str) -> None:
+    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Store.set_limit."""
         value = f"{limit.tokens} {limit.window_seconds} {burst}{f' {actor}' if actor else ''}"
         await self._write(subject, math.ceil(seconds * 1000), value)
@@ -46,7 +46,7 @@ class RedisLimits:
         """Store.clear_limit."""
         return bool(await self._write(subject, 0, ""))
 
-    async def page(self, limit: int, cursor: str) -> Page[HeldLimit]:
+    async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
         """Store.limits_page: those of the index that the subjects' own keys confirm."""
         found: list[HeldLimit] = []
         position, total = Cursor.read(cursor), 0

@@ -36,7 +36,7 @@ class RedisSanctions:
             run, ask, self.key, KeyFamily.SANCTION_INDEX, read=read_note, unreadable=unreadable
         )
 
-    async def page(self, limit: int, cursor: str) -> Page[Sanction]:
+    async def page(self, limit: int, cursor: str = "") -> Page[Sanction]:
         """Store.sanctions_page: those of the index that the subjects' own keys confirm."""
         found: list[Sanction] = []
         position, total = Cursor.read(cursor), 0

@@ -36,7 +36,7 @@ local function binding()
     local fields = redis.call('HGETALL', base .. mode .. 's' .. who)
     for i = 1, #fields, 2 do
       local policy, operator = fields[i], fields[i] == 'operator'
-      if string.find(ARGV[5], ' ' .. policy .. ' ', 1, true)
+      if string.find(policy, '^[a-z_]+$') and string.find(ARGV[5], ' ' .. policy .. ' ', 1, true)
         and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
         local moment, reason = string.match(fields[i + 1], '^(%d+) (.*)$')
         local expires = tonumber(moment)

@@ -14,7 +14,10 @@ if most == 0 then
   return reply
 end
 local latest = ARGV[2] == '' and '+inf' or ARGV[2]
-local known = ARGV[2] == '' and 0 or ARGV[3]
+local known = 0
+if ARGV[2] ~= '' then -- fewer, if some of them were lifted meanwhile
+  known = math.min(redis.call('ZCOUNT', KEYS[1], latest, latest), tonumber(ARGV[3]))
+end
 -- Those that have ended are below the lowest score, and not looked at.
 local notes = redis.call('ZRANGE', KEYS[1], latest, '(' .. now, 'BYSCORE', 'REV', 'LIMIT', known, most, 'WITHSCORES')
 for _, part in ipairs(notes) do
