@@ -80,7 +80,7 @@ class RedisStore:
         self.limits, self.limits_page = limits.all, limits.page
         control = RedisControl(run, self._run_plainly, names, unreadable)
         self.control, self.tell, self.untell = control.control, control.tell, control.untell
-        documents = RedisDocuments(run, ask, names, unreadable)
+        documents = self._documents = RedisDocuments(run, ask, names, unreadable)
         self.documents, self.document_texts = documents.index, documents.texts
         self.add_documents, self.remove_documents = documents.add, documents.remove
         fleet = RedisFleet(run, ask, names)
