@@ -11,6 +11,8 @@ BENCHMARKS = {
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
     "--host fraiseql: on a real FraiseQL query",
     "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
+    "sanctions": "up to 100,000 sanctions: longest stall of the event loop, duration and Redis's time of status, "
+    "top, the console, the list of blocks and lifting all, on Redis and in memory",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
 }
 

@@ -114,6 +114,30 @@ class PolicyName(StrEnum):
     OPERATOR = "operator"
 
 
+class KeyFamily(StrEnum):
+    """Keys in Redis that hold the same kind of thing (stores/key_families.py)."""
+
+    SANCTIONS = "sanctions"
+    SANCTION_INDEX = "sanction_index"
+    LIMITS = "limits"
+    LIMIT_INDEX = "limit_index"
+    BUCKETS = "buckets"
+    OFFENCES = "offences"
+    REPEATS = "repeats"
+    GROUPS = "groups"
+    CONTROL = "control"
+    DOCUMENTS = "documents"
+    DOCUMENT_TEXTS = "document_texts"
+    HEARTBEATS = "heartbeats"
+    HEARTBEAT_TIMES = "heartbeat_times"
+    REFUSALS = "refusals"
+    ACTIONS = "actions"
+    REFUSED_DOCUMENTS = "refused_documents"
+    REFUSED_TIMES = "refused_times"
+    LIFTING = "lifting"
+    PROBE = "probe"
+
+
 class LoginOutcome(StrEnum):
     """What became of a login that the app has asked or told us about."""
 
@@ -440,6 +464,13 @@ STORE_FALLBACKS = Metric(
     ("policy",),
     closed=(("local",), ("open",), ("closed",)),
 )
+STORE_UNREADABLE = Metric(
+    "fraiseql_guard_store_unreadable_total",
+    _COUNTER,
+    "Different entries in the store that other software wrote and that are left out, by the kind of their key.",
+    ("family",),
+    closed=tuple((family.value,) for family in KeyFamily),
+)
 FAULTS = Metric("fraiseql_guard_faults_total", _COUNTER, "Unexpected errors inside the guard.", ("part",))
 ABANDONED = Metric(
     "fraiseql_guard_abandoned_total", _COUNTER, "Requests whose app went on after it was cancelled at the deadline."
@@ -599,6 +630,13 @@ GATE_FAULT = Event("guard.fault", "ERROR", "Unexpected error inside the guard", 
 STORE_FAILED = Event(
     "guard.store_failed", "ERROR", "Store does not answer", ("reason", "detail", "policy", "breaker_open")
 )
+STORE_UNREADABLE_SEEN = Event(
+    "guard.store_unreadable",
+    "WARNING",
+    "An entry in the store that other software wrote is left out",
+    ("family", "detail"),
+    always=True,
+)
 STORE_RECOVERED = Event("guard.store_recovered", "INFO", "Store answers again", ("outage_seconds",), always=True)
 KEY_SOURCE_FAILED = Event(
     "guard.key_source_failed",
@@ -646,7 +684,7 @@ ADMIN_LIFT_ALL = Event(
     "admin.lift_all",
     "WARNING",
     "Operator lifted all sanctions of an origin",
-    ("actor", "origin", "lifted"),
+    ("actor", "origin", "lifted", "state"),
     always=True,
 )
 ADMIN_UNLOCK = Event(

@@ -40,6 +40,11 @@ class Asked:
         """The given ones of these fields, as keyword arguments; with the actor."""
         return {"actor": self.visitor.actor, **{name: self.given[name] for name in names if name in self.given}}
 
+    def page(self) -> dict[str, Any]:
+        """Which page of a list is asked for."""
+        names = {"limit": "count", "cursor": "cursor"}
+        return {option: self.given[name] for name, option in names.items() if name in self.given}
+
     def targets(self) -> tuple[Target, ...]:
         """Whom the request is about: an address first, so that its dangers stop the whole of it."""
         issued = {name: self.given[name] for name in ("issuer", "tenant") if name in self.given}
@@ -58,4 +63,5 @@ class Reply:
     """A result with headers of its own."""
 
     value: Any
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    status: int = 200

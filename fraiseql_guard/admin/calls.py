@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.admin.asked import Asked, Reply
@@ -12,10 +12,11 @@ from fraiseql_guard.admin.values import KeyUse, Session
 from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
-    Block,
+    BlockPage,
     Document,
     Done,
-    LimitOverride,
+    Lifting,
+    LimitPage,
     Offender,
     Origin,
     Refusal,
@@ -23,12 +24,15 @@ from fraiseql_guard.operator.interface import (
     Switch,
 )
 
+_LIFT_SECONDS: Final = 1.0
+"""How long POST /lift waits for the end before it answers that it goes on."""
+
 # --- blocks and lockouts ---------------------------------------------------------------------------------------------
 
 
-async def blocks(asked: Asked) -> Sequence[Block]:
+async def blocks(asked: Asked) -> BlockPage:
     """GET /blocks."""
-    return await asked.operator.blocks()
+    return await asked.operator.blocks_page(**asked.page())
 
 
 async def block(asked: Asked) -> Done:
@@ -45,15 +49,25 @@ async def lift(asked: Asked) -> Done:
     return _both([await asked.operator.lift(target, **asked.some()) for target in asked.targets()])
 
 
-async def lift_all(asked: Asked) -> Done:
+async def lift_all(asked: Asked) -> Reply:
     """POST /lift."""
+    done = await asked.operator.lift_all(origin=_origin(asked), wait_seconds=_LIFT_SECONDS, **asked.some())
+    return Reply(done, status=202 if done.details.get("running") else 200)
+
+
+async def lifting(asked: Asked) -> Lifting:
+    """GET /lift."""
+    return await asked.operator.lifting(origin=_origin(asked))
+
+
+def _origin(asked: Asked) -> Origin | None:
     origin = asked.given.get("origin", Origin.AUTOMATIC)
-    return await asked.operator.lift_all(origin=None if origin == "all" else Origin(origin), **asked.some())
+    return None if origin == "all" else Origin(origin)
 
 
-async def lockouts(asked: Asked) -> Sequence[Block]:
+async def lockouts(asked: Asked) -> BlockPage:
     """GET /lockouts."""
-    return [each for each in await asked.operator.blocks() if each.target.identifier is not None]
+    return await asked.operator.blocks_page(**asked.page(), logins=True)
 
 
 async def unlock(asked: Asked) -> Done:
@@ -80,14 +94,10 @@ def _both(done: Sequence[Done]) -> Done:
 # --- limits and the allow-list ---------------------------------------------------------------------------------------
 
 
-async def limits(asked: Asked) -> Sequence[LimitOverride]:
+async def limits(asked: Asked) -> LimitPage:
     """GET /rate-limits."""
-    given = asked.given
-    return [
-        each
-        for each in await asked.operator.limits()
-        if all(getattr(each.target, name) == value for name, value in given.items())
-    ]
+    whose = {name: asked.given[name] for name in ("user_id", "ip_address") if name in asked.given}
+    return await asked.operator.limits_page(**asked.page(), **whose)
 
 
 async def set_limit(asked: Asked) -> Done:

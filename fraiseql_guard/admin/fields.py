@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from fraiseql_guard import parsing
+from fraiseql_guard.operator.blocks import CURSOR_PATTERN
 from fraiseql_guard.operator.documents import QUERY_HASH as QUERY_HASH_PATTERN
 from fraiseql_guard.operator.interface import Origin
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import WITH_MODE
 from fraiseql_guard.stores.control import LONGEST_SECONDS
+from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 Schema = Mapping[str, Any]
 
@@ -148,6 +150,8 @@ LIMIT: Final = Form(
     },
 )
 COUNT: Final = Form(_count, {"type": "integer", "minimum": 1, "maximum": 1000})
+CURSOR: Final = _matching(f"^{STORE_CURSOR}$", "what a page has given as its next_cursor")
+BLOCKS_CURSOR: Final = _matching(f"^{CURSOR_PATTERN}$", "what a page has given as its next_cursor")
 ORIGIN: Final = _choice(*(each.value for each in Origin), "all")
 MODE: Final = _choice("enforce", "monitor")
 PROTECTION: Final = _choice("all", *(each.value for each in WITH_MODE))

@@ -58,7 +58,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> Mapping[str, Any]:
     found: dict[str, Any] = {
         "operationId": _identifier(route),
         "summary": route.does,
-        "responses": {"200": _answer(route, schemas), **_errors(route)},
+        "responses": {**_answers(route, schemas), **_errors(route)},
     }
     parameters = [
         *(_parameter("path", each) for each in route.in_path),
@@ -98,6 +98,12 @@ def _body(route: Route) -> Mapping[str, Any]:
     if required:
         schema["required"] = required
     return schema
+
+
+def _answers(route: Route, schemas: dict[str, Any]) -> Mapping[str, Any]:
+    answer = _answer(route, schemas)
+    accepted = {**answer, "description": "It goes on in the background."}
+    return {"200": answer, **({"202": accepted} if route.accepted else {})}
 
 
 def _answer(route: Route, schemas: dict[str, Any]) -> Mapping[str, Any]:

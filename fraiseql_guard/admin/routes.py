@@ -21,10 +21,11 @@ from fraiseql_guard.admin.values import KeyUse, Session
 from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
-    Block,
+    BlockPage,
     Document,
     Done,
-    LimitOverride,
+    Lifting,
+    LimitPage,
     Offender,
     Refusal,
     Status,
@@ -48,6 +49,8 @@ class Route:
     in_path: tuple[Field, ...] = ()
     rule: Mapping[str, Any] = field(default_factory=dict)
     """What holds between the fields of the body, in JSON Schema."""
+    accepted: bool = False
+    """Whether 202 is an answer as well, of the same form: it goes on."""
     errors: tuple[int, ...] = ()
     """Statuses that only this route answers, besides those of all: 400, 401, 405, 413, 415, 429, 503."""
 
@@ -70,6 +73,9 @@ _LASTS = Field("duration_seconds", f.SECONDS, "How long it is to last; an hour i
 _MUST_END = Field("duration_seconds", f.SECONDS, "How long it is to last.", required=True)
 _REASON = Field("reason", f.REMARK, "Why, for colleagues and the audit.")
 _COUNT = Field("count", f.COUNT, "How many at most.")
+_LIMIT = Field("limit", f.COUNT, "How many at most; 100 if not given.")
+_BEGINS = "Where the page begins: next_cursor of the one before."
+_PAGE = (_LIMIT, Field("cursor", f.CURSOR, _BEGINS))
 _FORCE = Field("force", f.FLAG, "Block although it meets a proxy, loopback, a wide network, you or the allow-listed.")
 
 
@@ -95,8 +101,9 @@ def _switch(path: str, what: str, name: Field, *values: Field, does: tuple[str, 
 ROUTES: Final[tuple[Route, ...]] = (
     # blocks and lockouts
     Route(
-        method="GET", path="/blocks", does="All sanctions in force, the longest first.",
-        call=calls.blocks, result=Block, many=True,
+        method="GET", path="/blocks",
+        does="Sanctions in force, page by page: operators' blocks of networks, then the longest first.",
+        call=calls.blocks, result=BlockPage, query=(_LIMIT, Field("cursor", f.BLOCKS_CURSOR, _BEGINS)),
     ),
     Route(
         method="POST", path="/blocks", does="Refuse everything (403) from a user, an address or network, or both.",
@@ -108,12 +115,18 @@ ROUTES: Final[tuple[Route, ...]] = (
         call=calls.lift, result=Done, query=_WHO,
     ),
     Route(
-        method="POST", path="/lift", does="End all sanctions of an origin: automatic unless said otherwise.",
-        call=calls.lift_all, result=Done, body=(Field("origin", f.ORIGIN, "Whose sanctions end."),),
+        method="POST", path="/lift",
+        does="End all sanctions of an origin: automatic unless said otherwise. 202: it goes on in the background.",
+        call=calls.lift_all, result=Done, body=(Field("origin", f.ORIGIN, "Whose sanctions end."),), accepted=True,
     ),
     Route(
-        method="GET", path="/lockouts", does="Login identifiers that are locked out.",
-        call=calls.lockouts, result=Block, many=True,
+        method="GET", path="/lift", does="How far the lifting of all sanctions of an origin is.",
+        call=calls.lifting, result=Lifting, query=(Field("origin", f.ORIGIN, "Whose sanctions."),), errors=(404,),
+    ),
+    Route(
+        method="GET", path="/lockouts",
+        does="Login identifiers that are locked out, page by page; a page may be short before the last.",
+        call=calls.lockouts, result=BlockPage, query=_PAGE,
     ),
     Route(
         method="DELETE", path="/lockouts", does="End the lockouts of a login identifier, everywhere or at an address.",
@@ -121,8 +134,9 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     # limits
     Route(
-        method="GET", path="/rate-limits", does="Limits that operators have set; of one user or address if given.",
-        call=calls.limits, result=LimitOverride, many=True, query=(_USER, _ONE_ADDRESS),
+        method="GET", path="/rate-limits",
+        does="Limits that operators have set, page by page; of one user or address if given.",
+        call=calls.limits, result=LimitPage, query=(_USER, _ONE_ADDRESS, *_PAGE),
     ),
     Route(
         method="POST", path="/rate-limits", does="Raise or lower one user's or address's limit for a while.",

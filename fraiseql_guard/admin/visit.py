@@ -89,8 +89,9 @@ class Visit:
         result = await route.call(asked)
         more = result.headers if isinstance(result, Reply) else ()
         value = result.value if isinstance(result, Reply) else result
+        status = result.status if isinstance(result, Reply) else 200
         body = to_json({"items": list(value)} if route.many else value)
-        return 200, ((b"content-type", _JSON), *more), body
+        return status, ((b"content-type", _JSON), *more), body
 
 
 _RETRY: Final[tuple[Header, ...]] = ((b"retry-after", b"1"),)

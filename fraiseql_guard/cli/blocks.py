@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.paging import SHOWN, LimitOption, lifted, pages, say_more
 from fraiseql_guard.cli.reach import Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
@@ -115,8 +116,7 @@ def lift(
             raise ValueError(f"--origin goes with --all: {line('lift', '--all', '--origin', origin)}")
         if everything:
             chosen = _origin(origin or Origin.AUTOMATIC.value)
-            done = ask(url, lambda to: to.operator.lift_all(origin=chosen, actor=to.actor))
-            tell(done, as_json=as_json)
+            tell(ask(url, lambda to: lifted(to, chosen)), as_json=as_json)
             return
         each_done = ask(url, lambda to: _lift_each(to, targets))
         if as_json:
@@ -138,15 +138,21 @@ def unlock(
         tell(done, as_json=as_json)
 
 
-def blocks(url: UrlOption = None, as_json: JsonOption = False) -> None:
-    """List all sanctions in force, the longest first: who, whose doing, until when, why."""
+def blocks(
+    most: LimitOption = SHOWN,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List sanctions in force, the longest first: who, whose doing, until when, why."""
     with told():
-        found = ask(url, lambda to: to.operator.blocks())
+        found = ask(url, lambda to: pages(to.operator.blocks_page, None if everything else most))
     if as_json:
-        print_json(found)
-        return
-    headers = ("who", "origin", "policy", "ends in", "reason", "by")
-    print_rows(headers, [_row(each) for each in found], none="Nobody is blocked.")
+        print_json(found.items)
+    else:
+        headers = ("who", "origin", "policy", "ends in", "reason", "by")
+        print_rows(headers, [_row(each) for each in found.items], none="Nobody is blocked.")
+    say_more(found)
 
 
 def _row(each: Block) -> Sequence[object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard import parsing
+from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, say_more
 from fraiseql_guard.cli.reach import UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
@@ -66,12 +67,18 @@ def clear_limit(
 
 
 @limit.command("list")
-def list_limits(url: UrlOption = None, as_json: JsonOption = False) -> None:
+def list_limits(
+    most: LimitOption = SHOWN,
+    everything: Annotated[bool, typer.Option("--all", help="All of them, however many.")] = False,
+    url: UrlOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """List the limits that operators have set."""
     with told():
-        found = ask(url, lambda to: to.operator.limits())
+        found = ask(url, lambda to: pages(to.operator.limits_page, None if everything else most))
+    say_more(found)
     if as_json:
-        print_json(found)
+        print_json(found.items)
         return
     rows = [
         (
@@ -81,6 +88,6 @@ def list_limits(url: UrlOption = None, as_json: JsonOption = False) -> None:
             remaining(each.expires_in_seconds),
             each.actor,
         )
-        for each in found
+        for each in found.items
     ]
     print_rows(("who", "limit", "burst", "ends in", "by"), rows, none="Nobody has a limit of their own.")

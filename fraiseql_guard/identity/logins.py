@@ -31,5 +31,8 @@ def read_login(subject: Subject) -> tuple[str, str] | None:
     """The identifier and the name of the address of a login's subject; None of any other subject."""
     if subject.kind != _KIND:
         return None
-    identifier, address = json.loads(subject.name)
-    return identifier, address
+    try:
+        identifier, address = json.loads(subject.name)
+    except (ValueError, TypeError, RecursionError):  # a name that none of ours wrote
+        return None
+    return (identifier, address) if isinstance(identifier, str) and isinstance(address, str) else None

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from fraiseql_guard import parsing
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operator.interface import Action, NotAppliedError, OperatorError
 from fraiseql_guard.operator.records import Heartbeat, read_heartbeat, write_action
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import Event
+from fraiseql_guard.signals import Event, KeyFamily
 from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet
 from fraiseql_guard.stores.protocol import Store, StoreError
 
+V = TypeVar("V")
+
 _LONGEST_TEXT: Final = 255
+_READ_AT_ONCE: Final = 4
+"""Heartbeats between two turns of the event loop."""
 _UNKNOWN_VERSION: Final = -1
 """No control set has it, so that the whole set is read."""
 
@@ -47,8 +52,28 @@ class Bench:
     async def heartbeats(self) -> Sequence[Heartbeat]:
         """What the living workers say of themselves."""
         with answering():
-            read = [read_heartbeat(beat.payload) for beat in await self.store.beats()]
-        return [each for each in read if each is not None]
+            beats = await self.store.beats()
+        found = []
+        for number, beat in enumerate(beats, start=1):
+            heartbeat = read_heartbeat(beat.payload)
+            if heartbeat is not None:
+                found.append(heartbeat)
+            else:
+                self.store.unreadable.note(KeyFamily.HEARTBEATS, beat.worker_id, "is no heartbeat of ours")
+            if number % _READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def readable(self, family: KeyFamily, records: Sequence[bytes], read: Callable[[bytes], V | None]) -> list[V]:
+        """The records of a ring that are some of ours; the others are left out and counted."""
+        found = []
+        for record in records:
+            value = read(record)
+            if value is None:
+                self.store.unreadable.note(family, record, "is no record of ours")
+            else:
+                found.append(value)
+        return found
 
     async def record(self, event: Event, actor: str, fields: Mapping[str, Any]) -> None:
         """Audit what was done: a line, and an entry of the ring. It stays done if the ring cannot take it."""

@@ -6,7 +6,8 @@ the user's own slot of the store, where the trip of each of the user's requests 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
 
 from fraiseql_guard import parsing, signals
 from fraiseql_guard.context import Sanction, Subject
@@ -14,7 +15,9 @@ from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operator.bench import Bench, answering, lasting, network, seconds, shown, words
 from fraiseql_guard.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
-from fraiseql_guard.operator.interface import BLOCK_SECONDS, Block, Done, OperatorError, Origin, Target
+from fraiseql_guard.operator.interface import BLOCK_SECONDS, Block, BlockPage, Done, OperatorError, Origin, Target
+from fraiseql_guard.operator.lift_all import counted
+from fraiseql_guard.operator.pages import some_of
 from fraiseql_guard.operator.targets import (
     fields_of,
     kind_of,
@@ -27,8 +30,13 @@ from fraiseql_guard.operator.targets import (
 )
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 _OPERATOR = PolicyName.OPERATOR
+_MOST: Final = 1_000
+_NETWORKS: Final = "network_"
+"""Begins the cursor of a page that begins among operators' blocks of networks, before how many there were."""
+CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
 
 
 class Blocks:
@@ -74,12 +82,9 @@ class Blocks:
         beats = await bench.heartbeats()
         subject = await subject_of_user(bench, target)
         with answering():
-            in_force = await bench.store.sanctions()
+            in_force = await bench.store.sanctions_of(subject)
             await bench.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
-        known = any(
-            each.subject == subject and each.policy is _OPERATOR and each.expires_in_seconds >= lasts
-            for each in in_force
-        )
+        known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
         return met_by_user(beats, subject), known
 
     async def _block_network(
@@ -109,9 +114,7 @@ class Blocks:
             ended, still = await self._lift_network(network(target.ip_address))
         await self._bench.record(signals.ADMIN_LIFT, actor, {**fields_of(target), "lifted": ended})
         more = f" It is still inside {', '.join(still)}, which is blocked." if still else ""
-        done = (
-            f"{_counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
-        )
+        done = f"{counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
         return Done(
             message=f"{done}.{more}",
             changed=ended > 0,
@@ -124,7 +127,7 @@ class Blocks:
         name means, so that its offences are forgotten."""
         store = self._bench.store
         with answering():
-            held = users_among((each.subject for each in await store.sanctions()), target)
+            held = [each async for batch in self._subjects() for each in users_among(batch, target)]
             subjects = {*held, *await users_seen(self._bench, target)} or {await subject_of_user(self._bench, target)}
             return sum([await store.lift(subject) for subject in subjects])
 
@@ -133,35 +136,50 @@ class Blocks:
         store, told = self._bench.store, list((await self._bench.control()).networks(EntryKind.BLOCK))
         with answering():
             ended = sum([await store.untell(entry.kind, entry.key) for known, entry in told if known == wanted])
-            subjects = {each.subject for each in await store.sanctions() if lies_in(each.subject, wanted)}
-            if wanted.num_addresses == 1:  # sanctioned or not, its offences are forgotten
-                subjects.add(_as_listed(subject_of(wanted.network_address)))
-            ended += sum([await store.lift(subject) for subject in subjects])
+            ended += sum([await store.lift(subject) for subject in await self._inside(wanted)])
         return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
 
-    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:
-        """Operator.lift_all."""
-        store = self._bench.store
-        with answering():
-            due = [each for each in await store.sanctions() if origin in (None, _origin(each))]
-            ended = sum([await store.lift(each.subject, each.policy) for each in due])
-            if origin is not Origin.AUTOMATIC:
-                entries = (await self._bench.control()).of(EntryKind.BLOCK)
-                ended += sum([await store.untell(entry.kind, entry.key) for entry in entries])
-        whose = origin.value if origin else "any"
-        await self._bench.record(signals.ADMIN_LIFT_ALL, actor, {"origin": whose, "lifted": ended})
-        return Done(message=f"{_counted(ended)} of {whose} origin ended.", changed=ended > 0, affected=ended)
+    async def _inside(self, wanted: parsing.Network) -> set[Subject]:
+        """The one subject of an address, sanctioned or not, so that its offences are forgotten; of a network all that
+        are sanctioned."""
+        if wanted.num_addresses == 1:
+            return {as_listed(subject_of(wanted.network_address))}
+        return {each async for batch in self._subjects() for each in batch if lies_in(each, wanted)}
+
+    async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
+        """Who is sanctioned, in batches."""
+        async for batch in self._bench.store.sanctioned():
+            yield [subject for subject, _ in batch]
 
     async def blocks(self) -> Sequence[Block]:
         """Operator.blocks."""
-        control = await self._bench.control()
-        with answering():
-            sanctions = await self._bench.store.sanctions()
-        found = [
-            *(_block_of(each) for each in sanctions),
-            *(_told(known, entry) for known, entry in control.networks(EntryKind.BLOCK)),
-        ]
+        found: list[Block] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.blocks_page(_MOST, cursor)
+            found += page.items
+            cursor = page.next_cursor
         return sorted(found, key=lambda each: -each.expires_in_seconds)
+
+    async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
+        """Operator.blocks_page."""
+        store, items = self._bench.store, list[Block]()
+        told = list((await self._bench.control()).networks(EntryKind.BLOCK)) if not logins else []
+        if not logins and (not cursor or cursor.startswith(_NETWORKS)):
+            first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
+            told.sort(key=lambda each: -each[1].expires_in_seconds)
+            items = [_told(*each) for each in told[first : first + count]]
+            cursor, last = "", first + count >= len(told)
+            if not last or len(items) == count:
+                with answering():
+                    more = await store.count_sanctions()
+                following = f"{_NETWORKS}{first + count}" if more or not last else None
+                return BlockPage(items=items, next_cursor=following, total=len(told) + more)
+        page = await some_of(
+            store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
+        )
+        items = sorted([*items, *map(_block_of, page.items)], key=lambda each: -each.expires_in_seconds)
+        return BlockPage(items=items, next_cursor=page.cursor or None, total=len(told) + page.total)
 
     async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
         """Operator.unlock."""
@@ -169,7 +187,7 @@ class Blocks:
         where = None if ip_address is None else network(ip_address)
         store = self._bench.store
         with answering():
-            due = [each.subject for each in await store.sanctions() if _locked(each.subject, identifier, where)]
+            due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
             ended = sum([await store.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._bench.record(signals.ADMIN_UNLOCK, actor, fields)
@@ -185,7 +203,7 @@ def _locked(subject: Subject, identifier: str, where: parsing.Network | None) ->
     return where is None or lies_in(Subject("address", login[1]), where)
 
 
-def _as_listed(subject: Subject) -> Subject:
+def as_listed(subject: Subject) -> Subject:
     """A subject as the store lists it: without its wider networks."""
     return Subject(subject.kind, subject.name, subject.group)
 
@@ -218,10 +236,6 @@ def _told(known: parsing.Network, entry: Entry) -> Block:
         reason=entry.reason,
         actor=entry.actor,
     )
-
-
-def _counted(count: int) -> str:
-    return "1 sanction" if count == 1 else f"{count} sanctions"
 
 
 def _upper(text: str) -> str:

@@ -51,6 +51,36 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockPage:
+    """Some of the sanctions in force: operators' blocks of networks first, then those that end last."""
+
+    items: Sequence[Block]
+    next_cursor: str | None = None
+    """What gives the next page; null behind the last."""
+    total: int = 0
+    """Of all pages together, about."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifting:
+    """How far the lifting of all sanctions of one origin is."""
+
+    origin: str
+    """automatic, operator or any."""
+    state: str
+    """running, done, or stopped: it ended before all were lifted, and the same again goes on."""
+    lifted: int
+    seen: int
+    """How many of ``total`` were looked at: not all of them have this origin."""
+    total: int
+    started_at: float
+    message: str
+    """One sentence for a person."""
+    actor: str = ""
+    worker: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOverride:
     """The limit of one user or address, set by an operator for a while."""
 
@@ -60,6 +90,17 @@ class LimitOverride:
     burst: int
     expires_in_seconds: float
     actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitPage:
+    """Some of the limits that operators have set, those that end last first."""
+
+    items: Sequence[LimitOverride]
+    next_cursor: str | None = None
+    """What gives the next page; null behind the last."""
+    total: int = 0
+    """Of all pages together, about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,12 +317,25 @@ class Operator(Protocol):
         """End every sanction of a target (automatic and operator's), everywhere, and forget its offences."""
         ...
 
-    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:
-        """End all sanctions of an origin; of every origin with None."""
+    async def lift_all(
+        self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "", wait_seconds: float | None = None
+    ) -> Done:
+        """End all sanctions of an origin; of every origin with None. Asked for twice at once it is done once.
+
+        It goes on in the background after ``wait_seconds``; then ``details`` say ``running``, and :meth:`lifting` how
+        far it is. Without, this waits for its end."""
+        ...
+
+    async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
+        """How far the last :meth:`lift_all` of an origin is; NotFoundError an hour after its end."""
         ...
 
     async def blocks(self) -> Sequence[Block]:
-        """All sanctions in force, the longest first."""
+        """All sanctions in force, the longest first, however many."""
+        ...
+
+    async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
+        """Some of them; of lockouts alone with ``logins``, where a page may be short, even empty, before the last."""
         ...
 
     async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
@@ -300,7 +354,13 @@ class Operator(Protocol):
         ...
 
     async def limits(self) -> Sequence[LimitOverride]:
-        """All overrides in force."""
+        """All overrides in force, however many."""
+        ...
+
+    async def limits_page(
+        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+    ) -> LimitPage:
+        """Some of them; of one user or address alone if given, where a page may be short before the last."""
         ...
 
     # the allow-list

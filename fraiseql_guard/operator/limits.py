@@ -6,8 +6,19 @@ from collections.abc import Sequence
 
 from fraiseql_guard import parsing, signals
 from fraiseql_guard.context import Limit, Subject
+from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operator.bench import Bench, answering, lasting, network, seconds, shown, words
-from fraiseql_guard.operator.interface import BLOCK_SECONDS, Allowed, Done, LimitOverride, OperatorError, Target
+from fraiseql_guard.operator.blocks import as_listed
+from fraiseql_guard.operator.interface import (
+    BLOCK_SECONDS,
+    Allowed,
+    Done,
+    LimitOverride,
+    LimitPage,
+    OperatorError,
+    Target,
+)
+from fraiseql_guard.operator.pages import some_of
 from fraiseql_guard.operator.targets import (
     fields_of,
     kind_of,
@@ -19,7 +30,9 @@ from fraiseql_guard.operator.targets import (
     users_among,
 )
 from fraiseql_guard.settings import name_of as variable
+from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+from fraiseql_guard.stores.protocol import HeldLimit
 
 
 class Limits:
@@ -36,9 +49,9 @@ class Limits:
         subject = await self._subject(target)
         burst = bench.settings.rate_limit_burst.of(wanted)
         with answering():
-            held = [each for each in await bench.store.limits() if _same(each.subject, subject)]
+            held = await bench.store.limit_of(subject)
             await bench.store.set_limit(subject, wanted, burst, lasts, actor=actor)
-        known = any(each.limit == wanted and each.expires_in_seconds >= lasts for each in held)
+        known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await bench.record(signals.ADMIN_LIMIT, actor, fields)
         return Done(
@@ -52,8 +65,8 @@ class Limits:
         """Operator.clear_limit."""
         store = self._bench.store
         with answering():
-            subjects = [each.subject for each in await store.limits()]
-            due = users_among(subjects, target) if kind_of(target) == "user_id" else []
+            of_user = kind_of(target) == "user_id"
+            due = users_among([each.subject for each in await store.limits()], target) if of_user else []
             due = due or [await self._subject(target)]
             ended = sum([await store.clear_limit(subject) for subject in due])
         await self._bench.record(signals.ADMIN_LIMIT_CLEARED, actor, {**fields_of(target), "cleared": ended})
@@ -65,17 +78,22 @@ class Limits:
         """Operator.limits."""
         with answering():
             held = await self._bench.store.limits()
-        found = [
-            LimitOverride(
-                target=target_of(each.subject),
-                limit=str(each.limit),
-                burst=each.burst,
-                expires_in_seconds=each.expires_in_seconds,
-                actor=each.actor,
-            )
-            for each in held
-        ]
-        return sorted(found, key=lambda each: -each.expires_in_seconds)
+        return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
+
+    async def limits_page(
+        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+    ) -> LimitPage:
+        """Operator.limits_page."""
+        wanted = {"user_id": user_id, "ip_address": ip_address}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+
+        def meant(held: HeldLimit) -> bool:
+            target = target_of(held.subject)
+            return all(getattr(target, name) == value for name, value in asked.items())
+
+        page = await some_of(self._bench.store.limits_page, count, cursor, meant)
+        items = [_override(each) for each in page.items]
+        return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
 
     async def _subject(self, target: Target) -> Subject:
         kind = kind_of(target)
@@ -103,8 +121,7 @@ class AllowListing:
         held = [(known, entry) for known, entry in (await bench.control()).networks(EntryKind.ALLOW) if known == wanted]
         with answering():
             await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
-            due = [each for each in await store.sanctions() if each.automatic and lies_in(each.subject, wanted)]
-            lifted = sum([await store.lift(each.subject, each.policy) for each in due])
+            lifted = await self._lift_inside(wanted)
         fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
         await bench.record(signals.ADMIN_ALLOW, actor, fields)
         more = f" {lifted} automatic sanctions of it ended." if lifted else ""
@@ -113,6 +130,19 @@ class AllowListing:
             changed=not any(entry.expires_in_seconds >= lasts for _, entry in held),
             affected=lifted,
         )
+
+    async def _lift_inside(self, wanted: parsing.Network) -> int:
+        """End the automatic sanctions of an address, or of all addresses in a network."""
+        store = self._bench.store
+        if wanted.num_addresses == 1:
+            subject = as_listed(subject_of(wanted.network_address))
+            held = [each for each in await store.sanctions_of(subject) if each.automatic]
+            return await store.lift_many([(subject, each.policy) for each in held])
+        lifted = 0
+        async for batch in store.sanctioned():
+            due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
+            lifted += await store.lift_many(due) if due else 0
+        return lifted
 
     async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
         """Operator.disallow."""
@@ -175,5 +205,11 @@ def _limit(value: object) -> Limit:
         raise OperatorError(f"limit={str(value)[:80]!r} {error}, as 1000/minute", field="limit") from None
 
 
-def _same(one: Subject, other: Subject) -> bool:
-    return (one.kind, one.name) == (other.kind, other.name)
+def _override(held: HeldLimit) -> LimitOverride:
+    return LimitOverride(
+        target=target_of(held.subject),
+        limit=str(held.limit),
+        burst=held.burst,
+        expires_in_seconds=held.expires_in_seconds,
+        actor=held.actor,
+    )

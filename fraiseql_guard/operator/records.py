@@ -7,14 +7,19 @@ defaults, and what cannot be read at all is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
 
 import orjson
 
 from fraiseql_guard.operator.interface import Action, Refusal, Worker
+from fraiseql_guard.operator.shapes import revived
 
 V = TypeVar("V")
+
+_LONGEST: Final = 65_536
+"""Bytes of the longest record that is read: none of ours is so long."""
+_YEAR_9999: Final = 253_370_764_800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,16 +66,10 @@ def write_heartbeat(heartbeat: Heartbeat) -> bytes:
 
 def read_heartbeat(payload: bytes) -> Heartbeat | None:
     """A heartbeat from the store; None if it is none."""
-    found = _object(payload)
-    worker, seen, callers = found.get("worker"), found.get("seen"), found.get("callers")
-    try:
-        return Heartbeat(
-            worker=_made(Worker, worker),
-            callers=tuple(_made(Caller, each) for each in callers or ()),
-            seen=_made(Seen, seen or {}),
-        )
-    except (TypeError, ValueError):
+    found = _read(Heartbeat, payload)
+    if found is None or not all(map(_is_moment, _moments(found.worker))):
         return None
+    return found
 
 
 def write_refusal(refusal: Refusal) -> bytes:
@@ -80,7 +79,8 @@ def write_refusal(refusal: Refusal) -> bytes:
 
 def read_refusal(record: bytes) -> Refusal | None:
     """A refusal from the ring; None if it is none."""
-    return _read(Refusal, record)
+    found = _read(Refusal, record)
+    return found if found is not None and _is_moment(found.at) else None
 
 
 def write_action(action: Action) -> bytes:
@@ -90,7 +90,8 @@ def write_action(action: Action) -> bytes:
 
 def read_action(record: bytes) -> Action | None:
     """An action from the ring; None if it is none."""
-    return _read(Action, record)
+    found = _read(Action, record)
+    return found if found is not None and _is_moment(found.at) else None
 
 
 def _written(value: object) -> bytes:
@@ -98,22 +99,19 @@ def _written(value: object) -> bytes:
 
 
 def _read(cls: type[V], record: bytes) -> V | None:
+    """None for what is none, whatever is wrong with it: its encoding, its nesting, a field or the type of one."""
+    if len(record) > _LONGEST:
+        return None
     try:
-        return _made(cls, _object(record))
-    except (TypeError, ValueError):
+        return revived(cls, orjson.loads(record))
+    except ValueError:  # an orjson.JSONDecodeError is one
         return None
 
 
-def _object(record: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(record)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
+def _moments(worker: Worker) -> tuple[float, ...]:
+    return worker.started_at, worker.seen_at, worker.series_ends_at
 
 
-def _made(cls: type[V], found: Any) -> V:
-    if not isinstance(found, dict):
-        raise TypeError("not an object")
-    known = {each.name for each in fields(cls)}  # type: ignore[arg-type]  # all of them are dataclasses
-    return cls(**{name: value for name, value in found.items() if name in known})
+def _is_moment(at: float) -> bool:
+    """Whether a calendar has it."""
+    return 0 <= at < _YEAR_9999

@@ -5,6 +5,8 @@ The token's name on the other side is the actor. Redirects are not followed: the
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
@@ -17,10 +19,13 @@ from fraiseql_guard.operator.interface import (
     Action,
     Allowed,
     Block,
+    BlockPage,
     ConflictError,
     Document,
     Done,
+    Lifting,
     LimitOverride,
+    LimitPage,
     NotAppliedError,
     Offender,
     OperatorError,
@@ -36,6 +41,9 @@ from fraiseql_guard.secret import Secret
 from fraiseql_guard.stores.documents import digest_of
 
 TIMEOUT_SECONDS: Final = 10.0
+_LOOK_SECONDS: Final = 0.5
+_MOST: Final = 1_000
+_RETRIES: Final = 3
 
 _Value = TypeVar("_Value")
 _SWITCHES: Final[Mapping[str, tuple[str, str, str | None]]] = {
@@ -83,13 +91,41 @@ class RemoteOperator:
         """Operator.lift."""
         return await self._do("DELETE", "blocks", query=_who(target))
 
-    async def lift_all(self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.lift_all."""
-        return await self._do("POST", "lift", {"origin": origin.value if origin else "all"})
+    async def lift_all(
+        self,
+        *,
+        origin: Origin | None = Origin.AUTOMATIC,
+        actor: str = "",  # noqa: ARG002
+        wait_seconds: float | None = None,
+    ) -> Done:
+        """Operator.lift_all. The other side waits a moment; then it is asked how far it is."""
+        loop = asyncio.get_running_loop()
+        until = math.inf if wait_seconds is None else loop.time() + wait_seconds
+        done, retries = await self._do("POST", "lift", {"origin": _origin(origin)}), _RETRIES
+        while done.details.get("running") and loop.time() < until:
+            await asyncio.sleep(_LOOK_SECONDS)
+            found = await self.lifting(origin=origin)
+            if found.state == "stopped":
+                if not retries:
+                    raise NotAppliedError(found.message)
+                retries -= 1
+                done = await self._do("POST", "lift", {"origin": _origin(origin)})  # another worker goes on
+                continue
+            running = {"running": True, "origin": found.origin} if found.state == "running" else {}
+            done = Done(message=found.message, changed=found.lifted > 0, affected=found.lifted, details=running)
+        return done
+
+    async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
+        """Operator.lifting."""
+        return self._read(Lifting, await self._ask("GET", "lift", query={"origin": _origin(origin)}))
 
     async def blocks(self) -> Sequence[Block]:
         """Operator.blocks."""
-        return await self._list(Block, "blocks")
+        return await self._pages(Block, "blocks")
+
+    async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
+        """Operator.blocks_page."""
+        return self._read(BlockPage, await self._page("lockouts" if logins else "blocks", count, cursor))
 
     async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:  # noqa: ARG002
         """Operator.unlock."""
@@ -114,7 +150,14 @@ class RemoteOperator:
 
     async def limits(self) -> Sequence[LimitOverride]:
         """Operator.limits."""
-        return await self._list(LimitOverride, "rate-limits")
+        return await self._pages(LimitOverride, "rate-limits")
+
+    async def limits_page(
+        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+    ) -> LimitPage:
+        """Operator.limits_page."""
+        asked = {"user_id": user_id, "ip_address": ip_address}
+        return self._read(LimitPage, await self._page("rate-limits", count, cursor, **asked))
 
     async def allow(
         self,
@@ -236,6 +279,20 @@ class RemoteOperator:
         items = (await self._ask("GET", path, query=query)).get("items", ())
         return [self._read(kind, each) for each in items]
 
+    async def _page(self, path: str, count: int, cursor: str, **asked: str | None) -> Any:
+        query = {"limit": count, "cursor": cursor or None, **asked}
+        return await self._ask("GET", path, query={name: value for name, value in query.items() if value is not None})
+
+    async def _pages(self, kind: type[_Value], path: str) -> Sequence[_Value]:
+        """All items of a list. A guard of an older version has one page."""
+        found: list[_Value] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self._page(path, _MOST, cursor)
+            found += [self._read(kind, each) for each in page.get("items", ())]
+            cursor = page.get("next_cursor")
+        return found
+
     def _read(self, kind: type[_Value], value: Any) -> _Value:
         try:
             return revived(kind, value)
@@ -268,6 +325,10 @@ def base_url(text: str) -> str:
             f"--url {text[:200]!r} is no URL of an API. Accepted: for example https://api.example.org/admin"
         )
     return str(url).rstrip("/")
+
+
+def _origin(origin: Origin | None) -> str:
+    return origin.value if origin else "all"
 
 
 def _who(target: Target) -> dict[str, str]:

@@ -21,9 +21,10 @@ from fraiseql_guard.operator.interface import (
     Worker,
 )
 from fraiseql_guard.operator.records import Caller, read_action, read_refusal
-from fraiseql_guard.operator.switches import Switches
+from fraiseql_guard.operator.switches import switches_of
 from fraiseql_guard.operator.targets import target_of
 from fraiseql_guard.settings import Mode, Settings, name_of
+from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.protocol import StoreError
@@ -34,9 +35,8 @@ _NO_ANSWER: Final = "the store does not answer: workers, switches and sanctions 
 class Reports:
     """The part of the operator that only looks."""
 
-    def __init__(self, bench: Bench, switches: Switches) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._switches = switches
 
     async def status(self) -> Status:
         """Operator.status. Says also of a store that does not answer that it does not."""
@@ -47,9 +47,9 @@ class Reports:
         with suppress(StoreError, NotAppliedError):
             await bench.store.ping()
             workers = sorted((each.worker for each in await bench.heartbeats()), key=lambda each: (each.host, each.pid))
-            switches = await self._switches.switches()
-            networks = sum(1 for _ in (await bench.control()).of(EntryKind.BLOCK))
-            sanctions = len(await bench.store.sanctions()) + networks
+            control = await bench.control()
+            switches = switches_of(control)
+            sanctions = await bench.store.count_sanctions() + sum(1 for _ in control.of(EntryKind.BLOCK))
             answers = True
         return Status(
             at=bench.clock(),
@@ -58,7 +58,9 @@ class Reports:
             workers=workers,
             switches=switches,
             sanctions=sanctions,
-            notes=[*_notes(workers), *_alone(bench.settings)] if answers else [_NO_ANSWER],
+            notes=[*_notes(workers), *_alone(bench.settings), *bench.store.unreadable.sentences()]
+            if answers
+            else [_NO_ANSWER],
         )
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
@@ -74,8 +76,8 @@ class Reports:
     async def refusals(self, count: int = 50) -> Sequence[Refusal]:
         """Operator.refusals."""
         with answering():
-            read = [read_refusal(record) for record in await self._bench.store.recent(count)]
-        return [each for each in read if each is not None]
+            records = await self._bench.store.recent(count)
+        return self._bench.readable(KeyFamily.REFUSALS, records, read_refusal)
 
     async def why(self, request_id: str) -> Refusal:
         """Operator.why."""
@@ -90,8 +92,8 @@ class Reports:
     async def actions(self, count: int = 50) -> Sequence[Action]:
         """Operator.actions."""
         with answering():
-            read = [read_action(record) for record in await self._bench.store.actions(count)]
-        return [each for each in read if each is not None]
+            records = await self._bench.store.actions(count)
+        return self._bench.readable(KeyFamily.ACTIONS, records, read_action)
 
     async def config(self) -> Sequence[Mapping[str, Any]]:
         """Operator.config."""

@@ -10,6 +10,7 @@ from fraiseql_guard.operator.bench import Audit, Bench
 from fraiseql_guard.operator.blocks import Blocks
 from fraiseql_guard.operator.documents import Documents, Remembered
 from fraiseql_guard.operator.interface import Operator
+from fraiseql_guard.operator.lift_all import LiftAll
 from fraiseql_guard.operator.limits import AllowListing, Limits
 from fraiseql_guard.operator.reports import Reports
 from fraiseql_guard.operator.switches import Switches
@@ -39,10 +40,13 @@ class StoreOperator:
         heard = {} if audit is None else {"audit": audit}
         bench = Bench(store=store, settings=settings, allow_list=entries, clock=clock, **heard)
         sanctions, limits, listing, fleet = Blocks(bench), Limits(bench), AllowListing(bench), Switches(bench)
-        reports, documents = Reports(bench, fleet), Documents(bench, remembered)
-        self.block, self.blocks = sanctions.block, sanctions.blocks
-        self.lift, self.lift_all, self.unlock = sanctions.lift, sanctions.lift_all, sanctions.unlock
-        self.set_limit, self.clear_limit, self.limits = limits.set_limit, limits.clear_limit, limits.limits
+        reports, documents = Reports(bench), Documents(bench, remembered)
+        lifting = LiftAll(bench)
+        self.block, self.blocks, self.blocks_page = sanctions.block, sanctions.blocks, sanctions.blocks_page
+        self.lift, self.unlock = sanctions.lift, sanctions.unlock
+        self.lift_all, self.lifting = lifting.lift_all, lifting.lifting
+        self.set_limit, self.clear_limit = limits.set_limit, limits.clear_limit
+        self.limits, self.limits_page = limits.limits, limits.limits_page
         self.allow, self.disallow, self.allowed = listing.allow, listing.disallow, listing.allowed
         self.switch, self.unswitch, self.switches = fleet.switch, fleet.unswitch, fleet.switches
         self.collect_garbage, self.clear_caches = fleet.collect_garbage, fleet.clear_caches

@@ -98,9 +98,9 @@ def read_user(name: str) -> User | None:
     """The user that a subject's name (identity/claims.py) names."""
     try:
         issuer, tenant, user_id = json.loads(name)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):  # a name that none of ours wrote
         return None
-    return User(issuer, tenant, str(user_id))
+    return User(issuer, tenant, str(user_id)) if issuer is None or isinstance(issuer, str) else None
 
 
 def users_among(subjects: Iterable[Subject], target: Target) -> list[Subject]:

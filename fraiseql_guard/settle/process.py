@@ -14,7 +14,7 @@ from fraiseql_guard.gates.app_documents import AppDocument
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.settings import name_of
 from fraiseql_guard.settle.voice import Voice
-from fraiseql_guard.signals import OTHER, Event, PolicyName, Protection
+from fraiseql_guard.signals import OTHER, Event, KeyFamily, PolicyName, Protection
 from fraiseql_guard.stores.refused import CALLERS, WINDOW_SECONDS
 from fraiseql_guard.surroundings import PEER_REPLACED
 from fraiseql_guard.telemetry.labels import escape_label
@@ -152,6 +152,12 @@ class ProcessSettle:
     def store_fallback(self, policy: str) -> None:
         """A request was decided without the store."""
         self._metrics.inc(s.STORE_FALLBACKS, policy)
+
+    def store_unreadable(self, family: KeyFamily, detail: str, first: bool) -> None:
+        """An entry that none of ours wrote is left out. Each is counted; the first of a family is named."""
+        self._metrics.inc(s.STORE_UNREADABLE, family.value)
+        if first:
+            self._voice.log.emit(s.STORE_UNREADABLE_SEEN, {"family": family.value, "detail": detail})
 
     def store_recovered(self, outage_seconds: float) -> None:
         """The store answers again."""

@@ -8,7 +8,7 @@ import math
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
@@ -19,10 +19,13 @@ from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
+from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Store, StoreError, Trip
+from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Sanctioned, Store, StoreError, Trip
 from fraiseql_guard.stores.redis import RedisStore
 from fraiseql_guard.stores.refused import RefusedFor
+from fraiseql_guard.stores.sanction_pages import Page
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 T = TypeVar("T")
 
@@ -59,6 +62,7 @@ class FailoverStore:
         self._prompt = primary if isinstance(primary, RedisStore) else None
         self._policy = settings.on_store_failure
         self._observer = observer
+        primary.unreadable.on_found = observer.store_unreadable
         self._clock = clock
         self._given_workers = workers
         self._workers = workers or count_workers(settings)
@@ -149,6 +153,55 @@ class FailoverStore:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)
 
+    @property
+    def unreadable(self) -> UnreadableEntries:
+        """Store.unreadable."""
+        return self._primary.unreadable
+
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """Store.lift_many; StoreError if not all of it was applied."""
+        ended = await self._apply(lambda: self._primary.lift_many(sanctioned))
+        await self._local.lift_many(sanctioned)
+        return ended
+
+    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
+        """Store.sanctions_page; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.sanctions_page(limit, cursor))
+
+    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
+        """Store.sanctions_of; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.sanctions_of(subject))
+
+    async def count_sanctions(self) -> int:
+        """Store.count_sanctions; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.count_sanctions)
+
+    async def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
+        """Store.sanctioned; StoreError if the store cannot tell, or no longer."""
+        batches = aiter(self._primary.sanctioned())
+        while True:
+            try:
+                yield await self._apply(lambda: anext(batches))
+            except StopAsyncIteration:
+                return
+
+    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """LiftStore.begin_lifting; StoreError if it was not begun."""
+        begin = self._primary.begin_lifting
+        return await self._apply(lambda: begin(origin, job_id, actor=actor, worker=worker, total=total))
+
+    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """LiftStore.advance_lifting; StoreError if the store did not hear of it."""
+        return await self._apply(lambda: self._primary.advance_lifting(origin, job_id, seen=seen, lifted=lifted))
+
+    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """LiftStore.finish_lifting; StoreError if the store did not hear of it."""
+        return await self._apply(lambda: self._primary.finish_lifting(origin, job_id, state=state, why=why))
+
+    async def lifting(self, origin: str) -> LiftJob | None:
+        """LiftStore.lifting; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.lifting(origin))
+
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
         living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))
@@ -191,6 +244,14 @@ class FailoverStore:
     async def limits(self) -> Sequence[HeldLimit]:
         """Store.limits; StoreError if the store cannot tell."""
         return await self._apply(self._primary.limits)
+
+    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """Store.limits_page; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.limits_page(limit, cursor))
+
+    async def limit_of(self, subject: Subject) -> HeldLimit | None:
+        """Store.limit_of; StoreError if the store cannot tell."""
+        return await self._apply(lambda: self._primary.limit_of(subject))
 
     async def clear_limit(self, subject: Subject) -> bool:
         """Store.clear_limit; StoreError if it was not applied."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
@@ -18,9 +18,12 @@ from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, Entr
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
-from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Trip, effective_charges
+from fraiseql_guard.stores.lift_job import LiftJob, LiftMemory, Told
+from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Sanctioned, Trip, effective_charges
 from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refused import RefusedFor, RefusedMemory
+from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
 
@@ -57,6 +60,8 @@ class MemoryStore:
         self._documents = DocumentMemory()
         self._fleet = FleetMemory(clock)
         self._refused = RefusedMemory(clock)
+        self._lift_jobs = LiftMemory(clock)
+        self.unreadable = UnreadableEntries()
         self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
         self._levels: Recent[tuple[str, str, str], tuple[float, float]] = Recent(max_buckets)
         """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
@@ -98,6 +103,10 @@ class MemoryStore:
         ended = {enforced: ledger.lift(subject, policies, now) for enforced, ledger in self._ledgers.items()}
         return ended[True]
 
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """End many sanctions (Store.lift_many)."""
+        return sum([await self.lift(subject, policy) for subject, policy in sanctioned])
+
     async def pardon(self, subject: Subject, policy: PolicyName) -> None:
         """Forget a subject's offences of one policy (Store.pardon)."""
         await self.lift(subject, policy)
@@ -105,6 +114,42 @@ class MemoryStore:
     async def sanctions(self) -> Sequence[Sanction]:
         """All sanctions in force (Store.sanctions)."""
         return self._ledgers[True].in_force(self._clock())
+
+    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
+        """Some sanctions, those that end last first (Store.sanctions_page)."""
+        found, now = Longest[Sanction](Cursor.read(cursor), limit), self._clock()
+        async for batch in self._ledgers[True].batches(now):
+            found.add((_moment(now + each.expires_in_seconds), each) for each in batch)
+        return found.page()
+
+    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
+        """A subject's own sanctions (Store.sanctions_of)."""
+        return self._ledgers[True].sanctions_of(subject, self._clock())
+
+    async def count_sanctions(self) -> int:
+        """How many subjects are sanctioned, those included whose sanctions have just ended (Store.count_sanctions)."""
+        return self._ledgers[True].held_subjects()
+
+    async def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
+        """Who is sanctioned, in batches (Store.sanctioned)."""
+        async for batch in self._ledgers[True].batches(self._clock()):
+            yield [(each.subject, each.policy) for each in batch]
+
+    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """Begin or join the lifting of an origin (LiftStore.begin_lifting)."""
+        return self._lift_jobs.begin(origin, job_id, actor=actor, worker=worker, total=total)
+
+    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """Say how far it is (LiftStore.advance_lifting)."""
+        return self._lift_jobs.advance(origin, job_id, seen=seen, lifted=lifted)
+
+    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """It is over (LiftStore.finish_lifting)."""
+        return self._lift_jobs.finish(origin, job_id, state=state, why=why)
+
+    async def lifting(self, origin: str) -> LiftJob | None:
+        """The last lifting of an origin (LiftStore.lifting)."""
+        return self._lift_jobs.read(origin)
 
     async def control(self, known_version: int) -> ControlSet | None:
         """The control set if it has changed (ControlStore.control)."""
@@ -175,11 +220,18 @@ class MemoryStore:
     async def limits(self) -> Sequence[HeldLimit]:
         """All overrides in force (Store.limits)."""
         now = self._clock()
-        return [
-            HeldLimit(held.subject, held.limit, held.burst, held.until - now, held.actor)
-            for _, held in self._limits.items()
-            if held.until > now
-        ]
+        return [_held_limit(held, now) for _, held in self._limits.items() if held.until > now]
+
+    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """Some overrides, those that end last first (Store.limits_page)."""
+        found, now = Longest[HeldLimit](Cursor.read(cursor), limit), self._clock()
+        found.add((_moment(held.until), _held_limit(held, now)) for held in self._limits.values() if held.until > now)
+        return found.page()
+
+    async def limit_of(self, subject: Subject) -> HeldLimit | None:
+        """A subject's override (Store.limit_of)."""
+        now, held = self._clock(), self._limits.look(subject.key)
+        return None if held is None or held.until <= now else _held_limit(held, now)
 
     def _charges(self, trip: Trip, now: float) -> tuple[Sequence[Charge], float | None]:
         """What is really charged, and how long the override that says so is still in force."""
@@ -263,3 +315,12 @@ class MemoryStore:
     ) -> Imposed | None:
         ledger = self._ledgers[escalation.enforced]
         return ledger.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
+
+
+def _held_limit(held: _Override, now: float) -> HeldLimit:
+    return HeldLimit(held.subject, held.limit, held.burst, held.until - now, held.actor)
+
+
+def _moment(seconds: float) -> int:
+    """In millionths of a second, as a page's cursor has it; to the thousandth, which sums of floats leave alone."""
+    return round(seconds * 1_000) * 1_000

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.control import ControlStore
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
+from fraiseql_guard.stores.lift_job import LiftStore
 from fraiseql_guard.stores.refused import RefusedStore
+from fraiseql_guard.stores.sanction_pages import Page
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
@@ -100,11 +103,21 @@ class HeldLimit:
     actor: str = ""
 
 
-class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
+Sanctioned = tuple[Subject, PolicyName]
+"""Who is sanctioned, and by which policy."""
+
+
+class Store(ControlStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
-    Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store.
+    Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store. ``unreadable`` is what was
+    left out because none of ours wrote it.
     """
+
+    @property
+    def unreadable(self) -> UnreadableEntries:
+        """What of the store's entries this process could not read."""
+        ...
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange."""
@@ -137,8 +150,30 @@ class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
         """
         ...
 
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """Lift each of these, as :meth:`lift` does; return how many ended. A batch is at most a few hundred."""
+        ...
+
     async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force, in no order. Their subjects carry kind, name and group, not the networks."""
+        """All sanctions in force, in no order, however many: for the few. Their subjects carry kind, name and group,
+        not the networks."""
+        ...
+
+    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
+        """At most so many sanctions in force, those that end last first. ValueError if no page gave the cursor."""
+        ...
+
+    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
+        """A subject's own sanctions in force."""
+        ...
+
+    async def count_sanctions(self) -> int:
+        """How many sanctions are in force, without listing them."""
+        ...
+
+    def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
+        """Who is sanctioned, in batches and in no order, some of them twice; the event loop turns between two batches.
+        Who is so all the time is not missed; who is so no longer may be among them."""
         ...
 
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
@@ -147,6 +182,14 @@ class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
 
     async def limits(self) -> Sequence[HeldLimit]:
         """All overrides of limits in force, in no order. Their subjects carry kind, name and group."""
+        ...
+
+    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """At most so many overrides of limits, those that end last first. ValueError if no page gave the cursor."""
+        ...
+
+    async def limit_of(self, subject: Subject) -> HeldLimit | None:
+        """The override of a subject's limits that is in force."""
         ...
 
     async def clear_limit(self, subject: Subject) -> bool:
@@ -203,6 +246,10 @@ class Observer(Protocol):
 
     def store_fallback(self, policy: str) -> None:
         """A request was decided by the failure policy: local, open or closed."""
+        ...
+
+    def store_unreadable(self, family: KeyFamily, detail: str, first: bool) -> None:
+        """An entry that none of ours wrote was left out, the first of its family or a further one."""
         ...
 
     def store_recovered(self, outage_seconds: float) -> None:

@@ -8,43 +8,44 @@ Instead of ``fg`` all keys may begin with another namespace; nothing is shared b
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
 from hiredis import ReplyError
 
-from fraiseql_guard.context import Limit, Sanction, Subject
+from fraiseql_guard.context import Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
-from fraiseql_guard.stores.fleet import Beat
+from fraiseql_guard.stores.key_families import PROBE
 from fraiseql_guard.stores.namespace import NAMESPACE, Namespace
-from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
+from fraiseql_guard.stores.protocol import Outcome, Sanctioned, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
+from fraiseql_guard.stores.redis_lift_job import RedisLiftJobs
 from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.redis_refused import RedisRefused
-from fraiseql_guard.stores.refused import RefusedFor
+from fraiseql_guard.stores.redis_repair import Repair, foreign
+from fraiseql_guard.stores.redis_sanctions import RedisSanctions, written_note
 from fraiseql_guard.stores.scripts import Call, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
     UNREADABLE,
     Part,
+    bucket_name,
     read_outcome,
-    read_reason,
     trip_call,
     written_reason,
 )
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
-_LISTED_AT_ONCE: Final = 500
-_SCRIPTS: Final = ("admit", "impose", "lift", "index", "control", "limit", "fleet", "ring", "documents", "refused")
+_SCRIPTS: Final = (
+    "admit", "impose", "lift", "index", "page", "control", "limit", "fleet", "ring", "documents", "refused", "lift_job",
+)  # fmt: skip
 
 
 class RedisStore:
@@ -58,16 +59,38 @@ class RedisStore:
     def __init__(self, url: str, *, timeout_seconds: float, namespace: str = NAMESPACE) -> None:
         self._deployment = Deployment.parse(url)
         names = self._namespace = Namespace(namespace)
-        self._index = names.common("sanctions")
-        self._probe = names.common("probe")
+        self._probe = names.common(PROBE)
+        self.unreadable = UnreadableEntries()
+        """What of the entries on this Redis was left out, because none of ours wrote it."""
+        self._repair = Repair(self._ask_plainly, names, self.unreadable)
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
-        self._control = RedisControl(lambda key, arguments: self._run("control", key, arguments), names)
-        self._documents = RedisDocuments(self._run, self._ask_for, names)
-        self._fleet = RedisFleet(self._run, self._ask_for, names)
-        self._limits = RedisLimits(self._run, self._ask_for, names)
-        self._refused = RedisRefused(self._run, names)
+        self._take_parts()
         self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
+
+    def _take_parts(self) -> None:
+        """The methods of Store that are about keys of one family each."""
+        run, ask, names, unreadable = self._run, self._ask_for, self._namespace, self.unreadable
+        sanctions = RedisSanctions(run, ask, names, unreadable)
+        self._index = sanctions.key
+        self.sanctions, self.sanctions_page, self.sanctions_of = sanctions.all, sanctions.page, sanctions.of
+        self.sanctioned, self.count_sanctions = sanctions.index.scan, sanctions.index.count
+        limits = RedisLimits(run, ask, names, unreadable)
+        self.set_limit, self.clear_limit, self.limit_of = limits.set, limits.clear, limits.of
+        self.limits, self.limits_page = limits.all, limits.page
+        control = RedisControl(run, self._run_plainly, names, unreadable)
+        self.control, self.tell, self.untell = control.control, control.tell, control.untell
+        documents = self._documents = RedisDocuments(run, ask, names, unreadable)
+        self.documents, self.document_texts = documents.index, documents.texts
+        self.add_documents, self.remove_documents = documents.add, documents.remove
+        fleet = RedisFleet(run, ask, names)
+        self.beat, self.beats = fleet.beat, fleet.beats
+        self.remember, self.recent = fleet.remember, fleet.recent
+        self.record_action, self.actions = fleet.record_action, fleet.actions
+        jobs = RedisLiftJobs(run, names)
+        self.begin_lifting, self.advance_lifting = jobs.begin, jobs.advance
+        self.finish_lifting, self.lifting = jobs.finish, jobs.read
+        self.note_refused = RedisRefused(run, names).note_refused
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
@@ -94,7 +117,7 @@ class RedisStore:
     async def mend(self, trip: Trip, reply: Any) -> Outcome:
         """What an answer says that is an error, or that tells of a sanction."""
         if isinstance(reply, ReplyError):
-            reply = await self._topology().mend(trip.call, reply, timeout_seconds=self._timeout_seconds)
+            reply = await self._mended(trip, reply)
         outcome = _read(trip, reply)
         if outcome.imposed is not None and outcome.imposed.escalation.enforced:
             await self._note(outcome.imposed.sanction)
@@ -108,107 +131,27 @@ class RedisStore:
         """Bring a sanction into force (Store.impose)."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
-        await self._run("impose", self._namespace.sanctions_of(sanction.subject), arguments)
+        await self._run_of(sanction.subject, "impose", arguments)
         await self._note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """End a subject's own sanctions and forget its offences (Store.lift)."""
-        policies = [one.value for one in PolicyName] if policy is None else [policy.value]
-        ended = int(await self._run("lift", self._namespace.sanctions_of(subject), (subject.member, *policies)))
-        await self._write_index(0, [_note(subject, one) for one in policies])
+        policies = tuple(PolicyName) if policy is None else (policy,)
+        ended = int(await self._run_of(subject, "lift", (subject.member, *policies)))
+        await self._write_index(0, [written_note(subject, one) for one in policies])
         return ended
+
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """End many sanctions with one write to the index (Store.lift_many)."""
+        ended = await asyncio.gather(
+            *(self._run_of(subject, "lift", (subject.member, policy.value)) for subject, policy in sanctioned)
+        )
+        await self._write_index(0, [written_note(subject, policy) for subject, policy in sanctioned])
+        return sum(map(int, ended))
 
     async def pardon(self, subject: Subject, policy: PolicyName) -> None:
         """Forget a subject's offences of one policy (Store.pardon)."""
         await self.lift(subject, policy)
-
-    async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force (Store.sanctions): those of the index that the subjects' own keys confirm."""
-        now_parts, notes = await asyncio.gather(
-            self._ask(("TIME",), key=self._index), self._ask(("ZRANGE", self._index, 0, -1), key=self._index)
-        )
-        now = int(now_parts[0]) * MILLIONTHS + int(now_parts[1])
-        found: list[Sanction] = []
-        for start in range(0, len(notes), _LISTED_AT_ONCE):
-            read = [_read_note(note) for note in notes[start : start + _LISTED_AT_ONCE]]
-            keys = [self._namespace.sanctions_of(subject) for subject, _ in read]
-            held = await asyncio.gather(
-                *(self._ask(("HGET", key, policy), key=key) for key, (_, policy) in zip(keys, read, strict=True))
-            )
-            for (subject, policy), value in zip(read, held, strict=True):
-                expires, _, reason = (value or b"0").partition(b" ")
-                if int(expires) > now:
-                    left = (int(expires) - now) / MILLIONTHS
-                    found.append(Sanction(subject, policy, left, *read_reason(reason)))
-        return found
-
-    async def control(self, known_version: int) -> ControlSet | None:
-        """The control set if it has changed (ControlStore.control)."""
-        return await self._control.control(known_version)
-
-    async def tell(self, entry: Entry) -> None:
-        """Bring an entry of the control set into force (ControlStore.tell)."""
-        await self._control.tell(entry)
-
-    async def untell(self, kind: EntryKind, key: str) -> bool:
-        """Take an entry of the control set back (ControlStore.untell)."""
-        return await self._control.untell(kind, key)
-
-    async def documents(self, known_version: int) -> DocumentIndex | None:
-        """The trusted documents if they have changed (DocumentStore.documents)."""
-        return await self._documents.index(known_version)
-
-    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """The texts of trusted documents (DocumentStore.document_texts)."""
-        return await self._documents.texts(ids)
-
-    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
-        """Trust documents, all or none (DocumentStore.add_documents)."""
-        return await self._documents.add(documents)
-
-    async def remove_documents(self, ids: Sequence[str]) -> int:
-        """Trust documents no longer (DocumentStore.remove_documents)."""
-        return await self._documents.remove(ids)
-
-    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
-        """Say that a worker is alive (FleetStore.beat)."""
-        return await self._fleet.beat(worker_id, payload, ttl_seconds)
-
-    async def beats(self) -> Sequence[Beat]:
-        """All living workers (FleetStore.beats)."""
-        return await self._fleet.beats()
-
-    async def remember(self, records: Sequence[bytes]) -> None:
-        """Put refusals into the ring of recent ones (FleetStore.remember)."""
-        await self._fleet.remember(records)
-
-    async def recent(self, count: int) -> Sequence[bytes]:
-        """The last refusals (FleetStore.recent)."""
-        return await self._fleet.recent(count)
-
-    async def record_action(self, record: bytes) -> None:
-        """Put an operator's action into the ring of actions (FleetStore.record_action)."""
-        await self._fleet.record_action(record)
-
-    async def actions(self, count: int) -> Sequence[bytes]:
-        """The last actions (FleetStore.actions)."""
-        return await self._fleet.actions(count)
-
-    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
-        """Note who was refused for which document (RefusedStore.note_refused)."""
-        return await self._refused.note_refused(refusals)
-
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Override a subject's limits for a while (Store.set_limit)."""
-        await self._limits.set(subject, limit, burst, seconds, actor=actor)
-
-    async def clear_limit(self, subject: Subject) -> bool:
-        """End an override (Store.clear_limit)."""
-        return await self._limits.clear(subject)
-
-    async def limits(self) -> Sequence[HeldLimit]:
-        """All overrides in force (Store.limits)."""
-        return await self._limits.all()
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
@@ -225,11 +168,50 @@ class RedisStore:
             await topology.aclose()
 
     async def _run(self, script: str, key: str, arguments: Iterable[Part | bytes]) -> Any:
-        """Run a script where its key is; no other key than those of the same hash tag is within its reach."""
-        return await self._ask(("EVALSHA", self._scripts[script].sha, 1, key, *arguments), key=key)
+        """Run a script where its key is; no other key than those of the same hash tag is within its reach. A key that
+        other software has written to is taken back first."""
+        return await self._ask_for(key, ("EVALSHA", self._scripts[script].sha, 1, key, *arguments))
 
-    def _ask_for(self, key: str, command: Command) -> Awaitable[Any]:
+    async def _run_of(self, subject: Subject, script: str, arguments: Iterable[Part | bytes]) -> Any:
+        """The same on a subject's sanctions."""
+        key = self._namespace.sanctions_of(subject)
+        command = ("EVALSHA", self._scripts[script].sha, 1, key, *arguments)
+        try:
+            return await self._ask(command, key=key)
+        except StoreError as error:
+            if not foreign(error) or not await self._repair.subject(subject):
+                raise
+        return await self._ask(command, key=key)
+
+    def _run_plainly(self, script: str, key: str, arguments: Iterable[Part | bytes]) -> Awaitable[Any]:
+        """The same, whatever the key holds."""
+        return self._ask(("EVALSHA", self._scripts[script].sha, 1, key, *arguments), key=key)
+
+    async def _ask_for(self, key: str, command: Command) -> Any:
+        try:
+            return await self._ask(command, key=key)
+        except StoreError as error:
+            if not foreign(error) or not await self._repair.shared(key):
+                raise
+        return await self._ask(command, key=key)
+
+    def _ask_plainly(self, key: str, command: Command) -> Awaitable[Any]:
         return self._ask(command, key=key)
+
+    async def _mended(self, trip: Trip, error: ReplyError) -> Any:
+        """The answer to a trip that was answered with an error: once more if that was due to what other software has
+        written to the subject's keys."""
+        topology, seconds = self._topology(), self._timeout_seconds
+        try:
+            return await topology.mend(trip.call, error, timeout_seconds=seconds)
+        except StoreError as failure:
+            buckets = [bucket_name(trip.subject.member, charge.key) for charge in trip.charges]
+            if not foreign(failure) or not await self._repair.subject(trip.subject, buckets):
+                raise
+        reply = await topology.begin(trip.call, timeout_seconds=seconds)
+        return (
+            await topology.mend(trip.call, reply, timeout_seconds=seconds) if isinstance(reply, ReplyError) else reply
+        )
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
         return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)
@@ -246,7 +228,7 @@ class RedisStore:
 
     async def _note(self, sanction: Sanction) -> None:
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
-        await self._write_index(length, [_note(sanction.subject, sanction.policy.value)])
+        await self._write_index(length, [written_note(sanction.subject, sanction.policy)])
 
     async def _write_index(self, length: int, notes: Sequence[str]) -> None:
         try:
@@ -260,12 +242,3 @@ def _read(trip: Trip, reply: Any) -> Outcome:
         return read_outcome(trip, reply)
     except UNREADABLE as error:
         raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
-
-
-def _note(subject: Subject, policy: str) -> str:
-    return json.dumps([subject.kind, subject.name, subject.group, policy])
-
-
-def _read_note(note: bytes) -> tuple[Subject, PolicyName]:
-    kind, name, group, policy = json.loads(note)
-    return Subject(kind, name, group), PolicyName(policy)

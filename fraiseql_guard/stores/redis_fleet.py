@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.fleet import ACTIONS_SECONDS, ACTIONS_SIZE, RECENT_SECONDS, RECENT_SIZE, Beat
+from fraiseql_guard.stores.key_families import ACTIONS, FLEET, REFUSALS
 from fraiseql_guard.stores.namespace import Namespace
 
 _MILLIONTHS: Final = 1_000_000
@@ -24,9 +25,9 @@ class RedisFleet:
     def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
         self._run = run
         self._ask = ask
-        self._alive = f"{namespace.common('fleet')}:alive"
-        self._recent = namespace.common("recent")
-        self._actions = namespace.common("actions")
+        self._alive = f"{namespace.common(FLEET)}:alive"
+        self._recent = namespace.common(REFUSALS)
+        self._actions = namespace.common(ACTIONS)
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat."""

@@ -11,22 +11,33 @@ from contextlib import suppress
 from typing import Any
 
 from fraiseql_guard.context import Limit, Subject
+from fraiseql_guard.signals import KeyFamily
+from fraiseql_guard.stores.key_families import LIMIT_INDEX
 from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, StoreError
 from fraiseql_guard.stores.redis_fleet import Ask, Run
+from fraiseql_guard.stores.redis_pages import RedisIndex
+from fraiseql_guard.stores.redis_repair import foreign, is_limit
+from fraiseql_guard.stores.redis_sanctions import subject_of
+from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Page
 from fraiseql_guard.stores.trips import bucket_name
+from fraiseql_guard.stores.unreadable import UnreadableEntries, read_json, texts
 
 
 class RedisLimits:
     """The overrides of limits through ``run`` and ``ask``. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask, namespace: Namespace) -> None:
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace, unreadable: UnreadableEntries) -> None:
         self._run = run
         self._ask = ask
         self._namespace = namespace
-        self._index = namespace.common("limits")
+        self._unreadable = unreadable
+        self._key = namespace.common(LIMIT_INDEX)
+        self._index = RedisIndex[Subject](
+            run, ask, self._key, KeyFamily.LIMIT_INDEX, read=_read_note, unreadable=unreadable
+        )
 
-    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str) -> None:
+    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Store.set_limit."""
         value = f"{limit.tokens} {limit.window_seconds} {burst}{f' {actor}' if actor else ''}"
         await self._write(subject, math.ceil(seconds * 1000), value)
@@ -35,19 +46,45 @@ class RedisLimits:
         """Store.clear_limit."""
         return bool(await self._write(subject, 0, ""))
 
-    async def all(self) -> Sequence[HeldLimit]:
-        """Store.limits: those of the index that the subjects' own keys confirm."""
-        notes = await self._ask(self._index, ("ZRANGE", self._index, 0, -1))
-        found = await asyncio.gather(*(self._held(Subject(*json.loads(note))) for note in notes))
-        return [each for each in found if each is not None]
+    async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """Store.limits_page: those of the index that the subjects' own keys confirm."""
+        found: list[HeldLimit] = []
+        position, total = Cursor.read(cursor), 0
+        while len(found) < limit:
+            notes = await self._index.page(position, min(BATCH, limit - len(found)))
+            total, position = notes.total, Cursor.read(notes.cursor)
+            found += await self._confirmed(notes.notes)
+            if not notes.cursor:
+                break
+        return Page(tuple(found), str(position), total)
 
-    async def _held(self, subject: Subject) -> HeldLimit | None:
+    async def all(self) -> Sequence[HeldLimit]:
+        """Store.limits."""
+        found: list[HeldLimit] = []
+        async for subjects in self._index.scan():
+            found += await self._confirmed(subjects)
+        return list({each.subject: each for each in found}.values())
+
+    async def of(self, subject: Subject) -> HeldLimit | None:
+        """Store.limit_of."""
         key = self._namespace.override_of(subject)
-        value, left = await asyncio.gather(self._ask(key, ("GET", key)), self._ask(key, ("PTTL", key)))
+        try:
+            value, left = await asyncio.gather(self._ask(key, ("GET", key)), self._ask(key, ("PTTL", key)))
+        except StoreError as error:
+            if not foreign(error):
+                raise
+            self._unreadable.note(KeyFamily.LIMITS, key, "is of another type than ours")
+            return None
         if not value or left <= 0:
+            return None
+        if not is_limit(value):
+            self._unreadable.note(KeyFamily.LIMITS, value, "is no limit")
             return None
         tokens, window, burst, *actor = value.decode(errors="replace").split(" ", 3)
         return HeldLimit(subject, Limit(int(tokens), int(window)), int(burst), left / 1000, "".join(actor))
+
+    async def _confirmed(self, subjects: Sequence[Subject]) -> list[HeldLimit]:
+        return [each for each in await asyncio.gather(*map(self.of, subjects)) if each is not None]
 
     async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
         member = subject.member
@@ -55,5 +92,9 @@ class RedisLimits:
         existed = await self._run("limit", self._namespace.override_of(subject), arguments)
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself
-            await self._run("index", self._index, (milliseconds * 1000, note))
+            await self._run("index", self._key, (milliseconds * 1000, note))
         return existed
+
+
+def _read_note(note: bytes) -> Subject:
+    return subject_of(texts(read_json(note), 3))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fraiseql_guard.stores.key_families import REFUSED
 from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.redis_fleet import Run
 from fraiseql_guard.stores.refused import CALLERS, MOST_DOCUMENTS, WINDOW_SECONDS, RefusedFor
@@ -14,7 +15,7 @@ class RedisRefused:
 
     def __init__(self, run: Run, namespace: Namespace) -> None:
         self._run = run
-        self._key = namespace.common("refused")
+        self._key = namespace.common(REFUSED)
 
     async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
         """RefusedStore.note_refused."""

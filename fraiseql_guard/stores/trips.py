@@ -26,7 +26,7 @@ from fraiseql_guard.stores.scripts import Call
 Part = str | int | float
 
 MILLIONTHS: Final = 1_000_000
-_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS}"
+_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
 _NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it

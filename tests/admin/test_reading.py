@@ -188,10 +188,10 @@ async def test_what_breaks_inside_is_503_counted_and_logged(serve, monkeypatch) 
     api = serve()
     store = api.guard.guard._stack.store
 
-    async def broken() -> None:
+    async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "sanctions", broken)
+    monkeypatch.setattr(store, "sanctions_page", broken)
     problem = await api.refused(503, "GET", "/blocks")
     assert "ZeroDivisionError" not in json.dumps(problem)
     assert api.guard.metric("fraiseql_guard_faults_total", part="admin") == 1

@@ -1,7 +1,9 @@
 """What each route does, on memory and on a real Redis, as operators and callers see it."""
 
+import asyncio
 import hashlib
 import json
+from typing import Any
 
 import pytest
 
@@ -369,3 +371,40 @@ async def _eventually(api, path: str, count: int) -> list:
             break
         await _heartbeat(api)
     return found
+
+
+async def test_long_lists_come_in_pages(api) -> None:
+    for number in range(7):
+        await api.done("POST", "/blocks", {"user_id": f"user-{number}"})
+        await api.done("POST", "/rate-limits", {"ip_address": f"192.0.2.{number}", "limit": 9})
+    for path in ("/blocks", "/rate-limits"):
+        seen, cursor = [], ""
+        while cursor is not None:
+            page = await api.done("GET", path, query=f"limit=3&cursor={cursor}" if cursor else "limit=3")
+            assert (len(page["items"]) <= 3, page["total"]) == (True, 7)
+            seen += [json.dumps(each["target"]) for each in page["items"]]
+            cursor = page["next_cursor"]
+        assert len(seen) == len(set(seen)) == 7
+    problem = await api.refused(400, "GET", "/blocks", query="cursor=no")
+    assert problem["field"] == "cursor"
+
+
+async def test_lifting_all_of_very_many_goes_on_in_the_background(api, monkeypatch) -> None:
+    store = api.guard.guard.stack.store
+    await store.impose(Sanction(Subject("address", "192.0.2.1/32"), PolicyName.DOS, 600))
+    lift_many, go_on = store.lift_many, asyncio.Event()
+
+    async def wait(sanctioned: Any) -> int:
+        await go_on.wait()
+        return await lift_many(sanctioned)
+
+    monkeypatch.setattr(store, "lift_many", wait)
+    assert (await api("GET", "/lift")).status == 404
+    reply = await api("POST", "/lift")
+    assert (reply.status, reply.json["details"]["running"]) == (202, True)
+    assert (await api.done("GET", "/lift", query="origin=automatic"))["state"] == "running"
+    go_on.set()
+    done = await api.done("POST", "/lift")
+    assert (done["affected"], done["details"]) == (1, {})
+    assert (await api.done("GET", "/lift"))["state"] == "done"
+    assert await store.count_sanctions() == 0

@@ -59,13 +59,19 @@ async def test_what_was_not_applied_is_said_and_not_audited(make_operator, store
     async def fail(*_args, **_options):
         raise StoreError("timeout", "no answer")
 
+    async def fail_to_list():
+        raise StoreError("timeout", "no answer")
+        yield ()
+
     for method in (
         "tell",
         "untell",
         "control",
         "impose",
         "lift",
-        "sanctions",
+        "lift_many",
+        "sanctions_of",
+        "count_sanctions",
         "limits",
         "set_limit",
         "clear_limit",
@@ -74,6 +80,7 @@ async def test_what_was_not_applied_is_said_and_not_audited(make_operator, store
         "remove_documents",
     ):
         monkeypatch.setattr(store, method, fail)
+    monkeypatch.setattr(store, "sanctioned", fail_to_list)
     with pytest.raises(NotAppliedError, match=r"does not answer \(timeout\), so that nothing was changed"):
         await ACTIONS[event](make_operator())
     assert audited == []

@@ -37,6 +37,9 @@ class Watcher:
     def store_fallback(self, policy: str) -> None:
         self.fallbacks.append(policy)
 
+    def store_unreadable(self, family: object, detail: str, first: bool) -> None:
+        """Not looked at here."""
+
     def store_recovered(self, outage_seconds: float) -> None:
         self.outages.append(outage_seconds)
 

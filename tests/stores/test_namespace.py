@@ -44,6 +44,13 @@ async def use_everything(store: RedisStore) -> None:
     assert await store.limits()
     assert await store.clear_limit(ALICE)
     await store.lift(ALICE)
+    assert await store.count_sanctions() == len([each async for batch in store.sanctioned() for each in batch])
+    assert (await store.sanctions_page(1)).cursor
+    assert await store.sanctions_of(ALICE) == []
+    assert (await store.begin_lifting("automatic", "id", actor="bob", worker="w", total=1)).granted
+    assert (await store.advance_lifting("automatic", "id", seen=1, lifted=1)).granted
+    assert (await store.finish_lifting("automatic", "id", state="done")).granted
+    assert (await store.lifting("automatic")) is not None
     await store.lift(network(1))
     await store.pardon(network(2), PolicyName.BRUTE_FORCE)
     await store.tell(Entry(EntryKind.BLOCK, "192.0.2.1", 60, "because", "bob"))

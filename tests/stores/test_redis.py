@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores import RedisStore, StoreError, Trip
 from fraiseql_guard.stores.address import Address
 from fraiseql_guard.stores.errors import reply_error
@@ -216,14 +216,20 @@ async def test_nobody_there():
     assert await _reason("unix:///nowhere/redis.sock") == ("connection", True)
 
 
-async def test_a_wrong_type_is_our_own_mistake(redis_store: RedisStore):
+async def test_a_mistake_of_our_own_does_not_open_the_breaker(redis_store: RedisStore):
+    with pytest.raises(StoreError) as failure:
+        await ask(redis_store, "EVAL", "return nothing.there", 0)
+    assert (failure.value.reason, failure.value.opens_breaker) == ("script", False)
+
+
+async def test_a_key_of_another_type_is_taken_back(redis_store: RedisStore):
     await redis_store.admit(Trip(NETWORK, (CHARGE,)))
     (key,) = await ask(redis_store, "KEYS", "*")
     await ask(redis_store, "DEL", key)
     await ask(redis_store, "LPUSH", key, "x")
-    with pytest.raises(StoreError) as failure:
-        await redis_store.admit(Trip(NETWORK, (CHARGE,)))
-    assert (failure.value.reason, failure.value.opens_breaker) == ("script", False)
+    assert (await redis_store.admit(Trip(NETWORK, (CHARGE,)))).admitted
+    assert await ask(redis_store, "TYPE", key) == b"string"
+    assert redis_store.unreadable.count(KeyFamily.BUCKETS) == 1
 
 
 async def test_a_server_out_of_memory_and_one_that_only_reads(own_redis: RedisServer, fragile: RedisStore):

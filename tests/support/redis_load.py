@@ -35,6 +35,9 @@ class Watcher:
     def store_fallback(self, policy: str) -> None:
         """Seen in the outcomes."""
 
+    def store_unreadable(self, family: object, detail: str, first: bool) -> None:
+        """Not looked at here."""
+
     def store_recovered(self, outage_seconds: float) -> None:
         self.outages.append(outage_seconds)
 

@@ -24,6 +24,9 @@ class _Nobody:
     def store_fallback(self, policy: str) -> None:
         """A request was decided by the failure policy."""
 
+    def store_unreadable(self, family: object, detail: str, first: bool) -> None:
+        """An entry was left out."""
+
     def store_recovered(self, outage_seconds: float) -> None:
         """The store answers again."""
 

@@ -5,6 +5,7 @@ import { Chart } from "./charts.js";
 import * as format from "./format.js";
 import * as lists from "./lists.js";
 import { STEPS, added, names, signal, total } from "./series.js";
+import { Pages } from "./pages.js";
 import { Table } from "./tables.js";
 
 const TILES = [
@@ -18,7 +19,7 @@ const TILES = [
   { key: "pool", title: "Database pool" },
 ];
 
-/** `act` is what its buttons do: lift, blockThis, takeBack, clearLimit and why, each called with an item. */
+/** `act` is what its buttons do: lift, blockThis, takeBack, clearLimit and why, each called with an item; and `turn`, when another page is wanted. */
 export class Board {
   constructor(act) {
     this.charts = new Map();
@@ -35,6 +36,7 @@ export class Board {
       ],
     });
     this.blocks = lists.sanctions(act);
+    this.pages = new Pages("sanctions", act.turn);
     this.offenders = lists.offenders(act);
     this.refusals = lists.refusals(act);
     this.limits = lists.limits(act);
@@ -48,7 +50,8 @@ export class Board {
     if (status) this.#status(status);
     if (blocks) {
       this.blocks.show(blocks.items);
-      byId("lift-all").hidden = !blocks.items.some(({ origin }) => origin === "automatic");
+      this.pages.show(blocks);
+      byId("lift-all").hidden = blocks.total <= blocks.items.length && !blocks.items.some(({ origin }) => origin === "automatic");
     }
     if (offenders) this.offenders.show(offenders.items);
     if (refusals) this.refusals.show(refusals.items);

@@ -11,7 +11,7 @@ const SLOWEST_MS = 30_000;
 const HAS_ENDED = "#ended";
 const FEEDS = {
   status: "status",
-  blocks: "blocks",
+  blocks: () => `blocks?${board.pages.query}`,
   offenders: "offenders?count=10",
   refusals: "refusals?count=25",
   limits: "rate-limits",
@@ -32,7 +32,7 @@ async function poll() {
   clearTimeout(timer);
   asking = true;
   const names = Object.keys(FEEDS);
-  const answers = await Promise.allSettled(Object.values(FEEDS).map(look));
+  const answers = await Promise.allSettled(Object.values(FEEDS).map((feed) => look(typeof feed === "string" ? feed : feed())));
   asking = false;
   if (answers.some(({ reason }) => reason instanceof Ended)) {
     ended();

@@ -6,6 +6,7 @@ import * as format from "./format.js";
 import { numbers } from "./lists.js";
 
 const TOLD_MS = 8_000;
+const LOOK_MS = 1_000;
 const LASTS = [[900, "15 minutes"], [3600, "an hour"], [14_400, "4 hours"], [86_400, "a day"], [604_800, "a week"]];
 const SWITCHES = { mode: ["mode", "protection"], setting: ["settings", "variable"], document: ["document-blocks", "document"], operation: ["operation-blocks", "operation"] };
 const ADDRESS = /^(\d{1,3}(\.\d{1,3}){3}|[0-9a-f]*:[0-9a-f:.]*)(\/\d{1,3})?$/i;
@@ -49,7 +50,7 @@ export function deeds({ refresh, ended }) {
     why(byId("why-id").value.trim(), ended);
   });
   byId("lift-all").addEventListener("click", (event) => {
-    attempt(() => change("POST", "lift", { body: { origin: "automatic" } }), tell, event.currentTarget);
+    attempt(liftAll, tell, event.currentTarget);
   });
   for (const form of ["block", "limit"]) guessKind(form);
   for (const form of ["block", "limit", "mode"]) {
@@ -57,6 +58,7 @@ export function deeds({ refresh, ended }) {
   }
 
   return {
+    turn: refresh,
     lift: ({ target }, button) => attempt(() => lift(target), tell, button),
     takeBack: ({ kind, name }, button) => {
       const [path, field] = SWITCHES[kind] ?? [kind, "name"];
@@ -102,6 +104,18 @@ function lift(target) {
   const query = { identifier: target.identifier };
   if (target.ip_address !== null) query.ip_address = target.ip_address;
   return change("DELETE", "lockouts", { query });
+}
+
+/** Lift all automatic ones; says how far it is while it goes on. */
+async function liftAll() {
+  let done = await change("POST", "lift", { body: { origin: "automatic" } });
+  while (done.details.running) {
+    tell(done.message, false);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const { state, message } = await look("lift?origin=automatic");
+    done = { message, details: { running: state === "running" } };
+  }
+  return done;
 }
 
 async function why(id, ended) {

@@ -5,7 +5,7 @@
 --          errs at the first key it lacks, which is before anything is taken: all buckets are read before one is written.
 -- ARGV     mode of the lookup ('' or 'm:', the keys of monitoring processes), member of its group ('' if it is alone),
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
---          longest', number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
+--          longest name name ' with the names of all policies, number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
 --          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
 --          in seconds, length of the sanction in seconds, mode, weight of the offence.
 --
@@ -21,6 +21,9 @@
 --          g           zset: sanctioned members of the group     r:<policy>:<member>  sanctions within a day
 --          l<member>   'tokens window burst actor': an override of the subject's limits
 --
+-- What a key holds in another form than these was written by other software: the call errs, and the caller removes it
+-- and calls again (redis_repair.py). A policy of a name that is not known here is one of a newer version, and binds there.
+--
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 
 local base, mode, member, exempt = string.match(KEYS[1], '^.-}:'), ARGV[1], ARGV[2], ARGV[3]
@@ -32,13 +35,17 @@ local function binding()
   for _, who in ipairs(member == '' and { '' } or { member, '' }) do
     local fields = redis.call('HGETALL', base .. mode .. 's' .. who)
     for i = 1, #fields, 2 do
-      local policy, expires, reason = fields[i], string.match(fields[i + 1], '^(%d+) (.*)$')
-      local operator = policy == 'operator'
-      expires = tonumber(expires)
-      if expires > now and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
+      local policy, operator = fields[i], fields[i] == 'operator'
+      if string.find(policy, '^[a-z_]+$') and string.find(ARGV[5], ' ' .. policy .. ' ', 1, true)
+        and (operator or not string.find(exempt, ' ' .. policy .. ' ', 1, true)) then
+        local moment, reason = string.match(fields[i + 1], '^(%d+) (.*)$')
+        local expires = tonumber(moment)
+        if expires > 1e17 then
+          error('no moment')
+        end
         -- The operator's word comes first; of the others the one that lasts longest, so that Retry-After is true.
-        if not found or (operator and not found.operator)
-          or (operator == found.operator and expires > found.expires) then
+        if expires > now and (not found or (operator and not found.operator)
+          or (operator == found.operator and expires > found.expires)) then
           found = { operator = operator, expires = expires, policy = policy, reason = reason,
                     group = member ~= '' and who == '' }
         end
@@ -73,7 +80,7 @@ local function bearer(keys, networks)
 end
 
 local function sanction(keys, policy, seconds, reason)
-  local networks, day, longest = string.match(ARGV[5], '^(%d+) (%d+) (%d+)$')
+  local networks, day, longest = string.match(ARGV[5], '^(%d+) (%d+) (%d+) ')
   local who = bearer(keys, tonumber(networks))
   local repeats = keys .. 'r:' .. policy .. ':' .. who
   local nth = redis.call('INCR', repeats)
@@ -126,9 +133,9 @@ local function offend(reply, at, seen, once_a_second)
     redis.call('EXPIRE', log, window)
     return
   end
-  redis.call('DEL', log)
   local reason = ARGV[at + 1] .. ' offences in ' .. ARGV[at + 2] .. ' s'
   local length, group = sanction(keys, policy, tonumber(ARGV[at + 3]), reason)
+  redis.call('DEL', log) -- last: where the sanction's own keys cannot be written, its offences are there for the next call
   reply[#reply + 1] = length
   reply[#reply + 1] = total + seen
   reply[#reply + 1] = group and 1 or 0
@@ -145,7 +152,7 @@ charges, fixed = tonumber(charges), tonumber(fixed)
 local wanted, override = {}, nil
 if charges > fixed then
   local tokens, window, burst = string.match(redis.call('GET', base .. 'l' .. member) or '', '^(%d+) (%d+) (%d+)')
-  if tokens then
+  if tokens and tonumber(tokens) > 0 and tonumber(window) > 0 then
     override = { tonumber(tokens), tonumber(window), tonumber(burst), redis.call('PTTL', base .. 'l' .. member) }
     wanted[1] = { member == '' and 'override' or member .. ':override', tokens + burst, tokens, window, ARGV[11] }
   end

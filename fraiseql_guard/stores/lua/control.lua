@@ -3,7 +3,7 @@
 -- KEYS[1]  hash: '#' -> version, then for each entry: its name -> 'expires in us, value'. It expires with its last entry,
 --          at the latest a year after the last change, so that nothing stays for ever.
 -- ARGV     'read', version that the caller knows: {version} if it is still that, else {version, then for each entry:
---              name, us left, value}
+--              name, us left (-1 if none of ours wrote it), value}
 --          'tell', name, length in us, value: {version}
 --          'untell', name: {1 if it was in force, else 0}
 --
@@ -13,18 +13,29 @@ local key, what = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
+local LONGEST_VALUE = 65536
+local strange = {} -- names of entries that none of ours wrote: they say nothing, and stay where they are
+
+local function version_of(text) -- one that none of ours wrote is another than that of no set, so that the set is read once
+  return text and (string.match(text, '^%d+$') and #text < 18 and text or '1') or '0'
+end
+
 local function entries(visit)
   local fields = redis.call('HGETALL', key)
   for i = 1, #fields, 2 do
     if fields[i] ~= '#' then
       local expires, value = string.match(fields[i + 1], '^(%d+) (.*)$')
-      visit(fields[i], tonumber(expires), value)
+      if expires and #expires < 18 and #value <= LONGEST_VALUE and #fields[i] <= LONGEST_VALUE then
+        visit(fields[i], tonumber(expires), value)
+      else
+        strange[#strange + 1] = string.sub(fields[i], 1, 256)
+      end
     end
   end
 end
 
 if what == 'read' then
-  local version = redis.call('HGET', key, '#') or '0'
+  local version = version_of(redis.call('HGET', key, '#'))
   local reply = { version }
   if version ~= ARGV[2] then
     entries(function(name, expires, value)
@@ -34,6 +45,11 @@ if what == 'read' then
         reply[#reply + 1] = value
       end
     end)
+    for _, name in ipairs(strange) do
+      reply[#reply + 1] = name
+      reply[#reply + 1] = -1
+      reply[#reply + 1] = ''
+    end
   end
   return reply
 end
@@ -49,8 +65,8 @@ entries(function(name, expires)
     latest = math.max(latest, expires)
   end
 end)
-if #expired > 0 then
-  redis.call('HDEL', key, unpack(expired))
+for _, name in ipairs(expired) do -- one by one: thousands at once are too many arguments
+  redis.call('HDEL', key, name)
 end
 
 if what == 'tell' then
@@ -61,7 +77,7 @@ else
   redis.call('HDEL', key, ARGV[2])
 end
 -- A version never comes again, also not after the set was lost: it continues from the clock.
-local version = math.max(tonumber(redis.call('HGET', key, '#') or 0) + 1, now)
+local version = math.max(tonumber(version_of(redis.call('HGET', key, '#'))) + 1, now)
 redis.call('HSET', key, '#', string.format('%.0f', version))
 redis.call('PEXPIRE', key, string.format('%.0f', math.max(60000, math.ceil((latest - now) / 1000))))
 return { what == 'tell' and string.format('%.0f', version) or existed }

@@ -20,11 +20,15 @@ local function keep() -- a look must not fail where writes are refused
   redis.pcall('PEXPIRE', texts, KEPT)
 end
 
+local function version_of(text) -- one that none of ours wrote is another than that of no index, so that the index is read
+  return text and (string.match(text, '^%d+$') and #text < 18 and text or '1') or '0'
+end
+
 local function changed()
   -- A version never comes again, also not after the index was lost: it continues from the clock.
   local time = redis.call('TIME')
   local now = time[1] * 1000000 + time[2]
-  local version = math.max(tonumber(redis.call('HGET', index, '#') or 0) + 1, now)
+  local version = math.max(tonumber(version_of(redis.call('HGET', index, '#'))) + 1, now)
   redis.call('HSET', index, '#', string.format('%.0f', version))
   keep()
 end
@@ -37,7 +41,7 @@ if what == 'look' then
   if redis.call('PTTL', index) < KEPT - 86400000 then -- once a day is enough
     keep()
   end
-  return { version, redis.call('HLEN', index) - 1 }
+  return { version_of(version), redis.call('HLEN', index) - 1 }
 end
 
 if what == 'remove' then
@@ -58,7 +62,7 @@ for i = 1, #fields, 2 do
   if fields[i] ~= '#' then
     held[string.sub(fields[i], 2)] = fields[i + 1]
     documents = documents + 1
-    bytes = bytes + tonumber(string.match(fields[i + 1], '^%x+ (%d+) '))
+    bytes = bytes + tonumber(string.match(fields[i + 1], '^%x+ (%d+) ') or 0) -- none of ours wrote one without
   end
 end
 local news = {}
@@ -81,11 +85,11 @@ end
 if documents > tonumber(ARGV[2]) or bytes > tonumber(ARGV[3]) then
   return { 'full' }
 end
-for _, i in ipairs(news) do
-  redis.call('HSET', index, ':' .. ARGV[i], held[ARGV[i]])
-end
 for i = 4, #ARGV, 5 do -- also those that are known: a text that was lost is there again
   redis.call('HSET', texts, ARGV[i], ARGV[i + 4])
+end
+for _, i in ipairs(news) do
+  redis.call('HSET', index, ':' .. ARGV[i], held[ARGV[i]])
 end
 if #news > 0 then
   changed()

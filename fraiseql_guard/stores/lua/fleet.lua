@@ -2,28 +2,29 @@
 --
 -- KEYS[1]  zset: worker -> the moment, in us, until which it is alive; beside it KEYS[1]:said, hash: worker -> payload
 -- ARGV     'beat', worker, seconds in us (0: it is gone), payload: how many are alive now
---          'read': for each living worker its id and its payload
+--          'read': for each living worker its id and its payload; '' for one that is longer than any of ours
 --
 -- Two keys, so that a beat of one worker does not carry the payloads of all others through the script.
 
+local MOST, LONGEST = 1000, 65536
 local alive, said = KEYS[1], KEYS[1] .. ':said'
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 
 if ARGV[1] == 'read' then
   local reply = {}
-  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, string.format('(%.0f', now), '+inf')) do
+  for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, string.format('(%.0f', now), '+inf', 'LIMIT', 0, MOST)) do
     local payload = redis.call('HGET', said, worker)
     if payload then
       reply[#reply + 1] = worker
-      reply[#reply + 1] = payload
+      reply[#reply + 1] = #payload > LONGEST and '' or payload
     end
   end
   return reply
 end
 
 local length = tonumber(ARGV[3])
-for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.0f', now))) do
+for _, worker in ipairs(redis.call('ZRANGEBYSCORE', alive, '-inf', string.format('%.0f', now), 'LIMIT', 0, 64)) do
   redis.call('ZREM', alive, worker)
   redis.call('HDEL', said, worker)
 end

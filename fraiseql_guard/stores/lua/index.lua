@@ -1,4 +1,5 @@
 -- Note sanctions in the index, or strike them out. Notes expire with their sanctions, and the index with its last note.
+-- Expired notes go a few at a time: a thousand that end at once must not hold up everybody else's calls.
 --
 -- KEYS[1]  the index: a sorted set of sanctions by the time of their end
 -- ARGV     length in us (0 strikes out), then the notes
@@ -6,7 +7,9 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local length = tonumber(ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now))
+for _, note in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, 64)) do
+  redis.call('ZREM', KEYS[1], note)
+end
 for i = 2, #ARGV do
   if length > 0 then
     redis.call('ZADD', KEYS[1], string.format('%.0f', now + length), ARGV[i])

@@ -18,7 +18,7 @@ local function leave_group(keys)
   local fields = redis.call('HGETALL', keys .. 's' .. member)
   for i = 1, #fields, 2 do
     if fields[i] ~= 'operator' then
-      latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+')))
+      latest = math.max(latest, tonumber(string.match(fields[i + 1], '^%d+') or 0))
     end
   end
   if latest <= now then

@@ -1,0 +1,42 @@
+// A list too long for one page: where its page begins, and the buttons that turn it.
+
+import { byId, setText } from "./dom.js";
+import * as format from "./format.js";
+
+const PER_PAGE = 50;
+
+/** `turned` is called when another page is wanted; `query` says which. The buttons are those of ids `name`-pages. */
+export class Pages {
+  #before = [];
+
+  constructor(name, turned) {
+    this.holder = byId(`${name}-pages`);
+    this.about = byId(`${name}-about`);
+    [this.back, this.on] = this.holder.querySelectorAll("button");
+    this.back.addEventListener("click", () => {
+      this.#before.pop();
+      turned();
+    });
+    this.on.addEventListener("click", () => {
+      if (this.next) this.#before.push(this.next);
+      turned();
+    });
+  }
+
+  get query() {
+    const cursor = this.#before.at(-1);
+    return cursor === undefined ? `limit=${PER_PAGE}` : `limit=${PER_PAGE}&cursor=${encodeURIComponent(cursor)}`;
+  }
+
+  /** Say which page this is. A page that has become empty is left for the one before it. */
+  show({ items, next_cursor: next, total }) {
+    this.next = next;
+    if (items.length === 0 && this.#before.length) this.#before.pop();
+    const first = this.#before.length * PER_PAGE;
+    const several = this.#before.length > 0 || Boolean(next);
+    this.holder.hidden = !several;
+    this.back.disabled = this.#before.length === 0;
+    this.on.disabled = !next;
+    setText(this.about, several ? `${format.count(first + 1)} to ${format.count(first + items.length)} of about ${format.count(total)}` : "");
+  }
+}

@@ -1,0 +1,131 @@
+"""The lifting of all sanctions of one origin: a job that one worker does in the background and all can tell of.
+
+It is kept in the store: another request for the same joins it, and another worker takes it over when its own has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+SILENT_SECONDS: Final = 10.0
+"""A job whose worker was silent for so long has none any more, and can be taken over."""
+KEPT_SECONDS: Final = 3_600.0
+"""How long a job is told of after its end."""
+
+RUNNING: Final = "running"
+DONE: Final = "done"
+STOPPED: Final = "stopped"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiftJob:
+    """How far it is. Moments are ``..._ago`` in seconds, so that clocks need not agree."""
+
+    id: str = ""
+    actor: str = ""
+    worker: str = ""
+    state: str = RUNNING
+    why: str = ""
+    """Why it was stopped."""
+    total: int = 0
+    """Sanctions that were in force when it began, of any origin."""
+    seen: int = 0
+    """How many of them were looked at."""
+    lifted: int = 0
+    started_ago: float = 0.0
+    heard_ago: float = 0.0
+    """When its worker was heard last."""
+
+    @property
+    def silent(self) -> bool:
+        """Whether it is at work no longer, without having ended."""
+        return self.state == RUNNING and not 0 <= self.heard_ago < SILENT_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A job, and whether what was asked for was granted: it is the caller's, or it is over."""
+
+    granted: bool
+    job: LiftJob | None
+
+
+class LiftStore(Protocol):
+    """The part of a store that keeps these jobs, one for each ``origin``. Every method may raise StoreError."""
+
+    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """Begin one, or take over one whose worker is silent. One that a worker does is not granted: it is joined,
+        and goes over everything once more."""
+        ...
+
+    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """So many more were looked at, so many more ended. Not granted: another worker does it."""
+        ...
+
+    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """It is over. Not granted: it was joined meanwhile and goes on, or another worker does it."""
+        ...
+
+    async def lifting(self, origin: str) -> LiftJob | None:
+        """The last one, up to an hour after its end."""
+        ...
+
+
+@dataclass(slots=True)
+class _Held:
+    job: LiftJob
+    started_at: float
+    heard_at: float
+    again: bool = False
+
+
+class LiftMemory:
+    """LiftStore of a store that lives in the process's memory."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._jobs: dict[str, _Held] = {}
+
+    def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """LiftStore.begin_lifting."""
+        now, held = self._clock(), self._jobs.get(origin)
+        running = held is not None and held.job.state == RUNNING
+        if held is not None and running and not self._told(held, now).silent:
+            held.again = True
+            return Told(False, self._told(held, now))
+        before = held.job.lifted if held is not None and running else 0
+        job = LiftJob(id=job_id, actor=actor, worker=worker, total=total, lifted=before)
+        held = self._jobs[origin] = _Held(job, now, now)
+        return Told(True, self._told(held, now))
+
+    def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """LiftStore.advance_lifting."""
+        now, held = self._clock(), self._jobs.get(origin)
+        if held is None or held.job.id != job_id:
+            return Told(False, None if held is None else self._told(held, now))
+        held.job = replace(held.job, seen=held.job.seen + seen, lifted=held.job.lifted + lifted)
+        held.heard_at = now
+        return Told(True, self._told(held, now))
+
+    def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """LiftStore.finish_lifting."""
+        now, held = self._clock(), self._jobs.get(origin)
+        if held is None or held.job.id != job_id:
+            return Told(False, None if held is None else self._told(held, now))
+        held.heard_at = now
+        if state == DONE and held.again:
+            held.again, held.job = False, replace(held.job, seen=0)
+            return Told(False, self._told(held, now))
+        held.job = replace(held.job, state=state, why=why)
+        return Told(True, self._told(held, now))
+
+    def read(self, origin: str) -> LiftJob | None:
+        """LiftStore.lifting."""
+        now, held = self._clock(), self._jobs.get(origin)
+        return None if held is None or now - held.heard_at > KEPT_SECONDS else self._told(held, now)
+
+    @staticmethod
+    def _told(held: _Held, now: float) -> LiftJob:
+        return replace(held.job, started_ago=now - held.started_at, heard_ago=now - held.heard_at)
