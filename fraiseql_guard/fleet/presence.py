@@ -27,8 +27,8 @@ TTL_SECONDS: Final = 4.0
 MAX_PAYLOAD_BYTES: Final = 16_384
 _TOP: Final = (30, 10, 3, 0)
 """How many callers of each kind are published: the first number with which the payload is small enough."""
-_OWN: Final = frozenset({"log_file", "admin_token"})
-"""Options that may differ from worker to worker of one fleet: where it logs, and what its shell presents elsewhere."""
+_OWN: Final = frozenset({"log_file", "admin_token", "actor"})
+"""Options that may differ from worker to worker of one fleet: where it logs, and as what its shell acts elsewhere."""
 _UNWRITTEN: Final = 200
 """Most refusals that wait for a store that does not answer."""
 

@@ -20,8 +20,8 @@ from fraiseql_guard.stores.protocol import Store
 class StoreOperator:
     """An Operator (interface.py) on a store. Its parts do the work; this is the list of what they can.
 
-    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action;
-    without it the ring in the store is the audit. ``remembered`` are the documents of this process. ``clock`` tells the
+    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action.
+    ``remembered`` are the documents of this process. ``clock`` tells the
     seconds since 1970.
     """
 
@@ -30,14 +30,13 @@ class StoreOperator:
         store: Store,
         settings: Settings,
         *,
+        audit: Audit,
         allow_list: AllowList | None = None,
-        audit: Audit | None = None,
         remembered: Remembered | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         entries = allow_list or AllowList(settings)
-        heard = {} if audit is None else {"audit": audit}
-        bench = Bench(store=store, settings=settings, allow_list=entries, clock=clock, **heard)
+        bench = Bench(store=store, settings=settings, allow_list=entries, audit=audit, clock=clock)
         sanctions, limits, listing, fleet = Blocks(bench), Limits(bench), AllowListing(bench), Switches(bench)
         reports, documents = Reports(bench, fleet), Documents(bench, remembered)
         self.block, self.blocks = sanctions.block, sanctions.blocks
@@ -52,8 +51,6 @@ class StoreOperator:
         self.refusals, self.why, self.actions = reports.refusals, reports.why, reports.actions
 
 
-def store_operator(
-    store: Store, settings: Settings, *, allow_list: AllowList | None = None, audit: Audit | None = None
-) -> Operator:
+def store_operator(store: Store, settings: Settings, *, audit: Audit, allow_list: AllowList | None = None) -> Operator:
     """An operator on a store. SettingsError if the allow-list's file cannot be used."""
     return StoreOperator(store, settings, allow_list=allow_list, audit=audit)
