@@ -121,6 +121,7 @@ def _problem() -> Mapping[str, Any]:
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
+            "code": {"type": "string", "description": "The kind of error: INVALID, NOT_FOUND, DANGEROUS, ..."},
             "field": {"type": "string", "description": "The field to blame."},
             "would_have_met": {
                 "type": ["integer", "null"],

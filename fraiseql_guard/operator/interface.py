@@ -217,6 +217,8 @@ class OperatorError(Exception):
     """An action that was not done. ``status`` is the HTTP status that says so; the text names value and remedy."""
 
     status = 400
+    code = "INVALID"
+    """The kind of error under a name that does not change, for programs."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -227,6 +229,7 @@ class DangerousError(OperatorError):
     """The action would meet a proxy, loopback, a wide network, the caller or the allow-listed: it needs ``force``."""
 
     status = 409
+    code = "DANGEROUS"
 
     def __init__(self, message: str, *, field: str | None = None, would_have_met: int | None = None) -> None:
         super().__init__(message, field=field)
@@ -237,18 +240,21 @@ class NotFoundError(OperatorError):
     """There is no such thing."""
 
     status = 404
+    code = "NOT_FOUND"
 
 
 class ConflictError(OperatorError):
     """It contradicts what is there already, or there is no room for it."""
 
     status = 409
+    code = "CONFLICT"
 
 
 class NotAppliedError(OperatorError):
     """The store did not answer: nothing was changed."""
 
     status = 503
+    code = "NOT_APPLIED"
 
 
 class Operator(Protocol):
