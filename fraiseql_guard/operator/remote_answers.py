@@ -118,7 +118,7 @@ def _elsewhere(answer: httpx.Response, url: str) -> str:
         return f"{url} sends to {place} ({status}), where the token does not follow: give the right --url"
     if status in _OF_PROXIES:
         return (
-            f"{url} answers {status}, and not by the guard: a proxy before it reaches no worker. Ask a worker directly, "
+            f"{url} answers {status}, and not by the guard: a proxy before it reaches no worker. Ask one directly, "
             f"or without --url on the Redis in {name_of('redis_url')}"
         )
     if status in _CREDENTIALS:
