@@ -6,11 +6,11 @@ Lines are written before the command goes on, not in the background: a command t
 from __future__ import annotations
 
 import io
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
 
+from fraiseql_guard.cli.render import warn
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Event
 from fraiseql_guard.telemetry import EventLog
@@ -39,5 +39,5 @@ class CommandAudit:
             self._sink.write(line)
         except (OSError, ValueError) as error:
             with suppress(OSError, ValueError):  # there is no standard error either
-                print(f"{name_of('log_file')}={str(self._file)!r} takes no line: {error}. It is:", file=sys.stderr)
+                warn(f"{name_of('log_file')}={str(self._file)!r} takes no line: {error}. It is:")
                 StreamSink().write(line)

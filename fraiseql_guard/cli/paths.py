@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from fraiseql_guard.cli.render import JsonOption, print_json, print_line, printable
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line
 from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.edge.app_routes import AppRoute, routes_of
 from fraiseql_guard.edge.paths import PathTable
@@ -77,10 +77,10 @@ def _print(found: Sequence[PathFound]) -> None:
     for each in found:
         kind = "GraphQL" if each.graphql else "       "
         says = each.protection or ("NOT GUARDED" if each.graphql else "-")
-        print_line(printable(f"{each.path:<{width}}  {kind}  {says}"))
+        print_line(f"{each.path:<{width}}  {kind}  {says}")
     open_paths = [each.path for each in found if each.graphql and not each.guarded]
     if open_paths:
-        print_line(printable(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}"))
+        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
 
 
 # --- of an app that can be imported -----------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import httpx
 import typer
 
 from fraiseql_guard.cli.audit import CommandAudit
+from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operator.interface import NotAppliedError, Operator
 from fraiseql_guard.operator.remote import RemoteOperator
 from fraiseql_guard.operator.store_operator import StoreOperator
@@ -134,7 +134,7 @@ def _remote(url: str, settings: Settings) -> RemoteOperator:
         )
     remote = RemoteOperator(url, token=settings.admin_token)
     if _in_the_clear(httpx.URL(url)):
-        print(f"warning: {url} is not encrypted: the token can be read on its way", file=sys.stderr)
+        warn(f"warning: {url} is not encrypted: the token can be read on its way")
     return remote
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
-from fraiseql_guard.cli.refusals import moment
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.telling import tell
@@ -39,7 +39,7 @@ def actions(
     if as_json:
         print_json(found)
         return
-    rows = [(moment(each.at), each.actor, each.event, _fields(each.fields)) for each in found]
+    rows = [(local_time(each.at), each.actor, each.event, _fields(each.fields)) for each in found]
     print_rows(("at", "who", "what", "with"), rows, none="No operator has done anything lately.")
 
 

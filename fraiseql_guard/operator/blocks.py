@@ -158,8 +158,8 @@ class Blocks:
         with answering():
             sanctions = await self._bench.store.sanctions()
         found = [
-            *(_block_of(each) for each in sanctions),
-            *(_told(known, entry) for known, entry in control.networks(EntryKind.BLOCK)),
+            *(block_of(each) for each in sanctions),
+            *(told_block(known, entry) for known, entry in control.networks(EntryKind.BLOCK)),
         ]
         return sorted(found, key=lambda each: -each.expires_in_seconds)
 
@@ -198,7 +198,8 @@ def _origin(sanction: Sanction) -> Origin:
     return Origin.AUTOMATIC if sanction.automatic else Origin.OPERATOR
 
 
-def _block_of(sanction: Sanction) -> Block:
+def block_of(sanction: Sanction) -> Block:
+    """A sanction as an operator sees it."""
     return Block(
         target=target_of(sanction.subject),
         origin=_origin(sanction),
@@ -209,7 +210,8 @@ def _block_of(sanction: Sanction) -> Block:
     )
 
 
-def _told(known: parsing.Network, entry: Entry) -> Block:
+def told_block(known: parsing.Network, entry: Entry) -> Block:
+    """An operator's block of a network as an operator sees it."""
     return Block(
         target=Target(ip_address=shown(known)),
         origin=Origin.OPERATOR,

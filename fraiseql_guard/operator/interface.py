@@ -139,7 +139,8 @@ class Worker:
     key_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Of every configured key, by its slot, as a digest that tells keys apart and gives none away."""
     control_version: int = 0
-    in_flight: int = 0
+    in_flight: int | None = None
+    """Operations at work; None where they are not counted."""
     memory: Mapping[str, float] | None = None
     """used_bytes, limit_bytes, usage_percent."""
     pool: Mapping[str, int] | None = None
@@ -159,9 +160,28 @@ class Status:
     store_answers: bool
     workers: Sequence[Worker]
     switches: Sequence[Switch]
-    sanctions: int
+    sanctions: int | None
+    """None where it is not known: the store does not answer."""
     notes: Sequence[str] = ()
     """Sentences that deserve a look: workers that differ in their configuration, an open breaker, monitor mode."""
+    alone: Alone | None = None
+    """While the store does not answer: what one worker knows by itself. All the rest is of that worker alone, too."""
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """What one worker knows by itself, at most 100 of each, while the store does not answer."""
+
+    worker: str
+    """Its id."""
+    sanctions: int
+    """How many it knows to be in force."""
+    blocks: Sequence[Block] = ()
+    offenders: Sequence[Offender] = ()
+    refusals: Sequence[Refusal] = ()
+    """Those that it could not write yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +220,8 @@ class Refusal:
     worker: str = ""
     remedy: str = ""
     """One sentence: what would help, with the variable or the command."""
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +233,8 @@ class Action:
     event: str
     """An admin.* event of the vocabulary."""
     fields: Mapping[str, Any]
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
 
 
 class OperatorError(Exception):

@@ -7,7 +7,8 @@ defaults, and what cannot be read at all is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import orjson
@@ -80,7 +81,8 @@ def write_refusal(refusal: Refusal) -> bytes:
 
 def read_refusal(record: bytes) -> Refusal | None:
     """A refusal from the ring; None if it is none."""
-    return _read(Refusal, record)
+    found = _read(Refusal, record)
+    return None if found is None else replace(found, time=iso_time(found.at))
 
 
 def write_action(action: Action) -> bytes:
@@ -90,7 +92,17 @@ def write_action(action: Action) -> bytes:
 
 def read_action(record: bytes) -> Action | None:
     """An action from the ring; None if it is none."""
-    return _read(Action, record)
+    found = _read(Action, record)
+    return None if found is None else replace(found, time=iso_time(found.at))
+
+
+def iso_time(at: object) -> str:
+    """A moment (Unix time) as ISO 8601 in UTC; empty for what is none."""
+    try:
+        found = datetime.fromtimestamp(at, UTC)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _written(value: object) -> bytes:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from fraiseql_guard.identity.allow_list import AllowList
+from fraiseql_guard.operator.alone import OwnKnowledge
 from fraiseql_guard.operator.bench import Audit, Bench
 from fraiseql_guard.operator.blocks import Blocks
 from fraiseql_guard.operator.documents import Documents, Remembered
@@ -21,8 +22,8 @@ class StoreOperator:
     """An Operator (interface.py) on a store. Its parts do the work; this is the list of what they can.
 
     ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action.
-    ``remembered`` are the documents of this process. ``clock`` tells the
-    seconds since 1970.
+    ``remembered`` are the documents of this process, ``own`` what it knows while the store is silent. ``clock`` tells
+    the seconds since 1970.
     """
 
     def __init__(
@@ -33,12 +34,13 @@ class StoreOperator:
         audit: Audit,
         allow_list: AllowList | None = None,
         remembered: Remembered | None = None,
+        own: OwnKnowledge | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         entries = allow_list or AllowList(settings)
         bench = Bench(store=store, settings=settings, allow_list=entries, audit=audit, clock=clock)
         sanctions, limits, listing, fleet = Blocks(bench), Limits(bench), AllowListing(bench), Switches(bench)
-        reports, documents = Reports(bench, fleet), Documents(bench, remembered)
+        reports, documents = Reports(bench, fleet, own), Documents(bench, remembered)
         self.block, self.blocks = sanctions.block, sanctions.blocks
         self.lift, self.lift_all, self.unlock = sanctions.lift, sanctions.lift_all, sanctions.unlock
         self.set_limit, self.clear_limit, self.limits = limits.set_limit, limits.clear_limit, limits.limits

@@ -13,7 +13,7 @@ from fraiseql_guard.operator.bench import Bench, answering, lasting, seconds, wo
 from fraiseql_guard.operator.interface import Done, OperatorError, Switch
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES, Mode, SettingsError
 from fraiseql_guard.signals import WITH_MODE, Event
-from fraiseql_guard.stores.control import ALL, CLEAR_CACHES, GC, Entry, EntryKind, command
+from fraiseql_guard.stores.control import ALL, CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
 
 _PROTECTIONS: Final = (ALL, *(each.value for each in WITH_MODE))
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
@@ -68,19 +68,7 @@ class Switches:
 
     async def switches(self) -> Sequence[Switch]:
         """Operator.switches."""
-        kinds = {row.entry: kind for kind, row in _KINDS.items()}
-        return [
-            Switch(
-                kind=kinds[each.kind],
-                name=each.key,
-                value=each.value,
-                expires_in_seconds=each.expires_in_seconds,
-                reason=each.reason,
-                actor=each.actor,
-            )
-            for each in (await self._bench.control()).entries
-            if each.kind in kinds
-        ]
+        return switches_of(await self._bench.control())
 
     async def collect_garbage(self, *, actor: str = "") -> Done:
         """Operator.collect_garbage."""
@@ -97,6 +85,23 @@ class Switches:
             await bench.store.tell(command(key, actor=actor))
         await bench.record(event, actor, {"workers": workers})
         return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
+
+
+def switches_of(control: ControlSet) -> Sequence[Switch]:
+    """The overrides among the entries of a control set."""
+    kinds = {row.entry: kind for kind, row in _KINDS.items()}
+    return [
+        Switch(
+            kind=kinds[each.kind],
+            name=each.key,
+            value=each.value,
+            expires_in_seconds=each.expires_in_seconds,
+            reason=each.reason,
+            actor=each.actor,
+        )
+        for each in control.entries
+        if each.kind in kinds
+    ]
 
 
 def _kind(kind: str) -> _Kind:
