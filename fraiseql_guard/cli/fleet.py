@@ -21,7 +21,7 @@ def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
         found = ask(url, seen_status)
         print_json(found) if as_json else _print_status(found)
         if not found.store_answers:
-            raise NotAppliedError(_of_one_worker(found))
+            raise NotAppliedError(of_one_worker(found))
 
 
 def _print_status(found: Status) -> None:
@@ -70,7 +70,8 @@ def _counted(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def _of_one_worker(found: Status) -> str:
+def of_one_worker(found: Status) -> str:
+    """Of whom a status is while the store does not answer."""
     return f"the store does not answer: what is shown is what the worker {_only_worker(found)} knows by itself"
 
 

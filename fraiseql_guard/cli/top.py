@@ -13,13 +13,13 @@ from rich.live import Live
 from rich.text import Text
 
 from fraiseql_guard.cli.durations import local_time
-from fraiseql_guard.cli.fleet import seen_status, summary
+from fraiseql_guard.cli.fleet import of_one_worker, seen_status, summary
 from fraiseql_guard.cli.reach import Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, grid, on_terminal, print_json, print_line, print_rows, printable
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import named
 from fraiseql_guard.fleet.pulse import REFUSALS, REQUESTS, STEP_SECONDS
-from fraiseql_guard.operator.interface import Offender, OperatorError, Status, Worker
+from fraiseql_guard.operator.interface import NotAppliedError, Offender, OperatorError, Status, Worker
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HEADERS: Final = ("who", "requests", "refused", "codes")
@@ -45,6 +45,8 @@ def top(
         if as_json or once or not on_terminal():
             frame = ask(url, lambda to: look(to, count))
             print_json(frame) if as_json else print_frame(frame)
+            if not frame.status.store_answers:
+                raise NotAppliedError(of_one_worker(frame.status))
             return
         try:
             ask(url, lambda to: _watch(to, count, every))
