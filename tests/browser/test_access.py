@@ -116,12 +116,13 @@ def test_no_code_breaks_inside_a_word(width: int, site: Site, log_in: LogIn):
     page.get_by_text("The charts as a table").click()
     # Codes of every kind, in the table's own cells.
     page.evaluate(
-        """async ([codes, id]) => {
+        """async (codes) => {
           const { setText } = await import("./dom.js");
           const rows = document.querySelectorAll("#refusals-table tbody tr");
-          codes.forEach((code, index) => setText(rows[index % rows.length].querySelector("td:nth-child(2) .text"), code));
+          const place = (index) => rows[index % rows.length].querySelector("td:nth-child(2) .text");
+          codes.forEach((code, index) => setText(place(index), code));
         }""",
-        [[code.name for code in signals.CODES], request_id],
+        [code.name for code in signals.CODES],
     )
     assert page.evaluate(BROKEN) == []
     assert page.evaluate("document.documentElement.scrollWidth") == width
