@@ -71,7 +71,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def of_one_worker(found: Status) -> str:
-    """Of whom a status is while the store does not answer."""
+    """A sentence that names the one worker a status is of while the store does not answer."""
     return f"the store does not answer: what is shown is what the worker {_only_worker(found)} knows by itself"
 
 

@@ -1,4 +1,4 @@
-"""What an answer at a URL means to whoever asked the HTTP API there.
+"""What an answer at a URL means to the one who asked the HTTP API there.
 
 Only what the guard itself has answered is an answer: it carries the mark of the API (``X-FraiseQL-Guard``), or is a
 refusal of the guard in front of it (problem+json with a code of ours). Everything else, whatever its status, is said to

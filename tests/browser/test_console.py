@@ -200,7 +200,7 @@ def test_a_silent_store_is_said(site: Site, log_in: LogIn, watched: Watched):
         expect(row(page, "offenders", "203.0.113.70")).to_be_visible()
         expect(page.locator("#workers-table tbody tr")).to_have_count(1)
         expect(page.locator("#limits-table")).to_have_class(re.compile(r"\bold\b"))
-        page.reload()  # whoever looks for the first time now sees no empty lists either
+        page.reload()  # a first look now sees no empty lists either
         expect(page.locator("#connection")).to_contain_text("The store does not answer")
         for table in ("limits", "actions"):
             expect(page.locator(f"#{table}-table")).to_contain_text("Not known while the store does not answer.")

@@ -67,7 +67,7 @@ def test_a_connection_that_is_not_the_app_s_is_left_alone(app) -> None:
 
 
 @pytest.mark.parametrize("ring", [True, False])
-def test_whoever_stops_a_statement_leaves_a_line(app, tmp_path, ring) -> None:
+def test_a_stopped_statement_leaves_a_line_with_who_stopped_it(app, tmp_path, ring) -> None:
     _, operator = app
     path = tmp_path / "operator.log"
     without = {name_of("log_file"): str(path), **({} if ring else {name_of("redis_url"): ""})}
