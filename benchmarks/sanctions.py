@@ -160,7 +160,7 @@ async def _last_cursor(operator: StoreOperator) -> str:
 
 async def report(store: Store, size: int, redis: Redis) -> bool:
     """Print what each look costs; whether all are within the goal."""
-    operator = StoreOperator(store, Settings.load({}))
+    operator = StoreOperator(store, Settings.load({}), audit=lambda _event, _fields: None)
     await fill(store, size)
     last = await _last_cursor(operator)
 

@@ -6,10 +6,12 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard import signals
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
@@ -151,7 +153,7 @@ def make_lasting(
         control=ControlWatch(
             store,
             on_change=on_control,
-            beside=OverridesFile(path, on_problem=settle.warn) if path is not None else None,
+            beside=_overrides(path, settle) if path is not None else None,
             after_poll=after_poll,
         ),
         presence=presence,
@@ -175,6 +177,11 @@ def make_lasting(
         persisted=persisted,
         trusted=trusted,
     )
+
+
+def _overrides(path: Path, settle: Settle) -> OverridesFile:
+    changed = partial(settle.process.acted, signals.ADMIN_OVERRIDES_FILE)
+    return OverridesFile(path, on_problem=settle.warn, on_change=changed)
 
 
 def _identity(settings: Settings, user_status: AskUserStatus | None, settle: Settle) -> IdentityParts:

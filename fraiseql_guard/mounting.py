@@ -40,12 +40,14 @@ from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.lasting import Lasting
 from fraiseql_guard.lockouts import Lockouts
+from fraiseql_guard.operator.alone import OwnKnowledge
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores.blocked import BlockedAddresses
+from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.surroundings import blinding, warnings_of
 
 _NAMED: Final = 10
@@ -168,6 +170,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         allow_list=lasting.allow_list,
         audit=lasting.settle.process.acted,
         remembered=reader.texts if reader is not None else None,
+        own=_own_knowledge(lasting),
     )
     return Stack(
         settings=settings,
@@ -208,6 +211,19 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         reader=reader,
         operator=operator,
         door=_door(settings, operator, lasting) if Protection.ADMIN in active else None,
+    )
+
+
+def _own_knowledge(lasting: Lasting) -> OwnKnowledge | None:
+    """None of a store in memory, which always answers."""
+    store, presence = lasting.store, lasting.presence
+    if not isinstance(store, FailoverStore):
+        return None
+    return OwnKnowledge(
+        heartbeat=presence.heartbeat,
+        control=lasting.control.at_present,
+        sanctions=store.known_sanctions,
+        refusals=presence.unwritten,
     )
 
 

@@ -39,6 +39,13 @@ def _long_enough(value: object) -> Secret:
     return secret
 
 
+def _actor(value: object) -> str:
+    text = str(value).strip()
+    if not text.isprintable() or not 0 < len(text) <= 255:
+        raise ValueError("is no name that a line can show")
+    return text
+
+
 def _admin_tokens(value: object) -> Secret:
     secret = value if isinstance(value, Secret) else Secret(str(value).strip())
     parsing.admin_tokens(secret.reveal())
@@ -415,6 +422,11 @@ class Settings:
         Form(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
         None,
         "Token that the fraiseql-guard command sends with --url; the guard itself does not read it.",
+    )
+    actor: str | None = setting(
+        Form(_actor, "printable text of at most 255 characters", "alice"),
+        None,
+        "Who acts with the fraiseql-guard command on a Redis, for the audit; unset: the user of the system.",
     )
 
     # signals

@@ -733,10 +733,24 @@ ADMIN_CLEAR_CACHES = Event(
     "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
 )
 ADMIN_TRUST = Event(
-    "admin.trust", "WARNING", "Operator trusted documents", ("actor", "documents", "count", "added"), always=True
+    "admin.trust",
+    "WARNING",
+    "Operator trusted documents",
+    ("actor", "documents", "count", "added", "manifest"),
+    always=True,
 )
 ADMIN_DISTRUST = Event(
-    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document"), always=True
+    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document", "manifest"), always=True
+)
+ADMIN_KILL = Event(
+    "admin.kill", "WARNING", "Operator stopped a statement of the database", ("actor", "pid", "stopped"), always=True
+)
+ADMIN_OVERRIDES_FILE = Event(
+    "admin.overrides_file",
+    "WARNING",
+    "The overrides file says something else than before",
+    ("actor", "file", "added", "removed", "in_force"),
+    always=True,
 )
 ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
 ADMIN_LOGIN_FAILED = Event(

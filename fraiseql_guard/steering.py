@@ -163,7 +163,7 @@ class Steering:
             "breaker_open": isinstance(stack.store, FailoverStore) and stack.store.breaker_open,
             "key_fingerprints": self._key_fingerprints(),
             "control_version": stack.control.in_force.version,
-            "in_flight": stack.in_flight.at_work if stack.in_flight is not None else 0,
+            "in_flight": stack.in_flight.at_work if stack.in_flight is not None else None,
         }
 
     def _key_fingerprints(self) -> Mapping[str, str]:

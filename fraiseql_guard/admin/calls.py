@@ -17,6 +17,7 @@ from fraiseql_guard.operator.interface import (
     Done,
     Lifting,
     LimitPage,
+    NotAppliedError,
     Offender,
     Origin,
     Refusal,
@@ -206,7 +207,10 @@ async def config(asked: Asked) -> Sequence[Mapping[str, Any]]:
 
 async def keys(asked: Asked) -> Sequence[KeyUse]:
     """GET /keys."""
-    workers = (await asked.operator.status()).workers
+    status = await asked.operator.status()
+    if not status.store_answers:
+        raise NotAppliedError("the store does not answer: which keys the workers have is not known")
+    workers = status.workers
     held: dict[tuple[str, str], list[int]] = {}
     for worker in workers:
         for slot, fingerprint in worker.key_fingerprints.items():

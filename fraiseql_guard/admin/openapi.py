@@ -24,6 +24,7 @@ _ERRORS: Final[Mapping[int, str]] = {
     429: "Too many wrong tokens.",
     503: "The store did not answer: nothing was changed.",
 }
+_UNIX_TIME: Final = "Unix time: seconds since 1970-01-01T00:00:00Z."
 _ALWAYS: Final = (400, 401, 403, 429, 503)
 _WITH_BODY: Final = (408, 413, 415)
 _PRIMITIVES: Final[Mapping[Any, Mapping[str, Any]]] = {
@@ -127,6 +128,7 @@ def _problem() -> Mapping[str, Any]:
             "title": {"type": "string"},
             "status": {"type": "integer"},
             "detail": {"type": "string"},
+            "code": {"type": "string", "description": "The kind of error: INVALID, NOT_FOUND, DANGEROUS, ..."},
             "field": {"type": "string", "description": "The field to blame."},
             "would_have_met": {
                 "type": ["integer", "null"],
@@ -160,12 +162,17 @@ def _schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
     raise TypeError(f"{kind!r} has no JSON Schema here")
 
 
+def _moment(name: str) -> Mapping[str, Any]:
+    """What a number is that stands for a moment."""
+    return {"description": _UNIX_TIME} if name == "at" or name.endswith("_at") else {}
+
+
 def _object(kind: type, schemas: dict[str, Any]) -> Mapping[str, Any]:
     hints = get_type_hints(kind)
     rows: Iterable[Any] = fields(kind)
     return {
         "type": "object",
         "description": (kind.__doc__ or "").strip().split("\n\n")[0],
-        "properties": {row.name: dict(_schema(hints[row.name], schemas)) for row in rows},
+        "properties": {row.name: {**_schema(hints[row.name], schemas), **_moment(row.name)} for row in rows},
         "required": [row.name for row in fields(kind) if row.default is MISSING and row.default_factory is MISSING],
     }

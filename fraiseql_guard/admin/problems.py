@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.operator.interface import DangerousError, OperatorError
+from fraiseql_guard.operator.shapes import MARK
 
 Header = tuple[bytes, bytes]
 
@@ -18,6 +19,8 @@ GUARDING: Final[tuple[Header, ...]] = (
     (b"referrer-policy", b"no-referrer"),
 )
 """Headers of every answer. Those of CORS are not among them: no page of another origin has any business here."""
+OURS: Final[Header] = (MARK[0].encode(), MARK[1].encode())
+"""Header of every answer of the API, so that no other app's answer is taken for one."""
 
 
 class Problem(Exception):  # noqa: N818 - it is answered, not raised to anybody
@@ -34,11 +37,12 @@ class Problem(Exception):  # noqa: N818 - it is answered, not raised to anybody
 def problem_of(error: OperatorError) -> Problem:
     """What an operator's error is over HTTP."""
     if isinstance(error, DangerousError):
-        problem = Problem(error.status, str(error), field=error.field, remedy='The same with "force": true does it.')
+        remedy = 'The same with "force": true does it.'
+        problem = Problem(error.status, str(error), code=error.code, field=error.field, remedy=remedy)
         problem.members["would_have_met"] = error.would_have_met
         return problem
     headers = ((b"retry-after", b"1"),) if error.status == HTTPStatus.SERVICE_UNAVAILABLE else ()
-    return Problem(error.status, str(error), headers=headers, field=error.field)
+    return Problem(error.status, str(error), headers=headers, code=error.code, field=error.field)
 
 
 def problem_json(problem: Problem, request_id: str) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Asked, Desk, Reply
-from fraiseql_guard.admin.problems import GUARDING, Header, Problem, problem_json, problem_of, to_json
+from fraiseql_guard.admin.problems import GUARDING, OURS, Header, Problem, problem_json, problem_of, to_json
 from fraiseql_guard.admin.reading import checked, json_fields, query_fields, read_body
 from fraiseql_guard.admin.routes import ROUTES, Route
 from fraiseql_guard.admin.sessions import CSRF_HEADER, Visitor
@@ -61,7 +61,7 @@ class Visit:
             status, headers, body = self._problem(problem)
         if body:
             headers = (*headers, (b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": [*GUARDING, *headers]})
+        await send({"type": "http.response.start", "status": status, "headers": [*GUARDING, OURS, *headers]})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     def _problem(self, problem: Problem) -> tuple[int, tuple[Header, ...], bytes]:

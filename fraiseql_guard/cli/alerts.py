@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.render import print_line
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.runbooks.dashboard import render_dashboard
 from fraiseql_guard.runbooks.render import RUNBOOK_URL, write_rule_files
@@ -25,7 +26,7 @@ def alerts(
     """Write the alerts and recording rules for Prometheus (its rule_files), one file for each runbook."""
     with told():
         for path in write_rule_files(out, runbook_url=runbook_url, scale=scale):
-            print(path)
+            print_line(str(path))
 
 
 def dashboard(
@@ -37,4 +38,4 @@ def dashboard(
     with told():
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(render_dashboard(runbook_url=runbook_url, scale=scale), encoding="utf-8")
-        print(out)
+        print_line(str(out))

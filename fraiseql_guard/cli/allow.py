@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import address_of, line
@@ -21,6 +21,7 @@ def add(
     address: _AddressArgument,
     lasts: ForOption = "365d",
     reason: ReasonOption = "",
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -31,6 +32,7 @@ def add(
         done = ask(
             url,
             lambda to: to.operator.allow(address, reason=reason, duration_seconds=seconds, actor=to.actor),
+            acting_as=acting_as,
         )
         undo = line("allow", "remove", address, url=url)
         lifted = f", which lifted {done.affected} automatic sanctions," if done.affected else ""
@@ -38,11 +40,13 @@ def add(
 
 
 @allow.command("remove")
-def remove(address: _AddressArgument, url: UrlOption = None, as_json: JsonOption = False) -> None:
+def remove(
+    address: _AddressArgument, acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False
+) -> None:
     """Take an operator's entry off the allow-list."""
     with told():
         address = address_of(address)
-        done = ask(url, lambda to: to.operator.disallow(address, actor=to.actor))
+        done = ask(url, lambda to: to.operator.disallow(address, actor=to.actor), acting_as=acting_as)
         tell(done, as_json=as_json)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, lifted, pages, say_more
-from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.reach import AsOption, Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import (
@@ -39,6 +39,7 @@ def block(
     lasts: ForOption = HOUR,
     reason: ReasonOption = "",
     force: ForceOption = False,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,6 +52,7 @@ def block(
             done = ask(
                 url,
                 lambda to: to.operator.switch(kind, name, duration_seconds=seconds, reason=reason, actor=to.actor),
+                acting_as=acting_as,
             )
             tell(done, f"blocked {kind} {name}", as_json=as_json, lasts_seconds=seconds, undo=undo)
             return
@@ -60,6 +62,7 @@ def block(
             lambda to: to.operator.block(
                 target, duration_seconds=seconds, reason=reason, force=force, actor=to.actor, caller=to.caller
             ),
+            acting_as=acting_as,
         )
         undo = line("unblock", *words_of(target), url=url)
         tell(done, f"blocked {named(target)}", as_json=as_json, lasts_seconds=seconds, undo=undo)
@@ -72,6 +75,7 @@ def unblock(
     tenant: TenantOption = None,
     document: DocumentOption = None,
     operation: OperationOption = None,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -79,11 +83,11 @@ def unblock(
     with told():
         if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
             kind, name = switch
-            done = ask(url, lambda to: to.operator.unswitch(kind, name, actor=to.actor))
+            done = ask(url, lambda to: to.operator.unswitch(kind, name, actor=to.actor), acting_as=acting_as)
             tell(done, as_json=as_json)
             return
         target = target_of(address, user, issuer, tenant, command="unblock")
-        done = ask(url, lambda to: to.operator.lift(target, actor=to.actor))
+        done = ask(url, lambda to: to.operator.lift(target, actor=to.actor), acting_as=acting_as)
         tell(done, as_json=as_json)
 
 
@@ -103,6 +107,7 @@ def lift(
             show_default=False,
         ),
     ] = None,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -116,9 +121,9 @@ def lift(
             raise ValueError(f"--origin goes with --all: {line('lift', '--all', '--origin', origin)}")
         if everything:
             chosen = _origin(origin or Origin.AUTOMATIC.value)
-            tell(ask(url, lambda to: lifted(to, chosen)), as_json=as_json)
+            tell(ask(url, lambda to: lifted(to, chosen), acting_as=acting_as), as_json=as_json)
             return
-        each_done = ask(url, lambda to: _lift_each(to, targets))
+        each_done = ask(url, lambda to: _lift_each(to, targets), acting_as=acting_as)
         if as_json:
             print_json(each_done)
             return
@@ -129,12 +134,15 @@ def lift(
 def unlock(
     identifier: Annotated[str, typer.Argument(metavar="LOGIN", help="The login identifier that is locked out.")],
     address: Annotated[str | None, typer.Option("--at", metavar="ADDRESS", help="At this address alone.")] = None,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """End the lockouts of a login: at one address, or everywhere."""
     with told():
-        done = ask(url, lambda to: to.operator.unlock(identifier, ip_address=address, actor=to.actor))
+        done = ask(
+            url, lambda to: to.operator.unlock(identifier, ip_address=address, actor=to.actor), acting_as=acting_as
+        )
         tell(done, as_json=as_json)
 
 

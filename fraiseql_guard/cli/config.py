@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from fraiseql_guard.cli.reach import Reached, UrlOption, ask
-from fraiseql_guard.cli.render import JsonOption, print_json
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.fleet.switches import read_switches
 from fraiseql_guard.identity.claims import any_audience
@@ -41,7 +38,7 @@ def config(
     else:
         _print_table(rows)
     for sentence in sentences:
-        print(f"warning: {sentence}", file=sys.stderr)
+        warn(f"warning: {sentence}")
 
 
 async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:
@@ -56,18 +53,8 @@ async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Aligned on a terminal; one tab-separated line a setting in a pipe, so that grep and cut work."""
-    if not sys.stdout.isatty():
-        for row in rows:
-            print(row["variable"], _text(row["value"]), row["source"], row["documentation"], sep="\t")
-        return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("variable", no_wrap=True)
-    table.add_column("value", overflow="fold", max_width=40)
-    table.add_column("source")
-    table.add_column("documentation", overflow="fold")
-    for row in rows:
-        table.add_row(row["variable"], _text(row["value"]), row["source"], row["documentation"])
-    Console().print(table)
+    cells = [(row["variable"], _text(row["value"]), row["source"], row["documentation"]) for row in rows]
+    print_rows(("variable", "value", "source", "documentation"), cells, none="No setting is known.")
 
 
 def _text(value: object) -> str:

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
+from fraiseql_guard import signals
+from fraiseql_guard.cli.audit import CommandAudit
 from fraiseql_guard.cli.fleet import known_status, name_of_worker
-from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.reach import STORE_SECONDS, AsOption, UrlOption, acting, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
 from fraiseql_guard.cli.support import REFUSED, told
-from fraiseql_guard.settings import DATABASE_VARIABLE
+from fraiseql_guard.identity.allow_list import AllowList
+from fraiseql_guard.operator.bench import Bench
+from fraiseql_guard.settings import DATABASE_VARIABLE, Settings
+from fraiseql_guard.stores import RedisStore
 
 if TYPE_CHECKING:
     from fraiseql_guard.fraiseql import backends
@@ -39,11 +44,15 @@ def queries(
 
 def kill(
     pid: Annotated[int, typer.Argument(help="Of one of the app's connections, as `fraiseql-guard queries` says.")],
+    acting_as: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop the statement of one of the app's connections; the connection lives on. Nobody else's is touched."""
     with told():
+        settings = Settings.load()
+        actor = acting(settings, acting_as)
         stopped = _asked(lambda on, url: on.cancel(url, pid))
+        asyncio.run(_audited(settings, actor, {"pid": pid, "stopped": stopped}))
     if as_json:
         print_json({"pid": pid, "stopped": stopped})
     elif stopped:
@@ -84,6 +93,20 @@ def _asked(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answe
     except psycopg.Error as error:
         first = str(error).partition("\n")[0]
         raise ValueError(f"the database in {DATABASE_VARIABLE} does not answer: {printable(first)}") from None
+
+
+async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) -> None:
+    """Leave the line, and an entry in the ring of the workers' Redis, if there is one and it answers."""
+    audit = CommandAudit(settings)
+    if settings.redis_url is None:
+        audit(signals.ADMIN_KILL, {"actor": actor, **fields})
+        return
+    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
+    try:
+        bench = Bench(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
+        await bench.record(signals.ADMIN_KILL, actor, fields)
+    finally:
+        await store.aclose()
 
 
 def _fields(backend: backends.Backend) -> Mapping[str, Any]:

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fraiseql_guard.cli.render import JsonOption, print_json, print_line, printable
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line
 from fraiseql_guard.cli.support import REFUSED
 from fraiseql_guard.guard import Guard
 from fraiseql_guard.settings import Settings
@@ -135,9 +135,11 @@ def _show(played: Sequence[Mapping[str, Any]], counted: Mapping[str, float]) -> 
     for act in played:
         times = ", ".join(f"{status} ({count} times)" if count > 1 else str(status)
                           for status, count in Counter(act["statuses"]).items())  # fmt: skip
-        print_line(f"\n{act['title']}: {printable(act['document'])}")
-        print_line(f"  {times}  {printable(_said(act['answer']))}")
-    print_line(f"\ncounted in {REFUSALS.name}: " + ", ".join(f"{code} {value:g}" for code, value in counted.items()))
+        print_line("")
+        print_line(f"{act['title']}: {act['document']}")
+        print_line(f"  {times}  {_said(act['answer'])}")
+    print_line("")
+    print_line(f"counted in {REFUSALS.name}: " + ", ".join(f"{code} {value:g}" for code, value in counted.items()))
     good = all(act["as_expected"] for act in played)
     print_line("everything came back as promised" if good else "NOT EVERYTHING CAME BACK AS PROMISED")
 

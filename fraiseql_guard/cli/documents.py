@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard import signals
+from fraiseql_guard.cli.audit import CommandAudit
+from fraiseql_guard.cli.reach import AsOption, Reached, UrlOption, acting, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import line
@@ -21,9 +23,10 @@ from fraiseql_guard.graphql.documents import (
     read_manifest,
     write_manifest,
 )
-from fraiseql_guard.operator.documents import FILE, STORE, document_shown
+from fraiseql_guard.operator.documents import AUDITED, FILE, STORE, document_shown
 from fraiseql_guard.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.signals import Event
 from fraiseql_guard.stores.documents import TrustedDocument, listed
 
 documents = typer.Typer(help="The trusted documents of the fleet, or of a manifest.", no_args_is_help=True)
@@ -45,6 +48,7 @@ def add_documents(
     files: _FilesArgument,
     manifest: _ManifestOption = None,
     form: Annotated[ManifestForm, typer.Option(help="Form of a manifest that is new.")] = ManifestForm.APOLLO,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -56,10 +60,13 @@ def add_documents(
             known = read_manifest(place, new=form)
             _distinct([*known.documents.values(), *found])
             write_manifest(place, known.with_documents(found))
+            ids, new = [each.id for each in found], sum(each.id not in known.documents for each in found)
+            facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
+            _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
             _print(_shown(found, FILE), as_json)
             return
         wanted = _shown(found, STORE)
-        done = ask(url, lambda to: to.operator.trust(wanted, actor=to.actor))
+        done = ask(url, lambda to: to.operator.trust(wanted, actor=to.actor), acting_as=acting_as)
     if not as_json:
         _print(wanted, as_json)
     undo = line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
@@ -85,6 +92,7 @@ def remove_documents(
         list[str], typer.Argument(metavar="FILE|ID...", help="Files with documents or manifests (.json), or ids.")
     ],
     manifest: _ManifestOption = None,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -99,8 +107,10 @@ def remove_documents(
             if missing := [id_ for id_ in ids if id_ not in known.documents]:
                 raise ValueError(f"{place} has no {missing[0]}")
             write_manifest(place, known.without(ids))
+            for id_ in ids:
+                _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
             return
-        done = ask(url, lambda to: _remove(to, ids))
+        done = ask(url, lambda to: _remove(to, ids), acting_as=acting_as)
     tell(done, as_json=as_json)
 
 
@@ -111,6 +121,11 @@ async def _remove(to: Reached, ids: Sequence[str]) -> Done:
     return replace(
         done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
     )
+
+
+def _audit_manifest(event: Event, place: Path, facts: Mapping[str, Any], acting_as: str | None) -> None:
+    settings = Settings.load()
+    CommandAudit(settings)(event, {"actor": acting(settings, acting_as), **facts, "manifest": str(place)})
 
 
 def _place(manifest: Path | None, url: str | None) -> Path | None:

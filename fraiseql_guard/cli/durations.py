@@ -1,4 +1,4 @@
-"""Times as people type and read them: ``90s``, ``15m``, ``1h``, ``2d``; ``until 14:35 (1 h)``."""
+"""Times as people type and read them: ``90s``, ``15m``, ``1h``, ``2d``; ``until 2026-01-31T14:35+01:00 (1 h)``."""
 
 from __future__ import annotations
 
@@ -36,12 +36,14 @@ def in_words(seconds: float) -> str:
     return " ".join(words[:2]) or "0 s"
 
 
-def clock_time(moment: float, *, now: float) -> str:
-    """Local time of a moment (Unix seconds): the time alone today, else with its date."""
-    then, today = datetime.fromtimestamp(moment).astimezone(), datetime.fromtimestamp(now).astimezone()
-    return then.strftime("%H:%M" if then.date() == today.date() else "%Y-%m-%d %H:%M")
+def local_time(moment: object, timespec: str = "seconds") -> str:
+    """A moment (Unix seconds) in local time with its offset, as ISO 8601 has it; a question mark for what is none."""
+    try:
+        return datetime.fromtimestamp(moment).astimezone().isoformat(timespec=timespec)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, OSError):
+        return "?"
 
 
 def until(seconds: float, *, now: float) -> str:
-    """``until 14:35 (1 h)``."""
-    return f"until {clock_time(now + seconds, now=now)} ({in_words(seconds)})"
+    """``until 2026-01-31T14:35+01:00 (1 h)``."""
+    return f"until {local_time(now + seconds, 'minutes')} ({in_words(seconds)})"

@@ -10,6 +10,7 @@ import typer
 
 from fraiseql_guard.cli.query_text import text_of, text_of_line
 from fraiseql_guard.cli.reach import UrlOption
+from fraiseql_guard.cli.render import print_json, print_text
 from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.explain import as_json as explanation_as_json
 from fraiseql_guard.explain import explain as explain_document
@@ -55,5 +56,5 @@ def explain(
             else text_of_line(str(log), url=url, manifest=manifest)
         )
         found = explain_document(text, Settings.load(), schema=schema, variables=given)
-    print(json.dumps(explanation_as_json(found), indent=2) if as_json else render_explanation(found))
+    print_json(explanation_as_json(found)) if as_json else print_text(render_explanation(found))
     raise typer.Exit(REFUSED if found.refusal else 0)

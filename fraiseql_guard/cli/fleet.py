@@ -9,7 +9,7 @@ import typer
 
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.reach import Reached, UrlOption, ask
-from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, printable, remaining
+from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
 from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.operator.interface import NotAppliedError, Status, Worker
 from fraiseql_guard.settings import CHANGEABLE, Mode
@@ -18,10 +18,13 @@ from fraiseql_guard.settings import CHANGEABLE, Mode
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
     with told():
-        found = ask(url, known_status)
-    if as_json:
-        print_json(found)
-        return
+        found = ask(url, seen_status)
+        print_json(found) if as_json else _print_status(found)
+        if not found.store_answers:
+            raise NotAppliedError(of_one_worker(found))
+
+
+def _print_status(found: Status) -> None:
     print_line(summary(found))
     print_rows(
         ("worker", "version", "configuration", "mode", "breaker", "in flight", "memory", "up", "seen"),
@@ -30,25 +33,50 @@ def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     )
     for each in found.switches:
         left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
-        print_line(
-            printable(f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}")
-        )
+        print_line(f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}")
     for note in found.notes:
-        print_line(printable(f"note: {note}"))
+        print_line(f"note: {note}")
 
 
 async def known_status(to: Reached) -> Status:
-    """The status; NotAppliedError while the store does not answer, because then nothing is known."""
-    found = await to.operator.status()
+    """The status of the fleet; NotAppliedError while the store does not answer, because then it is not known."""
+    found = await seen_status(to)
     if not found.store_answers:
+        raise NotAppliedError(f"the store does not answer: only the worker {_only_worker(found)} is known")
+    return found
+
+
+async def seen_status(to: Reached) -> Status:
+    """The status, or what one worker knows while the store does not answer; NotAppliedError if that is nothing."""
+    found = await to.operator.status()
+    if not found.store_answers and found.alone is None:
         raise NotAppliedError(next(iter(found.notes), "the store does not answer"))
     return found
 
 
 def summary(found: Status) -> str:
-    """The fleet in one line."""
-    counts = ((len(found.workers), "worker"), (found.sanctions, "sanction"), (len(found.switches), "override"))
-    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts) + f", on {found.store}"
+    """The fleet in one line. What is not known is never a zero."""
+    switches = _counted(len(found.switches), "override")
+    if found.alone is not None:
+        here = _counted(found.alone.sanctions, "sanction")
+        return (
+            f"ONLY WHAT ONE WORKER KNOWS, {found.store} does not answer: {here} known to it, {switches} in force in it"
+        )
+    sanctions = "sanctions not known" if found.sanctions is None else _counted(found.sanctions, "sanction")
+    return f"{_counted(len(found.workers), 'worker')}, {sanctions}, {switches}, on {found.store}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def of_one_worker(found: Status) -> str:
+    """A sentence that names the one worker a status is of while the store does not answer."""
+    return f"the store does not answer: what is shown is what the worker {_only_worker(found)} knows by itself"
+
+
+def _only_worker(found: Status) -> str:
+    return ", ".join(map(name_of_worker, found.workers))
 
 
 def name_of_worker(worker: Worker) -> str:
@@ -111,7 +139,7 @@ def keys(
         ]
         print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
         if on_terminal() or not agreed:
-            typer.echo(printable(sentence), err=not on_terminal())
+            print_line(sentence) if on_terminal() else warn(sentence)
     raise typer.Exit(0 if agreed else REFUSED)
 
 

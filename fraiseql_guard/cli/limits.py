@@ -8,7 +8,7 @@ import typer
 
 from fraiseql_guard import parsing
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, say_more
-from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import (
@@ -34,6 +34,7 @@ def set_limit(
     issuer: IssuerOption = None,
     tenant: TenantOption = None,
     lasts: ForOption = HOUR,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,7 +46,11 @@ def set_limit(
         except ValueError as error:
             raise ValueError(f"LIMIT {rate[:40]!r} {error}. Accepted: for example 500/minute") from None
         target = target_of(address, user, issuer, tenant, command="limit set 500/minute")
-        done = ask(url, lambda to: to.operator.set_limit(target, rate, duration_seconds=seconds, actor=to.actor))
+        done = ask(
+            url,
+            lambda to: to.operator.set_limit(target, rate, duration_seconds=seconds, actor=to.actor),
+            acting_as=acting_as,
+        )
         undo = line("limit", "clear", *words_of(target), url=url)
         tell(done, f"limited {named(target)} to {rate}", as_json=as_json, lasts_seconds=seconds, undo=undo)
 
@@ -56,13 +61,14 @@ def clear_limit(
     user: UserOption = None,
     issuer: IssuerOption = None,
     tenant: TenantOption = None,
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """End one user's or address's own limit: the configured ones hold again."""
     with told():
         target = target_of(address, user, issuer, tenant, command="limit clear")
-        done = ask(url, lambda to: to.operator.clear_limit(target, actor=to.actor))
+        done = ask(url, lambda to: to.operator.clear_limit(target, actor=to.actor), acting_as=acting_as)
         tell(done, as_json=as_json)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from fraiseql_guard.cli.render import print_json, print_text
 from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.logbook.entries import Wanted, moment
 from fraiseql_guard.logbook.reading import lines_of, opened, size_of
@@ -32,7 +32,8 @@ def logs(
 ) -> None:
     """Say who was refused, for what and when, and whether that is an attack or a misconfiguration.
 
-    Lines that are no JSON are counted and passed over. Ends with 1 if no line matches.
+    Lines may be wrapped as CRI, Docker (json-file), kubectl (--prefix, --timestamps) and docker compose do. Lines that
+    are none of the guard's are counted and passed over. Ends with 1 if no line matches.
     """
     now = datetime.now(UTC)
     with told():
@@ -45,7 +46,7 @@ def logs(
         with _progress(sum(map(size_of, files))) as advance:
             for path in files:
                 _read(path, tally, wanted, advance)
-    print(json.dumps(report_as_json(tally, top=top), indent=2) if as_json else report_as_text(tally, top=top))
+    print_json(report_as_json(tally, top=top)) if as_json else print_text(report_as_text(tally, top=top))
     if not tally.matching:
         raise typer.Exit(REFUSED)
 

@@ -22,6 +22,7 @@ from fraiseql_guard.cli.limits import limit
 from fraiseql_guard.cli.logs import logs
 from fraiseql_guard.cli.paths import paths
 from fraiseql_guard.cli.refusals import why
+from fraiseql_guard.cli.render import print_line
 from fraiseql_guard.cli.support import EXIT_CODES
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
@@ -43,7 +44,7 @@ def main(
 ) -> None:
     """Protections and operational signals for GraphQL on ASGI."""
     if show_version:
-        print(version("fraiseql-guard"))
+        print_line(version("fraiseql-guard"))
         raise typer.Exit
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
-from fraiseql_guard.cli.render import JsonOption, print_json, print_line, printable
+from fraiseql_guard.cli.render import JsonOption, print_json, print_line
 from fraiseql_guard.cli.support import REFUSED, told
 from fraiseql_guard.edge.app_routes import AppRoute, routes_of
 from fraiseql_guard.edge.paths import PathTable
@@ -77,10 +77,10 @@ def _print(found: Sequence[PathFound]) -> None:
     for each in found:
         kind = "GraphQL" if each.graphql else "       "
         says = each.protection or ("NOT GUARDED" if each.graphql else "-")
-        print_line(printable(f"{each.path:<{width}}  {kind}  {says}"))
+        print_line(f"{each.path:<{width}}  {kind}  {says}")
     open_paths = [each.path for each in found if each.graphql and not each.guarded]
     if open_paths:
-        print_line(printable(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}"))
+        print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
 
 
 # --- of an app that can be imported -----------------------------------------------------------------------------------
@@ -143,7 +143,7 @@ def _served(url: str) -> Sequence[PathFound]:
             named = _documented(client, base)
             candidates = list(dict.fromkeys([*named, *_CUSTOMARY]))[:_MOST_PATHS]
             found = [_asked(client, base, path) for path in candidates]
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OSError(f"{base} cannot be asked: {error or type(error).__name__}") from error
     return [each for each in found if each is not None]
 
@@ -152,7 +152,12 @@ def _documented(client: httpx.Client, base: str) -> Iterable[str]:
     answer = client.get(f"{base}/openapi.json")
     content = _json_of(answer)
     documented = content.get("paths") if isinstance(content, Mapping) else None
-    return [path for path in documented if "{" not in path] if isinstance(documented, Mapping) else []
+    return filter(_can_be_asked, documented) if isinstance(documented, Mapping) else []
+
+
+def _can_be_asked(path: object) -> bool:
+    """Whether a path that an app names is one without parameters that fits into a URL."""
+    return isinstance(path, str) and path.startswith("/") and path.isprintable() and "{" not in path
 
 
 def _asked(client: httpx.Client, base: str, path: str) -> PathFound | None:
@@ -170,7 +175,7 @@ def _asked(client: httpx.Client, base: str, path: str) -> PathFound | None:
 def _json_of(answer: httpx.Response) -> Any:
     try:
         return answer.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Annotated, Final, TypeVar
 import httpx
 import typer
 
+from fraiseql_guard.cli.audit import CommandAudit
+from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operator.interface import NotAppliedError, Operator
 from fraiseql_guard.operator.remote import RemoteOperator
 from fraiseql_guard.operator.store_operator import StoreOperator
@@ -32,6 +33,16 @@ UrlOption = Annotated[
         show_default=False,
     ),
 ]
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help=f"Who acts, for the audit; else {name_of('actor')}, else the user of the system. With --url the token's "
+        "name acts.",
+        show_default=False,
+    ),
+]
 STORE_SECONDS: Final = 5.0
 """Longest wait for Redis: nobody's request waits for us."""
 
@@ -46,21 +57,23 @@ class Reached:
     """The address from which whoever types this came to this machine, if that is known."""
 
 
-def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]]) -> Answer:
+def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]], *, acting_as: str | None = None) -> Answer:
     """Do something with the fleet. OperatorError, SettingsError or ValueError if that cannot be."""
 
     async def go() -> Answer:
-        async with reach(url) as reached:
+        async with reach(url, acting_as=acting_as) as reached:
             return await action(reached)
 
     return asyncio.run(go())
 
 
 @asynccontextmanager
-async def reach(url: str | None) -> AsyncIterator[Reached]:
+async def reach(url: str | None, *, acting_as: str | None = None) -> AsyncIterator[Reached]:
     """The fleet at a URL, or else on the Redis of the environment."""
     settings = Settings.load()
     if url is not None:
+        if acting_as is not None:
+            raise ValueError("--as goes without --url: through a worker, the name of the token is who acts")
         remote = _remote(url, settings)
         try:
             yield Reached(operator=remote, actor="")
@@ -74,7 +87,8 @@ async def reach(url: str | None) -> AsyncIterator[Reached]:
         )
     store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
     try:
-        yield Reached(operator=StoreOperator(store, settings), actor=actor(), caller=caller())
+        operator = StoreOperator(store, settings, audit=CommandAudit(settings))
+        yield Reached(operator=operator, actor=acting(settings, acting_as), caller=caller())
     except NotAppliedError as error:
         raise NotAppliedError(
             f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
@@ -84,8 +98,15 @@ async def reach(url: str | None) -> AsyncIterator[Reached]:
         await store.aclose()
 
 
+def acting(settings: Settings, acting_as: str | None = None) -> str:
+    """Who acts, for the audit: as the command says, as the environment says, or else as the system knows it.
+    SettingsError for a name that a line cannot show."""
+    named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
+    return named or actor()
+
+
 def actor() -> str:
-    """Who acts, for the audit: the person at this machine, also behind sudo."""
+    """The person at this machine, also behind sudo."""
     number = os.getuid() if hasattr(os, "getuid") else -1
     if number == 0 and (before := os.environ.get("SUDO_USER")):
         return before
@@ -113,7 +134,7 @@ def _remote(url: str, settings: Settings) -> RemoteOperator:
         )
     remote = RemoteOperator(url, token=settings.admin_token)
     if _in_the_clear(httpx.URL(url)):
-        print(f"warning: {url} is not encrypted: the token can be read on its way", file=sys.stderr)
+        warn(f"warning: {url} is not encrypted: the token can be read on its way")
     return remote
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.reach import UrlOption, ask
-from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
+from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_rows
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.operator.interface import Refusal
 
@@ -36,8 +36,7 @@ def why(
     if as_json:
         print_json(found)
         return
-    for label, value in _facts(found):
-        print_line(f"{label:<12} {printable(value)}")
+    print_facts(_facts(found))
 
 
 def _list(refusals: Sequence[Refusal], as_json: bool) -> None:
@@ -45,15 +44,10 @@ def _list(refusals: Sequence[Refusal], as_json: bool) -> None:
         print_json(refusals)
         return
     rows = [
-        (moment(each.at), each.request_id, each.code, each.status, each.user_id, each.ip_address, each.endpoint)
+        (local_time(each.at), each.request_id, each.code, each.status, each.user_id, each.ip_address, each.endpoint)
         for each in refusals
     ]
     print_rows(("at", "request", "code", "status", "user", "address", "endpoint"), rows, none="No recent refusals.")
-
-
-def moment(at: float) -> str:
-    """Local time with its date, to the second."""
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
@@ -63,7 +57,7 @@ def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
     yield "why", found.detail or found.message
     if found.limit is not None or found.actual is not None:
         yield "numbers", " of ".join(f"{each:g}" for each in (found.actual, found.limit) if each is not None)
-    yield "when", moment(found.at)
+    yield "when", local_time(found.at)
     yield "who", f"{found.user_id} at {found.ip_address}"
     further = {
         "path": found.path,

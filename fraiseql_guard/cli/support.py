@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
 import typer
 
+from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operator.interface import DangerousError, NotFoundError, OperatorError
 
 REFUSED: Final = 1
@@ -38,5 +38,5 @@ def told() -> Iterator[None]:
 
 
 def _end(message: str, code: int) -> None:
-    print(message, file=sys.stderr)
+    warn(message)
     raise typer.Exit(code) from None

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import line
@@ -40,6 +40,7 @@ def mode(
     ] = ALL,
     lasts: ForOption = HOUR,
     reason: ReasonOption = "",
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -51,7 +52,7 @@ def mode(
         if wanted is None:
             _list("mode", url, as_json)
         elif wanted == CLEAR:
-            done = ask(url, lambda to: to.operator.unswitch("mode", protection, actor=to.actor))
+            done = ask(url, lambda to: to.operator.unswitch("mode", protection, actor=to.actor), acting_as=acting_as)
             tell(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
         elif wanted in _MODES:
             seconds = seconds_of(lasts)
@@ -60,6 +61,7 @@ def mode(
                 lambda to: to.operator.switch(
                     "mode", protection, wanted, duration_seconds=seconds, reason=reason, actor=to.actor
                 ),
+                acting_as=acting_as,
             )
             own = () if protection == ALL else ("--protection", protection)
             undo = line("mode", CLEAR, *own, url=url)
@@ -93,6 +95,7 @@ def set_variable(
     list_all: Annotated[bool, typer.Option("--list", help="List what is set.")] = False,
     lasts: ForOption = HOUR,
     reason: ReasonOption = "",
+    acting_as: AsOption = None,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -102,7 +105,7 @@ def set_variable(
             raise ValueError(f"one thing at a time: {line('set', '--clear', clear)}")
         if clear is not None:
             row = _row_of(clear)
-            done = ask(url, lambda to: to.operator.unswitch("setting", row.name, actor=to.actor))
+            done = ask(url, lambda to: to.operator.unswitch("setting", row.name, actor=to.actor), acting_as=acting_as)
             tell(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
         elif list_all or variable is None:
             _list("setting", url, as_json)
@@ -114,6 +117,7 @@ def set_variable(
                 lambda to: to.operator.switch(
                     "setting", row.name, text, duration_seconds=seconds, reason=reason, actor=to.actor
                 ),
+                acting_as=acting_as,
             )
             undo = line("set", "--clear", row.name, url=url)
             tell(done, f"set {row.name} to {text} on all workers", as_json=as_json, lasts_seconds=seconds, undo=undo)

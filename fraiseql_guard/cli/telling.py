@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard.cli import durations
-from fraiseql_guard.cli.render import print_json, print_line, printable
+from fraiseql_guard.cli.render import on_terminal, print_command, print_json, print_line
 from fraiseql_guard.operator.interface import Done
 
 ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help=f"How long: {durations.ACCEPTED}.")]
@@ -37,11 +37,16 @@ def tell(
         print_json(done)
         return
     if not done.changed or not deed:
-        print_line(printable(_sentence(done.message)))
+        print_line(_sentence(done.message))
         return
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
     met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
-    print_line(printable(_sentence(f"{deed}{ends}{met}") + (f" Undo: {undo}" if undo else "")))
+    said, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
+    if back and on_terminal():
+        print_line(said)
+        print_command(back)
+    else:
+        print_line(f"{said} {back}".rstrip())
 
 
 def _met(done: Done) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from fraiseql_guard.cli.render import print_command
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.testing import sign
@@ -55,7 +56,7 @@ def token(
         claims.update(map(_claim, claim or ()))
         now = int(time.time())
         times = {"iat": now, "exp": now + (lifetime if expires_in is None else expires_in)}
-        print(sign({"sub": sub, **times, **claims}, _key_text(key, settings), algorithm=algorithm, kid=kid))
+        print_command(sign({"sub": sub, **times, **claims}, _key_text(key, settings), algorithm=algorithm, kid=kid))
 
 
 def _key_text(file: Path | None, settings: Settings) -> str:

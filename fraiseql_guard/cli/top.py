@@ -12,14 +12,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from fraiseql_guard.cli.fleet import known_status, summary
+from fraiseql_guard.cli.durations import local_time
+from fraiseql_guard.cli.fleet import of_one_worker, seen_status, summary
 from fraiseql_guard.cli.reach import Reached, UrlOption, ask
-from fraiseql_guard.cli.refusals import moment
 from fraiseql_guard.cli.render import JsonOption, grid, on_terminal, print_json, print_line, print_rows, printable
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import named
 from fraiseql_guard.fleet.pulse import REFUSALS, REQUESTS, STEP_SECONDS
-from fraiseql_guard.operator.interface import Offender, OperatorError, Status, Worker
+from fraiseql_guard.operator.interface import NotAppliedError, Offender, OperatorError, Status, Worker
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HEADERS: Final = ("who", "requests", "refused", "codes")
@@ -45,6 +45,8 @@ def top(
         if as_json or once or not on_terminal():
             frame = ask(url, lambda to: look(to, count))
             print_json(frame) if as_json else print_frame(frame)
+            if not frame.status.store_answers:
+                raise NotAppliedError(of_one_worker(frame.status))
             return
         try:
             ask(url, lambda to: _watch(to, count, every))
@@ -53,14 +55,18 @@ def top(
 
 
 async def look(to: Reached, count: int) -> Frame:
-    """One look."""
-    return Frame(status=await known_status(to), offenders=await to.operator.offenders(count))
+    """One look: at one worker alone while the store does not answer."""
+    status = await seen_status(to)
+    alone = status.alone
+    return Frame(
+        status=status, offenders=await to.operator.offenders(count) if alone is None else alone.offenders[:count]
+    )
 
 
 def print_frame(frame: Frame) -> None:
     """One look as lines."""
-    for line in _heading(frame.status):
-        print_line(printable(line))
+    for line in (*_heading(frame.status), *_marks(frame.status)):
+        print_line(line)
     print_rows(_HEADERS, _rows(frame.offenders), none="Nobody was refused in the last five minutes.")
 
 
@@ -68,7 +74,8 @@ async def _watch(to: Reached, count: int, every: float) -> None:
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         frame, trouble = await look(to, count), ""  # what cannot be reached at all ends the command
         while True:
-            live.update(Group(_drawn(frame), Text(trouble, style="red")), refresh=True)
+            drawn = _drawn(frame, live.console.width)
+            live.update(Group(drawn, Text(trouble, style="red")), refresh=True)
             await asyncio.sleep(every)
             try:
                 frame, trouble = await look(to, count), ""
@@ -76,18 +83,25 @@ async def _watch(to: Reached, count: int, every: float) -> None:
                 trouble = printable(error)
 
 
-def _drawn(frame: Frame) -> Group:
+def _drawn(frame: Frame, width: int) -> Group:
     status = frame.status
     notes = [Text(f"note: {printable(note)}", style="yellow") for note in status.notes]
     bars = Text("\n").join(Text(f"{name:>9} {sparkline(total(status.workers, name))}") for name in (REQUESTS, REFUSALS))
     heading = [Text(printable(line), style="bold") for line in _heading(status)]
-    return Group(*heading, bars, *notes, Text(), grid(_HEADERS, _rows(frame.offenders)))
+    return Group(*heading, bars, *notes, Text(), grid(_HEADERS, _rows(frame.offenders), width=width))
 
 
 def _heading(status: Status) -> Sequence[str]:
-    rates = (f"{rate(status.workers, name):,.1f} {name}/s" for name in (REQUESTS, REFUSALS))
-    at_work = sum(each.in_flight for each in status.workers)
-    return (summary(status), f"{moment(status.at)}  {', '.join(rates)}, {at_work} in flight")
+    rates = ((rate(status.workers, name), name) for name in (REQUESTS, REFUSALS))
+    told = ", ".join(f"{'?' if value is None else f'{value:,.1f}'} {name}/s" for value, name in rates)
+    counted = [each.in_flight for each in status.workers if each.in_flight is not None]
+    at_work = sum(counted) if counted else "?"
+    return (summary(status), f"{local_time(status.at)}  {told}, {at_work} in flight")
+
+
+def _marks(status: Status) -> Sequence[str]:
+    """What has to be known of the numbers: that they are of one worker alone."""
+    return () if status.alone is None else [f"note: {note}" for note in status.notes]
 
 
 def _rows(offenders: Sequence[Offender]) -> list[Sequence[object]]:
@@ -112,10 +126,11 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
     return added[::-1]
 
 
-def rate(workers: Sequence[Worker], name: str) -> float:
-    """A second's worth of a series: of its last whole step, as the newest one is still being counted."""
+def rate(workers: Sequence[Worker], name: str) -> float | None:
+    """A second's worth of a series: of its last whole step, as the newest one is still being counted. None if no worker
+    has told of one."""
     steps = total(workers, name)
-    return steps[-2] / STEP_SECONDS if len(steps) > 1 else 0.0
+    return steps[-2] / STEP_SECONDS if len(steps) > 1 else None
 
 
 def sparkline(values: Sequence[float]) -> str:

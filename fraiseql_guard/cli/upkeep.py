@@ -7,24 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from fraiseql_guard.cli.reach import UrlOption, ask
-from fraiseql_guard.cli.refusals import moment
+from fraiseql_guard.cli.durations import local_time
+from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.telling import tell
 
 
-def gc(url: UrlOption = None, as_json: JsonOption = False) -> None:
+def gc(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Make every worker collect its garbage now."""
     with told():
-        done = ask(url, lambda to: to.operator.collect_garbage(actor=to.actor))
+        done = ask(url, lambda to: to.operator.collect_garbage(actor=to.actor), acting_as=acting_as)
     tell(done, as_json=as_json)
 
 
-def clear_caches(url: UrlOption = None, as_json: JsonOption = False) -> None:
+def clear_caches(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Make every worker forget its remembered documents, tokens and refusals, and the app's registered caches."""
     with told():
-        done = ask(url, lambda to: to.operator.clear_caches(actor=to.actor))
+        done = ask(url, lambda to: to.operator.clear_caches(actor=to.actor), acting_as=acting_as)
     tell(done, as_json=as_json)
 
 
@@ -39,7 +39,7 @@ def actions(
     if as_json:
         print_json(found)
         return
-    rows = [(moment(each.at), each.actor, each.event, _fields(each.fields)) for each in found]
+    rows = [(local_time(each.at), each.actor, each.event, _fields(each.fields)) for each in found]
     print_rows(("at", "who", "what", "with"), rows, none="No operator has done anything lately.")
 
 

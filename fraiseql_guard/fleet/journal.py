@@ -69,10 +69,16 @@ class Journal:
 
     def take(self, worker: str) -> list[bytes]:
         """What waits, as it is kept, with the worker's id; it waits no longer."""
+        records = self.waiting(worker)
+        self._waiting.clear()
+        return records
+
+    def waiting(self, worker: str) -> list[bytes]:
+        """The same, and it goes on waiting."""
         records: list[bytes] = []
-        while self._waiting:
+        for each in self._waiting:
             with suppress(TypeError):  # text from outside that is no UTF-8: nobody could read it either
-                records.append(write_refusal(replace(self._waiting.popleft(), worker=worker)))
+                records.append(write_refusal(replace(each, worker=worker)))
         return records
 
     def _room(self, ctx: Context, minute: int) -> bool:

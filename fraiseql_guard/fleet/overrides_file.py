@@ -52,6 +52,9 @@ _LISTS: Final[Mapping[str, _List]] = {
     "operations": _List(EntryKind.OPERATION, "name"),
 }
 
+_NAMED: Final = 20
+"""Most entries that one line of the audit names."""
+
 Dated = tuple[Entry, float | None]
 """An entry, and when it ends in seconds since 1970."""
 
@@ -60,15 +63,22 @@ class OverridesFile:
     """The file's entries, as EntrySource of a control watch. A file that is not there says nothing.
 
     SettingsError at construction if there is one and it cannot be used. Later a bad file leaves the last good one in
-    force, and ``on_problem`` is told once for each change. ``clock`` tells the seconds since 1970.
+    force, and ``on_problem`` is told once for each change. ``on_change`` is given the fields of an audit's line for
+    each change of what the file says, the first included. ``clock`` tells the seconds since 1970.
     """
 
     def __init__(
-        self, path: Path, *, clock: Callable[[], float] = time.time, on_problem: Callable[[str], None] = lambda _: None
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_problem: Callable[[str], None] = lambda _: None,
+        on_change: Callable[[Mapping[str, Any]], None] = lambda _: None,
     ) -> None:
         self._path = path
         self._clock = clock
         self._on_problem = on_problem
+        self._on_change = on_change
         self._stamp: tuple[int, ...] | None = None
         self._entries: tuple[Dated, ...] = ()
         try:
@@ -100,14 +110,30 @@ class OverridesFile:
         try:
             status = self._path.stat()
         except FileNotFoundError:
-            gone, self._stamp, self._entries = bool(self._entries), None, ()
+            gone, self._stamp = bool(self._entries), None
+            self._put(())
             return gone
         stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
         if stamp == self._stamp:
             return False
         self._stamp = stamp  # also of a bad file: it is complained about once
-        self._entries = read_overrides(self._path.read_text(encoding="utf-8"))
+        self._put(read_overrides(self._path.read_text(encoding="utf-8")))
         return True
+
+    def _put(self, entries: tuple[Dated, ...]) -> None:
+        before, self._entries = self._entries, entries
+        held, wanted = frozenset(before), frozenset(entries)
+        added = [_named(each) for each in entries if each not in held]
+        removed = [_named(each) for each in before if each not in wanted]
+        if added or removed:
+            shown = {"added": added[:_NAMED], "removed": removed[:_NAMED], "in_force": len(entries)}
+            self._on_change({"actor": ACTOR, "file": str(self._path), **shown})
+
+
+def _named(dated: Dated) -> str:
+    """An entry for the audit: ``mode all=monitor``, ``block 203.0.113.0/24``."""
+    entry, _ = dated
+    return f"{entry.kind.value} {entry.key}" + (f"={entry.value}" if entry.value else "")
 
 
 def read_overrides(text: str) -> tuple[Dated, ...]:

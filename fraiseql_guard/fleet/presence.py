@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.host import POOL, Host, Memory
-from fraiseql_guard.operator.interface import Worker
-from fraiseql_guard.operator.records import Heartbeat, write_heartbeat
+from fraiseql_guard.operator.interface import Refusal, Worker
+from fraiseql_guard.operator.records import Heartbeat, read_refusal, write_heartbeat
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.settings import VARIABLES, Settings
 from fraiseql_guard.stores.protocol import Store, StoreError
@@ -27,8 +27,8 @@ TTL_SECONDS: Final = 4.0
 MAX_PAYLOAD_BYTES: Final = 16_384
 _TOP: Final = (30, 10, 3, 0)
 """How many callers of each kind are published: the first number with which the payload is small enough."""
-_OWN: Final = frozenset({"log_file", "admin_token"})
-"""Options that may differ from worker to worker of one fleet: where it logs, and what its shell presents elsewhere."""
+_OWN: Final = frozenset({"log_file", "admin_token", "actor"})
+"""Options that may differ from worker to worker of one fleet: where it logs, and as what its shell acts elsewhere."""
 _UNWRITTEN: Final = 200
 """Most refusals that wait for a store that does not answer."""
 
@@ -104,6 +104,17 @@ class Presence:
         except Exception as error:  # noqa: BLE001 - what describes the process must not stop it
             self._observer.fault("presence", error)
         self._beat_next = not self._beat_next
+
+    def heartbeat(self) -> Heartbeat:
+        """What this process would say of itself now."""
+        if self._pid != os.getpid():
+            self._begin()
+        return Heartbeat(worker=self._worker(), callers=self._pulse.callers(_TOP[0]))
+
+    def unwritten(self, count: int) -> Sequence[Refusal]:
+        """The refusals that the store has not taken yet, the newest first."""
+        read = [read_refusal(record) for record in (*self._unwritten, *self._journal.waiting(self.worker_id))]
+        return [each for each in reversed(read) if each is not None][:count]
 
     async def leave(self) -> None:
         """Write what waits, and be gone at once. Nothing happens if nobody has ever heard of us."""

@@ -84,8 +84,9 @@ class Timeline:
 
     @property
     def moments(self) -> Mapping[str, int]:
-        """Counts by moment, in the order of time."""
-        return dict(sorted(self._moments.items()))
+        """Counts by moment, in the order of time: ``2026-01-31T12:00Z``, ``2026-01-31T12Z``, or a day of UTC."""
+        zone = "" if self.unit == "day" else "Z"
+        return {f"{moment}{zone}": amount for moment, amount in sorted(self._moments.items())}
 
     @property
     def unit(self) -> str:

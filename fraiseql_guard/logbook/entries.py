@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
 _AGE: Final = re.compile(r"(\d+)\s*([smhd])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _MAX_SUPPRESSED: Final = 1_000_000_000
@@ -57,6 +58,8 @@ def parse(line: bytes) -> Entry | None:
         return None
     timestamp, event, context = found.get("timestamp"), found.get("event"), found.get("context")
     if not isinstance(timestamp, str) or not isinstance(event, str) or not isinstance(context, dict):
+        return None
+    if not _TIMESTAMP.fullmatch(timestamp):
         return None
     suppressed = context.get("suppressed")
     more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0

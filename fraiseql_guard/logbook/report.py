@@ -71,8 +71,8 @@ def _incident(runbook: Runbook, incident: Incident, verdict: Verdict, top: int) 
     moments = list(incident.timeline.moments.items())[-_MAX_BARS:]
     if len(moments) > 1:
         highest = max(amount for _, amount in moments)
-        yield f"   a {incident.timeline.unit}"
-        yield from (f"   {moment:<16} {amount:>8} {'#' * -(-amount * _BAR // highest)}" for moment, amount in moments)
+        yield f"   a {incident.timeline.unit}, in UTC"
+        yield from (f"   {moment:<17} {amount:>8} {'#' * -(-amount * _BAR // highest)}" for moment, amount in moments)
 
 
 def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:

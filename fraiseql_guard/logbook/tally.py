@@ -9,6 +9,7 @@ from typing import Final
 from fraiseql_guard import signals as s
 from fraiseql_guard.logbook.counting import Timeline, TopCounter
 from fraiseql_guard.logbook.entries import Entry, Wanted, parse
+from fraiseql_guard.logbook.wrappers import unwrapped
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.signals import Event
 
@@ -95,8 +96,8 @@ class Tally:
     incidents: dict[Runbook, Incident] = field(default_factory=dict)
 
     def read(self, lines: Iterable[bytes], wanted: Wanted) -> None:
-        """Add lines up. Any line may be anything; what is no line of ours is counted and passed over."""
-        for line in lines:
+        """Add the lines of one file up. Any may be anything; what is no line of ours is counted and passed over."""
+        for line in unwrapped(lines):
             if not line:
                 continue
             self.lines += 1

@@ -30,10 +30,6 @@ Audit = Callable[[Event, Mapping[str, Any]], None]
 """Writes the line of an action. Never raises."""
 
 
-def _unheard(_event: Event, _fields: Mapping[str, Any]) -> None:
-    """Without a log the ring in the store is the audit."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """``clock`` tells the seconds since 1970."""
@@ -41,7 +37,7 @@ class Bench:
     store: Store
     settings: Settings
     allow_list: AllowList
-    audit: Audit = _unheard
+    audit: Audit
     clock: Callable[[], float] = field(default=time.time)
 
     async def control(self) -> ControlSet:
@@ -76,7 +72,8 @@ class Bench:
         return found
 
     async def record(self, event: Event, actor: str, fields: Mapping[str, Any]) -> None:
-        """Audit what was done: a line, and an entry of the ring. It stays done if the ring cannot take it."""
+        """Audit what was done: the line is the audit, the entry of the ring a convenience. It stays done if the ring
+        cannot take it."""
         told = {"actor": actor, **{name: value for name, value in fields.items() if value is not None}}
         self.audit(event, told)
         action = Action(at=self.clock(), actor=actor, event=event.name, fields={**told, "actor": actor})

@@ -168,7 +168,7 @@ class Blocks:
         if not logins and (not cursor or cursor.startswith(_NETWORKS)):
             first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
             told.sort(key=lambda each: -each[1].expires_in_seconds)
-            items = [_told(*each) for each in told[first : first + count]]
+            items = [told_block(*each) for each in told[first : first + count]]
             cursor, last = "", first + count >= len(told)
             if not last or len(items) == count:
                 with answering():
@@ -178,7 +178,7 @@ class Blocks:
         page = await some_of(
             store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
         )
-        items = sorted([*items, *map(_block_of, page.items)], key=lambda each: -each.expires_in_seconds)
+        items = sorted([*items, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
         return BlockPage(items=items, next_cursor=page.cursor or None, total=len(told) + page.total)
 
     async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
@@ -216,7 +216,8 @@ def _origin(sanction: Sanction) -> Origin:
     return Origin.AUTOMATIC if sanction.automatic else Origin.OPERATOR
 
 
-def _block_of(sanction: Sanction) -> Block:
+def block_of(sanction: Sanction) -> Block:
+    """A sanction as an operator sees it."""
     return Block(
         target=target_of(sanction.subject),
         origin=_origin(sanction),
@@ -227,7 +228,8 @@ def _block_of(sanction: Sanction) -> Block:
     )
 
 
-def _told(known: parsing.Network, entry: Entry) -> Block:
+def told_block(known: parsing.Network, entry: Entry) -> Block:
+    """An operator's block of a network as an operator sees it."""
     return Block(
         target=Target(ip_address=shown(known)),
         origin=Origin.OPERATOR,

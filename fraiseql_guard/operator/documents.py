@@ -36,7 +36,8 @@ QUERY_HASH: Final = r"[0-9a-f]{12,64}"
 STORE, FILE, PROCESS = "store", "file", "process"
 """Sources of a document."""
 _LONGEST_ID: Final = 256
-_AUDITED: Final = 20
+AUDITED: Final = 20
+"""Most documents that one line of the audit names."""
 _UNKNOWN_VERSION: Final = -1
 
 Remembered = Callable[[], Iterable[tuple[str, str]]]
@@ -85,7 +86,7 @@ class Documents:
                 field="text",
             )
         ids = [each.id for each in wanted]
-        fields = {"documents": ids[:_AUDITED], "count": len(ids), "added": adding.changed}
+        fields = {"documents": ids[:AUDITED], "count": len(ids), "added": adding.changed}
         await self._bench.record(signals.ADMIN_TRUST, actor, fields)
         counted = "1 document is" if len(ids) == 1 else f"{len(ids)} documents are"
         return Done(

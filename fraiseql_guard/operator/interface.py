@@ -180,7 +180,8 @@ class Worker:
     key_fingerprints: Mapping[str, str] = field(default_factory=dict)
     """Of every configured key, by its slot, as a digest that tells keys apart and gives none away."""
     control_version: int = 0
-    in_flight: int = 0
+    in_flight: int | None = None
+    """Operations at work; None where they are not counted."""
     memory: Mapping[str, float] | None = None
     """used_bytes, limit_bytes, usage_percent."""
     pool: Mapping[str, int] | None = None
@@ -200,9 +201,28 @@ class Status:
     store_answers: bool
     workers: Sequence[Worker]
     switches: Sequence[Switch]
-    sanctions: int
+    sanctions: int | None
+    """None where it is not known: the store does not answer."""
     notes: Sequence[str] = ()
     """Sentences that deserve a look: workers that differ in their configuration, an open breaker, monitor mode."""
+    alone: Alone | None = None
+    """While the store does not answer: what one worker knows by itself. All the rest is of that worker alone, too."""
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alone:
+    """What one worker knows by itself, at most 100 of each, while the store does not answer."""
+
+    worker: str
+    """Its id."""
+    sanctions: int
+    """How many it knows to be in force."""
+    blocks: Sequence[Block] = ()
+    offenders: Sequence[Offender] = ()
+    refusals: Sequence[Refusal] = ()
+    """Those that it could not write yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -241,6 +261,8 @@ class Refusal:
     worker: str = ""
     remedy: str = ""
     """One sentence: what would help, with the variable or the command."""
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,12 +274,16 @@ class Action:
     event: str
     """An admin.* event of the vocabulary."""
     fields: Mapping[str, Any]
+    time: str = ""
+    """``at`` as ISO 8601 in UTC."""
 
 
 class OperatorError(Exception):
     """An action that was not done. ``status`` is the HTTP status that says so; the text names value and remedy."""
 
     status = 400
+    code = "INVALID"
+    """The kind of error under a name that does not change, for programs."""
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -268,6 +294,7 @@ class DangerousError(OperatorError):
     """The action would meet a proxy, loopback, a wide network, the caller or the allow-listed: it needs ``force``."""
 
     status = 409
+    code = "DANGEROUS"
 
     def __init__(self, message: str, *, field: str | None = None, would_have_met: int | None = None) -> None:
         super().__init__(message, field=field)
@@ -278,18 +305,21 @@ class NotFoundError(OperatorError):
     """There is no such thing."""
 
     status = 404
+    code = "NOT_FOUND"
 
 
 class ConflictError(OperatorError):
     """It contradicts what is there already, or there is no room for it."""
 
     status = 409
+    code = "CONFLICT"
 
 
 class NotAppliedError(OperatorError):
     """The store did not answer: nothing was changed."""
 
     status = 503
+    code = "NOT_APPLIED"
 
 
 class Operator(Protocol):

@@ -7,7 +7,8 @@ defaults, and what cannot be read at all is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 import orjson
@@ -80,7 +81,7 @@ def write_refusal(refusal: Refusal) -> bytes:
 def read_refusal(record: bytes) -> Refusal | None:
     """A refusal from the ring; None if it is none."""
     found = _read(Refusal, record)
-    return found if found is not None and _is_moment(found.at) else None
+    return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
 
 
 def write_action(action: Action) -> bytes:
@@ -91,7 +92,16 @@ def write_action(action: Action) -> bytes:
 def read_action(record: bytes) -> Action | None:
     """An action from the ring; None if it is none."""
     found = _read(Action, record)
-    return found if found is not None and _is_moment(found.at) else None
+    return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
+
+
+def iso_time(at: float) -> str:
+    """A moment (Unix time) as ISO 8601 in UTC; empty for what is none."""
+    try:
+        found = datetime.fromtimestamp(at, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _written(value: object) -> bytes:

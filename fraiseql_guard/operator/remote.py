@@ -35,7 +35,7 @@ from fraiseql_guard.operator.interface import (
     Switch,
     Target,
 )
-from fraiseql_guard.operator.remote_answers import detail_of, refusal_of
+from fraiseql_guard.operator.remote_answers import detail_of, refusal_of, unreached
 from fraiseql_guard.operator.shapes import revived
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.stores.documents import digest_of
@@ -63,6 +63,7 @@ class RemoteOperator:
 
     def __init__(self, url: str, *, token: Secret, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self._url = base_url(url)
+        self._timeout_seconds = timeout_seconds
         self._client = httpx.AsyncClient(
             base_url=self._url,
             headers={"Authorization": f"Bearer {token.reveal()}", "Accept": "application/json"},
@@ -267,8 +268,7 @@ class RemoteOperator:
 
     async def config(self) -> Sequence[Mapping[str, Any]]:
         """Operator.config."""
-        items: Sequence[Mapping[str, Any]] = (await self._ask("GET", "config"))["items"]
-        return items
+        return await self._items("config")
 
     async def _do(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
@@ -276,8 +276,13 @@ class RemoteOperator:
         return self._read(Done, await self._ask(method, path, body, query=query))
 
     async def _list(self, kind: type[_Value], path: str, **query: Any) -> Sequence[_Value]:
-        items = (await self._ask("GET", path, query=query)).get("items", ())
-        return [self._read(kind, each) for each in items]
+        return [self._read(kind, each) for each in await self._items(path, **query)]
+
+    async def _items(self, path: str, **query: Any) -> Sequence[Any]:
+        items = (await self._ask("GET", path, query=query)).get("items")
+        if not isinstance(items, list):
+            raise OperatorError(f"{self._url} answered what this version does not understand: a list without items")
+        return items
 
     async def _page(self, path: str, count: int, cursor: str, **asked: str | None) -> Any:
         query = {"limit": count, "cursor": cursor or None, **asked}
@@ -304,11 +309,12 @@ class RemoteOperator:
     ) -> Any:
         try:
             answer = await self._client.request(method, path, json=body, params=query)
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise NotAppliedError(f"{self._url} cannot be reached: {error or 'no answer in time'}") from None
         except httpx.HTTPError as error:
+            why = unreached(error, self._url, timeout_seconds=self._timeout_seconds)
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+                raise NotAppliedError(why) from None
             unknown = "" if method == "GET" else ". Whether it was done is not known: look, and do it again (no harm)"
-            raise OperatorError(f"{self._url} did not answer: {error or type(error).__name__}{unknown}") from None
+            raise OperatorError(f"{why}{unknown}") from None
         if not answer.is_success:
             raise refusal_of(answer, self._url)
         return detail_of(answer, self._url)

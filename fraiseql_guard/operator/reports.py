@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
-from fraiseql_guard.context import Subject
 from fraiseql_guard.operator import configuration
+from fraiseql_guard.operator.alone import OwnKnowledge, alone
 from fraiseql_guard.operator.bench import Bench, answering
 from fraiseql_guard.operator.interface import (
     Action,
@@ -20,9 +20,9 @@ from fraiseql_guard.operator.interface import (
     Switch,
     Worker,
 )
-from fraiseql_guard.operator.records import Caller, read_action, read_refusal
+from fraiseql_guard.operator.offenders import offenders_among
+from fraiseql_guard.operator.records import iso_time, read_action, read_refusal
 from fraiseql_guard.operator.switches import switches_of
-from fraiseql_guard.operator.targets import target_of
 from fraiseql_guard.settings import Mode, Settings, name_of
 from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.control import EntryKind
@@ -30,48 +30,58 @@ from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.protocol import StoreError
 
 _NO_ANSWER: Final = "the store does not answer: workers, switches and sanctions are not known"
+_ALONE: Final = "the store does not answer: everything here is what"
 
 
 class Reports:
     """The part of the operator that only looks."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, own: OwnKnowledge | None = None) -> None:
         self._bench = bench
+        self._own = own
 
     async def status(self) -> Status:
-        """Operator.status. Says also of a store that does not answer that it does not."""
+        """Operator.status. Where the store does not answer it is what this process knows by itself, marked so."""
         bench = self._bench
-        workers: Sequence[Worker] = ()
-        switches: Sequence[Switch] = ()
-        sanctions, answers = 0, False
-        with suppress(StoreError, NotAppliedError):
+        try:
             await bench.store.ping()
             workers = sorted((each.worker for each in await bench.heartbeats()), key=lambda each: (each.host, each.pid))
             control = await bench.control()
             switches = switches_of(control)
             sanctions = await bench.store.count_sanctions() + sum(1 for _ in control.of(EntryKind.BLOCK))
-            answers = True
+        except (StoreError, NotAppliedError):
+            return await self._without_store()
+        notes = [*_notes(workers), *_alone(bench.settings), *bench.store.unreadable.sentences()]
+        return self._status(workers, switches, sanctions, notes)
+
+    async def _without_store(self) -> Status:
+        own = self._own
+        if own is None:
+            return replace(self._status((), (), None, [_NO_ANSWER]), store_answers=False)
+        beat, control = own.heartbeat(), own.control()
+        worker = beat.worker
+        notes = [f"{_ALONE} the worker {worker.host}/{worker.pid} knows by itself", *_notes([worker])]
+        found = self._status([worker], switches_of(control), None, notes)
+        return replace(found, store_answers=False, alone=await alone(own, beat, control))
+
+    def _status(
+        self, workers: Sequence[Worker], switches: Sequence[Switch], sanctions: int | None, notes: Sequence[str]
+    ) -> Status:
+        now = self._bench.clock()
         return Status(
-            at=bench.clock(),
-            store="redis" if bench.settings.redis_url else "memory",
-            store_answers=answers,
+            at=now,
+            time=iso_time(now),
+            store="redis" if self._bench.settings.redis_url else "memory",
+            store_answers=True,
             workers=workers,
             switches=switches,
             sanctions=sanctions,
-            notes=[*_notes(workers), *_alone(bench.settings), *bench.store.unreadable.sentences()]
-            if answers
-            else [_NO_ANSWER],
+            notes=notes,
         )
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
         """Operator.offenders."""
-        seen: dict[tuple[str, str], list[Caller]] = {}
-        for beat in await self._bench.heartbeats():
-            for caller in beat.callers:
-                seen.setdefault((caller.kind, caller.name), []).append(caller)
-        found = [_offender(callers) for callers in seen.values()]
-        worst = sorted(found, key=lambda each: (-each.refusals, -each.requests))
-        return [each for each in worst if each.refusals][: max(0, count)]
+        return offenders_among(await self._bench.heartbeats(), count)
 
     async def refusals(self, count: int = 50) -> Sequence[Refusal]:
         """Operator.refusals."""
@@ -98,18 +108,6 @@ class Reports:
     async def config(self) -> Sequence[Mapping[str, Any]]:
         """Operator.config."""
         return configuration.rows(self._bench.settings)
-
-
-def _offender(callers: Sequence[Caller]) -> Offender:
-    first, codes = callers[0], Counter[str]()
-    for caller in callers:
-        codes.update(caller.by_code)
-    return Offender(
-        target=target_of(Subject(first.kind, first.name, first.group)),  # type: ignore[arg-type]
-        requests=sum(each.requests for each in callers),
-        refusals=sum(each.refusals for each in callers),
-        by_code=dict(codes.most_common()),
-    )
 
 
 def _notes(workers: Sequence[Worker]) -> Iterator[str]:

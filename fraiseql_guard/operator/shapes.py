@@ -10,9 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Value = TypeVar("Value")
+MARK: Final = ("x-fraiseql-guard", "operator-api")
+"""Header of every answer of the HTTP API: no other app's answer is taken for one."""
 
 
 def plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from fraiseql_guard.identity.allow_list import AllowList
+from fraiseql_guard.operator.alone import OwnKnowledge
 from fraiseql_guard.operator.bench import Audit, Bench
 from fraiseql_guard.operator.blocks import Blocks
 from fraiseql_guard.operator.documents import Documents, Remembered
@@ -21,9 +22,9 @@ from fraiseql_guard.stores.protocol import Store
 class StoreOperator:
     """An Operator (interface.py) on a store. Its parts do the work; this is the list of what they can.
 
-    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action;
-    without it the ring in the store is the audit. ``remembered`` are the documents of this process. ``clock`` tells the
-    seconds since 1970.
+    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action.
+    ``remembered`` are the documents of this process, ``own`` what it knows while the store is silent. ``clock`` tells
+    the seconds since 1970.
     """
 
     def __init__(
@@ -31,16 +32,16 @@ class StoreOperator:
         store: Store,
         settings: Settings,
         *,
+        audit: Audit,
         allow_list: AllowList | None = None,
-        audit: Audit | None = None,
         remembered: Remembered | None = None,
+        own: OwnKnowledge | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         entries = allow_list or AllowList(settings)
-        heard = {} if audit is None else {"audit": audit}
-        bench = Bench(store=store, settings=settings, allow_list=entries, clock=clock, **heard)
+        bench = Bench(store=store, settings=settings, allow_list=entries, audit=audit, clock=clock)
         sanctions, limits, listing, fleet = Blocks(bench), Limits(bench), AllowListing(bench), Switches(bench)
-        reports, documents = Reports(bench), Documents(bench, remembered)
+        reports, documents = Reports(bench, own), Documents(bench, remembered)
         lifting = LiftAll(bench)
         self.block, self.blocks, self.blocks_page = sanctions.block, sanctions.blocks, sanctions.blocks_page
         self.lift, self.unlock = sanctions.lift, sanctions.unlock
@@ -56,8 +57,6 @@ class StoreOperator:
         self.refusals, self.why, self.actions = reports.refusals, reports.why, reports.actions
 
 
-def store_operator(
-    store: Store, settings: Settings, *, allow_list: AllowList | None = None, audit: Audit | None = None
-) -> Operator:
+def store_operator(store: Store, settings: Settings, *, audit: Audit, allow_list: AllowList | None = None) -> Operator:
     """An operator on a store. SettingsError if the allow-list's file cannot be used."""
     return StoreOperator(store, settings, allow_list=allow_list, audit=audit)

@@ -61,7 +61,7 @@ class ControlWatch:
         self._heard = self._answered = False
         self.in_force = ControlSet()
         """What is in force in this process."""
-        self._read_at = clock()
+        self._read_at = self._announced_at = clock()
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
@@ -84,6 +84,12 @@ class ControlWatch:
             return
         self._announce(now)
 
+    def at_present(self) -> ControlSet:
+        """What is in force in this process, with the seconds that are left now."""
+        age = self._clock() - self._announced_at
+        left = [replace(each, expires_in_seconds=each.expires_in_seconds - age) for each in self.in_force.entries]
+        return ControlSet(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
+
     def _announce(self, now: float) -> None:
         age = now - self._read_at
         told = [
@@ -95,7 +101,7 @@ class ControlWatch:
         by_name = {(entry.kind, entry.key): entry for entry in (*beside, *told)}
         in_force = tuple(by_name.values())
         self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *told)), default=math.inf)
-        self.in_force = ControlSet(self._read.version, in_force)
+        self.in_force, self._announced_at = ControlSet(self._read.version, in_force), now
         self._on_change(self.in_force)
 
     async def _poll(self) -> None:

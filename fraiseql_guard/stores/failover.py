@@ -202,6 +202,10 @@ class FailoverStore:
         """LiftStore.lifting; StoreError if the store cannot tell."""
         return await self._apply(lambda: self._primary.lifting(origin))
 
+    async def known_sanctions(self) -> Sequence[Sanction]:
+        """Those that this process has met or imposed, without asking the store; none while everything is admitted."""
+        return () if self._policy == "open" and self.breaker_open else await self._local.sanctions()
+
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
         living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))

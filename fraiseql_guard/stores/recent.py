@@ -95,6 +95,11 @@ class RecentByRank(Generic[K, V]):
         value = self._below.get(key)
         return self._above.get(key) if value is None else value
 
+    def look(self, key: K) -> V | None:
+        """The value, which does not count as touched; None if there is none."""
+        value = self._below.look(key)
+        return self._above.look(key) if value is None else value
+
     def put(self, key: K, value: V, *, above: bool) -> None:
         """Write a value; if there is no room, the oldest of the others goes, or the oldest of all if all are above."""
         into, other = (self._above, self._below) if above else (self._below, self._above)
@@ -115,6 +120,10 @@ class RecentByRank(Generic[K, V]):
     def items(self) -> Iterator[tuple[K, V]]:
         """All entries, those above first, else oldest first."""
         return chain(self._above.items(), self._below.items())
+
+    def values(self) -> list[V]:
+        """A copy of all values, in no order (``Recent.values``)."""
+        return self._above.values() + self._below.values()
 
     def count(self) -> int:
         """How many entries there are."""

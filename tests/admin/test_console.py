@@ -112,6 +112,12 @@ def test_the_form_that_only_watches_offers_what_has_a_mode():
     assert offered == ["all", *(each.value for each in WITH_MODE)]
 
 
+def test_the_header_knows_what_has_a_mode():
+    board = (FOLDER / "board.js").read_text(encoding="utf-8")
+    (listed,) = re.findall(r"WITH_MODE = new Set\(\[(.*)\]\)", board)
+    assert re.findall(r'"([a-z_]+)"', listed) == [each.value for each in WITH_MODE]
+
+
 def test_every_protection_has_a_title_among_the_charts():
     series = (FOLDER / "series.js").read_text(encoding="utf-8")
     assert re.findall(r'"refusals:([a-z_]+)":', series) == [each.value for each in Protection]

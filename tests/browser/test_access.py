@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from fraiseql_guard import signals
 from tests.browser.conftest import TOKEN, Site
 
 pytestmark = pytest.mark.redis
@@ -75,6 +76,58 @@ def test_a_small_phone_in_either_scheme(scheme: str, site: Site, log_in: LogIn):
     assert page.evaluate(CONTRASTS) == []
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (sum(map(int, ground[4:-1].split(","))) < 150) == (scheme == "dark")
+
+
+# Every word of letters and digits (codes are several, with underscores between them) that is laid out in two lines.
+BROKEN = """
+() => {
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const broken = [];
+  while (walker.nextNode()) {
+    const node = walker.currentNode;
+    if (!node.parentElement.checkVisibility()) continue;
+    if (node.parentElement.closest(".unseen, .skip, option, noscript")) continue;
+    for (const { 0: word, index } of node.data.matchAll(/[A-Za-z0-9]{2,18}(?![A-Za-z0-9])/g)) {
+      if (/[A-Za-z0-9:.%-]/.test(node.data[index - 1] ?? " ")) continue;
+      const range = document.createRange();
+      range.setStart(node, index);
+      range.setEnd(node, index + word.length);
+      if (new Set([...range.getClientRects()].map(({ top }) => Math.round(top))).size > 1) broken.push(word);
+    }
+  }
+  return broken;
+}
+"""
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 768, 1024, 1280])
+def test_no_code_breaks_inside_a_word(width: int, site: Site, log_in: LogIn):
+    address = f"2001:db8:aaaa:{width}:cccc:dddd:eeee:1"
+    twice = "{" + " ".join(["users(limit:1){id}"] * 300) + "}"
+    for query in (twice, "{nope(", "query A{users(limit:1){id}} query B{users(limit:1){id}}"):
+        site.ask(address, query)
+    request_id = site.attack(address, user=f"a-service-account-of-{width}-reports@example.org")
+    page = log_in(viewport={"width": width, "height": 800})
+    found = page.locator("#refusals-table tbody tr").filter(has_text=request_id).first
+    expect(found).to_be_visible()
+    expect(page.locator("#offenders-table")).to_contain_text("GRAPHQL_PARSE_FAILED")
+    found.get_by_role("button", name="Why").click()
+    expect(page.locator("#why-answer")).to_contain_text("QUERY_TOO_DEEP")
+    page.get_by_text("The charts as a table").click()
+    # Codes of every kind, in the table's own cells.
+    page.evaluate(
+        """async (codes) => {
+          const { setText } = await import("./dom.js");
+          const rows = document.querySelectorAll("#refusals-table tbody tr");
+          const place = (index) => rows[index % rows.length].querySelector("td:nth-child(2) .text");
+          codes.forEach((code, index) => setText(place(index), code));
+        }""",
+        [code.name for code in signals.CODES],
+    )
+    assert page.evaluate(BROKEN) == []
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    cut = "[...document.querySelectorAll('.table')].filter((t) => t.scrollWidth > t.clientWidth).map((t) => t.id)"
+    assert page.evaluate(cut) == []
 
 
 def test_by_keyboard_alone(site: Site, open_page: Callable[..., Page]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -189,12 +190,58 @@ def test_a_lost_connection_is_said_and_found_again(log_in: LogIn, watched: Watch
 def test_a_silent_store_is_said(site: Site, log_in: LogIn, watched: Watched):
     watched.expected = ("503",)
     page = log_in()
+    site.attack("203.0.113.70")
+    expect(row(page, "offenders", "203.0.113.70")).to_be_visible()
     site.redis.freeze()
     try:
+        expect(page.locator("#connection")).to_contain_text("The store does not answer: this is what the worker")
+        expect(page.locator("#now-about")).to_contain_text("one worker alone")
+        expect(page.locator("#tiles div").filter(has_text="Sanctions").locator(".value")).to_have_text("?")
+        expect(row(page, "offenders", "203.0.113.70")).to_be_visible()
+        expect(page.locator("#workers-table tbody tr")).to_have_count(1)
+        expect(page.locator("#limits-table")).to_have_class(re.compile(r"\bold\b"))
+        page.reload()  # a first look now sees no empty lists either
         expect(page.locator("#connection")).to_contain_text("The store does not answer")
+        for table in ("limits", "actions"):
+            expect(page.locator(f"#{table}-table")).to_contain_text("Not known while the store does not answer.")
+        expect(row(page, "offenders", "203.0.113.70")).to_be_visible()
     finally:
         site.redis.thaw()
     expect(page.locator("#connection")).to_have_text("Live")
+    expect(page.locator("#limits-table")).to_contain_text("No caller has a limit of their own.")
+
+
+def test_monitor_mode_stands_in_the_header_wherever_the_page_is(log_in: LogIn):
+    page = log_in(viewport={"width": 390, "height": 600})
+    badge = page.locator("header #mode")
+    expect(badge).to_be_hidden()
+    page.get_by_label("Protection").select_option("query_limits")
+    page.get_by_role("button", name="Refuse nobody, only count").click()
+    expect(badge).to_have_text("Monitor mode: query limits")
+    page.get_by_label("Protection").select_option("all")
+    page.get_by_role("button", name="Refuse nobody, only count").click()
+    for switch in ("mode query_limits = monitor", "mode all = monitor"):
+        expect(row(page, "switches", switch)).to_be_visible()
+    expect(badge).to_have_text("Monitor mode: nothing is refused")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(badge).to_be_in_viewport(ratio=1)
+    for switch in ("mode query_limits = monitor", "mode all = monitor"):
+        row(page, "switches", switch).get_by_role("button", name="Take back").click()
+        expect(row(page, "switches", switch)).to_have_count(0)
+    expect(badge).to_be_hidden()
+
+
+@pytest.mark.parametrize(
+    ("zone", "shown"), [("UTC", "UTC"), ("Asia/Kolkata", r"\+05:30"), ("America/St_Johns", r"-0[23]:30")]
+)
+def test_times_carry_their_zone(site: Site, log_in: LogIn, zone: str, shown: str):
+    request_id = site.attack(f"203.0.113.{71 + len(zone)}")  # at most three refusals of a caller are kept
+    page = log_in(timezone_id=zone)
+    time = re.compile(rf"\d\d:\d\d:\d\d {shown}")
+    expect(row(page, "refusals", request_id)).to_contain_text(time)
+    expect(page.locator("#now-about")).to_contain_text(time)
+    row(page, "refusals", request_id).get_by_role("button", name="Why").click()
+    expect(page.locator("#why-answer")).to_contain_text(time)
 
 
 def test_a_hidden_tab_asks_nothing(log_in: LogIn, watched: Watched):

@@ -13,9 +13,15 @@ def fleet(tmp_path_factory):
 
 
 @pytest.fixture
-def on_redis(fleet):
-    """An operator with the workers' Redis at hand."""
-    return Operator({name_of("redis_url"): fleet.redis.url, name_of("rate_limit_burst"): "0"})
+def on_redis(fleet, tmp_path):
+    """An operator with the workers' Redis at hand, and a log file of their own."""
+    return Operator(
+        {
+            name_of("redis_url"): fleet.redis.url,
+            name_of("rate_limit_burst"): "0",
+            name_of("log_file"): str(tmp_path / "operator.log"),
+        }
+    )
 
 
 @pytest.fixture

@@ -39,7 +39,9 @@ def undo_of(ran):
 def test_an_address_is_blocked_and_unblocked(fleet, operator, address):
     fleet.felt(200, address=address)
     ran = operator.done("block", address, "--for", "1h", "--reason", "a flood")
-    assert re.match(rf"blocked {re.escape(address)} until (\S+ )?\d\d:\d\d \(1 h\)", ran.out), ran.out
+    assert re.match(rf"blocked {re.escape(address)} until \d{{4}}-\d\d-\d\dT\d\d:\d\d[+-]\d\d:\d\d \(1 h\)", ran.out), (
+        ran.out
+    )
     assert undo_of(ran) == ["unblock", address]
     fleet.felt(403, address=address)
     assert [address, "operator", "operator", "a flood"] in [

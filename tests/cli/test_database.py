@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
+from fraiseql_guard.operator.changes import BESIDE
 from fraiseql_guard.settings import DATABASE_VARIABLE, name_of
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import SECRET, Operator
@@ -62,6 +64,20 @@ def test_a_connection_that_is_not_the_app_s_is_left_alone(app) -> None:
     ran = operator("kill", "1", "--json")
     assert (ran.code, ran.json) == (1, {"pid": 1, "stopped": False})
     assert operator("kill", "1").out == "1 is none of the app's connections: nothing was stopped.\n"
+
+
+@pytest.mark.parametrize("ring", [True, False])
+def test_a_stopped_statement_leaves_a_line_with_who_stopped_it(app, tmp_path, ring) -> None:
+    _, operator = app
+    path = tmp_path / "operator.log"
+    without = {name_of("log_file"): str(path), **({} if ring else {name_of("redis_url"): ""})}
+    killing = Operator({**operator.environment, **without})
+    assert killing("kill", "1", "--as", "alice").code == 1
+    (line,) = map(json.loads, path.read_text().splitlines())
+    facts = {"actor": "alice", "pid": 1, "stopped": False}
+    assert (line["event"], line["context"]) == (BESIDE["kill"].name, facts)
+    if ring:
+        assert operator.done("actions", "--json", "--last", "1").json[0]["event"] == "admin.kill"
 
 
 def test_every_worker_tells_how_full_its_pool_is(app) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.cli.durations import LONGEST_SECONDS, in_words, parse_duration, until
+from fraiseql_guard.cli.durations import LONGEST_SECONDS, in_words, local_time, parse_duration, until
 
 
 @pytest.mark.parametrize(
@@ -49,13 +49,18 @@ def test_times_are_read_in_two_units(seconds, words):
     assert in_words(seconds) == words
 
 
-def test_an_end_is_told_as_a_local_time_and_with_its_date_if_that_is_another_day(monkeypatch):
+def test_an_end_is_told_in_local_time_with_its_date_and_zone(monkeypatch):
     noon = 1_795_435_200.0  # 2026-11-23 12:00 UTC
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
-        assert until(3_600, now=noon) == "until 22:00 (1 h)"
-        assert until(86_400, now=noon) == "until 2026-11-24 21:00 (1 d)"
+        assert until(3_600, now=noon) == "until 2026-11-23T22:00+09:00 (1 h)"
+        assert until(86_400, now=noon) == "until 2026-11-24T21:00+09:00 (1 d)"
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("moment", ["soon", None, [], 1e300, float("nan"), float("inf")])
+def test_what_is_no_moment_is_no_time(moment):
+    assert local_time(moment) == "?"

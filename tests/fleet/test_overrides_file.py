@@ -94,3 +94,23 @@ def test_it_is_read_again_when_it_changes_and_ends_by_itself(tmp_path):
     assert [entry.key for entry in overrides.entries()] == ["Other"]
     path.unlink()
     assert (overrides.changed(), overrides.changed(), overrides.entries()) == (True, False, ())
+
+
+def test_what_the_file_says_otherwise_is_told_once_the_first_time_included(tmp_path):
+    path, told = tmp_path / "overrides.yaml", []
+    path.write_text("modes: [{protection: all, mode: monitor}]\nblocks: [{ip: 203.0.113.0/24}]\n")
+    file = OverridesFile(path, on_change=told.append)
+    file.changed()
+    path.write_text("modes: [{protection: all, mode: monitor}]\noperations: [{name: Export}]\n")
+    assert file.changed()
+    path.write_text("# a remark\nmodes: [{protection: all, mode: monitor}]\noperations: [{name: Export}]\n")
+    file.changed()
+    path.unlink()
+    file.changed()
+    mode, block, operation = "mode all=monitor", "block 203.0.113.0/24", "operation Export"
+    assert [(each["added"], each["removed"], each["in_force"]) for each in told] == [
+        ([mode, block], [], 2),
+        ([operation], [block], 2),
+        ([], [mode, operation], 0),
+    ]
+    assert {(each["actor"], each["file"]) for each in told} == {(ACTOR, str(path))}

@@ -1,9 +1,12 @@
 """Every action leaves a line and an entry of the ring, with its actor; looking leaves none."""
 
+import inspect
+
 import pytest
 
 from fraiseql_guard import signals
-from fraiseql_guard.operator.interface import Document, NotAppliedError, Origin, Target
+from fraiseql_guard.operator.changes import BESIDE, CHANGES
+from fraiseql_guard.operator.interface import Document, NotAppliedError, Operator, Origin, Target
 from fraiseql_guard.stores import StoreError
 from fraiseql_guard.stores.documents import TrustedDocument
 
@@ -43,7 +46,13 @@ async def test_an_action_is_audited(make_operator, store, audited, event) -> Non
 
 def test_every_event_of_an_operator_belongs_to_an_action() -> None:
     named = {event for event in signals.EVENTS if event.name.startswith("admin.")}
-    assert named - set(ACTIONS) == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED}
+    assert named - {*CHANGES.values(), *BESIDE.values()} == {signals.ADMIN_LOGIN, signals.ADMIN_LOGIN_FAILED}
+    assert set(ACTIONS) == set(CHANGES.values())
+
+
+def test_every_method_that_has_an_actor_is_a_change_with_an_event() -> None:
+    methods = {name: method for name, method in vars(Operator).items() if inspect.iscoroutinefunction(method)}
+    assert set(CHANGES) == {name for name, method in methods.items() if "actor" in inspect.signature(method).parameters}
 
 
 async def test_looking_leaves_nothing(make_operator, audited) -> None:

@@ -20,6 +20,10 @@ from fraiseql_guard.stores.documents import MAX_DOCUMENT_BYTES, TrustedDocument
 ME, YOU, ALL = "query Me{me{id}}", "query You{you{id}}", "query All{all{id}}"
 
 
+def quiet(_event, _fields):
+    """Takes the lines of the audit."""
+
+
 def sha(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -101,7 +105,7 @@ async def test_what_is_taken_back_and_stays_in_the_manifest_is_said(make_operato
 async def test_a_text_is_found_in_the_manifest_the_store_and_the_process_in_this_order(store, manifest, silent) -> None:
     remembered = [(sha(text), text) for text in (ME, YOU, ALL)]
     settings = Settings.load({}, trusted_documents_file=manifest)
-    operator = StoreOperator(store, settings, remembered=lambda: remembered)
+    operator = StoreOperator(store, settings, audit=quiet, remembered=lambda: remembered)
     await store.add_documents([TrustedDocument("stored", YOU, "You"), TrustedDocument("same", ME)])
     found = [await operator.document(sha(text)[:16].upper()) for text in (ME, YOU, ALL)]
     assert [(each.id, each.source, each.text) for each in found] == [
@@ -115,7 +119,7 @@ async def test_a_text_is_found_in_the_manifest_the_store_and_the_process_in_this
 
 async def test_more_than_one_is_none(store) -> None:
     twins = [("0123456789ab" + "0" * 52, ME), ("0123456789ab" + "f" * 52, YOU)]
-    operator = StoreOperator(store, Settings.load({}), remembered=lambda: twins)
+    operator = StoreOperator(store, Settings.load({}), audit=quiet, remembered=lambda: twins)
     with pytest.raises(OperatorError, match="2 documents have a query_hash that begins with 0123456789ab"):
         await operator.document("0123456789ab")
     assert (await operator.document("0123456789abf")).text == YOU
@@ -126,6 +130,6 @@ async def test_more_than_one_is_none(store) -> None:
 
 async def test_a_worker_that_does_not_look_at_them_says_so(store, make_operator) -> None:
     settings = Settings.load({})
-    done = await StoreOperator(store, settings, remembered=list).trust([Document(id="", text=ME)])
+    done = await StoreOperator(store, settings, audit=quiet, remembered=list).trust([Document(id="", text=ME)])
     assert "FRAISEQL_GUARD_TRUSTED_DOCUMENTS is off in this worker" in done.message
     assert "is off" not in (await make_operator().trust([Document(id="", text=ME)])).message

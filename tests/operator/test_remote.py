@@ -1,20 +1,19 @@
 """The operator at a distance: what it makes of whatever may answer at a URL, and that it speaks the API's own table."""
 
 import json
+import socket
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
-from threading import Thread
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from typer.testing import CliRunner
 
 from fraiseql_guard.admin.routes import ROUTES
+from fraiseql_guard.cli import app
 from fraiseql_guard.operator.interface import (
     DangerousError,
     Document,
@@ -27,57 +26,11 @@ from fraiseql_guard.operator.interface import (
 )
 from fraiseql_guard.operator.remote import RemoteOperator, base_url
 from fraiseql_guard.secret import Secret
+from fraiseql_guard.settings import name_of
+from tests.support.peer import Peer, peer
 
 TOKEN = "a-token-of-the-operator-on-call-0123456789"
 DONE = {"message": "Done.", "changed": True, "affected": 1, "would_have_met": None, "details": {}}
-
-
-class Peer(ThreadingHTTPServer):
-    """Answers every request alike, and remembers what came."""
-
-    def __init__(self, status: int, body: bytes, headers: dict[str, str]) -> None:
-        self.answer = (status, body, headers)
-        self.came: list[tuple[str, str, dict[str, str], bytes]] = []
-        super().__init__(("127.0.0.1", 0), _Handler)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/admin"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Peer
-
-    def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.came.append((self.command, self.path, dict(self.headers), body))
-        status, answer, headers = self.server.answer
-        if not status:
-            self.connection.close()
-            return
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(answer)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer)
-
-    do_GET = do_POST = do_PUT = do_DELETE = _answer  # noqa: N815
-
-    def log_message(self, *_: object) -> None:
-        """Quiet."""
-
-
-@contextmanager
-def peer(status: int, body: object = b"", **headers: str) -> Iterator[Peer]:
-    answer = body if isinstance(body, bytes) else json.dumps(body).encode()
-    with Peer(status, answer, {name.replace("_", "-"): value for name, value in headers.items()}) as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 async def asked(server: Peer, method: str, *arguments: object, timeout_seconds: float = 10.0, **options: object):
@@ -166,7 +119,7 @@ async def test_every_call_is_one_of_the_apis_routes_with_its_fields(name, kind):
 
 
 async def test_what_an_operator_says_arrives():
-    with peer(200, DONE) as server:
+    with peer(200, DONE, **MARKED) as server:
         done = await asked(server, "lift_all", origin=None)
         await asked(server, "lift_all", origin=Origin.OPERATOR)
         await asked(server, "block", Target(user_id="zoë }x"), reason="why", force=True, duration_seconds=5.0)
@@ -176,34 +129,135 @@ async def test_what_an_operator_says_arrives():
     assert bodies[2] == {"user_id": "zoë }x", "duration_seconds": 5.0, "reason": "why", "force": True}
 
 
+MARKED = {"X-FraiseQL-Guard": "operator-api"}
+PROBLEM = {"Content-Type": "application/problem+json"}
+ELSEWHERE = "is not the guard's API"
+
+
+def problem(status: int, code: str, detail: str, **members: object) -> dict[str, object]:
+    return {"type": "about:blank", "title": "?", "status": status, "detail": detail, "code": code, **members}
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "kind", "text"),
+    ("answer", "kind", "text"),
     [
-        (401, {"detail": "no"}, OperatorError, "FRAISEQL_GUARD_ADMIN_TOKEN"),
-        (403, {"detail": "you may not"}, OperatorError, "you may not"),
-        (404, {"detail": "there is none"}, NotFoundError, "there is none"),
-        (404, b"<h1>Not found</h1>", OperatorError, "is not the guard's API"),
-        (404, {"error": "other app"}, OperatorError, "is not the guard's API"),
-        (409, {"detail": "is loopback", "would_have_met": 3}, DangerousError, "is loopback"),
-        (409, {"detail": "is in the settings"}, OperatorError, "is in the settings"),
-        (400, {"detail": "no such user", "field": "user_id"}, OperatorError, "no such user"),
-        (503, {"detail": "the store does not answer"}, NotAppliedError, "does not answer"),
-        (502, b"Bad Gateway", OperatorError, "answers 502"),
-        (200, b"<html>", OperatorError, "is not the guard's API"),
-        (200, [1], OperatorError, "is not the guard's API"),
-        (200, {"changed": "maybe"}, OperatorError, "does not understand"),
+        (problem(404, "NOT_FOUND", "there is none"), NotFoundError, "there is none"),
+        (problem(409, "DANGEROUS", "is loopback", would_have_met=3), DangerousError, "is loopback"),
+        (problem(409, "CONFLICT", "is in the settings"), OperatorError, "is in the settings"),
+        (problem(400, "INVALID", "no such user", field="user_id"), OperatorError, "no such user"),
+        (problem(503, "NOT_APPLIED", "the store does not answer"), NotAppliedError, "does not answer"),
+        ({"status": 404, "detail": "there is nothing of this name"}, OperatorError, "nothing of this name"),
+        ({"status": 403, "detail": "a session changes things only with"}, OperatorError, "only with"),
     ],
 )
-async def test_every_answer_becomes_an_error_that_helps(status, body, kind, text):
-    error = await error_of(status, body)
+async def test_what_the_api_says_no_to_becomes_an_error_that_helps(answer, kind, text):
+    error = await error_of(answer["status"], answer, **MARKED, **PROBLEM)
     assert type(error) is kind
     assert text in str(error)
 
 
+@pytest.mark.parametrize(
+    ("status", "code", "text"),
+    [
+        (401, "ADMIN_UNAUTHENTICATED", "FRAISEQL_GUARD_ADMIN_TOKEN"),
+        (403, "BLOCKED", "refuses: 403 BLOCKED"),
+        (429, "RATE_LIMITED", "asked again in"),
+        (404, "PERSISTED_QUERY_NOT_FOUND", "refuses: 404"),
+    ],
+)
+async def test_what_the_guard_before_the_api_refuses_is_told_and_never_means_no(status, code, text):
+    error = await error_of(status, problem(status, code, "why"), **PROBLEM)
+    assert type(error) is OperatorError
+    assert text in str(error)
+
+
+NOT_OURS = [
+    (404, {"detail": "Not Found"}, {"Content-Type": "application/json"}, "/admin"),  # FastAPI
+    (404, "Not Found", {"Content-Type": "text/plain"}, ELSEWHERE),  # Starlette
+    (404, "<h1>Not found</h1>", {"Content-Type": "text/html"}, ELSEWHERE),
+    (404, problem(404, "NOT_FOUND", "no order 7"), PROBLEM, ELSEWHERE),  # another app's problem
+    (404, problem(404, "NOT_FOUND", "no"), MARKED, ELSEWHERE),  # no problem+json
+    (404, problem(400, "NOT_FOUND", "no"), {**MARKED, **PROBLEM}, ELSEWHERE),  # its status is another one's
+    (404, "[" * 200_000, {**MARKED, **PROBLEM}, ELSEWHERE),
+    (409, {"detail": "taken", "would_have_met": 3}, {"Content-Type": "application/json"}, ELSEWHERE),
+    (401, "", {"WWW-Authenticate": "Basic"}, "other credentials"),
+    (403, "<html>a firewall", {}, "other credentials"),
+    (405, {"detail": "Method Not Allowed"}, {}, ELSEWHERE),
+    (418, {}, {}, ELSEWHERE),
+    (429, "slow down", {}, ELSEWHERE),
+    (500, {"detail": "Internal Server Error"}, {}, ELSEWHERE),
+    (502, "Bad Gateway", {}, "a proxy before it reaches no worker"),
+    (503, {"detail": "the store does not answer"}, {}, "a proxy before it reaches no worker"),
+    (504, "", {}, "a proxy before it reaches no worker"),
+    (200, "<html>", {}, ELSEWHERE),
+    (200, "", {}, ELSEWHERE),
+    (200, [1], {}, ELSEWHERE),
+    (200, {"items": []}, {}, ELSEWHERE),  # an app that has blocks of its own
+    (200, DONE, {}, ELSEWHERE),
+    (204, "", {}, ELSEWHERE),
+    (200, "[1]", MARKED, ELSEWHERE),
+    (200, {"changed": "maybe"}, MARKED, "does not understand"),
+    (302, "", {"Location": "https://login.example.org/?next=%2Fadmin"}, "sends to https://login.example.org/"),
+    (308, "", {"Location": "/admin/"}, "give the right --url"),
+]
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "text"), NOT_OURS)
+async def test_what_is_not_the_guards_is_no_answer(status, body, headers, text):
+    content = body.encode() if isinstance(body, str) else body
+    error = await error_of(status, content, **headers)
+    assert type(error) is OperatorError
+    assert text in str(error)
+
+
+@pytest.mark.parametrize(("status", "body", "headers", "text"), NOT_OURS)
+@pytest.mark.parametrize("words", [["blocks"], ["why", "abc"], ["unblock", "203.0.113.9"], ["mode"], ["status"]])
+def test_the_command_ends_with_2_for_what_is_not_the_guards(words, status, body, headers, text, monkeypatch):
+    content = body.encode() if isinstance(body, str) else body
+    monkeypatch.setenv(name_of("admin_token"), TOKEN)
+    with peer(status, content, **headers) as server:
+        ran = CliRunner().invoke(app, [*words, "--url", server.url])
+    assert (ran.exit_code, ran.stdout, ran.stderr.count("\n")) == (2, "", 1), ran.output
+
+
+async def test_without_the_admin_path_the_whole_url_is_suggested():
+    with peer(404, {"detail": "Not Found"}) as server:
+        url = server.url.removesuffix("/admin")
+        remote = RemoteOperator(url, token=Secret(TOKEN))
+        with pytest.raises(OperatorError, match=rf"--url {url}/admin"):
+            await remote.why("abc")
+        await remote.aclose()
+
+
 async def test_details_of_an_error_are_kept():
-    dangerous = await error_of(409, {"detail": "is loopback", "would_have_met": 3, "field": "ip_address"})
+    answer = problem(409, "DANGEROUS", "is loopback", would_have_met=3, field="ip_address")
+    dangerous = await error_of(409, answer, **MARKED, **PROBLEM)
     assert (dangerous.would_have_met, dangerous.field) == (3, "ip_address")
-    assert "in 7 s" in str(await error_of(429, {"detail": "slowly"}, Retry_After="7"))
+    slowly = problem(429, "RATE_LIMITED", "slowly")
+    assert "in 7 s" in str(await error_of(429, slowly, Retry_After="7", **PROBLEM))
+
+
+async def test_a_list_without_items_is_no_empty_list():
+    with peer(200, {}, **MARKED) as server, pytest.raises(OperatorError, match="a list without items"):
+        await asked(server, "blocks")
+
+
+async def test_an_answer_that_does_not_come_in_time_is_said_so():
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        remote = RemoteOperator(
+            f"http://127.0.0.1:{silent.getsockname()[1]}/admin", token=Secret(TOKEN), timeout_seconds=0.2
+        )
+        with pytest.raises(OperatorError, match=r"did not answer within 0\.2 s"):
+            await remote.blocks()
+        await remote.aclose()
+
+
+async def test_plain_http_where_tls_is_asked_for_is_said_so():
+    with peer(200, DONE) as server:
+        remote = RemoteOperator(server.url.replace("http:", "https:"), token=Secret(TOKEN))
+        with pytest.raises(NotAppliedError, match="speaks no TLS"):
+            await remote.blocks()
+        await remote.aclose()
 
 
 async def test_the_token_does_not_follow_a_redirect():
@@ -223,7 +277,7 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
     with peer(200, DONE) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         remote = RemoteOperator(server.url.replace("http:", "https:"), token=Secret(TOKEN))
-        with pytest.raises(NotAppliedError, match=r"(?i)cannot be reached.*certificate"):
+        with pytest.raises(NotAppliedError, match=r"(?i)cannot be reached.*certificate is not trusted.*SSL_CERT_FILE"):
             await remote.blocks()
         await remote.aclose()
     assert server.came == []

@@ -19,6 +19,9 @@ const TILES = [
   { key: "pool", title: "Database pool" },
 ];
 
+const UNKNOWN = "?";
+const WITH_MODE = new Set(["rate_limit", "auth", "query_limits", "timeout"]);
+
 /** `act` is what its buttons do: lift, blockThis, takeBack, clearLimit and why, each called with an item; and `turn`, when another page is wanted. */
 export class Board {
   constructor(act) {
@@ -48,15 +51,21 @@ export class Board {
   /** Show what has been answered; a list that was not is left as it was. */
   show({ status, blocks, offenders, refusals, limits, actions }) {
     if (status) this.#status(status);
+    const alone = status?.alone;
+    this.#list(this.blocks, alone ? alone.blocks : blocks?.items);
     if (blocks) {
-      this.blocks.show(blocks.items);
       this.pages.show(blocks);
       byId("lift-all").hidden = blocks.total <= blocks.items.length && !blocks.items.some(({ origin }) => origin === "automatic");
     }
-    if (offenders) this.offenders.show(offenders.items);
-    if (refusals) this.refusals.show(refusals.items);
-    if (limits) this.limits.show(limits.items);
-    if (actions) this.actions.show(actions.items);
+    this.#list(this.offenders, alone ? alone.offenders : offenders?.items);
+    this.#list(this.refusals, alone ? alone.refusals : refusals?.items);
+    this.#list(this.limits, limits?.items);
+    this.#list(this.actions, actions?.items);
+  }
+
+  #list(table, items) {
+    if (items) table.show(items);
+    else table.unknown();
   }
 
   #status(status) {
@@ -73,24 +82,37 @@ export class Board {
     this.workers.show(status.workers.map((worker) => ({ ...worker, at: status.at, differs: differs(worker, status.workers) })));
     this.switches.show(status.switches);
     const known = status.workers.length;
-    setText(byId("fleet-about"), known ? `${format.plural(known, "worker")}, ${status.store === "redis" ? "one Redis" : "memory of this process"}` : "");
-    setText(byId("now-about"), `${format.clock(status.at)}, all workers`);
+    const kept = status.store === "redis" ? "one Redis" : "memory of this process";
+    setText(byId("fleet-about"), status.alone ? "one worker alone, the others are not known" : known ? `${format.plural(known, "worker")}, ${kept}` : "");
+    setText(byId("now-about"), `${format.clock(status.at)}, ${status.alone ? "one worker alone" : "all workers"}`);
+    setText(byId("offenders-about"), `five minutes, ${status.alone ? "one worker alone" : "all workers"}`);
+    this.#mode(status.workers);
+  }
+
+  /** What only watches stands in the header, wherever the page is scrolled to. */
+  #mode(workers) {
+    const text = monitored(workers);
+    if (workers.length) byId("mode").hidden = text === "";
+    if (workers.length) setText(byId("mode"), text);
   }
 
   #tiles(status, signals, sums) {
+    const told = status.workers.length > 0;
     const now = (name) => signals.get(name)?.values[STEPS - 1] ?? 0;
+    const rate = (name) => (told ? `${format.number(now(name))}/s` : UNKNOWN);
+    const unless = (about) => (told ? about : "no worker has told");
     const requests = total(sums.get("requests") ?? []);
     const refused = total(sums.get("refusals") ?? []);
     const facts = {
-      requests: { value: `${format.number(now("requests"))}/s`, sub: `${format.count(requests)} in 5 min` },
+      requests: { value: rate("requests"), sub: unless(`${format.count(requests)} in 5 min`) },
       refused: {
-        value: `${format.number(now("refusals"))}/s`,
-        sub: `${requests ? format.percent(refused / requests) : "none"} in 5 min`,
+        value: rate("refusals"),
+        sub: unless(`${requests ? format.percent(refused / requests) : "none"} in 5 min`),
         loud: now("refusals") > 0,
       },
-      time: { value: format.milliseconds(now("seconds")), sub: signals.get("seconds").about },
-      errors: { value: `${format.number(now("errors"))}/s`, sub: signals.get("errors").about, loud: now("errors") > 0 },
-      sanctions: { value: status.store_answers ? format.count(status.sanctions) : "?", sub: "in force" },
+      time: { value: told ? format.milliseconds(now("seconds")) : UNKNOWN, sub: unless(signals.get("seconds").about) },
+      errors: { value: rate("errors"), sub: unless(signals.get("errors").about), loud: now("errors") > 0 },
+      sanctions: sanctions(status),
       store: store(status),
       memory: memory(status.workers),
       pool: pool(status.workers),
@@ -121,6 +143,26 @@ export class Board {
   }
 }
 
+function sanctions({ sanctions: known, alone }) {
+  if (known !== null) return { value: format.count(known), sub: "in force" };
+  return { value: UNKNOWN, sub: alone ? `${format.count(alone.sanctions)} known to this worker` : "not known" };
+}
+
+/** Which protections only watch, and in how many workers if not in all; empty if all enforce. */
+function monitored(workers) {
+  const counts = new Map();
+  for (const { modes } of workers) {
+    for (const [name, mode] of Object.entries(modes)) {
+      if (mode === "monitor") counts.set(name, (counts.get(name) ?? 0) + 1);
+    }
+  }
+  if (!counts.size) return "";
+  const refusing = workers.some(({ modes }) => Object.entries(modes).some(([name, mode]) => WITH_MODE.has(name) && mode === "enforce"));
+  if (!refusing) return "Monitor mode: nothing is refused";
+  const part = (name, count) => format.words(name) + (count < workers.length ? ` (${count} of ${format.plural(workers.length, "worker")})` : "");
+  return `Monitor mode: ${[...counts].map(([name, count]) => part(name, count)).join(", ")}`;
+}
+
 function store({ store: kind, store_answers: answers, workers: all }) {
   const open = all.filter((worker) => worker.breaker_open).length;
   const name = kind === "redis" ? "Redis" : "memory";
@@ -143,7 +185,7 @@ function memory(all) {
 function pool(all) {
   const known = all.map((worker) => worker.pool).filter(Boolean);
   if (!known.length) return { value: "–", sub: "no pool is watched" };
-  const sum = (name) => total(known.map((each) => each[name] ?? 0));
+  const sum = (name) => (known.every((each) => name in each) ? total(known.map((each) => each[name])) : UNKNOWN);
   return { value: `${sum("active")} of ${sum("total")}`, sub: `busy, ${sum("waiting")} waiting`, loud: sum("waiting") > 0 };
 }
 

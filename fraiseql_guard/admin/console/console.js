@@ -58,11 +58,17 @@ function say(status, reason) {
   const since = lastGood === null ? "" : ` What is shown is of ${clock(lastGood)}.`;
   let [mood, text] = ["live", "Live"];
   if (!status) [mood, text] = ["lost", `${reason instanceof Lost ? "Connection lost" : reason.message}; trying again.${since}`];
-  else if (!status.store_answers) [mood, text] = ["lost", "The store does not answer: lists may be old, and nothing can be changed."];
+  else if (!status.store_answers) [mood, text] = ["lost", aloneText(status)];
   const place = byId("connection");
   setText(place, text);
   place.className = `connection ${mood}`;
   byId("board").classList.toggle("stale", !status);
+}
+
+/** The text of a store that does not answer. */
+function aloneText({ alone, workers: [worker] }) {
+  const whose = alone && worker ? `this is what the worker ${worker.host} · ${worker.pid} knows by itself` : "lists may be old";
+  return `The store does not answer: ${whose}, and nothing can be changed.`;
 }
 
 function enter({ actor, expires_in_seconds: left }) {

@@ -2,19 +2,44 @@
 
 export const byId = (id) => document.getElementById(id);
 
+const LONGEST_WORD = 18;
+
+/**
+ * A text that breaks between words and, where these are long, behind what joins their parts: QUERY_TOO_MANY_TOKENS never
+ * becomes QUERY_TOO_M and ANY_TOKENS. What is longer than any word (a digest) breaks where there is no room for it.
+ */
+function worded(text) {
+  const found = [];
+  for (const word of String(text).split(/(?<=\s)/)) {
+    const parts = word.length > LONGEST_WORD ? word.split(/(?<=[_@./:-])(?=\w)/) : [word];
+    parts.forEach((part, index) => {
+      if (index > 0) found.push(document.createElement("wbr"));
+      if (part !== "") found.push(part.length > LONGEST_WORD ? long(part) : part);
+    });
+  }
+  return found;
+}
+
+function long(part) {
+  const node = document.createElement("span");
+  node.className = "long";
+  node.append(part);
+  return node;
+}
+
 /** A new element: make("p", {class: "quiet"}, "text", child). Attributes of value null or false are left out. */
 export function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (value !== null && value !== false) node.setAttribute(name, value === true ? "" : value);
   }
-  node.append(...children);
+  node.append(...children.flatMap((child) => (typeof child === "string" && tag !== "option" ? worded(child) : [child])));
   return node;
 }
 
 /** Change a text only if it is another: what a screen reader reads and what is selected stays undisturbed. */
 export function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  if (node.textContent !== text) node.replaceChildren(...worded(text));
 }
 
 export function setAttribute(node, name, value) {

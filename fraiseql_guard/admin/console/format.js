@@ -3,7 +3,6 @@
 const WHOLE = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const TENTHS = new Intl.NumberFormat("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const SHORT = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 export const count = (value) => WHOLE.format(value);
 
@@ -44,8 +43,24 @@ export function bytes(value) {
   return `${number(value)} ${units[step]}`;
 }
 
-/** The time of day of a moment (Unix time in seconds). */
-export const clock = (at) => CLOCK.format(new Date(at * 1000));
+/** A moment (Unix time in seconds) in local time with its zone, and with its date if that is another day. */
+export function clock(at) {
+  const then = new Date(at * 1000);
+  if (Number.isNaN(then.getTime())) return "?";
+  const time = [then.getHours(), then.getMinutes(), then.getSeconds()].map(two).join(":");
+  const date = [then.getFullYear(), two(then.getMonth() + 1), two(then.getDate())].join("-");
+  const today = then.toDateString() === new Date().toDateString();
+  return `${today ? "" : `${date} `}${time} ${zone(-then.getTimezoneOffset())}`;
+}
+
+/** UTC, or the offset from it in minutes as +05:30. */
+function zone(minutes) {
+  if (minutes === 0) return "UTC";
+  const size = Math.abs(minutes);
+  return `${minutes < 0 ? "-" : "+"}${two(Math.floor(size / 60))}:${two(size % 60)}`;
+}
+
+const two = (value) => String(value).padStart(2, "0");
 
 /** Words of a name: query_limits is "query limits". */
 export const words = (name) => name.replaceAll("_", " ");

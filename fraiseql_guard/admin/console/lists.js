@@ -105,7 +105,7 @@ export const workers = () =>
       { title: "Configuration", cell: ({ fingerprint, differs: other }) => ({ text: fingerprint, tag: other ? "differs" : "", code: true }) },
       { title: "Mode", cell: ({ modes }) => mode(modes) },
       { title: "Keys", cell: ({ key_fingerprints: keys, token_keys: used }) => ({ text: keysOf(keys, used), code: true }) },
-      { title: "In flight", cell: ({ in_flight: held }) => ({ text: format.count(held), number: true }) },
+      { title: "In flight", cell: ({ in_flight: held }) => ({ text: held === null ? "–" : format.count(held), number: true }) },
       { title: "Memory", cell: ({ memory: used }) => ({ text: used ? format.bytes(used.used_bytes) : "–", sub: used ? `${format.number(used.usage_percent)} %` : "", number: true }) },
       { title: "Pool", cell: ({ pool: held }) => ({ text: held ? `${held.active} of ${held.total}` : "–", sub: held?.waiting ? `${held.waiting} waiting` : "", number: true }) },
       { title: "Store", cell: ({ breaker_open: open }) => (open ? { text: "given up", tag: "breaker open" } : "answers") },

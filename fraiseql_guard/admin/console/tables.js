@@ -23,11 +23,21 @@ export class Table {
       this.body,
     );
     this.table.hidden = true;
-    this.empty = make("p", { class: "empty" }, empty);
+    this.nothing = empty;
+    this.empty = make("p", { class: "empty" }, "Not known yet.");
+    this.holder = holder;
     holder.append(this.table, this.empty);
   }
 
+  /** What it would show is not known now: what was shown stays, marked as old, and nothing is not shown as none. */
+  unknown() {
+    this.holder.classList.add("old");
+    if (this.table.hidden) setText(this.empty, "Not known while the store does not answer.");
+  }
+
   show(items) {
+    this.holder.classList.remove("old");
+    setText(this.empty, this.nothing);
     const hadFocus = this.body.contains(document.activeElement);
     reconcile(this.body, items, {
       key: this.key,

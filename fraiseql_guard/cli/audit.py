@@ -1,0 +1,43 @@
+"""The audit of what a command does by itself: a line for each change, in the log file or on standard error.
+
+Lines are written before the command goes on, not in the background: a command that has ended has left its line.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from fraiseql_guard.cli.render import warn
+from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.signals import Event
+from fraiseql_guard.telemetry import EventLog
+from fraiseql_guard.telemetry.sinks import FileSink, Sink, StreamSink
+
+_FLUSH_SECONDS: Final = 5.0
+
+
+class CommandAudit:
+    """An Audit (operator/bench.py). Lines that the file does not take are written to standard error. Never raises."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._rendered = io.StringIO()
+        self._log = EventLog(settings, stream=self._rendered)
+        self._file = settings.log_file
+        self._sink: Sink = StreamSink() if self._file is None else FileSink(self._file)
+
+    def __call__(self, event: Event, fields: Mapping[str, Any]) -> None:
+        """Write the line of a change."""
+        self._log.emit(event, fields, always=True)
+        self._log.flush(_FLUSH_SECONDS)
+        line = self._rendered.getvalue().encode()
+        self._rendered.seek(0)
+        self._rendered.truncate()
+        try:
+            self._sink.write(line)
+        except (OSError, ValueError) as error:
+            with suppress(OSError, ValueError):  # there is no standard error either
+                warn(f"{name_of('log_file')}={str(self._file)!r} takes no line: {error}. It is:")
+                StreamSink().write(line)
