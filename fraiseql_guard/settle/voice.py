@@ -58,7 +58,7 @@ class Voice:
 
     def say(self, ctx: Context, event: Event, make: Callable[[], Line], *, always: bool = False) -> bool:
         """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not."""
-        suppressed = self.log.admit(event, _subject(ctx), always=always)
+        suppressed = self.log.admit(event, ctx.subject, always=always)
         if suppressed is None:
             return False
         line = make()
@@ -75,9 +75,4 @@ class Voice:
 
     def leave_out(self, ctx: Context, line: Line, times: int) -> None:
         """Lines like one that was left out: they are only counted."""
-        self.log.leave_out(line.event, _subject(ctx), times)
-
-
-def _subject(ctx: Context) -> str:
-    """Whose lines are kept back together in a flood."""
-    return ctx.user_id if ctx.identity else ctx.address
+        self.log.leave_out(line.event, ctx.subject, times)
