@@ -49,12 +49,13 @@ class FloodLimits:
         if (second := int(now)) != state.second:  # also when the clock was set back
             state.second, state.lines = second, 0
             state.written.clear()
-        if not always and not _take(state, subject):
-            _owe(state, _key(subject))
+        key = _key(subject)
+        if not always and not _take(state, subject, key):
+            _owe(state, key)
             return None
         if not state.owed and not state.owed_to_others:
             return 0
-        owed, state.owed_to_others = state.owed.pop(_key(subject), 0) + state.owed_to_others, 0
+        owed, state.owed_to_others = state.owed.pop(key, 0) + state.owed_to_others, 0
         return owed
 
     def leave_out(self, event: str, subject: Subject | str, lines: int) -> None:
@@ -69,12 +70,12 @@ def _key(subject: Subject | str) -> Hashable:
     return subject if isinstance(subject, str) else subject.key
 
 
-def _take(state: _Event, subject: Subject | str) -> bool:
+def _take(state: _Event, subject: Subject | str, key: Hashable) -> bool:
     """Take room for a line from the event, its subject, and all that the subject belongs to; False if one has none."""
-    written, key = state.written, _key(subject)
+    written = state.written
     if state.lines >= LINES_PER_EVENT or written.get(key, 0) >= LINES_PER_SUBJECT:
         return False
-    wider = _wider(subject) if isinstance(subject, Subject) else ()
+    wider = () if isinstance(subject, str) else _wider(subject)
     for each, most in wider:
         if written.get(each, 0) >= most:
             return False
@@ -88,7 +89,9 @@ def _take(state: _Event, subject: Subject | str) -> bool:
 def _wider(subject: Subject) -> tuple[tuple[Hashable, int], ...]:
     """What a caller belongs to, and how many lines that may have: its kind, and the networks around it."""
     kind = (subject.kind, LINES_PER_KIND)
-    return (kind, *((name, LINES_PER_SUBJECT * factor) for name, factor in subject.networks))
+    if not subject.networks:
+        return (kind,)
+    return (kind, *[(name, LINES_PER_SUBJECT * factor) for name, factor in subject.networks])
 
 
 def _owe(state: _Event, key: Hashable, lines: int = 1) -> None:
