@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.context import Subject
 from fraiseql_guard.identity.networks import parse_address, subject_of
 from fraiseql_guard.telemetry.flood import LINES_PER_EVENT, LINES_PER_KIND, LINES_PER_SUBJECT, FloodLimits
+from tests.support.properties import examples
 
 
 @settings(deadline=None)
@@ -74,7 +75,7 @@ addresses = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.lists(addresses, min_size=100, max_size=300), st.booleans())
 def test_a_flood_of_addresses_leaves_lines_for_users_and_the_other_way_round(flooding, of_users):
     flood = FloodLimits()

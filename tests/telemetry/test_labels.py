@@ -13,6 +13,7 @@ from fraiseql_guard.signals import ANONYMOUS, OTHER, UNKNOWN
 from fraiseql_guard.telemetry import Metrics, escape_label
 from fraiseql_guard.telemetry.families import UNUSED_SECONDS, RecordedMetric
 from fraiseql_guard.telemetry.labels import Bounds, Limits
+from tests.support.properties import examples
 from tests.telemetry.scrape import Scrape
 
 LIMIT = s.RATE_LIMIT_EXCEEDED
@@ -234,7 +235,7 @@ def test_reserved_values_and_closed_series_never_end():
     assert hours.series(s.ERRORS)["INTERNAL_SERVER_ERROR", ANONYMOUS] == 1
 
 
-@settings(deadline=None, max_examples=200)
+@examples(200)
 @given(
     st.lists(st.one_of(st.tuples(names, names), st.sampled_from([600.0, 1800.0, UNUSED_SECONDS])), max_size=150),
     st.integers(1, 5),
