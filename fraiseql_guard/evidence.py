@@ -47,6 +47,11 @@ def user_label(ctx: Context) -> str:
     return escape_label(identity.user_id) if identity else ANONYMOUS
 
 
+def address_label(ctx: Context) -> str:
+    """The caller's address as a label: of an IPv6 address its /64, which is one caller as it is for the rate limits."""
+    return ctx.address_subject.name
+
+
 def evidence_of(code: Code) -> Evidence:
     """The row of a code."""
     return _TABLE.get(code, _PLAIN)
@@ -60,11 +65,11 @@ def _no_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
 
 
 def _rate_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
-    return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), ctx.address)), (s.RATE_LIMIT_TOTAL, ()))
+    return ((s.RATE_LIMIT_EXCEEDED, (user_label(ctx), address_label(ctx))), (s.RATE_LIMIT_TOTAL, ()))
 
 
 def _budget_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
-    return ((s.COST_BUDGET, (user_label(ctx), ctx.address)),)
+    return ((s.COST_BUDGET, (user_label(ctx), address_label(ctx))),)
 
 
 def _reason(ctx: Context, denial: Denial) -> FailureReason | None:
@@ -78,7 +83,7 @@ def _failure_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
 
 def failure_counts(ctx: Context, reason: FailureReason) -> Iterable[Count]:
     """Where a failed authentication counts, whoever refused it."""
-    labels = (reason.value, user_label(ctx), ctx.address)
+    labels = (reason.value, user_label(ctx), address_label(ctx))
     return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
 
 

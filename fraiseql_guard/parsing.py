@@ -24,7 +24,7 @@ _FALSE: Final = frozenset({"0", "false", "no", "off"})
 _WINDOWS: Final[Mapping[str, int]] = {
     "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400,
 }  # fmt: skip
-_RATE: Final = re.compile(r"([0-9]{1,9})\s*/\s*([0-9]{0,6})\s*([a-z]+?)s?", re.ASCII)
+_RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,6})\s*+([a-z]+?)s?", re.ASCII)
 _TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
 _ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
 _NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)

@@ -25,7 +25,7 @@ Schema = Mapping[str, Any]
 _LONGEST_TEXT: Final = 255
 _LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
-_NOT_BLANK: Final = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+_NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """Necessary, not sufficient: what Unicode calls not printable is refused as well, and no short pattern says so."""
 
 

@@ -141,7 +141,7 @@ def _readings(key: _Key) -> Iterator[str]:
         yield reading
         open_readings += (
             _resolved(reading),
-            _AUTHORITY.sub("", reading, count=1) if _AUTHORITY.match(reading) else reading,
+            reading[authority.end() :] if (authority := _AUTHORITY.match(reading)) else reading,
             reading.partition("?")[0].partition("#")[0],
             reading if reading.startswith("/") else "/" + reading,
             *(reading[len(mount) :] for mount in mounts if reading.startswith(mount)),

@@ -10,8 +10,9 @@ from fraiseql_guard.context import Context
 from fraiseql_guard.graphql.raw_json import members
 
 _MARK: Final = b"Did you mean"
-_SUGGESTION: Final = re.compile(rb' ?Did you mean (?:[^"\\?]|\\.){1,2000}\?')
-"""As graphql-core and graphql-js write it, inside a JSON string, whose end it never passes."""
+_SUGGESTION: Final = re.compile(rb' ?Did you mean (?=[^"?])[^"\\?]*+(?:\\.[^"\\?]*+)*+(\?)?+')
+"""As graphql-core and graphql-js write it, inside a JSON string, whose end it never passes. Without the question mark
+it is none, and the match reaches the end of the string: so what a caller repeats in a literal is read once."""
 
 
 def without_suggestions(ctx: Context, body: bytes) -> bytes | None:  # noqa: ARG001 - an edit of an answer
@@ -21,5 +22,9 @@ def without_suggestions(ctx: Context, body: bytes) -> bytes | None:  # noqa: ARG
     errors = members(body).get("errors")
     if errors is None:
         return None
-    cleaned = _SUGGESTION.sub(b"", body[errors])
+    cleaned = _SUGGESTION.sub(_without, body[errors])
     return body[: errors.start] + cleaned + body[errors.stop :]
+
+
+def _without(found: re.Match[bytes]) -> bytes:
+    return b"" if found[1] else found[0]

@@ -24,7 +24,7 @@ _FIELD: Final = re.compile(rb'"query"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u]
 _PERSISTED: Final = re.compile(rb'"persistedQuery"\s*:\s*\{')
 _DOCUMENT: Final = re.compile(r"[\s,]*(#|\{|(query|mutation|subscription|fragment)\b[^{]*[({@$])")
 """How an executable document begins. A search form has a ``query`` too, of other words."""
-_RESULT: Final = re.compile(rb'\s*\[?\s*\{\s*"(data|errors|extensions)"\s*:')
+_RESULT: Final = re.compile(rb'\s*+\[?+\s*+\{\s*+"(data|errors|extensions)"\s*+:')
 """How a GraphQL response begins (GraphQL over HTTP)."""
 
 

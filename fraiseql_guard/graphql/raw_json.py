@@ -13,7 +13,8 @@ from typing import Final
 
 import orjson
 
-_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\],:]', re.DOTALL)
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{}\[\],:]', re.DOTALL)
+"""A string that does not end is one to the end of the text, so that no text is read twice."""
 _OPEN, _CLOSE = frozenset(b"{["), frozenset(b"}]")
 _COLON: Final = ord(":")
 

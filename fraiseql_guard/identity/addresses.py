@@ -8,7 +8,7 @@ from ipaddress import IPv6Address
 from typing import Final, TypeVar
 
 from fraiseql_guard.context import Subject
-from fraiseql_guard.identity.forwarded import hops, node_address
+from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
 from fraiseql_guard.identity.proxy_headers import PASSED_ON, ByName, only_proxies_send
 from fraiseql_guard.reads import HeadReads
@@ -23,6 +23,7 @@ _V = TypeVar("_V")
 
 _REMEMBERED: Final = 4096
 _REMEMBERED_HEADER_BYTES: Final = 256
+_READ_HEADER_BYTES: Final = MAX_HEADER_BYTES + 1  # one more, which tells that it was longer
 _LONGEST_HOST: Final = 128  # longer than any address with its zone; such text stays unreadable when cut
 _LONGEST_NAME: Final = 64
 _UNREADABLE: Final = "?"
@@ -112,7 +113,8 @@ class AddressResolver:
         for key, value in lines:
             if proxied[key]:
                 if key == self._chosen:
-                    chosen = value if chosen is None else chosen + b"," + value
+                    # No more of it is kept than is ever read: there may be a thousand such lines.
+                    chosen = value if chosen is None else (chosen + b"," + value)[-_READ_HEADER_BYTES:]
                 if not name or name in PASSED_ON:
                     name = key  # the first, but rather one that applications do not pass on
         if not name:

@@ -17,10 +17,12 @@ MAX_HEADER_BYTES: Final = 2048
 
 _PORT: Final = re.compile(r"[0-9]{1,5}|_[A-Za-z0-9._-]+", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
 _PAIR: Final = re.compile(
-    r"""[ \t]*(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>[^\s",;]*)))?"""
-    r"""[ \t]*(?:;|\Z)""",
+    r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)="""
+    r"""(?:"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<plain>[^\s",;]*+)))?+[ \t]*+(?:;|\Z)""",
     re.ASCII,
 )
+"""It never goes back, so that a header is read once, however far it is from one that can be read."""
+_MARK: Final = re.compile(r'[",]')
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -70,26 +72,22 @@ def _listed(text: str) -> Iterator[str]:
 def _forwarded(text: str) -> Iterator[str]:
     """Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its
     proxy appended."""
-    end = position = len(text)
-    quoted = False
-    while True:
-        quote = text.rfind('"', 0, position)
-        comma = -1 if quoted else text.rfind(",", 0, position)
-        if quote < 0 and comma < 0:
-            break
-        if comma > quote:
-            yield text[comma + 1 : end]
-            end = position = comma
-        else:
-            position = quote
-            if not (quoted and _is_escaped(text, quote)):
-                quoted = not quoted
+    end, quoted = len(text), False
+    for position in reversed([mark.start() for mark in _MARK.finditer(text)]):
+        if text[position] == ",":
+            if not quoted:
+                yield text[position + 1 : end]
+                end = position
+        elif not (quoted and _is_escaped(text, position)):
+            quoted = not quoted
     yield text[:end]
 
 
 def _is_escaped(text: str, position: int) -> bool:
-    before = text[:position]
-    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+    begin = position
+    while begin and text[begin - 1] == "\\":
+        begin -= 1
+    return (position - begin) % 2 == 1
 
 
 def _for(element: str) -> str | None:

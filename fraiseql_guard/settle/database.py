@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Naming, everywhere
-from fraiseql_guard.evidence import Line, fields_of, operation_of, timed_out, user_label
+from fraiseql_guard.evidence import Line, address_label, fields_of, operation_of, timed_out, user_label
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.voice import Voice
 from fraiseql_guard.signals import FailureReason
@@ -71,7 +71,7 @@ class DatabaseSettle:
         if failure is None:
             self._voice.tell(ctx, Line(s.HOST_SECURITY, fields, _NOTHING))
             return
-        user, address = (user_label(ctx), ctx.address) if ctx is not None else (s.ANONYMOUS, s.UNKNOWN)
+        user, address = (user_label(ctx), address_label(ctx)) if ctx is not None else (s.ANONYMOUS, s.UNKNOWN)
         self._metrics.inc(s.AUTH_FAILURES, failure.value, user, address)
         self._metrics.inc(s.AUTH_FAILURE_REASONS, failure.value)
         self._voice.tell(ctx, Line(s.AUTH_FAILURE, {"failure_reason": failure.value}, {"reported": fields["type"]}))

@@ -20,7 +20,8 @@ from fraiseql_guard.surroundings import PEER_REPLACED
 from fraiseql_guard.telemetry.labels import escape_label
 
 _MOST_DOCUMENTS: Final = 50
-"""Documents of the app's own that the gauge tells apart in the life of a process; further ones share one series."""
+"""Documents of the app's own that the gauge tells apart at once; further ones share one series. One that is in force no
+longer makes room for another."""
 
 
 class ProcessSettle:
@@ -101,7 +102,7 @@ class ProcessSettle:
         for query_hash, document in documents.items():
             labels = self._documents.get(query_hash)
             if labels is None:
-                full = len(self._documents) >= _MOST_DOCUMENTS
+                full = len(self._documents) >= _MOST_DOCUMENTS and not self._made_room(documents, shown)
                 names = (OTHER, OTHER) if full else (query_hash, escape_label(document.operation))
                 labels = (*names, document.code.name)
                 if not full:
@@ -109,6 +110,16 @@ class ProcessSettle:
             shown[labels] = max(shown.get(labels, 0.0), document.actual / max(1.0, document.limit))
         for labels, times in shown.items():
             self._metrics.set(s.APP_DOCUMENTS, round(times, 2), *labels)
+
+    def _made_room(self, in_force: Mapping[str, AppDocument], shown: dict[tuple[str, ...], float]) -> bool:
+        """End the series of a document that is in force no longer, if there is one."""
+        gone = next((each for each in self._documents if each not in in_force), None)
+        if gone is None:
+            return False
+        labels = self._documents.pop(gone)
+        shown.pop(labels, None)
+        self._metrics.end(s.APP_DOCUMENTS, *labels)
+        return True
 
     # --- host.HostObserver --------------------------------------------------------------------------------------------
 

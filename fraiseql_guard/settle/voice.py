@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context
 from fraiseql_guard.evidence import Line
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import Event
+from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.telemetry import EventLog, Metrics
+
+_MOST_SAID: Final = 1_000
+"""Sentences that are known to have been said. There are a few, unless what an operator's overrides say takes part."""
 
 
 class Voice:
@@ -21,7 +24,7 @@ class Voice:
     def __init__(
         self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._said_at: dict[str, float] = {}
+        self._said_at: Recent[str, float] = Recent(_MOST_SAID)
         self.clock = clock
         self.metrics = metrics
         self.log = log
@@ -40,9 +43,10 @@ class Voice:
     def due(self, what: str, seconds: float) -> bool:
         """Whether to say again what every request could cause. ``what`` is one of a few words of ours."""
         now = self.clock()
-        if now - self._said_at.get(what, -math.inf) < seconds:
+        said_at = self._said_at.look(what)
+        if said_at is not None and now - said_at < seconds:
             return False
-        self._said_at[what] = now
+        self._said_at.put(what, now)
         return True
 
     def tell(self, ctx: Context | None, line: Line) -> None:
@@ -61,7 +65,7 @@ class Voice:
     ) -> bool:
         """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not.
         ``at`` is when it happened, by the log's clock, where that is not now."""
-        suppressed = self.log.admit(event, _subject(ctx), always=always)
+        suppressed = self.log.admit(event, ctx.subject, always=always)
         if suppressed is None:
             return False
         line = make()
@@ -79,9 +83,4 @@ class Voice:
 
     def leave_out(self, ctx: Context, line: Line, times: int) -> None:
         """Lines like one that was left out: they are only counted."""
-        self.log.leave_out(line.event, _subject(ctx), times)
-
-
-def _subject(ctx: Context) -> str:
-    """Whose lines are kept back together in a flood."""
-    return ctx.user_id if ctx.identity else ctx.address
+        self.log.leave_out(line.event, ctx.subject, times)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from threading import RLock
 from typing import Any, Final
@@ -18,7 +18,7 @@ from fraiseql_guard import signals
 from fraiseql_guard.settings import SettingsError
 from fraiseql_guard.signals import Kind, Metric, Source
 from fraiseql_guard.telemetry import exposition, multiprocess
-from fraiseql_guard.telemetry.families import Record, RecordedMetric, Series
+from fraiseql_guard.telemetry.families import UNUSED_SECONDS, Record, RecordedMetric, Series, with_closed_labels
 from fraiseql_guard.telemetry.labels import Limits, clean_label
 
 _GC_STATS: Final[Mapping[str, Metric]] = {
@@ -29,6 +29,8 @@ _GC_STATS: Final[Mapping[str, Metric]] = {
 _GC_INTERVAL_SECONDS: Final = 1.0
 _HELD_BY: Final = "fraiseql_guard_metrics"
 """Attribute of a registry: which metrics are ours in it."""
+_REST_SECONDS: Final = UNUSED_SECONDS / 6
+"""How often it is noted which callers' series were used."""
 _BYTES_PER_LINE: Final = 512
 """Measured: 1.3 kB for a counter with labels, 4 kB for a histogram of 16 lines."""
 
@@ -39,17 +41,26 @@ class Metrics:
     ``registry``: an own one by default; another one then exports the guard's metrics with its own, and
     :meth:`render` the other way round. ValueError if it already holds one of the names, or if
     PROMETHEUS_MULTIPROC_DIR is no directory. ``workers``: how many processes share the limits on label values.
+    ``clock`` counts seconds and never goes back.
 
     Recording never fails for what a label says. KeyError for a metric of another kind or of nobody's, ValueError for a
     wrong number of labels or a negative amount: the caller's errors. Thread-safe.
     """
 
     __slots__ = (
-        "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock", "_process",
-        "_workers", "before_collecting", "registry", "users",
+        "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock",
+        "_process", "_rested_at", "_workers", "before_collecting", "registry", "users",
     )  # fmt: skip
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, workers: int = 1) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry | None = None,
+        *,
+        workers: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._rested_at = clock()
         self._injected = registry is not None
         self.registry = CollectorRegistry() if registry is None else registry
         self.before_collecting: Callable[[], None] = _nothing
@@ -65,7 +76,10 @@ class Metrics:
         chosen = [metric for metric in signals.METRICS if metric.source in sources]
         if self._workers:
             chosen += _GC_STATS.values()
-        self._families = {metric.name: RecordedMetric(_closed(metric), limits) for metric in chosen}
+        self._families = {
+            metric.name: RecordedMetric(with_closed_labels(metric), limits, shared=self._workers is not None)
+            for metric in chosen
+        }
         self._counters = self._series_of(Kind.COUNTER)
         self._histograms = self._series_of(Kind.HISTOGRAM)
         self._gauges = self._series_of(Kind.GAUGE)
@@ -107,6 +121,11 @@ class Metrics:
         """Set a gauge. Before the first time, it is not exported."""
         (self._gauges[metric.name].get(labels) or self._open(metric, labels))(value)
 
+    def end(self, metric: Metric, *labels: str) -> None:
+        """End a series that is not used any more. Nothing if there is none."""
+        with self._lock:
+            self._families[metric.name].end(labels)
+
     def render(self) -> bytes:
         """The exposition (its content type is exposition.CONTENT_TYPE): ours, then what else the registry holds."""
         ours = [*self.collect(), *chain.from_iterable(collector.collect() for collector in self._process)]
@@ -140,14 +159,13 @@ class Metrics:
     def collect(self) -> Iterable[Family]:
         """Our families under their public names (prometheus_client's Collector)."""
         self.before_collecting()
+        with self._lock:
+            self._rest()
         if self._workers is None:
             return [family.published() for family in self._families.values()]
         self._count_gc()
         merged = {family.name: family for family in self._workers.merged()}
-        return [
-            exposition.publish(family.metric, [merged[name]] if (name := family.internal_name) in merged else [])
-            for family in self._families.values()
-        ]
+        return [family.merged(merged) for family in self._families.values()]
 
     def describe(self) -> Iterable[Family]:
         """The exact names of our samples, so that a registry notices clashes. GC metrics clash with nobody's."""
@@ -165,10 +183,18 @@ class Metrics:
             raise ValueError(f"{metric.name} has the labels {metric.labels}, but was given {labels}")
         clean = tuple(map(clean_label, labels))
         with self._lock:
+            self._rest()
             admitted, record = self._families[metric.name].open(clean)
         if admitted != clean:
             self.inc(signals.LABEL_OVERFLOW, metric.name)
         return record
+
+    def _rest(self) -> None:
+        now = self._clock()
+        if now - self._rested_at >= _REST_SECONDS:
+            self._rested_at = now
+            for family in self._families.values():
+                family.rest(now)
 
     def _shared_directory(self) -> multiprocess.Workers | None:
         directory = multiprocess.directory()
@@ -204,6 +230,7 @@ class Metrics:
     def _count_gc(self) -> None:
         """Write down this process's collections: the worker that is scraped cannot ask the others for theirs."""
         with self._lock:
+            self._rest()
             self._gc_time = time.monotonic()
             stats: list[dict[str, Any]] = [*gc.get_stats()]
             for generation, counts in enumerate(map(dict, stats)):
@@ -211,20 +238,6 @@ class Metrics:
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)
-
-
-def _closed(metric: Metric) -> Metric:
-    """Metrics about metrics and events: the vocabulary lists their labels, so they start at 0 and never overflow."""
-    if metric is signals.LABEL_OVERFLOW:
-        return replace(
-            metric,
-            closed=tuple(
-                (other.name,) for other in signals.METRICS if other.labels and other.source is not Source.PROCESS
-            ),
-        )
-    if metric is signals.LOG_LINES_SUPPRESSED:
-        return replace(metric, closed=tuple((event.name,) for event in signals.EVENTS))
-    return metric
 
 
 def _nothing() -> None:

@@ -8,18 +8,20 @@ here under their real ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Sample
 
 from fraiseql_guard.signals import Kind, Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _TOTAL, _CREATED = "_total", "_created"
+_ENDED: Final = "ended"
 _VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
@@ -29,19 +31,30 @@ def internal_name(metric: Metric) -> str:
     return f"{metric.name}:{metric.kind.value}"
 
 
+def ended_name(metric: Metric) -> str:
+    """The name of the gauge by which workers agree on the series of a metric that have ended."""
+    return f"{metric.name}:{_ENDED}"
+
+
 def is_internal(name: str) -> bool:
-    """Whether a family's name is one of :func:`internal_name`."""
-    return name.partition(":")[2] in {kind.value for kind in Kind}
+    """Whether a family's name is one of :func:`internal_name` or :func:`ended_name`."""
+    return name.partition(":")[2] in {_ENDED, *(kind.value for kind in Kind)}
 
 
-def publish(metric: Metric, internal: Iterable[Family]) -> Family:
-    """The family under its public name, without ``_created``. No samples: nothing was counted yet."""
+def labels_of(metric: Metric, sample: Sample) -> tuple[str, ...]:
+    """The values of a metric's labels, in the order of the vocabulary."""
+    return tuple([sample.labels[label] for label in metric.labels])
+
+
+def publish(metric: Metric, internal: Iterable[Family], *, without: Collection[tuple[str, ...]] = ()) -> Family:
+    """The family under its public name, without ``_created`` and the series of some labels. No samples: nothing was
+    counted yet."""
     counter = metric.kind is Kind.COUNTER
     family = Family(metric.name.removesuffix(_TOTAL) if counter else metric.name, metric.help, metric.kind.value)
     prefix = len(internal_name(metric))
     for sample in (sample for one in internal for sample in one.samples):
         suffix = sample.name[prefix:]
-        if suffix != _CREATED:
+        if suffix != _CREATED and not (without and labels_of(metric, sample) in without):
             name = metric.name + suffix if metric.kind is Kind.HISTOGRAM else metric.name
             family.add_sample(name, sample.labels, sample.value)
     return family

@@ -1,21 +1,27 @@
 """Label values that strangers choose: made safe to print, and bounded in number.
 
-Every event lands in exactly one series, so that sums stay exact however many values are turned away (SPEC: signals).
+Every event lands in exactly one series, so that sums stay exact however many values are turned away. A value that is
+not used any more gives its place to a new one when one is needed: its series ends, and nothing is added to another for
+it, because Prometheus would take that for new events.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from fraiseql_guard.signals import ANONYMOUS, OTHER, RATE_LIMIT_EXCEEDED, UNKNOWN, Kind, Metric
 
 MAX_LABEL_CHARS: Final = 128
 
+Labels = tuple[str, ...]
+_T = TypeVar("_T")
+
+_NONE: Final[Iterator[Labels]] = iter(())
 _USER, _ADDRESS = RATE_LIMIT_EXCEEDED.labels  # the two labels that strangers can flood
 _RESERVED: Final = frozenset({OTHER, ANONYMOUS, UNKNOWN})
 _PLAIN: Final = re.compile(r"[\x20-\x7e]{0,128}")
@@ -62,7 +68,10 @@ class Bounds:
     label. The coarser a series is, the more room is kept for it, so that a flood of fine ones cannot hide it.
     """
 
-    __slots__ = ("_address", "_pairs", "_partners", "_room", "_seen", "_series", "_user", "_width", "limits")
+    __slots__ = (
+        "_address", "_closed", "_pairs", "_partners", "_people", "_room", "_series", "_user", "_values", "_width",
+        "limits",
+    )  # fmt: skip
 
     def __init__(self, metric: Metric, limits: Limits) -> None:
         histogram = metric.kind is Kind.HISTOGRAM
@@ -71,20 +80,28 @@ class Bounds:
         self._width = len(metric.labels)
         self._user = metric.labels.index(_USER) if _USER in metric.labels else None
         self._address = metric.labels.index(_ADDRESS) if _ADDRESS in metric.labels else None
-        self._seen: dict[int, set[str]] = {}
-        self._pairs: set[tuple[str, str]] = set()
+        self._people = [place for place in (self._user, self._address) if place is not None]
+        self._values: dict[int, Counter[str]] = {place: Counter() for place in self._people}  # in how many series
+        self._pairs: Counter[tuple[str, str]] = Counter()  # in how many series
         self._partners: Counter[tuple[int, str]] = Counter()  # how many pairs a user or an address is part of
-        self._series: set[tuple[str, ...]] = set(metric.closed)
+        self._closed = frozenset(metric.closed)
+        self._series: set[Labels] = set(metric.closed)
         lines = len(metric.buckets) + 3 if histogram else 1  # the buckets, +Inf, _sum and _count
         most = max(1, limits.series // lines) + len(metric.closed)
         # How full the metric may be for the last, the second-last, ... choice to open a series of its own.
         self._room = (most, most - 1, most * 90 // 100, most * 85 // 100, most * 75 // 100)
 
-    def admit(self, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """The labels to count under: these, or coarser ones."""
+    def admit(self, labels: Labels, unused: Iterator[Labels] = _NONE) -> Labels:
+        """The labels to count under: these, or coarser ones.
+
+        ``unused``: series that may end to make room for these; what is taken from it has ended.
+        """
         if labels in self._series:
             return labels
         choices = self._choices(labels)
+        while not self._fit(labels, choices) and (gone := next(unused, None)) is not None:
+            self.end(gone)
+            choices = self._choices(labels)
         for left, choice in zip(range(len(choices) - 1, -1, -1), choices, strict=True):
             if choice in self._series:
                 break
@@ -93,9 +110,31 @@ class Bounds:
                 break
         return choice
 
-    def _choices(self, labels: tuple[str, ...]) -> list[tuple[str, ...]]:
+    @property
+    def names_callers(self) -> bool:
+        """Whether a label of the metric does."""
+        return bool(self._people)
+
+    def may_end(self, labels: Labels) -> bool:
+        """Whether a series may make room once it is not used: it names a caller."""
+        return labels not in self._closed and any(labels[place] not in _RESERVED for place in self._people)
+
+    def end(self, labels: Labels) -> None:
+        """A series ends."""
+        self._series.remove(labels)
+        for place in self._people:
+            _take_one(self._values[place], labels[place])
+        pair = self._pair(labels)
+        if pair is not None and not _take_one(self._pairs, pair):
+            for place in self._people:
+                _take_one(self._partners, (place, labels[place]))
+
+    def _fit(self, labels: Labels, choices: list[Labels]) -> bool:
+        return choices[0] == labels and len(self._series) < self._room[len(choices) - 1]
+
+    def _choices(self, labels: Labels) -> list[Labels]:
         """From fine to coarse; only those that the limits on values and pairs leave."""
-        people = [place for place in (self._user, self._address) if place is not None]
+        people = self._people
         kept = [place for place in people if self._fits(place, labels[place])]
         choices = [labels] if kept == people and self._pair_fits(labels) else []
         if len(people) == 2:
@@ -105,29 +144,37 @@ class Bounds:
         return list(dict.fromkeys([*choices, _masked(labels, people), (OTHER,) * self._width]))
 
     def _fits(self, place: int, value: str) -> bool:
-        seen = self._seen.get(place, ())
+        seen = self._values[place]
         return value in _RESERVED or value in seen or len(seen) < self.limits.values
 
-    def _pair_fits(self, labels: tuple[str, ...]) -> bool:
+    def _pair_fits(self, labels: Labels) -> bool:
         pair = self._pair(labels)
         return pair is None or pair in self._pairs or len(self._pairs) < self.limits.pairs
 
-    def _pair(self, labels: tuple[str, ...]) -> tuple[str, str] | None:
+    def _pair(self, labels: Labels) -> tuple[str, str] | None:
         if self._user is None or self._address is None or OTHER in (labels[self._user], labels[self._address]):
             return None
         return labels[self._user], labels[self._address]
 
-    def _open(self, labels: tuple[str, ...]) -> None:
+    def _open(self, labels: Labels) -> None:
         self._series.add(labels)
-        people = [place for place in (self._user, self._address) if place is not None]
-        for place in people:
+        for place in self._people:
             if labels[place] != OTHER:
-                self._seen.setdefault(place, set()).add(labels[place])
-        if (pair := self._pair(labels)) and pair not in self._pairs:
-            self._pairs.add(pair)
-            self._partners.update((place, labels[place]) for place in people)
+                self._values[place][labels[place]] += 1
+        if pair := self._pair(labels):
+            if pair not in self._pairs:
+                self._partners.update((place, labels[place]) for place in self._people)
+            self._pairs[pair] += 1
 
 
-def _masked(labels: tuple[str, ...], places: Iterable[int]) -> tuple[str, ...]:
+def _take_one(counter: Counter[_T], key: _T) -> int:
+    """Count one less; how many are left. What is at none takes no room."""
+    left = counter[key] = counter[key] - 1
+    if left <= 0:
+        del counter[key]
+    return left
+
+
+def _masked(labels: Labels, places: Iterable[int]) -> Labels:
     hidden = set(places)
     return tuple(OTHER if place in hidden else value for place, value in enumerate(labels))

@@ -11,6 +11,7 @@ import orjson
 import structlog
 
 from fraiseql_guard import signals
+from fraiseql_guard.context import Subject
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.signals import Event, Metric
 from fraiseql_guard.telemetry.flood import FloodLimits
@@ -68,7 +69,7 @@ class EventLog:
         event: Event,
         context: Mapping[str, object],
         *,
-        subject: str = "",
+        subject: Subject | str = "",
         trace_id: str = "",
         always: bool = False,
         **extra: object,
@@ -89,7 +90,7 @@ class EventLog:
         """The time of a line that is written now."""
         return self._clock()
 
-    def admit(self, event: Event, subject: str, *, always: bool = False) -> int | None:
+    def admit(self, event: Event, subject: Subject | str, *, always: bool = False) -> int | None:
         """Whether there is room for a line, which must be written then: how many were left out before it. None if it
         is left out as well, and so need not be made at all. Never raises."""
         suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
@@ -121,7 +122,7 @@ class EventLog:
         except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
             self._count_failures(1)
 
-    def leave_out(self, event: Event, subject: str, lines: int) -> None:
+    def leave_out(self, event: Event, subject: Subject | str, lines: int) -> None:
         """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
         self._flood.leave_out(event.name, subject, lines)
         if self._counts is not None:

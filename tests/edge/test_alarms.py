@@ -6,10 +6,12 @@ import asyncio
 import gc
 import weakref
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.edge.alarms import AlarmClocks, Alarms
+from tests.support.moments import Moment
 from tests.support.turns import Turns
 
 plans = st.lists(
@@ -110,3 +112,35 @@ def test_loops_that_have_ended_are_let_go():
         clocks.of(loop)
         loop.close()
     assert len(clocks._by_loop) == 1
+
+
+@pytest.mark.parametrize("held", [1_000, 30_000])
+def test_ringing_costs_what_is_due_however_many_are_held(held):
+    turns, rung = Turns(), []
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    for number in range(held):
+        alarms.call_at(Moment(1_000 + number % 97), lambda: None)
+    for number in range(20):
+        alarms.call_at(Moment(1 + number), lambda: rung.append(turns.now))
+    Moment.looked_at = 0
+    turns.until(30)
+    assert rung == [1 + number for number in range(20)]
+    assert Moment.looked_at <= 20 * 6 * held.bit_length()
+
+
+def test_those_of_one_moment_ring_in_the_order_in_which_they_were_set():
+    turns, rung = Turns(), []
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    for number in range(50):
+        alarms.call_at(1 + number % 2, lambda n=number: rung.append(n))
+    turns.until(3)
+    assert rung == [*range(0, 50, 2), *range(1, 50, 2)]
+
+
+def test_one_that_is_called_off_by_another_of_the_same_moment_does_not_ring():
+    turns, rung = Turns(), []
+    alarms = Alarms(turns)  # type: ignore[arg-type]
+    alarms.call_at(1, lambda: second.cancel())
+    second = alarms.call_at(1, lambda: rung.append("second"))
+    turns.until(3)
+    assert rung == []

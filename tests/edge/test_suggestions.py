@@ -1,6 +1,7 @@
 """Names that the app's library suggests do not reach the client; nothing else is changed."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -50,3 +51,34 @@ async def test_the_client_gets_a_whole_answer_without_names(guarded) -> None:
     for options in ({"environment": "development"}, {"hide_suggestions": False}, {"mode": "monitor"}):
         shown = await graphql(guarded(EchoApp(answer=answer), **options), "{usr{id}}")
         assert "Did you mean" in shown.body.decode()
+
+
+pieces = st.lists(
+    st.sampled_from(["Did you mean ", " Did you mean 'a'?", "?", '"', "\\", "x", "\u00e4", "\n", "Did you mean ?"]),
+    max_size=12,
+).map("".join)
+
+
+@given(st.lists(pieces, min_size=1, max_size=4), st.booleans())
+def test_no_literal_that_a_caller_repeats_saves_a_suggestion(messages, ascii_only) -> None:
+    answer = {"errors": [{"message": f"{each} Did you mean 'secret'?", "path": [each]} for each in messages]}
+    edited = json.loads(without_suggestions(None, json.dumps(answer, ensure_ascii=ascii_only).encode()))
+    assert len(edited["errors"]) == len(messages)
+    assert not any("secret" in error["message"] for error in edited["errors"])
+    assert all(list(error) == ["message", "path"] for error in edited["errors"])
+
+
+SUGGESTION = re.compile(rb' ?Did you mean (?:[^"\\?]|\\.)+\?')
+
+
+@given(st.lists(pieces, min_size=1, max_size=4))
+def test_exactly_what_runs_to_a_question_mark_in_the_same_text_is_taken_out(messages) -> None:
+    errors = json.dumps([{"message": each} for each in messages]).encode()
+    edited = without_suggestions(None, b'{"errors":%b}' % errors) or b'{"errors":%b}' % errors
+    assert edited == b'{"errors":%b}' % SUGGESTION.sub(b"", errors)
+
+
+def test_a_suggestion_may_be_long() -> None:
+    names = ", ".join(f"'{'n' * 200}{number}'" for number in range(200))
+    answer = {"errors": [{"message": f"{MESSAGE} Did you mean {names}?"}]}
+    assert json.loads(without_suggestions(None, json.dumps(answer).encode())) == {"errors": [{"message": MESSAGE}]}

@@ -1,6 +1,6 @@
 """A success that follows failures may be a break-in: its line outlives every flood."""
 
-from fraiseql_guard.telemetry.flood import LINES_PER_EVENT
+from fraiseql_guard.telemetry.flood import LINES_PER_KIND
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.guard.test_lockouts import PASSWORD, blog, enter
 from tests.support.asgi import graphql
@@ -17,7 +17,7 @@ def stop_clocks(guard) -> ManualClock:
 
 async def flood(guard, secret) -> None:
     """As many users log in as a second has lines."""
-    for number in range(LINES_PER_EVENT):
+    for number in range(LINES_PER_KIND):
         token = make_token(secret, sub=f"user-{number}")
         assert (await graphql(guard, "{me{id}}", token=token, client=("198.51.100.1", 1))).status == 200
 
@@ -28,14 +28,14 @@ async def test_the_one_that_guessed_right_is_seen_in_a_flood(guarded, secret) ->
     await flood(guard, secret)
     innocent, guessed = make_token(secret, sub="innocent"), make_token(secret, sub="victim")
     await graphql(guard, "{me{id}}", token=innocent)
-    assert len(guard.lines(EVENT)) == LINES_PER_EVENT  # the flood's limit
+    assert len(guard.lines(EVENT)) == LINES_PER_KIND  # the flood's limit
     for _ in range(3):
         assert (await graphql(guard, "{me{id}}", token=make_token("x" * 32, sub="victim"))).status == 401
     assert (await graphql(guard, "{me{id}}", token=guessed)).status == 200
     line = guard.lines(EVENT)[-1]["context"]
     assert (line["user_id"], line["ip_address"], line["failures_before"]) == ("victim", "203.0.113.7", 3)
     await graphql(guard, "{me{id}}", token=make_token(secret, sub="victim", extra=1))
-    assert len(guard.lines(EVENT)) == LINES_PER_EVENT + 1  # the failures were told
+    assert len(guard.lines(EVENT)) == LINES_PER_KIND + 1  # the failures were told
 
 
 async def test_it_is_seen_from_behind_the_block_too(guarded, secret) -> None:
@@ -58,7 +58,7 @@ async def test_missing_and_expired_tokens_and_old_failures_make_no_success_speci
     await graphql(guard, "{me{id}}", token=make_token(secret, sub="alice", expires_in_seconds=-5))
     await graphql(guard, "{me{id}}", token=make_token(secret, sub="alice"))
     await graphql(guard, "{me{id}}", token=make_token(secret, sub="bob"), client=("203.0.113.99", 1))
-    assert len(guard.lines(EVENT)) == LINES_PER_EVENT
+    assert len(guard.lines(EVENT)) == LINES_PER_KIND
 
 
 async def test_a_reported_login_after_failures_is_seen(guarded) -> None:

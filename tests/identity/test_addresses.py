@@ -288,3 +288,12 @@ def test_nobody_chooses_an_address_except_through_a_trusted_proxy(peer, headers)
         others = [(name, value) for name, value in headers if name.decode() != header]
         value = appended.encode() if header == "x-real-ip" else joined
         assert direct.resolve(PROXY, [*others, (header.encode(), value)]).address == peer
+
+
+@pytest.mark.parametrize("many", [20, 5_000])
+def test_a_header_in_many_lines_is_read_as_one_line_of_it_is(many):
+    client, values = ("10.0.0.1", 1), [f"192.0.2.{number % 250}" for number in range(many)]
+    chosen = resolver(trusted="10.0.0.0/8, 192.0.2.0/24")
+    apart = chosen.resolve(client, [(b"x-forwarded-for", value.encode()) for value in values])
+    joined = chosen.resolve(client, lines(x_forwarded_for=",".join(values)))
+    assert (apart.address, apart.shared) == (joined.address, joined.shared)

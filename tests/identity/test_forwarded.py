@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fraiseql_guard.identity import forwarded
 from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, MAX_HOPS, hops, node_address
 
 
@@ -133,3 +134,23 @@ def test_any_bytes_are_read_without_an_error(header, value):
 @given(st.text(alphabet='for=";,\\ .:[]1a', max_size=200))
 def test_any_forwarded_text_is_read_without_an_error(value):
     assert len(list(hops("forwarded", value.encode()))) <= MAX_HOPS + 1
+
+
+def split_by_hand(text):
+    """Elements from the right, character by character."""
+    found, end, quoted = [], len(text), False
+    for position in range(len(text) - 1, -1, -1):
+        if text[position] == "," and not quoted:
+            found.append(text[position + 1 : end])
+            end = position
+        elif text[position] == '"':
+            before = text[:position]
+            if not (quoted and (len(before) - len(before.rstrip("\\"))) % 2):
+                quoted = not quoted
+    return [*found, text[:end]]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet='",\\a;=', max_size=40))
+def test_elements_are_split_at_commas_outside_of_quotes(value):
+    assert list(forwarded._forwarded(value)) == split_by_hand(value)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.stores.patience import LATE_SECONDS, Patience
 from fraiseql_guard.stores.protocol import StoreError
+from tests.support.moments import Moment
 from tests.support.turns import Turns
 
 
@@ -118,3 +119,19 @@ def test_at_the_end_nobody_looks_any_more(loop):
     patience.watch(again, 1.025, 0.025)
     turns.until(2)
     assert isinstance(again.exception(), StoreError)
+
+
+@pytest.mark.parametrize("held", [1_000, 30_000])
+def test_a_look_costs_what_is_due_however_many_questions_wait(loop, held):
+    turns, timeouts = Turns(), []
+    patience = Patience(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
+    waiting = [loop.create_future() for _ in range(held)]
+    for number, future in enumerate(waiting):
+        patience.watch(future, Moment(1_000 + number % 97), 1)
+    for number in range(20):
+        patience.watch(loop.create_future(), Moment(1 + number), 1)
+    Moment.looked_at = 0
+    turns.until(30)
+    assert timeouts == [1 + number for number in range(20)]
+    assert Moment.looked_at <= 20 * 6 * held.bit_length()
+    assert not any(future.done() for future in waiting)

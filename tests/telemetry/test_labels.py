@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from fraiseql_guard import signals as s
 from fraiseql_guard.signals import ANONYMOUS, OTHER, UNKNOWN
 from fraiseql_guard.telemetry import Metrics, escape_label
+from fraiseql_guard.telemetry.families import UNUSED_SECONDS, RecordedMetric
 from fraiseql_guard.telemetry.labels import Bounds, Limits
+from tests.support.properties import examples
 from tests.telemetry.scrape import Scrape
 
 LIMIT = s.RATE_LIMIT_EXCEEDED
@@ -154,3 +156,113 @@ def test_two_users_stay_two(one, two, name):
 
 def test_text_that_turns_round_or_controls_a_terminal_is_replaced():
     assert escape_label("a\x1b[2J\u202eb\x9bc\ud83d") == "a\ufffd[2J\ufffdb\ufffdc\ufffd"
+
+
+class Hours:
+    """A clock that is moved by hand, and scraped every ten minutes meanwhile, as a Prometheus server would."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.metrics = Metrics(clock=lambda: self.now)
+
+    def pass_by(self, seconds: float = UNUSED_SECONDS + 1200) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + 600)
+            self.metrics.render()
+
+    def series(self, metric=LIMIT):
+        return scrape(self.metrics).of(metric)
+
+
+def flood(metrics, network):
+    for n in range(1000):
+        metrics.inc(LIMIT, f"user-{network}-{n}", f"10.{network}.{n // 256}.{n % 256}")
+
+
+def test_callers_who_are_gone_make_room_and_nothing_else_is_counted_for_it():
+    hours = Hours()
+    flood(hours.metrics, 1)
+    before = hours.series()
+    hours.pass_by()
+    assert hours.series() == before, "no series ends before its place is needed"
+    hours.metrics.inc(LIMIT, "alice", "192.0.2.1")
+    after = hours.series()
+    assert after["alice", "192.0.2.1"] == 1
+    assert after[OTHER, OTHER] == before[OTHER, OTHER], "what has ended is not counted anew: a rate would jump"
+    assert {labels: value for labels, value in after.items() if labels in before}.items() <= before.items()
+    flood(hours.metrics, 2)
+    assert sum("user-2-" in user for user, _ in hours.series()) > 150
+    assert len(hours.series()) <= 1000
+
+
+def test_callers_who_are_still_here_stay():
+    hours = Hours()
+    flood(hours.metrics, 1)
+    hours.metrics.inc(s.HTTP_REQUESTS, "/graphql", "200", "alice")
+    for _ in range(12):
+        hours.pass_by(600)
+        hours.metrics.inc(LIMIT, "user-1-7", "10.1.0.7")
+    flood(hours.metrics, 2)
+    series = hours.series()
+    assert series["user-1-7", "10.1.0.7"] == 13
+    assert ("user-1-8", "10.1.0.8") not in series
+    assert hours.series(s.HTTP_REQUESTS) == {("/graphql", "200", "alice"): 1}, "another metric has room enough"
+
+
+def test_a_caller_who_comes_back_counts_from_zero_as_after_a_restart():
+    hours = Hours()
+    for _ in range(3):
+        hours.metrics.inc(LIMIT, "alice", "192.0.2.1")
+    hours.pass_by()
+    flood(hours.metrics, 1)
+    assert ("alice", "192.0.2.1") not in hours.series()
+    hours.pass_by()
+    hours.metrics.inc(LIMIT, "alice", "192.0.2.1")
+    assert hours.series()["alice", "192.0.2.1"] == 1
+
+
+def test_reserved_values_and_closed_series_never_end():
+    hours = Hours()
+    hours.metrics.inc(LIMIT, ANONYMOUS, OTHER)
+    hours.metrics.inc(s.ERRORS, "INTERNAL_SERVER_ERROR", ANONYMOUS)
+    for network in range(1, 4):
+        flood(hours.metrics, network)
+        for n in range(1500):
+            hours.metrics.inc(s.ERRORS, "INTERNAL_SERVER_ERROR", f"user-{network}-{n}")
+        hours.pass_by()
+    assert hours.series()[ANONYMOUS, OTHER] == 1
+    assert hours.series(s.ERRORS)["INTERNAL_SERVER_ERROR", ANONYMOUS] == 1
+
+
+@examples(200)
+@given(
+    st.lists(st.one_of(st.tuples(names, names), st.sampled_from([600.0, 1800.0, UNUSED_SECONDS])), max_size=150),
+    st.integers(1, 5),
+    st.integers(1, 7),
+)
+def test_whatever_ends_the_growth_of_all_series_is_the_number_of_events(steps, values, pairs):
+    """What Prometheus makes of it: a series that is lower than before, or was not there, has begun at 0."""
+    now, known, grown, events = 0.0, {}, 0.0, 0
+    family = RecordedMetric(LIMIT, Limits(values=values, pairs=pairs, series=20, histogram_users=values))
+
+    def look() -> float:
+        found = {tuple(sample.labels[x] for x in LIMIT.labels): sample.value for sample in family.published().samples}
+        before = {labels: known.get(labels, 0.0) for labels in found}
+        growth = sum(value - before[labels] if value >= before[labels] else value for labels, value in found.items())
+        known.clear()
+        known.update(found)
+        assert len({user for user, _ in found} - {ANONYMOUS, OTHER, UNKNOWN}) <= values
+        assert len({pair for pair in found if OTHER not in pair}) <= pairs
+        assert len(found) <= 20
+        return growth
+
+    for step in steps:
+        if isinstance(step, float):
+            now += step
+            family.rest(now)
+        else:
+            events += 1
+            family.open(step)[1](1)
+        grown += look()
+    assert grown == events

@@ -173,6 +173,43 @@ def test_sums_are_exact_when_labels_overflow_in_every_worker(workers):
     assert len({user for user, _ in series}) <= 201
 
 
+GO_BY = "clock.now += 4200; metrics.render()"
+FLOOD = "for n in range(300): metrics.inc(s.RATE_LIMIT_EXCEEDED, f'user-{at}-{n}', f'10.{at}.0.{n % 256}')"
+
+
+def test_a_caller_who_is_gone_from_all_workers_makes_room_and_goes_on_when_back(workers):
+    one, two = workers
+    for worker in workers:
+        worker.do("metrics.inc(s.RATE_LIMIT_EXCEEDED, 'alice', '192.0.2.1', amount=5)")
+    for _ in range(2):
+        one.do(GO_BY)
+    one.do(FLOOD.replace("{at}", "1"))
+    found = one.scrape().of(s.RATE_LIMIT_EXCEEDED)
+    assert found["alice", "192.0.2.1"] == 10, "the other worker still has her"
+    for _ in range(2):
+        two.do(GO_BY)
+    two.do(FLOOD.replace("{at}", "1"))
+    for worker in workers:
+        found = worker.scrape().of(s.RATE_LIMIT_EXCEEDED)
+        assert ("alice", "192.0.2.1") not in found
+        assert not any(":" in sample.name for sample in worker.scrape().samples)
+    for _ in range(2):
+        one.do(GO_BY)
+    one.do("metrics.inc(s.RATE_LIMIT_EXCEEDED, 'alice', '192.0.2.1')")
+    assert two.scrape().value(s.RATE_LIMIT_EXCEEDED, "alice", "192.0.2.1") == 11, "no step back, and none forward"
+
+
+def test_floods_of_days_leave_a_bounded_number_of_series(workers):
+    one, _ = workers
+    for at in range(12):
+        one.do(FLOOD.replace("{at}", str(at)))
+        for _ in range(2):
+            one.do(GO_BY)
+    found = one.scrape().of(s.RATE_LIMIT_EXCEEDED)
+    assert len(found) <= 1000
+    assert any(user.startswith("user-11-") for user, _ in found)
+
+
 FORKING = """
 import os, sys
 from fraiseql_guard import signals as s

@@ -8,9 +8,19 @@ from fraiseql_guard import signals as s  # noqa: F401 - for the statements
 from fraiseql_guard.telemetry import Metrics
 
 
+class Clock:
+    """Stands still until a statement moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 def main() -> None:
-    metrics = Metrics(workers=2)
-    names = {**globals(), "metrics": metrics}
+    clock = Clock()
+    metrics = Metrics(workers=2, clock=clock)
+    names = {**globals(), "metrics": metrics, "clock": clock}
     print("ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "render":
