@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -25,12 +26,40 @@ def _unknown() -> int | None:
     return None
 
 
+class PoolRefusals:
+    """How many operations were refused for want of database connections within the last minute."""
+
+    __slots__ = ("_clock", "_seconds")
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[list[int]] = deque()  # a second, and how many in it
+
+    def note(self) -> None:
+        """One operation was refused."""
+        second = int(self._clock())
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += 1
+            return
+        self._forget(second)
+        self._seconds.append([second, 1])
+
+    def last_minute(self) -> int:
+        """All of them together."""
+        self._forget(int(self._clock()))
+        return sum(count for _, count in self._seconds)
+
+    def _forget(self, second: int) -> None:
+        while self._seconds and self._seconds[0][0] <= second - 60:
+            self._seconds.popleft()
+
+
 class InFlight:
     """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
 
     The last two follow the database pool where its size is known: from the settings, else from the pool itself
     (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
-    :meth:`release`, whatever became of the request. ``at_work`` outlives a change of the settings.
+    :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
 
     With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
     """
@@ -43,6 +72,7 @@ class InFlight:
         settings: Settings,
         at_work: Counter[tuple[str, str]] | None = None,
         *,
+        refusals: PoolRefusals | None = None,
         pool_size: Callable[[], int | None] = _unknown,
         express: bool = False,
     ) -> None:
@@ -51,9 +81,16 @@ class InFlight:
         self._pool_size = pool_size
         self._express = express
         self._at_work: Counter[tuple[str, str]] = Counter() if at_work is None else at_work
+        self._refusals = PoolRefusals() if refusals is None else refusals
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
+        denial = self._take(ctx)
+        if denial is not None and denial.code is OVERLOADED:
+            self._refusals.note()
+        return denial
+
+    def _take(self, ctx: Context) -> Denial | None:
         pool, at_work = self._configured or self._pool_size(), self._at_work
         own, anonymous = ctx.subject.key, ctx.identity is None
         most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)

@@ -43,6 +43,7 @@ class Tallies:
             ctx.method, ctx.path, b"", (), {}, ctx.guarded, "", lambda *_: "", ctx.endpoint, ctx.address,
             ctx.address_subject,
         )  # fmt: skip
+        like.place = ctx.place
         like.status = _ANSWERED
         return Tally(like)
 

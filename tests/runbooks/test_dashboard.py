@@ -10,7 +10,7 @@ import pytest
 from fraiseql_guard.runbooks.dashboard import dashboard, render_dashboard
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.recordings import RECORDINGS
-from fraiseql_guard.runbooks.render import ALERTS
+from fraiseql_guard.runbooks.render import ALERTS, Choices
 from tools.expressions import RUNBOOKS
 
 SHIPPED = json.loads((RUNBOOKS / "grafana" / "fraiseql-ops.json").read_text(encoding="utf-8"))
@@ -56,7 +56,7 @@ def test_every_runbook_has_a_row_that_leads_to_it():
     assert titles == ["Overview", *(runbook.spoken for runbook in Runbook)]
     for runbook, line in zip(Runbook, LINES[1:], strict=True):
         assert line["links"][0]["url"].endswith(f"/{runbook.value}.md")
-    there = dashboard(runbook_url="https://wiki.example/books/")
+    there = dashboard(Choices(runbook_url="https://wiki.example/books/"))
     assert [link["url"] for link in there["links"]] == [
         f"https://wiki.example/books/{each.value}.md" for each in Runbook
     ]
@@ -77,4 +77,4 @@ def test_what_is_recorded_is_read(recording):
 
 
 def test_scaled_for_a_drill():
-    assert "[5m]" not in render_dashboard(scale=0.05)
+    assert "[5m]" not in render_dashboard(Choices(scale=0.05))
