@@ -65,9 +65,10 @@ lint: install ## Check style, format, types and the layers of the package
 bench: install ## Measure what the guard costs a request
 	@$(PYTHON) -m benchmarks.overhead
 
-audit: install ## Run graphql-http's audit suite, and real clients against refusals (needs node and npm)
+audit: install ## Run graphql-http's audit suite, real clients, and Grafana's schema (needs node and npm)
 	@$(PYTHON) -m tools.audit.run
 	@$(PYTHON) -m tools.audit.clients
+	@$(PYTHON) -m tools.audit.grafana
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium
 	@$(PYTHON) -m tools.screenshots docs/images

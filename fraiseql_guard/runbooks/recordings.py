@@ -16,7 +16,8 @@ from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, QUERY_TIMEOUT,
 _CALLERS: Final = f'fraiseql_guard_requests_total{{kind!="{RequestKind.OWN.value}"}}'
 _UNAVAILABLE: Final = f'fraiseql_guard_refusals_total{{code=~"{"|".join(code.name for code in UNAVAILABLE)}"}}'
 _FAILED: Final = f'fraiseql_guard_requests_total{{outcome="{Outcome.FAILED.value}"}}'
-_UNAUTHENTICATED: Final = f'fraiseql_guard_requests_total{{outcome="{Outcome.UNAUTHENTICATED.value}"}}'
+_GUARDED: Final = f'fraiseql_guard_requests_total{{kind="{RequestKind.GUARDED.value}"}}'
+_UNAUTHENTICATED: Final = f'{_GUARDED[:-1]}, outcome="{Outcome.UNAUTHENTICATED.value}"}}'
 _REFUSED_FOR_POOL: Final = (
     f'sum by (job, instance) (rate(fraiseql_guard_refusals_total{{code="{OVERLOADED.name}"}}[5m]))'
 )
@@ -68,13 +69,14 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:auth_failures:ratio",
-        f"max by (job) (sum by (job, kind) (rate({_UNAUTHENTICATED}[5m])) / sum by (job, kind) (rate({_CALLERS}[5m])))",
-        "Part of the requests whose authentication failed: of those to paths that need a token, or of the others.",
+        f"sum by (job) (rate({_UNAUTHENTICATED}[5m])) / sum by (job) (rate({_GUARDED}[5m]))",
+        "Part of the requests to paths that need a token whose authentication failed.",
     ),
     Recording(
         "fraiseql:token_failures:rate",
-        'sum by (job) (rate(fraiseql_guard_auth_failures_total{failure_reason!="missing_token"}[5m]))',
-        "Failed authentications of callers who have sent a token, a second.",
+        "sum by (job) (rate("
+        'fraiseql_guard_auth_failures_total{failure_reason!~"missing_token|insufficient_permissions"}[5m]))',
+        "Tokens that do not hold, a second; without callers who send none, or may not do what they ask for.",
     ),
     Recording(
         "fraiseql:failing_addresses:max",
