@@ -112,6 +112,19 @@ def test_an_alert_is_of_one_subject_or_of_nobody_in_particular(alert):
         assert 'ip_address!~"unknown|__other__"' in expression
 
 
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda each: each.name)
+def test_what_happens_once_is_held_for_less_than_its_window(alert):
+    """What comes at once has grown its counter for as long as the window, and no longer."""
+    rules = {
+        rule["record"]: rule["expr"] for rule in yaml.safe_load(rule_files()[RECORDING_FILE])["groups"][0]["rules"]
+    }
+    expression = alert.expression
+    for name, recorded in rules.items():
+        expression = expression.replace(name, recorded)
+    if re.search(r"increase\([^[]*\[5m\]\)+ > 0|increase\([^[]*\[5m\]\)+$", expression):
+        assert alert.hold in ("0s", "1m", "2m")
+
+
 def test_every_runbook_has_a_text_and_an_alert():
     for runbook in Runbook:
         assert (ROOT / "docs/runbooks" / f"{runbook.value}.md").exists()
