@@ -34,7 +34,7 @@ demo: install ## Drive real traffic at a guarded example and show what comes bac
 serve: install ## Leave the guarded example running and print what to try
 	@$(PYTHON) -m examples.demo --serve
 
-drills: install ## Rehearse the five runbooks: attack, alert, the command that helps, verified recovery (5 minutes)
+drills: install ## Rehearse the runbooks: attack, alert, the command that helps, verified recovery (6 minutes)
 	@$(PYTHON) -m examples.drills
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there

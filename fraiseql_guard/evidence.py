@@ -15,21 +15,11 @@ from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial, Statement
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import (
-    ANONYMOUS,
-    Code,
-    Event,
-    FailureReason,
-    Metric,
-    Outcome,
-    PolicyName,
-    RequestKind,
-)
+from fraiseql_guard.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry.labels import escape_label
 
 _REFUSED: Final = 400
-_SERVER_ERROR: Final = 500
 
 Count = tuple[Metric, tuple[str, ...]]
 
@@ -109,30 +99,6 @@ def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
 
 def _admin_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
     return ((s.ADMIN_FAILURES, ("wrong" if ctx.header(b"authorization") else "missing",)),)
-
-
-def outcome_of(ctx: Context) -> Outcome:
-    """What became of a request that was answered. A block for failed authentications goes on counting as its cause."""
-    denial = ctx.denial
-    if ctx.auth_failed or (denial is not None and _for_failures(denial)):
-        return Outcome.UNAUTHENTICATED
-    if denial is not None or ctx.refused_inside:
-        return Outcome.REFUSED
-    return Outcome.FAILED if ctx.status >= _SERVER_ERROR else Outcome.ANSWERED
-
-
-def _for_failures(denial: Denial) -> bool:
-    return denial.code is s.UNAUTHENTICATED or (denial.code is s.BLOCKED and denial.detail == PolicyName.BRUTE_FORCE)
-
-
-def kind_of(ctx: Context) -> RequestKind:
-    """What a request is: what was refused is never one of our own pages."""
-    place = ctx.place
-    if (place.page is not None or place.exempt or ctx.for_operator) and ctx.denial is None:
-        return RequestKind.OWN
-    if ctx.preflight or ctx.page:
-        return RequestKind.BROWSER
-    return RequestKind.GUARDED if place.needs_token else RequestKind.OTHER
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------

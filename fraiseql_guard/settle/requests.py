@@ -8,19 +8,18 @@ from functools import partial
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial, Identity, Measured
+from fraiseql_guard.context import Context, Denial, Identity, Measured, everywhere
 from fraiseql_guard.evidence import (
     Line,
     evidence_of,
     failure_counts,
     failure_line,
-    kind_of,
-    outcome_of,
     sanction_line,
     user_label,
 )
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
+from fraiseql_guard.outcomes import kind_of, outcome_of
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
@@ -166,7 +165,8 @@ class Settle:
 
     def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
         """The app itself refused its caller, for a reason of the contract."""
-        ctx.auth_failed = True
+        for each in everywhere(ctx):
+            each.auth_failed = True
         self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._voice.clock())
         for metric, labels in failure_counts(ctx, reason):
             self._metrics.inc(metric, *labels)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import pkgutil
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fraiseql_guard import gates
+from fraiseql_guard.gates.in_flight import PoolRefusals
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import FAULT_PARTS, METRICS
+from fraiseql_guard.telemetry.failures import FailingAddresses
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
+from tests.support.waiting import until
 from tools.expressions import ROOT
 
 REQUESTS = "fraiseql_guard_requests_total"
@@ -170,3 +176,56 @@ def test_a_breaker_is_closed_from_the_start(guarded):
     assert f"{gauge} 0.0\n" in text
     assert gauge not in guarded().guard._stack.settle.metrics.render().decode()
     assert Settings.load({}).redis_url is None
+
+
+async def test_the_health_page_says_what_is_refused_for_the_pool(guarded):
+    app = EchoApp(held=True)
+    guard = guarded(app, database_pool_size=2)
+    at_work = asyncio.ensure_future(graphql(guard, "{me{id}}"))
+    await until(lambda: app.at_work == 1)
+    for number in range(3):
+        assert (await graphql(guard, f"{{a{number}{{id}}}}")).code == "OVERLOADED"
+    report = (await request(guard, "GET", "/health/detailed", client=LOOPBACK)).json
+    sentence = "3 operations were refused within a minute: the database connections are used up"
+    assert (report["status"], report["findings"]) == ("degraded", [sentence])
+    app.release()
+    assert (await at_work).status == 200
+
+
+@pytest.mark.parametrize(("active", "found"), [(18, []), (19, ["19 of 20 database connections are in use"])])
+async def test_the_health_page_says_that_the_pool_is_full(guarded, active, found):
+    guard = guarded()
+    guard.guard.observe_pool(lambda: {"active": active, "idle": 0, "total": 20, "waiting": 0})
+    assert (await request(guard, "GET", "/health/detailed", client=LOOPBACK)).json["findings"] == found
+
+
+async def test_what_is_only_watched_is_not_refused_for_the_pool(guarded):
+    app = EchoApp(held=True)
+    guard = guarded(app, database_pool_size=2, mode="monitor")
+    at_work = [asyncio.ensure_future(graphql(guard, "{me{id}}")) for _ in range(3)]
+    await until(lambda: app.at_work == 3)
+    assert (await request(guard, "GET", "/health/detailed", client=LOOPBACK)).json["findings"] == []
+    app.release()
+    await asyncio.gather(*at_work)
+
+
+@given(st.lists(st.integers(0, 90), max_size=60))
+def test_what_was_refused_within_a_minute_is_counted_and_no_more_is_kept(steps):
+    now = 0.0
+    refusals = PoolRefusals(clock=lambda: now)
+    moments: list[float] = []
+    for step in steps:
+        now += step / 10
+        moments.append(now)
+        refusals.note()
+        assert refusals.last_minute() == sum(int(moment) > int(now) - 60 for moment in moments)
+    now += 61
+    assert refusals.last_minute() == 0
+    assert len(refusals._seconds) == 0
+
+
+def test_failing_addresses_are_bounded():
+    failing = FailingAddresses()
+    for number in range(12_000):
+        failing.note(f"2001:db8::{number:x}", 1.0)
+    assert failing.count(2.0) == len(failing._last) == 10_000
