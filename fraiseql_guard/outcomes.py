@@ -11,9 +11,10 @@ _SERVER_ERROR: Final = 500
 
 
 def kind_of(ctx: Context) -> RequestKind:
-    """What a request is: what was refused is never one of our own pages."""
+    """What a request is: what was refused is never one of our own pages, and what comes from outside no probe."""
     place = ctx.place
-    if (place.page is not None or place.exempt or ctx.for_operator) and ctx.denial is None:
+    is_probe = place.exempt and ctx.private_peer
+    if (is_probe or place.page is not None or ctx.for_operator) and ctx.denial is None:
         return RequestKind.OWN
     if ctx.preflight or ctx.page:
         return RequestKind.BROWSER

@@ -1,4 +1,4 @@
-"""``python -m examples.drills.picture FILE.svg|FILE.png``: the dashboard after all five attacks, one by one."""
+"""``python -m examples.drills.picture FILE.svg|FILE.png``: the dashboard after all attacks, one by one."""
 
 from __future__ import annotations
 

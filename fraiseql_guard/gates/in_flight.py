@@ -85,12 +85,6 @@ class InFlight:
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
-        denial = self._take(ctx)
-        if denial is not None and denial.code is OVERLOADED:
-            self._refusals.note()
-        return denial
-
-    def _take(self, ctx: Context) -> Denial | None:
         pool, at_work = self._configured or self._pool_size(), self._at_work
         own, anonymous = ctx.subject.key, ctx.identity is None
         most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
@@ -100,18 +94,22 @@ class InFlight:
         if pool:
             everyone = at_work.get(_EVERYONE, 0)
             if everyone >= (most := max(1, pool - _KEPT_FREE)):
-                return _full(OVERLOADED, most, everyone)
+                return self._overloaded(most, everyone)
             if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
-                return _full(OVERLOADED, most, at_work[_ANONYMOUS])
+                return self._overloaded(most, at_work[_ANONYMOUS])
             only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
             if only_express_left:
                 if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
-                    return _full(OVERLOADED, pool - _KEPT_FREE, everyone)
+                    return self._overloaded(pool - _KEPT_FREE, everyone)
                 ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
         for key in ctx.slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
+
+    def _overloaded(self, limit: int, at_work: int) -> Denial:
+        self._refusals.note()
+        return _full(OVERLOADED, limit, at_work)
 
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""

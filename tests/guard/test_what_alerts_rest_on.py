@@ -23,7 +23,7 @@ from tests.support.waiting import until
 from tools.expressions import ROOT
 
 REQUESTS = "fraiseql_guard_requests_total"
-ADMIN_TOKEN = "the-token-of-whoever-is-on-call-tonight"
+ADMIN_TOKEN = "the-token-of-the-engineer-on-call"
 PAGES = ["/metrics", "/health", "/health/detailed", "/ready"]
 _LABELS = re.compile(r'(\w+)="([^"]*)"')
 
@@ -89,6 +89,12 @@ async def test_an_attack_on_our_own_pages_is_an_attack(guarded):
     assert (await request(guard, "GET", "/metrics", client=("203.0.113.9", 1))).status == 403
     assert guard.metric(REQUESTS, kind="other", outcome="refused") == guard.metric(REQUESTS) == 1
     assert await seen(guard) == 1
+
+
+async def test_what_comes_from_outside_is_no_probe(guarded):
+    guard = guarded()
+    assert (await request(guard, "GET", "/ready", client=("203.0.113.9", 1))).status == 200
+    assert guard.metric(REQUESTS, kind="other", outcome="answered") == await seen(guard) == 1
 
 
 async def test_requests_by_what_they_are_and_what_became_of_them(guarded):

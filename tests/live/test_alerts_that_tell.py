@@ -26,7 +26,7 @@ from tools.prometheus import PrometheusServer
 pytestmark = pytest.mark.redis
 
 SCALE = 0.04
-ADMIN_TOKEN = "the-token-of-whoever-is-on-call-tonight"
+ADMIN_TOKEN = "the-token-of-the-engineer-on-call"
 FORGED = make_token("this key is not the one that the app verifies with", sub="eve")
 SCRAPED = "count_over_time(fraiseql_response_time_seconds_count[1m]) >= 4"
 

@@ -172,7 +172,7 @@ CONTRACT: Mapping[str, Case] = {
                 failing(): "9x60",
             },
             {requests(outcome="unauthenticated"): _IDLE, requests(): _IDLE, _FAILED: _IDLE, failing(): "0x60"},
-            {  # one client without a token, and nobody else
+            {  # one client without a token, and no other caller
                 requests(outcome="unauthenticated"): "0+15x60",
                 _FAILED.replace("invalid_token", "missing_token"): "0+15x60",
                 failing(): "1x60",
