@@ -15,7 +15,7 @@ from fraiseql_guard.runbooks.dashboard import dashboard
 from fraiseql_guard.runbooks.foreign import FOREIGN
 from fraiseql_guard.runbooks.render import Choices, write_rule_files
 from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import METRICS, Source
+from fraiseql_guard.signals import METRICS, STORE_BREAKER_OPEN, Source
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.processes import STARLETTE, Server
@@ -28,9 +28,9 @@ PATIENCE_SECONDS = 100.0
 JOB = "blog"
 # An offence, as it is over twice the limit.
 TOO_DEEP = '{user(id: "user-1")' + "{invitedBy" * 30 + "{id}" + "}" * 31
-# What the Starlette example has nothing of: a database, its exporter, and what the vocabulary is about to get.
+# What the Starlette example has nothing of: a database, its exporter, a Redis, and what the vocabulary is about to get.
 NOT_HERE = {each.name for each in (*METRICS, *FOREIGN, *PENDING) if each.source in (Source.HOST, Source.NODE)} | {
-    each.name for each in PENDING
+    each.name for each in (*PENDING, STORE_BREAKER_OPEN)
 }
 
 
