@@ -34,7 +34,7 @@ demo: install ## Drive real traffic at a guarded example and show what comes bac
 serve: install ## Leave the guarded example running and print what to try
 	@$(PYTHON) -m examples.demo --serve
 
-drills: install ## Rehearse the five runbooks: attack, alert, the command that helps, verified recovery (5 minutes)
+drills: install ## Rehearse the runbooks: attack, alert, the command that helps, verified recovery (6 minutes)
 	@$(PYTHON) -m examples.drills
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
@@ -65,9 +65,10 @@ lint: install ## Check style, format, types and the layers of the package
 bench: install ## Measure what the guard costs a request
 	@$(PYTHON) -m benchmarks.overhead
 
-audit: install ## Run graphql-http's audit suite, and real clients against refusals (needs node and npm)
+audit: install ## Run graphql-http's audit suite, real clients, and Grafana's schema (needs node and npm)
 	@$(PYTHON) -m tools.audit.run
 	@$(PYTHON) -m tools.audit.clients
+	@$(PYTHON) -m tools.audit.grafana
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium
 	@$(PYTHON) -m tools.screenshots docs/images

@@ -419,6 +419,7 @@ class Context:
     credit: dict[Hashable, int] | None = None  # tokens taken that no guard inside has counted on (stores/credit.py)
     unpaid: bool = False  # a bucket was short: none was taken from
     shown: tuple[Bucket, ...] | None = None  # whose state the answer's headers tell, if guards inside have a say in it
+    auth_failed: bool = False  # the app, or a guard further inside, does not take the caller for who they should be
     refused_inside: bool = False  # by a guard further inside, which tells of it
     status: int = 0
     ended_at: float | None = None  # by the log's clock, once it has ended

@@ -102,6 +102,10 @@ def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
     return ()
 
 
+def _admin_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa: ARG001
+    return ((s.ADMIN_FAILURES, ("wrong" if ctx.header(b"authorization") else "missing",)),)
+
+
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
@@ -258,7 +262,7 @@ _TABLE: Final[Mapping[Code, Evidence]] = {
     s.COST_BUDGET_EXCEEDED: Evidence(_budget_counts, _plain_lines),
     s.UNAUTHENTICATED: Evidence(_failure_counts, _failure_lines),
     s.BLOCKED: Evidence(_block_counts, _plain_lines),
-    s.ADMIN_UNAUTHENTICATED: Evidence(_no_counts, _admin_lines),
+    s.ADMIN_UNAUTHENTICATED: Evidence(_admin_counts, _admin_lines),
     s.QUERY_TIMEOUT: Evidence(_no_counts, _timeout_lines),
     s.QUERY_TOO_COMPLEX: _COMPLEX,
     s.QUERY_TOO_DEEP: _COMPLEX,

@@ -24,6 +24,7 @@ from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.blocked_documents import BlockedDocuments
 from fraiseql_guard.gates.blocks import OperatorBlocks
+from fraiseql_guard.gates.in_flight import PoolRefusals
 from fraiseql_guard.graphql.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.graphql.schema import SchemaTable
 from fraiseql_guard.host import Host
@@ -61,6 +62,7 @@ class Lasting:
     books: Books
     alarms: AlarmClocks
     at_work: Counter[tuple[str, str]]
+    pool_refusals: PoolRefusals
     attempts: Counter[str]
     budget: BufferBudget
     database: DatabaseSignals
@@ -165,6 +167,7 @@ def make_lasting(
         books=Books(place_of(store, settings), id(metrics), counts),
         alarms=AlarmClocks(),
         at_work=Counter(),
+        pool_refusals=PoolRefusals(),
         attempts=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
         database=database,

@@ -145,7 +145,13 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
     active = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
     in_flight = (
-        InFlight(settings, lasting.at_work, pool_size=lasting.database.size, express=express)
+        InFlight(
+            settings,
+            lasting.at_work,
+            refusals=lasting.pool_refusals if modes[Protection.RATE_LIMIT] is Mode.ENFORCE else None,
+            pool_size=lasting.database.size,
+            express=express,
+        )
         if Protection.RATE_LIMIT in active
         else None
     )
@@ -206,7 +212,14 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         books=lasting.books,
         alarms=lasting.alarms,
         host=host,
-        health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
+        health=Health(
+            settings,
+            lasting.store,
+            host.providers,
+            memory=memory_now,
+            refused_for_pool=lasting.pool_refusals.last_minute,
+            on_problem=settle.warn,
+        ),
         database=lasting.database,
         reader=reader,
         operator=operator,

@@ -173,7 +173,7 @@ class Settings:
     exempt_paths: tuple[str, ...] = setting(
         PATHS,
         "/health,/health/detailed,/ready,/metrics",
-        "Paths that are free of rate limits for private peers (probes).",
+        "Paths that are free of rate limits for private peers, and counted as probes: in no ratio.",
     )
 
     # the store

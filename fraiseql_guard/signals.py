@@ -146,6 +146,39 @@ class LoginOutcome(StrEnum):
     LOCKED = "locked"  # not tried, because its identifier is locked out at this address
 
 
+class RequestKind(StrEnum):
+    """What a request is to the guard, so that a ratio is one of callers alone."""
+
+    GUARDED = "guarded"  # where a token can be asked for: GraphQL, and the paths that are named
+    OTHER = "other"
+    BROWSER = "browser"  # a CORS preflight, or a page of GraphiQL: never asked for a token
+    OWN = "own"  # answered by the guard itself (metrics, health, the operator's), and probes on exempt paths
+
+
+class Outcome(StrEnum):
+    """What became of a request."""
+
+    ANSWERED = "answered"
+    UNAUTHENTICATED = "unauthenticated"  # its authentication failed, whether the guard or the app says so
+    REFUSED = "refused"
+    FAILED = "failed"  # the app answered with a status of 500 or more, or not at all
+
+
+class FailureSource(StrEnum):
+    """What an address failed with."""
+
+    TOKEN = "token"  # noqa: S105 - a source, not a secret
+    LOGIN = "login"
+
+
+FAULT_PARTS: Final = (
+    "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
+    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "steering", "user_status",
+    "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "InFlight", "MemoryPressure",
+    "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "RequestForms", "RequestPaths",
+)  # fmt: skip
+"""Parts of the guard that can break; gates are called by their class."""
+
 LIMITS: Final = (
     "max_query_depth", "max_query_complexity", "max_list_size", "max_offset", "max_aliases", "max_root_fields",
     "max_duplicate_keys", "introspection_max_list_depth",
@@ -247,6 +280,9 @@ INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection 
 INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
 
 CODES: Final[tuple[Code, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
+
+UNAVAILABLE: Final = tuple(code for code in CODES if code.status == 503)
+"""The guard does not serve a request for a reason of its own: no caller can do anything about it."""
 
 INTERNAL_SERVER_ERROR: Final = "INTERNAL_SERVER_ERROR"
 """error_code of an answer of the app with a status of 500 or more."""
@@ -394,6 +430,13 @@ WOULD_REFUSE = Metric(
     _REFUSAL_LABELS,
     closed=_REFUSALS,
 )
+REQUESTS = Metric(
+    "fraiseql_guard_requests_total",
+    _COUNTER,
+    "HTTP requests answered, by what they are and what became of them: every series exists from the start.",
+    ("kind", "outcome"),
+    closed=tuple((kind.value, outcome.value) for kind in RequestKind for outcome in Outcome),
+)
 NEAR_LIMIT = Metric(
     "fraiseql_guard_near_limit_total",
     _COUNTER,
@@ -413,6 +456,24 @@ AUTH_FAILURE_REASONS = Metric(
     "Failed authentications by reason alone: every series exists from the start, so alerts may rest on it.",
     ("failure_reason",),
     closed=tuple((reason.value,) for reason in FailureReason),
+)
+FAILING_ADDRESSES = Metric(
+    "fraiseql_guard_failing_addresses",
+    _GAUGE,
+    "Addresses (/64s of IPv6) whose authentication failed within the last 5 minutes, by what failed.",
+    ("source",),
+)
+ADMIN_FAILURES = Metric(
+    "fraiseql_guard_admin_failures_total",
+    _COUNTER,
+    "Requests for the operator's API without a right token: it was missing, or wrong.",
+    ("token",),
+    closed=(("missing",), ("wrong",)),
+)
+STATEMENT_TIMEOUTS = Metric(
+    "fraiseql_guard_statement_timeouts_total",
+    _COUNTER,
+    "Requests of which the database stopped a statement at its time limit, before their own deadline.",
 )
 RATE_LIMIT_TOTAL = Metric(
     "fraiseql_guard_rate_limit_exceeded_total",
@@ -471,7 +532,13 @@ STORE_UNREADABLE = Metric(
     ("family",),
     closed=tuple((family.value,) for family in KeyFamily),
 )
-FAULTS = Metric("fraiseql_guard_faults_total", _COUNTER, "Unexpected errors inside the guard.", ("part",))
+FAULTS = Metric(
+    "fraiseql_guard_faults_total",
+    _COUNTER,
+    "Unexpected errors inside the guard.",
+    ("part",),
+    closed=tuple((part,) for part in FAULT_PARTS),
+)
 ABANDONED = Metric(
     "fraiseql_guard_abandoned_total", _COUNTER, "Requests whose app went on after it was cancelled at the deadline."
 )

@@ -66,6 +66,7 @@ def drawn(
         for panel in dashboard["panels"]:
             if panel["type"] == "row":
                 row = panel["title"]
+            if not panel.get("targets"):  # a row, or a text
                 continue
             given = [(each["expr"].replace("$job", job), each["legendFormat"]) for each in panel["targets"]]
             expressions = [(text.replace("$instance", ".*"), legend) for text, legend in given]

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import httpx
+import psycopg
 
 from examples.drills.definitions import Attack
 from examples.drills.scene import Scene
+from fraiseql_guard.settings import DATABASE_VARIABLE
 from fraiseql_guard.testing import make_token
 
 USERS: Final = 4
@@ -73,6 +75,8 @@ class Crowd:
     def begin(self, attack: Attack) -> None:
         """The attack, from as many callers as it has."""
         numbers: Iterator[int] = itertools.count() if attack.times is None else iter(range(attack.times))
+        if attack.statement:
+            self._tasks.append(asyncio.create_task(self._run_in_database(attack.statement)))
         for caller in range(attack.callers):
             address = attack.address.replace("{n}", str(caller + 20))
             if attack.user is None:
@@ -80,6 +84,13 @@ class Crowd:
             else:
                 token = make_token(self._scene.secret, sub=attack.user.replace("{n}", str(caller)))
             self._tasks.append(asyncio.create_task(self._attack(attack, numbers, address, token)))
+
+    async def _run_in_database(self, statement: str) -> None:
+        """What a colleague has begun in the app's own database, with the app's own account."""
+        url = self._scene.environment[DATABASE_VARIABLE]
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            with suppress(psycopg.errors.QueryCanceled):
+                await connection.execute(statement.encode())
 
     async def _live(self, address: str, token: str) -> None:
         for document in itertools.cycle(_DOCUMENTS):

@@ -1,4 +1,4 @@
-"""The five drills: who attacks and how, which alert must fire, what the runbook does, and how recovery is verified.
+"""The drills: who attacks and how, which alert must fire, what the runbook does, and how recovery is verified.
 
 Every expression and command is the runbook's (docs/runbooks), with the example names of its page replaced by those that
 the look brought.
@@ -22,6 +22,7 @@ class Attack:
     """Callers who send one document again and again. ``{n}`` is the number of the request.
 
     ``user`` None: the tokens are forged. ``times``: how often all of them together; None: until the end of the drill.
+    ``statement`` is what runs in the app's database meanwhile, until it is stopped.
     """
 
     document: str
@@ -30,6 +31,7 @@ class Attack:
     callers: int = 4
     pause_seconds: float = 0.1
     times: int | None = None
+    statement: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +50,38 @@ class Logged:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A command of fraiseql-guard is asked: ``column`` of the first row of its list."""
+
+    command: str
+    column: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drill:
-    """One incident. ``actions`` are arguments of fraiseql-guard; braces are filled with what the look found."""
+    """One incident. ``actions`` are arguments of fraiseql-guard; braces are filled with what the look found.
+
+    ``hits_everybody``: ordinary users are not served while it lasts, and must be once it has ended.
+    """
 
     name: str
     runbook: Runbook
     attack: Attack
     alert: str
-    look: Ranked | Logged
+    look: Ranked | Logged | Listed
     actions: tuple[str, ...]
     verify: str
+    hits_everybody: bool = False
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
+_LOCK: Final = """
+    DO $migration$ BEGIN
+        LOCK TABLE tb_user, tb_post IN ACCESS EXCLUSIVE MODE;
+        PERFORM pg_sleep(600);
+    END $migration$
+"""
 _TOO_DEEP: Final = "{ posts(limit: 1) { author " + "{invitedBy" * 25 + "{name}" + "}" * 25 + " } }"
 
 DRILLS: Final[Mapping[str, Drill]] = {
@@ -125,6 +145,24 @@ DRILLS: Final[Mapping[str, Drill]] = {
             actions=("clear-caches", "gc"),
             verify="fraiseql_guard_memory_usage_ratio < 0.8",
             environment=ROOM,
+        ),
+        Drill(
+            name="overload",
+            runbook=Runbook.GUARD,
+            attack=Attack(
+                document="{ users(limit: 1) { name } }",
+                address="203.0.113.{n}",
+                user="colleague-{n}",
+                callers=40,
+                pause_seconds=1.0,
+                statement=_LOCK,
+            ),
+            alert="GuardUnavailable",
+            look=Listed("queries", "pid"),
+            actions=("kill {pid}",),
+            verify="fraiseql:unavailable:ratio < 0.05",
+            hits_everybody=True,
+            environment={name_of("query_timeout"): "5", name_of("database_pool_size"): "12"},
         ),
     )
 }

@@ -1,20 +1,24 @@
-"""One drill from beginning to end: attack, alert, look, action, verification. The same for all five."""
+"""One drill from beginning to end: attack, alert, look, action, verification. The same for all."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from examples.drills.crowd import Crowd, Goodput
-from examples.drills.definitions import Drill, Logged, Ranked
+from examples.drills.definitions import Drill, Listed, Logged, Ranked
 from examples.drills.scene import INSTANCES, Scene
 from examples.drills.timeline import Timeline
 
 GOODPUT: Final = 0.95
-"""What ordinary users must get, from the first request of the attack to the recovery."""
+"""What ordinary users must get, from the first request of the attack to the recovery; from the recovery on, where the
+incident hits everybody."""
+ENOUGH_REQUESTS: Final = 25
+"""Ordinary requests that show that users are served again."""
 PATIENCE_SECONDS: Final = 90.0
 """For each wait. It takes a quarter of that; a busy machine takes longer."""
 _LOOK_EVERY_SECONDS: Final = 0.25
@@ -51,6 +55,8 @@ async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
         timeline.note("alert", f"{notice.name}: {notice.annotations['summary']}", "yellow")
         if await asyncio.to_thread(scene.ask, drill.verify):
             raise DrillError(f"{drill.verify}: so while {drill.alert} fires, which verifies nothing")
+        if drill.hits_everybody and crowd.goodput.ratio >= GOODPUT:
+            raise DrillError(f"ordinary users are served while {drill.alert} fires: it hits not everybody")
         found = await asyncio.to_thread(_look, drill, scene, timeline)
         for action in drill.actions:
             command = action.format_map(found)
@@ -59,6 +65,9 @@ async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
             timeline.note("", said)
         await _until(lambda: bool(scene.ask(drill.verify)), drill.verify)
         timeline.note("verified", drill.verify, "green")
+        if drill.hits_everybody:
+            crowd.count_from_now()
+            await _until(lambda: crowd.goodput.sent >= ENOUGH_REQUESTS, "ordinary users ask again")
         await _until(lambda: _notice(scene, drill.alert, "resolved"), f"{drill.alert} resolves")
         timeline.note("resolved", drill.alert, "green")
         passed = Passed(round(timeline.seconds, 1), crowd.goodput)
@@ -90,6 +99,11 @@ def _look(drill: Drill, scene: Scene, timeline: Timeline) -> Mapping[str, Any]:
             if not values:
                 raise DrillError(f"fraiseql-guard logs --event {event.name}: names no {column}")
             found, said = {name: next(iter(values))}, f"fraiseql-guard logs --event {event.name} → "
+        case Listed(command, column):
+            rows = json.loads(scene.type(f"{command} --json"))
+            if not rows:
+                raise DrillError(f"fraiseql-guard {command}: lists nothing")
+            found, said = {column: rows[0][column]}, f"fraiseql-guard {command} → "
     timeline.note("look", said + " ".join(f"{name}={value}" for name, value in found.items()))
     return found
 

@@ -1,4 +1,4 @@
-"""``python -m examples.drills.picture FILE.svg|FILE.png``: the dashboard after all five attacks, one by one."""
+"""``python -m examples.drills.picture FILE.svg|FILE.png``: the dashboard after all attacks, one by one."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from examples.drills.crowd import Crowd
 from examples.drills.definitions import DRILLS
 from examples.drills.scene import SCALE, Scene, set_up
 from fraiseql_guard.runbooks.dashboard import dashboard
+from fraiseql_guard.runbooks.render import Choices
 from fraiseql_guard.settings import name_of
 from tools.panels import drawn
 from tools.picture import picture, save
@@ -51,7 +52,7 @@ def main() -> int:
         return 2
     with set_up(_SETTINGS) as scene:
         seconds = asyncio.run(happen(scene))
-        shown = dashboard(scale=SCALE)
+        shown = dashboard(Choices(scale=SCALE))
         panels = list(drawn(shown, scene.prometheus.url, seconds=seconds, step_seconds=1))
     save(picture(panels, title=shown["title"]), Path(sys.argv[1]))
     return 0

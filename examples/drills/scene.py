@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from examples.fraiseql_blog.serve import DATABASE_URL
 from examples.process import OURS, ExampleServer
-from fraiseql_guard.runbooks.render import scaled, write_rule_files
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.runbooks.render import Choices, scaled, write_rule_files
+from fraiseql_guard.settings import DATABASE_VARIABLE, name_of
 from tests.support.redis_server import RedisServer
 from tools.alertmanager import AlertmanagerServer, Webhook
 from tools.prometheus import PrometheusServer
@@ -81,7 +81,7 @@ def set_up(own: Mapping[str, str]) -> Iterator[Scene]:
             PrometheusServer(
                 folder / "prometheus",
                 {"blog": [each.url.removeprefix("http://") for each in instances]},
-                rule_files=write_rule_files(folder / "rules", scale=SCALE),
+                rule_files=write_rule_files(folder / "rules", Choices(scale=SCALE)),
                 alertmanagers=[alertmanager.address],
             )
         )
@@ -91,7 +91,7 @@ def set_up(own: Mapping[str, str]) -> Iterator[Scene]:
             prometheus=prometheus,
             webhook=webhook,
             secret=secret,
-            environment={**clean, **environment},
+            environment={**clean, **environment, DATABASE_VARIABLE: instances[0].database_url or ""},
         )
 
 

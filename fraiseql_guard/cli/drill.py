@@ -25,7 +25,7 @@ def drill(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help="rate-limiting, authentication, query-dos, database, memory; without one, all of them.",
+            help="rate-limiting, authentication, query-dos, database, memory, overload; without one, all.",
             show_default=False,
         ),
     ] = None,

@@ -10,6 +10,7 @@ from fraiseql_guard.edge import replies
 from fraiseql_guard.edge.batches import batch_size
 from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
+from fraiseql_guard.outcomes import is_for_authentication
 from fraiseql_guard.signals import UNKNOWN, FailureReason
 
 _REQUEST_ID: Final = b"x-request-id"
@@ -43,6 +44,7 @@ def tell_outside(ctx: Context) -> None:
     """A request is refused: for the guards further outside that is no answer of their app's own."""
     for outer in outers(ctx):
         outer.refused_inside = True
+        outer.auth_failed = outer.auth_failed or (ctx.denial is not None and is_for_authentication(ctx.denial))
 
 
 def _for_outside(ctx: Context, outer: Context, headers: list[replies.Header]) -> list[replies.Header]:

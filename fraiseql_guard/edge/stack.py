@@ -191,6 +191,7 @@ class Stack:
     def publish(self) -> None:
         """Write down what this process holds at the moment. Never raises."""
         self.tell(self.settle.process.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
+        self.tell(self.settle.publish)
         self.tell(self.host.look, self.settle.process)
         self.tell(self.database.refresh)
 

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
@@ -25,12 +26,40 @@ def _unknown() -> int | None:
     return None
 
 
+class PoolRefusals:
+    """How many operations were refused for want of database connections within the last minute."""
+
+    __slots__ = ("_clock", "_seconds")
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[list[int]] = deque()  # a second, and how many in it
+
+    def note(self) -> None:
+        """One operation was refused."""
+        second = int(self._clock())
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += 1
+            return
+        self._forget(second)
+        self._seconds.append([second, 1])
+
+    def last_minute(self) -> int:
+        """All of them together."""
+        self._forget(int(self._clock()))
+        return sum(count for _, count in self._seconds)
+
+    def _forget(self, second: int) -> None:
+        while self._seconds and self._seconds[0][0] <= second - 60:
+            self._seconds.popleft()
+
+
 class InFlight:
     """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
 
     The last two follow the database pool where its size is known: from the settings, else from the pool itself
     (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
-    :meth:`release`, whatever became of the request. ``at_work`` outlives a change of the settings.
+    :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
 
     With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
     """
@@ -43,6 +72,7 @@ class InFlight:
         settings: Settings,
         at_work: Counter[tuple[str, str]] | None = None,
         *,
+        refusals: PoolRefusals | None = None,
         pool_size: Callable[[], int | None] = _unknown,
         express: bool = False,
     ) -> None:
@@ -51,6 +81,7 @@ class InFlight:
         self._pool_size = pool_size
         self._express = express
         self._at_work: Counter[tuple[str, str]] = Counter() if at_work is None else at_work
+        self._refusals = PoolRefusals() if refusals is None else refusals
 
     def decide(self, ctx: Context) -> Denial | None:
         """Take the request's slots, all or none."""
@@ -63,18 +94,22 @@ class InFlight:
         if pool:
             everyone = at_work.get(_EVERYONE, 0)
             if everyone >= (most := max(1, pool - _KEPT_FREE)):
-                return _full(OVERLOADED, most, everyone)
+                return self._overloaded(most, everyone)
             if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
-                return _full(OVERLOADED, most, at_work[_ANONYMOUS])
+                return self._overloaded(most, at_work[_ANONYMOUS])
             only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
             if only_express_left:
                 if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
-                    return _full(OVERLOADED, pool - _KEPT_FREE, everyone)
+                    return self._overloaded(pool - _KEPT_FREE, everyone)
                 ctx.hurry_seconds = _EXPRESS_SECONDS
         ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
         for key in ctx.slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
+
+    def _overloaded(self, limit: int, at_work: int) -> Denial:
+        self._refusals.note()
+        return _full(OVERLOADED, limit, at_work)
 
     def release(self, ctx: Context) -> None:
         """Give back what the request took; a second call gives back nothing."""

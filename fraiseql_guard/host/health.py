@@ -18,6 +18,12 @@ from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 
 _KEPT_SECONDS: Final = 1.0
+_POOL_FULL: Final = 0.9
+"""Part of the database connections in use from which on the next requests wait: that of the alert."""
+
+
+def _none() -> int:
+    return 0
 
 
 class State(StrEnum):
@@ -40,7 +46,10 @@ class Report:
 
 
 class Health:
-    """Asks everybody who knows something, in single flight. ``memory`` measures now; ``clock`` counts seconds."""
+    """Asks everybody who knows something, in single flight. ``memory`` measures now; ``clock`` counts seconds.
+
+    ``refused_for_pool`` says how many operations were refused for want of database connections within a minute.
+    """
 
     def __init__(
         self,
@@ -50,8 +59,10 @@ class Health:
         *,
         memory: Callable[[], Memory | None],
         on_problem: Callable[[str], None],
+        refused_for_pool: Callable[[], int] = _none,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._refused_for_pool = refused_for_pool
         self._settings = settings
         self._store = store
         self._providers = providers
@@ -100,6 +111,11 @@ class Health:
         pool = self._providers.ask(POOL, self._on_problem)
         if pool is not None and pool.get("waiting", 0) > 0:
             findings.append((State.DEGRADED, "requests wait for a database connection"))
+        if pool is not None and pool.get("active", 0) > _POOL_FULL * (total := pool.get("total", 0)) > 0:
+            findings.append((State.DEGRADED, f"{pool['active']:g} of {total:g} database connections are in use"))
+        if refused := self._refused_for_pool():
+            sentence = f"{refused} operations were refused within a minute: the database connections are used up"
+            findings.append((State.DEGRADED, sentence))
         return pool
 
     async def _look_at_redis(self, findings: list[tuple[State, str]]) -> Mapping[str, bool] | None:

@@ -18,10 +18,10 @@ import orjson
 
 from fraiseql_guard.logbook.reading import MAX_LINE_BYTES, OVERLONG
 
-_TIME: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
-_SOURCE: Final = re.compile(rb"\[[A-Za-z0-9][\w.:-]{0,253}(?:/[A-Za-z0-9][\w.:-]{0,253}){1,3}\] ", re.ASCII)
-_COMPOSE: Final = re.compile(rb"[A-Za-z0-9][\w.-]{0,127} {0,64}\| ", re.ASCII)
-_CRI: Final = re.compile(_TIME + rb" (stdout|stderr) ([FP])(?::[A-Z]+)* ", re.ASCII)
+_TIME: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9}+)?+(?:Z|[+-]\d\d:\d\d)"
+_SOURCE: Final = re.compile(rb"\[[A-Za-z0-9][\w.:-]{0,253}+(?:/[A-Za-z0-9][\w.:-]{0,253}+){1,3}+\] ", re.ASCII)
+_COMPOSE: Final = re.compile(rb"[A-Za-z0-9][\w.-]{0,127}+ {0,64}+\| ", re.ASCII)
+_CRI: Final = re.compile(_TIME + rb" (stdout|stderr) ([FP])(?::[A-Z]++)*+ ", re.ASCII)
 _STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
 _JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
 _PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)

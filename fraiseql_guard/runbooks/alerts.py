@@ -1,4 +1,5 @@
-"""The alerts of the contract, under its names and with its thresholds, able to fire while limits are enforced.
+"""The alerts of the contract, under its names and with its thresholds, able to fire while limits are enforced; and ours
+that belong to the same runbooks.
 
 What the originals got wrong, and why each is written as it is: docs/runbooks/README.md.
 """
@@ -13,7 +14,7 @@ _CRITICAL, _WARNING = Severity.CRITICAL, Severity.WARNING
 _RATE, _AUTH, _DOS = Runbook.RATE_LIMITING, Runbook.AUTHENTICATION, Runbook.QUERY_DOS
 _DATABASE, _MEMORY = Runbook.DATABASE, Runbook.MEMORY
 
-CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
+RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     # --- rate limiting
     Alert(
         name="HighRateLimitViolations",
@@ -38,7 +39,8 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="RateLimitingImpactingUsers",
         runbook=_RATE,
-        expression="fraiseql:rate_limited:ratio > 0.1",
+        # A floor of traffic: one crawler at night is no impact on users.
+        expression="fraiseql:rate_limited:ratio > 0.1 and on (job) fraiseql:rate_limited:rate > 0.1",
         hold="5m",
         severity=_WARNING,
         summary="{{ $value | humanizePercentage }} of all requests are refused for their rate",
@@ -59,12 +61,27 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="AuthenticationServiceDown",
         runbook=_AUTH,
-        expression="fraiseql:auth_failures:ratio > 0.5 or fraiseql:key_source_errors:increase > 0",
+        # Floors of traffic: one client without a token, alone at night, is no outage. Several addresses are one, and so
+        # are tokens that fail, also where all callers come through one address.
+        expression="fraiseql:auth_failures:ratio > 0.5 and on (job)"
+        ' (fraiseql:failing_addresses:max{source="token"} >= 3 or fraiseql:token_failures:rate > 0.05)'
+        " or fraiseql:key_source_errors:increase > 0",
         hold="2m",
         severity=_CRITICAL,
         summary="Authentication at {{ $labels.job }} is failing as a whole",
         description="At {{ $labels.job }} more than half of all requests fail to authenticate, or the keys that tokens"
         " are verified with cannot be read.",
+    ),
+    Alert(
+        name="CredentialStuffing",
+        runbook=_AUTH,
+        expression='fraiseql:failing_addresses:max{source="login"} > 20'
+        " and on (job) fraiseql:failed_logins:ratio > 0.5 and on (job) fraiseql:failed_logins:rate > 0.1",
+        hold="2m",
+        severity=_CRITICAL,
+        summary="Logins fail from {{ $value }} addresses or more",
+        description="More than half of the logins of {{ $labels.job }} fail, and from more than 20 addresses: stolen"
+        " passwords are tried, a few from each address, so that no single one is blocked.",
     ),
     Alert(
         name="BruteForceDetected",
@@ -144,9 +161,10 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         expression="fraiseql:db_connections:ratio > 0.9",
         hold="2m",
         severity=_CRITICAL,
-        summary="{{ $value | humanizePercentage }} of the database connections are in use",
-        description="More than 90 % of the connection pool of {{ $labels.instance }} ({{ $labels.job }}) are in use;"
-        " the next requests wait.",
+        summary="{{ $value | humanizePercentage }} of the database connections are in use or asked for",
+        description="More than 90 % of the connection pool of {{ $labels.instance }} ({{ $labels.job }}) are in use, or"
+        " would be: requests that wait for a connection, and those that are refused (OVERLOADED) to keep some free,"
+        " count as well.",
     ),
     Alert(
         name="DatabaseQueryTimeouts",
@@ -155,7 +173,8 @@ CONTRACT_ALERTS: Final[tuple[Alert, ...]] = (
         hold="3m",
         severity=_WARNING,
         summary='{{ $value | printf "%.3g" }} queries a second are stopped at their deadline',
-        description="Queries of {{ $labels.job }} do not finish in time, more than one in 10 seconds.",
+        description="Queries of {{ $labels.job }} do not finish in time, or PostgreSQL stops their statements: more"
+        " than one in 10 seconds.",
     ),
     Alert(
         name="DatabaseCacheHitRateLow",

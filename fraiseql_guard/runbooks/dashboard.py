@@ -6,20 +6,22 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
+from fraiseql_guard.runbooks.chosen_labels import legend_by, selected_by
 from fraiseql_guard.runbooks.model import Panel, Row, Runbook
 from fraiseql_guard.runbooks.panels import ROWS
-from fraiseql_guard.runbooks.render import RUNBOOK_URL, scaled
+from fraiseql_guard.runbooks.render import ALERTS, DEFAULTS, Choices, scaled
 
 _COLUMNS: Final = 24
 _HEIGHT: Final = 8
+_GUIDE_HEIGHT: Final = 2
 _MAX_PANELS_IN_LINE: Final = 4
 _SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _RED, _GREEN = "red", "green"
 
 
-def dashboard(*, runbook_url: str = RUNBOOK_URL, scale: float = 1.0) -> dict[str, Any]:
-    """The whole dashboard. ``scale`` as for the rules; ``runbook_url`` is where its links lead."""
-    base = runbook_url.rstrip("/")
+def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
+    """The whole dashboard, for what an operator has chosen for the rules (but for the labels of alerts)."""
+    base = choices.runbook_url.rstrip("/")
     return {
         "uid": "fraiseql-ops",
         "title": "FraiseQL operations",
@@ -34,27 +36,34 @@ def dashboard(*, runbook_url: str = RUNBOOK_URL, scale: float = 1.0) -> dict[str
         "time": {"from": "now-1h", "to": "now"},
         "links": [_link(runbook, base) for runbook in Runbook],
         "annotations": {"list": [_firing_alerts()]},
-        "templating": {"list": [_data_source(), _variable("job"), _variable("instance", 'job=~"$job"')]},
-        "panels": list(_laid_out(base, scale)),
+        "templating": {"list": [_data_source(), *_variables(choices.by)]},
+        "panels": list(_laid_out(base, choices)),
     }
 
 
-def render_dashboard(*, runbook_url: str = RUNBOOK_URL, scale: float = 1.0) -> str:
-    """The dashboard's file."""
-    return json.dumps(dashboard(runbook_url=runbook_url, scale=scale), indent=2, ensure_ascii=False) + "\n"
+def render_dashboard(choices: Choices = DEFAULTS, *, folder_uid: str | None = None) -> str:
+    """The dashboard's file for Grafana's import; with ``folder_uid`` ("" is its first folder) the body of a request to
+    Grafana's HTTP API, ``POST /api/dashboards/db``, which replaces the dashboard that is there."""
+    shown: dict[str, Any] = dashboard(choices)
+    if folder_uid is not None:
+        shown = {"dashboard": {"id": None, **shown}, "folderUid": folder_uid, "overwrite": True}
+    return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
 
-def _laid_out(base: str, scale: float) -> Iterator[dict[str, Any]]:
+def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
     """Rows and panels with their places; ids count up, so that a change moves few of them."""
     top, number = 0, 1
     for row in ROWS:
-        yield _row(row, base, number, top)
+        yield _row(row, number, top)
         number, top = number + 1, top + 1
+        if row.runbook is not None:
+            yield _guide(row.runbook, base, number, top)
+            number, top = number + 1, top + _GUIDE_HEIGHT
         for line in _lines(row.panels):
             width = _COLUMNS // len(line)
             for column, panel in enumerate(line):
                 place = {"h": _HEIGHT, "w": width, "x": column * width, "y": top}
-                yield _panel(panel, number, place, scale)
+                yield {**_panel(panel, number, place, choices), "links": _links(row, base)}
                 number += 1
             top += _HEIGHT
 
@@ -66,7 +75,7 @@ def _lines(panels: tuple[Panel, ...]) -> list[tuple[Panel, ...]]:
     return [panels[start : start + size] for start in range(0, len(panels), size)]
 
 
-def _row(row: Row, base: str, number: int, top: int) -> dict[str, Any]:
+def _row(row: Row, number: int, top: int) -> dict[str, Any]:
     return {
         "id": number,
         "type": "row",
@@ -74,11 +83,29 @@ def _row(row: Row, base: str, number: int, top: int) -> dict[str, Any]:
         "collapsed": False,
         "gridPos": {"h": 1, "w": _COLUMNS, "x": 0, "y": top},
         "panels": [],
-        **({"links": [_link(row.runbook, base)]} if row.runbook else {}),
     }
 
 
-def _panel(panel: Panel, number: int, place: dict[str, int], scale: float) -> dict[str, Any]:
+def _guide(runbook: Runbook, base: str, number: int, top: int) -> dict[str, Any]:
+    """A line of text that leads to the runbook and names its alerts: Grafana shows no links on a row itself."""
+    alerts = ", ".join(f"`{alert.name}`" for alert in ALERTS if alert.runbook is runbook)
+    text = f"[**Runbook: {runbook.spoken}**]({base}/{runbook.value}.md) · alerts: {alerts}"
+    return {
+        "id": number,
+        "type": "text",
+        "title": "",
+        "description": f"What to do when an alert of this row fires: {runbook.spoken}.",
+        "gridPos": {"h": _GUIDE_HEIGHT, "w": _COLUMNS, "x": 0, "y": top},
+        "transparent": True,
+        "options": {"mode": "markdown", "content": text},
+    }
+
+
+def _links(row: Row, base: str) -> list[dict[str, Any]]:
+    return [_link(row.runbook, base)] if row.runbook else []
+
+
+def _panel(panel: Panel, number: int, place: dict[str, int], choices: Choices) -> dict[str, Any]:
     return {
         "id": number,
         "type": panel.kind,
@@ -90,8 +117,8 @@ def _panel(panel: Panel, number: int, place: dict[str, int], scale: float) -> di
             {
                 "refId": chr(ord("A") + position),
                 "datasource": _SOURCE,
-                "expr": scaled(query.expression, scale),
-                "legendFormat": query.legend,
+                "expr": selected_by(scaled(query.expression, choices.scale), choices.by),
+                "legendFormat": legend_by(query.legend, choices.by),
                 "instant": panel.kind != "timeseries",
                 "range": panel.kind == "timeseries",
             }
@@ -118,9 +145,34 @@ def _defaults(panel: Panel) -> dict[str, Any]:
 
 _REDUCED: Final = {"calcs": ["lastNotNull"], "fields": "", "values": False}
 _OPTIONS: Final[dict[str, dict[str, Any]]] = {
-    "timeseries": {"legend": {"displayMode": "list", "placement": "bottom"}, "tooltip": {"mode": "multi"}},
-    "stat": {"reduceOptions": _REDUCED, "colorMode": "value", "textMode": "value_and_name"},
-    "bargauge": {"reduceOptions": _REDUCED, "orientation": "horizontal", "displayMode": "basic"},
+    "timeseries": {
+        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": True},
+        "tooltip": {"mode": "multi", "sort": "desc"},
+    },
+    "stat": {
+        "reduceOptions": _REDUCED,
+        "colorMode": "value",
+        "graphMode": "none",
+        "justifyMode": "auto",
+        "orientation": "auto",
+        "percentChangeColorMode": "standard",
+        "showPercentChange": False,
+        "textMode": "value_and_name",
+        "wideLayout": True,
+    },
+    "bargauge": {
+        "reduceOptions": _REDUCED,
+        "orientation": "horizontal",
+        "displayMode": "basic",
+        "valueMode": "color",
+        "namePlacement": "auto",
+        "showUnfilled": True,
+        "sizing": "auto",
+        "minVizWidth": 8,
+        "minVizHeight": 16,
+        "maxVizHeight": 300,
+        "legend": {"calcs": [], "displayMode": "list", "placement": "bottom", "showLegend": False},
+    },
 }
 
 
@@ -128,8 +180,12 @@ def _link(runbook: Runbook, base: str) -> dict[str, Any]:
     return {
         "type": "link",
         "icon": "doc",
-        "title": runbook.spoken,
+        "title": f"Runbook: {runbook.spoken}",
+        "tooltip": f"What to do: {runbook.spoken}",
         "url": f"{base}/{runbook.value}.md",
+        "asDropdown": False,
+        "includeVars": False,
+        "keepTime": False,
         "targetBlank": True,
         "tags": [],
     }
@@ -141,9 +197,8 @@ def _firing_alerts() -> dict[str, Any]:
         "datasource": _SOURCE,
         "enable": True,
         "iconColor": _RED,
-        "expr": 'ALERTS{alertstate="firing", runbook!=""}',
+        "target": {"expr": 'ALERTS{alertstate="firing", runbook!=""}', "interval": "60s", "refId": "Anno"},
         "titleFormat": "{{alertname}}",
-        "step": "60s",
     }
 
 
@@ -151,7 +206,15 @@ def _data_source() -> dict[str, Any]:
     return {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"}
 
 
-def _variable(label: str, chosen: str = "") -> dict[str, Any]:
+def _variables(by: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """One for each label; each offers what the ones before it leave."""
+    chosen: list[str] = []
+    for label in (*by, "instance"):
+        yield _variable(label, ", ".join(chosen))
+        chosen.append(f'{label}=~"${label}"')
+
+
+def _variable(label: str, chosen: str) -> dict[str, Any]:
     return {
         "name": label,
         "type": "query",

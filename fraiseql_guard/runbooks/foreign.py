@@ -1,4 +1,4 @@
-"""Metrics of other exporters that our rules read. They are no part of the vocabulary."""
+"""Metrics of Prometheus and other exporters that our rules read. They are no part of the vocabulary."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from fraiseql_guard.signals import Kind, Metric, Source
 
 FOREIGN: Final[tuple[Metric, ...]] = (
+    Metric("up", Kind.GAUGE, "1 for a target that Prometheus could scrape (of its own making).", source=Source.HOST),
     Metric(
         "pg_stat_database_blks_hit",
         Kind.COUNTER,

@@ -9,11 +9,98 @@ from fraiseql_guard.runbooks.model import Alert, Runbook, Severity
 _CRITICAL, _WARNING, _INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 _GUARD = Runbook.GUARD
 
+_SEEN: Final = "fraiseql_response_time_seconds_count"
+"""A series that every instance has from its start."""
+
+
+def _happened(metric: str, by: str) -> str:
+    """What was counted within [5m], by labels: all that a series has at birth, then what it grew by.
+
+    An instance that is scraped for the first time may have something to tell already. A series that was seen within a
+    day is not new, however many scrapes were missed since.
+    """
+    born = f"({metric} unless present_over_time({metric}[1d] offset 5m))"
+    return f"sum by ({by}) ({born} or increase({metric}[5m]))"
+
+
 OWN_ALERTS: Final[tuple[Alert, ...]] = (
+    Alert(
+        name="GuardUnavailable",
+        runbook=_GUARD,
+        expression="fraiseql:unavailable_code:ratio > 0.01"
+        " and on (job) fraiseql:unavailable:ratio > 0.05 and on (job) fraiseql:unavailable:rate > 0.02",
+        hold="2m",
+        severity=_CRITICAL,
+        summary="{{ $value | humanizePercentage }} of all requests are answered 503 {{ $labels.code }}",
+        description="The guard of {{ $labels.job }} does not serve more than 5 % of all requests, for reasons that no"
+        " caller can do anything about; {{ $labels.code }} is one of them.",
+    ),
+    Alert(
+        name="GuardConcurrencyLimit",
+        runbook=_GUARD,
+        expression="fraiseql:concurrency_limited:ratio > 0.1 and on (job) fraiseql:concurrency_limited:rate > 0.1",
+        hold="5m",
+        severity=_WARNING,
+        summary="{{ $value | humanizePercentage }} of all requests are refused because their callers have too much at"
+        " work",
+        description="More than 10 % of the requests to {{ $labels.job }} are answered CONCURRENCY_LIMIT: one caller"
+        " asks for too much at once, or operations take so long that everybody does.",
+    ),
+    Alert(
+        name="AppServerErrors",
+        runbook=_GUARD,
+        expression="fraiseql:server_errors:ratio > 0.05 and on (job) fraiseql:server_errors:rate > 0.05",
+        hold="3m",
+        severity=_CRITICAL,
+        summary="The app fails to serve {{ $value | humanizePercentage }} of all requests",
+        description="The app behind the guard of {{ $labels.job }} answers more than 5 % of all requests with a status"
+        " of 500 or more.",
+    ),
+    Alert(
+        name="AppGraphQLErrors",
+        runbook=_GUARD,
+        expression="fraiseql:graphql_errors:ratio > 0.25 and on (job) fraiseql:graphql_errors:rate > 0.05",
+        hold="5m",
+        severity=_WARNING,
+        summary="{{ $value | humanizePercentage }} of the GraphQL requests end in errors",
+        description="More than a quarter of the GraphQL requests that reach the app of {{ $labels.job }} end in errors,"
+        " a timeout or a disconnect, whatever their HTTP status is.",
+    ),
+    Alert(
+        name="GuardAbsent",
+        runbook=_GUARD,
+        expression=f"count by (job) (present_over_time({_SEEN}[1h])) unless on (job) count by (job) ({_SEEN})",
+        hold="2m",
+        severity=_CRITICAL,
+        summary="No instance of {{ $labels.job }} is seen any more",
+        description="Prometheus has seen {{ $value }} instances of {{ $labels.job }} within [1h] and sees none now: all"
+        " are gone, or none shows it its metrics.",
+    ),
+    Alert(
+        name="GuardInstanceAbsent",
+        runbook=_GUARD,
+        expression=f"max by (job, instance) (up) == 0 and on (job, instance) present_over_time({_SEEN}[1d])",
+        hold="2m",
+        severity=_WARNING,
+        summary="{{ $labels.instance }} does not answer Prometheus",
+        description="{{ $labels.instance }} ({{ $labels.job }}) is to be scraped and cannot be: it has ended, its loop"
+        " stands still, or it refuses its metrics.",
+    ),
+    Alert(
+        name="GuardAdminTokenGuessed",
+        runbook=_GUARD,
+        expression="fraiseql:admin_guesses:rate > 0.03",
+        hold="1m",
+        severity=_WARNING,
+        summary='{{ $value | printf "%.3g" }} wrong tokens a second are shown to the operator\'s API',
+        description="Wrong tokens come to the operator's API of {{ $labels.job }} again and again: they are guessed, or"
+        " a program of yours goes on with an old one.",
+    ),
     Alert(
         name="GuardStoreDown",
         runbook=_GUARD,
-        expression="max by (job, instance) (fraiseql_guard_store_breaker_open) == 1",
+        # Not only while it is open without a break: one that opens and closes decides without Redis as often.
+        expression="max by (job, instance) (avg_over_time(fraiseql_guard_store_breaker_open[2m])) > 0.25",
         hold="1m",
         severity=_CRITICAL,
         summary="{{ $labels.instance }} has given up its store",
@@ -62,9 +149,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardFaults",
         runbook=_GUARD,
-        # A part that breaks for the first time has a series that is born at 1, which increase() does not see.
-        expression="increase(fraiseql_guard_faults_total[5m]) > 0"
-        " or fraiseql_guard_faults_total unless fraiseql_guard_faults_total offset 5m",
+        expression=_happened("fraiseql_guard_faults_total", "job, instance, part") + " > 0",
         hold="0s",
         severity=_CRITICAL,
         summary="The guard of {{ $labels.instance }} is broken in part: {{ $labels.part }}",
@@ -94,8 +179,8 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardRequestsAbandoned",
         runbook=_GUARD,
-        expression="sum by (job, instance) (increase(fraiseql_guard_abandoned_total[5m])) > 0",
-        hold="5m",
+        expression=_happened("fraiseql_guard_abandoned_total", "job, instance") + " > 0",
+        hold="0s",  # those that come at once have grown the counter for [5m] and no longer
         severity=_WARNING,
         summary="The app of {{ $labels.instance }} goes on after its deadline",
         description="Requests of {{ $labels.instance }} ({{ $labels.job }}) were cancelled and did not end: the app"

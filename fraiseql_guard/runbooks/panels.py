@@ -4,229 +4,156 @@ from __future__ import annotations
 
 from typing import Final
 
+from fraiseql_guard.runbooks.host_panels import DATABASE, MEMORY
 from fraiseql_guard.runbooks.model import Panel, Query, Row, Runbook
-
-_JOB: Final = 'job=~"$job"'
-_PODS: Final = 'job=~"$job", instance=~"$instance"'
-_OTHERS: Final = 'user_id!~"anonymous|__other__"'
-
-
-def _one(title: str, expression: str, legend: str = "{{job}}", **options: object) -> Panel:
-    return Panel(title=title, queries=(Query(expression, legend),), **options)  # type: ignore[arg-type]
-
-
-def _top(title: str, label: str, expression: str, about: str = "") -> Panel:
-    return Panel(
-        title=title, queries=(Query(expression, f"{{{{{label}}}}}"),), unit="reqps", kind="bargauge", about=about
-    )
-
+from fraiseql_guard.runbooks.own_panels import GUARD, OVERVIEW
+from fraiseql_guard.runbooks.panel_forms import JOB, PODS, one, top
 
 ROWS: Final[tuple[Row, ...]] = (
-    Row(
-        runbook=None,
-        panels=(
-            _one("Requests", f"fraiseql:requests:rate{{{_JOB}}}", unit="reqps"),
-            _one(
-                "Answers by status",
-                f"sum by (status) (rate(fraiseql_http_requests_total{{{_PODS}}}[5m]))",
-                "{{status}}",
-                unit="reqps",
-            ),
-            _one(
-                "Refusals by code",
-                f"topk(10, sum by (code) (rate(fraiseql_guard_refusals_total{{{_PODS}}}[5m])))",
-                "{{code}}",
-                unit="reqps",
-            ),
-            _one("Time to answer, 95 %", f"fraiseql:response_time:p95{{{_JOB}}}", unit="s"),
-        ),
-    ),
+    OVERVIEW,
     Row(
         runbook=Runbook.RATE_LIMITING,
         panels=(
-            _one("Refused for their rate", f"fraiseql:rate_limited:rate{{{_JOB}}}", unit="reqps", threshold=5),
-            _one("Part of all requests", f"fraiseql:rate_limited:ratio{{{_JOB}}}", unit="percentunit", threshold=0.1),
-            _top(
+            one(
+                "Refused for their rate",
+                f"fraiseql:rate_limited:rate{{{JOB}}}",
+                unit="reqps",
+                threshold=5,
+                about="Answers with 429 a second. The line is the threshold of HighRateLimitViolations.",
+            ),
+            one(
+                "Part of all requests",
+                f"fraiseql:rate_limited:ratio{{{JOB}}}",
+                unit="percentunit",
+                threshold=0.1,
+                about="More than 10 % with no single caller that stands out: limits are too low for ordinary traffic.",
+            ),
+            top(
                 "Users refused most",
                 "user_id",
-                f"topk(10, sum by (user_id) (rate(fraiseql_rate_limit_exceeded_total{{{_PODS}}}[5m])))",
+                f"topk(10, sum by (user_id) (rate(fraiseql_rate_limit_exceeded_total{{{PODS}}}[5m])))",
                 "One user: abuse or a loop. Many: the limit is too low.",
             ),
-            _top(
+            top(
                 "Addresses refused most",
                 "ip_address",
-                f"topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total{{{_PODS}}}[5m])))",
+                f"topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total{{{PODS}}}[5m])))",
+                about="One address: block it. All alike: the limit is too low, or a proxy is not trusted.",
             ),
         ),
     ),
     Row(
         runbook=Runbook.AUTHENTICATION,
         panels=(
-            _one(
+            one(
                 "Failures by reason",
-                f"sum by (failure_reason) (rate(fraiseql_guard_auth_failures_total{{{_PODS}}}[5m]))",
+                f"sum by (failure_reason) (rate(fraiseql_guard_auth_failures_total{{{PODS}}}[5m]))",
                 "{{failure_reason}}",
                 unit="reqps",
                 threshold=5,
+                about="invalid_token from few addresses is an attack, invalid_signature from everywhere a rotation"
+                " gone wrong.",
             ),
-            _one("Part of all requests", f"fraiseql:auth_failures:ratio{{{_JOB}}}", unit="percentunit", threshold=0.5),
-            _one(
+            one(
+                "Part of the requests that fail",
+                f"fraiseql:auth_failures:ratio{{{JOB}}}",
+                unit="percentunit",
+                threshold=0.5,
+                about="Of the requests to paths that need a token. More than half: AuthenticationServiceDown.",
+            ),
+            one(
                 "Tokens by the key that matched",
-                f"sum by (key) (rate(fraiseql_guard_token_keys_total{{{_PODS}}}[5m]))",
+                f"sum by (key) (rate(fraiseql_guard_token_keys_total{{{PODS}}}[5m]))",
                 "{{key}}",
                 unit="reqps",
+                about="During a rotation: how much the old key still verifies.",
             ),
-            _top(
+            top(
                 "Addresses that fail most",
                 "ip_address",
-                f"topk(10, sum by (ip_address) (rate(fraiseql_auth_failures_total{{{_PODS}}}[5m])))",
+                f"topk(10, sum by (ip_address) (rate(fraiseql_auth_failures_total{{{PODS}}}[5m])))",
+                about="One address above all others guesses tokens: block it, unless it is a proxy.",
             ),
-            _one("Logins locked out", f"fraiseql:lockouts:increase{{{_JOB}}}", threshold=5),
-            _one(
-                "Successful authentications",
-                f"sum by (job) (rate(fraiseql_auth_success_total{{{_PODS}}}[5m]))",
+            one(
+                "Addresses whose logins or tokens fail",
+                f"fraiseql:failing_addresses:max{{{JOB}}}",
+                "{{source}}",
+                about="Within 5 minutes, at one instance. Many with few failures each: stolen passwords are tried.",
+            ),
+            one(
+                "Failed logins",
+                f"fraiseql:failed_logins:rate{{{JOB}}}",
                 unit="reqps",
+                about="Logins that the app reported as failed, a second.",
+            ),
+            one(
+                "Logins locked out",
+                f"fraiseql:lockouts:increase{{{JOB}}}",
+                threshold=5,
+                about="Logins that were locked at an address within 5 minutes; the line is MassAccountLockout's.",
+            ),
+            one(
+                "Successful authentications",
+                f"sum by (job) (rate(fraiseql_auth_success_total{{{PODS}}}[5m]))",
+                unit="reqps",
+                about="Requests with a token that verifies. None at all, while others fail, is an outage.",
             ),
         ),
     ),
     Row(
         runbook=Runbook.QUERY_DOS,
         panels=(
-            _one("Mean time of a query", f"fraiseql:query_duration:mean{{{_JOB}}}", unit="s", threshold=10),
-            _one("Stopped at the deadline", f"fraiseql:query_timeouts:rate{{{_JOB}}}", unit="reqps", threshold=1),
-            _one(
-                "Over the limits on complexity or depth",
-                f"fraiseql:complexity_violations:rate{{{_JOB}}}",
+            one(
+                "Mean time of a query",
+                f"fraiseql:query_duration:mean{{{JOB}}}",
+                unit="s",
+                threshold=10,
+                about="From the app's start of work to its answer. The line is GraphQLQueryDurationSpike's.",
+            ),
+            one(
+                "Stopped at the deadline",
+                f"fraiseql:query_timeouts:rate{{{JOB}}}",
                 unit="reqps",
                 threshold=1,
+                about="Queries answered 504, and those whose statement PostgreSQL stopped. Who: the log, or the"
+                " users by complexity.",
+            ),
+            one(
+                "Over the limits on complexity or depth",
+                f"fraiseql:complexity_violations:rate{{{JOB}}}",
+                unit="reqps",
+                threshold=1,
+                about="Refused before they cost anything: probing, or a new client that asks for too much.",
             ),
             Panel(
                 title="Complexity and depth, 95 %",
                 queries=tuple(
                     Query(
                         f"histogram_quantile(0.95, sum by (le)"
-                        f" (rate(fraiseql_graphql_query_{what}_bucket{{{_PODS}}}[5m])))",
+                        f" (rate(fraiseql_graphql_query_{what}_bucket{{{PODS}}}[5m])))",
                         what,
                     )
                     for what in ("complexity", "depth", "limit")
                 ),
+                about="What ordinary queries ask for: limits belong well above it.",
             ),
-            _one("Operations at work", f"fraiseql_guard_in_flight{{{_PODS}}}", "{{instance}}"),
-            _one(
+            one(
+                "Operations at work",
+                f"fraiseql_guard_in_flight{{{PODS}}}",
+                "{{instance}}",
+                about="GraphQL operations that the app works on at the moment. As high as the pool: look for slow"
+                " statements.",
+            ),
+            one(
                 "Users by complexity points",
-                f"topk(10, sum by (user_id) (rate(fraiseql_graphql_query_complexity_total{{{_PODS}}}[5m])))",
+                f"topk(10, sum by (user_id) (rate(fraiseql_graphql_query_complexity_total{{{PODS}}}[5m])))",
                 "{{user_id}}",
                 kind="bargauge",
+                about="Who costs most, whether refused or served.",
             ),
         ),
     ),
-    Row(
-        runbook=Runbook.DATABASE,
-        panels=(
-            _one("Mean time of a statement", f"fraiseql:db_query_duration:mean{{{_JOB}}}", unit="s", threshold=5),
-            _one(
-                "Pool in use",
-                f"fraiseql:db_connections:ratio{{{_PODS}}}",
-                "{{instance}}",
-                unit="percentunit",
-                threshold=0.9,
-            ),
-            Panel(
-                title="Connections",
-                queries=tuple(
-                    Query(f"sum by (job) ({name}{{{_PODS}}})", name.rpartition("_")[2])
-                    for name in (
-                        "fraiseql_db_connections_active",
-                        "fraiseql_db_connections_idle",
-                        "fraiseql_db_connections_total",
-                        "fraiseql_guard_db_connections_waiting",
-                    )
-                ),
-            ),
-            _one(
-                "Slowest tables, mean",
-                f"topk(10, sum by (table_name) (rate(fraiseql_db_query_duration_seconds_sum{{{_PODS}}}[5m]))"
-                f" / sum by (table_name) (rate(fraiseql_db_query_duration_seconds_count{{{_PODS}}}[5m])))",
-                "{{table_name}}",
-                unit="s",
-                kind="bargauge",
-            ),
-            _one(
-                "PostgreSQL's cache", "fraiseql:db_cache_hit:ratio", "{{datname}}", unit="percentunit", threshold=0.95
-            ),
-            _one(
-                "Statements by type",
-                f"sum by (query_type) (rate(fraiseql_db_queries_total{{{_PODS}}}[5m]))",
-                "{{query_type}}",
-                unit="ops",
-            ),
-        ),
-    ),
-    Row(
-        runbook=Runbook.MEMORY,
-        panels=(
-            _one(
-                "Memory of what is allowed",
-                f"fraiseql_guard_memory_usage_ratio{{{_PODS}}}",
-                "{{instance}}",
-                unit="percentunit",
-                threshold=0.8,
-            ),
-            _one(
-                "Resident memory",
-                f"sum by (instance) (process_resident_memory_bytes{{{_PODS}}})",
-                "{{instance}}",
-                unit="bytes",
-            ),
-            _one(
-                "Growth in half an hour",
-                f"fraiseql:resident_memory:growth{{{_PODS}}}",
-                "{{instance}}",
-                unit="bytes",
-                threshold=10 * 1024 * 1024,
-            ),
-            _one(
-                "Garbage collections",
-                f"fraiseql:gc_collections:rate{{{_PODS}}}",
-                "{{instance}}",
-                unit="ops",
-                threshold=10,
-            ),
-        ),
-    ),
-    Row(
-        runbook=Runbook.GUARD,
-        panels=(
-            _one(
-                "Protections that only monitor",
-                f"max by (protection) (fraiseql_guard_mode_monitor{{{_PODS}}})",
-                "{{protection}}",
-                kind="stat",
-            ),
-            _one("Sanctions imposed", f"fraiseql:sanctions:increase{{{_JOB}}}", "{{policy}}"),
-            _one(
-                "Failures of the store",
-                f"sum by (reason) (rate(fraiseql_guard_store_failures_total{{{_PODS}}}[5m]))",
-                "{{reason}}",
-                unit="ops",
-                threshold=0.1,
-            ),
-            _one(
-                "Would be refused in monitor mode",
-                f"sum by (protection) (rate(fraiseql_guard_would_refuse_total{{{_PODS}}}[5m]))",
-                "{{protection}}",
-                unit="reqps",
-            ),
-            _one(
-                "Label overflow",
-                f"sum by (job) (rate(fraiseql_guard_label_overflow_total{{{_PODS}}}[5m]))",
-                unit="ops",
-            ),
-            _one(
-                "Log lines left out",
-                f"sum by (job) (rate(fraiseql_guard_log_lines_suppressed_total{{{_PODS}}}[5m]))",
-                unit="ops",
-            ),
-        ),
-    ),
+    DATABASE,
+    MEMORY,
+    GUARD,
 )

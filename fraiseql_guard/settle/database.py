@@ -52,11 +52,12 @@ class DatabaseSettle:
         self._backlog.add(statement, seconds)
         if ctx is not None and any(map(timed_out, everywhere(ctx))):
             return
+        if ctx is None or not ctx.database_timeout:
+            self._metrics.inc(s.STATEMENT_TIMEOUTS)
         if ctx is None or not ctx.operation:
             self._metrics.inc(s.ERRORS, s.QUERY_TIMEOUT.name, user_label(ctx) if ctx is not None else s.ANONYMOUS)
-        else:
-            for each in everywhere(ctx):
-                each.database_timeout = True
+        for each in () if ctx is None else everywhere(ctx):
+            each.database_timeout = True
         limit = None if timeout_seconds is None else round(timeout_seconds * 1000)
         fields = {**fields_of(statement(), seconds), "timeout_ms": limit}
         self._voice.tell(ctx, Line(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)))

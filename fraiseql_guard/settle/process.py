@@ -33,6 +33,8 @@ class ProcessSettle:
         self.warn = voice.warn
         self.fault = voice.fault
         self._peer_replaced = False
+        if voice.settings.redis_url is not None:
+            self._metrics.set(s.STORE_BREAKER_OPEN, 0)
         self._documents: dict[str, tuple[str, ...]] = {}  # the labels of every document that was shown, by its hash
 
     def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:

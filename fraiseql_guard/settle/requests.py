@@ -8,20 +8,36 @@ from functools import partial
 from typing import Any, Final
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.context import Context, Denial, Identity, Measured
-from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_line, sanction_line, user_label
+from fraiseql_guard.context import Context, Denial, Identity, Measured, everywhere
+from fraiseql_guard.evidence import (
+    Line,
+    evidence_of,
+    failure_counts,
+    failure_line,
+    sanction_line,
+    user_label,
+)
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
+from fraiseql_guard.outcomes import kind_of, outcome_of
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
 from fraiseql_guard.settle.tallies import Tallies
 from fraiseql_guard.settle.voice import Voice
-from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyName
+from fraiseql_guard.signals import (
+    Event,
+    FailureReason,
+    FailureSource,
+    LoginOutcome,
+    Outcome,
+    PolicyName,
+    RequestKind,
+)
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
-from fraiseql_guard.telemetry.failures import RecentFailures
+from fraiseql_guard.telemetry.failures import FailingAddresses, RecentFailures
 from fraiseql_guard.telemetry.trace import current_span
 
 _SERVER_ERROR: Final = 500
@@ -47,6 +63,12 @@ class Settle:
         self._pulse = pulse
         self._journal = journal
         self._failures = RecentFailures(settings.brute_force_window_seconds)
+        self._failing = {source: FailingAddresses() for source in FailureSource}
+        self._requests = {
+            (kind, outcome): metrics.counter(s.REQUESTS, kind.value, outcome.value)
+            for kind in RequestKind
+            for outcome in Outcome
+        }
         self.log = log
         self.warn, self.fault = voice.warn, voice.fault
         self.query_started = partial(metrics.counter(s.QUERIES), 1)
@@ -136,12 +158,17 @@ class Settle:
             self._metrics.inc(s.ERRORS, denial.code.name, user_label(ctx), amount=times)
         for metric, labels in evidence_of(denial.code).counts(ctx, denial):
             self._metrics.inc(metric, *labels, amount=times)
+        if denial.code is s.UNAUTHENTICATED:
+            self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._voice.clock())
 
     def _lines(self, ctx: Context, denial: Denial) -> Iterable[Line]:
         return evidence_of(denial.code).lines(ctx, denial, self._voice.settings)
 
     def refused_by_app(self, ctx: Context, reason: FailureReason) -> None:
         """The app itself refused its caller, for a reason of the contract."""
+        for each in everywhere(ctx):
+            each.auth_failed = True
+        self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._voice.clock())
         for metric, labels in failure_counts(ctx, reason):
             self._metrics.inc(metric, *labels)
         self._voice.emit(ctx, failure_line(ctx, reason, status=ctx.status))
@@ -167,7 +194,9 @@ class Settle:
         """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
         self._metrics.inc(s.LOGINS, outcome.value)
         if outcome is LoginOutcome.FAILED:
-            self._failures.note(ctx.address_subject.name, self._voice.clock())
+            now = self._voice.clock()
+            self._failures.note(ctx.address_subject.name, now)
+            self._failing[FailureSource.LOGIN].note(ctx.address_subject.name, now)
             self._voice.emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
         elif outcome is LoginOutcome.SUCCEEDED:
             self._succeeded(ctx, s.LOGIN_SUCCEEDED)
@@ -180,13 +209,20 @@ class Settle:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
 
+    def publish(self) -> None:
+        """Write down how many addresses fail at the moment."""
+        now = self._voice.clock()
+        for source, failing in self._failing.items():
+            self._metrics.set(s.FAILING_ADDRESSES, failing.count(now), source.value)
+
     def disconnected(self) -> None:
         """The client of a GraphQL request left before its answer."""
         self._metrics.inc(s.DISCONNECTS)
 
     def _note(self, ctx: Context, seconds: float, times: int = 1) -> None:
-        """Requests are over, whatever became of them: for those who look at this process. Not their own looking."""
-        if not ctx.actor and not ctx.open_to_all:
+        """Requests are over, whatever became of them: for those who look at this process. Not their own looking, nor
+        that of Prometheus and of probes."""
+        if not ctx.actor and not ctx.open_to_all and kind_of(ctx) is not RequestKind.OWN:
             self._pulse.note(ctx, seconds, times)
 
     def _finished(self, ctx: Context, seconds: float, *, count: bool) -> None:
@@ -203,6 +239,7 @@ class Settle:
     def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics
         metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user, amount=times)
+        self._requests[kind_of(ctx), outcome_of(ctx)](times)
         metrics.observe(s.RESPONSE_TIME, seconds, times=times)
         metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
         metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)

@@ -43,6 +43,7 @@ class Tallies:
             ctx.method, ctx.path, b"", (), {}, ctx.guarded, "", lambda *_: "", ctx.endpoint, ctx.address,
             ctx.address_subject,
         )  # fmt: skip
+        like.place, like.private_peer = ctx.place, ctx.private_peer
         like.status = _ANSWERED
         return Tally(like)
 

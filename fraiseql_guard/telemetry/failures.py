@@ -7,6 +7,8 @@ from typing import Final
 from fraiseql_guard.stores.recent import Recent
 
 _MAX_CALLERS: Final = 10_000
+FAILING_SECONDS: Final = 300.0
+"""How long an address counts as one that fails."""
 
 
 class RecentFailures:
@@ -29,3 +31,27 @@ class RecentFailures:
             return 0
         count, last = self._known.pop(caller) or (0, now)
         return count if now - last < self.window_seconds else 0
+
+
+class FailingAddresses:
+    """How many addresses have failed within the last five minutes. Bounded: at most 10,000 are told apart."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: dict[str, float] = {}  # in the order of their last failures
+
+    def note(self, address: str, now: float) -> None:
+        """A failure of an address."""
+        last = self._last
+        last.pop(address, None)
+        if len(last) >= _MAX_CALLERS:
+            del last[next(iter(last))]
+        last[address] = now
+
+    def count(self, now: float) -> int:
+        """Those that count now; the others are forgotten."""
+        last = self._last
+        while last and now - last[oldest := next(iter(last))] >= FAILING_SECONDS:
+            del last[oldest]
+        return len(last)

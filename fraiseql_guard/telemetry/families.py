@@ -34,6 +34,7 @@ _COMMON: Final = frozenset(
         signals.SHARED_PEER,
         signals.MODE_MONITOR,
         signals.APP_DOCUMENTS,
+        signals.FAILING_ADDRESSES,
         signals.MEMORY_USED,
         signals.MEMORY_LIMIT,
         signals.MEMORY_RATIO,

@@ -92,3 +92,17 @@ async def test_a_registry_is_left_to_the_guards_that_are_still_there() -> None:
     for guard in (alone, joined):
         await request(guard, "GET", "/page")
     assert sum_of(await exposed(joined), REQUESTS, endpoint="unknown") == 2
+
+
+async def test_a_caller_whom_a_guard_inside_does_not_know_has_failed_for_the_outer_one_too(guarded, secret) -> None:
+    """The ratio of failed authentications is counted where the answers are."""
+    registry = CollectorRegistry()
+    inner = guarded(jwt_secret=secret, registry=registry)
+    outer = guarded(Between(inner.guard), registry=registry)
+    await graphql(outer, "{me}")
+    await graphql(outer, "{me", token=make_token(secret, sub="ada"))
+    counted = parse_samples(generate_latest(registry).decode())
+    requests = {"kind": "guarded"}
+    assert sum_of(counted, "fraiseql_guard_requests_total", **requests, outcome="unauthenticated") == 1
+    assert sum_of(counted, "fraiseql_guard_requests_total", **requests, outcome="refused") == 1
+    assert sum_of(counted, "fraiseql_guard_requests_total") == 2

@@ -13,9 +13,9 @@ import pytest
 
 from fraiseql_guard.runbooks.dashboard import dashboard
 from fraiseql_guard.runbooks.foreign import FOREIGN
-from fraiseql_guard.runbooks.render import write_rule_files
+from fraiseql_guard.runbooks.render import Choices, write_rule_files
 from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import METRICS, Source
+from fraiseql_guard.signals import METRICS, STORE_BREAKER_OPEN, Source
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.processes import STARLETTE, Server
@@ -28,16 +28,16 @@ PATIENCE_SECONDS = 100.0
 JOB = "blog"
 # An offence, as it is over twice the limit.
 TOO_DEEP = '{user(id: "user-1")' + "{invitedBy" * 30 + "{id}" + "}" * 31
-# What the Starlette example has nothing of: a database, its exporter, and what the vocabulary is about to get.
+# What the Starlette example has nothing of: a database, its exporter, a Redis, and what the vocabulary is about to get.
 NOT_HERE = {each.name for each in (*METRICS, *FOREIGN, *PENDING) if each.source in (Source.HOST, Source.NODE)} | {
-    each.name for each in PENDING
+    each.name for each in (*PENDING, STORE_BREAKER_OPEN)
 }
 
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory) -> Iterator[tuple[Server, PrometheusServer]]:
     folder = tmp_path_factory.mktemp("watched")
-    rules = write_rule_files(folder / "rules", scale=SCALE)
+    rules = write_rule_files(folder / "rules", Choices(scale=SCALE))
     environment = {
         name_of("jwt_secret"): SECRET,
         name_of("trusted_proxies"): "127.0.0.1",
@@ -159,7 +159,7 @@ async def test_every_panel_of_the_guard_s_own_metrics_shows_something(watched):
     async with Attack(server.url) as attack:
         friends_as_ever(attack)
         await asyncio.sleep(5)
-    shown = drawn(dashboard(scale=SCALE), prometheus.url, seconds=120, step_seconds=1)
+    shown = drawn(dashboard(Choices(scale=SCALE)), prometheus.url, seconds=120, step_seconds=1)
     panels = await asyncio.to_thread(list, shown)
     empty = {panel.title: panel.expressions for panel in panels if panel.is_empty}
     assert {title for title, texts in empty.items() if not any(selected(each) & NOT_HERE for each in texts)} == set()

@@ -10,11 +10,12 @@ import pytest
 from fraiseql_guard.runbooks.dashboard import dashboard, render_dashboard
 from fraiseql_guard.runbooks.model import Runbook
 from fraiseql_guard.runbooks.recordings import RECORDINGS
-from fraiseql_guard.runbooks.render import ALERTS
+from fraiseql_guard.runbooks.render import ALERTS, Choices
 from tools.expressions import RUNBOOKS
 
 SHIPPED = json.loads((RUNBOOKS / "grafana" / "fraiseql-ops.json").read_text(encoding="utf-8"))
-PANELS = [panel for panel in SHIPPED["panels"] if panel["type"] != "row"]
+PANELS = [panel for panel in SHIPPED["panels"] if panel["type"] not in ("row", "text")]
+GUIDES = [panel for panel in SHIPPED["panels"] if panel["type"] == "text"]
 LINES = [panel for panel in SHIPPED["panels"] if panel["type"] == "row"]
 
 
@@ -39,6 +40,7 @@ def test_grafana_can_import_it():
         assert [target["refId"] for target in panel["targets"]] == ["A", "B", "C", "D"][: len(panel["targets"])]
         assert all(target["expr"] and target["legendFormat"] for target in panel["targets"])
         assert panel["title"]
+        assert panel["description"]
         assert panel["fieldConfig"]["defaults"]["unit"]
 
 
@@ -54,12 +56,45 @@ def test_no_panel_covers_another_and_none_leaves_the_grid():
 def test_every_runbook_has_a_row_that_leads_to_it():
     titles = [line["title"] for line in LINES]
     assert titles == ["Overview", *(runbook.spoken for runbook in Runbook)]
-    for runbook, line in zip(Runbook, LINES[1:], strict=True):
-        assert line["links"][0]["url"].endswith(f"/{runbook.value}.md")
-    there = dashboard(runbook_url="https://wiki.example/books/")
+    for runbook, guide in zip(Runbook, GUIDES, strict=True):
+        assert f"(docs/runbooks/{runbook.value}.md)" in guide["options"]["content"]
+        for alert in ALERTS:
+            assert (f"`{alert.name}`" in guide["options"]["content"]) is (alert.runbook is runbook)
+    there = dashboard(Choices(runbook_url="https://wiki.example/books/"))
     assert [link["url"] for link in there["links"]] == [
         f"https://wiki.example/books/{each.value}.md" for each in Runbook
     ]
+    row = None
+    for panel in there["panels"]:
+        row = panel["title"] if panel["type"] == "row" else row
+        runbook = next((each for each in Runbook if each.spoken == row), None)
+        if panel["type"] not in ("row", "text") and runbook is not None:
+            assert [link["url"] for link in panel["links"]] == [f"https://wiki.example/books/{runbook.value}.md"]
+
+
+@pytest.mark.parametrize(
+    "metric", ["fraiseql_guard_store_breaker_open", "fraiseql:server_errors:ratio", "fraiseql:cpu:rate"]
+)
+def test_breaker_server_errors_and_processors_have_panels(metric):
+    assert any(metric in target["expr"] for panel in PANELS for target in panel["targets"])
+
+
+def test_what_the_http_api_takes():
+    sent = json.loads(render_dashboard(folder_uid="ops"))
+    assert (sent["folderUid"], sent["overwrite"], sent["dashboard"].pop("id")) == ("ops", True, None)
+    assert sent["dashboard"] == SHIPPED
+
+
+def test_other_labels_are_variables_selectors_and_legends():
+    shown = dashboard(Choices(by=("cluster", "namespace")))
+    names = [each["name"] for each in shown["templating"]["list"]]
+    assert names == ["datasource", "cluster", "namespace", "instance"]
+    asked = shown["templating"]["list"][2]["query"]["query"]
+    assert asked == 'label_values(fraiseql_response_time_seconds_count{cluster=~"$cluster"}, namespace)'
+    text = json.dumps([panel.get("targets") for panel in shown["panels"]])
+    assert "$job" not in text
+    assert "{{job}}" not in text
+    assert '{cluster=~\\"$cluster\\", namespace=~\\"$namespace\\"}' in text
 
 
 def test_titles_within_a_row_differ():
@@ -77,4 +112,4 @@ def test_what_is_recorded_is_read(recording):
 
 
 def test_scaled_for_a_drill():
-    assert "[5m]" not in render_dashboard(scale=0.05)
+    assert "[5m]" not in render_dashboard(Choices(scale=0.05))

@@ -110,7 +110,7 @@ def test_what_is_right_passes(expression):
 
 
 def test_what_an_expression_rests_on():
-    assert {"fraiseql_guard_rate_limit_exceeded_total", "fraiseql_response_time_seconds"} <= selected(
+    assert {"fraiseql_guard_rate_limit_exceeded_total", "fraiseql_guard_requests_total"} <= selected(
         "fraiseql:rate_limited:ratio > 0.1"
     )
     assert "fraiseql_graphql_query_complexity_total" in selected("rate(fraiseql_graphql_query_complexity_total[5m])")

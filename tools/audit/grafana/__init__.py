@@ -1,0 +1,1 @@
+"""The dashboard, held against the schema that Grafana publishes as TypeScript."""
