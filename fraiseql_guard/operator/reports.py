@@ -23,10 +23,11 @@ from fraiseql_guard.operator.interface import (
 from fraiseql_guard.operator.records import Caller, read_action, read_refusal
 from fraiseql_guard.operator.switches import Switches
 from fraiseql_guard.operator.targets import target_of
-from fraiseql_guard.settings import Mode, Settings, name_of
+from fraiseql_guard.settings import Mode, name_of
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.surroundings import counting_apart, several_on
 
 _NO_ANSWER: Final = "the store does not answer: workers, switches and sanctions are not known"
 
@@ -37,6 +38,7 @@ class Reports:
     def __init__(self, bench: Bench, switches: Switches) -> None:
         self._bench = bench
         self._switches = switches
+        self._apart: str | None = None
 
     async def status(self) -> Status:
         """Operator.status. Says also of a store that does not answer that it does not."""
@@ -58,8 +60,22 @@ class Reports:
             workers=workers,
             switches=switches,
             sanctions=sanctions,
-            notes=[*_notes(workers), *_alone(bench.settings)] if answers else [_NO_ANSWER],
+            notes=[*_notes(workers), *self._alone(workers)] if answers else [_NO_ANSWER],
         )
+
+    def _alone(self, workers: Sequence[Worker]) -> Iterator[str]:
+        """What each process does for itself."""
+        settings = self._bench.settings
+        if settings.redis_url is None and settings.worker_count > 1:
+            yield f"{name_of('redis_url')} is not set: what is changed here holds in this one process alone"
+        apart = Counter(worker.host for worker in workers if worker.counts_alone)
+        if several := {host: count for host, count in apart.items() if count > 1}:
+            yield several_on(several)
+        elif apart and settings.redis_url is None:  # the others are not to be seen from here
+            if self._apart is None:
+                self._apart = counting_apart(settings) or ""
+            if self._apart:
+                yield self._apart
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
         """Operator.offenders."""
@@ -123,11 +139,6 @@ def _notes(workers: Sequence[Worker]) -> Iterator[str]:
     watching = sorted({name for each in workers for name, mode in each.modes.items() if mode == Mode.MONITOR})
     if watching:
         yield f"monitor mode, nothing is refused: {', '.join(watching)}"
-
-
-def _alone(settings: Settings) -> Iterator[str]:
-    if settings.redis_url is None and settings.worker_count > 1:
-        yield f"{name_of('redis_url')} is not set: what is changed here holds in this one process alone"
 
 
 _ALIKE: Final[Mapping[str, Callable[[Worker], str]]] = {

@@ -64,6 +64,7 @@ class Workers:
         self._reported: set[str] = set()
         self._folder = Folder(directory, on_damage=self._damaged)
         self._life = _life_in(directory)
+        self.fold()  # a worker that begins mostly comes after one that has ended
 
     @property
     def shares_its_pid(self) -> bool:
@@ -73,7 +74,10 @@ class Workers:
     def fold(self) -> bool:
         """Fold what dead workers counted; whether some were left for the next time."""
         dead = take_census(self._directory).dead
-        self._folder.fold(dead)
+        try:
+            self._folder.fold(dead)
+        except Exception:  # noqa: BLE001 - whatever a file leads to: what is not folded is read as it stands
+            self._damaged("folding")
         return len(dead) > MOST_WORKERS
 
     def look(self) -> Seen:
