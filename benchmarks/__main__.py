@@ -6,12 +6,15 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "flood": "ordinary users beside each attack, 1 to 10: p50, p99, goodput, memory, labels, log bytes, with and without the "
+    "guard; --short takes less than five minutes",
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
     "mutations": "a million damaged requests through the whole guard: all answered, none by a fault",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
     "--host fraiseql: on a real FraiseQL query",
     "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
+    "workers": "a scrape after 1,000 recycled workers: its time, files, and how long the event loop stands still",
 }
 
 
