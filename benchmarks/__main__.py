@@ -6,8 +6,8 @@ import importlib
 import sys
 
 BENCHMARKS = {
-    "flood": "ordinary users beside each attack, 1 to 10: p50, p99, goodput, memory, labels, log bytes, with and without the "
-    "guard; --short takes less than five minutes",
+    "flood": "ordinary users beside each attack, 1 to 10, with and without the guard: p50, p99, goodput, memory, "
+    "labels, log bytes; --short takes less than five minutes",
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
     "mutations": "a million damaged requests through the whole guard: all answered, none by a fault",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
