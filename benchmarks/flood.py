@@ -3,9 +3,10 @@
 The blog runs on a real uvicorn, the guard on a real Redis where there is one; the users and the attackers are processes
 of their own, and send at their rate whatever becomes of the answers (open loop: who waits for a late one has waited).
 Every row starts a server of its own: calm first, then the attack. Good is an answer 200 within a second; busy is the
-server's share of one core. Memory, label values and log are what the attack added. Goals: p99 at most 1.5 times the
-calm one, goodput at least 95 %, at most 40 MB more after a million distinct attackers. On a machine that does something
-else as well the figures say nothing, and a server that is busy all the time is too slow for the rate.
+server's share of one core, wait its time without one that it could have used. Memory, label values and log are what the
+attack added. Goals: p99 at most 1.5 times the calm one, goodput at least 95 %, at most 40 MB more after a million
+distinct attackers. Where the server waits the machine does something else as well, and the times say nothing; where it
+is busy all the time, it is too slow for the rate.
 """
 
 from __future__ import annotations
@@ -61,22 +62,38 @@ def plan_of(options: argparse.Namespace) -> Plan:
     )
 
 
-def send(server: Server, rate: float, seconds: float, attack: str | None) -> Any:
-    """A process that sends; its answer comes from :func:`collect`."""
+def prepare(server: Server, rate: float, seconds: float, attack: str | None) -> Any:
+    """A process that sends from :func:`begin` on; what it has seen comes from :func:`collect`."""
     order = {"port": server.port, "rate": rate, "seconds": seconds, "attack": attack, "secret": SECRET}
-    process = subprocess.Popen(
+    process: Any = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.flood_load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
-    process.stdin.write(json.dumps(order))  # type: ignore[union-attr]
-    process.stdin.close()  # type: ignore[union-attr]
+    process.stdin.write(json.dumps(order) + "\n")
+    process.stdin.flush()
+    if process.stdout.readline() != "ready\n":
+        raise SystemExit("a load generator does not start")
     return process
+
+
+def begin(*processes: Any) -> None:
+    """All at once."""
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.close()
+
+
+def alone(server: Server, rate: float, seconds: float) -> dict[str, Any]:
+    """Users without attackers."""
+    users = prepare(server, rate, seconds, None)
+    begin(users)
+    return collect(users)
 
 
 def collect(process: Any) -> dict[str, Any]:
     """What a process has seen."""
-    with process:
+    with process.stdout:
         found: dict[str, Any] = json.loads(process.stdout.read() or "{}")
-    if process.returncode:
+    if process.wait():
         raise SystemExit("a load generator failed: the figures would be worthless")
     return found
 
@@ -94,19 +111,21 @@ def felt(found: dict[str, Any]) -> dict[str, float]:
 def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
     """One attack on one server: calm, then the attack."""
     attack, guarded = ATTACKS[name], server.app == "guard"
-    warm = felt(collect(send(server, plan.rate, plan.calm_seconds / 2, None)))  # first requests are slower
-    calm = felt(collect(send(server, plan.rate, plan.calm_seconds, None)))
+    first = felt(alone(server, plan.rate, plan.calm_seconds / 2))  # is slower
+    calm = felt(alone(server, plan.rate, plan.calm_seconds))
     before = (server.rss_bytes(), server.label_values() if guarded else 0, server.log_bytes())
-    cpu, began = server.cpu_seconds(), time.perf_counter()
-    attackers = send(server, plan.rate * TIMES * attack.share, plan.seconds, name)
-    users = send(server, plan.rate, plan.seconds, None)
+    attackers = prepare(server, plan.rate * TIMES * attack.share, plan.seconds, name)
+    users = prepare(server, plan.rate, plan.seconds, None)
+    cpu, starved, began = server.cpu_seconds(), server.starved_seconds(), time.perf_counter()
+    begin(attackers, users)
     under = felt(collect(users))
-    busy = (server.cpu_seconds() - cpu) / (time.perf_counter() - began)
+    elapsed = time.perf_counter() - began
+    busy, starved = (server.cpu_seconds() - cpu) / elapsed, (server.starved_seconds() - starved) / elapsed
     theirs = collect(attackers)
     row = {
         "attack": name,
         "app": server.app,
-        "first": warm,
+        "first": first,
         "calm": calm,
         "under": under,
         "statuses": theirs["statuses"],
@@ -115,7 +134,8 @@ def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
         "sent": theirs["sent"],
         "left_out": theirs["left_out"],
         "memory_bytes": server.rss_bytes() - before[0],
-        "busy": round(busy, 3),
+        "busy": busy,
+        "starved": starved,
     }
     if guarded:
         row |= {"label_values": server.label_values() - before[1], "log_bytes": server.log_bytes() - before[2]}
@@ -161,9 +181,9 @@ def verdict(row: dict[str, Any], calm_p99: float) -> list[str]:
 def show(row: dict[str, Any], goals: list[str]) -> None:
     """A line of the table."""
     under = row.get("under")
-    times = " " * 32
+    times = " " * 37
     if under:
-        times = f"{under['p50_ms']:8.1f}{under['p99_ms']:9.1f}{under['goodput']:8.0%}{row['busy']:7.0%}"
+        times = f"{under['p50_ms']:8.1f}{under['p99_ms']:9.1f}{under['goodput']:8.0%}{row['busy']:6.0%}{row['starved']:6.0%}"
     kept = f"{row['label_values']:8}{row['log_bytes']:11,}" if "log_bytes" in row else " " * 19
     memory = f"{row['memory_bytes'] / 1e6:+8.1f}"
     print(f"{row['attack'][:44]:45}{row['app']:6}{times}{memory}{kept}  {', '.join(goals)}", flush=True)
@@ -206,10 +226,12 @@ def main() -> int:
     parser.add_argument("--json", metavar="FILE")
     options = parser.parse_args()
     plan = plan_of(options)
+    python = platform.python_version()
+    print(f"{plan.rate:g} ordinary requests/s beside {plan.rate * TIMES:g}/s of an attack, Python {python}")
     print(
-        f"{plan.rate:g} ordinary requests/s beside {plan.rate * TIMES:g}/s of an attack, Python {platform.python_version()}"
+        f"{'':51}{'p50 ms':>8}{'p99 ms':>9}{'good':>8}{'busy':>6}{'wait':>6}{'MB':>8}{'labels':>8}{'log bytes':>11}",
+        flush=True,
     )
-    print(f"{'':51}{'p50 ms':>8}{'p99 ms':>9}{'good':>8}{'busy':>7}{'MB':>8}{'labels':>8}{'log bytes':>11}", flush=True)
     found: list[dict[str, Any]] = []
     calm: list[float] = []
     with store() as redis_url:

@@ -148,31 +148,31 @@ def leaving() -> Iterator[Request]:
         yield Request(http(query("{ slow(seconds: 2) }", n=number), address=address), leaves_after=0.05)
 
 
-def corpus(cases: list[Case]) -> Attack:
-    """The attacks of a file of the corpus, in turn, by a botnet."""
+def corpus(file: Path | None = None) -> Attack:
+    """The attacks of one file of the corpus, or of all, in turn, by a botnet. Those that need settings are left out."""
 
     def requests() -> Iterator[Request]:
+        texts = file.read_text(encoding="utf-8") if file is not None else None
+        cases = [case for case in load("attacks") if fits(case) and (texts is None or is_in(case, texts))]
         for case, address in zip(itertools.cycle(cases), many(), strict=False):
             lines = {"content-length": str(len(case.body)), **dict(case.headers)}
-            target = case.path + (f"?{case.url.decode('latin-1')}" if case.url else "")
+            target = case.path + (f"?{case.url.decode()}" if case.url else "")
             yield Request(http(case.body, address=address, headers=lines, method=case.method, target=target))
 
-    return Attack(requests, short=False)
+    return Attack(requests, short=file is None)
 
 
-def _from_corpus() -> dict[str, Attack]:
-    """All of it as one attack for the short form, and file by file."""
-    folder = Path(tests.corpus.loading.__file__).with_name("attacks")
-    cases = [case for case in load("attacks") if not case.settings and case.schema is None and case.method != "HEAD"]
-    cases = [case for case in cases if case.url.isascii() and len(case.body) <= 200_000]
-    found = {"corpus, all": Attack(corpus(cases).requests)}
-    for file in sorted(folder.glob("*.yaml")):
-        text = file.read_text(encoding="utf-8")
-        own = [case for case in cases if f"- name: {case.name}\n" in text or f"- name: '{case.name}'\n" in text]
-        if own:
-            found[f"corpus, {file.stem}"] = corpus(own)
-    return found
+def fits(case: Case) -> bool:
+    """Whether a case is refused with the default settings, and can be written in HTTP/1.1 as it stands."""
+    return not case.settings and case.schema is None and case.method != "HEAD" and case.url.isascii()
 
+
+def is_in(case: Case, text: str) -> bool:
+    """Whether a file has a case of this name."""
+    return any(f"- name: {quoted}\n" in text for quoted in (case.name, f"'{case.name}'", f'"{case.name}"'))
+
+
+CORPUS = Path(tests.corpus.loading.__file__).with_name("attacks")
 
 ATTACKS: dict[str, Attack] = {
     "one address over its limit": sent(lambda number: query(DOCUMENT, n=3, unique=number), one),
@@ -192,5 +192,6 @@ ATTACKS: dict[str, Attack] = {
     "bodies that never end": Attack(half_bodies(leaves_after=4.0), share=0.1),
     "bodies of crumbs": Attack(half_bodies(leaves_after=4.0, pieces=1_000, chunked=True), share=0.05),
     "aborted bodies": Attack(half_bodies(leaves_after=0.05), share=0.25),
-    **_from_corpus(),
+    "corpus, all": corpus(),
+    **{f"corpus, {file.stem}": corpus(file) for file in sorted(CORPUS.glob("*.yaml"))},
 }

@@ -1,7 +1,8 @@
 """The load of the flood, in a process of its own: requests at a fixed rate, whatever becomes of them.
 
-``python -m benchmarks.flood_load`` reads an order (JSON) from standard input and writes what it saw (JSON). The time of
-a request begins when it was due: one that waits because those before it are late has waited.
+``python -m benchmarks.flood_load`` reads an order (a line of JSON) from standard input, says that it is ready, begins
+with the next line, and writes what it saw (JSON). The time of a request begins when it was due: one that waits because
+those before it are late has waited.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Answer(asyncio.Protocol):
         self._data = b""
         self._waiting: asyncio.Future[int] | None = None
         self._transport: Any = None
+        self._trickling: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -49,7 +51,7 @@ class Answer(asyncio.Protocol):
         self._data, self._waiting = b"", asyncio.get_running_loop().create_future()
         self._transport.write(request.data)
         if request.rest:
-            asyncio.ensure_future(self._trickle(request))
+            self._trickling = asyncio.ensure_future(self._trickle(request))
         return await self._waiting
 
     async def _trickle(self, request: Request) -> None:
@@ -145,9 +147,12 @@ class Load:
 
 def main() -> None:
     """Carry out one order."""
-    order = json.load(sys.stdin)
+    order = json.loads(sys.stdin.readline())
     requests = ordinary(order["secret"]) if order["attack"] is None else ATTACKS[order["attack"]].requests()
-    load = Load(order["port"], requests)
+    first = next(requests)  # what takes long is made now
+    load = Load(order["port"], itertools.chain([first], requests))
+    print("ready", flush=True)
+    sys.stdin.readline()
     drain = TIMEOUT_SECONDS + 1 if order["attack"] is None else 0.0
     asyncio.run(load.run(order["rate"], order["seconds"], drain))
     times = [round(each, 6) for each in load.seconds] if order["attack"] is None else []

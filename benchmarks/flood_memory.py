@@ -92,6 +92,11 @@ async def drive(app: Any, requests: Iterator[Sent], count: int, statuses: dict[i
     await asyncio.gather(*(client() for _ in range(CONCURRENCY)))
 
 
+def size_of(log: Path) -> int:
+    """Bytes; 0 if there is none."""
+    return log.stat().st_size if log.exists() else 0
+
+
 def rss_bytes() -> int:
     """Resident now, after a collection."""
     gc.collect()
@@ -114,7 +119,7 @@ async def measure(kind: str, count: int, redis_url: str | None) -> dict[str, Any
             "attack": f"{count:,} distinct attackers, {kind}",
             "memory_bytes": after - before,
             "label_values": len({part for line in lines for part in line.rpartition("}")[0].split(",")}),
-            "log_bytes": log.stat().st_size if log.exists() else 0,
+            "log_bytes": size_of(log),
             "seconds": round(seconds, 1),
             "statuses": statuses,
         }

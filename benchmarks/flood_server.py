@@ -69,6 +69,11 @@ class Server:
         """What the process has used of the processor."""
         return cpu_seconds(self._process.pid)
 
+    def starved_seconds(self) -> float:
+        """How long its threads could have run and had no processor."""
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+
     def log_bytes(self) -> int:
         """How long the log is."""
         return self._log.stat().st_size if self._log.exists() else 0

@@ -1,9 +1,9 @@
 """What a scrape costs after many workers were recycled: its time, and how long the event loop stands still meanwhile.
 
-A directory is filled as PROMETHEUS_MULTIPROC_DIR is after so many workers, each with the series of a busy one. Two rows
-read it: prometheus_client's MultiProcessCollector in the event loop, without anything folded, and the guard's page, which
-folds what the dead counted and merges in a thread: the first scrape after all have died at once, then the ones that
-follow, and one of a service whose workers were recycled one by one.
+A directory is filled as PROMETHEUS_MULTIPROC_DIR is after so many workers, each with the series of a busy one. Before:
+prometheus_client's MultiProcessCollector in the event loop, without anything folded. After: the guard's page, which
+folds what the dead counted and merges in a thread; the first scrape after all have died at once, those that follow, and
+one that folds one more worker.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ async def measure(folder: Path, recycled: int, scrapes: int) -> list[dict[str, A
     rows = []
 
     async def theirs() -> None:
-        exposition.render(MultiProcessCollector.merge([str(path) for path in folder.glob("*.db")]))
+        exposition.render(MultiProcessCollector.merge(map(str, files_in(folder))))
 
     async def ours() -> None:
         await metrics.page()
 
     async def row(name: str, scrape: Callable[[], Awaitable[None]], times: int) -> None:
-        files = len(list(folder.glob("*.db")))
+        files = len(files_in(folder))
         spent, stall = await timed(scrape, times)
         rows.append({"name": name, "files": files, "scrape_ms": spent * 1e3, "stall_ms": stall * 1e3})
         print(f"  {name}: done", file=sys.stderr, flush=True)
@@ -108,6 +108,11 @@ async def timed(scrape: Callable[[], Awaitable[None]], times: int) -> tuple[floa
     ended = True
     await task
     return sorted(spent)[len(spent) // 2], worst
+
+
+def files_in(folder: Path) -> list[Path]:
+    """All files of values."""
+    return list(folder.glob("*.db"))
 
 
 def dead_files(folder: Path) -> list[Path]:

@@ -41,7 +41,12 @@ def served(server: str, folder: Path, *, meeting: bool, log: Path):
         environ[VARIABLE] = str(folder)
     with (log.parent / "output.txt").open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command], cwd=ROOT, env=environ, stdout=output, stderr=output, start_new_session=True
+            [sys.executable, "-m", *command],
+            cwd=ROOT,
+            env=environ,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
         )
     try:
         yield f"http://127.0.0.1:{port}"
