@@ -28,6 +28,7 @@ from benchmarks.flood_attacks import ATTACKS
 from benchmarks.flood_memory import KINDS
 from benchmarks.flood_server import Server
 from tests.support.redis_server import RedisServer
+from tools.components import ComponentError
 
 SECRET: Final = "a-secret-for-benchmarks-of-32-bytes-or-more"
 TIMES: Final = 10
@@ -183,7 +184,8 @@ def show(row: dict[str, Any], goals: list[str]) -> None:
     under = row.get("under")
     times = " " * 37
     if under:
-        times = f"{under['p50_ms']:8.1f}{under['p99_ms']:9.1f}{under['goodput']:8.0%}{row['busy']:6.0%}{row['starved']:6.0%}"
+        times = f"{under['p50_ms']:8.1f}{under['p99_ms']:9.1f}{under['goodput']:8.0%}"
+        times += f"{row['busy']:6.0%}{row['starved']:6.0%}"
     kept = f"{row['label_values']:8}{row['log_bytes']:11,}" if "log_bytes" in row else " " * 19
     memory = f"{row['memory_bytes'] / 1e6:+8.1f}"
     print(f"{row['attack'][:44]:45}{row['app']:6}{times}{memory}{kept}  {', '.join(goals)}", flush=True)
@@ -194,19 +196,13 @@ def say(what: str) -> None:
     print(f"  {what}", file=sys.stderr, flush=True)
 
 
-@contextlib.contextmanager
-def store() -> Iterator[str | None]:
-    """A Redis, where it can be had."""
+def open_redis(stack: contextlib.ExitStack) -> str | None:
+    """The URL of a Redis, where it can be had."""
     try:
-        server = RedisServer().__enter__()
-    except (OSError, RuntimeError, LookupError) as error:
+        return stack.enter_context(RedisServer()).url
+    except (OSError, RuntimeError, ComponentError) as error:
         say(f"without Redis ({error}): each process counts alone")
-        yield None
-        return
-    try:
-        yield server.url
-    finally:
-        server.__exit__(None, None, None)
+        return None
 
 
 def main() -> int:
@@ -234,7 +230,8 @@ def main() -> int:
     )
     found: list[dict[str, Any]] = []
     calm: list[float] = []
-    with store() as redis_url:
+    with contextlib.ExitStack() as stack:
+        redis_url = open_redis(stack)
         for make in (rows, memory):
             for row in make(plan, redis_url):
                 if row["app"] == "guard" and "calm" in row:

@@ -87,7 +87,8 @@ async def drive(app: Any, requests: Iterator[Sent], count: int, statuses: dict[i
             status = await send(app, each)
             statuses[status] = statuses.get(status, 0) + 1
             if say and (number := next(done)) % max(1, count // 10) == 0:
-                print(f"  {say}: {number} of {count}", file=sys.stderr, flush=True)
+                resident = rss_bytes() / 1e6
+                print(f"  {say}: {number} of {count}, {resident:.1f} MB resident", file=sys.stderr, flush=True)
 
     await asyncio.gather(*(client() for _ in range(CONCURRENCY)))
 
