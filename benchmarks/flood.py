@@ -51,8 +51,7 @@ class Plan:
 def plan_of(options: argparse.Namespace) -> Plan:
     """The short form or the long one."""
     chosen = [name for name, attack in ATTACKS.items() if attack.short or not options.short]
-    if options.only:
-        chosen = [name for name in ATTACKS if any(word in name for word in options.only)]
+    chosen = [name for name in ATTACKS if any(word in name for word in options.only)] if options.only else chosen
     return Plan(
         attacks=chosen,
         rate=options.rate,
@@ -146,6 +145,7 @@ def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
 def rows(plan: Plan, redis_url: str | None) -> Iterator[dict[str, Any]]:
     """Attack by attack, without the guard and with it."""
     environ = {"FRAISEQL_JWT_SECRET": SECRET, "FRAISEQL_GUARD_TRUSTED_PROXIES": "127.0.0.1"}
+    environ |= {"FRAISEQL_GUARD_AUTH_REQUIRED": "false"}  # so that attacks without a token go as far as they can
     environ |= {"FRAISEQL_REDIS_URL": redis_url} if redis_url else {}
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(plan.attacks):
@@ -242,7 +242,7 @@ def main() -> int:
                 if options.json:
                     Path(options.json).write_text(json.dumps(found, indent=2), encoding="utf-8")
     missed = sum(goal.startswith("MISSED") for row in found for goal in row["goals"])
-    print(f"{missed} goals missed" if missed else "all goals met")
+    print(f"{missed} goals missed")
     return 0
 
 

@@ -20,10 +20,11 @@ from typing import Any
 
 from benchmarks.flood_attacks import DEEP, DOCUMENT, USERS, distinct, distinct_64s, query
 from examples.starlette_blog.bare import bare_app, schema
-from fraiseql_guard import Guard
+from fraiseql_guard import Guard, signals
 from fraiseql_guard.testing import make_token
 
 KINDS = {"IPv4": distinct, "IPv6 /64": distinct_64s}
+FALLBACKS = signals.STORE_FALLBACKS.name
 CONCURRENCY = 32
 WARM_UP = 2_000
 _SECRET = "a-secret-for-benchmarks-of-32-bytes-or-more"
@@ -108,20 +109,24 @@ async def measure(kind: str, count: int, redis_url: str | None) -> dict[str, Any
     """Bytes that ``count`` attackers added."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder, "guard.log")
-        guard = Guard(bare_app, schema=schema, jwt_secret=_SECRET, redis_url=redis_url, log_file=log)
+        options = {"jwt_secret": _SECRET, "auth_required": False, "redis_url": redis_url, "log_file": log}
+        guard = Guard(bare_app, schema=schema, **options)
         await drive(guard, users(), WARM_UP, {})
         before, statuses = rss_bytes(), dict[int, int]()
         began = time.perf_counter()
         await drive(guard, attackers(kind), count, statuses, f"{count} attackers, {kind}")
         seconds, after = time.perf_counter() - began, rss_bytes()
         await guard.aclose()
-        lines = {line.partition("{")[2] for line in guard.settle.metrics.render().decode().splitlines() if "{" in line}
+        text = guard.settle.metrics.render().decode()
+        fallbacks = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(FALLBACKS))
+        lines = {line.partition("{")[2] for line in text.splitlines() if "{" in line}
         return {
             "attack": f"{count:,} distinct attackers, {kind}",
             "memory_bytes": after - before,
             "label_values": len({part for line in lines for part in line.rpartition("}")[0].split(",")}),
             "log_bytes": size_of(log),
             "seconds": round(seconds, 1),
+            "decided_without_store": fallbacks,
             "statuses": statuses,
         }
 
