@@ -6,6 +6,8 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "flood": "ordinary users beside each attack, 1 to 10, with and without the guard: p50, p99, goodput, memory, "
+    "labels, log bytes; --short takes less than five minutes",
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
     "mutations": "a million damaged requests through the whole guard: all answered, none by a fault",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
@@ -14,6 +16,7 @@ BENCHMARKS = {
     "sanctions": "up to 100,000 sanctions: longest stall of the event loop, duration and Redis's time of status, "
     "top, the console, the list of blocks and lifting all, on Redis and in memory",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
+    "workers": "a scrape after 1,000 recycled workers: its time, files, and how long the event loop stands still",
 }
 
 

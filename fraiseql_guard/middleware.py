@@ -267,6 +267,8 @@ class Middleware:
         }
         with suppress(Exception):  # signals are no reason to fail a request
             sentences = [*warnings(), *startup_warnings(self.wishes, self.app), *self._open_paths(host)]
+            if self._stack.settle.metrics.shares_its_pid:
+                sentences.append(multiprocess.SHARED_PID)
             self._stack.settle.process.started(fields, sentences)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):

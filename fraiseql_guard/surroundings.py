@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
+from fraiseql_guard.servers import started_workers
 from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.signals import Protection
 
@@ -18,10 +19,12 @@ FORWARDED_ALLOW_IPS: Final = "FORWARDED_ALLOW_IPS"
 _EVERYONE: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
 _COMPRESSES: Final = re.compile(r"gzip|brotli|zstd|deflate|(?<!de)compress", re.IGNORECASE)
 
-NEIGHBOURS: Final = (
-    "another worker of this host counts for itself: /metrics answers for whichever worker is asked. Set "
-    f"{MULTIPROCESS} to an empty directory that all workers of the host share"
+_JUMPS: Final = (
+    "on a host with several workers, /metrics answers for whichever worker is asked, so that counters jump from scrape "
+    "to scrape and alerts fire for nothing."
 )
+_MEET: Final = f"Set {MULTIPROCESS} to an empty directory that all workers of the host share"
+NEIGHBOURS: Final = f"another worker of this host counts for itself: {_JUMPS} {_MEET}"
 PEER_REPLACED: Final = (
     "the server has put an address from X-Forwarded-For in the place of the peer, before the guard sees it: it "
     f"believes the proxies of its own list ({FORWARDED_ALLOW_IPS}; uvicorn's default is this machine). Start uvicorn "
@@ -64,13 +67,31 @@ def _peers(environ: Mapping[str, str]) -> Iterator[str]:
         )
 
 
-def _workers(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
-    if settings.worker_count > 1 and not environ.get(MULTIPROCESS, "").strip():
+def counting_apart(settings: Settings, environ: Mapping[str, str] | None = None) -> str | None:
+    """What to say if several workers are known of and each counts for itself. :data:`MULTIPROCESS` unset, or blank."""
+    around = os.environ if environ is None else environ
+    if around.get(MULTIPROCESS, "").strip():
+        return None
+    if settings.worker_count > 1:
         variable = name_of("workers") if settings.workers is not None else "WEB_CONCURRENCY"
-        yield (
-            f"{variable}={settings.worker_count} and {MULTIPROCESS} is not set: on a host with several workers, "
-            f"/metrics answers for whichever worker is asked. Set {MULTIPROCESS} to an empty directory that they share"
-        )
+        known = f"{variable}={settings.worker_count}"
+    elif (started := started_workers(around)) is not None:
+        known = started.how
+    else:
+        return None
+    return f"{known} and {MULTIPROCESS} is not set: {_JUMPS} {_MEET}"
+
+
+def several_on(hosts: Mapping[str, int]) -> str:
+    """What to say of hosts on which so many workers each count for themselves."""
+    (host, count), *others = sorted(hosts.items())
+    more = f", and likewise on {len(others)} more hosts" if others else ""
+    return f"{count} workers on {host} count for themselves{more} ({MULTIPROCESS} is not set there): {_JUMPS} {_MEET}"
+
+
+def _workers(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    if sentence := counting_apart(settings, environ):
+        yield sentence
 
 
 def _times(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:

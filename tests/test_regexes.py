@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.admin import fields
 from fraiseql_guard.graphql import searching, strict_json
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.stores.key_families import FAMILIES
 from tests.support.regex_sites import Site, hidden, sites, sites_of, trees
 from tests.support.regex_steps import CHAIN, FULL, SCAN, Steps
 from tests.support.regex_texts import hard_texts
@@ -30,6 +31,7 @@ MADE: Final[Mapping[str, Iterable[re.Pattern[Any]]]] = {
         if isinstance(form, fields.Form) and "pattern" in form.schema  # also those that only a client compiles
     ],
     "fraiseql_guard.graphql.strict_json:commas_at_least": map(strict_json.commas_at_least, (3, 1000)),
+    "fraiseql_guard.stores.key_families:row_of": [re.compile(row.tail) for row in FAMILIES if row.tail],
     "fraiseql_guard.graphql.searching:_words": [searching._words(("by", "where", "filter"))],
 }
 """What functions compile from what they are given."""

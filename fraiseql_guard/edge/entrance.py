@@ -129,7 +129,7 @@ class Entrance:
         stack = self.stack
         stack.watch_host()
         stack.publish()
-        body = stack.settle.metrics.render()
+        body = await stack.settle.metrics.page()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),
             (b"content-length", b"%d" % len(body)),

@@ -71,6 +71,7 @@ class Presence:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._counts_alone = counts_alone
+        self._warns = counts_alone
         self._looked_for = 1
         self._store = store
         self._pulse = pulse
@@ -95,7 +96,7 @@ class Presence:
         try:
             if self._beat_next:
                 living = await self._store.beat(self.worker_id, self._payload(), TTL_SECONDS)
-                if self._counts_alone and living != self._looked_for:
+                if self._warns and living != self._looked_for:
                     await self._look_for_neighbours(living)
             else:
                 await self._write_journal()
@@ -138,7 +139,7 @@ class Presence:
         own = self.worker_id.rsplit("-", 2)
         others = [beat.worker_id.rsplit("-", 2) for beat in await self._store.beats()]
         if any(other[0] == own[0] and other[1:2] != own[1:2] for other in others):
-            self._counts_alone = False
+            self._warns = False
             self._observer.warn(NEIGHBOURS)
 
     def _begin(self) -> None:
@@ -171,6 +172,7 @@ class Presence:
             token_keys=dict(self._pulse.keys),
             series=series,
             series_ends_at=round(now, 3),
+            counts_alone=self._counts_alone,
             memory=None if memory is None else _memory_facts(memory),
             pool=None if pool is None else {name: int(value) for name, value in pool.items()},
             **self._facts(),

@@ -189,6 +189,8 @@ class Worker:
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Five minutes in steps of five seconds, the last one the newest: requests, refusals, ... (pulse.py)."""
     series_ends_at: float = 0.0
+    counts_alone: bool = False
+    """Whether /metrics shows this process alone, although it may have neighbours (PROMETHEUS_MULTIPROC_DIR)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

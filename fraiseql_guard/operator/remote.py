@@ -279,7 +279,10 @@ class RemoteOperator:
         return [self._read(kind, each) for each in await self._items(path, **query)]
 
     async def _items(self, path: str, **query: Any) -> Sequence[Any]:
-        items = (await self._ask("GET", path, query=query)).get("items")
+        return self._items_of(await self._ask("GET", path, query=query))
+
+    def _items_of(self, answer: Any) -> Sequence[Any]:
+        items = answer.get("items")
         if not isinstance(items, list):
             raise OperatorError(f"{self._url} answered what this version does not understand: a list without items")
         return items
@@ -294,7 +297,7 @@ class RemoteOperator:
         cursor: str | None = ""
         while cursor is not None:
             page = await self._page(path, _MOST, cursor)
-            found += [self._read(kind, each) for each in page.get("items", ())]
+            found += [self._read(kind, each) for each in self._items_of(page)]
             cursor = page.get("next_cursor")
         return found
 

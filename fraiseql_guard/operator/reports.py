@@ -23,11 +23,12 @@ from fraiseql_guard.operator.interface import (
 from fraiseql_guard.operator.offenders import offenders_among
 from fraiseql_guard.operator.records import iso_time, read_action, read_refusal
 from fraiseql_guard.operator.switches import switches_of
-from fraiseql_guard.settings import Mode, Settings, name_of
+from fraiseql_guard.settings import Mode, name_of
 from fraiseql_guard.signals import KeyFamily
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.fleet import RECENT_SIZE
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.surroundings import counting_apart, several_on
 
 _NO_ANSWER: Final = "the store does not answer: workers, switches and sanctions are not known"
 _ALONE: Final = "the store does not answer: everything here is what"
@@ -39,6 +40,7 @@ class Reports:
     def __init__(self, bench: Bench, own: OwnKnowledge | None = None) -> None:
         self._bench = bench
         self._own = own
+        self._apart: str | None = None
 
     async def status(self) -> Status:
         """Operator.status. Where the store does not answer it is what this process knows by itself, marked so."""
@@ -51,7 +53,7 @@ class Reports:
             sanctions = await bench.store.count_sanctions() + sum(1 for _ in control.of(EntryKind.BLOCK))
         except (StoreError, NotAppliedError):
             return await self._without_store()
-        notes = [*_notes(workers), *_alone(bench.settings), *bench.store.unreadable.sentences()]
+        notes = [*_notes(workers), *self._apart_from_others(workers), *bench.store.unreadable.sentences()]
         return self._status(workers, switches, sanctions, notes)
 
     async def _without_store(self) -> Status:
@@ -78,6 +80,20 @@ class Reports:
             sanctions=sanctions,
             notes=notes,
         )
+
+    def _apart_from_others(self, workers: Sequence[Worker]) -> Iterator[str]:
+        """What each process does for itself."""
+        settings = self._bench.settings
+        if settings.redis_url is None and settings.worker_count > 1:
+            yield f"{name_of('redis_url')} is not set: what is changed here holds in this one process alone"
+        apart = Counter(worker.host for worker in workers if worker.counts_alone)
+        if several := {host: count for host, count in apart.items() if count > 1}:
+            yield several_on(several)
+        elif apart and settings.redis_url is None:  # the others are not to be seen from here
+            if self._apart is None:
+                self._apart = counting_apart(settings) or ""
+            if self._apart:
+                yield self._apart
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
         """Operator.offenders."""
@@ -123,11 +139,6 @@ def _notes(workers: Sequence[Worker]) -> Iterator[str]:
     watching = sorted({name for each in workers for name, mode in each.modes.items() if mode == Mode.MONITOR})
     if watching:
         yield f"monitor mode, nothing is refused: {', '.join(watching)}"
-
-
-def _alone(settings: Settings) -> Iterator[str]:
-    if settings.redis_url is None and settings.worker_count > 1:
-        yield f"{name_of('redis_url')} is not set: what is changed here holds in this one process alone"
 
 
 _ALIKE: Final[Mapping[str, Callable[[Worker], str]]] = {

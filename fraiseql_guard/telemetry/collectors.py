@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from threading import RLock
+from threading import RLock, get_ident
 from typing import Any, Final
 
 from prometheus_client import REGISTRY, CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -18,6 +18,7 @@ from fraiseql_guard import signals
 from fraiseql_guard.settings import SettingsError
 from fraiseql_guard.signals import Kind, Metric, Source
 from fraiseql_guard.telemetry import exposition, multiprocess
+from fraiseql_guard.telemetry.aside import Aside
 from fraiseql_guard.telemetry.families import UNUSED_SECONDS, Record, RecordedMetric, Series, with_closed_labels
 from fraiseql_guard.telemetry.labels import Limits, clean_label
 
@@ -48,8 +49,8 @@ class Metrics:
     """
 
     __slots__ = (
-        "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected", "_lock",
-        "_process", "_rested_at", "_workers", "before_collecting", "registry", "users",
+        "_aside", "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected",
+        "_lock", "_process", "_rested_at", "_silent_in", "_workers", "before_collecting", "registry", "users",
     )  # fmt: skip
 
     def __init__(
@@ -69,6 +70,8 @@ class Metrics:
         """Guards that have their metrics here."""
         self._lock = RLock()
         self._workers = self._shared_directory()
+        self._aside = Aside("fraiseql-guard-metrics")
+        self._silent_in = 0  # the thread in which this asks its own registry
         self._gc_seen: dict[tuple[str, int], int] = {}
         self._gc_time = 0.0
         limits = Limits().shared_by(workers)
@@ -128,16 +131,65 @@ class Metrics:
 
     def render(self) -> bytes:
         """The exposition (its content type is exposition.CONTENT_TYPE): ours, then what else the registry holds."""
-        ours = [*self.collect(), *chain.from_iterable(collector.collect() for collector in self._process)]
-        text = exposition.render(ours)
-        if not self._injected:
-            return text
+        self._write_down()
+        seen = None
+        if self._workers is not None:
+            self._workers.fold()
+            seen = self._workers.look()
+        ours = self._ours(seen)
+        return exposition.render(ours) + self._foreign(seen, ours)
+
+    async def page(self) -> bytes:
+        """The same for an event loop: the files of several workers are read and merged in a thread beside it."""
+        if self._workers is None:
+            return self.render()
+        self._write_down()
         try:
-            shared = self._workers.merged() if self._workers else ()
-            return text + exposition.render_foreign(chain(shared, self.registry.collect()), besides=ours)
+            seen, ours, text = await self._aside.run(self._read, self._workers)
+        except RuntimeError:  # no threads any more: the interpreter ends
+            return self.render()
+        return text + self._foreign(seen, ours)
+
+    def _write_down(self) -> None:
+        """What is counted in advance, and this process's collections."""
+        self.before_collecting()
+        with self._lock:
+            self._rest()
+        if self._workers is not None:
+            self._count_gc()
+
+    def _read(self, workers: multiprocess.Workers) -> tuple[multiprocess.Seen, list[Family], bytes]:
+        """In a thread: fold, read, merge and write out."""
+        more = workers.fold()
+        seen = workers.look()
+        ours = self._ours(seen)
+        if more:
+            self._aside.submit(workers.fold)
+        return seen, ours, exposition.render(ours)
+
+    def _ours(self, seen: multiprocess.Seen | None) -> list[Family]:
+        process = [each for each in self._process if seen is None or not isinstance(each, _Unnamed)]
+        found = chain.from_iterable(collector.collect() for collector in process)
+        return [*self._published(seen), *(seen.process if seen else ()), *found]
+
+    def _foreign(self, seen: multiprocess.Seen | None, ours: Iterable[Family]) -> bytes:
+        """What else a given registry holds. The app's collectors run where the app does: in its event loop."""
+        if not self._injected:
+            return b""
+        self._silent_in = get_ident()
+        try:
+            shared = seen.merged if seen else ()
+            return exposition.render_foreign(chain(shared, self.registry.collect()), besides=ours)
         except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
             self.inc(signals.FAULTS, "registry")
-            return text
+            return b""
+        finally:
+            self._silent_in = 0
+
+    @property
+    def shares_its_pid(self) -> bool:
+        """Whether a process of another container writes to this one's files (PROMETHEUS_MULTIPROC_DIR)."""
+        return self._workers is not None and self._workers.shares_its_pid
 
     @property
     def size_bytes(self) -> int:
@@ -158,13 +210,15 @@ class Metrics:
 
     def collect(self) -> Iterable[Family]:
         """Our families under their public names (prometheus_client's Collector)."""
-        self.before_collecting()
-        with self._lock:
-            self._rest()
-        if self._workers is None:
+        if self._silent_in == get_ident():
+            return []  # asked by ourselves, who have them already
+        self._write_down()
+        return self._published(self._workers.look() if self._workers else None)
+
+    def _published(self, seen: multiprocess.Seen | None) -> list[Family]:
+        if seen is None:
             return [family.published() for family in self._families.values()]
-        self._count_gc()
-        merged = {family.name: family for family in self._workers.merged()}
+        merged = {family.name: family for family in seen.merged}
         return [family.merged(merged) for family in self._families.values()]
 
     def describe(self) -> Iterable[Family]:
@@ -224,8 +278,13 @@ class Metrics:
     def _process_collectors(self) -> list[Collector]:
         platform = PlatformCollector(registry=None)
         if self._workers:
-            return [_Unnamed(self._workers.process_families), platform]
+            return [_Unnamed(self._process_families), platform]
         return [ProcessCollector(registry=None), platform, GCCollector(registry=CollectorRegistry())]
+
+    def _process_families(self) -> list[Family]:
+        if self._workers is None or self._silent_in == get_ident():
+            return []
+        return self._workers.process_families()
 
     def _count_gc(self) -> None:
         """Write down this process's collections: the worker that is scraped cannot ask the others for theirs."""

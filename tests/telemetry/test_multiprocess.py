@@ -135,13 +135,34 @@ def test_a_killed_worker_keeps_its_counts_and_loses_its_gauges_and_process_metri
 
 def test_a_pid_that_passed_to_another_process_is_not_a_worker(workers, tmp_path):
     one, two = workers
+    two.do("metrics.inc(s.QUERIES, amount=3)")
     two.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 4)")
     one.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 1)")
+    pid = two.process.pid
+    two.end()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        for path in [*tmp_path.glob(f"*_{pid}.db"), *tmp_path.glob(f"fraiseql_guard_{pid}_*.alive")]:
+            path.rename(tmp_path / path.name.replace(f"_{pid}", f"_{other.pid}"))
+        scrape = one.scrape()
+        assert scrape.value(s.DB_CONNECTIONS_ACTIVE) == 1
+        assert scrape.value(s.QUERIES) == 3
+        assert {x.labels["pid"] for x in scrape.samples if "pid" in x.labels} == {str(one.process.pid)}
+        assert (tmp_path / f"counter_{other.pid}.db").exists()  # it may be about to go on in there
+        other.communicate(b"\n")
+    assert one.scrape().value(s.QUERIES) == 3
+    assert not (tmp_path / f"counter_{other.pid}.db").exists()
+
+
+def test_a_process_without_a_guard_is_a_worker_until_its_pid_has_passed_on(workers, tmp_path):
+    one, two = workers
+    two.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 4)")
+    one.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 1)")
+    (life,) = tmp_path.glob(f"fraiseql_guard_{two.process.pid}_*.alive")
+    life.unlink()
+    assert one.scrape().value(s.DB_CONNECTIONS_ACTIVE) == 5
     for path in tmp_path.glob(f"*_{two.process.pid}.db"):
         os.utime(path, (1, 1))  # as if it was written long before the process with this pid began
-    scrape = one.scrape()
-    assert scrape.value(s.DB_CONNECTIONS_ACTIVE) == 1
-    assert {x.labels["pid"] for x in scrape.samples if "pid" in x.labels} == {str(one.process.pid)}
+    assert one.scrape().value(s.DB_CONNECTIONS_ACTIVE) == 1
 
 
 @pytest.mark.parametrize("size", [0, 3, 100, 5000])

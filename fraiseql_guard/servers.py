@@ -1,0 +1,105 @@
+"""How many workers the server was started with, as its command line and the processes around this one tell it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+GUNICORN_ARGUMENTS: Final = "GUNICORN_CMD_ARGS"
+_SERVERS: Final = ("gunicorn", "uvicorn", "hypercorn", "granian", "fastapi")
+_SPAWNED: Final = "--multiprocessing-fork"
+"""An argument of every process that Python's multiprocessing has started anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartedWorkers:
+    """``how`` says where the number stands, such as ``uvicorn --workers 4``."""
+
+    count: int
+    how: str
+
+
+def started_workers(
+    environ: Mapping[str, str] | None = None,
+    *,
+    proc: Path = Path("/proc"),
+    pid: int | None = None,
+    modules: Collection[str] | None = None,
+) -> StartedWorkers | None:
+    """What is known of the server's workers; None where it has one, or nothing tells. Workers that start later than
+    this one are not seen, unless the command line names their number."""
+    own = os.getpid() if pid is None else pid
+    parent = _parent(proc, own)
+    lines = [_command_line(proc, each) for each in (own, parent) if each]
+    found = next(filter(None, map(_by_arguments, lines)), None)
+    if found is None:
+        given = (os.environ if environ is None else environ).get(GUNICORN_ARGUMENTS, "")
+        loaded = sys.modules if modules is None else modules
+        server = next((name for name in _SERVERS if name in loaded), None)
+        found = _by_variable(given) if server == "gunicorn" else None
+        if found is None and server is not None and lines:
+            found = _by_siblings(proc, parent, lines, server)
+    return found if found is not None and found.count > 1 else None
+
+
+def _by_arguments(line: Sequence[str]) -> StartedWorkers | None:
+    for place, argument in enumerate(line):
+        server = Path(argument).name
+        if server in _SERVERS and (count := _workers_in(line[place + 1 :])) is not None:
+            return StartedWorkers(count, f"{server} --workers {count}")
+    return None
+
+
+def _by_variable(arguments: str) -> StartedWorkers | None:
+    with suppress(ValueError):
+        if (count := _workers_in(shlex.split(arguments))) is not None:
+            return StartedWorkers(count, f"{GUNICORN_ARGUMENTS}=--workers={count}")
+    return None
+
+
+def _by_siblings(proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str) -> StartedWorkers | None:
+    """Children of one parent that were forked from it, and so bear its command line, or spawned as this one was."""
+    own, forked = lines[0], all(line == lines[0] for line in lines)
+    alike = 0
+    for pid in _pids(proc):
+        if _parent(proc, pid) == parent:
+            line = _command_line(proc, pid)
+            alike += (forked and line == own) or (_SPAWNED in line and _SPAWNED in own)
+    return StartedWorkers(alike, f"{alike} processes of {server}")
+
+
+def _workers_in(arguments: Sequence[str]) -> int | None:
+    count = None
+    for place, argument in enumerate(arguments):
+        name, _, value = argument.partition("=")
+        if argument in ("--workers", "-w"):
+            value = arguments[place + 1] if place + 1 < len(arguments) else ""
+        elif name != "--workers":
+            value = argument[2:] if argument.startswith("-w") else ""
+        if value.isascii() and value.isdigit():
+            count = int(value)
+    return count
+
+
+def _pids(proc: Path) -> Iterator[int]:
+    with suppress(OSError):
+        yield from (int(path.name) for path in proc.iterdir() if path.name.isdigit())
+
+
+def _parent(proc: Path, pid: int) -> int:
+    """0 if it is not known."""
+    with suppress(OSError, ValueError, IndexError):
+        return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
+    return 0
+
+
+def _command_line(proc: Path, pid: int) -> list[str]:
+    with suppress(OSError):
+        return (proc / str(pid) / "cmdline").read_bytes().decode(errors="replace").rstrip("\0").split("\0")
+    return []

@@ -1,0 +1,239 @@
+"""Reads, merges and writes the files in which prometheus_client keeps the values of one process and one type of metric.
+
+``counter_123.db``, ``gauge_livesum_123.db``: an int32 says how many bytes are in use, four more are padding, then come
+entries: the key's length (int32), the key (JSON: family, sample, labels, help), spaces up to the next multiple of
+eight, the value and a time (two doubles). Whatever stands behind the bytes in use is read by no reader.
+
+Sums are exact, whatever the order of the files and however they were added up before: a sum that came out lower by its
+last digit would be a counter that went back, which Prometheus takes for a restart.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from math import fsum, isfinite
+from pathlib import Path
+from typing import Final
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.utils import floatToGoString
+
+SUFFIX: Final = ".db"
+_INT: Final = struct.Struct("i")
+_PAIR: Final = struct.Struct("dd")
+_HEADER_BYTES: Final = 8
+_EXACT_INTEGERS: Final = 2.0**53
+_SUMMED: Final = frozenset({"counter", "histogram", "summary", "gauge_sum", "gauge_livesum"})
+_PER_PROCESS: Final = frozenset({"gauge_all", "gauge_liveall"})
+
+Entry = tuple[float, float]
+"""A value and its time."""
+Labels = tuple[tuple[str, str], ...]
+
+
+class DamagedFileError(Exception):
+    """A file of values that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What the key of an entry says."""
+
+    family: str
+    sample: str
+    labels: Labels
+    text: str
+
+
+@dataclass(slots=True)
+class Values:
+    """Values of many files by key, for one prefix (``counter``, ``gauge_max``): all that are needed to merge them."""
+
+    prefix: str
+    found: dict[bytes, list[Entry]] = field(default_factory=dict)
+
+    def add(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
+        """Those of one more file."""
+        found = self.found
+        for key, entry in entries:
+            held = found.get(key)
+            if held is None:
+                found[key] = [entry]
+            else:
+                held.append(entry)
+
+    def condensed(self) -> list[tuple[bytes, Entry]]:
+        """As few entries as say the same whatever is added later; several of one key add up exactly."""
+        rows: list[tuple[bytes, Entry]] = []
+        for key, entries in self.found.items():
+            if self.prefix in _SUMMED:
+                rows += [(key, (part, 0.0)) for part in exact_parts([value for value, _ in entries])]
+            elif self.prefix == "gauge_mostrecent":
+                rows.append((key, max(entries, key=lambda entry: entry[1])))
+            else:
+                rows.append((key, (_merge(self.prefix, entries), 0.0)))
+        return rows
+
+
+def prefix_of(path: Path) -> str:
+    """``counter`` of ``counter_123.db``, ``gauge_livesum`` of ``gauge_livesum_123.db``."""
+    return path.name.rpartition("_")[0]
+
+
+def read(path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
+    """The entries of a file. ``known``: keys that were read before, to which those of this file are added.
+
+    DamagedFileError for what prometheus_client did not write, FileNotFoundError if there is none.
+    """
+    data = path.read_bytes()
+    try:
+        entries = _entries(data)
+        for key, _ in entries:
+            if key not in known:
+                known[key] = _read_key(key)
+    except (struct.error, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise DamagedFileError(path.name) from error
+    return entries
+
+
+def trailer(path: Path) -> bytes:
+    """What stands behind the values."""
+    data = path.read_bytes()
+    return data[_INT.unpack_from(data)[0] :] if len(data) >= _HEADER_BYTES else b""
+
+
+def packed(entries: Iterable[tuple[bytes, Entry]], trailing: bytes = b"") -> bytes:
+    """A file's content."""
+    parts = []
+    for key, entry in entries:
+        padding = b" " * (8 - (len(key) + 4) % 8)
+        parts.append(_INT.pack(len(key)) + key + padding + _PAIR.pack(*entry))
+    body = b"".join(parts)
+    return _INT.pack(_HEADER_BYTES + len(body)) + bytes(4) + body + trailing
+
+
+def families(files: Mapping[Path, list[tuple[bytes, Entry]]], known: Mapping[bytes, Key]) -> list[Family]:
+    """Everything that the files say, merged as prometheus_client merges it."""
+    by_prefix: dict[str, Values] = {}
+    found: dict[str, Family] = {}
+    for path, entries in files.items():
+        prefix = prefix_of(path)
+        if prefix in _PER_PROCESS:
+            pid = ("pid", path.stem.rpartition("_")[2])
+            for key, (value, _) in entries:
+                family = _family(found, known[key], prefix)
+                family.add_sample(known[key].sample, dict((*known[key].labels, pid)), value)
+        else:
+            by_prefix.setdefault(prefix, Values(prefix)).add(entries)
+    for prefix, values in by_prefix.items():
+        _publish(found, prefix, _by_sample(values, known))
+    return list(found.values())
+
+
+def exact_parts(values: Iterable[float]) -> list[float]:
+    """Numbers whose sum is that of ``values`` to the last bit, as few as that takes (Shewchuk's expansions)."""
+    numbers = list(values)
+    if all(map(float.is_integer, numbers)) and sum(map(abs, numbers)) < _EXACT_INTEGERS:
+        return [sum(numbers)]
+    parts: list[float] = []
+    for number in numbers:
+        rest, kept = number, []
+        for part in parts:
+            larger, smaller = (rest, part) if abs(rest) >= abs(part) else (part, rest)
+            rest = larger + smaller
+            if low := smaller - (rest - larger):
+                kept.append(low)
+        parts = [*kept, rest]
+    return parts if all(map(isfinite, parts)) else [sum(numbers)]
+
+
+def _entries(data: bytes) -> list[tuple[bytes, Entry]]:
+    (used,) = _INT.unpack_from(data)
+    if used > len(data):
+        raise ValueError("shorter than it says")
+    found, position = [], _HEADER_BYTES
+    while position < used:
+        (length,) = _INT.unpack_from(data, position)
+        begin = position + 4
+        position = begin + length + 8 - (length + 4) % 8
+        if length < 0 or position + _PAIR.size > used:
+            raise ValueError("an entry leaves the bytes in use")
+        value: Entry = _PAIR.unpack_from(data, position)
+        found.append((data[begin : begin + length], value))
+        position += _PAIR.size
+    return found
+
+
+def _read_key(key: bytes) -> Key:
+    family, sample, labels, text = json.loads(key)
+    for each in (family, sample, text, *labels.values()):
+        if not isinstance(each, str):
+            raise TypeError("a key of something else than text")
+    for name, value in labels.items():
+        if name == "le":
+            float(value)
+    Family(family, text, "unknown")  # a name that it takes
+    return Key(family, sample, tuple(sorted(labels.items())), text)
+
+
+def _merge(prefix: str, entries: list[Entry]) -> float:
+    if len(entries) == 1:
+        return entries[0][0]
+    values = [value for value, _ in entries]
+    if prefix in _SUMMED:
+        return _sum(values)
+    if prefix.endswith("min"):
+        return min(values)
+    if prefix.endswith("mostrecent"):
+        return max(entries, key=lambda entry: entry[1])[0]
+    return max(values)
+
+
+def _sum(values: list[float]) -> float:
+    try:
+        return fsum(values)
+    except (OverflowError, ValueError):  # beyond the largest number, or inf and -inf
+        return sum(values)
+
+
+def _family(found: dict[str, Family], key: Key, prefix: str) -> Family:
+    family = found.get(key.family)
+    if family is None:
+        family = found[key.family] = Family(key.family, key.text, prefix.partition("_")[0])
+    return family
+
+
+def _by_sample(values: Values, known: Mapping[bytes, Key]) -> list[tuple[Key, float]]:
+    """Keys that differ in their help text alone are one sample."""
+    found: dict[tuple[str, str, Labels], tuple[Key, list[Entry]]] = {}
+    for raw, entries in values.found.items():
+        key = known[raw]
+        found.setdefault((key.family, key.sample, key.labels), (key, []))[1].extend(entries)
+    if values.prefix.endswith("mostrecent"):  # one that was never set has no time, and no sample
+        found = {name: (key, entries) for name, (key, entries) in found.items() if any(time for _, time in entries)}
+    return [(key, _merge(values.prefix, entries)) for key, entries in found.values()]
+
+
+def _go_text(bound: float) -> str:
+    text: str = floatToGoString(bound)  # type: ignore[no-untyped-call]
+    return text
+
+
+def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, float]]) -> None:
+    buckets: dict[tuple[str, Labels], list[tuple[float, Key, float]]] = {}
+    for key, value in merged:
+        upper = next((text for name, text in key.labels if name == "le"), None)
+        if prefix != "histogram" or upper is None:
+            _family(found, key, prefix).add_sample(key.sample, dict(key.labels), value)
+        else:
+            others = tuple(label for label in key.labels if label[0] != "le")
+            buckets.setdefault((key.family, others), []).append((float(upper), key, value))
+    for (name, labels), rows in buckets.items():
+        family, total = _family(found, rows[0][1], prefix), 0.0
+        for bound, _, value in sorted(rows, key=lambda row: row[0]):
+            total += value
+            family.add_sample(f"{name}_bucket", {**dict(labels), "le": _go_text(bound)}, total)
+        family.add_sample(f"{name}_count", dict(labels), total)
