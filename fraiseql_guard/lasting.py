@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
+from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.fleet.journal import Journal
@@ -58,6 +59,7 @@ class Lasting:
     repeats: Repeats
     books: Books
     alarms: AlarmClocks
+    neighbours: Neighbours
     at_work: Counter[tuple[str, str]]
     attempts: Counter[str]
     budget: BufferBudget
@@ -160,6 +162,7 @@ def make_lasting(
         repeats=repeats,
         books=Books(place_of(store, settings), id(metrics), counts),
         alarms=AlarmClocks(),
+        neighbours=Neighbours(),
         at_work=Counter(),
         attempts=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),

@@ -202,6 +202,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         heads=Heads(_head_reads(resolver, head_gates, token_gate)),
         books=lasting.books,
         alarms=lasting.alarms,
+        neighbours=lasting.neighbours,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
         database=lasting.database,

@@ -44,6 +44,8 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
         caller.address in stack.allow_list,
     )
     ctx.place = place
+    if caller.trusted:
+        ctx.trusted_peer = True
     return ctx
 
 

@@ -11,6 +11,7 @@ from fraiseql_guard.edge.batches import batch_size
 from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN, FailureReason
+from fraiseql_guard.telemetry.spans import active_span
 
 _REQUEST_ID: Final = b"x-request-id"
 _OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
@@ -72,6 +73,7 @@ async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Heade
 
 def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
+    ctx.span = active_span() or ctx.span  # of an instrumentation inside, too: its span is active around this call
     lines: Iterable[replies.Header] = message.get("headers", ())
     shown = ctx.shown
     buckets = ctx.buckets if shown is None else shown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fraiseql_guard.admission import PASSED, Decision
@@ -12,9 +13,11 @@ from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.request import at_work
 from fraiseql_guard.settings import Mode
 from fraiseql_guard.signals import BAD_REQUEST, BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT, Protection
 from fraiseql_guard.stores.protocol import StoreError, Trip
+from fraiseql_guard.telemetry.spans import active_span, mark
 
 
 async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial | None:
@@ -107,6 +110,8 @@ def judge(stack: Stack, ctx: Context, denial: Denial | None) -> Denial | None:
     mode = stack.modes[denial.owner]
     if mode is Mode.MONITOR:
         ctx.would_refuse += (denial,)
+        span = ctx.span if at_work(ctx) else active_span()  # where a timer asks, another's is active
+        stack.tell(partial(mark, enforced=False), span, denial.code.name, denial.owner.value)
     return denial if mode is Mode.ENFORCE else None
 
 

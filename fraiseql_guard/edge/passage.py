@@ -72,6 +72,8 @@ class Passage:
             enter(scope, ctx)
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
+            if stack.neighbours.active:
+                scope = stack.tell(stack.neighbours.hand_down, scope, ctx) or scope
             await app(scope, self._bounded_receive, self._watched_send)
         except Exception:
             if not self._cut:  # else: how it ended plays no part, the client was answered

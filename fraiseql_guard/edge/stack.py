@@ -14,6 +14,7 @@ from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.heads import Heads
+from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
@@ -123,6 +124,7 @@ class Stack:
     heads: Heads
     books: Books
     alarms: AlarmClocks
+    neighbours: Neighbours
     reader: Reader | None = None
     now: Callable[[], float] = time.time
 

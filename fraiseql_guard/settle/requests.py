@@ -22,7 +22,7 @@ from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyNam
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.failures import RecentFailures
-from fraiseql_guard.telemetry.trace import current_span
+from fraiseql_guard.telemetry.spans import active_span, mark
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -68,7 +68,7 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
-            ctx.span = current_span()  # where it is told, the active one is another
+            ctx.span = ctx.span or active_span() or ""  # where it is told, the active one is another
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:
@@ -112,6 +112,7 @@ class Settle:
         lines for this caller for now."""
         self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
+        mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
         written = [self._voice.emit(ctx, line) for line in self._lines(ctx, denial)]
         self._journal.note(ctx, denial, enforced=True)
         return not any(written)

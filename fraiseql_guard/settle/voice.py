@@ -70,6 +70,8 @@ class Voice:
             **line.fields,
         }
         extra = {"request_id": ctx.request_id, **line.extra}
+        if (given := ctx.client_request_id) is not None:
+            extra["client_request_id"] = given
         self.log.write(event, {name: known.get(name) for name in event.fields}, suppressed, ctx.trace_id, extra)
         return True
 
