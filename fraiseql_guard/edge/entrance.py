@@ -10,6 +10,7 @@ import orjson
 from fraiseql_guard.context import Context, Place
 from fraiseql_guard.edge.describe import describe, nest
 from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.exposition_page import send_exposition
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
@@ -17,7 +18,6 @@ from fraiseql_guard.edge.uncovered import UncoveredGraphQL
 from fraiseql_guard.edge.upgrade import Upgrade
 from fraiseql_guard.request import REQUEST
 from fraiseql_guard.signals import GUARD_FAULT, Code
-from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
 from fraiseql_guard.telemetry.spans import active_span, mark
 
 _INTERNAL_ERROR: Final = 1011
@@ -132,14 +132,7 @@ class Entrance:
         stack = self.stack
         stack.watch_host()
         stack.publish()
-        body = stack.settle.metrics.render()
-        headers = [
-            (b"content-type", CONTENT_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send_exposition(scope, send, stack.settle.metrics.render)
 
     def _door(self, place: Place) -> OperatorsDoor | None:
         """Where operators come in, if this is for them."""

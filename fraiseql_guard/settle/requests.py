@@ -22,7 +22,7 @@ from fraiseql_guard.signals import Event, FailureReason, LoginOutcome, PolicyNam
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.failures import RecentFailures
-from fraiseql_guard.telemetry.spans import active_span, mark
+from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -175,7 +175,7 @@ class Settle:
     def _count_query(self, ctx: Context, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
-        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
+        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx), trace=sampled_trace(ctx.span))
         if errors and not _refused(ctx) and 0 < ctx.status < _SERVER_ERROR:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
@@ -203,7 +203,7 @@ class Settle:
     def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics
         metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user, amount=times)
-        metrics.observe(s.RESPONSE_TIME, seconds, times=times)
+        metrics.observe(s.RESPONSE_TIME, seconds, times=times, trace=sampled_trace(ctx.span))
         metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
         metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)
         if ctx.status >= _SERVER_ERROR and not _refused(ctx):

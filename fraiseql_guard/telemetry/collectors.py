@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from fraiseql_guard import signals
 from fraiseql_guard.settings import SettingsError
 from fraiseql_guard.signals import Kind, Metric, Source
-from fraiseql_guard.telemetry import exposition, multiprocess
+from fraiseql_guard.telemetry import exposition, multiprocess, openmetrics
 from fraiseql_guard.telemetry.families import Record, RecordedMetric, Series
 from fraiseql_guard.telemetry.labels import Limits, clean_label
 
@@ -95,11 +95,13 @@ class Metrics:
         """The call that adds to one series, for whoever counts the same again and again."""
         return self._counters[metric.name].get(labels) or self._open(metric, labels)
 
-    def observe(self, metric: Metric, value: float, *labels: str, times: int = 1) -> None:
-        """Add an observation to a histogram, so many times."""
+    def observe(self, metric: Metric, value: float, *labels: str, times: int = 1, trace: str = "") -> None:
+        """Add an observation to a histogram, so many times. ``trace`` is the id of a trace that shows it."""
         record = self._histograms[metric.name].get(labels) or self._open(metric, labels)
         for _ in range(times):
             record(value)
+        if trace:
+            self._families[metric.name].exemplify(labels, value, trace, time.time())
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
@@ -107,18 +109,19 @@ class Metrics:
         """Set a gauge. Before the first time, it is not exported."""
         (self._gauges[metric.name].get(labels) or self._open(metric, labels))(value)
 
-    def render(self) -> bytes:
-        """The exposition (its content type is exposition.CONTENT_TYPE): ours, then what else the registry holds."""
+    def render(self, *, as_openmetrics: bool = False) -> bytes:
+        """The exposition, ours, then what else the registry holds: in the text format 0.0.4 (exposition.CONTENT_TYPE),
+        or as OpenMetrics (openmetrics.content_type)."""
         ours = [*self.collect(), *chain.from_iterable(collector.collect() for collector in self._process)]
-        text = exposition.render(ours)
-        if not self._injected:
-            return text
-        try:
-            shared = self._workers.merged() if self._workers else ()
-            return text + exposition.render_foreign(chain(shared, self.registry.collect()), besides=ours)
-        except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
-            self.inc(signals.FAULTS, "registry")
-            return text
+        renderer: Any = openmetrics if as_openmetrics else exposition
+        text: bytes = renderer.render(ours)
+        if self._injected:
+            try:
+                shared = self._workers.merged() if self._workers else ()
+                text += renderer.render_foreign(chain(shared, self.registry.collect()), besides=ours)
+            except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
+                self.inc(signals.FAULTS, "registry")
+        return text + openmetrics.END if as_openmetrics else text
 
     @property
     def size_bytes(self) -> int:
@@ -145,7 +148,7 @@ class Metrics:
         self._count_gc()
         merged = {family.name: family for family in self._workers.merged()}
         return [
-            exposition.publish(family.metric, [merged[name]] if (name := family.internal_name) in merged else [])
+            family.publish([merged[name]] if (name := family.internal_name) in merged else [])
             for family in self._families.values()
         ]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Exemplar
 
 from fraiseql_guard import signals
 from fraiseql_guard.signals import Kind, Metric, Source
@@ -67,12 +69,14 @@ def quick_observe(histogram: Histogram) -> Record:
 class RecordedMetric:
     """A metric and everything that was recorded of it in this process. Not thread-safe, but for ``series``."""
 
-    __slots__ = ("_bounds", "_primitive", "internal_name", "metric", "series")
+    __slots__ = ("_bounds", "_primitive", "exemplars", "internal_name", "metric", "series")
 
     def __init__(self, metric: Metric, limits: Limits) -> None:
         self.metric = metric
         self.internal_name = exposition.internal_name(metric)
         self.series: Series = {}
+        self.exemplars: dict[tuple[str, ...], dict[float, Exemplar]] = {}
+        """Of a histogram, those of this process: the last trace of each bucket."""
         self._bounds = Bounds(metric, limits)
         # A primitive without labels is exported as 0 from its birth on: nobody's pool gauge must be born before it
         # is set.
@@ -89,9 +93,21 @@ class RecordedMetric:
             record = self.series[admitted] = self._record(admitted)
         return admitted, record
 
+    def exemplify(self, labels: tuple[str, ...], value: float, trace: str, now: float) -> None:
+        """An observation has a trace that shows more of it. Of labels that did not fit nothing is kept."""
+        if labels in self.series:
+            bounds = self.metric.buckets
+            place = bisect_left(bounds, value)
+            bound = bounds[place] if place < len(bounds) else math.inf
+            self.exemplars.setdefault(labels, {})[bound] = Exemplar({"trace_id": trace}, value, now)
+
     def published(self) -> Family:
         """What this process recorded, under the public name."""
-        return exposition.publish(self.metric, self._primitive.collect() if self._primitive else ())
+        return self.publish(self._primitive.collect() if self._primitive else ())
+
+    def publish(self, internal: Iterable[Family]) -> Family:
+        """What the workers recorded, under the public name."""
+        return exposition.publish(self.metric, internal, self.exemplars)
 
     @property
     def lines(self) -> int:

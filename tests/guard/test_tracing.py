@@ -21,7 +21,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased,
 from opentelemetry.util._once import Once
 
 from fraiseql_guard import Guard
-from tests.support.asgi import EchoApp, graphql, request
+from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
@@ -57,6 +57,10 @@ class Traced:
         self.app.add_middleware(Guard, **options)
         FastAPIInstrumentor.instrument_app(self.app, tracer_provider=self.provider)
         return self.app
+
+    def logged(self, place: int) -> str:
+        """The trace id of a request, as log lines have it."""
+        return f"{self.server_spans()[place].context.trace_id:032x}"
 
     def server_spans(self) -> list[Any]:
         return [span for span in self.exporter.get_finished_spans() if span.kind is trace.SpanKind.SERVER]
@@ -155,6 +159,24 @@ async def test_a_trace_that_is_handed_down_is_sampled_as_the_app_has_it(traced, 
     (headers,) = each.headers
     (line,) = [one for one in lines_of(tmp_path / "guard.log", guard) if one["event"] == "http.request"]
     assert headers["traceparent"].split("-")[1:4:2] == [line["trace_id"], f"{kept:02}"]
+
+
+async def test_a_trace_that_is_kept_is_an_exemplar_of_its_duration(traced, tmp_path) -> None:
+    each = traced()
+    guard = Guard(each.instrumented(), log_file=tmp_path / "guard.log")
+    await graphql(guard, "{ok}")
+    headers = {"accept": "application/openmetrics-text"}
+    page = (await request(guard, "GET", "/metrics", client=LOOPBACK, headers=headers)).body.decode()
+    shown = {line.split("{")[0] for line in page.splitlines() if f'# {{trace_id="{each.logged(0)}"}}' in line}
+    assert shown == {"fraiseql_response_time_seconds_bucket", "fraiseql_graphql_query_duration_seconds_bucket"}
+
+
+async def test_a_trace_that_is_not_kept_is_none(traced, tmp_path) -> None:
+    guard = Guard(traced(ALWAYS_OFF).instrumented(), log_file=tmp_path / "guard.log")
+    await graphql(guard, "{ok}", headers=PARENT)
+    headers = {"accept": "application/openmetrics-text"}
+    page = await request(guard, "GET", "/metrics", client=LOOPBACK, headers=headers)
+    assert b"trace_id" not in page.body
 
 
 async def test_what_came_with_the_request_is_handed_on_as_it_came(traced, tmp_path) -> None:
