@@ -409,6 +409,7 @@ class Context:
     database_timeout: bool = False  # the database stopped a statement of this request
     own_page: bool = False  # answered by the guard itself: metrics, health
     span: Any = None  # the OpenTelemetry span that it is traced by, "" of none: where it is told, another is active
+    ended_at: float = 0.0  # when its answer was complete, in seconds since 1970; 0 as long as it is not
     head_key: Hashable = None  # what all requests with the same head have in common
     head: Any = None  # what was found out about them before (edge/heads.py)
     before: Context | None = IDLE  # while the app works on it: the request whose work this is a part of

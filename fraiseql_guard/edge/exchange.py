@@ -166,7 +166,7 @@ class Exchange:
                 return  # the client has its answer already
             await self._send_raw(self._watched(ready))
             if ready["type"] != "http.response.start" and answer.ends_with(ready):
-                answer.complete = True
+                answer.complete, self.ctx.ended_at = True, self._stack.now()
                 if self._supervisor is not None:
                     self._supervisor.stop()
 

@@ -156,6 +156,8 @@ class Passage:
             message = with_headers(self._stack, self._ctx, message)
         elif kind == "http.response.body":
             self.complete = not message.get("more_body", False)
+            if self.complete:
+                self._ctx.ended_at = self._stack.now()
             if self._ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
                 self._ctx.response_bytes += len(message.get("body", b""))
         sending: Awaitable[None] = self._send(message)

@@ -13,6 +13,7 @@ from fraiseql_guard.evidence import Line, evidence_of, failure_counts, failure_l
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.settle.access import AccessLog
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
@@ -46,6 +47,7 @@ class Settle:
         self._metrics = self.metrics = metrics
         self._pulse = pulse
         self._journal = journal
+        self._access = AccessLog(settings)
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self.log = log
         self.warn, self.fault = voice.warn, voice.fault
@@ -69,6 +71,7 @@ class Settle:
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
             ctx.span = ctx.span or active_span() or ""  # where it is told, the active one is another
+            ctx.ended_at = ctx.ended_at or self.log.now()
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:
@@ -128,7 +131,8 @@ class Settle:
         self._note(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
-            self._voice.leave_out(ctx, _ANSWERED, times)
+            if not self._access.off:
+                self._voice.leave_out(ctx, _ANSWERED, times)
 
     def _count_refusal(self, ctx: Context, denial: Denial, times: int = 1) -> None:
         self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name, amount=times)
@@ -194,11 +198,16 @@ class Settle:
         if count:
             self._count_answer(ctx, seconds)
 
+        rate = self._access.rate(ctx.status, seconds)
+        if not rate:
+            return
+
         def line() -> Line:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
-            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)})
+            sampled = {"sample_rate": rate} if rate > 1 else {}
+            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3), **sampled})
 
-        self._voice.say(ctx, s.HTTP_REQUEST, line)
+        self._voice.say(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
 
     def _count_answer(self, ctx: Context, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics

@@ -56,8 +56,11 @@ class Voice:
         """Write a line about a request; False if it was left out."""
         return self.say(ctx, line.event, lambda: line, always=always)
 
-    def say(self, ctx: Context, event: Event, make: Callable[[], Line], *, always: bool = False) -> bool:
-        """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not."""
+    def say(
+        self, ctx: Context, event: Event, make: Callable[[], Line], *, always: bool = False, at: float | None = None
+    ) -> bool:
+        """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not.
+        ``at`` is when it happened, in seconds since 1970, if not now."""
         suppressed = self.log.admit(event, _subject(ctx), always=always)
         if suppressed is None:
             return False
@@ -72,7 +75,8 @@ class Voice:
         extra = {"request_id": ctx.request_id, **line.extra}
         if (given := ctx.client_request_id) is not None:
             extra["client_request_id"] = given
-        self.log.write(event, {name: known.get(name) for name in event.fields}, suppressed, ctx.trace_id, extra)
+        fields = {name: known.get(name) for name in event.fields}
+        self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True
 
     def leave_out(self, ctx: Context, line: Line, times: int) -> None:

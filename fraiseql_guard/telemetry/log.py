@@ -23,7 +23,11 @@ _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, 
 _MAX_OWN_CHARS: Final = 2000
 _LONGER: Final = {signals.QUERY_TEXT: 20_000}
 
-_Speak = Callable[[str, Event, dict[str, object], str], None]
+_NUMBERS: Final = logging.getLevelNamesMapping()
+_AUDIT: Final = "admin."
+"""How the names of the lines begin that are written at every level."""
+
+_Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
 
 
 class Counts(Protocol):
@@ -38,11 +42,12 @@ class EventLog:
 
     ``logger`` is a logging.Logger, or structlog's or anything with methods info, warning, error and critical that take
     the event's name and keywords; it gets the event's name, and ``message``, ``context`` and ``trace_id`` with it
-    (a logging.Logger as ``extra``, with ``event_message``). ``clock`` gives seconds since the epoch. SettingsError if
-    the log file cannot be opened. Lines left out or lost are counted in ``metrics``.
+    (a logging.Logger as ``extra``, with ``event_message``), and ``timestamp`` where the line is about an earlier
+    moment. ``clock`` gives seconds since the epoch. SettingsError if the log file cannot be opened. Lines left out in a
+    flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
     """
 
-    __slots__ = ("_clock", "_counts", "_flood", "_speak", "_writer")
+    __slots__ = ("_counts", "_flood", "_shut", "_speak", "_writer", "now")
 
     def __init__(
         self,
@@ -53,15 +58,16 @@ class EventLog:
         clock: Callable[[], float] = time.time,
         stream: TextIO | None = None,
     ) -> None:
-        self._clock = clock
+        self.now = clock
         self._counts = metrics
         self._flood = FloodLimits()
+        self._shut = _below(settings.log_level)
         self._writer: LineWriter | None = None
         if logger is not None:
             self._speak = _through_logging(logger) if isinstance(logger, logging.Logger) else _through_structlog(logger)
         else:
             self._writer = LineWriter(_sink(settings, stream), on_failure=self._count_failures)
-            self._speak = _through_structlog(_private_chain(self._writer.put, clock))
+            self._speak = _through_own(_private_chain(self._writer.put, clock))
 
     def emit(
         self,
@@ -88,15 +94,24 @@ class EventLog:
     def admit(self, event: Event, subject: str, *, always: bool = False) -> int | None:
         """Whether there is room for a line, which must be written then: how many were left out before it. None if it
         is left out as well, and so need not be made at all. Never raises."""
-        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
+        if event.name in self._shut:
+            return None
+        suppressed = self._flood.admit(event.name, subject, self.now(), always=always or event.always)
         if suppressed is None and self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
         return suppressed
 
     def write(
-        self, event: Event, context: Mapping[str, object], suppressed: int, trace_id: str, extra: Mapping[str, object]
+        self,
+        event: Event,
+        context: Mapping[str, object],
+        suppressed: int,
+        trace_id: str,
+        extra: Mapping[str, object],
+        *,
+        at: float | None = None,
     ) -> None:
-        """Write a line that was admitted (:meth:`emit`). Never raises."""
+        """Write a line that was admitted (:meth:`emit`). ``at`` is when it happened, if not now. Never raises."""
         try:
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
@@ -105,12 +120,14 @@ class EventLog:
                 safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
             if suppressed:
                 safe["suppressed"] = suppressed
-            self._speak(event.level.lower(), event, safe, safe_text(trace_id))
+            self._speak(event.level.lower(), event, safe, safe_text(trace_id), at)
         except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
             self._count_failures(1)
 
     def leave_out(self, event: Event, subject: str, lines: int) -> None:
         """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
+        if event.name in self._shut:
+            return
         self._flood.leave_out(event.name, subject, lines)
         if self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
@@ -141,20 +158,36 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
     return sink
 
 
+def _below(level: str) -> frozenset[str]:
+    """The events that are not written at a level."""
+    lowest = _NUMBERS[level.upper()]
+    return frozenset(
+        event.name for event in signals.EVENTS if _NUMBERS[event.level] < lowest and not event.name.startswith(_AUDIT)
+    )
+
+
+def _through_own(logger: Any) -> _Speak:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, at=at)
+
+    return speak
+
+
 def _through_structlog(logger: Any) -> _Speak:
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str) -> None:
-        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id)
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        when = {} if at is None else {"timestamp": timestamp(at)}
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, **when)
 
     return speak
 
 
 def _through_logging(logger: logging.Logger) -> _Speak:
-    numbers = logging.getLevelNamesMapping()
-
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str) -> None:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
         # "message" is a LogRecord's own attribute and must not be in extra.
         extra = {"event": event.name, "event_message": event.message, "context": context, "trace_id": trace_id}
-        logger.log(numbers[level.upper()], event.name, extra=extra)
+        if at is not None:
+            extra["timestamp"] = timestamp(at)
+        logger.log(_NUMBERS[level.upper()], event.name, extra=extra)
 
     return speak
 
@@ -191,7 +224,7 @@ class _Shape:
 
     def __call__(self, _: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         return {
-            "timestamp": self._timestamp(),
+            "timestamp": self._timestamp(event["at"]),
             "level": level.upper(),
             "event": event["event"],
             "message": event["message"],
@@ -199,15 +232,25 @@ class _Shape:
             "trace_id": event["trace_id"],
         }
 
-    def _timestamp(self) -> str:
+    def _timestamp(self, at: float | None) -> str:
         """RFC 3339 in UTC with milliseconds; the part down to the second is made once a second."""
-        now = self._clock()
+        now = self._clock() if at is None else at
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it
         if second != made:
-            prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            prefix = _down_to_the_second(second)
             self._made = (second, prefix)
         return f"{prefix}.{int((now - second) * 1000):03d}Z"
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    second = int(at)
+    return f"{_down_to_the_second(second)}.{int((at - second) * 1000):03d}Z"
+
+
+def _down_to_the_second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _render(_: Any, __: str, event: structlog.typing.EventDict) -> bytes:
