@@ -16,6 +16,7 @@ from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
+from fraiseql_guard.fleet.census import Census
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
 from fraiseql_guard.fleet.presence import Facts, Presence
@@ -52,6 +53,7 @@ class Lasting:
     store: Store
     control: ControlWatch
     presence: Presence
+    census: Census
     pulse: Pulse
     settle: Settle
     host: Host
@@ -138,13 +140,14 @@ def make_lasting(
         else None
     )
 
-    app_documents = AppDocuments(store, observer=settle.process)
+    app_documents, census = AppDocuments(store, observer=settle.process), Census(store, observer=settle.process)
 
     async def after_poll() -> None:
         if trusted is not None:
             trusted.ensure_polling()
         await app_documents.tick()
         await presence.tick()
+        await census.tick()
 
     return Lasting(
         store=store,
@@ -155,6 +158,7 @@ def make_lasting(
             after_poll=after_poll,
         ),
         presence=presence,
+        census=census,
         pulse=pulse,
         settle=settle,
         host=host,

@@ -192,6 +192,8 @@ class Stack:
         self.tell(self.settle.process.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
         self.tell(self.host.look, self.settle.process)
         self.tell(self.database.refresh)
+        if self.verifier is not None:
+            self.tell(self.settle.process.keys_aged, self.verifier.set_ages())
 
     def tell(self, signal: Callable[..., T], *facts: Any) -> T | None:
         """Emit a signal. Whatever breaks in there changes nothing for the caller."""

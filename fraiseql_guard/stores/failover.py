@@ -143,6 +143,14 @@ class FailoverStore:
         """Store.sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.sanctions)
 
+    async def count_sanctions(self) -> int:
+        """Store.count_sanctions; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.count_sanctions)
+
+    async def count_limits(self) -> int:
+        """Store.count_limits; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.count_limits)
+
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
         living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))

@@ -115,6 +115,10 @@ class Ledger:
             if expires > now
         ]
 
+    def count(self, now: float) -> int:
+        """How many sanctions bind now."""
+        return sum(expires > now for _, held in self._held.items() for expires, _, _ in held.policies.values())
+
     def offend(
         self, subject: Subject, escalation: Escalation, now: float, *, weight: int, seen: int, once_a_second: bool
     ) -> Imposed | None:

@@ -101,6 +101,15 @@ class MemoryStore:
         """All sanctions in force (Store.sanctions)."""
         return self._ledgers[True].in_force(self._clock())
 
+    async def count_sanctions(self) -> int:
+        """How many sanctions are in force (Store.count_sanctions)."""
+        return self._ledgers[True].count(self._clock())
+
+    async def count_limits(self) -> int:
+        """How many overrides of limits are in force (Store.count_limits)."""
+        now = self._clock()
+        return sum(held.until > now for _, held in self._limits.items())
+
     async def control(self, known_version: int) -> ControlSet | None:
         """The control set if it has changed (ControlStore.control)."""
         return self._control.control(known_version)

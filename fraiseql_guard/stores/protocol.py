@@ -136,6 +136,14 @@ class Store(ControlStore, DocumentStore, FleetStore, RefusedStore, Protocol):
         """All sanctions in force, in no order. Their subjects carry kind, name and group, not the networks."""
         ...
 
+    async def count_sanctions(self) -> int:
+        """How many sanctions are in force, without listing them; by the process's own clock."""
+        ...
+
+    async def count_limits(self) -> int:
+        """How many overrides of limits are in force, in the same way."""
+        ...
+
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
         ...

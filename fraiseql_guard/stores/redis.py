@@ -28,7 +28,7 @@ from fraiseql_guard.stores.protocol import HeldLimit, Outcome, StoreError, Trip
 from fraiseql_guard.stores.redis_control import RedisControl
 from fraiseql_guard.stores.redis_documents import RedisDocuments
 from fraiseql_guard.stores.redis_fleet import RedisFleet
-from fraiseql_guard.stores.redis_limits import RedisLimits
+from fraiseql_guard.stores.redis_limits import RedisLimits, counting
 from fraiseql_guard.stores.redis_refused import RedisRefused
 from fraiseql_guard.stores.refused import RefusedFor
 from fraiseql_guard.stores.scripts import Call, Script
@@ -137,6 +137,14 @@ class RedisStore:
                     left = (int(expires) - now) / MILLIONTHS
                     found.append(Sanction(subject, policy, left, *read_reason(reason)))
         return found
+
+    async def count_sanctions(self) -> int:
+        """How many sanctions are in force (Store.count_sanctions)."""
+        return int(await self._ask(counting(self._index), key=self._index))
+
+    async def count_limits(self) -> int:
+        """How many overrides of limits are in force (Store.count_limits)."""
+        return await self._limits.count()
 
     async def control(self, known_version: int) -> ControlSet | None:
         """The control set if it has changed (ControlStore.control)."""

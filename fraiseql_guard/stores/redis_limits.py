@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -14,7 +15,13 @@ from fraiseql_guard.context import Limit, Subject
 from fraiseql_guard.stores.namespace import Namespace
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, StoreError
 from fraiseql_guard.stores.redis_fleet import Ask, Run
-from fraiseql_guard.stores.trips import bucket_name
+from fraiseql_guard.stores.trips import MILLIONTHS, bucket_name
+
+
+def counting(index: str) -> tuple[str, str, int, str]:
+    """The command that counts what an index (lua/index.lua) holds and has not ended. What it costs grows with the
+    logarithm of that."""
+    return "ZCOUNT", index, int(time.time() * MILLIONTHS), "+inf"
 
 
 class RedisLimits:
@@ -40,6 +47,10 @@ class RedisLimits:
         notes = await self._ask(self._index, ("ZRANGE", self._index, 0, -1))
         found = await asyncio.gather(*(self._held(Subject(*json.loads(note))) for note in notes))
         return [each for each in found if each is not None]
+
+    async def count(self) -> int:
+        """Store.count_limits."""
+        return int(await self._ask(self._index, counting(self._index)))
 
     async def _held(self, subject: Subject) -> HeldLimit | None:
         key = self._namespace.override_of(subject)
