@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
+from fraiseql_guard.edge.mounts import MountPrefixes
 from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.pump import BufferBudget
 from fraiseql_guard.edge.repeats import Repeats
@@ -62,6 +63,7 @@ class Lasting:
     books: Books
     alarms: AlarmClocks
     neighbours: Neighbours
+    mounts: MountPrefixes
     at_work: Counter[tuple[str, str]]
     attempts: Counter[str]
     budget: BufferBudget
@@ -167,6 +169,7 @@ def make_lasting(
         books=Books(place_of(store, settings), id(metrics), counts),
         alarms=AlarmClocks(),
         neighbours=Neighbours(),
+        mounts=MountPrefixes(),
         at_work=Counter(),
         attempts=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),

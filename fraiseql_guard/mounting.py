@@ -203,6 +203,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         books=lasting.books,
         alarms=lasting.alarms,
         neighbours=lasting.neighbours,
+        mounts=lasting.mounts,
         host=host,
         health=Health(settings, lasting.store, host.providers, memory=memory_now, on_problem=settle.warn),
         database=lasting.database,

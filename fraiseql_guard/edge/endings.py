@@ -102,7 +102,7 @@ def leave_behind(
     if ctx.endpoint == UNKNOWN and (
         stack.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
     ):
-        ctx.endpoint = endpoint(scope, ctx)
+        ctx.endpoint = endpoint(scope, ctx, stack.mounts)
     for denial in ctx.would_refuse:
         settle.would_refuse(ctx, denial)
     if identity is not None and identity.fresh and ctx.token_failure is None:

@@ -14,6 +14,7 @@ from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.heads import Heads
+from fraiseql_guard.edge.mounts import MountPrefixes
 from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.edge.pump import BufferBudget
@@ -125,6 +126,7 @@ class Stack:
     books: Books
     alarms: AlarmClocks
     neighbours: Neighbours
+    mounts: MountPrefixes
     reader: Reader | None = None
     now: Callable[[], float] = time.time
 
