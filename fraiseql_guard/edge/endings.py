@@ -73,7 +73,7 @@ async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Heade
 
 def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
-    ctx.span = active_span() or ctx.span  # of an instrumentation inside, too: its span is active around this call
+    ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
     lines: Iterable[replies.Header] = message.get("headers", ())
     shown = ctx.shown
     buckets = ctx.buckets if shown is None else shown

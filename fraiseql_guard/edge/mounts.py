@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 _MOST: Final = 100
-"""Prefixes that a guard tells apart: callers make them up where a mount's parameter cannot be told from a fixed name."""
+"""Prefixes that a guard tells apart: callers make them up where a mount's parameter looks like a fixed name."""
 _PARAMETER: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*+)")
 
 

@@ -70,7 +70,8 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
-            ctx.span = ctx.span or active_span() or ""  # where it is told, the active one is another
+            if ctx.span is None:
+                ctx.span = active_span() or ""  # where it is told, the active one is another
             ctx.ended_at = ctx.ended_at or self.log.now()
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
