@@ -14,7 +14,7 @@ from fraiseql_guard import signals
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.signals import Event, Metric
 from fraiseql_guard.telemetry.flood import FloodLimits
-from fraiseql_guard.telemetry.lines import MAX_TEXT_CHARS, safe_text, safe_value
+from fraiseql_guard.telemetry.lines import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.writer import LineWriter
 
@@ -238,19 +238,9 @@ class _Shape:
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it
         if second != made:
-            prefix = _down_to_the_second(second)
+            prefix = down_to_the_second(second)
             self._made = (second, prefix)
         return f"{prefix}.{int((now - second) * 1000):03d}Z"
-
-
-def timestamp(at: float) -> str:
-    """RFC 3339 in UTC with milliseconds."""
-    second = int(at)
-    return f"{_down_to_the_second(second)}.{int((at - second) * 1000):03d}Z"
-
-
-def _down_to_the_second(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _render(_: Any, __: str, event: structlog.typing.EventDict) -> bytes:

@@ -188,7 +188,7 @@ async def test_what_came_with_the_request_is_handed_on_as_it_came(traced, tmp_pa
     assert headers["tracestate"] == "a=b"
 
 
-async def test_nothing_is_handed_down_where_nobody_traces(tmp_path, monkeypatch) -> None:
+async def test_nothing_is_handed_down_where_no_app_traces(tmp_path, monkeypatch) -> None:
     monkeypatch.delitem(sys.modules, "asgi_correlation_id", raising=False)
     app = EchoApp()
     await request(Guard(app, log_file=tmp_path / "guard.log"), "GET", "/page")

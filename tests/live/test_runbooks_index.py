@@ -6,11 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from fraiseql_guard.testing import make_token
 from tests.runbooks.index_table import Row, rows
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql
 from tests.support.redis_server import RedisServer
+from tests.support.sink import Sink
 from tests.support.waiting import PATIENCE_SECONDS
 from tools.components import locate
 from tools.prometheus import PrometheusServer
@@ -40,33 +39,6 @@ LOG, RULES, RELOAD, GRAFANA, PID = (
     "$(pidof prometheus)",
 )
 ROWS = rows()
-
-
-class Sink:
-    """Notes what is sent to it."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, dict[str, str], bytes]] = []
-        received = self.received
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                received.append((self.path, dict(self.headers), body))
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, *_: Any) -> None:
-                """Nothing on standard error."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @dataclass
