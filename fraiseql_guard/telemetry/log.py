@@ -47,7 +47,7 @@ class EventLog:
     flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
     """
 
-    __slots__ = ("_counts", "_flood", "_shut", "_speak", "_writer", "now")
+    __slots__ = ("_clock", "_counts", "_flood", "_shut", "_speak", "_writer")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class EventLog:
         clock: Callable[[], float] = time.time,
         stream: TextIO | None = None,
     ) -> None:
-        self.now = clock
+        self._clock = clock
         self._counts = metrics
         self._flood = FloodLimits()
         self._shut = _below(settings.log_level)
@@ -96,7 +96,7 @@ class EventLog:
         is left out as well, and so need not be made at all. Never raises."""
         if event.name in self._shut:
             return None
-        suppressed = self._flood.admit(event.name, subject, self.now(), always=always or event.always)
+        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
         if suppressed is None and self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
         return suppressed
@@ -131,6 +131,10 @@ class EventLog:
         self._flood.leave_out(event.name, subject, lines)
         if self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the lines."""
+        return self._clock()
 
     def flush(self, timeout_seconds: float = 1.0) -> bool:
         """Wait until all lines are written; False if that takes too long."""
