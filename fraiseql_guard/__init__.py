@@ -11,7 +11,7 @@ from fraiseql_guard.guard import (
 )
 from fraiseql_guard.lockouts import Lockout
 from fraiseql_guard.reports import Logins, logins
-from fraiseql_guard.request import guard_deadline
+from fraiseql_guard.request import guard_deadline, guard_request_id
 from fraiseql_guard.settings import Settings, SettingsError
 
 __all__ = [
@@ -27,5 +27,6 @@ __all__ = [
     "Settings",
     "SettingsError",
     "guard_deadline",
+    "guard_request_id",
     "logins",
 ]

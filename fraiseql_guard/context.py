@@ -379,6 +379,7 @@ class Context:
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
+    trusted_peer: bool = False  # sent by a proxy that is trusted
     open_to_all: bool = False  # a file of the operator's console, the same for everybody
     operator_refusal: Denial | None = None  # why the user of a genuine token with the right scope is no operator
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
@@ -407,7 +408,8 @@ class Context:
     statement: Naming | None = None  # says what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
     own_page: bool = False  # answered by the guard itself: metrics, health
-    span: str | None = None  # the trace id of the span that it ended in, "" of none: later another is the active one
+    span: Any = None  # the OpenTelemetry span that it is traced by, "" of none: where it is told, another is active
+    ended_at: float = 0.0  # when its answer was complete, in seconds since 1970; 0 as long as it is not
     head_key: Hashable = None  # what all requests with the same head have in common
     head: Any = None  # what was found out about them before (edge/heads.py)
     before: Context | None = IDLE  # while the app works on it: the request whose work this is a part of
@@ -422,7 +424,6 @@ class Context:
     auth_failed: bool = False  # the app, or a guard further inside, does not take the caller for who they should be
     refused_inside: bool = False  # by a guard further inside, which tells of it
     status: int = 0
-    ended_at: float | None = None  # by the log's clock, once it has ended
     request_bytes: int = 0
     response_bytes: int = 0
 
@@ -435,7 +436,7 @@ class Context:
         headers: Mapping[bytes, bytes] | None,
         guarded: bool,
         request_id: str,
-        trace_id: Callable[[str | None, str | None], str],
+        trace_id: Callable[[str | None, Any], str],
         endpoint: str,
         address: str,
         address_subject: Subject,
@@ -453,7 +454,7 @@ class Context:
         self.guarded = guarded  # a GraphQL path
         self.operation = guarded  # a GraphQL request, not a browser's preflight or a page
         self.request_id = request_id
-        self._trace_id: str | Callable[[str | None, str | None], str] = trace_id
+        self._trace_id: str | Callable[[str | None, Any], str] = trace_id
         self.endpoint = endpoint
         self.address = address  # exact canonical client address, for logs
         self.address_subject = address_subject
@@ -474,6 +475,11 @@ class Context:
         if not isinstance(self._trace_id, str):
             self._trace_id = self._trace_id(self.header(b"traceparent") or None, self.span)
         return self._trace_id
+
+    @property
+    def client_request_id(self) -> str | None:
+        """For logs: the X-Request-ID that a trusted proxy has sent; None without one."""
+        return (self.header(b"x-request-id") or None) if self.trusted_peer else None
 
     def header(self, name: bytes) -> str:
         """The first line of a request header, ``""`` without one."""

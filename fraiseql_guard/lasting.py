@@ -16,7 +16,10 @@ from fraiseql_guard.context import Books
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.body_budget import BufferBudget
+from fraiseql_guard.edge.mounts import MountPrefixes
+from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.repeats import Repeats
+from fraiseql_guard.fleet.census import Census
 from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.overrides_file import OverridesFile
 from fraiseql_guard.fleet.presence import Facts, Presence
@@ -54,6 +57,7 @@ class Lasting:
     store: Store
     control: ControlWatch
     presence: Presence
+    census: Census
     pulse: Pulse
     settle: Settle
     host: Host
@@ -61,6 +65,8 @@ class Lasting:
     repeats: Repeats
     books: Books
     alarms: AlarmClocks
+    neighbours: Neighbours
+    mounts: MountPrefixes
     at_work: Counter[tuple[str, str]]
     pool_refusals: PoolRefusals
     attempts: Counter[str]
@@ -141,7 +147,7 @@ def make_lasting(
         else None
     )
 
-    app_documents = AppDocuments(store, observer=settle.process)
+    app_documents, census = AppDocuments(store, observer=settle.process), Census(store, observer=settle.process)
 
     async def after_poll() -> None:
         watch_host()
@@ -149,6 +155,7 @@ def make_lasting(
             trusted.ensure_polling()
         await app_documents.tick()
         await presence.tick()
+        await census.tick()
 
     return Lasting(
         store=store,
@@ -159,6 +166,7 @@ def make_lasting(
             after_poll=after_poll,
         ),
         presence=presence,
+        census=census,
         pulse=pulse,
         settle=settle,
         host=host,
@@ -166,6 +174,8 @@ def make_lasting(
         repeats=repeats,
         books=Books(place_of(store, settings), id(metrics), counts),
         alarms=AlarmClocks(),
+        neighbours=Neighbours(),
+        mounts=MountPrefixes(),
         at_work=Counter(),
         pool_refusals=PoolRefusals(),
         attempts=Counter(),

@@ -20,6 +20,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard.database import DatabaseSignals, Timed
 from fraiseql_guard.edge.app_routes import routes_of, unguarded_graphql
 from fraiseql_guard.edge.entrance import Entrance
+from fraiseql_guard.edge.server_errors import name_server_errors
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.unusable import Unusable, built_by_starlette, running_loop
 from fraiseql_guard.graphql.schema import SchemaSource
@@ -250,6 +251,8 @@ class Middleware:
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing may pass
                 self._unusable = self._spoils(error)
                 return
+            self._stack.tell(self._stack.neighbours.look, self.app)
+            self._stack.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
             if self._stack.verifier is not None:
                 self._stack.tell(self._stack.verifier.warm_up)
@@ -303,6 +306,7 @@ class Middleware:
         async def watch(message: Any) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._know_documents()
+                self._stack.tell(self._stack.neighbours.look, self.app)  # the app may have begun to trace
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
                 await self.aclose()
             await send(message)

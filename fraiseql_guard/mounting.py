@@ -211,6 +211,8 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         heads=Heads(_head_reads(resolver, head_gates, token_gate)),
         books=lasting.books,
         alarms=lasting.alarms,
+        neighbours=lasting.neighbours,
+        mounts=lasting.mounts,
         host=host,
         health=Health(
             settings,

@@ -47,6 +47,15 @@ def context_of(scope: MutableMapping[str, Any]) -> Context | None:
     return ctx if isinstance(ctx, Context) else None
 
 
+def guard_request_id(scope: MutableMapping[str, Any]) -> str | None:
+    """The guard's own id of a request: the X-Request-ID of its answer and of its log lines. None without a guard.
+
+    ``scope`` is an ASGI scope, such as ``request.scope`` in Starlette and FastAPI.
+    """
+    ctx = context_of(scope)
+    return None if ctx is None else ctx.request_id
+
+
 def guard_deadline(scope: MutableMapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> float | None:
     """Seconds until the guard stops the work on a request, at least 0; None if it will not.
 

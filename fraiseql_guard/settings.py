@@ -449,6 +449,17 @@ class Settings:
     log_file: Path | None = setting(
         Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
     )
+    log_level: str = setting(
+        Form(parsing.choice("debug", "info", "warning", "error", "critical"), "a level, debug to critical", "warning"),
+        "info",
+        "Lowest level of the lines that are written; what operators do is always written.",
+    )
+    access_log: str = setting(
+        Form(parsing.choice("all", "sampled", "off"), "all, sampled or off", "sampled"),
+        "all",
+        "Lines about answered requests (http.request): all; those that failed or took a second, and a tenth of the "
+        "rest; or none.",
+    )
     log_query_text: bool = setting(
         SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."
     )

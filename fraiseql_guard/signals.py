@@ -572,6 +572,25 @@ LOG_LINES_SUPPRESSED = Metric(
     "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
 )
 LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
+BUILD_INFO = Metric(
+    "fraiseql_guard_build_info",
+    _GAUGE,
+    "1 for the version of the guard and the fingerprint of the settings in force; 0 for what was in force before.",
+    ("version", "fingerprint"),
+)
+JWKS_AGE = Metric(
+    "fraiseql_guard_jwks_age_seconds",
+    _GAUGE,
+    "Age of the JWK set in force: since it was fetched (url), or written (file). The oldest of all workers.",
+    ("source",),
+)
+SANCTIONS_IN_FORCE = Metric("fraiseql_guard_sanctions_in_force", _GAUGE, "Sanctions in force, of all subjects.")
+OVERRIDES_IN_FORCE = Metric(
+    "fraiseql_guard_overrides_in_force",
+    _GAUGE,
+    "What operators have said for a while and is in force, by kind; limit: of single callers.",
+    ("kind",),
+)
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
 

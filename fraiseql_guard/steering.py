@@ -12,7 +12,7 @@ from typing import Any
 
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.stack import Stack
-from fraiseql_guard.fleet.presence import Fingerprints
+from fraiseql_guard.fleet.presence import Fingerprints, package_version
 from fraiseql_guard.fleet.switches import Switches, read_switches
 from fraiseql_guard.gates.sanctions import owner_of
 from fraiseql_guard.graphql.schema import load_schema
@@ -37,6 +37,7 @@ class Steering:
         self._database = database
         self._on_stack = on_stack
         self._switches = Switches()
+        self._digest = Fingerprints()
         self._known_commands: frozenset[str] | None = None
         self.settings = wishes.settings
         self.lasting = self._make_lasting()
@@ -48,7 +49,7 @@ class Steering:
     def take(self, control: ControlSet) -> None:
         """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
         lasting = self.lasting
-        parts = (lasting.blocks, lasting.documents, lasting.app_documents, lasting.allow_list)
+        parts = (lasting.blocks, lasting.documents, lasting.app_documents, lasting.allow_list, lasting.census)
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
         self._forget_callers()  # whoever comes again is asked anew whether something else holds now
@@ -113,6 +114,9 @@ class Steering:
         self.stack.heads.forget()
 
     def _tell_modes(self) -> None:
+        """And what else there is to say of the settings in force."""
+        tell, process = self.stack.tell, self.lasting.settle.process
+        tell(lambda: process.built(package_version(), self._digest.of_settings(self.settings)))
         for protection in WITH_MODE:
             monitors = self.stack.modes[protection] is Mode.MONITOR
             self.stack.tell(self.lasting.settle.process.mode, protection, monitors)

@@ -34,6 +34,7 @@ _LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 WAIT_LONGEST = (
     "tests/drills/test_drills.py",
     "tests/live/test_watching.py",
+    "tests/live/test_runbooks_index.py",
     "tests/cli/test_actions.py",
     "tests/drills/test_commands.py",
     "tests/live/test_redis_faults.py",

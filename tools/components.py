@@ -57,6 +57,7 @@ COMPONENTS: Mapping[str, Component] = {
         resources="usr/share/prometheus/alertmanager",
     ),
     "amtool": Component("usr/bin/amtool", ("prometheus-alertmanager",)),
+    "pgbouncer": Component("usr/sbin/pgbouncer", ("pgbouncer",), ("libcares2", "libevent-2.1-7"), dependencies=True),
     "jq": Component("usr/bin/jq", ("jq",), ("libjq1", "libonig5")),
     "chromium": Component(
         "usr/lib/chromium/chromium", ("chromium",), ("fonts-inter", "fonts-dejavu-core"), dependencies=True

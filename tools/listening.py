@@ -17,9 +17,14 @@ _END_SECONDS = 20.0
 
 
 def listening(
-    command: Callable[[str], Sequence[str | Path]], log: Path, *, start_seconds: float
+    command: Callable[[str], Sequence[str | Path]],
+    log: Path,
+    *,
+    start_seconds: float,
+    is_ready: Callable[[str], bool] | None = None,
 ) -> tuple[subprocess.Popen[bytes], str]:
-    """Run the command for an address until ``/-/ready`` answers there; the process, and the address.
+    """Run the command for an address until ``/-/ready`` answers there (or ``is_ready`` says so); the process, and the
+    address.
 
     Its output is added to ``log``. RuntimeError with its end if the program ends, or is not ready in time.
     """
@@ -34,7 +39,7 @@ def listening(
                 start_new_session=True,  # Ctrl-C in a terminal is for us, who end it then
             )
         try:
-            if _becomes_ready(process, address, start_seconds):
+            if _becomes_ready(process, address, start_seconds, is_ready or _is_ready):
                 return process, address
             slow = process.poll() is None
         except BaseException:
@@ -46,10 +51,12 @@ def listening(
     raise RuntimeError(f"{command('ADDRESS')[0]} did not start:\n{log.read_text()[-2000:]}")
 
 
-def _becomes_ready(process: subprocess.Popen[bytes], address: str, start_seconds: float) -> bool:
+def _becomes_ready(
+    process: subprocess.Popen[bytes], address: str, start_seconds: float, is_ready: Callable[[str], bool]
+) -> bool:
     deadline = time.monotonic() + start_seconds
     while process.poll() is None and time.monotonic() < deadline:
-        if _is_ready(address):
+        if is_ready(address):
             return True
         time.sleep(0.05)
     return False

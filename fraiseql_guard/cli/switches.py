@@ -21,6 +21,11 @@ from fraiseql_guard.variables import Variable
 
 CLEAR: Final = "clear"
 _MODES: Final = (Mode.ENFORCE.value, Mode.MONITOR.value)
+_ALSO: Final = {
+    "query_timeout": " (FraiseQL's own limit, which has the same variable, follows in apps wrapped by "
+    "fraiseql_guard.fraiseql.protect(); in others it stays as it was at their start)"
+}
+"""What else a variable is about, by its option."""
 _PROTECTIONS: Final = tuple(each.value for each in Protection if f"mode_{each.value}" in CHANGEABLE)
 
 
@@ -120,7 +125,8 @@ def set_variable(
                 acting_as=acting_as,
             )
             undo = line("set", "--clear", row.name, url=url)
-            tell(done, f"set {row.name} to {text} on all workers", as_json=as_json, lasts_seconds=seconds, undo=undo)
+            done_text = f"set {row.name} to {text} on all workers{_ALSO.get(row.option, '')}"
+            tell(done, done_text, as_json=as_json, lasts_seconds=seconds, undo=undo)
 
 
 def _changeable(word: str, value: str | None) -> Variable:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
+from starlette.routing import Mount
 
 from fraiseql_guard import request
 from fraiseql_guard.context import Context, Identity, Place, first_lines
+from fraiseql_guard.edge.mounts import MountPrefixes
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.signals import UNKNOWN
@@ -26,6 +28,9 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
         stack.settle.process.shared_peer(caller.address, caller.header)
     elif caller.resolved:
         stack.settle.process.peer_replaced()
+    label = place.endpoint
+    if label != UNKNOWN and "app_root_path" in scope:
+        label = _mounted(label, stack.mounts.of(scope))
     ctx = Context(  # by position: by name it takes three times as long
         scope.get("method", _UPGRADES_BY),
         scope["path"],
@@ -35,7 +40,7 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
         place.graphql is not None,
         request_id(),
         trace_id,
-        place.endpoint,
+        label,
         caller.address,
         caller.subject,
         caller.shared,
@@ -44,7 +49,14 @@ def describe(scope: Any, stack: Stack, place: Place) -> Context:
         caller.address in stack.allow_list,
     )
     ctx.place = place
+    if caller.trusted:
+        ctx.trusted_peer = True
     return ctx
+
+
+def _mounted(label: str, prefix: str) -> str:
+    """A known path with the prefix of its mounts, unless it was configured with that."""
+    return label if not prefix or label == prefix or label.startswith(prefix + "/") else prefix + label
 
 
 def nest(ctx: Context, scope: Any, stack: Stack) -> None:
@@ -72,12 +84,18 @@ def rewrite(scope: Any, pump: Pump, rewritten: bytes) -> Any:
     return {**scope, "headers": lines}
 
 
-def endpoint(scope: Any, ctx: Context) -> str:
-    """The endpoint label: a known path or a route's template, never a path as the caller wrote it."""
+def endpoint(scope: Any, ctx: Context, mounts: MountPrefixes) -> str:
+    """The endpoint label: a known path or a route's template, never a path as the caller wrote it. Both with the prefix
+    of the mounts that they are in."""
     if ctx.endpoint != UNKNOWN:
         return ctx.endpoint
-    template = getattr(scope.get("route"), "path", None)
-    return template if isinstance(template, str) and template else UNKNOWN
+    route = scope.get("route")
+    template = getattr(route, "path", None)
+    if not isinstance(template, str) or not template:
+        return UNKNOWN
+    if isinstance(route, Mount):  # its app shows no routes: the prefix is all that is known
+        return mounts.of(scope) or template
+    return mounts.of(scope, template) + template
 
 
 class GuardUser(BaseUser):

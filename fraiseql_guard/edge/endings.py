@@ -12,6 +12,7 @@ from fraiseql_guard.edge.describe import endpoint
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.outcomes import is_for_authentication
 from fraiseql_guard.signals import UNKNOWN, FailureReason
+from fraiseql_guard.telemetry.spans import active_span
 
 _REQUEST_ID: Final = b"x-request-id"
 _OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
@@ -75,6 +76,7 @@ async def send_refusal(ctx: Context, denial: Denial, headers: list[replies.Heade
 
 def with_headers(stack: Stack, ctx: Context, message: Any) -> Any:
     """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
+    ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
     lines: Iterable[replies.Header] = message.get("headers", ())
     shown = ctx.shown
     buckets = ctx.buckets if shown is None else shown
@@ -103,7 +105,7 @@ def leave_behind(
     if ctx.endpoint == UNKNOWN and (
         stack.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
     ):
-        ctx.endpoint = endpoint(scope, ctx)
+        ctx.endpoint = endpoint(scope, ctx, stack.mounts)
     for denial in ctx.would_refuse:
         settle.would_refuse(ctx, denial)
     if identity is not None and identity.fresh and ctx.token_failure is None:

@@ -10,6 +10,7 @@ import orjson
 from fraiseql_guard.context import Context, Place
 from fraiseql_guard.edge.describe import describe, nest
 from fraiseql_guard.edge.exchange import Exchange
+from fraiseql_guard.edge.exposition_page import send_exposition
 from fraiseql_guard.edge.health_pages import detailed, is_short, short
 from fraiseql_guard.edge.passage import Passage, is_plain
 from fraiseql_guard.edge.stack import OperatorsDoor, Stack
@@ -17,7 +18,7 @@ from fraiseql_guard.edge.uncovered import UncoveredGraphQL
 from fraiseql_guard.edge.upgrade import Upgrade
 from fraiseql_guard.request import REQUEST
 from fraiseql_guard.signals import GUARD_FAULT, Code
-from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
+from fraiseql_guard.telemetry.spans import active_span, mark
 
 _INTERNAL_ERROR: Final = 1011
 """RFC 6455, section 7.4.1."""
@@ -39,6 +40,8 @@ class Entrance:
             stack = self.stack
             key, repeats, nested = stack.heads.key(scope), stack.repeats, REQUEST in scope
             try:
+                if stack.neighbours.active and not nested:
+                    send = stack.neighbours.answering(scope, send)
                 if repeats.answers and not nested and (repeat := repeats.find(scope, key)) is not None:
                     return repeat.answer(send)
                 head = stack.heads.find(key)
@@ -129,14 +132,7 @@ class Entrance:
         stack = self.stack
         stack.watch_host()
         stack.publish()
-        body = await stack.settle.metrics.page()
-        headers = [
-            (b"content-type", CONTENT_TYPE.encode()),
-            (b"content-length", b"%d" % len(body)),
-            (b"cache-control", b"no-store"),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+        await send_exposition(scope, send, stack.settle.metrics.page)
 
     def _door(self, place: Place) -> OperatorsDoor | None:
         """Where operators come in, if this is for them."""
@@ -177,6 +173,7 @@ async def refuse_unchecked(send: Any) -> None:
 
 async def refuse_with(code: Code, send: Any, *more: tuple[bytes, bytes]) -> None:
     """Answer a request with a code alone."""
+    mark(active_span(), code.name, code.protection.value)
     body = orjson.dumps({"errors": [{"message": code.message, "extensions": {"code": code.name}}]})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *more]
     await send({"type": "http.response.start", "status": code.status, "headers": headers})

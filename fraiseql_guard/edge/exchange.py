@@ -19,6 +19,7 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.supervisor import Supervisor
 from fraiseql_guard.request import enter, leave
 from fraiseql_guard.signals import OVERLOADED, QUERY_TIMEOUT
+from fraiseql_guard.telemetry.spans import active_span, span_in
 
 
 class Exchange:
@@ -82,8 +83,11 @@ class Exchange:
         """Everything that the app finds, and who watches over it."""
         ctx, stack, operation = self.ctx, self._stack, self.ctx.operation
         enter(self._scope, ctx)
+        ctx.span = active_span()
         if stack.authenticates:
             present_identity(self._scope, ctx.identity)
+        if stack.neighbours.active:
+            self._scope = stack.tell(stack.neighbours.hand_down, self._scope, ctx) or self._scope
         self._answer = Answer(looked_at=operation or stack.settings.request_timeout is not None)
         alarms, terms = stack.alarms.of(self._loop), stack.terms.of(ctx)
         supervisor = self._supervisor = Supervisor(self._loop, alarms, self._pump, terms, ctx, self)
@@ -158,6 +162,8 @@ class Exchange:
     def _answer_instead(self, denial: Denial) -> None:
         """Answer in the app's place. An answer that has begun is cut, not appended to."""
         self.ctx.denial = denial
+        if not self.ctx.span and self._supervisor is not None:  # perhaps of an instrumentation inside
+            self.ctx.span = span_in(self._supervisor.task) or ""
         tell_outside(self.ctx)
         self._stack.tell(self._stack.settle.refused, self.ctx, denial)
         if not self._answer.begun:
@@ -182,7 +188,7 @@ class Exchange:
                 return  # the client has its answer already
             await self._send_raw(self._watched(ready))
             if ready["type"] != "http.response.start" and answer.ends_with(ready):
-                answer.complete = True
+                answer.complete, self.ctx.ended_at = True, self._stack.now()
                 if self._supervisor is not None:
                     self._supervisor.stop()
                 self._settle()

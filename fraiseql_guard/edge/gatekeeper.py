@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from fraiseql_guard.admission import PASSED, Decision
@@ -14,6 +15,7 @@ from fraiseql_guard.edge.body_budget import holder_of
 from fraiseql_guard.edge.deadline import Begun, Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
+from fraiseql_guard.request import at_work
 from fraiseql_guard.settings import Mode
 from fraiseql_guard.signals import (
     BAD_REQUEST,
@@ -25,6 +27,7 @@ from fraiseql_guard.signals import (
     Protection,
 )
 from fraiseql_guard.stores.protocol import StoreError, Trip
+from fraiseql_guard.telemetry.spans import active_span, mark
 
 _LEFT: Final = Denial(BODY_TIMEOUT)
 """What a client pays for that leaves in the middle of its body: as for one that did not arrive. It is told nothing."""
@@ -127,6 +130,8 @@ def judge(stack: Stack, ctx: Context, denial: Denial | None) -> Denial | None:
     mode = stack.modes[denial.owner]
     if mode is Mode.MONITOR:
         ctx.would_refuse += (denial,)
+        span = ctx.span if at_work(ctx) else active_span()  # where a timer asks, another's is active
+        stack.tell(partial(mark, enforced=False), span, denial.code.name, denial.owner.value)
     return denial if mode is Mode.ENFORCE else None
 
 

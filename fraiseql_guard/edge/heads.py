@@ -58,6 +58,7 @@ class Head:
         "subject",
         "tally",
         "trip",
+        "trusted_peer",
     )
 
     def __init__(self, ctx: Context, *, plain: bool) -> None:
@@ -70,6 +71,7 @@ class Head:
         self.subject: Subject = ctx.address_subject
         self.private_peer = ctx.private_peer
         self.loopback_peer = ctx.loopback_peer
+        self.trusted_peer = ctx.trusted_peer
         self.fits = False
         self.trip: Trip | None = None
         self.tally: Tally | None = None
@@ -94,6 +96,8 @@ class Head:
             self.loopback_peer,
         )
         ctx.place, ctx.head, ctx.head_key = self.place, self, self.key
+        if self.trusted_peer:
+            ctx.trusted_peer = True
         return ctx
 
     def without_trip(self) -> Head:

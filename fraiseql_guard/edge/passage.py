@@ -87,6 +87,8 @@ class Passage:
             enter(scope, ctx)
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
+            if stack.neighbours.active:
+                scope = stack.tell(stack.neighbours.hand_down, scope, ctx) or scope
             await app(scope, self._bounded_receive, self._watched_send)
         except Exception:
             if not self._cut:  # else: how it ended plays no part, the client was answered
@@ -183,6 +185,8 @@ class Passage:
             message = with_headers(self._stack, self._ctx, message)
         elif kind == "http.response.body":
             self.complete = not message.get("more_body", False)
+            if self.complete:
+                self._ctx.ended_at = self._stack.now()
             if self._ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
                 self._ctx.response_bytes += len(message.get("body", b""))
             if self.complete:

@@ -22,6 +22,7 @@ from fraiseql_guard.settle import Settle
 from fraiseql_guard.settle.backlog import TELL_SECONDS
 from fraiseql_guard.stores.refusals import Caller, Refusals
 from fraiseql_guard.telemetry import request_id
+from fraiseql_guard.telemetry.spans import active_span, mark
 
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000
@@ -80,6 +81,7 @@ class Repeat:
         if first:
             began_at = time.monotonic()
             self._repeats.touched(self)
+        mark(active_span(), self.denial.code.name, self.denial.owner.value)
         own = request_id().encode()
         head = [*self._head, (_REQUEST_ID, own)]
         await send({"type": "http.response.start", "status": self._status, "headers": head})

@@ -15,6 +15,8 @@ from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.edge.heads import Heads
+from fraiseql_guard.edge.mounts import MountPrefixes
+from fraiseql_guard.edge.neighbours import Neighbours
 from fraiseql_guard.edge.paths import PathTable
 from fraiseql_guard.edge.repeats import Repeats
 from fraiseql_guard.edge.terms import TermsByKind, terms_by_kind
@@ -123,6 +125,8 @@ class Stack:
     heads: Heads
     books: Books
     alarms: AlarmClocks
+    neighbours: Neighbours
+    mounts: MountPrefixes
     reader: Reader | None = None
     now: Callable[[], float] = time.time
 
@@ -194,6 +198,8 @@ class Stack:
         self.tell(self.settle.publish)
         self.tell(self.host.look, self.settle.process)
         self.tell(self.database.refresh)
+        if self.verifier is not None:
+            self.tell(self.settle.process.keys_aged, self.verifier.set_ages())
 
     def tell(self, signal: Callable[..., T], *facts: Any) -> T | None:
         """Emit a signal. Whatever breaks in there changes nothing for the caller."""

@@ -40,7 +40,7 @@ class Supervisor:
     """
 
     left = False  # the client, before its answer was complete
-    _task: asyncio.Task[object] | None = None  # while the app runs
+    task: asyncio.Task[object] | None = None  # while the app runs
     _alarm: Alarm | None = None
     _until: float | None = None  # on the loop's clock; None once time is up, or the answer complete
     _watcher: asyncio.Task[None] | None = None
@@ -65,7 +65,7 @@ class Supervisor:
 
     async def run(self, work: Awaitable[object], now: float) -> None:
         """Run the app, from now on the loop's clock, to its end, its deadline, or its client's disconnect."""
-        task = self._task = asyncio.current_task()
+        task = self.task = asyncio.current_task()
         seconds = self.terms.timeout_seconds
         if seconds is not None:
             self._until = now + seconds
@@ -79,7 +79,7 @@ class Supervisor:
             if self._abandonment is None:
                 raise  # else: how it ended when it was stopped concerns nobody, the client was answered
         finally:
-            self._task = None
+            self.task = None
             if self._until is not None or self._ctx.ends_at is not None or self._watcher is not None:
                 self.stop()
             if self._abandonment is not None:
@@ -111,10 +111,10 @@ class Supervisor:
 
     def interrupt(self) -> None:
         """Cancel the app now, once: the timer that a second call would start is one that nobody stops."""
-        if self._task is None or self._abandonment is not None:
+        if self.task is None or self._abandonment is not None:
             return
         self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._owner.abandoned)
-        self._task.cancel()
+        self.task.cancel()
 
     def _look(self) -> None:
         """The alarm rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is

@@ -46,6 +46,8 @@ class Upgrade:
             enter(self._scope, ctx)
             if stack.authenticates:
                 present_identity(self._scope, ctx.identity)
+            if stack.neighbours.active:
+                self._scope = stack.tell(stack.neighbours.hand_down, self._scope, ctx) or self._scope
             await app(self._scope, receive, self._watched_send)
         except Exception:
             self._answered(500)  # by the server: the app did not

@@ -82,7 +82,7 @@ class Presence:
         self._observer = observer
         self._clock = clock
         self._digest = Fingerprints()
-        self._version = _version()
+        self._version = package_version()
         self._pid = 0
         self._started_at = 0.0
         self._beat_next = True
@@ -222,7 +222,8 @@ class Fingerprints:
         }
 
 
-def _version() -> str:
+def package_version() -> str:
+    """Of this package, as it is installed."""
     try:
         return version("fraiseql-guard")
     except PackageNotFoundError:

@@ -26,8 +26,9 @@ class _Bounded:
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         plain, checkout = super().execute, self.checkout  # type: ignore[misc]
         if (seconds := checkout.due(query)) is not None:
-            await tell(checkout.connection, seconds, plain)
-            checkout.limit_seconds = seconds
+            checkout.limit_seconds = await tell(checkout, seconds, plain)
+            if query is checkout.replaced:
+                return self
         return await plain(query, params, **how)
 
 
@@ -39,8 +40,9 @@ class _Timed:
     async def execute(self, query: Any, params: Any = None, **how: Any) -> Any:
         plain, checkout, ctx = super().execute, self.checkout, current()  # type: ignore[misc]
         if (seconds := checkout.due(query)) is not None:
-            await tell(checkout.connection, seconds, plain)
-            checkout.limit_seconds = seconds
+            checkout.limit_seconds = await tell(checkout, seconds, plain)
+            if query is checkout.replaced:
+                return self
         signals = checkout.signals
         clock, statement = signals.clock, partial(signals.describe, query)
         if ctx is not None:
@@ -61,8 +63,7 @@ class _Timed:
     async def executemany(self, query: Any, params_seq: Iterable[Any], **how: Any) -> None:
         checkout = self.checkout
         if (seconds := checkout.due(query)) is not None:
-            await tell(checkout.connection, seconds, super().execute)  # type: ignore[misc]
-            checkout.limit_seconds = seconds
+            checkout.limit_seconds = await tell(checkout, seconds, super().execute)  # type: ignore[misc]
         with checkout.signals.timed_query(query) as timed:
             timed.timeout_seconds = checkout.limit_seconds
             await super().executemany(query, params_seq, **how)  # type: ignore[misc]

@@ -32,7 +32,7 @@ def protect(app: Any, **options: Any) -> Guard:
     if host is None:
         raise TypeError(f"protect() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
     guard = Guard(app, **options)
-    for name in wire(host.dependency_overrides, repository_dependency(guard.database)):
+    for name in wire(host.dependency_overrides, repository_dependency(guard.database, lambda: guard.settings)):
         guard.settle.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
     guard.observe_pool(_pool)
     set_security_logger(BridgedSecurityLogger(lambda: guard.settle))

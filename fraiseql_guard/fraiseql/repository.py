@@ -12,6 +12,7 @@ from fraiseql.fastapi.dependencies import get_db
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.fraiseql.pool import TimedPool
 from fraiseql_guard.request import current, stops_at
+from fraiseql_guard.settings import Settings
 
 
 class GuardedRepository(FraiseQLRepository):
@@ -34,9 +35,16 @@ class GuardedRepository(FraiseQLRepository):
         self._own_timeout = seconds
 
 
-def repository_dependency(signals: DatabaseSignals) -> Callable[[], Awaitable[FraiseQLRepository]]:
-    """What FastAPI calls in the place of FraiseQL's ``get_db``."""
+def repository_dependency(
+    signals: DatabaseSignals, settings: Callable[[], Settings]
+) -> Callable[[], Awaitable[FraiseQLRepository]]:
+    """What FastAPI calls in the place of FraiseQL's ``get_db``. ``settings`` are the guard's, as they are in force.
+
+    FraiseQL reads FRAISEQL_QUERY_TIMEOUT too, once. While it has what the guard began with, it follows an operator's
+    override; a limit that the app gives FraiseQL stays.
+    """
     timed: TimedPool | None = None
+    common = settings().query_timeout
 
     async def guarded_db() -> FraiseQLRepository:
         nonlocal timed
@@ -44,7 +52,9 @@ def repository_dependency(signals: DatabaseSignals) -> Callable[[], Awaitable[Fr
         pool: Any = plain.get_pool()
         if timed is None or timed.plain is not pool:  # FraiseQL makes a new one at each start
             timed = TimedPool(pool, signals)
-        lender: Any = timed
-        return GuardedRepository(lender, plain.context)
+        own, context = plain.query_timeout, plain.context
+        if own == common and own != (wanted := settings().query_timeout):
+            own, context = wanted, {**context, "query_timeout": wanted}
+        return GuardedRepository(timed.of_host(own), context)
 
     return guarded_db

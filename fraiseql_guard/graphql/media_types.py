@@ -6,7 +6,7 @@ Source: RFC 9110, sections 5.6.6 (parameters), 8.3.1 (media types) and 12.5.1 (A
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -78,14 +78,21 @@ def preference(accept: str, name: str) -> Preference:
         return _ANYTHING
     ranges = (name, f"{name.partition('/')[0]}/*", "*/*")
     found: dict[str, float] = {}
+    for accepted in accepted_ranges(accept):
+        if accepted.name in ranges:
+            found[accepted.name] = max(_weight(accepted.parameters), found.get(accepted.name, 0.0))
+    return next((Preference(found[each], 3 - n) for n, each in enumerate(ranges) if each in found), Preference())
+
+
+def accepted_ranges(accept: str) -> Iterator[MediaType]:
+    """The well-formed ranges of an Accept header, in its order; none of a header that is too long."""
     begin = 0
-    while begin < len(accept):
+    while begin < len(accept) <= _LONGEST_ACCEPT:
         accepted, end = _media_type_at(accept, begin)
         comma = accept.find(",", end)
-        if accepted is not None and accepted.name in ranges and end == (len(accept) if comma < 0 else comma):
-            found[accepted.name] = max(_weight(accepted.parameters), found.get(accepted.name, 0.0))
+        if accepted is not None and end == (len(accept) if comma < 0 else comma):
+            yield accepted
         begin = comma + 1 if comma >= 0 else len(accept)
-    return next((Preference(found[each], 3 - n) for n, each in enumerate(ranges) if each in found), Preference())
 
 
 def _weight(parameters: Parameters) -> float:

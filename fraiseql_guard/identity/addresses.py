@@ -48,6 +48,8 @@ class Caller:
     loopback: bool = False
     resolved: bool = False
     """Whether the server has put it in the place of the peer already."""
+    trusted: bool = False
+    """Whether the peer of the connection is a proxy that is trusted."""
 
     @property
     def suspect(self) -> bool:
@@ -125,6 +127,7 @@ class AddressResolver:
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
+        trusted = address in self._trusted or (host is None and self._unix_trusted)
         caller = Caller(
             address=UNKNOWN if address is None else str(address),
             subject=self._subject(address),
@@ -132,8 +135,9 @@ class AddressResolver:
             private=address in PRIVATE,
             header="",
             loopback=address in LOOPBACK,
+            trusted=trusted,
         )
-        return _Peer(address, address in self._trusted or (host is None and self._unix_trusted), caller)
+        return _Peer(address, trusted, caller)
 
     def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None, resolved: bool) -> Caller:
         key = (host, name, value, resolved)
@@ -169,6 +173,7 @@ class AddressResolver:
             shared=unread and ours,
             private=False,
             header=name,
+            trusted=peer.trusted,
         )
 
     def _untranslated(self, address: Address | None) -> Address | None:

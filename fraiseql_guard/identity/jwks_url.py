@@ -92,6 +92,11 @@ class JwksUrl:
             self._keys = ()
         return self._keys
 
+    @property
+    def age_seconds(self) -> float | None:
+        """How long ago the set at hand was fetched; None if there is none."""
+        return self._clock() - self._fetched_at if self._keys else None
+
     def may_know(self, jws: Jws) -> bool:
         """Whether a newer set could hold the key of a token that no key at hand has signed."""
         if jws.algorithm not in self.algorithms:

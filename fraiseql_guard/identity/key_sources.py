@@ -122,6 +122,11 @@ class JwksFile:
             self._look(now)
         return self._keys
 
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the set in force was written."""
+        return max(0.0, time.time() - self._stamp[0] / 1e9)
+
     def _look(self, now: float) -> None:
         try:
             stamp = _stamp(self._path)

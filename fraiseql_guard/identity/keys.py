@@ -81,6 +81,12 @@ class KeyRing:
         self._keys = tuple(key for _, keys in parts for key in keys)
         self._parts = tuple((source, keys) for source, keys in parts if not source.fixed)
 
+    def set_ages(self) -> dict[str, float]:
+        """Seconds since the JWK set in force was written (``file``) or fetched (``url``)."""
+        sources = {"file": self._slots.get("jwks_file"), "url": self.remote}
+        ages = {name: getattr(source, "age_seconds", None) for name, source in sources.items()}
+        return {name: age for name, age in ages.items() if age is not None}
+
     def fingerprints(self) -> dict[str, str]:
         """Of every key by its slot: the option that holds it, with the kid or number for keys of a set."""
         self.keys()

@@ -107,6 +107,10 @@ class TokenVerifier:
         """Of every key in force by its slot (the option that holds it): tells keys apart and gives none away."""
         return self._ring.fingerprints()
 
+    def set_ages(self) -> dict[str, float]:
+        """Seconds since the JWK set in force was written (``file``) or fetched (``url``)."""
+        return self._ring.set_ages()
+
     async def aclose(self) -> None:
         """Stop fetching keys."""
         if self._ring.remote is not None:

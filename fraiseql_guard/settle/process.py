@@ -35,6 +35,7 @@ class ProcessSettle:
         self._peer_replaced = False
         if voice.settings.redis_url is not None:
             self._metrics.set(s.STORE_BREAKER_OPEN, 0)
+        self._build: tuple[str, ...] = ()
         self._documents: dict[str, tuple[str, ...]] = {}  # the labels of every document that was shown, by its hash
 
     def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:
@@ -47,6 +48,28 @@ class ProcessSettle:
         """A protection is in monitor mode, or no longer."""
         if protection is not Protection.METRICS:
             self._metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
+
+    def built(self, version: str, fingerprint: str) -> None:
+        """What this process is, and the settings in force."""
+        labels = (version, fingerprint)
+        if self._build not in ((), labels):
+            self._metrics.set(s.BUILD_INFO, 0, *self._build)
+        self._build = labels
+        self._metrics.set(s.BUILD_INFO, 1, *labels)
+
+    def keys_aged(self, ages: Mapping[str, float]) -> None:
+        """How old the JWK sets are, by their source."""
+        for source, seconds in ages.items():
+            self._metrics.set(s.JWKS_AGE, round(seconds, 3), source)
+
+    def in_force(self, sanctions: int) -> None:
+        """How many sanctions are in force."""
+        self._metrics.set(s.SANCTIONS_IN_FORCE, sanctions)
+
+    def overrides_in_force(self, counts: Mapping[str, int]) -> None:
+        """How many overrides are in force, by their kind."""
+        for kind, count in counts.items():
+            self._metrics.set(s.OVERRIDES_IN_FORCE, count, kind)
 
     def shared_peer(self, address: str, header: str) -> None:
         """An untrusted proxy hides its callers' addresses."""

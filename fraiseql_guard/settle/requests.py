@@ -21,6 +21,7 @@ from fraiseql_guard.fleet.journal import Journal
 from fraiseql_guard.fleet.pulse import Pulse
 from fraiseql_guard.outcomes import kind_of, outcome_of
 from fraiseql_guard.settings import Settings
+from fraiseql_guard.settle.access import AccessLog
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
@@ -38,7 +39,7 @@ from fraiseql_guard.signals import (
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.failures import FailingAddresses, RecentFailures
-from fraiseql_guard.telemetry.trace import current_span
+from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
@@ -62,6 +63,7 @@ class Settle:
         self._metrics = self.metrics = metrics
         self._pulse = pulse
         self._journal = journal
+        self._access = AccessLog(settings)
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self._failing = {source: FailingAddresses() for source in FailureSource}
         self._requests = {
@@ -90,8 +92,9 @@ class Settle:
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
         ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
         if counted:
-            ctx.ended_at = self.log.now()  # told a little later
-            ctx.span = current_span()  # where it is told, the active one is another
+            if ctx.span is None:
+                ctx.span = active_span() or ""  # where it is told, the active one is another
+            ctx.ended_at = ctx.ended_at or self.log.now()
         self._backlog.add(ctx, seconds, counted, query_seconds, failed)
 
     def _add_up(self, ctx: Context, seconds: float, counted: bool, query_seconds: float | None, failed: bool) -> None:
@@ -135,6 +138,7 @@ class Settle:
         lines for this caller for now."""
         self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
+        mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
         written = [self._voice.emit(ctx, line) for line in self._lines(ctx, denial)]
         self._journal.note(ctx, denial, enforced=True)
         return not any(written)
@@ -150,7 +154,8 @@ class Settle:
         self._note(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
-            self._voice.leave_out(ctx, _ANSWERED, times)
+            if not self._access.off:
+                self._voice.leave_out(ctx, _ANSWERED, times)
 
     def _count_refusal(self, ctx: Context, denial: Denial, times: int = 1) -> None:
         self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name, amount=times)
@@ -204,7 +209,7 @@ class Settle:
     def _count_query(self, ctx: Context, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
-        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx))
+        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx), trace=sampled_trace(ctx.span))
         if errors and not _refused(ctx) and 0 < ctx.status < _SERVER_ERROR:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
@@ -230,9 +235,14 @@ class Settle:
         if count:
             self._count_answer(ctx, seconds)
 
+        rate = self._access.rate(ctx.status, seconds)
+        if not rate:
+            return
+
         def line() -> Line:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
-            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3)})
+            sampled = {"sample_rate": rate} if rate > 1 else {}
+            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3), **sampled})
 
         self._voice.say(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
 
@@ -240,7 +250,7 @@ class Settle:
         user, metrics = user_label(ctx), self._metrics
         metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user, amount=times)
         self._requests[kind_of(ctx), outcome_of(ctx)](times)
-        metrics.observe(s.RESPONSE_TIME, seconds, times=times)
+        metrics.observe(s.RESPONSE_TIME, seconds, times=times, trace=sampled_trace(ctx.span))
         metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
         metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)
         if ctx.status >= _SERVER_ERROR and not _refused(ctx):

@@ -64,7 +64,7 @@ class Voice:
         self, ctx: Context, event: Event, make: Callable[[], Line], *, always: bool = False, at: float | None = None
     ) -> bool:
         """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not.
-        ``at`` is when it happened, by the log's clock, where that is not now."""
+        ``at`` is when it happened, in seconds since 1970, if not now."""
         suppressed = self.log.admit(event, ctx.subject, always=always)
         if suppressed is None:
             return False
@@ -77,6 +77,8 @@ class Voice:
             **line.fields,
         }
         extra = {"request_id": ctx.request_id, **line.extra}
+        if (given := ctx.client_request_id) is not None:
+            extra["client_request_id"] = given
         fields = {name: known.get(name) for name in event.fields}
         self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True

@@ -176,6 +176,10 @@ class FailoverStore:
         """Store.count_sanctions; StoreError if the store cannot tell."""
         return await self._apply(self._primary.count_sanctions)
 
+    async def count_limits(self) -> int:
+        """Store.count_limits; StoreError if the store cannot tell."""
+        return await self._apply(self._primary.count_limits)
+
     async def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
         """Store.sanctioned; StoreError if the store cannot tell, or no longer."""
         batches = aiter(self._primary.sanctioned())

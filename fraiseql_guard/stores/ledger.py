@@ -167,6 +167,10 @@ class Ledger:
             yield [sanction for each in held[start : start + _BATCH] for sanction in _in_force(each, now)]
             await asyncio.sleep(0)
 
+    def count(self, now: float) -> int:
+        """How many sanctions bind now."""
+        return sum([expires > now for held in self._held.values() for expires, _, _ in held.policies.values()])
+
     def offend(
         self, subject: Subject, escalation: Escalation, now: float, *, weight: int, seen: int, once_a_second: bool
     ) -> Imposed | None:

@@ -127,8 +127,13 @@ class MemoryStore:
         return self._ledgers[True].sanctions_of(subject, self._clock())
 
     async def count_sanctions(self) -> int:
-        """How many subjects are sanctioned, those included whose sanctions have just ended (Store.count_sanctions)."""
-        return self._ledgers[True].held_subjects()
+        """How many sanctions are in force (Store.count_sanctions)."""
+        return self._ledgers[True].count(self._clock())
+
+    async def count_limits(self) -> int:
+        """How many overrides of limits are in force (Store.count_limits)."""
+        now = self._clock()
+        return sum(held.until > now for _, held in self._limits.items())
 
     async def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
         """Who is sanctioned, in batches (Store.sanctioned)."""

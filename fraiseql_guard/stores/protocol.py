@@ -176,6 +176,10 @@ class Store(ControlStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Pr
         Who is so all the time is not missed; who is so no longer may be among them."""
         ...
 
+    async def count_limits(self) -> int:
+        """How many overrides of limits are in force, in the same way."""
+        ...
+
     async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
         """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
         ...

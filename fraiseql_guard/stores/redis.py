@@ -77,7 +77,7 @@ class RedisStore:
         self.sanctioned, self.count_sanctions = sanctions.index.scan, sanctions.index.count
         limits = RedisLimits(run, ask, names, unreadable)
         self.set_limit, self.clear_limit, self.limit_of = limits.set, limits.clear, limits.of
-        self.limits, self.limits_page = limits.all, limits.page
+        self.limits, self.limits_page, self.count_limits = limits.all, limits.page, limits.count
         control = RedisControl(run, self._run_plainly, names, unreadable)
         self.control, self.tell, self.untell = control.control, control.tell, control.untell
         documents = self._documents = RedisDocuments(run, ask, names, unreadable)

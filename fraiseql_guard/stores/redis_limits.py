@@ -58,6 +58,10 @@ class RedisLimits:
                 break
         return Page(tuple(found), str(position), total)
 
+    async def count(self) -> int:
+        """Store.count_limits."""
+        return await self._index.count()
+
     async def all(self) -> Sequence[HeldLimit]:
         """Store.limits."""
         found: list[HeldLimit] = []

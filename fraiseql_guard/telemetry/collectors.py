@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 from fraiseql_guard import signals
 from fraiseql_guard.settings import SettingsError
 from fraiseql_guard.signals import Kind, Metric, Source
-from fraiseql_guard.telemetry import exposition, multiprocess
+from fraiseql_guard.telemetry import exposition, multiprocess, openmetrics
 from fraiseql_guard.telemetry.aside import Aside
 from fraiseql_guard.telemetry.families import UNUSED_SECONDS, Record, RecordedMetric, Series, with_closed_labels
 from fraiseql_guard.telemetry.labels import Limits, clean_label
@@ -112,11 +112,13 @@ class Metrics:
         """The call that adds to one series, for whoever counts the same again and again."""
         return self._counters[metric.name].get(labels) or self._open(metric, labels)
 
-    def observe(self, metric: Metric, value: float, *labels: str, times: int = 1) -> None:
-        """Add an observation to a histogram, so many times."""
+    def observe(self, metric: Metric, value: float, *labels: str, times: int = 1, trace: str = "") -> None:
+        """Add an observation to a histogram, so many times. ``trace`` is the id of a trace that shows it."""
         record = self._histograms[metric.name].get(labels) or self._open(metric, labels)
         for _ in range(times):
             record(value)
+        if trace:
+            self._families[metric.name].exemplify(labels, value, trace, time.time())
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
@@ -129,26 +131,28 @@ class Metrics:
         with self._lock:
             self._families[metric.name].end(labels)
 
-    def render(self) -> bytes:
-        """The exposition (its content type is exposition.CONTENT_TYPE): ours, then what else the registry holds."""
+    def render(self, *, as_openmetrics: bool = False) -> bytes:
+        """The exposition, ours, then what else the registry holds: in the text format 0.0.4 (exposition.CONTENT_TYPE),
+        or as OpenMetrics (openmetrics.content_type)."""
         self._write_down()
         seen = None
         if self._workers is not None:
             self._workers.fold()
             seen = self._workers.look()
-        ours = self._ours(seen)
-        return exposition.render(ours) + self._foreign(seen, ours)
+        ours, form = self._ours(seen), _form(as_openmetrics)
+        return b"".join((form.render(ours), self._foreign(seen, ours, form), form.END))
 
-    async def page(self) -> bytes:
+    async def page(self, *, as_openmetrics: bool = False) -> bytes:
         """The same for an event loop: the files of several workers are read and merged in a thread beside it."""
         if self._workers is None:
-            return self.render()
+            return self.render(as_openmetrics=as_openmetrics)
         self._write_down()
+        form = _form(as_openmetrics)
         try:
-            seen, ours, text = await self._aside.run(self._read, self._workers)
+            seen, ours, text = await self._aside.run(self._read, self._workers, form)
         except RuntimeError:  # no threads any more: the interpreter ends
-            return self.render()
-        return text + self._foreign(seen, ours)
+            return self.render(as_openmetrics=as_openmetrics)
+        return b"".join((text, self._foreign(seen, ours, form), form.END))
 
     def _write_down(self) -> None:
         """What is counted in advance, and this process's collections."""
@@ -158,31 +162,33 @@ class Metrics:
         if self._workers is not None:
             self._count_gc()
 
-    def _read(self, workers: multiprocess.Workers) -> tuple[multiprocess.Seen, list[Family], bytes]:
+    def _read(self, workers: multiprocess.Workers, form: Any) -> tuple[multiprocess.Seen, list[Family], bytes]:
         """In a thread: fold, read, merge and write out."""
         more = workers.fold()
         seen = workers.look()
         ours = self._ours(seen)
         if more:
             self._aside.submit(workers.fold)
-        return seen, ours, exposition.render(ours)
+        return seen, ours, form.render(ours)
 
     def _ours(self, seen: multiprocess.Seen | None) -> list[Family]:
         process = [each for each in self._process if seen is None or not isinstance(each, _Unnamed)]
         found = chain.from_iterable(collector.collect() for collector in process)
         return [*self._published(seen), *(seen.process if seen else ()), *found]
 
-    def _foreign(self, seen: multiprocess.Seen | None, ours: Iterable[Family]) -> bytes:
+    def _foreign(self, seen: multiprocess.Seen | None, ours: Iterable[Family], form: Any) -> bytes:
         """What else a given registry holds. The app's collectors run where the app does: in its event loop."""
         if not self._injected:
             return b""
         self._silent_in = get_ident()
         try:
             shared = seen.merged if seen else ()
-            return exposition.render_foreign(chain(shared, self.registry.collect()), besides=ours)
+            text: bytes = form.render_foreign(chain(shared, self.registry.collect()), besides=ours)
         except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
             self.inc(signals.FAULTS, "registry")
             return b""
+        else:
+            return text
         finally:
             self._silent_in = 0
 
@@ -297,6 +303,11 @@ class Metrics:
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)
+
+
+def _form(as_openmetrics: bool) -> Any:
+    """The module that writes a format."""
+    return openmetrics if as_openmetrics else exposition
 
 
 def _nothing() -> None:

@@ -14,13 +14,15 @@ from typing import Final
 
 from prometheus_client import generate_latest
 from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.samples import Sample
+from prometheus_client.samples import Exemplar, Sample
 
 from fraiseql_guard.signals import Kind, Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_TOTAL, _CREATED = "_total", "_created"
+END: Final = b""
+"""The text format needs no end."""
+_TOTAL, _CREATED, _BUCKET = "_total", "_created", "_bucket"
 _ENDED: Final = "ended"
 _VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
@@ -46,7 +48,18 @@ def labels_of(metric: Metric, sample: Sample) -> tuple[str, ...]:
     return tuple([sample.labels[label] for label in metric.labels])
 
 
-def publish(metric: Metric, internal: Iterable[Family], *, without: Collection[tuple[str, ...]] = ()) -> Family:
+Exemplars = Mapping[tuple[str, ...], Mapping[float, Exemplar]]
+"""Of a histogram: by the values of its labels, and the upper bound of a bucket."""
+_NO_EXEMPLARS: Final[Exemplars] = {}
+
+
+def publish(
+    metric: Metric,
+    internal: Iterable[Family],
+    exemplars: Exemplars = _NO_EXEMPLARS,
+    *,
+    without: Collection[tuple[str, ...]] = (),
+) -> Family:
     """The family under its public name, without ``_created`` and the series of some labels. No samples: nothing was
     counted yet."""
     counter = metric.kind is Kind.COUNTER
@@ -56,8 +69,14 @@ def publish(metric: Metric, internal: Iterable[Family], *, without: Collection[t
         suffix = sample.name[prefix:]
         if suffix != _CREATED and not (without and labels_of(metric, sample) in without):
             name = metric.name + suffix if metric.kind is Kind.HISTOGRAM else metric.name
-            family.add_sample(name, sample.labels, sample.value)
+            exemplar = _of_bucket(metric, sample.labels, exemplars) if exemplars and suffix == _BUCKET else None
+            family.add_sample(name, sample.labels, sample.value, exemplar=exemplar)
     return family
+
+
+def _of_bucket(metric: Metric, labels: Mapping[str, str], exemplars: Exemplars) -> Exemplar | None:
+    series = exemplars.get(tuple(labels[name] for name in metric.labels))
+    return None if series is None else series.get(float(labels["le"]))
 
 
 def public_name(family: Family) -> str:
@@ -77,17 +96,19 @@ def render(families: Iterable[Family]) -> bytes:
         name = public_name(family)
         lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
         lines.append(f"# TYPE {name} {family.type}\n")
-        lines += [f"{sample.name}{_labels(sample.labels)} {_number(sample.value)}\n" for sample in samples]
+        lines += [f"{sample.name}{label_text(sample.labels)} {number(sample.value)}\n" for sample in samples]
     return "".join(lines).encode()
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A sample's value."""
     if math.isfinite(value):
         return repr(float(value))
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
-def _labels(labels: Mapping[str, str]) -> str:
+def label_text(labels: Mapping[str, str]) -> str:
+    """Labels between braces; nothing if there are none."""
     if not labels:
         return ""
     text = ",".join([f'{name}="{value}"' for name, value in sorted(labels.items())])
@@ -97,7 +118,7 @@ def _labels(labels: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Families:
+class Families:
     """What generate_latest asks a registry for."""
 
     families: Iterable[Family]
@@ -108,6 +129,11 @@ class _Families:
 
 def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> bytes:
     """Families of the application, of every type that prometheus_client knows, unless ``besides`` has them."""
+    return generate_latest(Families(foreign_families(families, besides=besides)))
+
+
+def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -> list[Family]:
+    """Families of the application, unless ``besides`` has them, without ``_created``."""
     seen = {public_name(family) for family in besides}
     chosen = []
     for family in families:
@@ -116,4 +142,4 @@ def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> 
         seen.add(name)
         family.samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
         chosen.append(family)
-    return generate_latest(_Families(chosen))
+    return chosen

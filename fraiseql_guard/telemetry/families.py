@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +12,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Exemplar
 
 from fraiseql_guard import signals
 from fraiseql_guard.signals import Kind, Metric, Source
@@ -35,6 +37,10 @@ _COMMON: Final = frozenset(
         signals.MODE_MONITOR,
         signals.APP_DOCUMENTS,
         signals.FAILING_ADDRESSES,
+        signals.BUILD_INFO,
+        signals.JWKS_AGE,
+        signals.SANCTIONS_IN_FORCE,
+        signals.OVERRIDES_IN_FORCE,
         signals.MEMORY_USED,
         signals.MEMORY_LIMIT,
         signals.MEMORY_RATIO,
@@ -84,14 +90,16 @@ class RecordedMetric:
     """
 
     __slots__ = (
-        "_bounds", "_ended", "_ended_series", "_most_ended", "_primitive", "_resting", "_unused", "internal_name",
-        "metric", "series",
+        "_bounds", "_ended", "_ended_series", "_most_ended", "_primitive", "_resting", "_unused", "exemplars",
+        "internal_name", "metric", "series",
     )  # fmt: skip
 
     def __init__(self, metric: Metric, limits: Limits, *, shared: bool = False) -> None:
         self.metric = metric
         self.internal_name = exposition.internal_name(metric)
         self.series: Series = {}
+        self.exemplars: dict[tuple[str, ...], dict[float, Exemplar]] = {}
+        """Of a histogram, those of this process: the last trace of each bucket."""
         self._bounds = Bounds(metric, limits)
         self._resting: dict[Labels, tuple[Record, float]] = {}  # since when; the longest first
         self._unused: deque[Labels] = deque()
@@ -126,16 +134,24 @@ class RecordedMetric:
             self._bounds.end(labels)
             self._hide(labels)
 
+    def exemplify(self, labels: tuple[str, ...], value: float, trace: str, now: float) -> None:
+        """An observation has a trace that shows more of it. Of labels that did not fit nothing is kept."""
+        if labels in self.series:
+            bounds = self.metric.buckets
+            place = bisect_left(bounds, value)
+            bound = bounds[place] if place < len(bounds) else math.inf
+            self.exemplars.setdefault(labels, {})[bound] = Exemplar({"trace_id": trace}, value, now)
+
     def published(self) -> Family:
         """What this process recorded, under the public name."""
-        return exposition.publish(self.metric, self._primitive.collect() if self._primitive else ())
+        return exposition.publish(self.metric, self._primitive.collect() if self._primitive else (), self.exemplars)
 
     def merged(self, families: Mapping[str, Family]) -> Family:
         """What all workers recorded, under the public name; ``families`` are those of their files."""
         ended = families.get(exposition.ended_name(self.metric))
         without = {exposition.labels_of(self.metric, one) for one in ended.samples if one.value} if ended else ()
         found = families.get(self.internal_name)
-        return exposition.publish(self.metric, [found] if found else [], without=without)
+        return exposition.publish(self.metric, [found] if found else [], self.exemplars, without=without)
 
     @property
     def lines(self) -> int:
@@ -158,6 +174,7 @@ class RecordedMetric:
         return self._bounds.names_callers or self.metric is signals.APP_DOCUMENTS
 
     def _hide(self, labels: Labels) -> None:
+        self.exemplars.pop(labels, None)
         if self._ended is not None:
             self._ended.labels(*labels).set(1)
             self._ended_series.add(labels)

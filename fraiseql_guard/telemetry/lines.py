@@ -1,8 +1,9 @@
-"""Values of a log line, made safe: short, printable, and nothing that JSON cannot hold."""
+"""Values of a log line, made safe: short, printable, and nothing that JSON cannot hold; and its time."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -14,6 +15,17 @@ _INT64: Final = 1 << 63
 _PLAIN: Final = re.compile(r"[\x20-\x7e]*")
 # Controls (a terminal would obey them when jq -r prints the line), surrogates, and what reverses the text.
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def timestamp(at: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    second = int(at)
+    return f"{down_to_the_second(second)}.{int((at - second) * 1000):03d}Z"
+
+
+def down_to_the_second(second: int) -> str:
+    """The beginning of such a time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def safe_text(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:

@@ -15,7 +15,7 @@ from fraiseql_guard.context import Subject
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.signals import Event, Metric
 from fraiseql_guard.telemetry.flood import FloodLimits
-from fraiseql_guard.telemetry.lines import MAX_TEXT_CHARS, safe_text, safe_value
+from fraiseql_guard.telemetry.lines import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.writer import LineWriter
 
@@ -23,6 +23,10 @@ from fraiseql_guard.telemetry.writer import LineWriter
 _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, signals.CONFIGURATION.name})
 _MAX_OWN_CHARS: Final = 2000
 _LONGER: Final = {signals.QUERY_TEXT: 20_000}
+
+_NUMBERS: Final = logging.getLevelNamesMapping()
+_AUDIT: Final = "admin."
+"""How the names of the lines begin that are written at every level."""
 
 _Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
 
@@ -39,11 +43,12 @@ class EventLog:
 
     ``logger`` is a logging.Logger, or structlog's or anything with methods info, warning, error and critical that take
     the event's name and keywords; it gets the event's name, and ``message``, ``context`` and ``trace_id`` with it
-    (a logging.Logger as ``extra``, with ``event_message``). ``clock`` gives seconds since the epoch. SettingsError if
-    the log file cannot be opened. Lines left out or lost are counted in ``metrics``.
+    (a logging.Logger as ``extra``, with ``event_message``), and ``timestamp`` where the line is about an earlier
+    moment. ``clock`` gives seconds since the epoch. SettingsError if the log file cannot be opened. Lines left out in a
+    flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
     """
 
-    __slots__ = ("_clock", "_counts", "_flood", "_speak", "_writer")
+    __slots__ = ("_clock", "_counts", "_flood", "_shut", "_speak", "_writer")
 
     def __init__(
         self,
@@ -57,12 +62,13 @@ class EventLog:
         self._clock = clock
         self._counts = metrics
         self._flood = FloodLimits()
+        self._shut = _below(settings.log_level)
         self._writer: LineWriter | None = None
         if logger is not None:
             self._speak = _through_logging(logger) if isinstance(logger, logging.Logger) else _through_structlog(logger)
         else:
             self._writer = LineWriter(_sink(settings, stream), on_failure=self._count_failures)
-            self._speak = _through_our_own(_private_chain(self._writer.put, clock))
+            self._speak = _through_own(_private_chain(self._writer.put, clock))
 
     def emit(
         self,
@@ -86,13 +92,11 @@ class EventLog:
         self.write(event, context, suppressed, trace_id, extra)
         return True
 
-    def now(self) -> float:
-        """The time of a line that is written now."""
-        return self._clock()
-
     def admit(self, event: Event, subject: Subject | str, *, always: bool = False) -> int | None:
         """Whether there is room for a line, which must be written then: how many were left out before it. None if it
         is left out as well, and so need not be made at all. Never raises."""
+        if event.name in self._shut:
+            return None
         suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
         if suppressed is None and self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
@@ -108,8 +112,7 @@ class EventLog:
         *,
         at: float | None = None,
     ) -> None:
-        """Write a line that was admitted (:meth:`emit`). ``at`` is its time where that is not now: the app's own
-        ``logger`` gives its lines their time itself. Never raises."""
+        """Write a line that was admitted (:meth:`emit`). ``at`` is when it happened, if not now. Never raises."""
         try:
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
@@ -124,9 +127,15 @@ class EventLog:
 
     def leave_out(self, event: Event, subject: Subject | str, lines: int) -> None:
         """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
+        if event.name in self._shut:
+            return
         self._flood.leave_out(event.name, subject, lines)
         if self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the lines."""
+        return self._clock()
 
     def flush(self, timeout_seconds: float = 1.0) -> bool:
         """Wait until all lines are written; False if that takes too long."""
@@ -154,27 +163,36 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
     return sink
 
 
-def _through_our_own(chain: Any) -> _Speak:
+def _below(level: str) -> frozenset[str]:
+    """The events that are not written at a level."""
+    lowest = _NUMBERS[level.upper()]
+    return frozenset(
+        event.name for event in signals.EVENTS if _NUMBERS[event.level] < lowest and not event.name.startswith(_AUDIT)
+    )
+
+
+def _through_own(logger: Any) -> _Speak:
     def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
-        getattr(chain, level)(event.name, message=event.message, context=context, trace_id=trace_id, at=at)
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, at=at)
 
     return speak
 
 
 def _through_structlog(logger: Any) -> _Speak:
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, _at: float | None) -> None:
-        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id)
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        when = {} if at is None else {"timestamp": timestamp(at)}
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, **when)
 
     return speak
 
 
 def _through_logging(logger: logging.Logger) -> _Speak:
-    numbers = logging.getLevelNamesMapping()
-
-    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, _at: float | None) -> None:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
         # "message" is a LogRecord's own attribute and must not be in extra.
         extra = {"event": event.name, "event_message": event.message, "context": context, "trace_id": trace_id}
-        logger.log(numbers[level.upper()], event.name, extra=extra)
+        if at is not None:
+            extra["timestamp"] = timestamp(at)
+        logger.log(_NUMBERS[level.upper()], event.name, extra=extra)
 
     return speak
 
@@ -225,7 +243,7 @@ class _Shape:
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it
         if second != made:
-            prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            prefix = down_to_the_second(second)
             self._made = (second, prefix)
         return f"{prefix}.{int((now - second) * 1000):03d}Z"
 

@@ -7,33 +7,9 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from fraiseql_guard.telemetry.spans import Span, active_span, trace_of
+
 _TRACEPARENT: Final = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
-
-
-def _no_span() -> str:
-    return ""
-
-
-def _span_reader() -> Callable[[], str]:
-    """How to ask OpenTelemetry for the current span; without the library the answer is always none."""
-    try:
-        from opentelemetry import context, trace
-    except ImportError:
-        return _no_span
-
-    def read() -> str:
-        known = context.get_current()
-        if not known:
-            return ""  # nobody traces here, which is quickly told
-        span = trace.get_current_span(known).get_span_context()
-        return f"{span.trace_id:032x}" if span.is_valid else ""
-
-    return read
-
-
-current_span: Final = _span_reader()
-"""The trace id of the active OpenTelemetry span; ``""`` where there is none."""
-
 _ID_CHARS: Final = 32
 _DRAWN_BYTES: Final = 4096
 
@@ -66,11 +42,11 @@ _next_id: Final = Ids()
 os.register_at_fork(after_in_child=_next_id.forget)
 
 
-def trace_id(traceparent: str | None, span: str | None = None) -> str:
+def trace_id(traceparent: str | None, span: Span = None) -> str:
     """32 lowercase hex digits: of the OpenTelemetry span, else of a valid traceparent (W3C), else random. The span is
-    the active one, unless the trace id of another is given (``""``: there was none)."""
-    if span := current_span() if span is None else span:
-        return span
+    the active one, unless another is given (``""``: there was none)."""
+    if found := trace_of(active_span() if span is None else span):
+        return found
     if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
         version, trace, rest = match.groups()
         if not (rest and version == "00"):  # version 00 has exactly four parts; later ones may have more

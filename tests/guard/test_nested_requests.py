@@ -262,7 +262,7 @@ async def test_a_guard_that_is_told_of_no_lifespan_ends_with_the_one_around_it(g
     outer = guarded(Starlette(routes=[Mount("/api", inner.guard if shown else hidden(inner.guard))]))
     before = asyncio.all_tasks()
     await live(outer)
-    assert [line["context"]["endpoint"] for line in inner.lines("http.request")] == ["/graphql"]
+    assert [line["context"]["endpoint"] for line in inner.lines("http.request")] == ["/api/graphql"]
     assert said(outer) == ["Guard and Guard"]
     assert asyncio.all_tasks() <= before
 

@@ -471,3 +471,17 @@ async def test_documents_that_are_sent_once_each_take_bounded_room(bench: Bench)
     await note(refusals("ffff", "a"))  # one too many
     assert list(await note(refusals("0", "c"))) == []  # the oldest was forgotten
     assert list(await note(refusals("1", "c"))) == ["1"]
+
+
+async def test_what_is_in_force_is_counted_without_being_listed(bench: Bench):
+    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (0, 0)
+    for subject, seconds in ((ALICE, 600), (ADDRESS, 600), (LOGIN, 1)):
+        await bench.store.impose(Sanction(subject, PolicyName.DOS, seconds))
+    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 600))
+    await bench.store.set_limit(ALICE, Limit(5, 60), 0, 600)
+    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (4, 1)
+    await bench.wait(1.05)
+    assert await bench.store.count_sanctions() == 3
+    await bench.store.lift(ALICE)
+    await bench.store.clear_limit(ALICE)
+    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (1, 0)

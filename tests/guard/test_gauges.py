@@ -1,0 +1,132 @@
+"""What a process is and what is in force, as gauges."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from importlib.metadata import version
+
+from fraiseql_guard.context import Limit, Sanction, Subject
+from fraiseql_guard.fleet.census import INTERVAL_SECONDS, Census
+from fraiseql_guard.operator.records import read_heartbeat
+from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.testing import make_token
+from tests.support import keys
+from tests.support.asgi import LOOPBACK, graphql, request
+from tests.support.key_server import KeyServer
+from tests.support.waiting import until
+
+VERSION = version("fraiseql-guard")
+
+
+async def test_the_build_is_told_with_its_version_and_the_fingerprint_of_its_settings(guarded) -> None:
+    one, same, other = guarded(), guarded(), guarded(max_query_depth=7)
+
+    def build(guard) -> dict[str, float]:
+        lines = [line for line in guard.guard.settle.metrics.render().decode().splitlines() if "_build_info{" in line]
+        return {line.partition('fingerprint="')[2].partition('"')[0]: float(line.split()[-1]) for line in lines}
+
+    assert build(one) == build(same) != build(other)
+    assert list(build(one).values()) == [1]
+    assert one.metric("fraiseql_guard_build_info", version=VERSION) == 1
+
+
+async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded) -> None:
+    guard = guarded()
+    guard.guard.stack.control.ensure_polling()
+    store = guard.guard.stack.store
+    await until(lambda: guard.guard.steering.lasting.presence.worker_id)
+    (before,) = {each.worker.fingerprint for each in await workers(store)}
+    assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
+    await store.tell(Entry(EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
+    await guard.heard()
+    await until(lambda: guard.metric("fraiseql_guard_build_info", fingerprint=before) == 0)
+    assert guard.metric("fraiseql_guard_build_info", version=VERSION) == 1
+    await guard.guard.aclose()
+
+
+async def workers(store):
+    beats = []
+    for _ in range(200):
+        if beats := await store.beats():
+            break
+        await asyncio.sleep(0.05)
+    return [read_heartbeat(beat.payload) for beat in beats]
+
+
+async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarded) -> None:
+    guard = guarded()
+    store = guard.guard.stack.store
+    await store.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
+    await store.set_limit(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
+    await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24"))
+    await store.tell(Entry(EntryKind.MODE, "all", value="monitor"))
+    await store.tell(Entry(EntryKind.OPERATION, "Dear"))
+    await store.tell(Entry(EntryKind.OPERATION, "Dearer"))
+    await guard.heard()
+    await until(lambda: guard.metric("fraiseql_guard_sanctions_in_force") == 1)
+    await until(lambda: guard.metric("fraiseql_guard_overrides_in_force", kind="limit") == 1)
+    found = {kind: guard.metric("fraiseql_guard_overrides_in_force", kind=kind) for kind in KINDS}
+    assert found == {"block": 1, "allow": 0, "mode": 1, "setting": 0, "document": 0, "operation": 2, "limit": 1}
+    await store.untell(EntryKind.OPERATION, "Dear")
+    await guard.heard()
+    assert guard.metric("fraiseql_guard_overrides_in_force", kind="operation") == 1
+    await guard.guard.aclose()
+
+
+KINDS = ("block", "allow", "mode", "setting", "document", "operation", "limit")
+
+
+async def test_the_store_is_asked_every_few_seconds_and_not_with_every_poll(guarded) -> None:
+    guard, asked, now = guarded(), [], [1000.0]
+    store = guard.guard.stack.store
+    counted = store.count_sanctions
+
+    class Asked:
+        async def count_sanctions(self) -> int:
+            asked.append(now[0])
+            return await counted()
+
+        count_limits = store.count_limits
+
+    census = Census(Asked(), observer=guard.guard.settle.process, clock=lambda: now[0])
+    for _ in range(40):
+        await census.tick()
+        now[0] += 0.5
+    assert len(asked) == 20 / INTERVAL_SECONDS
+
+
+# --- the JWK set ------------------------------------------------------------------------------------------------------
+
+
+def jwks() -> bytes:
+    return keys.jwk_set(keys.jwk(keys.private("P-256"), kid="key-0")).encode()
+
+
+async def test_the_age_of_a_fetched_set_is_told_once_there_is_one(guarded) -> None:
+    async with KeyServer() as server:
+        server.body = jwks()
+        guard = guarded(jwks_url=server.url)
+        await request(guard, "GET", "/metrics", client=LOOPBACK)
+        assert "fraiseql_guard_jwks_age_seconds{" not in guard.guard.settle.metrics.render().decode()
+        token = make_token(keys.private("P-256"), sub="alice", kid="key-0")
+        assert (await graphql(guard, "{me{id}}", token=token)).status == 200
+        remote = guard.guard.stack.verifier._ring.remote
+        remote._fetched_at -= 100
+        await request(guard, "GET", "/metrics", client=LOOPBACK)
+        assert 100 <= guard.metric("fraiseql_guard_jwks_age_seconds", source="url") < 200
+        await guard.guard.aclose()
+
+
+async def test_the_age_of_a_set_in_a_file_is_that_of_the_file(guarded, tmp_path) -> None:
+    path = tmp_path / "jwks.json"
+    path.write_bytes(jwks())
+    stat = path.stat()
+    os.utime(path, (stat.st_atime - 5000, stat.st_mtime - 5000))
+    guard = guarded(jwks_file=path)
+    await request(guard, "GET", "/metrics", client=LOOPBACK)
+    assert 5000 <= guard.metric("fraiseql_guard_jwks_age_seconds", source="file") < 5100
+    assert json.loads(path.read_text())
+    await guard.guard.aclose()
