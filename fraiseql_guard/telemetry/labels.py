@@ -1,6 +1,6 @@
 """Label values that strangers choose: made safe to print, and bounded in number.
 
-Every event lands in exactly one series, so that sums stay exact however many values are turned away (SPEC: signals).
+Every event lands in exactly one series, so that sums stay exact however many values are turned away.
 """
 
 from __future__ import annotations
