@@ -27,9 +27,7 @@ def test_the_rooms_are_the_modules_and_packages_that_exist() -> None:
 
 
 def test_the_page_lists_every_room_on_its_floor() -> None:
-    listed = re.findall(
-        r"^\| (\d+) \| `([a-z_]+)/?` \|", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE
-    )
+    listed = re.findall(r"^\| (\d+) \| `([a-z_]+)/?` \|", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
     levels = floors()
     assert listed == [
         (str(number), room.name)
@@ -51,7 +49,7 @@ def test_the_steps_name_every_status_of_a_refusal() -> None:
 
 
 def test_the_picture_is_what_the_tables_say() -> None:
-    drawn = PICTURE.read_text(encoding="utf-8")
+    drawn = (ROOT / PICTURE).read_text(encoding="utf-8")
     assert drawn == picture(), "run: python -m tools.docs"
     assert all(f">{name}<" in drawn for name in ROOMS)
     assert "prefers-color-scheme: dark" in drawn

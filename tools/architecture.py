@@ -1,17 +1,13 @@
 """The picture and the tables of docs/design/architecture.md: the way of a request, and the rooms of the package.
 
-    python -m tools.architecture
-
-draws the picture; ``python -m tools.docs`` writes the tables and draws it too. The floors are the layers in
-pyproject.toml, and what a room does is the first sentence of its docstring. STAGES is the only place
-that names modules.
+``python -m tools.docs`` writes them. The floors are the layers in pyproject.toml, and what a room does is the first
+sentence of its docstring. STAGES is the only place that names modules.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import sys
 import tomllib
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +17,8 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
 PACKAGE: Final = ROOT / "fraiseql_guard"
-PICTURE: Final = ROOT / "docs" / "images" / "architecture.svg"
+PICTURE: Final = "docs/images/architecture.svg"
+"""Where it stands, below ROOT."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,23 +214,3 @@ def _house(levels: Sequence[Sequence[Room]], entered: Container[str]) -> Iterato
 
 def _text(x: float, y: float, text: str, kind: str = "", *, anchor: str = "start") -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(text)}</text>'
-
-
-def draw() -> bool:
-    """Write the picture if it is not what it should be, and say whether that was so."""
-    wanted = picture()
-    if PICTURE.exists() and PICTURE.read_text(encoding="utf-8") == wanted:
-        return False
-    PICTURE.write_text(wanted, encoding="utf-8")
-    return True
-
-
-def main() -> int:
-    """Draw."""
-    if draw():
-        print(f"wrote {PICTURE.relative_to(ROOT)}")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

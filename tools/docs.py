@@ -20,7 +20,7 @@ from fraiseql_guard.runbooks.render import ALERTS
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import Metric, Source
 from fraiseql_guard.variables import OURS, Variable
-from tools.architecture import PICTURE, draw, rooms_table, stages_table
+from tools.architecture import PICTURE, picture, rooms_table, stages_table
 from tools.expressions import page_expressions
 from tools.promql import selected
 
@@ -151,18 +151,20 @@ def rendered(text: str) -> str:
 
 def main() -> int:
     """Write or check all files."""
-    stale = [name for name in FILES if rendered(text := (ROOT / name).read_text(encoding="utf-8")) != text]
-    if "--check" in sys.argv:
-        for name in stale:
-            print(f"{name} is not what the code says: python -m tools.docs", file=sys.stderr)
-        return int(bool(stale))
+    wanted = {name: rendered((ROOT / name).read_text(encoding="utf-8")) for name in FILES} | {PICTURE: picture()}
+    stale = [name for name, text in wanted.items() if _text(name) != text]
     for name in stale:
-        path = ROOT / name
-        path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"wrote {name}")
-    if draw():
-        print(f"wrote {PICTURE.relative_to(ROOT)}")
-    return 0
+        if "--check" in sys.argv:
+            print(f"{name} is not what the code says: python -m tools.docs", file=sys.stderr)
+        else:
+            (ROOT / name).write_text(wanted[name], encoding="utf-8")
+            print(f"wrote {name}")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+def _text(name: str) -> str | None:
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 if __name__ == "__main__":
