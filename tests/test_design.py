@@ -43,6 +43,14 @@ def test_every_module_that_the_page_names_exists() -> None:
     assert {module for stage in STAGES for module in stage.modules} <= set(named)
 
 
+def test_the_walks_for_contributors_name_files_that_exist() -> None:
+    named = set(re.findall(r"`((?:fraiseql_guard|tests)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
+    assert {name for name in named if not (ROOT / name).exists()} == {
+        "fraiseql_guard/gates/agents.py",  # what the walk adds
+        "tests/guard/test_agents.py",
+    }
+
+
 def test_the_steps_name_every_status_of_a_refusal() -> None:
     shown = {int(status) for stage in STAGES for status in stage.refusals}
     assert shown == {code.status for code in CODES}
