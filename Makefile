@@ -14,14 +14,14 @@ ON_CORE := tests/graphql tests/corpus tests/test_explain.py
 ON_REDIS := tests/stores/test_conformance.py tests/stores/test_model.py
 # Four workers, also on two cores: much of the suite waits. A file is one worker's; tests/conftest.py says which go first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
-# What `make check` tries: what neither starts a server nor waits for one, without the files that take longest.
-QUICK := tests/admin tests/contract tests/corpus tests/database tests/edge tests/fleet tests/graphql tests/guard \
-	tests/host tests/identity tests/logbook tests/operator tests/stores tests/telemetry $(wildcard tests/test_*.py)
-NOT_QUICK := tests/admin/test_openapi.py tests/edge/test_path_routers.py tests/graphql/test_valid_documents.py \
+# What `make check` tries: what decides about requests, without servers and without the files that take longest.
+QUICK := tests/contract tests/corpus tests/database tests/edge tests/fleet tests/graphql tests/guard tests/identity \
+	tests/logbook tests/stores tests/telemetry $(wildcard tests/test_*.py)
+NOT_QUICK := tests/edge/test_path_routers.py tests/graphql/test_valid_documents.py tests/guard/test_app_documents.py \
 	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
-	tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py tests/guard/test_nested.py \
-	tests/guard/test_unannounced_bodies.py tests/telemetry/test_multiprocess.py tests/telemetry/test_writer.py \
-	tests/test_properties.py
+	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
+	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/test_multiprocess.py \
+	tests/telemetry/test_writer.py tests/test_properties.py
 OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.
