@@ -14,13 +14,21 @@ ON_CORE := tests/graphql tests/corpus tests/test_explain.py
 ON_REDIS := tests/stores/test_conformance.py tests/stores/test_model.py
 # Four workers, also on two cores: much of the suite waits. A file is one worker's; tests/conftest.py says which go first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
+# What `make check` tries: what decides about requests, without servers and without the files that take longest.
+QUICK := tests/contract tests/corpus tests/database tests/edge tests/fleet tests/graphql tests/guard tests/identity \
+	tests/logbook tests/stores tests/telemetry $(wildcard tests/test_*.py)
+NOT_QUICK := tests/edge/test_path_routers.py tests/graphql/test_valid_documents.py tests/guard/test_app_documents.py \
+	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
+	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
+	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/test_multiprocess.py \
+	tests/telemetry/test_writer.py tests/test_properties.py
 OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills test fuzz lint bench audit screenshots clean
+.PHONY: help install demo serve drills check test fuzz lint bench audit screenshots clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +44,10 @@ serve: install ## Leave the guarded example running and print what to try
 
 drills: install ## Rehearse the runbooks: attack, alert, the command that helps, verified recovery (6 minutes)
 	@$(PYTHON) -m examples.drills
+
+check: lint ## Lint, and the quick unit tests, in under a minute; `make test` is the gate
+	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile check \
+	    -m "not redis and not fraiseql" $(filter-out $(NOT_QUICK),$(QUICK)) $(addprefix --ignore ,$(NOT_QUICK))
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
 	@$(PYTHON) -m tools.components redis-server promtool prometheus alertmanager amtool jq chromium

@@ -1,6 +1,6 @@
 """The one trip to the store: settles a request's whole bill, whatever became of it before.
 
-The store answers in the order 403 (sanction), 429 (rate), then the gate's own denial stands (SPEC section 6).
+The store answers in the order 403 (sanction), 429 (rate), then the gate's own denial stands.
 """
 
 from __future__ import annotations

@@ -218,7 +218,7 @@ class Sanction:
 
 @dataclass(frozen=True)
 class Escalation:
-    """An escalation policy: so many offences inside a window bring a sanction (runbook-signals: escalations).
+    """An escalation policy: so many offences inside a window bring a sanction. The runbooks name four.
 
     An offence of a policy that is not ``enforced`` (monitor mode) is kept under keys that bind no one.
     """
@@ -242,7 +242,7 @@ class Denial:
     """A gate's refusal: a code of the vocabulary with its numbers.
 
     ``protection`` says in whose name (and mode) it is refused; by default the code's own. ``offence`` says which
-    policy it counts for; ``tokens`` is what a refused request still costs (SPEC: refusals are not free).
+    policy it counts for; ``tokens`` is what a refused request still costs (refusals are not free).
     """
 
     code: Code

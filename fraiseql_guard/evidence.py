@@ -92,7 +92,7 @@ def _complexity_counts(ctx: Context, denial: Denial) -> Iterable[Count]:  # noqa
 
 
 def _block_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
-    """An automatic block goes on counting in the metric of its cause, as no new offence (SPEC section 8)."""
+    """An automatic block goes on counting in the metric of its cause, as no new offence."""
     if denial.detail == PolicyName.RATE_LIMIT_ABUSE:
         return _rate_counts(ctx, denial)
     if denial.detail == PolicyName.BRUTE_FORCE:

@@ -1,4 +1,4 @@
-"""Lockouts of logins that the app reports: five failures of one identifier at one address (SPEC section 8).
+"""Lockouts of logins that the app reports: five failures of one identifier at one address.
 
 The guard knows nothing of passwords; the app asks before it looks at one, and tells how it went. Nothing in here
 raises: without the store the failure policy decides, and what breaks locks for a second.

@@ -1,4 +1,4 @@
-"""The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter (DESIGN: the flow).
+"""The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter.
 
 Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
 inside, so that the gates run in their one right order whatever the order of mounting. With something else in between

@@ -52,7 +52,7 @@ WAIT_LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put WAIT_LONGEST first, in its order; a file stays together, for its fixtures start once."""
-    if settings.get_current_profile_name() == "ci":
+    if settings.get_current_profile_name() != "fuzz":
         forget_the_modules()
     places = {path: place for place, path in enumerate(WAIT_LONGEST)}
     items.sort(key=lambda item: places.get(item.nodeid.partition("::")[0], len(places)))

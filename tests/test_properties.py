@@ -49,7 +49,9 @@ def test_the_same_are_tried_whatever_was_imported_before_and_in_whatever_order_s
 
 
 @pytest.mark.parametrize(
-    ("profile", "tried"), [([], 100), (["--hypothesis-profile", "fuzz"], 1234)], ids=["ci", "fuzz"]
+    ("profile", "tried"),
+    [([], 100), (["--hypothesis-profile", "check"], 10), (["--hypothesis-profile", "fuzz"], 1234)],
+    ids=["ci", "check", "fuzz"],
 )
 def test_how_many_are_tried(profile: list[str], tried: int) -> None:
     command = ["-m", "pytest", "-q", "-m", "hypothesis", "--hypothesis-show-statistics", *profile]

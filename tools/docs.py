@@ -1,4 +1,4 @@
-"""Writes the tables of the documentation from the tables of the code: ``python -m tools.docs``.
+"""Writes the documentation's tables and the picture of the architecture from the code: ``python -m tools.docs``.
 
 ``--check`` changes nothing and exits 1 if a file is not what the code says.
 """
@@ -20,6 +20,7 @@ from fraiseql_guard.runbooks.render import ALERTS
 from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.signals import Metric, Source
 from fraiseql_guard.variables import OURS, Variable
+from tools.architecture import PICTURE, picture, rooms_table, stages_table
 from tools.expressions import page_expressions
 from tools.promql import selected
 
@@ -126,8 +127,17 @@ TABLES: dict[str, Callable[[], str]] = {
     "codes": _codes,
     "routes": _routes,
     "proxy-headers": _proxy_headers,
+    "stages": stages_table,
+    "rooms": rooms_table,
 }
-FILES = ("README.md", "docs/decisions.md", "docs/settings.md", "docs/signals.md", "docs/operator.md")
+FILES = (
+    "README.md",
+    "docs/decisions.md",
+    "docs/design/architecture.md",
+    "docs/operator.md",
+    "docs/settings.md",
+    "docs/signals.md",
+)
 
 
 def rendered(text: str) -> str:
@@ -141,16 +151,20 @@ def rendered(text: str) -> str:
 
 def main() -> int:
     """Write or check all files."""
-    stale = [name for name in FILES if rendered(text := (ROOT / name).read_text(encoding="utf-8")) != text]
-    if "--check" in sys.argv:
-        for name in stale:
-            print(f"{name} is not what the code says: python -m tools.docs", file=sys.stderr)
-        return int(bool(stale))
+    wanted = {name: rendered((ROOT / name).read_text(encoding="utf-8")) for name in FILES} | {PICTURE: picture()}
+    stale = [name for name, text in wanted.items() if _text(name) != text]
     for name in stale:
-        path = ROOT / name
-        path.write_text(rendered(path.read_text(encoding="utf-8")), encoding="utf-8")
-        print(f"wrote {name}")
-    return 0
+        if "--check" in sys.argv:
+            print(f"{name} is not what the code says: python -m tools.docs", file=sys.stderr)
+        else:
+            (ROOT / name).write_text(wanted[name], encoding="utf-8")
+            print(f"wrote {name}")
+    return int(bool(stale) and "--check" in sys.argv)
+
+
+def _text(name: str) -> str | None:
+    path = ROOT / name
+    return path.read_text(encoding="utf-8") if path.exists() else None
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes ``extensions.cost`` into an answer of the app, if the operator asked for it (SPEC section 5)."""
+"""Writes ``extensions.cost`` into an answer of the app, if the operator asked for it."""
 
 from __future__ import annotations
 

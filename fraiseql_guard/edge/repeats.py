@@ -1,5 +1,5 @@
 """Refusals that are being repeated: who asks the same again inside its Retry-After gets the same answer for next to
-nothing (SPEC section 6).
+nothing.
 
 What a refusal from memory depends on is the head of its request, and its numbers stay the same for a while. So once
 the log has no more lines for a caller in this second, the whole answer is kept, and given again until one of its

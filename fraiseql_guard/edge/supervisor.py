@@ -1,4 +1,4 @@
-"""Runs the app under its deadline and stops its work when the client leaves (SPEC section 9)."""
+"""Runs the app under its deadline and stops its work when the client leaves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Under what conditions apps run: how long, and what becomes of the work when the client leaves (SPEC section 9)."""
+"""Under what conditions apps run: how long, and what becomes of the work when the client leaves."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What makes many workers one fleet: switches that all obey, and what each tells of itself (SPEC section 13)."""
+"""What makes many workers one fleet: switches that all obey, and what each tells of itself."""

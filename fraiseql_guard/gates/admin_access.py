@@ -1,4 +1,4 @@
-"""Who may use the operator's API? Whoever shows no right token learns nothing there, and pays (SPEC section 13)."""
+"""Who may use the operator's API? A request without a right token learns nothing there, and pays."""
 
 from __future__ import annotations
 

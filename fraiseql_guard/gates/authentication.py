@@ -1,4 +1,4 @@
-"""Who is asking? Verifies the token, and decides whether this request needs one (SPEC section 4)."""
+"""Who is asking? Verifies the token, and decides whether this request needs one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fraiseql_guard.signals import BLOCKED, KEYS_UNAVAILABLE, UNAUTHENTICATED, F
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
-"""Failures that nobody causes by accident; the others are counted and never sanctioned (SPEC section 8)."""
+"""Failures that do not happen by accident; the others are counted and never sanctioned."""
 _POSTPONED: Final = frozenset({FailureReason.MISSING_TOKEN, FailureReason.TOKEN_EXPIRED})
 """Failures with which a public operation may still be called: people log in or refresh without a valid token."""
 _CHALLENGES: Final = {

@@ -1,4 +1,4 @@
-"""Has the operator blocked this very document, or an operation of this name? (SPEC section 13).
+"""Has the operator blocked this very document, or an operation of this name?
 
 A name is what a client says of itself: to block it stops a deployment that went wrong, not an attacker. The document's
 digest is exact, and the smallest change of its text is another document.

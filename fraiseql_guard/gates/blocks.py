@@ -1,4 +1,4 @@
-"""Has the operator blocked this address or its network? Stops everyone, with or without a token (SPEC section 8)."""
+"""Has the operator blocked this address or its network? Stops everyone, with or without a token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Has the caller points left for what this operation costs? Budgets of points per hour, by tier (SPEC section 5).
+"""Has the caller points left for what this operation costs? Budgets of points per hour, by tier.
 
 A budget is one more bucket of the request's bill, so that it is checked and paid in the same trip as the rate limits.
 """

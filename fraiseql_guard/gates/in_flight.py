@@ -1,5 +1,4 @@
-"""How many operations may be at work at once, so that nobody's slow queries starve another's cheap ones
-(SPEC section 6)."""
+"""How many operations may be at work at once, so that one caller's slow queries starve no other's cheap ones."""
 
 from __future__ import annotations
 

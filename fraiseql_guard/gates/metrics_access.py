@@ -1,5 +1,5 @@
 """Who may read what is meant for operators alone: the metrics and the health details? Never the public by accident,
-also behind a proxy (SPEC sections 3 and 10)."""
+also behind a proxy."""
 
 from __future__ import annotations
 

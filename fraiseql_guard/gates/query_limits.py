@@ -1,4 +1,4 @@
-"""Does the operation cost more than is allowed? Reads and measures the GraphQL request (SPEC section 5)."""
+"""Does the operation cost more than is allowed? Reads and measures the GraphQL request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What does this request take from which buckets, and is there room? (SPEC section 6)."""
+"""What does this request take from which buckets, and is there room?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is this a form of request that GraphQL may come in? Methods, media types, encodings, browsers (SPEC section 2)."""
+"""Is this a form of request that GraphQL may come in? Methods, media types, encodings, browsers."""
 
 from __future__ import annotations
 

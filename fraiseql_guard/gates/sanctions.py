@@ -1,4 +1,4 @@
-"""Whom does a block bind, and which offence does a refusal count for? (SPEC section 8)."""
+"""Which requests does a block bind, and which offence does a refusal count for?"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from fraiseql_guard.context import Denial
 from fraiseql_guard.signals import Code, PolicyName
 
 UNPARSED_TOKENS = 10
-"""What a document that cannot be parsed costs of the rate limit (SPEC section 6)."""
+"""What a document that cannot be parsed costs of the rate limit."""
 
 FOREIGN = "The document holds definitions that cannot be executed."
 

@@ -39,7 +39,8 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     """The parts of a compact token signed with one of ``algorithms``; None if it is anything else.
 
     Refused are: more than 8 KiB, other than three segments, any spelling of base64url but the canonical one without
-    padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that SPEC section 4 forbids.
+    padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that bring a key or
+    name an extension.
     """
     if len(token) > MAX_TOKEN_BYTES or not token.isascii():
         return None

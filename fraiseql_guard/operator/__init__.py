@@ -1,1 +1,1 @@
-"""What an operator can see and do, whatever the way in: Python, HTTP, command line or console (SPEC section 13)."""
+"""What an operator can see and do, whatever the way in: Python, HTTP, command line or console."""

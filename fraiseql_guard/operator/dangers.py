@@ -1,4 +1,4 @@
-"""What makes the block of a network dangerous, and how many recent requests a block would have met (SPEC section 8)."""
+"""What makes the block of a network dangerous, and how many recent requests a block would have met."""
 
 from __future__ import annotations
 

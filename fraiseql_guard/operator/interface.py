@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 BLOCK_SECONDS: Final = 3_600.0
-"""An operator's block lasts this long unless told otherwise (SPEC section 8)."""
+"""An operator's block lasts this long unless told otherwise."""
 
 
 class Origin(StrEnum):
@@ -156,7 +156,7 @@ class Done:
     affected: int = 0
     """Sanctions lifted, workers told, ..."""
     would_have_met: int | None = None
-    """How many of the requests lately seen a block would have refused (SPEC section 8)."""
+    """How many of the requests lately seen a block would have refused."""
     details: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -1,4 +1,4 @@
-"""The process's memory of blocked addresses: what they send costs little cryptography (SPEC section 4).
+"""The process's memory of blocked addresses: what they send costs little cryptography.
 
 A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. Whoever
 is blocked could have us verify without end; after ten verifications in a second they get the block's refusal unseen.

@@ -2,7 +2,7 @@
 
 Commands are written at once and answered in order, so that a thousand simultaneous requests need neither a pool nor a
 queue, and a request that gives up costs no connection. The client was the whole bill of a rate limit: this is a tenth
-of a pooled client's CPU time (FACTS section 3).
+of a pooled client's CPU time (docs/design/measurements.md).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The control set: what an operator has said and every process keeps in mind, because no single subject's slot can hold
-it: blocks of networks, addresses that are allowed, switches for the whole fleet (SPEC sections 7 and 13).
+it: blocks of networks, addresses that are allowed, switches for the whole fleet.
 
 It is small and versioned. A process asks twice a second whether the version has changed, and keeps the last set while
 the store does not answer.

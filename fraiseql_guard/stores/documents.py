@@ -1,4 +1,4 @@
-"""Trusted documents that the whole fleet shares: what a store keeps of them (SPEC section 5).
+"""Trusted documents that the whole fleet shares: what a store keeps of them.
 
 They are not part of the control set, which every process reads whole and twice a second: here a process asks for a
 version, then for the index alone, and then for the texts that it lacks. Each text is read once by each process.

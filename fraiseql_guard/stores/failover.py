@@ -1,4 +1,4 @@
-"""A store that always answers: a breaker in front of Redis, and a failure policy behind it (SPEC section 7)."""
+"""A store that always answers: a breaker in front of Redis, and a failure policy behind it."""
 
 from __future__ import annotations
 

@@ -17,13 +17,13 @@ from fraiseql_guard.stores.sanction_pages import Page
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
-"""So many automatically sanctioned networks of one group bring the group itself a sanction (SPEC section 3)."""
+"""So many automatically sanctioned networks of one group bring the group itself a sanction."""
 REPEAT_SECONDS: Final = 86_400
-"""A sanction that is imposed again within this time of the last one lasts twice as long (SPEC section 8)."""
+"""A sanction that is imposed again within this time of the last one lasts twice as long."""
 LONGEST_REPEAT_SECONDS: Final = 3_600
 """Doubling ends here; a policy whose own sanction is longer keeps its length."""
 ABUSE_INTERVAL_SECONDS: Final = 1.0
-"""A caller that repeats inside its Retry-After adds one offence in this time (SPEC section 6)."""
+"""A caller that repeats inside its Retry-After adds one offence in this time."""
 
 
 @dataclass(slots=True)  # made with every request, as a Bucket is

@@ -1,4 +1,4 @@
-"""The process's memory of rate refusals: a caller inside its Retry-After costs no trip (SPEC section 6).
+"""The process's memory of rate refusals: a caller inside its Retry-After costs no trip.
 
 A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message, and the next trip
 carries how many were refused meanwhile, so that offences stay complete. It covers charges to its bucket at its limit

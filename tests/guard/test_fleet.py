@@ -1,4 +1,4 @@
-"""What an operator tells the fleet acts in every worker within a second, and ends by itself (SPEC section 13)."""
+"""What an operator tells the fleet acts in every worker within a second, and ends by itself."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ HOP = st.one_of(V4, TRUSTED, st.ip_addresses(v=6).map(str), st.sampled_from(["ga
 
 
 def model(peer, chain, trusted):
-    """SPEC section 3 in plain words."""
+    """The caller's address, in plain words."""
     address = peer
     for hop in [peer, *reversed(chain)]:
         try:

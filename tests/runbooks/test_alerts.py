@@ -19,9 +19,9 @@ from fraiseql_guard.runbooks.render import (
     scaled,
     write_rule_files,
 )
+from tests.contract.test_contract import CONTRACT as SHARED
 from tests.runbooks.cases import CONTRACT, Case
 from tests.runbooks.own_cases import FURTHER, OWN
-from tests.test_signals import CONTRACT as SHARED
 from tools.components import locate
 from tools.expressions import ROOT, RUNBOOKS
 
@@ -86,7 +86,6 @@ def test_the_shipped_files_are_what_the_tables_say():
     assert shipped == rule_files(), "run: fraiseql-guard alerts --out fraiseql_guard/runbooks/alerts"
 
 
-@pytest.mark.skipif(not SHARED, reason="the contract of the runbooks is not here")
 def test_every_alert_of_the_contract_has_its_threshold_its_time_and_its_severity():
     assert set(SHARED["alert_thresholds"]) == set(CONTRACT) - {"CredentialStuffing"}  # which is ours
     for name, given in SHARED["alert_thresholds"].items():

@@ -18,9 +18,9 @@ from fraiseql_guard.settings import Settings, name_of
 from fraiseql_guard.telemetry import EventLog
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
+from tests.contract.test_contract import CONTRACT
 from tests.runbooks.pages import PAGES, RUN_HERE, commands, for_drills
 from tests.support.asgi import EchoApp, graphql
-from tests.test_signals import CONTRACT
 from tools.components import locate
 
 LOCAL = [command for command in commands() if command.program in RUN_HERE]
@@ -80,7 +80,6 @@ def test_a_page_names_its_alerts_and_its_steps(runbook):
         assert {"## Attack or misconfiguration?", "## The one command", "## For good"} <= set(text.splitlines())
 
 
-@pytest.mark.skipif(not CONTRACT, reason="the contract of the runbooks is not here")
 def test_a_curl_command_sends_what_the_contract_says():
     sent = [command.text for command in for_drills() if command.program == "curl"]
     for text in sent:

@@ -1,7 +1,7 @@
 """How many examples a property test tries, and which.
 
-``make test`` tries the same ones in every run: profile ``ci``. ``make fuzz`` tries new ones, many more of them, and
-prints for a failure the line that plays it again: profile ``fuzz``.
+``make test`` tries the same ones in every run: profile ``ci``. ``make check`` tries a tenth of them: profile ``check``.
+``make fuzz`` tries new ones, many more of them: profile ``fuzz``. For a failure it prints the line that plays it again.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ _PATIENT = [HealthCheck.too_slow]
 
 
 def register_profiles() -> None:
-    """Make ``ci`` and ``fuzz`` known; ``ci`` holds unless pytest is told ``--hypothesis-profile fuzz``."""
-    settings.register_profile(
-        "ci",
-        derandomize=True,
-        database=None,
-        deadline=None,
-        max_examples=USUAL_EXAMPLES,
-        suppress_health_check=_PATIENT,
-    )
+    """Make the profiles known; ``ci`` holds unless pytest is told ``--hypothesis-profile`` and another."""
+    for name, number in (("ci", USUAL_EXAMPLES), ("check", USUAL_EXAMPLES // 10)):
+        settings.register_profile(
+            name,
+            derandomize=True,
+            database=None,
+            deadline=None,
+            max_examples=number,
+            suppress_health_check=_PATIENT,
+        )
     settings.register_profile(
         "fuzz",
         derandomize=False,
