@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 import typer
 
 from fraiseql_guard.cli.reach import Reached
-from fraiseql_guard.cli.render import printable
+from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operator.interface import Done, Origin
 
 V = TypeVar("V", covariant=True)
@@ -65,18 +64,18 @@ async def pages(read: Callable[[int, str], Awaitable[Page[V]]], most: int | None
 def say_more(found: Listed[Any]) -> None:
     """Say on standard error that not all is shown."""
     if found.more:
-        print(f"{found.more:,} more: --limit {len(found.items) + found.more}, or --all", file=sys.stderr)
+        warn(f"{found.more:,} more: --limit {len(found.items) + found.more}, or --all")
 
 
 async def lifted(to: Reached, origin: Origin | None) -> Done:
     """Lift all sanctions of an origin; what takes long says on standard error how far it is until it is over."""
     done = await to.operator.lift_all(origin=origin, actor=to.actor, wait_seconds=_WAIT_SECONDS)
     while done.details.get("running"):
-        print(printable(done.message), file=sys.stderr)
+        warn(done.message)
         await asyncio.sleep(_WAIT_SECONDS)
         found = await to.operator.lifting(origin=origin)
         if found.state == "stopped":  # its worker has ended: another one goes on
-            print(printable(found.message), file=sys.stderr)
+            warn(found.message)
             done = await to.operator.lift_all(origin=origin, actor=to.actor, wait_seconds=_WAIT_SECONDS)
         else:
             running = {"running": True} if found.state == "running" else {}

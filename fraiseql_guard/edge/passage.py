@@ -88,8 +88,8 @@ class Passage:
             if stack.authenticates:
                 present_identity(scope, ctx.identity)
             if stack.neighbours.active:
-                scope = stack.tell(stack.neighbours.hand_down, scope, ctx) or scope
-            await app(scope, self._bounded_receive, self._watched_send)
+                self._scope = stack.tell(stack.neighbours.hand_down, scope, ctx) or scope
+            await app(self._scope, self._bounded_receive, self._watched_send)
         except Exception:
             if not self._cut:  # else: how it ended plays no part, the client was answered
                 ctx.status = ctx.status or 500  # the server answers what the app did not

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,10 +22,11 @@ ROLE = "CREATE ROLE dba_limited LOGIN"
 
 
 class Clock:
-    """The real one's beginning, moved by hand: a minute ahead of it, nothing is over by it meanwhile."""
+    """The real one's beginning, moved by hand: a minute ahead of it, nothing is over by it meanwhile. Whole seconds, so
+    that sums are exact."""
 
     def __init__(self) -> None:
-        self.now = time.monotonic() + 60.0
+        self.now = math.floor(time.monotonic()) + 60.0
 
     def __call__(self) -> float:
         return self.now

@@ -74,6 +74,14 @@ async def test_a_route_s_template_has_its_mounts_in_front(guarded, path, label) 
     assert guard.metric("fraiseql_http_requests_total", endpoint=label) == 2
 
 
+async def test_where_ids_are_handed_down_labels_are_the_same(guarded) -> None:
+    import asgi_correlation_id  # noqa: F401 - with it in the process, the app gets a scope of its own
+
+    guard = guarded(mounting(sub_app()))
+    assert (await request(guard, "GET", "/outer/inner/items/7")).status == 200
+    assert labels(guard) == {"/outer/inner/items/{item}"}
+
+
 async def test_behind_a_proxy_s_prefix_the_label_has_none_of_it(guarded) -> None:
     guard = guarded(mounting(sub_app()))
 

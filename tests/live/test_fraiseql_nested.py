@@ -108,5 +108,5 @@ def test_guards_in_mounts_write_their_last_lines_at_the_end(tmp_path: Path) -> N
     with server:
         ask(server, "{ viewer { userId } }")
     answered = [line["context"]["endpoint"] for line in server.log_lines() if line["event"] == "http.request"]
-    assert "/graphql" in answered
+    assert "/api/graphql" in answered
     assert "Traceback" not in server.stderr_file.read_text()
