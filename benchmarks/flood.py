@@ -2,11 +2,13 @@
 
 The blog runs on a real uvicorn, the guard on a real Redis where there is one; the users and the attackers are processes
 of their own, and send at their rate whatever becomes of the answers (open loop: who waits for a late one has waited).
-Every row starts a server of its own: calm first, then the attack. Good is an answer 200 within a second; busy is the
+Every row starts a server of its own: calm first, then the attack, for the same time, because a full garbage collection
+of the app comes every few seconds and is longer than anything else. Good is an answer 200 within a second; busy is the
 server's share of one core, wait its time without one that it could have used. Memory, label values and log are what the
-attack added. Goals: p99 at most 1.5 times the calm one, goodput at least 95 %, at most 40 MB more after a million
-distinct attackers. Where the server waits the machine does something else as well, and the times say nothing; where it
-is busy all the time, it is too slow for the rate.
+attack added. Goals: p99 at most 1.5 times the calm one (of all rows together), goodput at least 95 %, at most 40 MB
+more after a million distinct attackers. A row's own p99 is judged where it rests on enough requests. Where the server
+waits the machine does something else as well, and the times say nothing; where it is busy all the time, it is too slow
+for the rate.
 """
 
 from __future__ import annotations
@@ -34,6 +36,8 @@ SECRET: Final = "a-secret-for-benchmarks-of-32-bytes-or-more"
 TIMES: Final = 10
 """The attack's rate over that of the users."""
 MOST_SLOWER, LEAST_GOOD, MOST_MEMORY_BYTES = 1.5, 0.95, 40_000_000
+ENOUGH: Final = 500
+"""Requests, at least, of which the slowest hundredth is not a single one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +46,6 @@ class Plan:
 
     attacks: Sequence[str]
     rate: float
-    calm_seconds: float
     seconds: float
     attackers: int
     bare: bool
@@ -55,7 +58,6 @@ def plan_of(options: argparse.Namespace) -> Plan:
     return Plan(
         attacks=chosen,
         rate=options.rate,
-        calm_seconds=2.0 if options.short else 10.0,
         seconds=3.0 if options.short else 20.0,
         attackers=options.attackers if options.attackers is not None else 20_000 if options.short else 1_000_000,
         bare=not options.no_bare,
@@ -111,14 +113,16 @@ def felt(found: dict[str, Any]) -> dict[str, float]:
 def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
     """One attack on one server: calm, then the attack."""
     attack, guarded = ATTACKS[name], server.app == "guard"
-    first = felt(alone(server, plan.rate, plan.calm_seconds / 2))  # is slower
-    calm = felt(alone(server, plan.rate, plan.calm_seconds))
+    first = felt(alone(server, plan.rate, min(5.0, plan.seconds)))  # is slower
+    calm_found = alone(server, plan.rate, plan.seconds)
+    calm = felt(calm_found)
     before = (server.rss_bytes(), server.label_values() if guarded else 0, server.log_bytes())
     attackers = prepare(server, plan.rate * TIMES * attack.share, plan.seconds, name)
     users = prepare(server, plan.rate, plan.seconds, None)
     cpu, starved, began = server.cpu_seconds(), server.starved_seconds(), time.perf_counter()
     begin(attackers, users)
-    under = felt(collect(users))
+    under_found = collect(users)
+    under = felt(under_found)
     elapsed = time.perf_counter() - began
     busy, starved = (server.cpu_seconds() - cpu) / elapsed, (server.starved_seconds() - starved) / elapsed
     theirs = collect(attackers)
@@ -128,6 +132,7 @@ def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
         "first": first,
         "calm": calm,
         "under": under,
+        "times": {"calm": calm_found["seconds"], "under": under_found["seconds"]},
         "statuses": theirs["statuses"],
     }
     row |= {
@@ -165,18 +170,35 @@ def memory(plan: Plan, redis_url: str | None) -> Iterator[dict[str, Any]]:
         yield {**json.loads(done.stdout), "app": "guard"}
 
 
-def verdict(row: dict[str, Any], calm_p99: float) -> list[str]:
+def p99(times: Sequence[float]) -> float:
+    """Milliseconds; of no times 1."""
+    ordered = sorted(times)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))] * 1e3 if ordered else 1.0
+
+
+def verdict(row: dict[str, Any], calm: Sequence[float]) -> list[str]:
     """The goals of a row, met or missed."""
     if row["app"] != "guard":
         return []
     goals = []
     if "under" in row:
-        slower = row["under"]["p99_ms"] / calm_p99
-        goals = [(f"p99 {slower:.2f}x calm", slower <= MOST_SLOWER)]
+        if len(row["times"]["under"]) >= ENOUGH:
+            goals = [slower(row["under"]["p99_ms"], calm)]
         goals += [(f"goodput {row['under']['goodput']:.1%}", row["under"]["goodput"] >= LEAST_GOOD)]
     else:
         goals = [(f"memory {row['memory_bytes'] / 1e6:+.1f} MB", row["memory_bytes"] <= MOST_MEMORY_BYTES)]
-    return [f"{'met' if met else 'MISSED'}: {what}" for what, met in goals]
+    return [told(*goal) for goal in goals]
+
+
+def slower(p99_ms: float, calm: Sequence[float]) -> tuple[str, bool]:
+    """How much slower than calm, and whether that meets the goal."""
+    times = p99_ms / p99(calm)
+    return f"p99 {times:.2f}x calm", times <= MOST_SLOWER
+
+
+def told(what: str, met: bool) -> str:
+    """A goal with its outcome."""
+    return f"{'met' if met else 'MISSED'}: {what}"
 
 
 def show(row: dict[str, Any], goals: list[str]) -> None:
@@ -230,17 +252,25 @@ def main() -> int:
     )
     found: list[dict[str, Any]] = []
     calm: list[float] = []
+    under: list[float] = []
     with contextlib.ExitStack() as stack:
         redis_url = open_redis(stack)
         for make in (rows, memory):
             for row in make(plan, redis_url):
-                if row["app"] == "guard" and "calm" in row:
-                    calm.append(row["calm"]["p99_ms"])
-                row["goals"] = verdict(row, sorted(calm)[len(calm) // 2] if calm else 1.0)
+                times = row.get("times", {}) if row["app"] == "guard" else {}
+                calm += times.get("calm", ())
+                under += times.get("under", ())
+                row["goals"] = verdict(row, calm)
+                row.pop("times", None)
                 show(row, row["goals"])
                 found.append(row)
                 if options.json:
                     Path(options.json).write_text(json.dumps(found, indent=2), encoding="utf-8")
+    if under:
+        found.append({"attack": "all rows together", "app": "guard", "goals": [told(*slower(p99(under), calm))]})
+        print(
+            f"all rows together: p99 {p99(calm):.1f} ms calm, {p99(under):.1f} ms under attack  {found[-1]['goals'][0]}"
+        )
     missed = sum(goal.startswith("MISSED") for row in found for goal in row["goals"])
     print(f"{missed} goals missed")
     return 0
