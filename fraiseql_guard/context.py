@@ -315,7 +315,7 @@ class Statement:
 
 
 Naming = Callable[[], Statement]
-"""Says what is told of a statement: found out when somebody asks, which is seldom before the statement has ended."""
+"""Says what is told of a statement: found out when it is asked for, which is seldom before the statement has ended."""
 
 
 class OwnPage(StrEnum):
@@ -402,7 +402,7 @@ class Context:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
     slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
-    attempts: tuple[str, ...] | None = None  # logins at work; None if nobody sees the end of the request
+    attempts: tuple[str, ...] | None = None  # logins at work; None if the end of the request is not seen
     hurry_seconds: float | None = None  # admitted to the last slots, for so long and no longer
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
     statement: Naming | None = None  # says what the database works on for this request

@@ -82,7 +82,7 @@ def _failure_counts(ctx: Context, denial: Denial) -> Iterable[Count]:
 
 
 def failure_counts(ctx: Context, reason: FailureReason) -> Iterable[Count]:
-    """Where a failed authentication counts, whoever refused it."""
+    """Where a failed authentication counts, refused by the guard or by the app."""
     labels = (reason.value, user_label(ctx), address_label(ctx))
     return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
 
@@ -156,7 +156,7 @@ def _failure_lines(ctx: Context, denial: Denial, settings: Settings) -> Iterable
 
 
 def failure_line(ctx: Context, reason: FailureReason, **extra: Any) -> Line:
-    """The contract's line about a failed authentication, whoever refused it."""
+    """The contract's line about a failed authentication, refused by the guard or by the app."""
     return Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
 
 

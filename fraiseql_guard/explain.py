@@ -44,7 +44,7 @@ class Field:
     origin: Origin
     said_by: str  # an argument or a $variable
     times: int  # how often it stands at the root
-    unsliced: bool  # a list of which nobody knows the size
+    unsliced: bool  # a list whose size is unknown
     children: tuple[Field, ...]
 
 

@@ -28,7 +28,7 @@ class Guard(Middleware):
     def admin_app(self) -> Any:
         """The operator's HTTP API as an ASGI app for a port of its own; from now on it is served there alone.
 
-        SettingsError if nobody could use it.
+        SettingsError if it could not be used.
         """
         if self._stack.door is None:
             raise SettingsError(

@@ -1,6 +1,6 @@
 """What of a caller's identity only others can tell: keys that must be fetched, whether the user still exists.
 
-Gates never wait; here is waited, for a bounded time, and only where there is something to ask. Whoever does not answer
+Gates never wait; here is waited, for a bounded time, and only where there is something to ask. What does not answer
 brings a 503, and never a failure of the caller.
 """
 

@@ -298,7 +298,7 @@ class Middleware:
             self.steering.adopt(self.wishes)
 
     async def _check_store(self) -> None:
-        """Say what of the store deserves a look; nobody waits for it."""
+        """Say what of the store deserves a look, beside the requests."""
         for sentence in await self._stack.store.check():
             self._stack.settle.warn(sentence)
 

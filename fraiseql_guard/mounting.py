@@ -62,7 +62,7 @@ _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wishes:
-    """What the middlewares that became one were given. ``explicit`` are the settings that somebody really chose."""
+    """What the middlewares that became one were given. ``explicit`` are the settings that were really chosen."""
 
     names: tuple[str, ...]
     protections: frozenset[Protection]
@@ -353,7 +353,7 @@ def startup_warnings(wishes: Wishes, app: Any) -> list[str]:
             "anonymous"
         )
         if wishes.user_status is not None:
-            sentences.append("user_status is given and will never be asked: without a key nobody is a verified user")
+            sentences.append("user_status is given and will never be asked: without a key there is no verified user")
     table = load_schema(wishes.schema) if Protection.QUERY_LIMITS in wishes.protections else None
     if table is not None and (unsliced := unsliced_fields(table, settings)):
         more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""

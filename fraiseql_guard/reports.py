@@ -52,11 +52,11 @@ class Logins:
 def logins(request: Any, guard: Any = None) -> Logins:
     """Where the app reports the logins of a request: a Starlette request or websocket, or an ASGI scope.
 
-    ``guard`` is asked where none is in front of the app; without it that is a LookupError, for nobody would count.
+    ``guard`` is asked where none is in front of the app; without one it is a LookupError: nothing would be counted.
     """
     scope = request if isinstance(request, Mapping) else request.scope
     guard = scope.get(MARK, guard)
     if guard is None:
-        raise LookupError("No guard has seen this request, so nobody counts its logins. Mount one: app = Guard(app)")
+        raise LookupError("No guard has seen this request, so its logins are not counted. Mount one: app = Guard(app)")
     stack: Stack = guard.stack
     return Logins(stack.lockouts, context_of(scope, stack))

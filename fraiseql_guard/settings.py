@@ -213,7 +213,7 @@ class Settings:
         JWT_SECRET, None, "Next key, accepted ahead of a rotation.", name="FRAISEQL_JWT_SECRET_NEW"
     )
     jwt_public_key: Secret | None = setting(
-        PUBLIC_KEY, None, "Public key (PEM) of whoever signs tokens: RSA, EC, Ed25519."
+        PUBLIC_KEY, None, "Public key (PEM) of the tokens' issuer: RSA, EC, Ed25519."
     )
     jwt_public_key_old: Secret | None = setting(PUBLIC_KEY, None, "Previous public key, still accepted.")
     jwt_public_key_new: Secret | None = setting(PUBLIC_KEY, None, "Next public key, accepted ahead of a rotation.")
@@ -332,7 +332,7 @@ class Settings:
     introspection: str | None = setting(
         Form(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,
-        "Who may introspect; unset: everybody in development, else nobody.",
+        "Who may introspect; unset: all callers in development, else none.",
     )
     introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
     trusted_documents: str = setting(
@@ -484,7 +484,7 @@ class Settings:
         )
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
-        """The settings that somebody chose: those given as arguments, or all that are no defaults."""
+        """The settings that were chosen: those given as arguments, or all that are no defaults."""
         chosen = {"argument"} if beyond_environment else {"argument", "environment", "file"}
         return {option: getattr(self, option) for option, source in self.sources.items() if source in chosen}
 
@@ -550,7 +550,7 @@ CHANGEABLE: Final = frozenset(
     """.split()
 )
 """Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
-network or the store: whoever can write to the store must not thereby decide whom we believe."""
+network or the store: access to the store must not suffice to decide which tokens hold."""
 
 _NAMES: Final = {row.option: row.name for row in VARIABLES}
 
@@ -608,5 +608,5 @@ DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
 
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Sentences about variables that look like ours and that nobody reads."""
+    """Sentences about variables that look like ours and that are not read."""
     return unknown_variables(VARIABLES, FRAISEQL_VARIABLES, environ)

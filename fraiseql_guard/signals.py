@@ -842,7 +842,7 @@ ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor"
 ADMIN_LOGIN_FAILED = Event(
     "admin.login_failed",
     "WARNING",
-    "Somebody without a right token asked the operator's API",
+    "The operator's API was asked without a right token",
     (*_WHO, "endpoint", "presented", "user_agent"),
 )
 

@@ -52,7 +52,7 @@ class Steering:
         parts = (lasting.blocks, lasting.documents, lasting.app_documents, lasting.allow_list, lasting.census)
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
-        self._forget_callers()  # whoever comes again is asked anew whether something else holds now
+        self._forget_callers()  # callers that come again are decided anew, as something else may hold now
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, wishes: Wishes) -> None:

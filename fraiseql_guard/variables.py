@@ -129,7 +129,7 @@ def _unknown_option(option: str, rows: Mapping[str, Variable]) -> str:
 def unknown_variables(
     table: Iterable[Variable], foreign: Iterable[str], environ: Mapping[str, str] | None = None
 ) -> list[str]:
-    """One sentence for each FRAISEQL_* variable that nobody reads, with the nearest real name."""
+    """One sentence for each FRAISEQL_* variable that is not read, with the nearest real name."""
     ours: set[str] = set()
     for row in table:
         ours.update({row.name, row.name + _FILE} if row.form.secret else {row.name})

@@ -80,7 +80,7 @@ class DatabaseSignals:
     # --- for the guard and integrations -------------------------------------------------------------------------------
 
     def size(self) -> int | None:
-        """The most connections that the pools may open, as far as somebody has looked lately."""
+        """The most connections that the pools may open, as of the last look."""
         if self._state is None and self._readers:
             self.refresh()
         return (self._state.total or None) if self._state is not None else None
@@ -173,7 +173,7 @@ class Timed:
 def was_stopped(error: BaseException, seconds: float, timeout_seconds: float | None) -> bool:
     """Whether an error means that a statement ran into its time limit.
 
-    The database says query_canceled for a timeout and for somebody's pg_cancel_backend alike; its words may be
+    The database says query_canceled for a timeout and for pg_cancel_backend alike; its words may be
     translated, so the time decides where it is known.
     """
     if isinstance(error, TimeoutError):

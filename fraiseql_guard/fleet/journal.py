@@ -77,7 +77,7 @@ class Journal:
         """The same, and it goes on waiting."""
         records: list[bytes] = []
         for each in self._waiting:
-            with suppress(TypeError):  # text from outside that is no UTF-8: nobody could read it either
+            with suppress(TypeError):  # text from outside that is no UTF-8: it could not be read either
                 records.append(write_refusal(replace(each, worker=worker)))
         return records
 

@@ -118,7 +118,7 @@ class Presence:
         return [each for each in reversed(read) if each is not None][:count]
 
     async def leave(self) -> None:
-        """Write what waits, and be gone at once. Nothing happens if nobody has ever heard of us."""
+        """Write what waits, and be gone at once. Nothing happens if no heartbeat was ever written."""
         if self._pid != os.getpid():
             return
         with suppress(StoreError):
@@ -191,7 +191,7 @@ class Fingerprints:
     """Digests that are equal where the configuration is.
 
     That of the settings covers the secrets' texts. Its length and the key, which is made of the secrets themselves,
-    leave nobody who sees it with a way to try guesses at a weak one as long as a strong one is beside it. Those of keys
+    leave no way to try guesses at a weak one by it as long as a strong one is beside it. Those of keys
     are of at least 32 bytes, whose tokens would confirm a guess as well.
     """
 

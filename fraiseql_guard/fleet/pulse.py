@@ -1,7 +1,7 @@
 """What a process has seen in the last five minutes: series for charts, and who caused them.
 
 A request costs a few additions, whatever comes; everything is bounded. Each process publishes its own with its
-heartbeat, and whoever shows the fleet adds them up.
+heartbeat, and views of the fleet add them up.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Pulse:
         self._window_ends = now + WINDOW_SECONDS
         self._ring: deque[tuple[str, Subject]] = deque(maxlen=_RING)
         self.before_looking: Callable[[], None] = _nothing
-        """Called before anybody is shown anything: whoever counts later tells it now."""
+        """Called before the numbers are shown, so that deferred counts are in them."""
         self.keys: Counter[str] = Counter()
         """Tokens verified by each key."""
 

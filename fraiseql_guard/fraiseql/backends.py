@@ -83,7 +83,9 @@ class PoolSize:
         if pool is None:
             return
         if max_size is not None and max_size < 1:
-            raise ValueError(f"a pool of {max_size} connections serves nobody. Accepted: a whole number of at least 1")
+            raise ValueError(
+                f"a pool of {max_size} connections serves no request. Accepted: a whole number of at least 1"
+            )
         if self._given is None or self._given[0] is not pool:
             self._given = (pool, pool.min_size, pool.max_size)
         _, least, most = self._given

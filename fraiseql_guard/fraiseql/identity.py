@@ -28,7 +28,7 @@ def _bearer_token(request: Request) -> str | None:
 
 
 def user_of(ctx: Context | None) -> UserContext | None:
-    """Who the guard has verified; None if nobody. Made for every request: it is the app's to change.
+    """The user that the guard has verified; None if there is none. Made for every request: it is the app's to change.
 
     Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
     """

@@ -106,7 +106,7 @@ class Authentication:
         return refuse(found.reason)
 
     def needed(self, ctx: Context) -> bool:
-        """Whether a token is needed here. Elsewhere whoever sends none that holds is anonymous."""
+        """Whether a token is needed here. Elsewhere a caller without a valid one is anonymous."""
         return ctx.place.needs_token
 
 

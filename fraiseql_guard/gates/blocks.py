@@ -43,7 +43,7 @@ class OperatorBlocks:
         self._blocks = tuple(_Block(NetworkSet((network,)), now + entry.expires_in_seconds) for network, entry in found)
 
     def decide(self, ctx: Context) -> Denial | None:
-        """Refuse whoever comes from a blocked network."""
+        """Refuse callers from a blocked network."""
         if not self._all or ctx.address not in self._all:
             return None
         until = max(block.until for block in self._blocks if ctx.address in block.networks)

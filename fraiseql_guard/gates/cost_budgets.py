@@ -86,7 +86,7 @@ def _bucket(tier: str, points: int | None) -> str:
 
 
 def _of_networks(ctx: Context, own: Charge) -> list[Charge]:
-    """The wider networks of an IPv6 address have budgets too: whoever holds a /48 holds 65,536 of our subjects."""
+    """The wider networks of an IPv6 address have budgets too: a /48 is 65,536 of our subjects."""
     return [
         replace(own, limit=own.limit.times(factor), bucket=network_bucket(own.key, network))
         for network, factor in ctx.address_subject.networks

@@ -14,7 +14,7 @@ from fraiseql_guard.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protecti
 _KEPT_FREE: Final = 2
 """Database connections that operations never take: for health checks and what the app does by itself."""
 _EXPRESS: Final = 2
-"""The last slots below that: whoever gets one has a second. So a pool full of slow queries still answers quick ones."""
+"""The last slots below that: an operation in one has a second, so that a pool of slow queries answers quick ones."""
 _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
 _EVERYONE: Final = ("everyone", "")
@@ -117,7 +117,7 @@ class InFlight:
             if left > 0:
                 self._at_work[key] = left
             else:
-                self._at_work.pop(key, None)  # the memory holds whoever is at work, and nobody else
+                self._at_work.pop(key, None)  # the memory holds subjects at work alone
         ctx.slots = ()
 
     @property
@@ -127,5 +127,5 @@ class InFlight:
 
 
 def _full(code: Code, limit: int, at_work: int) -> Denial:
-    tokens = 0 if code is OVERLOADED else 1  # nobody pays for the others' operations
+    tokens = 0 if code is OVERLOADED else 1  # a caller does not pay for the others' operations
     return Denial(code, limit=limit, actual=at_work + 1, retry_after_seconds=1.0, tokens=tokens)

@@ -30,7 +30,7 @@ class MemoryPressure:
         used = self._watch.percent
         if used <= self._percent or (ctx.measured is not None and ctx.measured.kind == "mutation"):
             return None
-        return Denial(  # costs nobody a token: it is the server that lacks room
+        return Denial(  # costs no token: it is the server that lacks room
             MEMORY_PRESSURE,
             limit=self._percent,
             actual=round(used, 1),

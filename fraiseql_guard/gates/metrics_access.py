@@ -16,7 +16,7 @@ _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 
 
 class _Readers:
-    """Those who may read both, from wherever they come: the configured networks, and whoever has the token."""
+    """Those who may read both, from wherever they come: the configured networks, and callers with the token."""
 
     def __init__(self, settings: Settings) -> None:
         self._networks = NetworkSet(settings.metrics_networks)

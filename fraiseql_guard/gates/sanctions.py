@@ -58,7 +58,7 @@ class Sanctions:
         return self._escalations[denial.offence]
 
     def _punishable(self, ctx: Context) -> bool:
-        """Whoever is behind an untrusted proxy, or has no address, may be innocent, and so is the visitor of a foreign
+        """Callers behind an untrusted proxy, or without an address, may be innocent, and so is the visitor of a foreign
         page; the allow-listed are never sanctioned automatically."""
         if ctx.allow_listed:
             return False

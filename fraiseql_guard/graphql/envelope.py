@@ -35,12 +35,12 @@ GENERAL_NAME: Final = "id"
 DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
 """Keys that may name a document, where any are known by name. The last may as well be the client's own."""
 _MAX_PARAMETERS: Final = 100
-_NOT_READ_ON: Final = "The document is at least that long: nobody read on."
+_NOT_READ_ON: Final = "The document is at least that long: it was read no further."
 
 
 @dataclass(slots=True)
 class Envelope:
-    """One request for one operation. Nobody changes it: it is not frozen because each request would pay for that.
+    """One request for one operation. It is never changed: it is not frozen because each request would pay for that.
 
     ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is. Where
     documents are known by name, ``document`` may stand beside a text.
@@ -86,7 +86,7 @@ class EnvelopeReader:
         self._max_batch = settings.max_batch_size
         self._max_depth = settings.max_variables_depth
         self._max_nodes = settings.max_variables_nodes
-        # All values of a body: those of the variables, and room for extensions and keys that nobody here reads.
+        # All values of a body: those of the variables, and room for extensions and keys that are not read here.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
         self._is_bounded = settings.trusted_documents == "off"
@@ -220,7 +220,7 @@ def is_json(content_type: str) -> bool:
 
 
 def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:
-    """The GraphQL parameters of a URL; others are nobody's concern here."""
+    """The GraphQL parameters of a URL; others are not read."""
     try:
         pairs = parse_qsl(
             query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS

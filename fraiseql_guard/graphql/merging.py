@@ -48,7 +48,7 @@ class Budget:
 class Merged:
     """Fields by response key, what these select, and the types that some of them are conditional on.
 
-    Nobody changes it. It is not frozen because a hostile document makes many.
+    It is never changed. It is not frozen because a hostile document makes many.
     """
 
     fields: Collected

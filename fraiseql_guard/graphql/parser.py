@@ -228,7 +228,7 @@ class _Parser:
         arguments = self._arguments() if after == "(" else _NO_ARGUMENTS
         removal = self._directives() if self._text == "@" else ()
         selection = self._selection() if self._text == "{" else None
-        if name == "__typename" and (selection or arguments):  # it is a leaf to whoever validates, and free to us
+        if name == "__typename" and (selection or arguments):  # validation takes it for a leaf, and we for free
             self._contradicted("__typename has neither arguments nor a selection.")
         return Field(key, name, aliased, arguments, removal if switched else (), selection)
 

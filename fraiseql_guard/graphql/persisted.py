@@ -34,7 +34,7 @@ _READABLE: Final = 1_000_000
 
 
 def without_static_limits(settings: Settings) -> Settings:
-    """Settings for trusted documents: what their text is, somebody has decided; what their variables are, nobody."""
+    """Settings for trusted documents: their text is an operator's choice, their variables are a caller's."""
     limits: dict[str, Any] = dict.fromkeys(_STATIC_LIMITS, _READABLE)
     return replace(
         settings, **limits, introspection="allow", unsliced_lists="assume", trusted_documents="off", apq=False

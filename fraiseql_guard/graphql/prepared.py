@@ -169,7 +169,7 @@ def _view(
 
 
 def _total(document: Document, positions: Positions, rules: CostRules) -> Outline:
-    """The extremes of all operations. Aliases also count in fragments that nobody spreads: they are validated."""
+    """The extremes of all operations. Aliases also count in fragments that are never spread: hosts validate them."""
     everything = rules.outliner.outlines(document, positions)
     found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)

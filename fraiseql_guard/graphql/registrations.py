@@ -1,7 +1,7 @@
 """Documents that clients have registered by their hash (automatic persisted queries), in this process's memory.
 
 Anyone may register what passes the limits, so the memory defends itself: a caller registers so many a minute and holds
-so many at a time, and what a second caller has asked for belongs to nobody: new documents cannot push it out.
+so many at a time, and what a second caller has asked for is common: new documents cannot push it out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fraiseql_guard.stores.recent import Recent
 _MINUTE_SECONDS: Final = 60.0
 _CALLERS: Final = 10_000
 _FRESH_PART: Final = 5
-"""A fifth of the room is for documents that nobody else has asked for yet, the rest for those of common use."""
+"""A fifth of the room is for documents that one caller alone has asked for, the rest for those of common use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Registrations:
         return self._fresh.size_bytes + self._shared.size_bytes
 
     def find(self, digest: str, caller: Hashable) -> str | None:
-        """The text; asked for by somebody else than who registered it, it becomes one of common use."""
+        """The text. Once another caller than the one who registered it asks for it, it is one of common use."""
         for shelf in (self._shared, self._fresh):
             if (document := shelf.documents.get(digest)) is not None:
                 shelf.documents.move_to_end(digest)

@@ -5,8 +5,8 @@ as long as nothing else plays a part than what was sent and the settings, which 
 documents that are named or registered (they belong to callers and come and go), of uploads, and of whatever was refused
 or noted are not kept. Nor are those of mutations, which seldom repeat and carry what should lie nowhere: passwords.
 
-Of what was asked once there is a number alone: it costs less than to keep it, and whoever asks something new each time
-pushes nothing out.
+Of what was asked once there is a number alone: it costs less than to keep it, and a caller who asks something new each
+time pushes nothing out.
 """
 
 from __future__ import annotations

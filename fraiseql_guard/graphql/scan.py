@@ -142,7 +142,7 @@ def count(text: str, max_tokens: int, bounds: Bounds = UNBOUNDED, *, edges_node_
 
 
 def _noted(text: str, read: list[str]) -> Iterator[list[str]]:
-    """The tokens in chunks, kept for whoever comes later."""
+    """The tokens in chunks, kept for the parser."""
     for chunk in chunks(text):
         read += chunk
         yield chunk

@@ -210,7 +210,7 @@ class Shape:
             self._end(self._roots)
 
     def cut(self) -> None:
-        """Nobody looks further. A directive that takes out the last field may come next."""
+        """The scan ends here. A directive that takes out the last field may come next."""
         self._end(self._roots - 1)
 
     def _end(self, roots: int) -> None:

@@ -1,6 +1,6 @@
 """The tree of a document: what the measuring walk needs of it, and no more, so that a remembered document is small.
 
-Nobody changes it once it is built. It is not frozen because that would double what a new document costs to parse.
+It is not changed once it is built. It is not frozen because that would double what a new document costs to parse.
 """
 
 from __future__ import annotations

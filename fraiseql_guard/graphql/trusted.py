@@ -71,9 +71,9 @@ class WatchedManifest:
 
 class TrustedDocuments:
     """The union of both sources. Where they have different texts under one id, the file's holds, and ``on_problem`` is
-    told: a file is deployed with its app, and whoever can write to the store must not replace what it says.
+    told: a file is deployed with its app, and access to the store must not suffice to replace what it says.
 
-    ``awaits_store``: there is a store elsewhere, and until :meth:`take` was called for the first time nobody knows what
+    ``awaits_store``: there is a store elsewhere, and until the first call of :meth:`take` it is unknown what
     it holds. ``clock`` counts seconds.
     """
 

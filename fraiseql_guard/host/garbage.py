@@ -13,7 +13,7 @@ from fraiseql_guard.host.memory import resident_bytes
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection found. ``freed_bytes`` is by how much the resident memory fell; None where nobody tells.
+    """What a collection found. ``freed_bytes`` is by how much the resident memory fell; None where that is unknown.
 
     Python keeps most of what it frees for itself, so that 0 is an ordinary answer.
     """

@@ -1,4 +1,4 @@
-"""Says once when memory passes a threshold, and remembers the last look for whoever needs it at once.
+"""Says once when memory passes a threshold, and remembers the last look for callers that cannot wait.
 
 Once for all workers that share a container's memory: only the one that has the lease says it (host.lease).
 """

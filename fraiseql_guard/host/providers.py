@@ -7,7 +7,7 @@ from typing import Final
 
 Facts = Mapping[str, float]
 Provider = Callable[[], Facts | None]
-"""Returns what is known now, None if nothing is yet. Must be quick: it reads counters and asks nobody."""
+"""Returns what is known now, None if nothing is yet. Must be quick: it reads counters and waits for nothing."""
 
 POOL: Final = "pool"
 """The database pool: active, idle, total, waiting (connections; requests that wait for one)."""
@@ -28,7 +28,7 @@ class Providers:
         self._reported.discard(name)
 
     def ask(self, name: str, on_problem: Callable[[str], None]) -> Facts | None:
-        """What is known now; None if nobody knows. A provider that fails is complained about once."""
+        """What is known now; None if nothing is. A provider that fails is complained about once."""
         provider = self._providers.get(name)
         if provider is None:
             return None

@@ -34,7 +34,7 @@ class Caller:
     """Where a request comes from.
 
     ``address`` is exact and canonical (no port, brackets or zone; IPv4-mapped IPv6 is IPv4), or ``unknown``.
-    ``shared``: it is a proxy of ours that nobody declared, so everybody behind it looks alike. ``private`` and
+    ``shared``: it is a proxy of ours that is not declared, so all callers behind it look alike. ``private`` and
     ``loopback`` describe the connection itself, and hold only if it brought no header that only proxies send.
     ``header`` is such a header that did come, or empty. A peer whose only such header is one that applications pass on
     is not ``suspect``: it may be a proxy, and nothing is wrong if it is none.

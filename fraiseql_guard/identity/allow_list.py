@@ -78,7 +78,7 @@ class AllowList:
         self._take_over(self._clock())
 
     def entries(self) -> Sequence[AllowedEntry]:
-        """The entries of the file that are in force, for whoever lists them."""
+        """The entries of the file that are in force."""
         now = self._clock()
         if self._path is not None and now >= self._look_at:
             self._look(self._path, now)

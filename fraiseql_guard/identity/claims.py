@@ -55,7 +55,7 @@ class ClaimRules:
         return float(claims["exp"]) + self.leeway + self.grace
 
     def identity(self, claims: Mapping[str, Any], key: str) -> Identity:
-        """The user whom claims without fault name. Issuer and tenant are part of the subject, because two issuers may
+        """The user named by claims without fault. Issuer and tenant are part of the subject, because two issuers may
         both have a user 1; as a JSON list no choice of texts makes two users one."""
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
         name = json.dumps([claims.get("iss"), tenant, claims["sub"]], separators=(",", ":"))
@@ -63,7 +63,7 @@ class ClaimRules:
         return Identity(
             user_id=claims["sub"],
             subject=Subject("user", name),
-            claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: nobody may change it
+            claims=MappingProxyType(dict(claims)),  # remembered and shared by requests: it must not change
             key=key,
             scopes=_scopes(claims),
             tier=tier if isinstance(tier, str) else None,  # which there are may change while this is remembered
@@ -92,7 +92,7 @@ class ClaimRules:
 
     def _is_timely(self, claims: Mapping[str, Any], now: float) -> bool:
         """exp is required and not too far ahead, nbf is past. iat is only a statement (RFC 7519): to refuse one that is
-        a second ahead would punish whoever's issuer has the faster clock."""
+        a second ahead would punish callers whose issuer has the faster clock."""
         horizon = now + self.leeway
         return (
             _is_number(claims.get("exp"))

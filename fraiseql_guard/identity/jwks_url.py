@@ -83,7 +83,7 @@ class JwksUrl:
             self._take_off()
 
     def keys(self) -> tuple[VerificationKey, ...]:
-        """The keys at hand; sets off a flight where they age. Nobody waits for it."""
+        """The keys at hand; starts a fetch where they age, without waiting for it."""
         now = self._clock()
         age = now - self._fetched_at
         if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
@@ -140,7 +140,7 @@ class JwksUrl:
         try:
             flight = self._flight.here
         except RuntimeError:
-            return  # without a loop there is nobody to serve
+            return  # without a loop no request is served
         if flight is None or flight.done():
             self._attempted_at = self._clock()
             self._flight.ensure_running()

@@ -26,7 +26,7 @@ _TEXTS: Final = ("alg", "kid", "typ", "cty")
 
 @dataclass(frozen=True, slots=True)
 class Jws:
-    """A well-formed token whose signature nobody has checked yet."""
+    """A well-formed token whose signature is not checked yet."""
 
     header: Mapping[str, Any]
     algorithm: str

@@ -58,7 +58,7 @@ class VerificationKey:
 
 
 def kept(old: tuple[VerificationKey, ...], new: tuple[VerificationKey, ...]) -> tuple[VerificationKey, ...]:
-    """``old`` if the new keys are the same ones, so that nobody takes a second look for a change."""
+    """``old`` if the new keys are the same ones, so that the same keys are not taken for a change."""
     return old if [_whole(key) for key in old] == [_whole(key) for key in new] else new
 
 
@@ -76,7 +76,7 @@ def secret_key(name: str, text: str, algorithms: Collection[str]) -> Verificatio
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes, so it could be guessed")
     if _is_asymmetric(text):
-        raise ValueError("is no secret but a key of a key pair, with which nobody may sign by HMAC")
+        raise ValueError("is no secret but a key of a key pair, which must not be used with HMAC")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # joserfc only warns about what merely resembles a public key

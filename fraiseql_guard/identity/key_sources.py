@@ -38,16 +38,16 @@ class KeyObserver(Protocol):
 
 
 class Unobserved:
-    """Nobody is told."""
+    """Does nothing."""
 
     def key_source_failed(self, source: SourceName, detail: str, usable: bool) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
     def key_source_recovered(self, source: SourceName, outage_seconds: float) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
     def warn(self, sentence: str) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
 
 class KeySource(Protocol):
@@ -98,7 +98,7 @@ class ConfiguredKey:
 class JwksFile:
     """A JWK set in a file, read again when it has changed, at most every 5 seconds.
 
-    Every key in it must be usable: whoever writes the file can leave out what is not. ``clock`` counts seconds. OSError
+    Every key in it must be usable: the file's author can leave out what is not. ``clock`` counts seconds. OSError
     or ValueError at construction.
     """
 

@@ -78,12 +78,12 @@ PRIVATE: Final = NetworkSet(
         ),
     )
 )
-"""Where nobody from the public internet can come from. Not ``is_private``: that counts documentation networks in, and
+"""Networks that no caller from the public internet has. Not ``is_private``: that counts documentation networks in, and
 RFC 6598 out."""
 
 
 def subject_of(address: Address | None, *, alone: bool = False) -> Subject:
-    """Whom limits and sanctions of an address meet: the IPv4 /32, or the IPv6 /64 together with its /56 and /48,
+    """The subject that an address's limits and sanctions meet: the IPv4 /32, or the IPv6 /64 with its /56 and /48,
     because one customer is handed that much (RFC 6177).
 
     What translators hand out is one caller an address, and so is any other if ``alone``. All Teredo clients of one

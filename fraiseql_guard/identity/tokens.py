@@ -46,7 +46,7 @@ class TokenFailure:
 
 @dataclass(frozen=True, slots=True)
 class KeysMissing:
-    """No key at hand has signed the token, and one that only the keys' source knows could have. Nobody's failure."""
+    """No key at hand has signed the token; one that only the keys' source knows may have. The caller has not failed."""
 
     retry_after_seconds: float
 
@@ -128,7 +128,7 @@ class TokenVerifier:
         return self._ring.remote is not None and await self._ring.remote.fetch(timeout_seconds)
 
     def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
-        """The user whom the values of all Authorization headers of a request name. Never raises.
+        """The user named by the values of all Authorization headers of a request. Never raises.
 
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
         ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.

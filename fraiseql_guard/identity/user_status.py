@@ -26,7 +26,7 @@ _REASONS: Final[Mapping[UserStatus | None, FailureReason | None]] = {
 
 
 class NoAnswer(Enum):
-    """The app did not answer: nobody's failure."""
+    """The app did not answer: the caller has not failed."""
 
     NO_ANSWER = "no answer"
 

@@ -49,5 +49,5 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes on the disk; 0 of standard input, whose size nobody knows."""
+    """Bytes on the disk; 0 of standard input, whose size is unknown."""
     return 0 if path == STANDARD_INPUT else path.stat().st_size

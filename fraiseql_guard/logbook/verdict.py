@@ -97,7 +97,7 @@ def _query_dos(incident: Incident) -> Iterator[_Sign]:
         return
     yield from _callers(incident)
     if len(hashes) >= _MANY and not one:
-        yield Kind.ATTACK, f"{len(hashes)} different queries: somebody probes the limits"
+        yield Kind.ATTACK, f"{len(hashes)} different queries: the limits are being probed"
 
 
 def _database(incident: Incident) -> Iterator[_Sign]:

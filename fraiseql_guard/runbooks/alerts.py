@@ -130,8 +130,8 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         hold="5m",
         severity=_WARNING,
         summary='{{ $value | printf "%.3g" }} queries a second are over the limits on complexity or depth',
-        description="More than 1 query a second to {{ $labels.job }} is refused as too complex or too deep: somebody"
-        " probes the limits, or a new client asks for more than they admit.",
+        description="More than 1 query a second to {{ $labels.job }} is refused as too complex or too deep: the"
+        " limits are probed, or a new client asks for more than they admit.",
     ),
     Alert(
         name="GraphQLDoSDetected",

@@ -24,7 +24,7 @@ class Runbook(StrEnum):
 
 
 class Severity(StrEnum):
-    """How urgent: critical wakes somebody, warning waits for the morning, info is to be known."""
+    """How urgent: critical wakes the engineer on call, warning waits for the morning, info is to be known."""
 
     CRITICAL = "critical"
     WARNING = "warning"
@@ -42,7 +42,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A condition that somebody should know of once it has held for ``hold``.
+    """A condition to be told once it has held for ``hold``.
 
     ``summary`` and ``description`` are Prometheus templates; a window in brackets (``[5m]``) is scaled with those of
     the expression and printed without its brackets.

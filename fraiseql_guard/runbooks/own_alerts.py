@@ -134,7 +134,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_INFO,
         summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
         description="The guard of {{ $labels.job }} has blocked callers for {{ $labels.policy }} within [5m]. The log"
-        " says whom, and lifting is one command.",
+        " names them, and lifting is one command.",
     ),
     Alert(
         name="GuardSharedPeer",
@@ -144,7 +144,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_WARNING,
         summary="A proxy in front of {{ $labels.instance }} is not trusted",
         description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share"
-        " one bucket and nobody of them is blocked. Name the proxy among the trusted ones.",
+        " one bucket and none of them is blocked. Name the proxy among the trusted ones.",
     ),
     Alert(
         name="GuardFaults",
@@ -174,7 +174,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         severity=_WARNING,
         summary="{{ $labels.instance }} cannot write its log",
         description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file"
-        " cannot be opened, or nobody reads the pipe.",
+        " cannot be opened, or the pipe is not read.",
     ),
     Alert(
         name="GuardRequestsAbandoned",
