@@ -19,6 +19,7 @@ from fraiseql_guard.admin import fields
 from fraiseql_guard.graphql import searching, strict_json
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.key_families import FAMILIES
+from tests.support.processes import needs_fraiseql
 from tests.support.regex_sites import Site, hidden, sites, sites_of, trees
 from tests.support.regex_steps import CHAIN, FULL, SCAN, Steps
 from tests.support.regex_texts import hard_texts
@@ -79,7 +80,13 @@ def patterns(site: Site) -> list[re.Pattern[Any]]:
         raise AssertionError(f"{site} compiles what only it knows: add examples of it to MADE ({error})") from None
 
 
-@pytest.mark.parametrize("site", sites(), ids=str)
+def marked(site: Site) -> Any:
+    """The modules for FraiseQL need it."""
+    of_host = site.module.startswith("fraiseql_guard.fraiseql.")
+    return pytest.param(site, marks=needs_fraiseql if of_host else [], id=str(site))
+
+
+@pytest.mark.parametrize("site", [marked(site) for site in sites()])
 def test_every_regular_expression_is_linear(site: Site) -> None:
     for pattern in patterns(site):
         assert not too_hard(pattern, USED.get(site.where) or USED.get(f"{site.module}:{site.name}") or site.uses())

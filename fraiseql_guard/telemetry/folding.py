@@ -23,7 +23,7 @@ from typing import Final
 
 from fraiseql_guard.telemetry import value_files
 from fraiseql_guard.telemetry.lives import PREFIX, TEMPORARY, exists
-from fraiseql_guard.telemetry.value_files import SUFFIX, DamagedFileError, Entry, Key, Values
+from fraiseql_guard.telemetry.value_files import BOUND, SUFFIX, DamagedFileError, Entry, Key, Labels, Values
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -41,6 +41,9 @@ _PER_PROCESS: Final = "gauge_all"
 _FOLDABLE: Final = frozenset(
     {"counter", "histogram", "summary", "gauge_sum", "gauge_min", "gauge_max", "gauge_mostrecent"}
 )
+MOST_CALLERS_SERIES: Final = 1_000
+"""Series of a metric that name callers, of those that dead workers alone have counted: the ones that were folded last.
+Each worker bounds its own, but there may be thousands of workers in a day."""
 _KEPT_WORKERS: Final = 32
 """Dead workers whose gauges of the mode ``all``, a series for each process, are kept."""
 _TEMPORARY_SECONDS: Final = 60.0
@@ -51,17 +54,24 @@ _READ_POLL_SECONDS: Final = 0.01
 class Folder:
     """Folds in one directory. ``on_damage`` is given the name of each file that cannot be read; it is removed.
 
-    ``is_there``: whether a pid is a process at the moment.
+    ``is_there``: whether a pid is a process at the moment. ``names_caller``: whether a key is of a caller's series, which
+    may end.
     """
 
-    __slots__ = ("_directory", "_is_there", "_on_damage")
+    __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage")
 
     def __init__(
-        self, directory: Path, *, on_damage: Callable[[str], None], is_there: Callable[[int], bool] = exists
+        self,
+        directory: Path,
+        *,
+        on_damage: Callable[[str], None],
+        is_there: Callable[[int], bool] = exists,
+        names_caller: Callable[[Key], bool] = lambda _: False,
     ) -> None:
         self._directory = directory
         self._on_damage = on_damage
         self._is_there = is_there
+        self._names_caller = names_caller
 
     def fold(self, dead: Mapping[int, tuple[Path, ...]], *, most: int = MOST_WORKERS) -> None:
         """Fold the files of at most so many dead workers. Nothing happens while another process does, or if the file
@@ -150,11 +160,25 @@ class Folder:
         new = [path for name, path in sorted(claimed.items()) if name not in done]
         if new:
             values, known = Values(prefix), dict[bytes, Key]()
-            for path in (total, *new):
-                values.add(self._read(path, known))
+            values.add(self._read(total, known))
+            for path in new:
+                values.add_newest(self._read(path, known))
+            living = [
+                path for path in self._directory.glob(f"{prefix}_*{SUFFIX}") if path not in (total, *claimed.values())
+            ]
+            values.end_oldest(
+                lambda raw: self._series_of(known[raw]),
+                MOST_CALLERS_SERIES,
+                lambda: [raw for path in living for raw, _ in self._read(path, known)],
+            )
             names = json.dumps(sorted(claimed)).encode()
             self._write(total, value_files.packed(values.condensed(), names))
         _remove(claimed.values())
+
+    def _series_of(self, key: Key) -> tuple[str, Labels] | None:
+        if not self._names_caller(key):
+            return None
+        return key.family, tuple([label for label in key.labels if label[0] != BOUND])
 
     def _read(self, path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
         try:

@@ -45,6 +45,11 @@ def escape_label(value: str) -> str:
     return f"_{value}" if _LOOKS_RESERVED.fullmatch(value) else value
 
 
+def names_caller(labels: Iterable[tuple[str, str]]) -> bool:
+    """Whether names and values of labels are those of a caller's series."""
+    return any(name in (_USER, _ADDRESS) and value not in _RESERVED for name, value in labels)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How many label values and series one metric may have in one process."""

@@ -18,7 +18,9 @@ from prometheus_client.values import MutexValue, ValueClass
 
 from fraiseql_guard.surroundings import MULTIPROCESS
 from fraiseql_guard.telemetry import value_files
+from fraiseql_guard.telemetry.exposition import is_internal
 from fraiseql_guard.telemetry.folding import CLAIM, LIVE_GAUGE, MOST_WORKERS, Folder
+from fraiseql_guard.telemetry.labels import names_caller
 from fraiseql_guard.telemetry.lives import Census, Life, exists, take_census
 from fraiseql_guard.telemetry.value_files import SUFFIX, DamagedFileError, Entry, Key
 
@@ -36,6 +38,11 @@ _CLOCK_SLACK_SECONDS: Final = 2.0  # /proc/stat has the boot time in whole secon
 def is_active() -> bool:
     """Whether prometheus_client keeps its values in files: decided once, when it is first imported."""
     return ValueClass is not MutexValue
+
+
+def _names_caller(key: Key) -> bool:
+    """Whether a key is of a series of ours that names a caller."""
+    return is_internal(key.family) and names_caller(key.labels)
 
 
 def directory() -> Path | None:
@@ -62,7 +69,7 @@ class Workers:
         self._directory = directory
         self._on_damage = on_damage  # called once for every file that cannot be read
         self._reported: set[str] = set()
-        self._folder = Folder(directory, on_damage=self._damaged)
+        self._folder = Folder(directory, on_damage=self._damaged, names_caller=_names_caller)
         self._life = _life_in(directory)
         self.fold()  # a worker that begins mostly comes after one that has ended
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import fsum, isfinite
 from pathlib import Path
@@ -22,6 +22,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.utils import floatToGoString
 
 SUFFIX: Final = ".db"
+BOUND: Final = "le"
+"""The label of a histogram's buckets."""
 _INT: Final = struct.Struct("i")
 _PAIR: Final = struct.Struct("dd")
 _HEADER_BYTES: Final = 8
@@ -32,6 +34,10 @@ _PER_PROCESS: Final = frozenset({"gauge_all", "gauge_liveall"})
 Entry = tuple[float, float]
 """A value and its time."""
 Labels = tuple[tuple[str, str], ...]
+
+
+SeriesOf = Callable[[bytes], tuple[Hashable, Hashable] | None]
+"""The group and the series of a key that may end; None for one that stays."""
 
 
 class DamagedFileError(Exception):
@@ -64,6 +70,30 @@ class Values:
                 found[key] = [entry]
             else:
                 held.append(entry)
+
+    def add_newest(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
+        """The same, and in the order those count as the last."""
+        found = self.found
+        for key, entry in entries:
+            found[key] = [*found.pop(key, ()), entry]
+
+    def end_oldest(self, series_of: SeriesOf, most: int, in_use: Callable[[], Iterable[bytes]]) -> None:
+        """Drop the oldest series of each group, beyond so many. One that has a key ``in_use`` stays: what it counted
+        would go back. ``in_use`` is called only if there are too many."""
+        kept: dict[Hashable, set[Hashable]] = {}
+        too_many: list[tuple[bytes, Hashable]] = []
+        for key in reversed(self.found):
+            if (found := series_of(key)) is not None:
+                group, series = found
+                newest = kept.setdefault(group, set())
+                if series in newest or len(newest) < most:
+                    newest.add(series)
+                else:
+                    too_many.append((key, found))
+        used = set(map(series_of, in_use())) if too_many else set[object]()
+        for key, ended in too_many:
+            if ended not in used:
+                del self.found[key]
 
     def condensed(self) -> list[tuple[bytes, Entry]]:
         """As few entries as say the same whatever is added later; several of one key add up exactly."""
@@ -173,7 +203,7 @@ def _read_key(key: bytes) -> Key:
         if not isinstance(each, str):
             raise TypeError("a key of something else than text")
     for name, value in labels.items():
-        if name == "le":
+        if name == BOUND:
             float(value)
     Family(family, text, "unknown")  # a name that it takes
     return Key(family, sample, tuple(sorted(labels.items())), text)
@@ -225,15 +255,15 @@ def _go_text(bound: float) -> str:
 def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, float]]) -> None:
     buckets: dict[tuple[str, Labels], list[tuple[float, Key, float]]] = {}
     for key, value in merged:
-        upper = next((text for name, text in key.labels if name == "le"), None)
+        upper = next((text for name, text in key.labels if name == BOUND), None)
         if prefix != "histogram" or upper is None:
             _family(found, key, prefix).add_sample(key.sample, dict(key.labels), value)
         else:
-            others = tuple(label for label in key.labels if label[0] != "le")
+            others = tuple(label for label in key.labels if label[0] != BOUND)
             buckets.setdefault((key.family, others), []).append((float(upper), key, value))
     for (name, labels), rows in buckets.items():
         family, total = _family(found, rows[0][1], prefix), 0.0
         for bound, _, value in sorted(rows, key=lambda row: row[0]):
             total += value
-            family.add_sample(f"{name}_bucket", {**dict(labels), "le": _go_text(bound)}, total)
+            family.add_sample(f"{name}_bucket", {**dict(labels), BOUND: _go_text(bound)}, total)
         family.add_sample(f"{name}_count", dict(labels), total)

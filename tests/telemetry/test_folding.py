@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from fraiseql_guard import signals as s
-from fraiseql_guard.telemetry.folding import Folder
+from fraiseql_guard.telemetry.folding import MOST_CALLERS_SERIES, Folder
 from fraiseql_guard.telemetry.lives import ALIVE, PREFIX, home, take_census
 from fraiseql_guard.telemetry.multiprocess import VARIABLE
 from tests.telemetry.fold_crashes import DEAD, KINDS, prepare, seen
@@ -82,6 +82,28 @@ def test_many_dead_workers_are_folded_a_part_at_a_time(tmp_path):
         fold(tmp_path, most=4)
         assert seen(tmp_path) == before
     assert not list(tmp_path.glob("counter_4*"))
+
+
+def test_callers_of_dead_workers_do_not_make_a_scrape_grow(workers, tmp_path):  # noqa: F811
+    living, dying = workers
+    first, rounds = "203.0.113.1", 12
+    living.do(f"metrics.inc(s.RATE_LIMIT_EXCEEDED, 'anonymous', '{first}')")
+    for number in range(rounds):
+        dying.do(f"metrics.inc(s.RATE_LIMIT_EXCEEDED, 'anonymous', '{first}')")
+        caller = f"f'10.{number}.0.{{each}}'"
+        dying.do(f"[metrics.inc(s.RATE_LIMIT_EXCEEDED, 'anonymous', {caller}) for each in range(95)]")
+        dying.do("metrics.inc(s.QUERIES)")
+        dying.end()
+        living.scrape()
+        dying = Worker(tmp_path)
+    workers[1] = dying
+    scrape = living.scrape()
+    callers = {labels[1]: value for labels, value in scrape.of(s.RATE_LIMIT_EXCEEDED).items()}
+    assert callers[first] == 1 + rounds  # a living worker has it: it never goes back
+    assert len(callers) <= MOST_CALLERS_SERIES + 2 < rounds * 95
+    assert {f"10.{rounds - 1}.0.{each}" for each in range(95)} <= set(callers)  # the last are kept
+    assert "10.0.0.0" not in callers
+    assert scrape.value(s.QUERIES) == rounds
 
 
 def test_workers_of_another_container_are_left_to_their_own(tmp_path):
