@@ -51,7 +51,7 @@ class MemoryStore:
         self,
         *,
         clock: Callable[[], float] = time.monotonic,
-        max_buckets: int = 50_000,
+        max_buckets: int = 30_000,
         max_subjects: int = 20_000,
         max_sanctions: int = 20_000,
     ) -> None:
