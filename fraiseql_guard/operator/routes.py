@@ -36,23 +36,23 @@ from fraiseql_guard.operator.interface import (
 from fraiseql_guard.operator.route import Route
 from fraiseql_guard.signals import Event
 
-_USER = Field("user_id", f.TEXT, "A verified user (the token's sub).")
-_WHERE = Field("ip_address", f.ADDRESS, "An address or a network.")
+USER = Field("user_id", f.TEXT, "A verified user (the token's sub).")
+WHERE = Field("ip_address", f.ADDRESS, "An address or a network.")
 _ONE_ADDRESS = Field("ip_address", f.ONE_ADDRESS, "An address.")
-_ISSUER = Field("issuer", f.TEXT, "The token's issuer, where users of one name are to be told apart.")
+ISSUER = Field("issuer", f.TEXT, "The token's issuer, where users of one name are to be told apart.")
 _TENANT = Field("tenant", f.TEXT, "The token's tenant, likewise.")
-_WHO = tuple(replace(each, argument="target") for each in (_USER, _WHERE, _ISSUER, _TENANT))
-_CALLER = tuple(replace(each, argument="target") for each in (_USER, _ONE_ADDRESS, _ISSUER, _TENANT))
+_WHO = tuple(replace(each, argument="target") for each in (USER, WHERE, ISSUER, _TENANT))
+_CALLER = tuple(replace(each, argument="target") for each in (USER, _ONE_ADDRESS, ISSUER, _TENANT))
 _ONE_NEEDED = {
     "anyOf": [{"required": ["user_id"]}, {"required": ["ip_address"]}],
     "dependentRequired": {"issuer": ["user_id"], "tenant": ["user_id"]},
 }
 """Of the fields that say who is meant, one is needed."""
-_ADDRESS = replace(_WHERE, required=True)
+_ADDRESS = replace(WHERE, required=True)
 _LOGIN = Field("identifier", f.TEXT, "A login identifier.", required=True)
 _LASTS = Field("duration_seconds", f.SECONDS, "How long it is to last; an hour if not given.")
 _MUST_END = Field("duration_seconds", f.SECONDS, "How long it is to last.", required=True)
-_REASON = Field("reason", f.REMARK, "Why, for colleagues and the audit.")
+REASON = Field("reason", f.REMARK, "Why, for colleagues and the audit.")
 _COUNT = Field("count", f.COUNT, "How many at most.")
 _LIMIT = Field("limit", f.COUNT, "How many at most; 100 if not given.", argument="count")
 _CURSOR = Field("cursor", f.CURSOR, "Where the page begins: next_cursor of the one before.")
@@ -74,7 +74,7 @@ def _switch(
         Route(
             method="PUT", path=path, does=brings_about,
             calls="switch", fixed={"kind": kind}, event=s.ADMIN_SWITCH, result=Done,
-            body=(named, *valued, _MUST_END, _REASON),
+            body=(named, *valued, _MUST_END, REASON),
         ),
         Route(
             method="DELETE", path=path, does=takes_back,
@@ -94,7 +94,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="POST", path="/blocks", does="Refuse everything (403) from a user, an address or network, or both.",
         calls="block", event=s.ADMIN_BLOCK, caller=True, result=Done, errors=(409,),
-        body=(*_WHO, _LASTS, _REASON, _FORCE), rule=_ONE_NEEDED,
+        body=(*_WHO, _LASTS, REASON, _FORCE), rule=_ONE_NEEDED,
     ),
     Route(
         method="DELETE", path="/blocks", does="End every sanction of a user, an address or network, or both.",
@@ -117,13 +117,13 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     Route(
         method="DELETE", path="/lockouts", does="End the lockouts of a login identifier, everywhere or at an address.",
-        calls="unlock", event=s.ADMIN_UNLOCK, result=Done, query=(_LOGIN, _WHERE),
+        calls="unlock", event=s.ADMIN_UNLOCK, result=Done, query=(_LOGIN, WHERE),
     ),
     # limits
     Route(
         method="GET", path="/rate-limits",
         does="Limits that operators have set, page by page; of one user or address if given.",
-        calls="limits_page", result=LimitPage, query=(_USER, _ONE_ADDRESS, _LIMIT, _CURSOR),
+        calls="limits_page", result=LimitPage, query=(USER, _ONE_ADDRESS, _LIMIT, _CURSOR),
     ),
     Route(
         method="POST", path="/rate-limits", does="Raise or lower one user's or address's limit for a while.",
@@ -142,7 +142,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="POST", path="/allow-list", does="Do not count an address or network, never sanction it automatically.",
         calls="allow", event=s.ADMIN_ALLOW, result=Done,
-        body=(_ADDRESS, replace(_LASTS, doc="How long; a year if not given."), _REASON),
+        body=(_ADDRESS, replace(_LASTS, doc="How long; a year if not given."), REASON),
     ),
     Route(
         method="DELETE", path="/allow-list", does="Take an operator's entry off the allow-list.",
