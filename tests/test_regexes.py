@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.admin import fields
 from fraiseql_guard.graphql import searching, strict_json
+from fraiseql_guard.operator import fields
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.key_families import FAMILIES
 from tests.support.processes import needs_fraiseql
@@ -26,7 +26,7 @@ from tests.support.regex_texts import hard_texts
 
 _DEFAULTS: Final = Settings.load({})
 MADE: Final[Mapping[str, Iterable[re.Pattern[Any]]]] = {
-    "fraiseql_guard.admin.fields:_matching": [
+    "fraiseql_guard.operator.fields:_matching": [
         re.compile(form.schema["pattern"], re.ASCII)
         for form in vars(fields).values()
         if isinstance(form, fields.Form) and "pattern" in form.schema  # also those that only a client compiles

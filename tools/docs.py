@@ -110,9 +110,7 @@ def _codes() -> str:
 def _routes() -> str:
     lines = ["| route | fields | answers | what it does |", "|---|---|---|---|"]
     for route in ROUTES:
-        fields = ", ".join(
-            f"`{field.name}`" + ("" if field.required else "?") for field in (*route.query, *route.in_path, *route.body)
-        )
+        fields = ", ".join(f"`{field.name}`" + ("" if field.required else "?") for field in route.fields)
         result = f"`{route.result.__name__}`" if route.result else "an object"
         answers = f"`items` of {result}" if route.many else result
         lines.append(f"| `{route.method} /admin{route.path}` | {fields} | {answers} | {_cell(route.does)} |")

@@ -6,10 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Desk
-from fraiseql_guard.admin.sessions import Visitor, cookie_name
+from fraiseql_guard.admin.sessions import Session, Visitor, cookie_name
 from fraiseql_guard.admin.standing import Standing
 from fraiseql_guard.admin.tokens import AdminTokens
-from fraiseql_guard.admin.values import Session
 from fraiseql_guard.admin.visit import Fault, Visit
 from fraiseql_guard.context import Context, Identity
 from fraiseql_guard.edge.paths import NOT_A_ROUTE

@@ -8,8 +8,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from enum import Enum
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
-from fraiseql_guard.admin.fields import Field
-from fraiseql_guard.admin.routes import ROUTES, Route
+from fraiseql_guard.admin.routes import ROUTES
+from fraiseql_guard.operator.fields import Field
+from fraiseql_guard.operator.route import Route
 
 _PROBLEM: Final = "Problem"
 _ERRORS: Final[Mapping[int, str]] = {

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from fraiseql_guard.admin.fields import Field
 from fraiseql_guard.admin.problems import Problem
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError
+from fraiseql_guard.operator.fields import Field
 
 MAX_BODY_BYTES: Final = 65_536
 BODY_SECONDS: Final = 10.0

@@ -19,7 +19,6 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
 
-from fraiseql_guard.admin.values import Session
 from fraiseql_guard.context import Identity, Subject
 from fraiseql_guard.operator.interface import OperatorError
 from fraiseql_guard.settings import name_of
@@ -37,6 +36,15 @@ _LONGEST_COOKIE: Final = 3_800
 def cookie_name(*, secure: bool) -> str:
     """The one name under which a session's cookie is set and accepted on a connection."""
     return SECURE_COOKIE if secure else COOKIE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """Who acts. ``csrf_token`` is empty where no cookie is in play."""
+
+    actor: str
+    csrf_token: str = ""
+    expires_in_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.admin.asked import Asked, Desk, Reply
+from fraiseql_guard.admin.calls import call
 from fraiseql_guard.admin.problems import GUARDING, OURS, Header, Problem, problem_json, problem_of, to_json
 from fraiseql_guard.admin.reading import checked, json_fields, query_fields, read_body
-from fraiseql_guard.admin.routes import ROUTES, Route
+from fraiseql_guard.admin.routes import ROUTES
 from fraiseql_guard.admin.sessions import CSRF_HEADER, Visitor
 from fraiseql_guard.context import Context
 from fraiseql_guard.operator.interface import OperatorError
+from fraiseql_guard.operator.route import Route
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _JSON: Final = b"application/json"
@@ -85,8 +87,8 @@ class Visit:
         given = {**checked(in_path, route.in_path), **query_fields(ctx.query_string, route.query)}
         if method in ("POST", "PUT"):
             given |= json_fields(await read_body(receive, ctx.headers), ctx.headers, route.body)
-        asked = Asked(desk=self._desk, visitor=self._visitor, given=given, secure=self._secure)
-        result = await route.call(asked)
+        asked = Asked(desk=self._desk, visitor=self._visitor, route=route, given=given, secure=self._secure)
+        result = await (route.handler or call)(asked)
         more = result.headers if isinstance(result, Reply) else ()
         value = result.value if isinstance(result, Reply) else result
         status = result.status if isinstance(result, Reply) else 200

@@ -11,9 +11,10 @@ from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remain
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import address_of, line
 from fraiseql_guard.cli.telling import ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.operator.routes import WHERE
 
 allow = typer.Typer(help="Addresses that are not counted and never blocked automatically.", no_args_is_help=True)
-_AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help="An address or a network.")]
+_AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help=WHERE.doc)]
 
 
 @allow.command("add")

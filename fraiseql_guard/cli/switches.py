@@ -13,20 +13,20 @@ from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remain
 from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import line
 from fraiseql_guard.cli.telling import HOUR, ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.operator.fields import MODE, PROTECTION
 from fraiseql_guard.operator.interface import Switch
-from fraiseql_guard.settings import CHANGEABLE, VARIABLES, Mode
-from fraiseql_guard.signals import Protection
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.stores.control import ALL
 from fraiseql_guard.variables import Variable
 
 CLEAR: Final = "clear"
-_MODES: Final = (Mode.ENFORCE.value, Mode.MONITOR.value)
+_MODES: Final = tuple[str, ...](MODE.schema["enum"])
 _ALSO: Final = {
     "query_timeout": " (FraiseQL's own limit, which has the same variable, follows in apps wrapped by "
     "fraiseql_guard.fraiseql.protect(); in others it stays as it was at their start)"
 }
 """What else a variable is about, by its option."""
-_PROTECTIONS: Final = tuple(each.value for each in Protection if f"mode_{each.value}" in CHANGEABLE)
+_PROTECTIONS: Final = tuple[str, ...](PROTECTION.schema["enum"])
 
 
 def mode(
@@ -41,7 +41,7 @@ def mode(
     ] = None,
     protection: Annotated[
         str,
-        typer.Option(help="One protection alone.", autocompletion=lambda: [ALL, *_PROTECTIONS]),
+        typer.Option(help="One protection alone.", autocompletion=lambda: list(_PROTECTIONS)),
     ] = ALL,
     lasts: ForOption = HOUR,
     reason: ReasonOption = "",
@@ -51,8 +51,8 @@ def mode(
 ) -> None:
     """Refuse (enforce) or only count and log (monitor) on all workers for a while, without a restart."""
     with told():
-        if protection not in (ALL, *_PROTECTIONS):
-            raise ValueError(f"--protection {protection!r} is none. Accepted: {ALL}, {', '.join(_PROTECTIONS)}")
+        if protection not in _PROTECTIONS:
+            raise ValueError(f"--protection {protection!r} is none. Accepted: {', '.join(_PROTECTIONS)}")
         whose = "every protection" if protection == ALL else protection
         if wanted is None:
             _list("mode", url, as_json)

@@ -10,14 +10,13 @@ import typer
 
 from fraiseql_guard import parsing
 from fraiseql_guard.operator.interface import Target
+from fraiseql_guard.operator.routes import ISSUER, USER, WHERE
 
 PROGRAM: Final = "fraiseql-guard"
 
-AddressArgument = Annotated[
-    str | None, typer.Argument(metavar="[ADDRESS]", help="An address or a network.", show_default=False)
-]
-UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help="A verified user (the token's sub).")]
-IssuerOption = Annotated[str | None, typer.Option("--issuer", help="The user's issuer, where several are in use.")]
+AddressArgument = Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help=WHERE.doc, show_default=False)]
+UserOption = Annotated[str | None, typer.Option("--user", metavar="ID", help=USER.doc)]
+IssuerOption = Annotated[str | None, typer.Option("--issuer", help=ISSUER.doc)]
 TenantOption = Annotated[str | None, typer.Option("--tenant", help="The user's tenant, where tokens carry one.")]
 
 

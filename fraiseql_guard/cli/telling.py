@@ -10,9 +10,10 @@ import typer
 from fraiseql_guard.cli import durations
 from fraiseql_guard.cli.render import on_terminal, print_command, print_json, print_line
 from fraiseql_guard.operator.interface import Done
+from fraiseql_guard.operator.routes import REASON
 
 ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help=f"How long: {durations.ACCEPTED}.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="Why, for the audit and for whoever finds it later.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help=REASON.doc)]
 ForceOption = Annotated[
     bool, typer.Option("--force", "--yes", "-y", help="Do it although it would meet proxies, yourself or too many.")
 ]

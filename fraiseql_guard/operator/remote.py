@@ -1,4 +1,4 @@
-"""The operator's interface through the HTTP API of a running guard: each method is one request.
+"""The operator's interface through the HTTP API of a running guard: each method is the request of its route.
 
 The token's name on the other side is the actor. Redirects are not followed: the token is for the named address alone.
 """
@@ -6,36 +6,32 @@ The token's name on the other side is the actor. Redirects are not followed: the
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 from urllib.parse import quote
 
 import httpx
 
 from fraiseql_guard.operator.interface import (
-    BLOCK_SECONDS,
-    Action,
-    Allowed,
     Block,
     BlockPage,
     ConflictError,
     Document,
     Done,
-    Lifting,
     LimitOverride,
     LimitPage,
     NotAppliedError,
-    Offender,
+    Operator,
     OperatorError,
     Origin,
-    Refusal,
-    Status,
-    Switch,
-    Target,
 )
 from fraiseql_guard.operator.remote_answers import detail_of, refusal_of, unreached
+from fraiseql_guard.operator.route import Arguments, Route
+from fraiseql_guard.operator.routes import ROUTES
 from fraiseql_guard.operator.shapes import revived
 from fraiseql_guard.secret import Secret
 from fraiseql_guard.stores.documents import digest_of
@@ -45,14 +41,24 @@ _LOOK_SECONDS: Final = 0.5
 _MOST: Final = 1_000
 _RETRIES: Final = 3
 
-_Value = TypeVar("_Value")
-_SWITCHES: Final[Mapping[str, tuple[str, str, str | None]]] = {
-    "mode": ("mode", "protection", "mode"),
-    "setting": ("settings", "variable", "value"),
-    "document": ("document-blocks", "document", None),
-    "operation": ("operation-blocks", "operation", None),
-}
-"""By kind of switch: its path, and the fields that carry name and value."""
+_Asked = ParamSpec("_Asked")
+_Answer = TypeVar("_Answer")
+
+
+def _request(
+    method: Callable[Concatenate[Any, _Asked], Coroutine[Any, Any, _Answer]],
+) -> Callable[Concatenate[RemoteOperator, _Asked], Coroutine[Any, Any, _Answer]]:
+    """A method of the Operator, with the same signature, as the request that the table of routes has for it."""
+    signature = inspect.signature(method)
+
+    @wraps(method)
+    async def request(self: RemoteOperator, /, *values: _Asked.args, **options: _Asked.kwargs) -> _Answer:
+        bound = signature.bind(self, *values, **options)
+        bound.apply_defaults()
+        answer: _Answer = await self._call(method.__name__, bound.arguments)
+        return answer
+
+    return request
 
 
 class RemoteOperator:
@@ -74,35 +80,53 @@ class RemoteOperator:
         """Close the connection."""
         await self._client.aclose()
 
-    async def block(
-        self,
-        target: Target,
-        *,
-        duration_seconds: float = BLOCK_SECONDS,
-        reason: str = "",
-        force: bool = False,
-        actor: str = "",  # noqa: ARG002 - the token's name acts
-        caller: str | None = None,  # noqa: ARG002 - the other side sees it
-    ) -> Done:
-        """Operator.block."""
-        options = {"duration_seconds": duration_seconds, "reason": reason, "force": force}
-        return await self._do("POST", "blocks", {**_who(target), **options})
+    block = _request(Operator.block)
+    lift = _request(Operator.lift)
+    lifting = _request(Operator.lifting)
+    blocks_page = _request(Operator.blocks_page)
+    unlock = _request(Operator.unlock)
+    set_limit = _request(Operator.set_limit)
+    clear_limit = _request(Operator.clear_limit)
+    limits_page = _request(Operator.limits_page)
+    allow = _request(Operator.allow)
+    disallow = _request(Operator.disallow)
+    allowed = _request(Operator.allowed)
+    switch = _request(Operator.switch)
+    unswitch = _request(Operator.unswitch)
+    switches = _request(Operator.switches)
+    collect_garbage = _request(Operator.collect_garbage)
+    clear_caches = _request(Operator.clear_caches)
+    documents = _request(Operator.documents)
+    distrust = _request(Operator.distrust)
+    document = _request(Operator.document)
+    status = _request(Operator.status)
+    offenders = _request(Operator.offenders)
+    refusals = _request(Operator.refusals)
+    why = _request(Operator.why)
+    actions = _request(Operator.actions)
+    config = _request(Operator.config)
 
-    async def lift(self, target: Target, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.lift."""
-        return await self._do("DELETE", "blocks", query=_who(target))
+    # What takes more than one request:
+
+    async def blocks(self) -> Sequence[Block]:
+        """Operator.blocks."""
+        return await _all_of(self.blocks_page)
+
+    async def limits(self) -> Sequence[LimitOverride]:
+        """Operator.limits."""
+        return await _all_of(self.limits_page)
 
     async def lift_all(
         self,
         *,
         origin: Origin | None = Origin.AUTOMATIC,
-        actor: str = "",  # noqa: ARG002
+        actor: str = "",  # noqa: ARG002 - the token's name acts
         wait_seconds: float | None = None,
     ) -> Done:
         """Operator.lift_all. The other side waits a moment; then it is asked how far it is."""
         loop = asyncio.get_running_loop()
         until = math.inf if wait_seconds is None else loop.time() + wait_seconds
-        done, retries = await self._do("POST", "lift", {"origin": _origin(origin)}), _RETRIES
+        done, retries = await self._lift_all(origin), _RETRIES
         while done.details.get("running") and loop.time() < until:
             await asyncio.sleep(_LOOK_SECONDS)
             found = await self.lifting(origin=origin)
@@ -110,111 +134,15 @@ class RemoteOperator:
                 if not retries:
                     raise NotAppliedError(found.message)
                 retries -= 1
-                done = await self._do("POST", "lift", {"origin": _origin(origin)})  # another worker goes on
+                done = await self._lift_all(origin)  # another worker goes on
                 continue
             running = {"running": True, "origin": found.origin} if found.state == "running" else {}
             done = Done(message=found.message, changed=found.lifted > 0, affected=found.lifted, details=running)
         return done
 
-    async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
-        """Operator.lifting."""
-        return self._read(Lifting, await self._ask("GET", "lift", query={"origin": _origin(origin)}))
-
-    async def blocks(self) -> Sequence[Block]:
-        """Operator.blocks."""
-        return await self._pages(Block, "blocks")
-
-    async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
-        """Operator.blocks_page."""
-        return self._read(BlockPage, await self._page("lockouts" if logins else "blocks", count, cursor))
-
-    async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.unlock."""
-        at = {} if ip_address is None else {"ip_address": ip_address}
-        return await self._do("DELETE", "lockouts", query={"identifier": identifier, **at})
-
-    async def set_limit(
-        self,
-        target: Target,
-        limit: str,
-        *,
-        duration_seconds: float = BLOCK_SECONDS,
-        actor: str = "",  # noqa: ARG002
-    ) -> Done:
-        """Operator.set_limit."""
-        body = {**_who(target), "limit": limit, "duration_seconds": duration_seconds}
-        return await self._do("POST", "rate-limits", body)
-
-    async def clear_limit(self, target: Target, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.clear_limit."""
-        return await self._do("DELETE", "rate-limits", query=_who(target))
-
-    async def limits(self) -> Sequence[LimitOverride]:
-        """Operator.limits."""
-        return await self._pages(LimitOverride, "rate-limits")
-
-    async def limits_page(
-        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
-    ) -> LimitPage:
-        """Operator.limits_page."""
-        asked = {"user_id": user_id, "ip_address": ip_address}
-        return self._read(LimitPage, await self._page("rate-limits", count, cursor, **asked))
-
-    async def allow(
-        self,
-        ip_address: str,
-        *,
-        reason: str = "",
-        duration_seconds: float | None = None,
-        actor: str = "",  # noqa: ARG002
-    ) -> Done:
-        """Operator.allow."""
-        lasts = {} if duration_seconds is None else {"duration_seconds": duration_seconds}
-        return await self._do("POST", "allow-list", {"ip_address": ip_address, "reason": reason, **lasts})
-
-    async def disallow(self, ip_address: str, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.disallow."""
-        return await self._do("DELETE", "allow-list", query={"ip_address": ip_address})
-
-    async def allowed(self) -> Sequence[Allowed]:
-        """Operator.allowed."""
-        return await self._list(Allowed, "allow-list")
-
-    async def switch(
-        self,
-        kind: str,
-        name: str,
-        value: str = "",
-        *,
-        duration_seconds: float,
-        reason: str = "",
-        actor: str = "",  # noqa: ARG002
-    ) -> Done:
-        """Operator.switch."""
-        path, named, valued = _SWITCHES[kind]
-        body = {named: name, "duration_seconds": duration_seconds, "reason": reason}
-        return await self._do("PUT", path, body if valued is None else {**body, valued: value})
-
-    async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.unswitch."""
-        path, named, _ = _SWITCHES[kind]
-        return await self._do("DELETE", path, query={named: name})
-
-    async def switches(self) -> Sequence[Switch]:
-        """Operator.switches."""
-        return await self._list(Switch, "switches")
-
-    async def collect_garbage(self, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.collect_garbage."""
-        return await self._do("POST", "gc")
-
-    async def clear_caches(self, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.clear_caches."""
-        return await self._do("POST", "caches/clear")
-
-    async def documents(self) -> Sequence[Document]:
-        """Operator.documents."""
-        return await self._list(Document, "documents")
+    async def _lift_all(self, origin: Origin | None) -> Done:
+        done: Done = await self._call("lift_all", {"origin": origin})
+        return done
 
     async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:  # noqa: ARG002
         """Operator.trust, one by one, after a look whether they can be: what is refused all the same ends it, and
@@ -223,9 +151,7 @@ class RemoteOperator:
             await self._refuse_conflict(documents)
         done, changed = Done(message="There is no document to trust.", changed=False), 0
         for each in documents:
-            given = {"id": each.id, "name": each.name, "type": each.type}
-            body = {"text": each.text, **{name: value for name, value in given.items() if value}}
-            done = await self._do("POST", "documents", body)
+            done = await self._call("trust", {"documents": [each]})
             changed += done.affected
         if len(documents) > 1:
             done = replace(done, message=f"{len(documents)} documents are trusted.")
@@ -238,80 +164,30 @@ class RemoteOperator:
             if known.get(each.id) not in (None, digest_of(each.text)):
                 raise ConflictError(f"the id {each.id[:64]} stands for another text: nothing was added", field="id")
 
-    async def distrust(self, id_: str, *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.distrust."""
-        return await self._do("DELETE", "documents", query={"id": id_})
+    # How a call becomes a request, and its answer a value:
 
-    async def document(self, query_hash: str) -> Document:
-        """Operator.document."""
-        return self._read(Document, await self._ask("GET", f"documents/{quote(query_hash, safe='')}"))
+    async def _call(self, name: str, arguments: Arguments) -> Any:
+        """What the method of this name answers on the other side."""
+        route = _route_of(name, arguments)
+        fields, path = route.fields_of(arguments), route.path
+        for each in route.in_path:
+            path = path.replace(f"{{{each.name}}}", quote(str(fields.pop(each.name)), safe=""))
+        carried = {"json": fields} if route.body else {"params": fields}
+        return self._read(route, await self._ask(route.method, path, **carried))
 
-    async def status(self) -> Status:
-        """Operator.status."""
-        return self._read(Status, await self._ask("GET", "status"))
-
-    async def offenders(self, count: int = 20) -> Sequence[Offender]:
-        """Operator.offenders."""
-        return await self._list(Offender, "offenders", count=count)
-
-    async def refusals(self, count: int = 50) -> Sequence[Refusal]:
-        """Operator.refusals."""
-        return await self._list(Refusal, "refusals", count=count)
-
-    async def why(self, request_id: str) -> Refusal:
-        """Operator.why."""
-        return self._read(Refusal, await self._ask("GET", f"refusals/{quote(request_id, safe='')}"))
-
-    async def actions(self, count: int = 50) -> Sequence[Action]:
-        """Operator.actions."""
-        return await self._list(Action, "actions", count=count)
-
-    async def config(self) -> Sequence[Mapping[str, Any]]:
-        """Operator.config."""
-        return await self._items("config")
-
-    async def _do(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, str] | None = None
-    ) -> Done:
-        return self._read(Done, await self._ask(method, path, body, query=query))
-
-    async def _list(self, kind: type[_Value], path: str, **query: Any) -> Sequence[_Value]:
-        return [self._read(kind, each) for each in await self._items(path, **query)]
-
-    async def _items(self, path: str, **query: Any) -> Sequence[Any]:
-        return self._items_of(await self._ask("GET", path, query=query))
-
-    def _items_of(self, answer: Any) -> Sequence[Any]:
-        items = answer.get("items")
-        if not isinstance(items, list):
+    def _read(self, route: Route, answer: Mapping[str, Any]) -> Any:
+        if (route.many or route.result in (BlockPage, LimitPage)) and not isinstance(answer.get("items"), list):
             raise OperatorError(f"{self._url} answered what this version does not understand: a list without items")
-        return items
-
-    async def _page(self, path: str, count: int, cursor: str, **asked: str | None) -> Any:
-        query = {"limit": count, "cursor": cursor or None, **asked}
-        return await self._ask("GET", path, query={name: value for name, value in query.items() if value is not None})
-
-    async def _pages(self, kind: type[_Value], path: str) -> Sequence[_Value]:
-        """All items of a list. A guard of an older version has one page."""
-        found: list[_Value] = []
-        cursor: str | None = ""
-        while cursor is not None:
-            page = await self._page(path, _MOST, cursor)
-            found += [self._read(kind, each) for each in self._items_of(page)]
-            cursor = page.get("next_cursor")
-        return found
-
-    def _read(self, kind: type[_Value], value: Any) -> _Value:
         try:
-            return revived(kind, value)
+            if route.many:
+                return [each if route.result is None else revived(route.result, each) for each in answer["items"]]
+            return answer if route.result is None else revived(route.result, answer)
         except ValueError as error:
             raise OperatorError(f"{self._url} answered what this version does not understand: {error}") from None
 
-    async def _ask(
-        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, query: Mapping[str, Any] | None = None
-    ) -> Any:
+    async def _ask(self, method: str, path: str, **carried: Any) -> Mapping[str, Any]:
         try:
-            answer = await self._client.request(method, path, json=body, params=query)
+            answer = await self._client.request(method, path, **carried)
         except httpx.HTTPError as error:
             why = unreached(error, self._url, timeout_seconds=self._timeout_seconds)
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
@@ -321,6 +197,25 @@ class RemoteOperator:
         if not answer.is_success:
             raise refusal_of(answer, self._url)
         return detail_of(answer, self._url)
+
+
+def _route_of(name: str, arguments: Arguments) -> Route:
+    """The first route of a method that stands for these arguments."""
+    for route in ROUTES:
+        if route.calls == name and all(arguments[each] == value for each, value in route.fixed.items()):
+            return route
+    raise OperatorError(f"the HTTP API has no request for {name} with {str(dict(arguments))[:200]}")
+
+
+async def _all_of(page_of: Callable[[int, str], Awaitable[Any]]) -> Sequence[Any]:
+    """The items of all pages. A guard of an older version has one page."""
+    found: list[Any] = []
+    cursor: str | None = ""
+    while cursor is not None:
+        page = await page_of(_MOST, cursor)
+        found += page.items
+        cursor = page.next_cursor
+    return found
 
 
 def base_url(text: str) -> str:
@@ -334,12 +229,3 @@ def base_url(text: str) -> str:
             f"--url {text[:200]!r} is no URL of an API. Accepted: for example https://api.example.org/admin"
         )
     return str(url).rstrip("/")
-
-
-def _origin(origin: Origin | None) -> str:
-    return origin.value if origin else "all"
-
-
-def _who(target: Target) -> dict[str, str]:
-    fields = ("user_id", "ip_address", "issuer", "tenant")
-    return {name: value for name in fields if (value := getattr(target, name)) is not None}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -10,16 +9,13 @@ from typing import Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.operator.bench import Bench, answering, lasting, seconds, words
+from fraiseql_guard.operator.fields import DIGEST, MODE, OPERATION_NAME, PROTECTION, Form
 from fraiseql_guard.operator.interface import Done, OperatorError, Switch
-from fraiseql_guard.settings import CHANGEABLE, VARIABLES, Mode, SettingsError
-from fraiseql_guard.signals import WITH_MODE, Event
-from fraiseql_guard.stores.control import ALL, CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
+from fraiseql_guard.settings import CHANGEABLE, VARIABLES, SettingsError
+from fraiseql_guard.signals import Event
+from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
 
-_PROTECTIONS: Final = (ALL, *(each.value for each in WITH_MODE))
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
-_MODES: Final = (Mode.ENFORCE.value, Mode.MONITOR.value)
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]{0,254}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,14 +107,20 @@ def _kind(kind: str) -> _Kind:
     return row
 
 
-def _protection(name: str) -> None:
-    if name not in _PROTECTIONS:
-        raise OperatorError(f"{str(name)[:40]!r} is not one of {', '.join(_PROTECTIONS)}", field="protection")
+def _in(form: Form, field: str) -> Callable[[str], None]:
+    """A check that a name or a value has the form that its field has over HTTP."""
+
+    def check(text: str) -> None:
+        try:
+            form.read(text)
+        except ValueError as error:
+            raise OperatorError(f"{str(text)[:80]!r} {error}", field=field) from None
+
+    return check
 
 
 def _mode(_name: str, value: str) -> None:
-    if value not in _MODES:
-        raise OperatorError(f"{str(value)[:40]!r} is not one of {', '.join(_MODES)}", field="mode")
+    _in(MODE, "mode")(value)
 
 
 def _variable(name: str) -> None:
@@ -138,26 +140,16 @@ def _setting(name: str, value: str) -> None:
         raise OperatorError(str(error), field="value") from None
 
 
-def _digest(name: str) -> None:
-    if not isinstance(name, str) or not _DIGEST.fullmatch(name):
-        raise OperatorError(
-            f"{str(name)[:80]!r} is not the SHA-256 of a document in lower case hexadecimal", field="document"
-        )
-
-
-def _operation(name: str) -> None:
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise OperatorError(f"{str(name)[:80]!r} is not the name of an operation", field="operation")
-
-
 def _no_value(_name: str, value: str) -> None:
     if value:
         raise OperatorError("a document or operation is blocked by its name, without a value", field="value")
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "mode": _Kind(EntryKind.MODE, "The mode of {name} is {value}", _protection, _mode),
+    "mode": _Kind(EntryKind.MODE, "The mode of {name} is {value}", _in(PROTECTION, "protection"), _mode),
     "setting": _Kind(EntryKind.SETTING, "{name} is {value}", _variable, _setting),
-    "document": _Kind(EntryKind.DOCUMENT, "Document {name} is refused", _digest, _no_value),
-    "operation": _Kind(EntryKind.OPERATION, "Operations named {name} are refused", _operation, _no_value),
+    "document": _Kind(EntryKind.DOCUMENT, "Document {name} is refused", _in(DIGEST, "document"), _no_value),
+    "operation": _Kind(
+        EntryKind.OPERATION, "Operations named {name} are refused", _in(OPERATION_NAME, "operation"), _no_value
+    ),
 }

@@ -11,7 +11,7 @@ import pytest
 import fraiseql_guard.admin
 from fraiseql_guard import signals
 from fraiseql_guard.admin.routes import ROUTES
-from fraiseql_guard.operator.changes import BESIDE, CHANGES
+from fraiseql_guard.operator.routes import BESIDE, CHANGES
 from tests.admin.conftest import Api, felt
 
 ADDRESS, DIGEST, LASTS = "203.0.113.9", "ab" * 32, {"duration_seconds": 60}

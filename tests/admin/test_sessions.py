@@ -5,8 +5,7 @@ import re
 
 import pytest
 
-from fraiseql_guard.admin.sessions import COOKIE, SECURE_COOKIE, Sessions, Visitor
-from fraiseql_guard.admin.values import Session
+from fraiseql_guard.admin.sessions import COOKIE, SECURE_COOKIE, Session, Sessions, Visitor
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.admin.conftest import BOBS, OPERATORS_ADDRESS, TOKEN, TOKENS
 from tests.support.asgi import LOOPBACK

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fraiseql_guard.operator.changes import BESIDE
+from fraiseql_guard.operator.routes import BESIDE
 from fraiseql_guard.settings import DATABASE_VARIABLE, name_of
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import SECRET, Operator

@@ -5,8 +5,8 @@ import inspect
 import pytest
 
 from fraiseql_guard import signals
-from fraiseql_guard.operator.changes import BESIDE, CHANGES
 from fraiseql_guard.operator.interface import Document, NotAppliedError, Operator, Origin, Target
+from fraiseql_guard.operator.routes import BESIDE, CHANGES
 from fraiseql_guard.stores import StoreError
 from fraiseql_guard.stores.documents import TrustedDocument
 

@@ -1,4 +1,4 @@
-"""What a request to the operator's API may carry: the forms of its fields, as a check and as JSON Schema in one place.
+"""The fields of requests to the operator's API: how each form is read, written and described, in one place.
 
 A reader takes a value as JSON has it (a query parameter as text) and returns it, or raises ValueError whose text
 completes the sentence "duration_seconds ...".
@@ -22,6 +22,9 @@ from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 Schema = Mapping[str, Any]
 
+_ALL: Final = "all"
+_ORIGINS: Final = (*(each.value for each in Origin), _ALL)
+
 _LONGEST_TEXT: Final = 255
 _LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -29,12 +32,17 @@ _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """Necessary, not sufficient: what Unicode calls not printable is refused as well, and no short pattern says so."""
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form of value: how it is read, what it says about itself, and its JSON Schema."""
+    """One form of value: how the API reads it, its JSON Schema, and how a client writes it (None: leaves it out)."""
 
     read: Callable[[Any], Any]
     schema: Schema
+    write: Callable[[Any], Any] = _as_it_is
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,16 @@ class Field:
     form: Form
     doc: str
     required: bool = False
+    argument: str = ""
+    """The argument of the Operator's method that takes it, where that has another name. ``target`` and ``documents``
+    are made of several fields (route.py)."""
+    default: Any = None
+    """What the API takes for one that was not given, where the method needs a value."""
+
+    @property
+    def taken_as(self) -> str:
+        """The name of the argument that takes it."""
+        return self.argument or self.name
 
 
 def _text(value: Any) -> str:
@@ -112,6 +130,12 @@ def _count(value: Any) -> int:
     return value
 
 
+def _origin(value: Any) -> Origin | None:
+    if value not in _ORIGINS:
+        raise ValueError(f"is not one of {', '.join(_ORIGINS)}")
+    return None if value == _ALL else Origin(value)
+
+
 def _choice(*words: str) -> Form:
     def read(value: Any) -> str:
         if value not in words:
@@ -121,7 +145,7 @@ def _choice(*words: str) -> Form:
     return Form(read, {"type": "string", "enum": list(words)})
 
 
-def _matching(pattern: str, accepts: str) -> Form:
+def _matching(pattern: str, accepts: str, write: Callable[[Any], Any] = _as_it_is) -> Form:
     compiled = re.compile(pattern, re.ASCII)
 
     def read(value: Any) -> str:
@@ -129,7 +153,12 @@ def _matching(pattern: str, accepts: str) -> Form:
             raise ValueError(f"is not {accepts}")
         return value
 
-    return Form(read, {"type": "string", "pattern": pattern})
+    return Form(read, {"type": "string", "pattern": pattern}, write)
+
+
+def _cursor(pattern: str) -> Form:
+    """The first page has none."""
+    return _matching(f"^{pattern}$", "what a page has given as its next_cursor", lambda cursor: cursor or None)
 
 
 TEXT: Final = Form(
@@ -150,9 +179,12 @@ LIMIT: Final = Form(
     },
 )
 COUNT: Final = Form(_count, {"type": "integer", "minimum": 1, "maximum": 1000})
-CURSOR: Final = _matching(f"^{STORE_CURSOR}$", "what a page has given as its next_cursor")
-BLOCKS_CURSOR: Final = _matching(f"^{CURSOR_PATTERN}$", "what a page has given as its next_cursor")
-ORIGIN: Final = _choice(*(each.value for each in Origin), "all")
+CURSOR: Final = _cursor(STORE_CURSOR)
+BLOCKS_CURSOR: Final = _cursor(CURSOR_PATTERN)
+ORIGIN: Final = Form(
+    _origin, {"type": "string", "enum": list(_ORIGINS)}, lambda origin: _ALL if origin is None else origin.value
+)
+"""An Origin; None is every origin."""
 MODE: Final = _choice("enforce", "monitor")
 PROTECTION: Final = _choice("all", *(each.value for each in WITH_MODE))
 VARIABLE: Final = Form(_text, {"type": "string", "enum": [row.name for row in VARIABLES if row.option in CHANGEABLE]})
