@@ -7,7 +7,7 @@ import sys
 
 BENCHMARKS = {
     "ablate": "each cache and fast path of the guard switched off in turn, on a real server: CPU per request that it "
-    "saves; --short takes about three minutes",
+    "saves; --short takes about four minutes",
     "flood": "ordinary users beside each attack, 1 to 10, with and without the guard: p50, p99, goodput, memory, "
     "labels, log bytes; --short takes less than five minutes",
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",

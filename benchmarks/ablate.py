@@ -25,11 +25,11 @@ from benchmarks.ablate_load import CONNECTIONS, Asked, Clients, asked
 from benchmarks.ablate_server import Server
 from benchmarks.ablations import ABLATIONS, Ablation
 from benchmarks.pairs import added, order
+from benchmarks.peers.costs import database_url
 from benchmarks.peers.effort import Progress
 from tests.support.redis_server import RedisServer
 
 _WARM_UP = 400
-_DATABASES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Pair:
     def __init__(self, name: str, row: Ablation, redis_url: str, limit: str) -> None:
         self._open = ExitStack()
         with ExitStack() as opened:
-            urls = [f"{redis_url.rpartition('/')[0]}/{number % _DATABASES}" for number in (0, 1)]
+            urls = [database_url(redis_url, number) for number in (0, 1)]
             self._servers = [
                 opened.enter_context(Server(each, row.on, url, limit))
                 for each, url in zip(("-", name), urls, strict=True)
@@ -146,14 +146,14 @@ def main() -> int:
     """Print the table; ``--json FILE`` writes it after every row. 1 if a row could not be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks ablate", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"these rows alone: {', '.join(ABLATIONS)}")
-    parser.add_argument("--short", action="store_true", help="about three minutes")
-    parser.add_argument("--rounds", type=int, help="60; with --short 15")
-    parser.add_argument("--requests", type=int, help="a round and server: 160; with --short 96")
+    parser.add_argument("--short", action="store_true", help="about four minutes")
+    parser.add_argument("--rounds", type=int, help="200; with --short 40")
+    parser.add_argument("--requests", type=int, help="a round and server: 64")
     parser.add_argument("--json", metavar="FILE", type=Path)
     options = parser.parse_args()
     if unknown := [name for name in options.names if name not in ABLATIONS]:
         parser.error(f"{', '.join(unknown)}: known are {', '.join(ABLATIONS)}")
-    rounds, requests = (15, 96) if options.short else (60, 160)
+    rounds, requests = (40, 64) if options.short else (200, 64)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an exit ends the children, a signal would not
     effort = Effort(options.rounds or rounds, options.requests or requests)
     try:

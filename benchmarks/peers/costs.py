@@ -76,7 +76,7 @@ class Round:
 
     def start(self, variant: Variant, costs: Costs) -> None:
         """Have a variant take part. Commands are counted the first time, while no other variant of this name asks."""
-        url = f"{self._redis_url}/{len(self._running) % _DATABASES}"
+        url = database_url(self._redis_url, len(self._running))
         running: Server | Called = self._open.enter_context(self._way(variant, url, per_hour=PLENTY))
         for each in CONCURRENCIES:
             running.ask(each, _FIRST, warm_up=_WARM_UP)  # the first answers may be others
@@ -112,6 +112,12 @@ class Round:
             costs.cpu[each].append(total.cpu_seconds / total.requests * 1e6)
         calls = one.calls / one.requests
         costs.reached.append(many.calls / many.requests / calls if calls > _LEAST_COMMANDS else 1.0)
+
+
+def database_url(redis_url: str, number: int) -> str:
+    """The URL of another database of the same Redis: there are 16, which are taken in turns."""
+    server, _, _ = redis_url.rpartition("/")
+    return f"{server}/{number % _DATABASES}"
 
 
 def _calls(client: redis.Redis) -> int:

@@ -6,11 +6,12 @@ import argparse
 
 import pytest
 
-from benchmarks.peers.costs import SERVED, WAYS, Costs
+from benchmarks.peers.costs import SERVED, WAYS, Costs, database_url
 from benchmarks.peers.effort import Effort, Progress, effort, rounds_in_time
 from benchmarks.peers.goals import goals
 from benchmarks.peers.report import Findings
 from benchmarks.peers.variants import OURS, VARIANTS
+from fraiseql_guard.settings import Settings
 
 
 def asked(**given: object) -> Effort:
@@ -55,3 +56,9 @@ def test_what_failed_in_a_round_leaves_figures_that_can_be_judged() -> None:
     findings.leave_out_failed()
     assert OURS not in findings.costs[SERVED]
     assert {goal.met for goal in goals(findings)} == {None}
+
+
+def test_every_variant_has_a_database_that_our_settings_accept() -> None:
+    urls = [database_url("redis://127.0.0.1:6379/0", number) for number in range(len(VARIANTS))]
+    assert len({*urls}) == len(VARIANTS) <= 16
+    assert [Settings.load(redis_url=url).redis_url.reveal() for url in urls] == urls
