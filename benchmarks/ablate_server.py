@@ -109,7 +109,13 @@ def main() -> None:
     with loopback() as listener:
         listener.listen(1024)  # who connects before the app has started waits
         print(listener.getsockname()[1], flush=True)
-        config = uvicorn.Config(served, log_config=None, access_log=False, proxy_headers=False)
+        config = uvicorn.Config(
+            served,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            timeout_keep_alive=600,  # connections rest while another pair of servers starts
+        )
         asyncio.run(uvicorn.Server(config).serve(sockets=[listener]))
 
 
