@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks peers", description=__doc__)
     parser.add_argument("--short", action="store_true", help="less than five minutes; Redis is taken from ours alone")
     parser.add_argument("--rounds", type=_positive, help="5; with --short as many of 3 as there is time for")
-    parser.add_argument("--requests", type=_positive, help="a round and variant at concurrency 64: 10000; --short 600")
+    parser.add_argument("--requests", type=_positive, help="a round and variant at concurrency 64: 10000; --short 1500")
     parser.add_argument(
         "--peer",
         action="append",

@@ -39,7 +39,7 @@ def effort(options: argparse.Namespace, ours: str) -> Effort:
     if options.short:
         return Effort(
             rounds=options.rounds or 3,
-            requests=options.requests or 600,
+            requests=options.requests or 1_500,
             slices=3,
             counted=200,
             minutes=SHORT_MINUTES,
