@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-SHORT_MINUTES = 4.0
+SHORT_MINUTES = 4.3
 """After so much time the short form begins no other round, and leaves the rest of five minutes to Redis's faults."""
 
 
