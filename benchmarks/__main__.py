@@ -6,13 +6,16 @@ import importlib
 import sys
 
 BENCHMARKS = {
+    "ablate": "each cache and fast path of the guard switched off in turn, on a real server: CPU per request that it "
+    "saves; --short takes about four minutes",
     "flood": "ordinary users beside each attack, 1 to 10, with and without the guard: p50, p99, goodput, memory, "
     "labels, log bytes; --short takes less than five minutes",
     "hostile": "CPU until a hostile request is refused, by attack and size, beside parsers and other limiters",
     "mutations": "a million damaged requests through the whole guard: all answered, none by a fault",
     "overhead": "CPU per request of the bare app, each middleware and the whole guard, in memory and on Redis; "
     "--host fraiseql: on a real FraiseQL query",
-    "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen",
+    "peers": "other rate limiters and ours on one app and Redis: requests/s, CPU, commands, Redis killed and frozen; "
+    "--short takes less than five minutes",
     "sanctions": "up to 100,000 sanctions: longest stall of the event loop, duration and Redis's time of status, "
     "top, the console, the list of blocks and lifting all, on Redis and in memory",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",

@@ -1,7 +1,6 @@
 """The server of the flood: the blog on uvicorn, bare or behind the guard, configured by FRAISEQL_* variables.
 
-``python -m benchmarks.flood_server guard|bare`` prints its port, and serves until it is ended. The listening socket is
-made with IPPROTO_TCP: without it asyncio would leave Nagle's delay on.
+``python -m benchmarks.flood_server guard|bare`` prints its port, and serves until it is ended.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +18,7 @@ from typing import Any, Self
 
 import uvicorn
 
+from benchmarks.listeners import loopback
 from benchmarks.peers.clock import cpu_seconds
 
 APPS = {"guard": "examples.starlette_blog.app:app", "bare": "examples.starlette_blog.bare:bare_app"}
@@ -105,8 +104,7 @@ class Server:
 
 def main() -> None:
     """Serve until a signal."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
-        listening.bind(("127.0.0.1", 0))
+    with loopback() as listening:
         listening.listen(4096)
         print(listening.getsockname()[1], flush=True)
         module, _, name = APPS[sys.argv[1]].partition(":")

@@ -22,6 +22,12 @@ class Findings:
         self.errors: dict[str, dict[str, str]] = {way: dict(not_installed) for way in WAYS}
         self.seen: dict[str, dict[str, Seen]] = {}
 
+    def leave_out_failed(self) -> None:
+        """Forget the figures of what has failed in a way: there are none for some of the rounds."""
+        for way, errors in self.errors.items():
+            for name in errors:
+                self.costs[way].pop(name, None)
+
     def added(self, way: str, variant: Variant, concurrency: int) -> list[float]:
         """CPU microseconds a request beyond the base, round by round."""
         return self._by_round(way, variant, lambda costs: costs.cpu[concurrency], lambda mine, base: mine - base)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import ctypes
 import importlib
 import signal
-import socket
 import sys
+
+from benchmarks.listeners import loopback
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,8 +28,7 @@ def main() -> None:
     end_with_parent()
     module, redis_url, per_hour = sys.argv[1:]
     app = importlib.import_module(f"benchmarks.peers.adapters.{module}").build(redis_url, int(per_hour))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    with loopback() as listener:
         print(listener.getsockname()[1], flush=True)
         config = uvicorn.Config(app, access_log=False, log_level="warning", server_header=False, date_header=False)
         uvicorn.Server(config).run(sockets=[listener])

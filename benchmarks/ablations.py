@@ -1,0 +1,215 @@
+"""Every cache and fast path of the guard, and how it is switched off: in the process of a benchmark's server alone.
+
+There are no settings for this. Each of them is switched off by putting something else in the place of a private part,
+before a guard is made (benchmarks/ablation_parts.py). A row goes with the part that it switches off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+from benchmarks.ablation_parts import PartMissingError, afterwards, part, put, uncached
+
+PAGE, PAGE_TOKEN, NEW, AGAIN, REFUSED = "page", "page, token", "GraphQL, new variables", "GraphQL, again", "refused"
+ONE_LIMIT: Final = "RateLimitMiddleware"
+GUARD: Final = "Guard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ablation:
+    """One row. ``asked``: the requests that it is measured with; ``on``: in which middleware; ``bare``: instead of
+    switching something off, there is no guard."""
+
+    what: str
+    asked: tuple[str, ...]
+    off: Callable[[], None] = lambda: None
+    on: str = GUARD
+    bare: bool = False
+
+
+def _empty() -> Any:
+    """A memory that holds nothing."""
+    return part("graphql.memory:Memory")(max_entries=0, max_bytes=0)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """In the place of what remembers or finds."""
+
+
+# --- one function a row -----------------------------------------------------------------------------------------------
+
+
+def heads() -> None:
+    """No head has a key, so that none is found or learnt (nor a repeated refusal, which nothing is here)."""
+    put("edge.heads:Heads", "key", _nothing)
+
+
+def plain() -> None:
+    """No request is plain: a page goes the way of an operation."""
+    put("edge.entrance", "is_plain", lambda stack, ctx: False)
+
+
+def head_trip() -> None:
+    """A head says nothing about what the next request asks of the store."""
+    put("edge.passage", "_keep", _nothing)
+
+
+def usual() -> None:
+    """No request is usual, so that each has its trip made and packed."""
+    put("admission:Admission", "usual", _nothing)
+
+
+def packed() -> None:
+    """What trips have in common on the wire is packed for each."""
+    uncached("stores.trips", "_packed")
+
+
+def halves() -> None:
+    """The store is asked in one coroutine."""
+    afterwards("edge.stack:Stack", prompt_store=lambda: None)
+
+
+def requests() -> None:
+    """No request is found by its bytes."""
+    afterwards("graphql.reader:Reader", _requests=lambda: None)
+
+
+def documents() -> None:
+    """Every document is read and planned anew."""
+    afterwards("graphql.measurer:Measurer", _documents=_empty)
+
+
+def readings() -> None:
+    """What a known document costs is priced and judged anew."""
+    afterwards("graphql.measurer:Measurer", _readings=_empty)
+
+
+def timers() -> None:
+    """Every deadline is a timer of the event loop."""
+    put("edge.alarms:AlarmClocks", "of", lambda self, loop: _LoopTimers(loop))
+
+
+def backlog() -> None:
+    """What a request leaves behind is counted at once."""
+
+    def add(self: Any, *record: Any) -> None:
+        self._waiting.append(record)
+        self.tell()
+
+    put("settle.backlog:Backlog", "add", add)
+
+
+def tallies() -> None:
+    """Plain requests that end alike are not added up."""
+    put("settle.tallies:Tallies", "of", staticmethod(_nothing))
+
+
+def by_hand() -> None:
+    """Every body is read under a deadline, also one that has come with its head."""
+    bound, denial, too_slow = part("edge.deadline:Deadline"), part("context:Denial"), part("signals:BODY_TIMEOUT")
+
+    async def read(stack: Any, reading: Any, seconds: float) -> Any:
+        loop = asyncio.get_running_loop()
+        deadline = bound(stack.alarms.of(loop), loop.time() + seconds)
+        body = await deadline.bound(reading)
+        return denial(too_slow, limit=seconds) if deadline.expired else body
+
+    put("edge.gatekeeper", "_read_in_time", read)
+
+
+def tokens() -> None:
+    """Every token is verified, and is told as one that is new."""
+    put("identity.tokens:TokenVerifier", "_remember", _nothing)
+
+
+def refusals() -> None:
+    """The store is asked about every request of a caller who was just refused."""
+    put("stores.refusals:Refusals", "remember", _nothing)
+
+
+def repeats() -> None:
+    """Every refusal from memory goes through the checks and is written anew."""
+    put("edge.repeats:Repeats", "remember", _nothing)
+
+
+def header_names() -> None:
+    """Whether a header counts is asked each time."""
+    put("identity.proxy_headers:ByName", "__missing__", lambda self, name: self._ask(name))
+
+
+def labels() -> None:
+    """Labels of metrics are made safe each time."""
+    uncached("telemetry.labels", "escape_label")
+
+
+def header_lines() -> None:
+    """The lines that tell a limit are written each time."""
+    uncached("edge.replies", "_constant")
+
+
+class _LoopTimers:
+    """Timers of an event loop with the face of the guard's own."""
+
+    __slots__ = ("_loop",)
+
+    def __init__(self, loop: Any) -> None:
+        self._loop = loop
+
+    def call_at(self, when: float, call: Callable[[], object]) -> _LoopTimer:
+        """Set one."""
+        return _LoopTimer(self._loop.call_at(when, call))
+
+
+class _LoopTimer:
+    __slots__ = ("_handle", "cancel", "when")
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+        self.cancel, self.when = handle.cancel, handle.when
+
+    @property
+    def call(self) -> None:
+        """Writing None calls it off."""
+
+    @call.setter
+    def call(self, _: None) -> None:
+        self._handle.cancel()
+
+
+def everything() -> None:
+    """All of the rows above, as far as they are there."""
+    for name, row in ABLATIONS.items():
+        if name != "all" and not row.bare:
+            with suppress(PartMissingError):
+                row.off()
+
+
+ABLATIONS: Final[Mapping[str, Ablation]] = {
+    "guard": Ablation(what="the whole guard: what is left is the bare app", asked=(PAGE, NEW, AGAIN), bare=True),
+    "nothing": Ablation(what="nothing: the error of the measurement", asked=(PAGE, NEW)),
+    "heads": Ablation(what="heads that passed before (HeadReads)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=heads),
+    "plain": Ablation(what="the short way of pages (Passage)", asked=(PAGE,), off=plain),
+    "head-trip": Ablation(what="a head's own trip to the store (readmit)", asked=(PAGE,), off=head_trip),
+    "usual": Ablation(what="usual trips to the store (admission)", asked=(PAGE, NEW), off=usual),
+    "packed": Ablation(what="what trips have in common on the wire", asked=(PAGE_TOKEN, REFUSED), off=packed),
+    "halves": Ablation(what="store calls in two halves (prompt_store)", asked=(PAGE,), off=halves),
+    "requests": Ablation(what="requests by their bytes", asked=(AGAIN,), off=requests),
+    "documents": Ablation(what="measured documents", asked=(NEW,), off=documents),
+    "readings": Ablation(what="judged costs of a document", asked=(NEW,), off=readings),
+    "timers": Ablation(what="coalesced timers (Alarms)", asked=(NEW,), off=timers),
+    "backlog": Ablation(what="deferred accounting (Backlog)", asked=(PAGE, NEW), off=backlog),
+    "tallies": Ablation(what="added-up plain requests (Tallies)", asked=(PAGE,), off=tallies, on=ONE_LIMIT),
+    "by-hand": Ablation(what="bodies read without a deadline (Begun)", asked=(NEW,), off=by_hand),
+    "tokens": Ablation(what="verified tokens", asked=(PAGE_TOKEN,), off=tokens),
+    "refusals": Ablation(what="remembered refusals, and their answers", asked=(REFUSED,), off=refusals),
+    "repeats": Ablation(what="the answers to repeated refusals", asked=(REFUSED,), off=repeats),
+    "header-names": Ablation(what="what header names mean", asked=(PAGE, NEW), off=header_names),
+    "labels": Ablation(what="labels made safe", asked=(PAGE,), off=labels),
+    "header-lines": Ablation(what="constant header lines of a limit", asked=(PAGE,), off=header_lines),
+    "all": Ablation(what="all of these", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN, REFUSED), off=everything),
+}
+"""By name, in the order of a request."""
