@@ -1,6 +1,6 @@
 """The console: files that everybody may read below the admin path, so that operators can log in.
 
-They hold no secret and know nothing; whoever reads them still has to show a token. The policy has a browser load and
+They hold no secret and know nothing; their reader still has to show a token. The policy has a browser load and
 ask nothing but this very server, run no script that stands in a page, and make no text into markup.
 """
 

@@ -24,7 +24,7 @@ def config(
     as_json: JsonOption = False,
 ) -> None:
     """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
-    Without --fleet or --url nobody is asked: it is what this environment says."""
+    Without --fleet or --url no worker is asked: it is what this environment says."""
     here, sentences = url is None and not fleet, []
     with told():
         if here:

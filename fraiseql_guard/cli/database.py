@@ -47,7 +47,7 @@ def kill(
     acting_as: AsOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop the statement of one of the app's connections; the connection lives on. Nobody else's is touched."""
+    """Stop the statement of one of the app's connections; the connection lives on. Those of others are not touched."""
     with told():
         settings = Settings.load()
         actor = acting(settings, acting_as)

@@ -14,7 +14,7 @@ ACCEPTED: Final = "90s, 15m, 1h, 2d or 1h30m, up to 365d"
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``1h30m``. A bare number is refused: whoever types 15 may mean minutes. ValueError says what fits."""
+    """Seconds of ``1h30m``. A bare number is refused: 15 may mean minutes. ValueError says what fits."""
     match = _DURATION.fullmatch(text.strip().lower())
     parts = [int(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, _SIZES, strict=False))
@@ -27,7 +27,7 @@ def in_words(seconds: float) -> str:
     """``1 h``, ``1 h 30 min``, ``45 s``: the two largest units, rounded."""
     left = max(round(seconds), 0)
     if left >= 3_600:
-        left = round(left / 60) * 60  # nobody counts seconds over hours
+        left = round(left / 60) * 60  # seconds do not matter over hours
     words: list[str] = []
     for size, unit in zip(_SIZES, ("d", "h", "min", "s"), strict=True):
         count, left = divmod(left, size)

@@ -69,7 +69,7 @@ def _read(path: Path, tally: Tally, wanted: Wanted, advance: Callable[[int], Non
 
 @contextmanager
 def _progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error if somebody looks at it and there is something to wait for."""
+    """A bar on standard error, if that is a terminal and there is something to wait for."""
     if not sys.stderr.isatty() or not size:
         yield lambda _: None
         return

@@ -44,7 +44,7 @@ AsOption = Annotated[
     ),
 ]
 STORE_SECONDS: Final = 5.0
-"""Longest wait for Redis: nobody's request waits for us."""
+"""Longest wait for Redis: no request waits for us."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +54,7 @@ class Reached:
     operator: Operator
     actor: str
     caller: str | None = None
-    """The address from which whoever types this came to this machine, if that is known."""
+    """The address from which the typist came to this machine, if that is known."""
 
 
 def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]], *, acting_as: str | None = None) -> Answer:
@@ -119,7 +119,7 @@ def actor() -> str:
 
 
 def caller() -> str | None:
-    """The address at the other end of an SSH session: whoever blocks it locks out themselves."""
+    """The address at the other end of an SSH session: to block it is to lock oneself out."""
     first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
     try:
         return str(ip_address(first))

@@ -1,4 +1,4 @@
-"""Whom a command is about: an address or network as it stands, a user by --user."""
+"""The target of a command: an address or network as it stands, a user by --user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an action did, in one line: what, to whom, until when, whom it would have met, and how it is undone."""
+"""What an action did, in one line: what, to which target, until when, how many it would have met, how it is undone."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ def token(
 ) -> None:
     """Print a token (JWT) as an issuer would sign it, with the configured issuer, audience and lifetime.
 
-    For development: whoever can run this can be anybody.
+    For development: this makes a token of any user.
     """
     with told():
         settings = Settings.load()

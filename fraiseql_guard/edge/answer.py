@@ -91,7 +91,7 @@ def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:
 
 
 def _in_part(head: bytes, tail: bytes) -> tuple[bool, frozenset[str]]:
-    """Errors stand before the data or after it; between the two nobody looks."""
+    """Errors stand before the data or after it; what is between the two is not looked at."""
     if head[:_TAIL_BYTES].replace(b" ", b"").startswith(b'{"errors":[{'):
         errors = head[:_TAIL_BYTES]
     else:

@@ -1,7 +1,7 @@
 """Has the app itself refused its caller? Its own 401, 403 and error codes, as the contract's failure reasons.
 
 Only looked at where authentication is mounted, on GraphQL paths and the paths that need a token. It is the app's
-decision about a caller whom the guard let pass: counted and logged in every mode, and never sanctioned.
+decision about a caller that the guard let pass: counted and logged in every mode, and never sanctioned.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _UNAUTHENTICATED_CODE: Final = "UNAUTHENTICATED"
 def app_refusal(ctx: Context, answer: Answer) -> FailureReason | None:
     """The reason for which the app refused its caller, if it did.
 
-    A verified user whom the app does not let in lacks permissions, whatever word the app has for it; an anonymous
-    caller of whom it wants to know more lacks a token.
+    A verified user that the app does not let in lacks permissions, whatever word the app has for it; an anonymous
+    caller about which it wants to know more lacks a token.
     """
     if not ctx.operation:
         return plain_refusal(ctx)

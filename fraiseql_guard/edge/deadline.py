@@ -34,7 +34,7 @@ class Deadline:
             result = await work
         except (asyncio.CancelledError, Exception):
             if not self.expired:
-                raise  # else: how it failed when it was stopped concerns nobody
+                raise  # else: how it failed when it was stopped plays no part
         finally:
             alarm.cancel()
             self._task = None
@@ -78,12 +78,12 @@ class Begun(Generic[T]):
         return self._work.throw(*error)
 
     def close(self) -> None:
-        """Nobody waits for it any more."""
+        """It is not waited for any more."""
         self._work.close()
 
 
 async def take_back(task: asyncio.Task[object]) -> None:
-    """Undo our cancellation, also if it was not delivered yet, but nobody else's."""
+    """Undo our cancellation, also if it was not delivered yet, and no other one."""
     if task.uncancel() > 0:
         raise asyncio.CancelledError
     try:

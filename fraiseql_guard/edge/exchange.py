@@ -57,7 +57,7 @@ class Exchange:
         try:
             denial = await decide(stack, ctx, pump)
             if pump.disconnected and not pump.complete:
-                return  # the client left in the middle of its request: there is nobody to answer
+                return  # the client left in the middle of its request: there is no one to answer
             if denial is not None:
                 await look_for_batch(stack, ctx, pump, denial)
                 pump.drop()

@@ -84,7 +84,7 @@ class Head:
             scope["path"],
             scope.get("query_string") or b"",
             lines,
-            None if self.plain else first_lines(lines),  # nobody asks for those of a plain one
+            None if self.plain else first_lines(lines),  # those of a plain one are not asked for
             self.guarded,
             request_id(),
             trace_id,
@@ -167,7 +167,7 @@ class Heads:
         if key is None or special or _bytes_of(ctx) > _LONGEST_BYTES:
             return
         if len(self._known) >= _MOST:
-            self._known.clear()  # whoever comes often is known again soon
+            self._known.clear()  # frequent callers are known again soon
         self._known[key] = ctx.head = Head(ctx, plain=plain)
 
     def forget(self) -> None:

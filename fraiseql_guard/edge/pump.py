@@ -222,7 +222,7 @@ class Pump:
         return await asyncio.shield(reader)
 
     def _note_reader(self, reader: asyncio.Task[Message]) -> None:
-        """Whoever waited may have given up meanwhile, and some servers say it only once."""
+        """The reader may have given up meanwhile, and some servers say it only once."""
         if not reader.cancelled() and reader.exception() is None:
             self._note_end(reader.result())
 

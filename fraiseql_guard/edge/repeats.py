@@ -4,7 +4,7 @@ nothing.
 What a refusal from memory depends on is the head of its request, and its numbers stay the same for a while. So once
 the log has no more lines for a caller in this second, the whole answer is kept, and given again until one of its
 numbers or anything else about it would be another: for less than a second. Every repetition counts exactly as if it
-had gone through the gates; what it counts for is added up and told a few times a second, and whenever somebody looks.
+had gone through the gates; its counts are added up and told a few times a second, and before they are shown.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Repeats:
         """By the head of the request (Heads.key), and by its credentials, which are kept for less than a second."""
         self._kept = 0
         self._touched: list[Repeat] = []
-        self._telling = Lock()  # somebody may look from another thread
+        self._telling = Lock()  # another thread may look
         self._tell_soon = LoopTimer(TELL_SECONDS, self._time_to_tell).start
 
     def find(self, scope: Any, key: Hashable) -> Repeat | None:
@@ -187,7 +187,7 @@ class Repeats:
 
 
 def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-    """What nobody else shares."""
+    """What no other request shares."""
     return tuple([value for name, value in lines if name == b"authorization"])
 
 

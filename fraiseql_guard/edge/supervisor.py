@@ -77,7 +77,7 @@ class Supervisor:
             await work
         except (asyncio.CancelledError, Exception):
             if self._abandonment is None:
-                raise  # else: how it ended when it was stopped concerns nobody, the client was answered
+                raise  # else: how it ended when it was stopped plays no part, the client was answered
         finally:
             self.task = None
             if self._until is not None or self._ctx.ends_at is not None or self._watcher is not None:
@@ -110,7 +110,7 @@ class Supervisor:
             self._alarm = self._alarms.call_at(now + seconds, self._look)
 
     def interrupt(self) -> None:
-        """Cancel the app now, once: the timer that a second call would start is one that nobody stops."""
+        """Cancel the app now, once: the timer that a second call would start would not be stopped."""
         if self.task is None or self._abandonment is not None:
             return
         self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._owner.abandoned)

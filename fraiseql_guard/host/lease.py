@@ -1,7 +1,7 @@
 """Which worker of several speaks of what concerns them all, and what it has said.
 
 The kernel knows who lives: the speaker holds a lock on a file (flock), which is free the moment its process ends,
-however it ends. What it has said stands in the file, so that whoever comes after neither repeats nor omits it.
+however it ends. What it has said stands in the file, so that the next speaker neither repeats nor omits it.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Lease(Protocol):
     """Asked with every look."""
 
     def recall(self) -> str | None:
-        """What was said so far ("" for nothing); None if somebody else speaks."""
+        """What was said so far ("" for nothing); None if another worker speaks."""
         ...
 
     def leave(self, said: str) -> None:
-        """For the next look, whoever has it. Only after :meth:`recall` has returned a string."""
+        """For the next look, by any worker. Only after :meth:`recall` has returned a string."""
         ...
 
     def release(self) -> None:
@@ -88,7 +88,7 @@ class Shared:
             return self._alone.recall()
 
     def leave(self, said: str) -> None:
-        """Write it down, also to show that somebody is there. Never raises."""
+        """Write it down, also to show that a worker is there. Never raises."""
         self._alone.leave(said)
         if self._held is not None:
             with suppress(OSError):

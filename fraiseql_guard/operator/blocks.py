@@ -77,7 +77,7 @@ class Blocks:
         )
 
     async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> tuple[Met | None, bool]:
-        """Whom it would have met, and whether it was in force already for as long."""
+        """Which callers it would have met, and whether it was in force already for as long."""
         bench = self._bench
         beats = await bench.heartbeats()
         subject = await subject_of_user(bench, target)
@@ -123,8 +123,8 @@ class Blocks:
         )
 
     async def _lift_user(self, target: Target) -> int:
-        """Whoever of this name is sanctioned or was seen, because to lift too much harms nobody; else the one whom the
-        name means, so that its offences are forgotten."""
+        """Those of this name who are sanctioned or were seen, because to lift too much does no harm; else the one that
+        the name means, so that its offences are forgotten."""
         store = self._bench.store
         with answering():
             held = [each async for batch in self._subjects() for each in users_among(batch, target)]

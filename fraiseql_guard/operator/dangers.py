@@ -50,7 +50,7 @@ def _from(beat: Heartbeat, inside: NetworkSet) -> int:
 def refuse_danger(
     bench: Bench, control: ControlSet, wanted: parsing.Network, caller: str | None, met: Met | None
 ) -> None:
-    """DangerousError if a block of this network would meet whom nobody means."""
+    """DangerousError if a block of this network would meet callers that it is not meant for."""
     reasons = list(_reasons(bench, control, wanted, caller))
     if not reasons:
         return

@@ -24,7 +24,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Whom an action is about: exactly one of a verified user, an address or network, or a login identifier.
+    """The target of an action: exactly one of a verified user, an address or network, or a login identifier.
 
     ``issuer`` and ``tenant`` tell users of one name apart, where tokens carry them; without them the configured issuer
     is meant, or the one under which the user was lately seen. ``ip_address`` of a login says which address's lockout.

@@ -111,7 +111,7 @@ class AllowListing:
     async def allow(
         self, ip_address: str, *, reason: str = "", duration_seconds: float | None = None, actor: str = ""
     ) -> Done:
-        """Operator.allow. Automatic sanctions inside end, because nobody allows an address for it to stay blocked."""
+        """Operator.allow. Automatic sanctions inside end, because an address is not allowed for it to stay blocked."""
         wanted = network(ip_address)
         if wanted.prefixlen == 0:
             raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")

@@ -219,7 +219,7 @@ async def _all_of(page_of: Callable[[int, str], Awaitable[Any]]) -> Sequence[Any
 
 
 def base_url(text: str) -> str:
-    """The URL without a slash at its end; ValueError if nobody can be asked there."""
+    """The URL without a slash at its end; ValueError if no guard can be asked there."""
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError):

@@ -114,14 +114,14 @@ def users_among(subjects: Iterable[Subject], target: Target) -> list[Subject]:
 
 
 async def users_seen(bench: Bench, target: Target) -> list[Subject]:
-    """The users lately seen whom a target means."""
+    """The users lately seen that a target means."""
     beats = await bench.heartbeats()
     seen = [Subject(caller.kind, caller.name, caller.group) for beat in beats for caller in beat.callers]  # type: ignore[arg-type]
     return users_among(seen, target)
 
 
 async def subject_of_user(bench: Bench, target: Target) -> Subject:
-    """The one user whom a target means: the one lately seen under this user_id, else the one of the configured issuer.
+    """The one user that a target means: the one lately seen under this user_id, else the one of the configured issuer.
 
     OperatorError if several were seen, and the target does not say which.
     """

@@ -21,7 +21,7 @@ MOST: Final = 64
 
 
 class Backlog:
-    """Calls ``tell`` with each record that was added, in order, from the event loop or from whoever looks first.
+    """Calls ``tell`` with each record that was added, in order, from the event loop or before the numbers are shown.
 
     ``on_fault`` hears of a record that could not be told.
     """
@@ -32,7 +32,7 @@ class Backlog:
         self._tell = tell
         self._on_fault = on_fault
         self._waiting: deque[tuple[Any, ...]] = deque()
-        self._telling = Lock()  # somebody may look from another thread
+        self._telling = Lock()  # another thread may look
         self._tell_soon = LoopTimer(TELL_SECONDS, self.tell).start
 
     def add(self, *record: Any) -> None:

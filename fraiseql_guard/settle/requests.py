@@ -90,7 +90,7 @@ class Settle:
     ) -> None:
         """A request is over: it is counted soon, together with others. ``query_seconds`` is how long the app worked on
         a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
-        ctx.body = ctx.rewritten = None  # nobody needs it any more, and it may be large
+        ctx.body = ctx.rewritten = None  # it is not needed any more, and may be large
         if counted:
             if ctx.span is None:
                 ctx.span = active_span() or ""  # where it is told, the active one is another
@@ -264,7 +264,7 @@ class Settle:
     # --- successes after failures -------------------------------------------------------------------------------------
 
     def _note_failure(self, ctx: Context, denial: Denial) -> None:
-        """Only what nobody sends by accident: every session begins with a token that is missing or has expired."""
+        """Only what is not sent by accident: every session begins with a token that is missing or has expired."""
         if PolicyName.BRUTE_FORCE in (denial.offence, ctx.overruled.offence if ctx.overruled else None):
             self._failures.note(ctx.address_subject.name, self._voice.clock())
 

@@ -24,8 +24,8 @@ class Tally:
 
 
 class Tallies:
-    """Calls ``tell`` with a context, the seconds and the number of requests like it, from the event loop or from
-    whoever looks first."""
+    """Calls ``tell`` with a context, the seconds and the number of requests like it, from the event loop or
+    before the numbers are shown."""
 
     __slots__ = ("_backlog", "_tell", "tell")
 
@@ -56,7 +56,7 @@ class Tallies:
             self._backlog.add(tally)
 
     def _add_up(self, tally: Tally) -> None:
-        tally.waiting = False  # first: somebody may look from another thread, and what is added meanwhile waits again
+        tally.waiting = False  # first: another thread may look, and what is added meanwhile waits again
         times, seconds = tally.times - tally.told_times, tally.seconds - tally.told_seconds
         tally.told_times += times
         tally.told_seconds += seconds

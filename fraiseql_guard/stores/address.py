@@ -17,7 +17,7 @@ REDIS_PORT: Final = 6379
 class Address:
     """Where a server is: a path or a host and port, and how to greet it.
 
-    ``must_be_master`` is for addresses that somebody else names, and that a failover may have made wrong.
+    ``must_be_master`` is for addresses that another server names, and that a failover may have made wrong.
     """
 
     path: str | None

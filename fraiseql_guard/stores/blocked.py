@@ -1,7 +1,7 @@
 """The process's memory of blocked addresses: what they send costs little cryptography.
 
-A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. Whoever
-is blocked could have us verify without end; after ten verifications in a second they get the block's refusal unseen.
+A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. A
+blocked caller could have us verify without end; after ten verifications in a second it gets the block's refusal.
 So does an address that sends more expired tokens than there is a ceiling for.
 """
 

@@ -11,7 +11,7 @@ from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.topology import Topology
 
 ANSWER_SECONDS: Final = 2.0
-"""Nobody waits for this check: only a server that is really silent shall be called so."""
+"""No request waits for this check: only a server that is really silent shall be called so."""
 OLDEST: Final = (6, 2)
 
 _LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.MULTILINE)

@@ -116,7 +116,7 @@ class Cluster:
     async def _wait_for_map(self, timeout_seconds: float) -> None:
         self._map_soon()
         if self._mapping is not None:
-            # Waiting leaves the task alone: whoever comes next needs its answer as well.
+            # Waiting leaves the task alone: the next call needs its answer as well.
             await asyncio.wait({self._mapping}, timeout=timeout_seconds)
         if not self._slots:
             because = self._map_failure
@@ -164,7 +164,7 @@ class Cluster:
 def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
     """Who holds each slot, from the answer to CLUSTER SLOTS; LookupError if it holds none at all.
 
-    A slot that nobody holds is left to the node that was asked, which answers CLUSTERDOWN until somebody does.
+    A slot that no node holds is left to the node that was asked, which answers CLUSTERDOWN until one does.
     """
     slots: list[Place] = [asked] * SLOTS
     found = False

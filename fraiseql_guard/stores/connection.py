@@ -71,7 +71,7 @@ class Channel:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody waits for an answer."""
+        """Whether no call waits for an answer."""
         connecting = self._connecting is not None and not self._connecting.done()
         return not connecting and (self._link is None or not self._link.waits)
 
@@ -147,7 +147,7 @@ class Channel:
             self._connect_soon()
 
     def _nobody(self) -> asyncio.Future[Any]:
-        """Stands in the queue for an answer that nobody reads."""
+        """Stands in the queue for an answer that is not read."""
         future: asyncio.Future[Any] = self._loop.create_future()
         future.cancel()
         return future
@@ -230,7 +230,7 @@ class Channel:
         return await asyncio.gather(*futures, return_exceptions=True)
 
     async def _give_up(self, link: Link, error: StoreError) -> None:
-        # The socket first: whoever is told may ask again at once, and must find that nobody is connecting.
+        # The socket first: a call that is told may ask again at once, and must find that no connection is being made.
         await link.drop(error.detail)
         while self._backlog:
             _, futures = self._backlog.popleft()

@@ -66,7 +66,7 @@ def command(key: str, *, reason: str = "", actor: str = "") -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class ControlSet:
-    """All entries in force at one version. Version 0 is the empty set of a store that nobody has told anything."""
+    """All entries in force at one version. Version 0 is the empty set of a store that was told nothing."""
 
     version: int = 0
     entries: tuple[Entry, ...] = ()
@@ -76,7 +76,7 @@ class ControlSet:
         return (entry for entry in self.entries if entry.kind is kind)
 
     def networks(self, kind: EntryKind) -> Iterator[tuple[parsing.Network, Entry]]:
-        """The entries of one kind with their keys as networks. One that is none (written by hand) binds nobody, and
+        """The entries of one kind with their keys as networks. One that is none (written by hand) binds no caller, and
         keeps no other from binding."""
         for entry in self.of(kind):
             with suppress(ValueError):

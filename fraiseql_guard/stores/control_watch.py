@@ -37,7 +37,7 @@ class ControlWatch:
     """Keeps the current control set of this process, polling while the process serves requests.
 
     ``on_change`` is called with the first set and each new one, and again whenever an entry expires. The entries of
-    ``beside`` count as well; where both say something of one kind and key, the store's holds: somebody has said it
+    ``beside`` count as well; where both say something of one kind and key, the store's holds: it was said
     later, and for a while. ``after_poll`` is awaited after each look. ``clock`` counts seconds.
     """
 
@@ -72,7 +72,7 @@ class ControlWatch:
     async def refresh(self) -> None:
         """Look now. A store that does not answer leaves the last set in force."""
         found, first = None, False
-        with suppress(StoreError):  # counted by whoever asks it for a decision; expiry goes on by our own clock
+        with suppress(StoreError):  # counted by what asks it for a decision; expiry goes on by our own clock
             found = await self._store.control(self._read.version)
             first, self._answered = not self._answered, True
         now = self._clock()

@@ -18,7 +18,7 @@ MAX_DOCUMENTS_BYTES: Final = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 """Most bytes of one text."""
 KEPT_SECONDS: Final = 365 * 86_400
-"""They are kept until nobody has looked for so long: documents that workers go on using never end by themselves."""
+"""They are kept until no worker has looked for so long: documents that workers go on using never end by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class DocumentIndex:
-    """All documents at one version. Version 0 is that of a store that nobody has told any, or that has lost them;
+    """All documents at one version. Version 0 is that of a store that was given none, or that has lost them;
     one that an operator has emptied has a later one."""
 
     version: int = 0

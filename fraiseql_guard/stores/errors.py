@@ -27,7 +27,7 @@ def reply_error(text: str) -> tuple[StoreError, bool]:
         code = inside[1]
     if code in _REFUSED or any(part in text for part in _REFUSED_TEXTS):
         return StoreError("refused", text), False
-    if any(part in text for part in _SLOT_IS_MOVED):  # the callers of one slot of 16,384 must wait, and nobody else
+    if any(part in text for part in _SLOT_IS_MOVED):  # only the callers of one slot of 16,384 must wait
         return StoreError("server", text, opens_breaker=False), False
     if code in _SERVER or _CLUSTER_DOWN in text:
         return StoreError("server", text), code in _MOVED

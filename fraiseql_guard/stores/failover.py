@@ -42,7 +42,7 @@ class FailoverStore:
 
     ``local``: this process's own buckets at a worker's share of each limit, and the sanctions that it has seen;
     ``open``: everything is admitted; ``closed``: nothing is (Outcome.unavailable). A trip that failed is not repeated.
-    After five failures in a row the store is given up: nobody waits for it, until a probe in the background (every
+    After five failures in a row the store is given up: no request waits for it, until a probe in the background (every
     half second, one at a time) is answered. The limits are divided by ``workers``, where given; else by the living ones
     that the last answered beats saw; else by the settings' number, else WEB_CONCURRENCY, else 1. ``clock`` counts
     seconds.
@@ -69,7 +69,7 @@ class FailoverStore:
         self._seen_workers: deque[int] = deque(maxlen=_BEATS)
         self._probe_seconds = probe_seconds
         self._local = MemoryStore(clock=clock)
-        self._learned = False  # nearly always: nobody is sanctioned, and nobody was
+        self._learned = False  # nearly always: no caller is sanctioned, and none was
         self._failures = 0
         self._open_since: float | None = None
         self._probing = LoopTask(self._probe)
@@ -211,7 +211,7 @@ class FailoverStore:
         return () if self._policy == "open" and self.breaker_open else await self._local.sanctions()
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
-        """FleetStore.beat; StoreError if nobody heard it. How many are alive is kept in mind for an outage."""
+        """FleetStore.beat; StoreError if the store did not hear it. How many live is kept in mind for an outage."""
         living = await self._apply(lambda: self._primary.beat(worker_id, payload, ttl_seconds))
         if self._given_workers is None and ttl_seconds > 0:
             self._seen_workers.append(living)

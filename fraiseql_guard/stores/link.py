@@ -59,7 +59,7 @@ class Link(asyncio.Protocol):
 
         The first write of a loop's turn goes out at once, the others of that turn together, sixteen at most: a system
         call each would be a third of the bill, and all of them after the turn would have Redis idle while we work, and
-        us while Redis does. Where nobody waits there is only this one, for all we know.
+        us while Redis does. Where no call waits there is only this one, for all we know.
         """
         alone, now = not self._waiting, self._loop.time()
         for future in futures:

@@ -260,7 +260,7 @@ class MemoryStore:
         self._ledgers[enforced].impose(sanction, self._clock())
 
     def learn_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
-        """Take over an override of somebody else's; what was used of one that was known stays used."""
+        """Take over another worker's override; what was used of one that was known stays used."""
         self._limits.put(subject.key, _Override(subject, limit, burst, self._clock() + seconds, ""))
 
     def forget_limit(self, subject: Subject) -> None:

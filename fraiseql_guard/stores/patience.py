@@ -25,7 +25,7 @@ _Watched = tuple[float, int, asyncio.Future[Any], float, bool]
 class Patience:
     """Fails the questions of an event loop that were not answered in time; ``on_timeout`` hears of it.
 
-    Giving up cancels nothing: the answer may still come, and is nobody's then.
+    Giving up cancels nothing: the answer may still come, and is not read then.
     """
 
     __slots__ = ("_looks_at", "_loop", "_numbers", "_on_timeout", "_timer", "_watched")

@@ -44,7 +44,7 @@ class Metrics:
     PROMETHEUS_MULTIPROC_DIR is no directory. ``workers``: how many processes share the limits on label values.
     ``clock`` counts seconds and never goes back.
 
-    Recording never fails for what a label says. KeyError for a metric of another kind or of nobody's, ValueError for a
+    Recording never fails for what a label says. KeyError for a metric of another kind or of none, ValueError for a
     wrong number of labels or a negative amount: the caller's errors. Thread-safe.
     """
 
@@ -65,7 +65,7 @@ class Metrics:
         self._injected = registry is not None
         self.registry = CollectorRegistry() if registry is None else registry
         self.before_collecting: Callable[[], None] = _nothing
-        """Called before anybody is shown the metrics: whoever counts in advance tells it now."""
+        """Called before the metrics are shown, so that deferred counts are in them."""
         self.users = 1
         """Guards that have their metrics here."""
         self._lock = RLock()
@@ -109,7 +109,7 @@ class Metrics:
         (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
 
     def counter(self, metric: Metric, *labels: str) -> Record:
-        """The call that adds to one series, for whoever counts the same again and again."""
+        """The call that adds to one series, for callers that count the same again and again."""
         return self._counters[metric.name].get(labels) or self._open(metric, labels)
 
     def observe(self, metric: Metric, value: float, *labels: str, times: int = 1, trace: str = "") -> None:
@@ -228,7 +228,7 @@ class Metrics:
         return [family.merged(merged) for family in self._families.values()]
 
     def describe(self) -> Iterable[Family]:
-        """The exact names of our samples, so that a registry notices clashes. GC metrics clash with nobody's."""
+        """The exact names of our samples, so that a registry notices clashes. GC metrics clash with none."""
         for family in self._families.values():
             if family.metric.source is not Source.PROCESS:
                 suffixes = ("", "_bucket", "_sum", "_count") if family.metric.kind is Kind.HISTOGRAM else ("",)
@@ -316,7 +316,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Unnamed:
-    """A collector whose names clash with nobody's: every worker's process metrics replace those of one process."""
+    """A collector whose names clash with none: every worker's process metrics replace those of one process."""
 
     collect: Callable[[], Iterable[Family]]
 

@@ -12,7 +12,7 @@ FAILING_SECONDS: Final = 300.0
 
 
 class RecentFailures:
-    """Failures of each caller within ``window_seconds`` of the last one. Bounded: whoever failed last is known."""
+    """Failures of each caller within ``window_seconds`` of the last one. Bounded: those who failed last are known."""
 
     __slots__ = ("_known", "window_seconds")
 

@@ -106,7 +106,7 @@ class RecordedMetric:
         self._ended = self._create_ended() if shared and self._can_end() else None
         self._ended_series: set[Labels] = set()
         self._most_ended = _ENDED_FOR_EACH * limits.series
-        # A primitive without labels is exported as 0 from its birth on: nobody's pool gauge must be born before it
+        # A primitive without labels is exported as 0 from its birth on: a pool gauge must not be born before it
         # is set.
         self._primitive = self._create() if metric.labels else None
         counts_from_zero = metric.source is Source.GUARD and not metric.labels and metric.kind is not Kind.GAUGE

@@ -54,8 +54,8 @@ _READ_POLL_SECONDS: Final = 0.01
 class Folder:
     """Folds in one directory. ``on_damage`` is given the name of each file that cannot be read; it is removed.
 
-    ``is_there``: whether a pid is a process at the moment. ``names_caller``: whether a key is of a caller's series, which
-    may end.
+    ``is_there``: whether a pid is a process at the moment. ``names_caller``: whether a key is of a caller's series,
+    which may end.
     """
 
     __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage")

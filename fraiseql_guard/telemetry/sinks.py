@@ -34,7 +34,7 @@ class StreamSink:
         if stream is None:
             raise ValueError("there is no standard error")
         if self._stream is None and (descriptor := _descriptor(stream)) is not None:
-            # Not through the stream: its lock would be held by a thread that a full pipe blocks, and then by whoever
+            # Not through the stream: its lock would be held by a thread that a full pipe blocks, and then by what
             # prints to standard error, for ever.
             self._raw.write(descriptor, lines)
             return

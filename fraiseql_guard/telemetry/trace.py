@@ -55,4 +55,4 @@ def trace_id(traceparent: str | None, span: Span = None) -> str:
 
 
 request_id: Final[Callable[[], str]] = _next_id
-"""32 hex digits, 128 bits that nobody can guess. Never taken from the request: callers look refusals up by it."""
+"""32 hex digits, 128 bits that cannot be guessed. Never taken from the request: callers look refusals up by it."""

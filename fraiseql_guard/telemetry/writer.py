@@ -1,4 +1,4 @@
-"""Writes lines in the background, so that a full disk or a pipe that nobody reads never holds the event loop."""
+"""Writes lines in the background, so that a full disk or a pipe that is not read never holds the event loop."""
 
 from __future__ import annotations
 
