@@ -249,7 +249,7 @@ CONTRACT: Mapping[str, Case] = {
         "12m",
         JOB,
         "2 queries a second are over the limits on complexity or depth",
-        "More than 1 query a second to blog is refused as too complex or too deep: somebody probes the limits, or a new"
+        "More than 1 query a second to blog is refused as too complex or too deep: the limits are probed, or a new"
         " client asks for more than they admit.",
         [{'fraiseql_graphql_query_complexity_exceeded_total{job="blog",instance="a:1"}': "0+15x60"}],
     ),

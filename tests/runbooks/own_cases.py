@@ -260,7 +260,7 @@ OWN: Mapping[str, Case] = {
         "4m",
         {**JOB, "policy": "brute_force"},
         "1 blocked automatically (brute_force)",
-        "The guard of blog has blocked callers for brute_force within 5m. The log says whom, and lifting is one"
+        "The guard of blog has blocked callers for brute_force within 5m. The log names them, and lifting is one"
         " command.",
         [{f'fraiseql_guard_sanctions_total{{{_POD},policy="operator"}}': "0x8 1+0x50"}],
     ),
@@ -269,7 +269,7 @@ OWN: Mapping[str, Case] = {
         "2m",
         POD,
         "A proxy in front of a:1 is not trusted",
-        "All callers behind a proxy of a:1 (blog) look alike: they share one bucket and nobody of them is blocked. Name"
+        "All callers behind a proxy of a:1 (blog) look alike: they share one bucket and none of them is blocked. Name"
         " the proxy among the trusted ones.",
         [{f"fraiseql_guard_shared_peer{{{_POD}}}": "0x20"}],
     ),
@@ -299,7 +299,7 @@ OWN: Mapping[str, Case] = {
         "4m",
         POD,
         "a:1 cannot write its log",
-        "Log lines of a:1 (blog) are lost: the disk is full, the file cannot be opened, or nobody reads the pipe.",
+        "Log lines of a:1 (blog) are lost: the disk is full, the file cannot be opened, or the pipe is not read.",
         [{f"fraiseql_guard_log_failures_total{{{_POD}}}": "7+0x50"}],
     ),
     "GuardRequestsAbandoned": Case(
