@@ -151,6 +151,7 @@ def rows(plan: Plan, redis_url: str | None) -> Iterator[dict[str, Any]]:
     """Attack by attack, without the guard and with it."""
     environ = {"FRAISEQL_JWT_SECRET": SECRET, "FRAISEQL_GUARD_TRUSTED_PROXIES": "127.0.0.1"}
     environ |= {"FRAISEQL_GUARD_AUTH_REQUIRED": "false"}  # so that attacks without a token go as far as they can
+    environ |= {"FRAISEQL_GUARD_DATABASE_POOL_SIZE": "20"}  # what the guard reads of a FraiseQL app by itself
     environ |= {"FRAISEQL_REDIS_URL": redis_url} if redis_url else {}
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(plan.attacks):

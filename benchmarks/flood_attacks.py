@@ -115,7 +115,7 @@ def sent(
 
 
 def bad_tokens(addresses: Callable[[], Iterator[str]], *, short: bool = True) -> Attack:
-    """Tokens that somebody else signed, each of another user."""
+    """Tokens of another issuer, each of another user."""
     made = [make_token("another-secret-of-at-least-thirty-two-bytes", sub=f"guess-{n}") for n in range(500)]
 
     def requests() -> Iterator[Request]:
@@ -185,7 +185,7 @@ ATTACKS: dict[str, Attack] = {
         lambda number: query(f'{{ serch(text: "{"postsUsers" * 400}") {{ id }} n{number}: __typename }}'), many
     ),
     "a long Forwarded": sent(
-        lambda number: query("{ posts { id } }", n=number), many, forwarded='for="' + "\\a," * 600 + '"'
+        lambda number: query("{ __typename }", n=number), many, forwarded='for="' + "\\a," * 600 + '"'
     ),
     "slow operations": sent(lambda number: query("{ slow(seconds: 2) }", n=number), many),
     "slow operations, abandoned": Attack(leaving, short=False),

@@ -165,7 +165,9 @@ async def test_a_frozen_server_is_a_timeout_and_answers_again_after_it(own_redis
     results = await asyncio.gather(
         *(fragile.admit(Trip(NETWORK, (CHARGE,))) for _ in range(20)), return_exceptions=True
     )
-    assert {getattr(result, "reason", None) for result in results} == {"timeout"}
+    reasons = {getattr(result, "reason", None) for result in results}
+    assert "timeout" in reasons
+    assert reasons <= {"timeout", "connection"}  # one that is silent for a second is dropped, with what waits on it
     own_redis.thaw()
     await until(lambda: answers(fragile))
 
