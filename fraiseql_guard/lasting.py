@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Books
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.database import DatabaseSignals
-from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.body_budget import BufferBudget
 from fraiseql_guard.edge.mounts import MountPrefixes
 from fraiseql_guard.edge.neighbours import Neighbours
@@ -34,6 +34,7 @@ from fraiseql_guard.host import Host
 from fraiseql_guard.identification import IdentityParts, identity_parts
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.loops import PerLoop
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
@@ -64,7 +65,7 @@ class Lasting:
     refusals: Refusals
     repeats: Repeats
     books: Books
-    alarms: AlarmClocks
+    timers: PerLoop[DeadlineTimers]
     neighbours: Neighbours
     mounts: MountPrefixes
     at_work: Counter[tuple[str, str]]
@@ -173,7 +174,7 @@ def make_lasting(
         refusals=refusals,
         repeats=repeats,
         books=Books(place_of(store, settings), id(metrics), counts),
-        alarms=AlarmClocks(),
+        timers=PerLoop(DeadlineTimers),
         neighbours=Neighbours(),
         mounts=MountPrefixes(),
         at_work=Counter(),

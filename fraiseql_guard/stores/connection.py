@@ -20,8 +20,8 @@ import hiredis
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.errors import reply_error
 from fraiseql_guard.stores.link import Link, pack
-from fraiseql_guard.stores.patience import Patience
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.reply_timeouts import ReplyTimeouts
 from fraiseql_guard.stores.scripts import Call, Question, Script
 
 CONNECT_SECONDS: Final = 1.0
@@ -58,7 +58,7 @@ class Channel:
         self._find = find
         self._scripts = {script.sha: script.text for script in scripts}
         self._taught: dict[str, float] = {}
-        self._patience = Patience(self._loop, self._timed_out)
+        self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = connect_seconds
         self._link: Link | None = None
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
@@ -66,7 +66,7 @@ class Channel:
 
     @property
     def connected(self) -> bool:
-        """Whether a connection is open, and not silent for longer than patience lasts."""
+        """Whether a connection is open, and not silent for too long."""
         return self._link is not None and self._link.lost is None and self._link.silent_seconds() < SILENT_SECONDS
 
     @property
@@ -90,7 +90,7 @@ class Channel:
         does."""
         loop = self._loop
         future: asyncio.Future[Any] = loop.create_future()
-        self._patience.watch(future, loop.time() + timeout_seconds, timeout_seconds)
+        self._timeouts.watch(loop.time() + timeout_seconds, future, timeout_seconds)
         link = self._link
         if link is not None and link.lost is None:
             link.send(call.packed, (future,))
@@ -132,7 +132,7 @@ class Channel:
     def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
         """Send a command: its answer will be there at the deadline, or a StoreError."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._patience.watch(future, deadline, timeout_seconds)
+        self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
             self._send(_ASKING + packed, (self._nobody(), future))
         else:
@@ -246,7 +246,7 @@ class Channel:
         link, self._link, self._connecting = self._link, None, None
         if link is not None:
             await link.drop("the store was closed")
-        self._patience.end()
+        self._timeouts.clear()
 
 
 def _lost(replies: Sequence[Any]) -> StoreError | None:
