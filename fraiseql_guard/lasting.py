@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from fraiseql_guard import signals
 from fraiseql_guard.context import Books
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.body_budget import BufferBudget
 from fraiseql_guard.edge.mounts import MountPrefixes
@@ -34,7 +35,6 @@ from fraiseql_guard.host import Host
 from fraiseql_guard.identification import IdentityParts, identity_parts
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.identity.user_status import AskUserStatus
-from fraiseql_guard.loops import PerLoop
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Books, Context, Denial
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.body_budget import BufferBudget, share_bytes
@@ -29,7 +30,6 @@ from fraiseql_guard.identification import Identification
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.lockouts import Lockouts
-from fraiseql_guard.loops import PerLoop
 from fraiseql_guard.operator.interface import Operator
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Mode, Settings
