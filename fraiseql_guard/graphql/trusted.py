@@ -9,9 +9,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.graphql.documents import parse_manifest
-from fraiseql_guard.graphql.memory import Memory
 from fraiseql_guard.graphql.normal_form import normal_form, token_bound
 from fraiseql_guard.settings import SettingsError, name_of
 from fraiseql_guard.stores.documents import TrustedDocument
@@ -73,7 +73,7 @@ class TrustedDocuments:
         self._by_normal_form: Mapping[bytes, str] = {}
         self._max_tokens = 0
         # What became of other texts: clients that print their documents anew send the same again and again.
-        self._looked_up: Memory[str, str] = Memory(max_entries=_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
+        self._looked_up: Lru[str, str] = Lru(_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
         self._contradicting: frozenset[str] = frozenset()
         self.known = not awaits_store
         """Whether a document that is not here is trusted nowhere."""
@@ -98,7 +98,7 @@ class TrustedDocuments:
         if found is None:
             form = normal_form(text, max_tokens=self._max_tokens)
             found = self._by_normal_form.get(_digest_of(form), "") if form is not None else ""
-            self._looked_up.put(text, found, _BYTES_PER_CHARACTER * len(text))
+            self._looked_up.put_sized(text, found, _BYTES_PER_CHARACTER * len(text))
         return found or None
 
     @property
