@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Bucket, Charge, Context, Denial, Escalation
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.gates.app_documents import AppDocuments
 from fraiseql_guard.gates.cost_budgets import refuse_budget
 from fraiseql_guard.gates.rate_limits import RateLimits, is_lenient, refuse, unpayable
@@ -20,7 +21,6 @@ from fraiseql_guard.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, Pol
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import Imposed, Outcome, Store, Trip
-from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refusals import Refusals
 
 _TRIPS: Final = 1_000
@@ -71,7 +71,7 @@ class Admission:
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
         self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
-        self._trips: Recent[Hashable, Trip] = Recent(_TRIPS)
+        self._trips: Lru[Hashable, Trip] = Lru(_TRIPS)
         self.refused_lately = refusals.knows
         """Whether :meth:`remembered` may know something about the subject with this key: no usual trip then."""
 

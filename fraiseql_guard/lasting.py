@@ -13,8 +13,9 @@ from prometheus_client import CollectorRegistry
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Books
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.database import DatabaseSignals
-from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.body_budget import BufferBudget
 from fraiseql_guard.edge.mounts import MountPrefixes
 from fraiseql_guard.edge.neighbours import Neighbours
@@ -64,7 +65,7 @@ class Lasting:
     refusals: Refusals
     repeats: Repeats
     books: Books
-    alarms: AlarmClocks
+    timers: PerLoop[DeadlineTimers]
     neighbours: Neighbours
     mounts: MountPrefixes
     at_work: Counter[tuple[str, str]]
@@ -173,7 +174,7 @@ def make_lasting(
         refusals=refusals,
         repeats=repeats,
         books=Books(place_of(store, settings), id(metrics), counts),
-        alarms=AlarmClocks(),
+        timers=PerLoop(DeadlineTimers),
         neighbours=Neighbours(),
         mounts=MountPrefixes(),
         at_work=Counter(),

@@ -210,7 +210,7 @@ def build_stack(wishes: Wishes, lasting: Lasting, settings: Settings) -> Stack:
         repeats=lasting.repeats,
         heads=Heads(_head_reads(resolver, head_gates, token_gate)),
         books=lasting.books,
-        alarms=lasting.alarms,
+        timers=lasting.timers,
         neighbours=lasting.neighbours,
         mounts=lasting.mounts,
         host=host,

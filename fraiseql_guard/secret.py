@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from hmac import compare_digest
 from pathlib import Path
 
-_LOOK_AGAIN_SECONDS = 5.0
+from fraiseql_guard.core.watched_file import WatchedFile
 
 
 class Secret:
@@ -18,7 +17,7 @@ class Secret:
     exchanging it), or ``check`` raises ValueError for its new text, the last text stays in force.
     """
 
-    __slots__ = ("_check", "_clock", "_looked_at", "_path", "_stamp", "_text")
+    __slots__ = ("_check", "_file", "_path", "_text")
 
     def __init__(
         self,
@@ -29,13 +28,13 @@ class Secret:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._text = text
-        self._check = check
         self._path = path
-        self._clock = clock
-        self._stamp: tuple[int, ...] | None = None
-        self._looked_at = clock()
+        self._check: Callable[[str], object] | None = None  # the first text is checked by who asked for it
+        self._file: WatchedFile[str] | None = None
         if path is not None:
-            self._read(path)
+            self._file = WatchedFile(path, self._parse, clock=clock)
+            self._text = self._file.value
+        self._check = check
 
     @property
     def fixed(self) -> bool:
@@ -44,23 +43,17 @@ class Secret:
 
     def reveal(self) -> str:
         """The text itself, fresh to 5 seconds."""
-        if self._path is not None and (now := self._clock()) - self._looked_at >= _LOOK_AGAIN_SECONDS:
-            self._looked_at = now
-            with suppress(OSError, ValueError):  # mid-exchange: keep the last good text
-                self._read(self._path)
+        if self._file is not None and self._file.changed():
+            self._text = self._file.value
         return self._text
 
-    def _read(self, path: Path) -> None:
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
-            return
-        text = path.read_text(encoding="utf-8").strip()
+    def _parse(self, content: bytes) -> str:
+        text = content.decode().replace("\r\n", "\n").replace("\r", "\n").strip()
         if not text:
             raise ValueError("the file is empty")
-        if self._check is not None and self._stamp is not None:  # the first text is checked by who asked for it
+        if self._check is not None:
             self._check(text)
-        self._text, self._stamp = text, stamp
+        return text
 
     def matches(self, candidate: str) -> bool:
         """Compare in constant time."""

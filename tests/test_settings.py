@@ -189,7 +189,7 @@ def test_a_file_keeps_its_last_good_secret(row, tmp_path):
     path.write_text(example(row))
     secret = getattr(Settings.load({row.name + "_FILE": str(path)}), row.option)
     path.write_text("hunter2")
-    secret._looked_at -= 6
+    secret._file._looked_at -= 6
     assert secret.reveal() == example(row)
 
 

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any, Final
 
 from fraiseql_guard.context import Statement
+from fraiseql_guard.core.lru import Memo
 from fraiseql_guard.database.tokens import Token, tokens
 
 _PREFIX_CHARS: Final = 8192
@@ -35,20 +36,14 @@ class Statements:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: dict[str, Statement] = {}
+        self._known: Memo[str, Statement] = Memo(parse, _REMEMBERED)
 
     def describe(self, statement: Any) -> Statement:
         """Of SQL as str or bytes, or of psycopg.sql's Composed and SQL."""
         try:
-            text = text_of(statement)
-            found = self._known.get(text)
-            if found is None:
-                if len(self._known) >= _REMEMBERED:
-                    self._known.clear()
-                found = self._known[text] = parse(text)
+            return self._known[text_of(statement)]
         except Exception:  # noqa: BLE001 - what a statement is called must never be the reason that it fails
             return UNKNOWN
-        return found
 
 
 def text_of(statement: Any) -> str:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
-from fraiseql_guard.edge.alarms import Alarms
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 
 T = TypeVar("T")
 
@@ -17,10 +17,10 @@ class Deadline:
     The cancellation is ours and does not leave :meth:`bound`; anybody else's does.
     """
 
-    __slots__ = ("_alarms", "_at", "_task", "expired")
+    __slots__ = ("_at", "_task", "_timers", "expired")
 
-    def __init__(self, alarms: Alarms, at: float) -> None:
-        self._alarms = alarms
+    def __init__(self, timers: DeadlineTimers, at: float) -> None:
+        self._timers = timers
         self._at = at
         self._task: asyncio.Task[object] | None = None
         self.expired = False
@@ -28,7 +28,7 @@ class Deadline:
     async def bound(self, work: Awaitable[T]) -> T | None:
         """The work's result; None if we cancelled it, whatever it made of that."""
         task = self._task = asyncio.current_task()
-        alarm = self._alarms.call_at(self._at, self._expire)
+        timer = self._timers.call_at(self._at, self._expire)
         result: T | None = None
         try:
             result = await work
@@ -36,7 +36,7 @@ class Deadline:
             if not self.expired:
                 raise  # else: how it failed when it was stopped plays no part
         finally:
-            alarm.cancel()
+            timer.cancel()
             self._task = None
         if self.expired and task is not None:
             await take_back(task)

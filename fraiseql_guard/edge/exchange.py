@@ -89,8 +89,8 @@ class Exchange:
         if stack.neighbours.active:
             self._scope = stack.tell(stack.neighbours.hand_down, self._scope, ctx) or self._scope
         self._answer = Answer(looked_at=operation or stack.settings.request_timeout is not None)
-        alarms, terms = stack.alarms.of(self._loop), stack.terms.of(ctx)
-        supervisor = self._supervisor = Supervisor(self._loop, alarms, self._pump, terms, ctx, self)
+        timers, terms = stack.timers.of(self._loop), stack.terms.of(ctx)
+        supervisor = self._supervisor = Supervisor(self._loop, timers, self._pump, terms, ctx, self)
         if ctx.rewritten is not None:
             self._scope = rewrite(self._scope, self._pump, ctx.rewritten)
         self._app_began_at, self._asked = self._loop.time(), True

@@ -246,6 +246,6 @@ async def _read_in_time(
         body: bytes | Denial | None = read.value
         return body
     loop = asyncio.get_running_loop()
-    deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
+    deadline = Deadline(stack.timers.of(loop), loop.time() + seconds)
     body = await deadline.bound(Begun(reading, waits_for))
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

@@ -14,8 +14,9 @@ from copy import copy
 from typing import Any, Final
 
 from fraiseql_guard.context import Context, Subject, first_lines
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.identity.addresses import only_proxies_send
-from fraiseql_guard.identity.proxy_headers import ByName
+from fraiseql_guard.identity.proxy_headers import by_name
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
@@ -118,11 +119,11 @@ class Heads:
 
     def __init__(self, reads: HeadReads) -> None:
         self.reads = reads
-        self._kept = ByName(self._kept_bytes)
+        self._kept = by_name(self._kept_bytes)
         self._whole_query = reads.query_string
         self._generation = object()
-        self._known: dict[Hashable, Head] = {}
-        self.find: Callable[[Hashable], Head | None] = self._known.get
+        self._known: Lru[Hashable, Head] = Lru(_MOST)
+        self.find: Callable[[Hashable], Head | None] = self._known.look
         """What is known of a head."""
 
     def key(self, scope: Any) -> Hashable:
@@ -166,9 +167,8 @@ class Heads:
         )  # fmt: skip
         if key is None or special or _bytes_of(ctx) > _LONGEST_BYTES:
             return
-        if len(self._known) >= _MOST:
-            self._known.clear()  # frequent callers are known again soon
-        self._known[key] = ctx.head = Head(ctx, plain=plain)
+        head = ctx.head = Head(ctx, plain=plain)
+        self._known.put(key, head)
 
     def forget(self) -> None:
         """Judge everybody anew."""

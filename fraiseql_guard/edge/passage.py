@@ -137,7 +137,7 @@ class Passage:
             message = received.value
         else:
             loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
-            deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
+            deadline = Deadline(stack.timers.of(loop), loop.time() + seconds)
             message = await deadline.bound(Begun(reading, waits_for))
             if deadline.expired:
                 return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))

@@ -15,6 +15,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from fraiseql_guard.context import OwnPage, Place
+from fraiseql_guard.core.lru import Memo
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
 
@@ -49,21 +50,12 @@ class PathTable:
         self._admin = settings.admin_path if admin else None
         self._pages = {settings.metrics_path: OwnPage.METRICS, settings.health_path: OwnPage.HEALTH}
         self._labels = frozenset({*settings.exempt_paths, settings.metrics_path, settings.health_path})
-        self._known: dict[_Key, Place] = {}
+        self._known: Memo[_Key, Place] = Memo(self._find, _REMEMBERED, keeps=_is_short)
 
     def place(self, scope: Any) -> Place:
         """What the path of an HTTP or WebSocket scope stands for. Raises only on a scope that breaks ASGI."""
         raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]  # some servers leave the query string there
-        key = (scope["path"], raw_path, scope.get("root_path") or "")
-        try:
-            return self._known[key]
-        except KeyError:
-            place = self._find(key)
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        if len(key[0]) + len(key[1]) + len(key[2]) <= _REMEMBERED_CHARACTERS:
-            self._known[key] = place
-        return place
+        return self._known[scope["path"], raw_path, scope.get("root_path") or ""]
 
     def _find(self, key: _Key) -> Place:
         plain = list(_plain_readings(key[0], key[2]))
@@ -96,6 +88,10 @@ class PathTable:
 
 def _covers(configured: str, path: str) -> bool:
     return configured in ("/", path) or path.startswith(configured + "/")
+
+
+def _is_short(key: _Key) -> bool:
+    return len(key[0]) + len(key[1]) + len(key[2]) <= _REMEMBERED_CHARACTERS
 
 
 def _under(configured: Iterable[str], readings: Iterable[str]) -> str | None:

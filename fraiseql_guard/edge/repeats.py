@@ -16,8 +16,8 @@ from threading import Lock
 from typing import Any, Final
 
 from fraiseql_guard.context import Bucket, Context, Denial
+from fraiseql_guard.core.loop_task import LoopTimer
 from fraiseql_guard.edge.replies import Header
-from fraiseql_guard.loops import LoopTimer
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.settle.backlog import TELL_SECONDS
 from fraiseql_guard.stores.refusals import Caller, Refusals

@@ -10,8 +10,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from fraiseql_guard.admission import Admission
 from fraiseql_guard.context import Books, Context, Denial
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.database import DatabaseSignals
-from fraiseql_guard.edge.alarms import AlarmClocks
 from fraiseql_guard.edge.answer_editor import Edit
 from fraiseql_guard.edge.body_budget import BufferBudget, share_bytes
 from fraiseql_guard.edge.heads import Heads
@@ -124,7 +125,7 @@ class Stack:
     repeats: Repeats
     heads: Heads
     books: Books
-    alarms: AlarmClocks
+    timers: PerLoop[DeadlineTimers]
     neighbours: Neighbours
     mounts: MountPrefixes
     reader: Reader | None = None

@@ -8,7 +8,7 @@ from collections.abc import Awaitable
 from typing import Final, Protocol
 
 from fraiseql_guard.context import Context
-from fraiseql_guard.edge.alarms import Alarm, Alarms
+from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
 from fraiseql_guard.edge.deadline import take_back
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.terms import Terms
@@ -35,13 +35,13 @@ class Owner(Protocol):
 class Supervisor:
     """One app run, in the task that asks for it. The request's context shows the app until when it may work.
 
-    Its alarm looks again when it rings, so that to move the end further away costs nothing. Most runs end before
+    Its timer looks again when it rings, so that to move the end further away costs nothing. Most runs end before
     anything happens to them: what has not happened is the class's own.
     """
 
     left = False  # the client, before its answer was complete
     task: asyncio.Task[object] | None = None  # while the app runs
-    _alarm: Alarm | None = None
+    _timer: DeadlineTimer | None = None
     _until: float | None = None  # on the loop's clock; None once time is up, or the answer complete
     _watcher: asyncio.Task[None] | None = None
     _abandonment: asyncio.TimerHandle | None = None  # once the app was cancelled
@@ -49,14 +49,14 @@ class Supervisor:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        alarms: Alarms,
+        timers: DeadlineTimers,
         pump: Pump,
         terms: Terms,
         ctx: Context,
         owner: Owner,
     ) -> None:
         self._loop = loop
-        self._alarms = alarms
+        self._timers = timers
         self._pump = pump
         self._watches = terms.stop_on_leave and pump.complete
         self._ctx = ctx
@@ -72,7 +72,7 @@ class Supervisor:
             if self.terms.binding:
                 self._ctx.ends_at = time.monotonic() + seconds
             first = min(seconds, _WATCH_AFTER_SECONDS) if self._watches else seconds
-            self._alarm = self._alarms.call_at(now + first, self._look)
+            self._timer = self._timers.call_at(now + first, self._look)
         try:
             await work
         except (asyncio.CancelledError, Exception):
@@ -90,9 +90,9 @@ class Supervisor:
     def stop(self) -> None:
         """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
         self._until = self._ctx.ends_at = None
-        if self._alarm is not None:
-            self._alarm.call = None
-            self._alarm = None
+        if self._timer is not None:
+            self._timer.call = None
+            self._timer = None
         if self._watcher is not None:
             self._watcher.cancel()
             self._watcher = None
@@ -105,9 +105,9 @@ class Supervisor:
         self._until = now + seconds
         if self.terms.binding:
             self._ctx.ends_at = time.monotonic() + seconds
-        if self._alarm is not None and now + seconds < self._alarm.when():
-            self._alarm.cancel()
-            self._alarm = self._alarms.call_at(now + seconds, self._look)
+        if self._timer is not None and now + seconds < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._timers.call_at(now + seconds, self._look)
 
     def interrupt(self) -> None:
         """Cancel the app now, once: the timer that a second call would start would not be stopped."""
@@ -117,15 +117,15 @@ class Supervisor:
         self.task.cancel()
 
     def _look(self) -> None:
-        """The alarm rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
+        """The timer rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
         answered even if the app ignores its cancellation."""
-        self._alarm = None
+        self._timer = None
         if self._watches and self._watcher is None:
             self._watcher = self._loop.create_task(self._watch())
         if self._until is None:
             return
         if self._until - self._loop.time() > _AS_GOOD_AS_OVER_SECONDS:
-            self._alarm = self._alarms.call_at(self._until, self._look)
+            self._timer = self._timers.call_at(self._until, self._look)
             return
         self._until = None  # once is enough, also where nothing is cut (monitor mode)
         if self._owner.time_is_up():

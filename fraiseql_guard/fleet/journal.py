@@ -10,10 +10,10 @@ from dataclasses import replace
 from typing import Final
 
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.fleet.remedies import remedy
 from fraiseql_guard.operator.interface import Refusal
 from fraiseql_guard.operator.records import write_refusal
-from fraiseql_guard.stores.recent import Recent
 
 PER_MINUTE: Final = 3
 """Refusals of one subject that are noted in a minute: a flood must not push out what others ask about."""
@@ -31,7 +31,7 @@ class Journal:
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._noted: Recent[tuple[str, str], list[int]] = Recent(_SUBJECTS)
+        self._noted: Lru[tuple[str, str], list[int]] = Lru(_SUBJECTS)
         self._waiting: deque[Refusal] = deque()
 
     def note(self, ctx: Context, denial: Denial, *, enforced: bool) -> None:

@@ -26,6 +26,7 @@ from typing import Any, Final
 import yaml
 
 from fraiseql_guard import parsing
+from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.fleet.switches import options_of
 from fraiseql_guard.settings import SettingsError, name_of
 from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
@@ -79,23 +80,25 @@ class OverridesFile:
         self._clock = clock
         self._on_problem = on_problem
         self._on_change = on_change
-        self._stamp: tuple[int, ...] | None = None
         self._entries: tuple[Dated, ...] = ()
         try:
-            self._read()
+            # Each poll of the control watch looks.
+            self._file: WatchedFile[tuple[Dated, ...]] = WatchedFile(
+                path, _parse, interval_seconds=0, absent=(), on_failure=self._failed
+            )
         except (OSError, ValueError) as error:
             raise SettingsError(
-                f"{name_of('overrides_file')}={str(path)!r} cannot be used: {_cause(error)}. Accepted: YAML lists "
+                f"{name_of('overrides_file')}={str(path)!r} cannot be used: {cause_of(error)}. Accepted: YAML lists "
                 f"under {', '.join(_LISTS)}, for example modes: [{{protection: all, mode: monitor}}]"
             ) from None
+        self._put(self._file.value)
 
     def changed(self) -> bool:
         """Look at the file; whether it says something else now."""
-        try:
-            return self._read()
-        except (OSError, ValueError) as error:
-            self._on_problem(f"{self._path} cannot be used, the last good overrides stay in force: {_cause(error)}")
+        if not self._file.changed():
             return False
+        self._put(self._file.value)
+        return True
 
     def entries(self) -> tuple[Entry, ...]:
         """What it says at the moment."""
@@ -106,19 +109,9 @@ class OverridesFile:
             if until is None or until > now
         )
 
-    def _read(self) -> bool:
-        try:
-            status = self._path.stat()
-        except FileNotFoundError:
-            gone, self._stamp = bool(self._entries), None
-            self._put(())
-            return gone
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp  # also of a bad file: it is complained about once
-        self._put(read_overrides(self._path.read_text(encoding="utf-8")))
-        return True
+    def _failed(self, cause: str, is_new: bool) -> None:
+        if is_new:
+            self._on_problem(f"{self._path} cannot be used, the last good overrides stay in force: {cause}")
 
     def _put(self, entries: tuple[Dated, ...]) -> None:
         before, self._entries = self._entries, entries
@@ -134,6 +127,10 @@ def _named(dated: Dated) -> str:
     """An entry for the audit: ``mode all=monitor``, ``block 203.0.113.0/24``."""
     entry, _ = dated
     return f"{entry.kind.value} {entry.key}" + (f"={entry.value}" if entry.value else "")
+
+
+def _parse(content: bytes) -> tuple[Dated, ...]:
+    return read_overrides(content.decode())
 
 
 def read_overrides(text: str) -> tuple[Dated, ...]:
@@ -204,9 +201,3 @@ def _moment(value: Any) -> float | None:
     if not isinstance(value, datetime):
         raise ValueError("expires_at is not an RFC 3339 time")
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -13,6 +13,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.pq import TransactionStatus
 
+from fraiseql_guard.core.lru import Memo
 from fraiseql_guard.database import DatabaseSignals
 from fraiseql_guard.fraiseql.cursors import bounded, timed
 from fraiseql_guard.fraiseql.limits import (
@@ -40,18 +41,13 @@ class TimedPool:
         self._checkout = partial(Checkout, pool.connection, signals, clock)
         self.connection: Callable[..., Checkout] = partial(self._checkout, None)
         """``connection(timeout=None)``: a connection of the pool, for ``async with``."""
-        self._of_hosts: dict[float, HostPool] = {}
+        self._of_hosts: Memo[float, HostPool] = Memo(partial(HostPool, self, self._checkout), _MOST_LIMITS)
 
     def of_host(self, limit_seconds: float | None) -> Any:
         """The same pool for a repository of FraiseQL's that sets a limit of its own before its statements."""
         if not limit_seconds:
             return self
-        found = self._of_hosts.get(limit_seconds)
-        if found is None:
-            if len(self._of_hosts) >= _MOST_LIMITS:
-                self._of_hosts.clear()
-            found = self._of_hosts[limit_seconds] = HostPool(self, self._checkout, limit_seconds)
-        return found
+        return self._of_hosts[limit_seconds]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.plain, name)

@@ -17,10 +17,10 @@ import orjson
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context, Denial
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.signals import Code
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.protocol import Store, StoreError
-from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refused import WINDOW_SECONDS, RefusedFor
 
 KEPT_SECONDS: Final = 86_400.0
@@ -84,7 +84,7 @@ class AppDocuments:
         self._observer = observer
         self._clock = clock
         self._in_force: Mapping[str, AppDocument] = {}
-        self._noted: Recent[str, tuple[float, set[str]]] = Recent(_CALLERS)
+        self._noted: Lru[str, tuple[float, set[str]]] = Lru(_CALLERS)
         self._waiting: dict[RefusedFor, AppDocument] = {}
         self._untold: dict[str, AppDocument] = {}
 

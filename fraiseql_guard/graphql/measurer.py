@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial, Measured
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.graphql.cost import CostRules
 from fraiseql_guard.graphql.envelope import Envelope
 from fraiseql_guard.graphql.limits import Judge, Numbers
-from fraiseql_guard.graphql.memory import Memory
 from fraiseql_guard.graphql.prepared import Prepared, View, prepare
 from fraiseql_guard.graphql.pricing import Prices
 from fraiseql_guard.graphql.scan import Scanner
@@ -66,22 +66,18 @@ class Measurer:
         self._limits = Judge(settings, self._scanner.max_nesting)
         self._watch = self._limits if watched else None
         # By their text, which is compared in full; with their hash, which costs more than to find them.
-        self._documents: Memory[str, tuple[Prepared, str]] = Memory(
-            max_entries=remembered_documents, max_bytes=remembered_bytes
-        )
+        self._documents: Lru[str, tuple[Prepared, str]] = Lru(remembered_documents, max_bytes=remembered_bytes)
         # What became of requests that cost the same: clients page through lists with a handful of sizes.
-        self._readings: Memory[Hashable, Reading] = Memory(
-            max_entries=_MAX_READINGS, max_bytes=_MAX_READINGS * _BYTES_PER_READING
-        )
+        self._readings: Lru[Hashable, Reading] = Lru(_MAX_READINGS)
 
     @property
     def size_bytes(self) -> int:
         """What is remembered, as estimated when it was."""
-        return self._documents.size_bytes + self._readings.size_bytes
+        return self._documents.size_bytes + len(self._readings) * _BYTES_PER_READING
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every remembered document."""
-        return ((query_hash, text) for text, (_, query_hash) in self._documents.items())
+        return ((query_hash, text) for text, (_, query_hash) in list(self._documents.items()))
 
     def forget(self) -> None:
         """Empty the memories."""
@@ -109,7 +105,9 @@ class Measurer:
         except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
             return Reading(None, Denial(signals.QUERY_TOO_DEEP), hashes=(query_hash,))
         if remembered is None and reading.denial is None:  # what was refused pushes nothing out
-            self._documents.put(text, (prepared, query_hash), _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text))
+            self._documents.put_sized(
+                text, (prepared, query_hash), _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text)
+            )
         return reading
 
     def _prepare(self, text: str) -> Prepared | Denial:
@@ -128,7 +126,7 @@ class Measurer:
             return known
         reading = self._judged(prepared, view, envelope, query_hash, by_get=by_get, authenticated=authenticated)
         if outcome is not None and reading.denial is None:
-            self._readings.put(key, reading, _BYTES_PER_READING)
+            self._readings.put(key, reading)
         return reading
 
     def _judged(

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.graphql.measurer import Reading
-from fraiseql_guard.graphql.memory import Memory
 
 Sent = tuple[str, str, bytes, bytes, bool]
 """All that a reading depends on: method, Content-Type, query string, body, and whether the caller is authenticated."""
@@ -33,7 +33,7 @@ class Requests:
     __slots__ = ("_readings", "_seen", "find")
 
     def __init__(self, *, max_entries: int = 1000, max_bytes: int = 4 * 1024 * 1024) -> None:
-        self._readings: Memory[Sent, Reading] = Memory(max_entries=max_entries, max_bytes=max_bytes)
+        self._readings: Lru[Sent, Reading] = Lru(max_entries, max_bytes=max_bytes)
         self.find: Final = self._readings.get  # not wrapped: every request passes here
         # Hashes of requests that may be remembered if they come again. Where two have the same, one is kept too early.
         self._seen: set[int] = set()
@@ -56,7 +56,7 @@ class Requests:
             _, content_type, query_string, body, _ = sent
             size = len(content_type) + len(query_string) + len(body)
             if size <= LONGEST:
-                self._readings.put(sent, reading, _BYTES_PER_REQUEST + size)
+                self._readings.put_sized(sent, reading, _BYTES_PER_REQUEST + size)
             return
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
@@ -64,7 +64,7 @@ class Requests:
 
     def items(self) -> list[tuple[Sent, Reading]]:
         """All that is remembered, as it is now."""
-        return self._readings.items()
+        return list(self._readings.items())
 
     def forget(self) -> None:
         """Empty the memory."""

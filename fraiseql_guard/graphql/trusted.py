@@ -9,13 +9,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.graphql.documents import parse_manifest
-from fraiseql_guard.graphql.memory import Memory
 from fraiseql_guard.graphql.normal_form import normal_form, token_bound
 from fraiseql_guard.settings import SettingsError, name_of
 from fraiseql_guard.stores.documents import TrustedDocument
 
-_LOOK_AGAIN_SECONDS: Final = 5.0
 _NAMED: Final = 5
 _HASH: Final = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.ASCII | re.IGNORECASE)
 _MOST_LOOKED_UP: Final = 1_000
@@ -25,48 +25,24 @@ _BYTES_PER_CHARACTER: Final = 4
 Documents = Mapping[str, TrustedDocument]
 
 
-class WatchedManifest:
-    """The manifest in a file, looked at again at most every 5 seconds.
+def _manifest(path: Path, clock: Callable[[], float], on_problem: Callable[[str], None]) -> WatchedFile[Documents]:
+    """The manifest in a file; SettingsError if it cannot be used at the start."""
 
-    SettingsError at construction if it cannot be used. Later a bad file leaves the last good one in force, and
-    ``on_problem`` is told once for each change.
-    """
+    def failed(cause: str, is_new: bool) -> None:
+        if is_new:
+            on_problem(f"{path} cannot be used, the last good manifest stays in force: {cause}")
 
-    def __init__(self, path: Path, *, clock: Callable[[], float], on_problem: Callable[[str], None]) -> None:
-        self._path = path
-        self._clock = clock
-        self._on_problem = on_problem
-        self._stamp: tuple[int, int, int] | None = None
-        self._look_at = clock() + _LOOK_AGAIN_SECONDS
-        self.documents: Documents = {}
-        try:
-            self._read()
-        except (OSError, ValueError) as error:
-            raise SettingsError(
-                f"{name_of('trusted_documents_file')}={str(path)!r} cannot be used: {_cause(error)}. Accepted: "
-                "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
-            ) from None
+    try:
+        return WatchedFile(path, _documents, clock=clock, on_failure=failed)
+    except (OSError, ValueError) as error:
+        raise SettingsError(
+            f"{name_of('trusted_documents_file')}={str(path)!r} cannot be used: {cause_of(error)}. Accepted: "
+            "a manifest of Relay or Apollo, as fraiseql-guard documents add writes it"
+        ) from None
 
-    def changed(self) -> bool:
-        """Look, if it is time to; whether there are other documents now."""
-        now = self._clock()
-        if now < self._look_at:
-            return False
-        self._look_at = now + _LOOK_AGAIN_SECONDS
-        try:
-            return self._read()
-        except (OSError, ValueError) as error:
-            self._on_problem(f"{self._path} cannot be used, the last good manifest stays in force: {_cause(error)}")
-            return False
 
-    def _read(self) -> bool:
-        status = self._path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
-            return False
-        self._stamp = stamp  # also of a bad file: it is complained about once
-        self.documents = parse_manifest(self._path.read_bytes()).documents
-        return True
+def _documents(content: bytes) -> Documents:
+    return parse_manifest(content).documents
 
 
 class TrustedDocuments:
@@ -85,7 +61,7 @@ class TrustedDocuments:
         clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None],
     ) -> None:
-        self._manifest = WatchedManifest(path, clock=clock, on_problem=on_problem) if path is not None else None
+        self._manifest = _manifest(path, clock, on_problem) if path is not None else None
         self._on_problem = on_problem
         self._stored: Documents = {}
         self._by_id: Documents = {}
@@ -97,7 +73,7 @@ class TrustedDocuments:
         self._by_normal_form: Mapping[bytes, str] = {}
         self._max_tokens = 0
         # What became of other texts: clients that print their documents anew send the same again and again.
-        self._looked_up: Memory[str, str] = Memory(max_entries=_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
+        self._looked_up: Lru[str, str] = Lru(_MOST_LOOKED_UP, max_bytes=_MOST_LOOKED_UP_BYTES)
         self._contradicting: frozenset[str] = frozenset()
         self.known = not awaits_store
         """Whether a document that is not here is trusted nowhere."""
@@ -122,7 +98,7 @@ class TrustedDocuments:
         if found is None:
             form = normal_form(text, max_tokens=self._max_tokens)
             found = self._by_normal_form.get(_digest_of(form), "") if form is not None else ""
-            self._looked_up.put(text, found, _BYTES_PER_CHARACTER * len(text))
+            self._looked_up.put_sized(text, found, _BYTES_PER_CHARACTER * len(text))
         return found or None
 
     @property
@@ -149,7 +125,7 @@ class TrustedDocuments:
             self._unite()
 
     def _unite(self) -> None:
-        filed = self._manifest.documents if self._manifest is not None else {}
+        filed = self._manifest.value if self._manifest is not None else {}
         by_id = {**self._stored, **filed}
         known = {text: digest for digest, text in self._texts.items()}  # the digest of a long text is not for free
         self._texts = {
@@ -191,7 +167,3 @@ def _digest_of(form: str) -> bytes:
 def _form_of(text: str) -> tuple[bytes, int]:
     form = normal_form(text)
     return (_digest_of(form), token_bound(form)) if form is not None else (b"", 0)
-
-
-def _cause(error: Exception) -> str:
-    return (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.host.providers import POOL, Facts, Providers
-from fraiseql_guard.loops import LoopTask
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from fraiseql_guard.loops import LoopTask
+from fraiseql_guard.core.loop_task import LoopTask
 
 INTERVAL_SECONDS: Final = 2.0
 """A look reads eight small files or so, which the kernel writes from its counters."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
-from typing import Final, TypeVar
+from typing import Final
 
 from fraiseql_guard.context import Subject
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
-from fraiseql_guard.identity.proxy_headers import PASSED_ON, ByName, only_proxies_send
+from fraiseql_guard.identity.proxy_headers import PASSED_ON, by_name, only_proxies_send
 from fraiseql_guard.reads import HeadReads
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import UNKNOWN
@@ -18,8 +19,6 @@ from fraiseql_guard.translated import embedded_ipv4, stands_alone
 
 __all__ = ["AddressResolver", "Caller", "listed", "only_proxies_send"]
 
-_K = TypeVar("_K")
-_V = TypeVar("_V")
 
 _REMEMBERED: Final = 4096
 _REMEMBERED_HEADER_BYTES: Final = 256
@@ -90,10 +89,10 @@ class AddressResolver:
         self._prefixes = settings.nat64_prefixes
         self._header = settings.forwarded_header
         self._chosen = self._header.encode()
-        self._proxied = ByName(lambda name: name == self._chosen or only_proxies_send(name))
+        self._proxied = by_name(lambda name: name == self._chosen or only_proxies_send(name))
         self.reads: Final = HeadReads(headers=frozenset({self._chosen}), proxy_headers=True)
-        self._peers: dict[str | None, _Peer] = {}
-        self._callers: dict[tuple[str | None, str, bytes | None, bool], Caller] = {}
+        self._peers: Lru[str | None, _Peer] = Lru(_REMEMBERED)
+        self._callers: Lru[tuple[str | None, str, bytes | None, bool], Caller] = Lru(_REMEMBERED)
 
     def resolve(
         self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None
@@ -104,10 +103,10 @@ class AddressResolver:
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
         host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
-        peer = self._peers.get(host) if host else None
+        peer = self._peers.look(host) if host else None
         if peer is None:  # not as it nearly always is, or met for the first time
             host = _host_of(client)
-            peer = self._peers.get(host) or _remember(self._peers, host, self._meet(host))
+            peer = self._peers.look(host) or self._meet(host)
         proxied = self._proxied
         if names is not None and True not in map(proxied.__getitem__, names):
             return peer.alone
@@ -137,17 +136,19 @@ class AddressResolver:
             loopback=address in LOOPBACK,
             trusted=trusted,
         )
-        return _Peer(address, trusted, caller)
+        peer = _Peer(address, trusted, caller)
+        self._peers.put(host, peer)
+        return peer
 
     def _forwarded(self, host: str | None, peer: _Peer, name: str, value: bytes | None, resolved: bool) -> Caller:
         key = (host, name, value, resolved)
-        caller = self._callers.get(key)
+        caller = self._callers.look(key)
         if caller is None:
             caller = self._walk(peer, name, value)
             if resolved:  # the address is one caller, and not all who are behind a proxy
                 caller = replace(caller, shared=False, resolved=True)
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
-                _remember(self._callers, key, caller)
+                self._callers.put(key, caller)
         return caller
 
     def _walk(self, peer: _Peer, name: str, value: bytes | None) -> Caller:
@@ -201,11 +202,3 @@ def _is_resolved(client: object) -> bool:
     """Whether a server has replaced the peer by what a header says: uvicorn and hypercorn give it the port 0, which no
     connection comes from."""
     return isinstance(client, (tuple, list)) and len(client) > 1 and client[1] == 0
-
-
-def _remember(memory: dict[_K, _V], key: _K, value: _V) -> _V:
-    """Keep an answer; the oldest makes room, so that no flood of addresses makes the process grow."""
-    if len(memory) >= _REMEMBERED:
-        memory.pop(next(iter(memory)), None)
-    memory[key] = value
-    return value

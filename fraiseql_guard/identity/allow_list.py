@@ -10,8 +10,9 @@ The file is YAML, a list of entries (runbook: rate limiting triggered):
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,12 +21,12 @@ from typing import Any, Final
 import yaml
 
 from fraiseql_guard import parsing
+from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.parsing import Network
 from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
-_LOOK_AGAIN_SECONDS: Final = 5.0
 _KEYS: Final = frozenset({"ip", "reason", "expires_at"})
 _EXAMPLE: Final = "- {ip: 203.0.113.0/24, reason: our monitoring, expires_at: 2026-12-31T00:00:00Z}"
 
@@ -43,7 +44,7 @@ class AllowList:
     """Answers whether an address is on the list; the file is looked at again at most every 5 seconds.
 
     SettingsError at construction if the file cannot be used. Later a bad file leaves the last good list in force, and
-    ``on_problem`` is told once for each change.
+    ``on_problem`` is told once for each change. Entries end to the moment.
     """
 
     def __init__(
@@ -58,19 +59,18 @@ class AllowList:
         self._clock = clock
         self.on_problem = on_problem
         self._told: tuple[Network, ...] = ()
-        self._entries: tuple[AllowedEntry, ...] = ()
-        self._stamp: tuple[int, int, int] | None = None
-        self._look_at = clock() + _LOOK_AGAIN_SECONDS
-        if self._path is not None:
-            try:
-                self._read(self._path)
-            except (OSError, ValueError) as error:
-                name = name_of("allow_list_file")
-                raise SettingsError(
-                    f"{name}={str(self._path)!r} cannot be used: {_cause(error)}. Accepted: a YAML list of ip, reason "
-                    f"and expires_at, for example {_EXAMPLE}"
-                ) from None
+        self._file = None if self._path is None else self._watch(self._path)
         self._take_over(clock())
+
+    def _watch(self, path: Path) -> WatchedFile[tuple[AllowedEntry, ...]]:
+        try:
+            return WatchedFile(path, _parse, clock=self._clock, on_failure=self._failed)
+        except (OSError, ValueError) as error:
+            name = name_of("allow_list_file")
+            raise SettingsError(
+                f"{name}={str(path)!r} cannot be used: {cause_of(error)}. Accepted: a YAML list of ip, reason "
+                f"and expires_at, for example {_EXAMPLE}"
+            ) from None
 
     def update(self, control: ControlSet) -> None:
         """Take over what an operator has allowed for a while."""
@@ -79,40 +79,35 @@ class AllowList:
 
     def entries(self) -> Sequence[AllowedEntry]:
         """The entries of the file that are in force."""
+        self._look()
         now = self._clock()
-        if self._path is not None and now >= self._look_at:
-            self._look(self._path, now)
-        return [entry for entry in self._entries if entry.expires_at is None or now < entry.expires_at]
+        return [entry for entry in self._filed() if entry.expires_at is None or now < entry.expires_at]
 
     def __contains__(self, address: object) -> bool:
-        if self._path is not None and (now := self._clock()) >= self._look_at:
-            self._look(self._path, now)
+        if self._file is not None:
+            self._look()
         return self._allows and isinstance(address, str) and address in self._networks
 
-    def _look(self, path: Path, now: float) -> None:
-        self._look_at = now + _LOOK_AGAIN_SECONDS
-        try:
-            self._read(path)
-        except (OSError, ValueError) as error:
-            self.on_problem(f"{path} cannot be used, the last good allow-list stays in force: {_cause(error)}")
-        self._take_over(now)
+    def _look(self) -> None:
+        if (self._file is not None and self._file.changed()) or self._clock() >= self._expires_at:
+            self._take_over(self._clock())
 
-    def _read(self, path: Path) -> None:
-        status = path.stat()
-        stamp = (status.st_mtime_ns, status.st_ino, status.st_size)
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp  # also of a bad file: it is complained about once
-        self._entries = read_entries(path.read_text(encoding="utf-8"))
+    def _failed(self, cause: str, is_new: bool) -> None:
+        if is_new:
+            self.on_problem(f"{self._path} cannot be used, the last good allow-list stays in force: {cause}")
+
+    def _filed(self) -> Sequence[AllowedEntry]:
+        return self._file.value if self._file is not None else ()
 
     def _take_over(self, now: float) -> None:
-        self._networks = NetworkSet(self._valid_networks(now))
+        valid = [entry for entry in self._filed() if entry.expires_at is None or now < entry.expires_at]
+        self._networks = NetworkSet((*self._fixed, *self._told, *(entry.network for entry in valid)))
         self._allows = bool(self._networks)
+        self._expires_at = min((each.expires_at for each in valid if each.expires_at is not None), default=math.inf)
 
-    def _valid_networks(self, now: float) -> Iterable[Network]:
-        yield from self._fixed
-        yield from self._told
-        yield from (entry.network for entry in self._entries if entry.expires_at is None or now < entry.expires_at)
+
+def _parse(content: bytes) -> tuple[AllowedEntry, ...]:
+    return read_entries(content.decode())
 
 
 def read_entries(text: str) -> tuple[AllowedEntry, ...]:
@@ -158,9 +153,3 @@ def _moment(number: int, value: Any) -> float | None:
     if not isinstance(value, datetime):
         raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time")
     return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return "it is not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)

@@ -11,14 +11,13 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, JwkSet, read_jwk_set
+from fraiseql_guard.core.watched_file import WatchedFile
+from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, read_jwk_set
 from fraiseql_guard.identity.key_material import VerificationKey, kept
 from fraiseql_guard.secret import Secret
 
 SourceName = Literal["setting", "file", "url"]
 Reader = Callable[[str, str, Collection[str]], VerificationKey]
-
-_LOOK_AGAIN_SECONDS: Final = 5.0
 
 
 class KeyObserver(Protocol):
@@ -102,56 +101,44 @@ class JwksFile:
     or ValueError at construction.
     """
 
-    __slots__ = ("_algorithms", "_clock", "_failed_at", "_keys", "_looked_at", "_path", "_stamp", "observer")
+    __slots__ = ("_algorithms", "_file", "_keys", "_path", "observer")
 
     fixed: Final = False
 
     def __init__(self, path: Path, algorithms: Collection[str], *, clock: Callable[[], float] = time.monotonic) -> None:
         self.observer: KeyObserver = Unobserved()
-        self._path, self._algorithms, self._clock = path, algorithms, clock
-        self._looked_at = clock()
-        self._failed_at: float | None = None
-        self._stamp = _stamp(path)
-        self._keys = self._read().keys
+        self._path, self._algorithms = path, algorithms
+        self._file = WatchedFile(
+            path,
+            self._parse,
+            clock=clock,
+            limit_bytes=MAX_SET_BYTES + 1,
+            on_failure=self._failed,
+            on_recovery=self._recovered,
+        )
+        self._keys = self._file.value
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force."""
-        now = self._clock()
-        if now - self._looked_at >= _LOOK_AGAIN_SECONDS:
-            self._looked_at = now
-            self._look(now)
+        if self._file.changed():
+            self._keys = kept(self._keys, self._file.value)
         return self._keys
 
     @property
     def age_seconds(self) -> float:
         """How long ago the set in force was written."""
-        return max(0.0, time.time() - self._stamp[0] / 1e9)
+        return max(0.0, time.time() - self._file.written_at)
 
-    def _look(self, now: float) -> None:
-        try:
-            stamp = _stamp(self._path)
-            if stamp == self._stamp and self._failed_at is None:
-                return
-            self._keys, self._stamp = kept(self._keys, self._read().keys), stamp
-        except (OSError, ValueError) as error:
-            self._failed_at = now if self._failed_at is None else self._failed_at
-            cause = error.strerror if isinstance(error, OSError) else str(error)
-            self.observer.key_source_failed("file", f"{self._path}: {cause}", True)
-            return
-        if self._failed_at is not None:
-            self.observer.key_source_recovered("file", now - self._failed_at)
-            self._failed_at = None
+    def _failed(self, cause: str, _: bool) -> None:
+        self.observer.key_source_failed("file", f"{self._path}: {cause}", True)
 
-    def _read(self) -> JwkSet:
-        with self._path.open("rb") as file:
-            found = read_jwk_set(file.read(MAX_SET_BYTES + 1), self._algorithms)
+    def _recovered(self, outage_seconds: float) -> None:
+        self.observer.key_source_recovered("file", outage_seconds)
+
+    def _parse(self, content: bytes) -> tuple[VerificationKey, ...]:
+        found = read_jwk_set(content, self._algorithms)
         if found.problems:
             raise ValueError(f"holds what cannot be used: {'; '.join(found.problems)}")
         if not found.keys:
             raise ValueError("holds no key")
-        return found
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    status = path.stat()
-    return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
+        return found.keys

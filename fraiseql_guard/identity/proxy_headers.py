@@ -8,7 +8,9 @@ client sends to a proxy (``proxy-authorization``, ``proxy-connection``, ``max-fo
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, TypeVar
+
+from fraiseql_guard.core.lru import Memo
 
 _T = TypeVar("_T")
 
@@ -48,18 +50,11 @@ def only_proxies_send(name: bytes) -> bool:
     return lowered in PROXY_HEADERS or lowered.startswith(PROXY_HEADER_PREFIXES)
 
 
-class ByName(dict[bytes, _T], Generic[_T]):
+def by_name(ask: Callable[[bytes], _T]) -> Memo[bytes, _T]:
     """What a function answers about header names, remembered: clients send the same few. Requests may bring any names,
     so neither many nor long ones are kept."""
+    return Memo(ask, _REMEMBERED, keeps=_is_short)
 
-    def __init__(self, ask: Callable[[bytes], _T]) -> None:
-        super().__init__()
-        self._ask = ask
 
-    def __missing__(self, name: bytes) -> _T:
-        answer = self._ask(name)
-        if len(name) <= _LONGEST_REMEMBERED:
-            if len(self) >= _REMEMBERED:
-                self.clear()
-            self[name] = answer
-        return answer
+def _is_short(name: bytes) -> bool:
+    return len(name) <= _LONGEST_REMEMBERED

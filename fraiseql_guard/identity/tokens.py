@@ -10,6 +10,7 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from fraiseql_guard.context import Identity
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.identity.claims import ClaimRules, any_audience
 from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, read_jws, read_object
 from fraiseql_guard.identity.key_material import VerificationKey
@@ -17,7 +18,6 @@ from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.keys import KeyRing, matching_key
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import FailureReason
-from fraiseql_guard.stores.recent import Recent
 
 _PREFIX_CHARACTERS: Final = 8
 _DIGEST_BYTES: Final = 32
@@ -83,8 +83,8 @@ class TokenVerifier:
         self._algorithms: frozenset[str] = frozenset()
         self._rules = ClaimRules.of(settings)
         self._clock = clock
-        self._memory: dict[bytes, _Remembered] = {}
-        self._good: Recent[bytes, float] = Recent(_REMEMBERED_TOKENS)
+        self._memory: Lru[bytes, _Remembered] = Lru(_REMEMBERED_TOKENS)
+        self._good: Lru[bytes, float] = Lru(_REMEMBERED_TOKENS)
         self._take_over(self._ring.keys())
 
     # --- what an operator sees and does -------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ class TokenVerifier:
         now, digest = self._clock(), b""
         if len(authorization) == 1 and len(authorization[0]) <= _LONGEST_LINE:
             digest = blake2b(authorization[0].encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
-            known = self._memory.get(digest)  # by the whole line: it need not be taken apart again
+            known = self._memory.look(digest)  # by the whole line: it need not be taken apart again
             if known is not None and known.since <= now < known.until:
                 return known.identity
         token = _bearer_token(authorization)
@@ -195,19 +195,15 @@ class TokenVerifier:
             self._on_problem(sentence)
 
     def _remember(self, digest: bytes, token: str, identity: Identity, now: float) -> None:
-        """Entries leave in the order in which they came, at most two for one that comes: the work stays bounded, and
-        the memory shrinks to what is still of use."""
-        memory = self._memory
-        memory.pop(digest, None)  # so that a token verified anew stands at the end
-        for _ in range(2):
-            oldest = next(iter(memory), None)
-            if oldest is None or (len(memory) < _REMEMBERED_TOKENS and now < memory[oldest].until):
-                break
-            del memory[oldest]
+        """Entries leave in the order in which they came, up to two that have ended for one that comes: the work stays
+        bounded, and the memory shrinks to what is still of use."""
         accepted_until = self._rules.accepted_until(identity.claims)
         self._good.put(_digest_of(token), accepted_until)
         until = min(now + _REMEMBERED_SECONDS, accepted_until)
-        memory[digest] = _Remembered(replace(identity, fresh=False), now, until)
+        self._memory.put(digest, _Remembered(replace(identity, fresh=False), now, until))
+        for oldest, remembered in self._memory.oldest(2):
+            if remembered.until <= now:
+                self._memory.pop(oldest)
 
 
 def _digest_of(token: str) -> bytes:

@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Final, Literal
 
 from fraiseql_guard.context import Identity
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.signals import FailureReason
-from fraiseql_guard.stores.recent import Recent
 
 UserStatus = Literal["active", "not_found", "disabled"]
 AskUserStatus = Callable[[Identity], Awaitable[UserStatus | None]]
@@ -55,7 +55,7 @@ class UserStatusCheck:
     ) -> None:
         self._ask, self._on_fault, self._clock = ask, on_fault, clock
         self._timeout_seconds, self._memory_seconds = timeout_seconds, memory_seconds
-        self._answers: Recent[str, _Answer] = Recent(size)
+        self._answers: Lru[str, _Answer] = Lru(size)
 
     async def failure(self, identity: Identity) -> FailureReason | NoAnswer | None:
         """Why this user may not go on; None if they may."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
-from fraiseql_guard.loops import LoopTimer
+from fraiseql_guard.core.loop_task import LoopTimer
 
 TELL_SECONDS: Final = 0.2
 """Longest wait: what a process that is killed takes with it."""

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from fraiseql_guard import signals as s
 from fraiseql_guard.context import Context
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.evidence import Line
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import Event
-from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.telemetry import EventLog, Metrics
 
 _MOST_SAID: Final = 1_000
@@ -24,7 +24,7 @@ class Voice:
     def __init__(
         self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._said_at: Recent[str, float] = Recent(_MOST_SAID)
+        self._said_at: Lru[str, float] = Lru(_MOST_SAID)
         self.clock = clock
         self.metrics = metrics
         self.log = log

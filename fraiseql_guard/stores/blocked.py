@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.context import Denial, Subject
-from fraiseql_guard.stores.recent import Recent
+from fraiseql_guard.core.lru import Lru
 
 VERIFICATIONS_A_SECOND: Final = 10.0
 _LONGEST_SECONDS: Final = 1.0
@@ -33,7 +33,7 @@ class BlockedAddresses:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
-        self._addresses: Recent[str, _Address] = Recent(size)
+        self._addresses: Lru[str, _Address] = Lru(size)
 
     def note(self, subject: Subject, denial: Denial) -> None:
         """A trip met a block of this address, which is refused with ``denial``."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hiredis import ReplyError
 
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import CONNECT_SECONDS, Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
@@ -45,7 +46,7 @@ class Cluster:
         self._scripts = scripts
         self._channels: dict[Place, Channel] = {}
         self._slots: list[Place] = []
-        self._mapping: asyncio.Task[None] | None = None
+        self._mapping = LoopTask(self._map)
         self._mapped_at = -MAP_PAUSE_SECONDS
         self._map_failure: StoreError | None = None
 
@@ -90,11 +91,7 @@ class Cluster:
 
     async def aclose(self) -> None:
         """Drop all connections (Topology.aclose). The next question asks for the map anew."""
-        mapping, self._mapping = self._mapping, None
-        if mapping is not None:
-            mapping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await mapping
+        await self._mapping.aclose()
         channels, self._channels, self._slots = self._channels, {}, []
         await asyncio.gather(*(channel.aclose() for channel in channels.values()))
 
@@ -115,9 +112,9 @@ class Cluster:
 
     async def _wait_for_map(self, timeout_seconds: float) -> None:
         self._map_soon()
-        if self._mapping is not None:
-            # Waiting leaves the task alone: the next call needs its answer as well.
-            await asyncio.wait({self._mapping}, timeout=timeout_seconds)
+        if (mapping := self._mapping.here) is not None:
+            # Waiting leaves the task alone: the next request needs its answer as well.
+            await asyncio.wait({mapping}, timeout=timeout_seconds)
         if not self._slots:
             because = self._map_failure
             detail = f": {because.detail}" if because is not None else ""
@@ -125,9 +122,8 @@ class Cluster:
             raise StoreError(reason, f"no node of the cluster tells who holds which slots{detail}")
 
     def _map_soon(self) -> None:
-        running = self._mapping is not None and not self._mapping.done()
-        if not running and self._loop.time() - self._mapped_at >= MAP_PAUSE_SECONDS:
-            self._mapping = self._loop.create_task(self._map())
+        if self._loop.time() - self._mapped_at >= MAP_PAUSE_SECONDS:
+            self._mapping.ensure_running()
 
     async def _map(self) -> None:
         """Ask everyone who holds which slots; the first whole answer is the map."""

@@ -8,7 +8,6 @@ of a pooled client's CPU time (docs/design/measurements.md).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import ssl
 from collections import deque
@@ -17,11 +16,12 @@ from typing import Any, Final
 
 import hiredis
 
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.errors import reply_error
 from fraiseql_guard.stores.link import Link, pack
-from fraiseql_guard.stores.patience import Patience
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.reply_timeouts import ReplyTimeouts
 from fraiseql_guard.stores.scripts import Call, Question, Script
 
 CONNECT_SECONDS: Final = 1.0
@@ -58,22 +58,21 @@ class Channel:
         self._find = find
         self._scripts = {script.sha: script.text for script in scripts}
         self._taught: dict[str, float] = {}
-        self._patience = Patience(self._loop, self._timed_out)
+        self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = connect_seconds
         self._link: Link | None = None
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
-        self._connecting: asyncio.Task[None] | None = None
+        self._connecting = LoopTask(self._connect)
 
     @property
     def connected(self) -> bool:
-        """Whether a connection is open, and not silent for longer than patience lasts."""
+        """Whether a connection is open, and not silent for too long."""
         return self._link is not None and self._link.lost is None and self._link.silent_seconds() < SILENT_SECONDS
 
     @property
     def idle(self) -> bool:
         """Whether no call waits for an answer."""
-        connecting = self._connecting is not None and not self._connecting.done()
-        return not connecting and (self._link is None or not self._link.waits)
+        return not self._connecting.running and (self._link is None or not self._link.waits)
 
     async def ask(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
         """The answer to one command; StoreError if it is an error, or none came in time (connecting included).
@@ -90,7 +89,7 @@ class Channel:
         does."""
         loop = self._loop
         future: asyncio.Future[Any] = loop.create_future()
-        self._patience.watch(future, loop.time() + timeout_seconds, timeout_seconds)
+        self._timeouts.watch(loop.time() + timeout_seconds, future, timeout_seconds)
         link = self._link
         if link is not None and link.lost is None:
             link.send(call.packed, (future,))
@@ -132,7 +131,7 @@ class Channel:
     def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
         """Send a command: its answer will be there at the deadline, or a StoreError."""
         future: asyncio.Future[Any] = self._loop.create_future()
-        self._patience.watch(future, deadline, timeout_seconds)
+        self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
             self._send(_ASKING + packed, (self._nobody(), future))
         else:
@@ -144,7 +143,7 @@ class Channel:
             self._link.send(packed, futures)
         else:
             self._backlog.append((packed, futures))
-            self._connect_soon()
+            self._connecting.ensure_running()
 
     def _nobody(self) -> asyncio.Future[Any]:
         """Stands in the queue for an answer that is not read."""
@@ -166,10 +165,6 @@ class Channel:
     def _timed_out(self) -> None:
         if self._link is not None and self._link.silent_seconds() >= SILENT_SECONDS:
             self._link.abort(f"no answer for {SILENT_SECONDS:.0f} s")
-
-    def _connect_soon(self) -> None:
-        if self._connecting is None or self._connecting.done():
-            self._connecting = self._loop.create_task(self._connect())
 
     async def _connect(self) -> None:
         link, address = Link(self._loop), None
@@ -239,14 +234,11 @@ class Channel:
 
     async def aclose(self) -> None:
         """Drop the connection and wait until it is gone. The next request connects anew."""
-        if self._connecting is not None:
-            self._connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._connecting
-        link, self._link, self._connecting = self._link, None, None
+        await self._connecting.aclose()
+        link, self._link = self._link, None
         if link is not None:
             await link.drop("the store was closed")
-        self._patience.end()
+        self._timeouts.clear()
 
 
 def _lost(replies: Sequence[Any]) -> StoreError | None:

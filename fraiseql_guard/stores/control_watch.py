@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
 
-from fraiseql_guard.loops import LoopTask
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.control import ControlSet, ControlStore, Entry
 from fraiseql_guard.stores.protocol import StoreError
 

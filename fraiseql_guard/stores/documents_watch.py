@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Final
 
-from fraiseql_guard.loops import LoopTask
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.documents import DocumentIndex, DocumentStore, TrustedDocument, batches, digest_of
 from fraiseql_guard.stores.protocol import StoreError
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from fraiseql_guard.context import Charge, Limit, Sanction, Subject
-from fraiseql_guard.loops import LoopTask
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind

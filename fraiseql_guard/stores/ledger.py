@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
 from fraiseql_guard.context import Escalation, Sanction, Subject
+from fraiseql_guard.core.lru import Lru, RankedLru
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.protocol import (
     ABUSE_INTERVAL_SECONDS,
@@ -15,7 +16,6 @@ from fraiseql_guard.stores.protocol import (
     SANCTIONED_NETWORKS,
     Imposed,
 )
-from fraiseql_guard.stores.recent import Recent, RecentByRank
 
 _Key = tuple[str, str]
 _BATCH = 256  # sanctioned subjects between two turns of the event loop: half a millisecond
@@ -88,10 +88,10 @@ class Ledger:
     """
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
-        self._offences: Recent[tuple[_Key, PolicyName], _Offences] = Recent(max_subjects)
-        self._repeats: Recent[tuple[_Key, PolicyName], tuple[int, float]] = Recent(max_subjects)
-        self._held: RecentByRank[_Key, _Held] = RecentByRank(max_sanctions)
-        self._groups: Recent[_Key, dict[str, float]] = Recent(max_sanctions)
+        self._offences: Lru[tuple[_Key, PolicyName], _Offences] = Lru(max_subjects)
+        self._repeats: Lru[tuple[_Key, PolicyName], tuple[int, float]] = Lru(max_subjects)
+        self._held: RankedLru[_Key, _Held] = RankedLru(max_sanctions)
+        self._groups: Lru[_Key, dict[str, float]] = Lru(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
         """How many subjects have, or had, a sanction that is still kept."""
 

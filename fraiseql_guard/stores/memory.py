@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
@@ -20,7 +21,6 @@ from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.ledger import Ledger
 from fraiseql_guard.stores.lift_job import LiftJob, LiftMemory, Told
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Sanctioned, Trip, effective_charges
-from fraiseql_guard.stores.recent import Recent
 from fraiseql_guard.stores.refused import RefusedFor, RefusedMemory
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page
 from fraiseql_guard.stores.unreadable import UnreadableEntries
@@ -62,8 +62,8 @@ class MemoryStore:
         self._refused = RefusedMemory(clock)
         self._lift_jobs = LiftMemory(clock)
         self.unreadable = UnreadableEntries()
-        self._limits: Recent[tuple[str, str], _Override] = Recent(max_subjects)
-        self._levels: Recent[tuple[str, str, str], tuple[float, float]] = Recent(max_buckets)
+        self._limits: Lru[tuple[str, str], _Override] = Lru(max_subjects)
+        self._levels: Lru[tuple[str, str, str], tuple[float, float]] = Lru(max_buckets)
         """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
         self._ledgers = {
             enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from hiredis import ReplyError
 
 from fraiseql_guard.context import Sanction, Subject
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.address import Command
 from fraiseql_guard.stores.check import check_redis
@@ -66,7 +67,10 @@ class RedisStore:
         self._timeout_seconds = timeout_seconds
         self._scripts = {name: Script.read(name) for name in _SCRIPTS}
         self._take_parts()
-        self._topologies: dict[asyncio.AbstractEventLoop, Topology] = {}
+        self._topologies: PerLoop[Topology] = PerLoop(self._open)
+
+    def _open(self, _: asyncio.AbstractEventLoop) -> Topology:
+        return open_topology(self._deployment, tuple(self._scripts.values()))
 
     def _take_parts(self) -> None:
         """The methods of Store that are about keys of one family each."""
@@ -103,8 +107,7 @@ class RedisStore:
         script = self._scripts["admit"]
         if call is None or call.sha != script.sha or call.namespace is not self._namespace:
             call = trip.call = trip_call(trip, script.sha, self._namespace)
-        topology = self._topologies.get(asyncio.get_running_loop()) or self._topology()
-        return topology.begin(call, timeout_seconds=self._timeout_seconds)
+        return self._topologies.here().begin(call, timeout_seconds=self._timeout_seconds)
 
     def end(self, trip: Trip, reply: Any) -> Outcome | None:
         """The other half: what the answer says; None if that takes more than reading it (:meth:`mend`)."""
@@ -159,11 +162,11 @@ class RedisStore:
 
     async def check(self) -> list[str]:
         """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
-        return await check_redis(self._topology(), self._probe)
+        return await check_redis(self._topologies.here(), self._probe)
 
     async def aclose(self) -> None:
         """Drop this event loop's connections; the next call connects anew."""
-        topology = self._topologies.pop(asyncio.get_running_loop(), None)
+        topology = self._topologies.pop()
         if topology is not None:
             await topology.aclose()
 
@@ -201,7 +204,7 @@ class RedisStore:
     async def _mended(self, trip: Trip, error: ReplyError) -> Any:
         """The answer to a trip that was answered with an error: once more if that was due to what other software has
         written to the subject's keys."""
-        topology, seconds = self._topology(), self._timeout_seconds
+        topology, seconds = self._topologies.here(), self._timeout_seconds
         try:
             return await topology.mend(trip.call, error, timeout_seconds=seconds)
         except StoreError as failure:
@@ -214,17 +217,7 @@ class RedisStore:
         )
 
     def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
-        return self._topology().ask(key, command, timeout_seconds=self._timeout_seconds)
-
-    def _topology(self) -> Topology:
-        loop = asyncio.get_running_loop()
-        topology = self._topologies.get(loop)
-        if topology is None:
-            for ended in [other for other in self._topologies if other.is_closed()]:
-                del self._topologies[ended]
-            scripts = tuple(self._scripts.values())
-            topology = self._topologies[loop] = open_topology(self._deployment, scripts)
-        return topology
+        return self._topologies.here().ask(key, command, timeout_seconds=self._timeout_seconds)
 
     async def _note(self, sanction: Sanction) -> None:
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)

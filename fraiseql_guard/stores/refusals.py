@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fraiseql_guard.context import Bucket, Charge, Subject
+from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.stores.protocol import Outcome, Trip
-from fraiseql_guard.stores.recent import Recent
 
 LONGEST_SECONDS: Final = 1.0
 """A refusal is remembered for min(time until admission, this)."""
@@ -43,7 +43,7 @@ class Refusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
-        self._callers: Recent[tuple[str, str], Caller] = Recent(size)
+        self._callers: Lru[tuple[str, str], Caller] = Lru(size)
         self.knows: Callable[[tuple[str, str]], bool] = self._callers.holds
         """Whether anything is remembered of the subject with this key."""
 

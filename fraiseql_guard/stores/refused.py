@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from fraiseql_guard.core.lru import Lru
+
 CALLERS: Final = 3
 """So many distinct callers, refused for one document within the window, make it one that clients of the app send."""
 WINDOW_SECONDS: Final = 600
@@ -41,22 +43,19 @@ class RefusedMemory:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._callers: dict[str, dict[str, float]] = {}  # by document, the one refused last at the end
+        self._callers: Lru[str, dict[str, float]] = Lru(MOST_DOCUMENTS)  # by document
 
     def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
         """RefusedStore.note_refused."""
         now, reached = self._clock(), []
         for refused in refusals:
-            held = self._callers.get(refused.document, {})
+            held = self._callers.look(refused.document) or {}
             if held.get(_TOLD, -math.inf) > now - WINDOW_SECONDS:
                 continue
-            self._callers.pop(refused.document, None)
             callers = {each: at for each, at in held.items() if each != _TOLD and at > now - WINDOW_SECONDS}
             callers[refused.caller] = now
             if len(callers) >= CALLERS:
                 reached.append(refused.document)
                 callers = {_TOLD: now}
-            self._callers[refused.document] = callers
-        while len(self._callers) > MOST_DOCUMENTS:
-            del self._callers[next(iter(self._callers))]
+            self._callers.put(refused.document, callers)
         return reached

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from hiredis import ReplyError
 
+from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
@@ -75,7 +76,7 @@ class WatchedMaster:
         self._place: Place | None = None
         self._channel = Channel(self._find, scripts=scripts)
         self._looked_at = self._loop.time()
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = LoopTask(self._look)
 
     def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
@@ -97,11 +98,7 @@ class WatchedMaster:
 
     async def aclose(self) -> None:
         """Topology.aclose."""
-        looking, self._looking = self._looking, None
-        if looking is not None:
-            looking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await looking
+        await self._looking.aclose()
         await self._channel.aclose()
         await self._sentinels.aclose()
 
@@ -112,7 +109,7 @@ class WatchedMaster:
     def _look_soon(self) -> None:
         if self._loop.time() - self._looked_at >= LOOK_SECONDS:
             self._looked_at = self._loop.time()
-            self._looking = self._loop.create_task(self._look())
+            self._looking.ensure_running()
 
     async def _look(self) -> None:
         with contextlib.suppress(StoreError):  # no news: the master may be well all the same

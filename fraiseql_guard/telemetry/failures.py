@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.stores.recent import Recent
+from fraiseql_guard.core.lru import Lru
 
 _MAX_CALLERS: Final = 10_000
 FAILING_SECONDS: Final = 300.0
@@ -18,7 +18,7 @@ class RecentFailures:
 
     def __init__(self, window_seconds: float) -> None:
         self.window_seconds = window_seconds
-        self._known: Recent[str, tuple[int, float]] = Recent(_MAX_CALLERS)
+        self._known: Lru[str, tuple[int, float]] = Lru(_MAX_CALLERS)
 
     def note(self, caller: str, now: float) -> None:
         """A failure of a caller."""
@@ -39,19 +39,15 @@ class FailingAddresses:
     __slots__ = ("_last",)
 
     def __init__(self) -> None:
-        self._last: dict[str, float] = {}  # in the order of their last failures
+        self._last: Lru[str, float] = Lru(_MAX_CALLERS)
 
     def note(self, address: str, now: float) -> None:
         """A failure of an address."""
-        last = self._last
-        last.pop(address, None)
-        if len(last) >= _MAX_CALLERS:
-            del last[next(iter(last))]
-        last[address] = now
+        self._last.put(address, now)
 
     def count(self, now: float) -> int:
         """Those that count now; the others are forgotten."""
         last = self._last
-        while last and now - last[oldest := next(iter(last))] >= FAILING_SECONDS:
-            del last[oldest]
+        while (oldest := last.oldest(1)) and now - oldest[0][1] >= FAILING_SECONDS:
+            last.pop_oldest()
         return len(last)

@@ -5,13 +5,13 @@ import contextlib
 
 import pytest
 
-from fraiseql_guard.edge.alarms import Alarms
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.edge.deadline import Begun, Deadline
 
 
 def within(seconds: float) -> Deadline:
     loop = asyncio.get_running_loop()
-    return Deadline(Alarms(loop), loop.time() + seconds)
+    return Deadline(DeadlineTimers(loop), loop.time() + seconds)
 
 
 async def test_work_that_is_in_time_is_not_touched() -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from fraiseql_guard.edge.alarms import Alarms
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.edge.pump import BufferBudget, Pump
 from fraiseql_guard.edge.supervisor import Supervisor
 from fraiseql_guard.edge.terms import Terms
@@ -30,7 +30,7 @@ class Run:
         self.pump = Pump(self.receive, 100, None, 1, BufferBudget(100), lambda denial: None)
         self.pump.complete = True
         self.supervisor = Supervisor(
-            self.loop, Alarms(self.loop), self.pump, Terms(seconds, binding, binding), self.request, self
+            self.loop, DeadlineTimers(self.loop), self.pump, Terms(seconds, binding, binding), self.request, self
         )
 
     async def receive(self):

@@ -123,7 +123,7 @@ def test_fingerprints_are_equal_where_the_configuration_is():
     assert len(set(found)) == len(found)
 
 
-def test_a_secret_that_is_exchanged_in_its_file_changes_the_fingerprint(tmp_path, monkeypatch):
+def test_a_secret_that_is_exchanged_in_its_file_changes_the_fingerprint(tmp_path):
     path = tmp_path / "secret"
     path.write_text(STRONG)
     settings = Settings.load({"FRAISEQL_JWT_SECRET_FILE": str(path)})
@@ -131,7 +131,7 @@ def test_a_secret_that_is_exchanged_in_its_file_changes_the_fingerprint(tmp_path
     before, key = digest.of_settings(settings), digest.of_keys(settings)
     assert digest.of_settings(settings) == before
     path.write_text(STRONG + " and more")
-    monkeypatch.setattr("fraiseql_guard.secret._LOOK_AGAIN_SECONDS", 0)
+    settings.jwt_secret._file._looked_at -= 6
     assert digest.of_settings(settings) != before
     assert digest.of_keys(settings) != key
 

@@ -13,7 +13,6 @@ from graphql import (
     build_schema,
 )
 
-from fraiseql_guard.graphql.memory import Memory
 from fraiseql_guard.settings import SettingsError
 from tests.graphql.requests import BLOG, body, complexity, post, reader, refusal
 
@@ -60,21 +59,6 @@ def test_refused_documents_push_no_good_one_out():
     for number in range(2000):
         assert post(to, body(f"{{users(limit:{2000 + number}){{id}}}}")).denial is not None
     assert len(to._measurer._documents) == 1
-
-
-def test_the_memory_is_bounded_and_forgets_the_least_used():
-    memory: Memory[str] = Memory(max_entries=2, max_bytes=100)
-    memory.put(b"a", "a", 10)
-    memory.put(b"b", "b", 10)
-    assert memory.get(b"a") == "a"
-    memory.put(b"c", "c", 10)
-    assert (memory.get(b"a"), memory.get(b"b"), memory.get(b"c")) == ("a", None, "c")
-    memory.put(b"d", "d", 95)
-    assert (len(memory), memory.size_bytes) == (1, 95)
-    memory.put(b"e", "e", 101)
-    assert len(memory) == 1
-    memory.clear()
-    assert (len(memory), memory.size_bytes) == (0, 0)
 
 
 def test_a_schema_comes_as_itself_as_text_as_a_file_or_from_a_callable(tmp_path):

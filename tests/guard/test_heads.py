@@ -197,7 +197,7 @@ async def test_who_is_put_on_the_allow_list_is_no_longer_counted(guarded, known,
         assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit")
     assert known
     path.write_text("- {ip: 203.0.113.7, reason: our monitoring}")
-    guard.guard.stack.allow_list._look_at = 0.0
+    guard.guard.stack.allow_list._file._looked_at = 0.0
     assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit") is None
 
 

@@ -45,6 +45,15 @@ def test_addresses_and_networks_until_they_expire(path) -> None:
     assert "192.0.2.1" not in allowed
 
 
+def test_an_entry_ends_at_its_moment_and_not_with_the_next_look_at_the_file(path) -> None:
+    clock = ManualClock(NOW)
+    allowed = listed(path, clock)
+    clock.advance(9)
+    assert "2001:db8::5" in allowed
+    clock.advance(1)
+    assert "2001:db8::5" not in allowed
+
+
 def test_a_changed_file_is_read_within_five_seconds(path) -> None:
     clock = ManualClock(NOW)
     allowed = listed(path, clock)

@@ -222,7 +222,7 @@ def test_changed_keys_make_verified_tokens_be_verified_again(file, monkeypatch):
     assert not subject.knows([f"Bearer {token}"])
     assert verified(subject, token).fresh
     file.write_text(keys.jwk_set(keys.jwk(keys.private("RSA", 1), kid="a")))
-    subject._ring._slots["jwks_file"]._looked_at -= 6
+    subject._ring._slots["jwks_file"]._file._looked_at -= 6
     assert refused(subject, token) == "invalid_signature"
 
 

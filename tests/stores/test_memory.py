@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores import MemoryStore, Trip
-from fraiseql_guard.stores.recent import Recent
 from tests.stores.conftest import ManualClock
 
 ALICE = Subject("user", "alice")
@@ -140,17 +139,3 @@ async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock
     assert await next_length(BRUTE) == 300
     longer = replace(BRUTE, policy=PolicyName.DOS, sanction_seconds=7200)
     assert [await next_length(longer) for _ in range(2)] == [7200, 7200]
-
-
-def test_recent_keeps_what_was_touched():
-    recent: Recent[str, int] = Recent(2)
-    recent.put("a", 1)
-    recent.put("b", 2)
-    assert recent.get("a") == 1
-    recent.put("c", 3)
-    assert (recent.get("a"), recent.get("b"), recent.get("c"), len(recent)) == (1, None, 3, 2)
-    assert recent.pop("a") == 1
-    assert recent.pop("a") is None
-    assert recent.oldest(5) == [("c", 3)]
-    with pytest.raises(ValueError):
-        Recent(0)

@@ -33,6 +33,9 @@ class Turns:
         heapq.heappush(self.timers, (when, self.made, handle, call))
         return handle
 
+    def call_soon(self, call: Callable[[], None]) -> Handle:
+        return self.call_at(self.now, call)
+
     def until(self, moment: float, late: float = 0.0) -> None:
         while self.timers and self.timers[0][0] + late <= moment:
             when, _, handle, call = heapq.heappop(self.timers)

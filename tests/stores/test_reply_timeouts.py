@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.stores.patience import LATE_SECONDS, Patience
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.reply_timeouts import LATE_SECONDS, ReplyTimeouts
 from tests.support.moments import Moment
 from tests.support.turns import Turns
 
@@ -30,7 +30,7 @@ questions = st.lists(
 @given(questions)
 def test_each_at_its_own_deadline_and_none_that_was_answered(loop, asked):
     turns, timeouts = Turns(), []
-    patience = Patience(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
     asked = sorted(asked, key=lambda question: question[0])
     moments = sorted(
         [(begins, 0, index) for index, (begins, _, _) in enumerate(asked)]
@@ -42,7 +42,7 @@ def test_each_at_its_own_deadline_and_none_that_was_answered(loop, asked):
         begins, timeout, _ = asked[index]
         if not answers:
             futures[index] = loop.create_future()
-            patience.watch(futures[index], begins + timeout, timeout)
+            reply_timeouts.watch(begins + timeout, futures[index], timeout)
         elif not futures[index].done():
             futures[index].set_result("answer")
     turns.until(10)
@@ -66,11 +66,11 @@ def test_each_at_its_own_deadline_and_none_that_was_answered(loop, asked):
 
 def test_a_thousand_questions_need_one_timer_a_deadline(loop):
     turns = Turns()
-    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, lambda: None)  # type: ignore[arg-type]
     for index in range(1_000):
         turns.until(index / 100_000)
         future = loop.create_future()
-        patience.watch(future, turns.now + 0.025, 0.025)
+        reply_timeouts.watch(turns.now + 0.025, future, 0.025)
         future.set_result("answer")
     turns.until(1)
     assert turns.made <= 2
@@ -78,10 +78,10 @@ def test_a_thousand_questions_need_one_timer_a_deadline(loop):
 
 def test_a_busy_loop_gives_each_question_once_the_time_that_was_lost(loop):
     turns = Turns()
-    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, lambda: None)  # type: ignore[arg-type]
     answered, silent = loop.create_future(), loop.create_future()
-    patience.watch(answered, 0.025, 0.025)
-    patience.watch(silent, 0.025, 0.025)
+    reply_timeouts.watch(0.025, answered, 0.025)
+    reply_timeouts.watch(0.025, silent, 0.025)
     turns.until(0.025 + 2 * LATE_SECONDS, late=2 * LATE_SECONDS)
     assert not answered.done()
     answered.set_result("was there all the time")
@@ -100,23 +100,23 @@ def test_a_timeout_may_fail_all_other_questions(loop):
             if not future.done():
                 future.set_exception(StoreError("connection", "no answer for 1 s"))
 
-    patience = Patience(turns, drop)  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, drop)  # type: ignore[arg-type]
     for future, due in zip(futures, (1, 1, 1, 1.5), strict=True):
-        patience.watch(future, due, due)
+        reply_timeouts.watch(due, future, due)
     turns.until(2)
     assert [future.exception().reason for future in futures] == ["timeout", "timeout", "timeout", "connection"]
 
 
-def test_at_the_end_nobody_looks_any_more(loop):
+def test_cleared_questions_never_fail_and_later_ones_do(loop):
     turns = Turns()
-    patience = Patience(turns, lambda: None)  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, lambda: None)  # type: ignore[arg-type]
     future = loop.create_future()
-    patience.watch(future, 0.025, 0.025)
-    patience.end()
+    reply_timeouts.watch(0.025, future, 0.025)
+    reply_timeouts.clear()
     turns.until(1)
     assert not future.done()
     again = loop.create_future()
-    patience.watch(again, 1.025, 0.025)
+    reply_timeouts.watch(1.025, again, 0.025)
     turns.until(2)
     assert isinstance(again.exception(), StoreError)
 
@@ -124,12 +124,12 @@ def test_at_the_end_nobody_looks_any_more(loop):
 @pytest.mark.parametrize("held", [1_000, 30_000])
 def test_a_look_costs_what_is_due_however_many_questions_wait(loop, held):
     turns, timeouts = Turns(), []
-    patience = Patience(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
+    reply_timeouts = ReplyTimeouts(turns, lambda: timeouts.append(turns.now))  # type: ignore[arg-type]
     waiting = [loop.create_future() for _ in range(held)]
     for number, future in enumerate(waiting):
-        patience.watch(future, Moment(1_000 + number % 97), 1)
+        reply_timeouts.watch(Moment(1_000 + number % 97), future, 1)
     for number in range(20):
-        patience.watch(loop.create_future(), Moment(1 + number), 1)
+        reply_timeouts.watch(Moment(1 + number), loop.create_future(), 1)
     Moment.looked_at = 0
     turns.until(30)
     assert timeouts == [1 + number for number in range(20)]

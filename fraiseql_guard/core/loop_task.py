@@ -79,6 +79,12 @@ class LoopTask(Generic[T]):
         """The last task of the running event loop, at work or done; None if there was none."""
         return self._held.here().task
 
+    @property
+    def running(self) -> bool:
+        """Whether a task is at work in the running event loop."""
+        task = self.here
+        return task is not None and not task.done()
+
     async def aclose(self) -> None:
         """End the task of the running event loop, and wait until it has ended."""
         held = self._held.pop()

@@ -5,37 +5,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import weakref
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
-from fraiseql_guard.loops import LoopTask, LoopTimer, PerLoop
 from tests.support.asgi import graphql, request
+from tests.support.event_loops import event_loops
 from tests.support.redis_server import RedisServer
 
 TURNS = 300
 pytestmark = pytest.mark.redis
-
-
-@contextmanager
-def event_loops(count: int) -> Iterator[list[asyncio.AbstractEventLoop]]:
-    """Loops that run in turns; at the end what is left in them is ended, as asyncio.run does."""
-    loops = [asyncio.new_event_loop() for _ in range(count)]
-    try:
-        yield loops
-    finally:
-        for loop in loops:
-            loop.run_until_complete(_end_all())
-            loop.close()
-
-
-async def _end_all() -> None:
-    tasks = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +36,13 @@ def test_loops_that_take_turns_leave_one_task_each_of_a_kind(guarded, redis_serv
         await asyncio.sleep(0.002)  # what was set off goes on its way
 
     with event_loops(2) as loops:
-        counts, timers = [], []
+        counts, timers, alike = [], [], []
         for number in range(TURNS):
             loops[number % 2].run_until_complete(turn())
             counts.append(sum(len(asyncio.all_tasks(loop)) for loop in loops))
+            alike += [Counter(task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)) for loop in loops]
             timers.append(sum(len(loop._scheduled) for loop in loops))
+        assert {number for kinds in alike for number in kinds.values()} == {1}
         assert max(counts) <= 2 * 8
         assert max(timers) <= 2 * 110  # the loop itself keeps timers that were called off, up to a hundred
         for loop in loops:
@@ -106,63 +88,3 @@ def test_what_is_told_of_this_process_is_fresh_in_whichever_loop_serves(guarded)
             loop.run_until_complete(asyncio.sleep(0))
             running = {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}
             assert {"Ticker._tick", "ControlWatch._poll"} <= running
-
-
-async def test_a_task_that_has_ended_is_started_again() -> None:
-    runs: list[int] = []
-
-    async def work() -> int:
-        runs.append(1)
-        return len(runs)
-
-    task = LoopTask(work)
-    assert task.here is None
-    assert await task.ensure_running() == 1
-    assert task.here is not None
-    assert task.here.done()
-    assert await task.ensure_running() == 2
-    await task.aclose()
-    await task.aclose()
-
-
-async def test_while_it_runs_there_is_one() -> None:
-    async def work() -> Any:
-        await asyncio.Event().wait()
-
-    task = LoopTask(work)
-    assert task.ensure_running() is task.ensure_running()
-    running = task.ensure_running()
-    await task.aclose()
-    assert running.cancelled()
-
-
-async def test_a_timer_calls_once_for_all_who_ask_meanwhile() -> None:
-    calls: list[int] = []
-    called = asyncio.Event()
-
-    def call() -> None:
-        calls.append(1)
-        called.set()
-
-    timer = LoopTimer(0.01, call)
-    for _ in range(5):
-        timer.start()
-    await called.wait()
-    assert calls == [1]
-    called.clear()
-    timer.start()
-    await called.wait()
-    assert calls == [1, 1]
-
-
-def test_without_an_event_loop_there_is_nothing_to_have() -> None:
-    values: PerLoop[list[int]] = PerLoop(lambda _: [])
-    with pytest.raises(RuntimeError):
-        values.here()
-    with event_loops(3) as loops:
-        made = [values.of(loop) for loop in loops]
-        assert [values.of(loop) for loop in loops] == made
-        assert len(values) == 3
-    with event_loops(1) as loops:
-        values.of(loops[0])
-        assert len(values) == 1

@@ -1,4 +1,4 @@
-"""Alarms ring as an event loop's own timers would: each once, at its time, unless it was called off."""
+"""Deadline timers ring as an event loop's own timers would: each once, at its time, unless it was called off."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.edge.alarms import AlarmClocks, Alarms
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from tests.support.moments import Moment
 from tests.support.turns import Turns
 
@@ -22,7 +22,7 @@ plans = st.lists(
 @given(plans)
 def test_each_rings_once_at_its_time_unless_it_was_called_off(plan):
     turns = Turns()
-    alarms = Alarms(turns)  # type: ignore[arg-type]
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
     rung: list[tuple[int, float]] = []
     moments = sorted(
         [(begins, 0, number) for number, (begins, _, _) in enumerate(plan)]
@@ -35,7 +35,7 @@ def test_each_rings_once_at_its_time_unless_it_was_called_off(plan):
             handles[number].cancel()
         else:
             due = turns.now + plan[number][1]
-            handles[number] = alarms.call_at(due, lambda n=number: rung.append((n, turns.now)))
+            handles[number] = timers.call_at(due, lambda n=number: rung.append((n, turns.now)))
             assert handles[number].when() == due
     turns.until(10)
     at = dict(rung)
@@ -49,36 +49,36 @@ def test_each_rings_once_at_its_time_unless_it_was_called_off(plan):
 
 def test_thousands_that_are_called_off_need_few_timers_and_no_room():
     turns = Turns()
-    alarms = Alarms(turns)  # type: ignore[arg-type]
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
     for number in range(50_000):
         turns.until(number / 10_000)
-        alarms.call_at(turns.now + 30, lambda: None).cancel()
-    assert len(alarms._alarms) <= 256
+        timers.call_at(turns.now + 30, lambda: None).cancel()
+    assert len(timers) <= 256
     turns.until(100)
     assert turns.made <= 3
-    assert not alarms._alarms
+    assert len(timers) == 0
 
 
 def test_one_that_rings_may_set_the_next():
     turns, rung = Turns(), []
-    alarms = Alarms(turns)  # type: ignore[arg-type]
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
 
     def again() -> None:
         rung.append(turns.now)
         if len(rung) < 3:
-            alarms.call_at(turns.now + 1, again)
+            timers.call_at(turns.now + 1, again)
 
-    alarms.call_at(1, again)
-    alarms.call_at(2.5, lambda: rung.append("other"))
+    timers.call_at(1, again)
+    timers.call_at(2.5, lambda: rung.append("other"))
     turns.until(10)
     assert rung == [1, 2, "other", 3]
 
 
 def test_one_that_breaks_keeps_no_other_from_ringing():
     turns, rung = Turns(), []
-    alarms = Alarms(turns)  # type: ignore[arg-type]
-    alarms.call_at(1, lambda: 1 / 0)
-    alarms.call_at(1, lambda: rung.append(1))
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
+    timers.call_at(1, lambda: 1 / 0)
+    timers.call_at(1, lambda: rung.append(1))
     turns.until(2)
     assert rung == [1]
     assert isinstance(turns.failures[0]["exception"], ZeroDivisionError)
@@ -89,8 +89,8 @@ def test_what_was_called_off_is_let_go():
         def ring(self) -> None:
             raise AssertionError
 
-    alarms, work = Alarms(Turns()), Work()  # type: ignore[arg-type]
-    alarms.call_at(5, work.ring).cancel()
+    timers, work = DeadlineTimers(Turns()), Work()  # type: ignore[arg-type]
+    timers.call_at(5, work.ring).cancel()
     gone = weakref.ref(work)
     del work
     gc.collect()
@@ -100,28 +100,18 @@ def test_what_was_called_off_is_let_go():
 async def test_on_a_real_loop():
     rung = asyncio.Event()
     loop = asyncio.get_running_loop()
-    clocks = AlarmClocks()
-    assert clocks.of(loop) is clocks.of(loop)
-    clocks.of(loop).call_at(loop.time() + 0.01, rung.set)
+    DeadlineTimers(loop).call_at(loop.time() + 0.01, rung.set)
     await asyncio.wait_for(rung.wait(), 5)
-
-
-def test_loops_that_have_ended_are_let_go():
-    clocks, loops = AlarmClocks(), [asyncio.new_event_loop() for _ in range(3)]
-    for loop in loops:
-        clocks.of(loop)
-        loop.close()
-    assert len(clocks._by_loop) == 1
 
 
 @pytest.mark.parametrize("held", [1_000, 30_000])
 def test_ringing_costs_what_is_due_however_many_are_held(held):
     turns, rung = Turns(), []
-    alarms = Alarms(turns)  # type: ignore[arg-type]
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
     for number in range(held):
-        alarms.call_at(Moment(1_000 + number % 97), lambda: None)
+        timers.call_at(Moment(1_000 + number % 97), lambda: None)
     for number in range(20):
-        alarms.call_at(Moment(1 + number), lambda: rung.append(turns.now))
+        timers.call_at(Moment(1 + number), lambda: rung.append(turns.now))
     Moment.looked_at = 0
     turns.until(30)
     assert rung == [1 + number for number in range(20)]
@@ -130,17 +120,39 @@ def test_ringing_costs_what_is_due_however_many_are_held(held):
 
 def test_those_of_one_moment_ring_in_the_order_in_which_they_were_set():
     turns, rung = Turns(), []
-    alarms = Alarms(turns)  # type: ignore[arg-type]
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
     for number in range(50):
-        alarms.call_at(1 + number % 2, lambda n=number: rung.append(n))
+        timers.call_at(1 + number % 2, lambda n=number: rung.append(n))
     turns.until(3)
     assert rung == [*range(0, 50, 2), *range(1, 50, 2)]
 
 
 def test_one_that_is_called_off_by_another_of_the_same_moment_does_not_ring():
     turns, rung = Turns(), []
-    alarms = Alarms(turns)  # type: ignore[arg-type]
-    alarms.call_at(1, lambda: second.cancel())
-    second = alarms.call_at(1, lambda: rung.append("second"))
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
+    timers.call_at(1, lambda: second.cancel())
+    second = timers.call_at(1, lambda: rung.append("second"))
     turns.until(3)
     assert rung == []
+
+
+def test_what_is_watched_expires_unless_it_is_done():
+    turns, expired = Turns(), []
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
+    waiting, answered = (timers.call_at(9, lambda: None) for _ in range(2))
+    for number, each in enumerate((waiting, answered)):
+        timers.watch(lambda *told: expired.append(told), 1, each, number)
+    answered.cancel()
+    turns.until(5, late=0.25)
+    assert expired == [(waiting, 0.25, 0)]
+
+
+def test_cleared_timers_do_not_ring_and_later_ones_do():
+    turns, rung = Turns(), []
+    timers = DeadlineTimers(turns)  # type: ignore[arg-type]
+    timers.call_at(1, lambda: rung.append("cleared"))
+    timers.clear()
+    assert len(timers) == 0
+    timers.call_at(2, lambda: rung.append("later"))
+    turns.until(5)
+    assert rung == ["later"]

@@ -1,0 +1,1 @@
+"""The tools that every room uses, and that use no other room: timers, tasks, files and memories."""

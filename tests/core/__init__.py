@@ -1,0 +1,1 @@
+"""Tests of fraiseql_guard.stores."""
