@@ -33,7 +33,7 @@ class Ablation:
 
 def _empty() -> Any:
     """A memory that holds nothing."""
-    return part("graphql.memory:Memory")(max_entries=0, max_bytes=0)
+    return part("core.lru:Lru")(0)
 
 
 def _nothing(*_: Any, **__: Any) -> None:
@@ -90,7 +90,7 @@ def readings() -> None:
 
 def timers() -> None:
     """Every deadline is a timer of the event loop."""
-    put("edge.alarms:AlarmClocks", "of", lambda self, loop: _LoopTimers(loop))
+    put("lasting", "DeadlineTimers", _LoopTimers)
 
 
 def backlog() -> None:
@@ -114,7 +114,7 @@ def by_hand() -> None:
 
     async def read(stack: Any, reading: Any, seconds: float) -> Any:
         loop = asyncio.get_running_loop()
-        deadline = bound(stack.alarms.of(loop), loop.time() + seconds)
+        deadline = bound(stack.timers.of(loop), loop.time() + seconds)
         body = await deadline.bound(reading)
         return denial(too_slow, limit=seconds) if deadline.expired else body
 
@@ -138,7 +138,7 @@ def repeats() -> None:
 
 def header_names() -> None:
     """Whether a header counts is asked each time."""
-    put("identity.proxy_headers:ByName", "__missing__", lambda self, name: self._ask(name))
+    put("identity.proxy_headers", "_is_short", lambda name: False)
 
 
 def labels() -> None:
@@ -200,7 +200,7 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "requests": Ablation(what="requests by their bytes", asked=(AGAIN,), off=requests),
     "documents": Ablation(what="measured documents", asked=(NEW,), off=documents),
     "readings": Ablation(what="judged costs of a document", asked=(NEW,), off=readings),
-    "timers": Ablation(what="coalesced timers (Alarms)", asked=(NEW,), off=timers),
+    "timers": Ablation(what="coalesced timers (DeadlineTimers)", asked=(NEW,), off=timers),
     "backlog": Ablation(what="deferred accounting (Backlog)", asked=(PAGE, NEW), off=backlog),
     "tallies": Ablation(what="added-up plain requests (Tallies)", asked=(PAGE,), off=tallies, on=ONE_LIMIT),
     "by-hand": Ablation(what="bodies read without a deadline (Begun)", asked=(NEW,), off=by_hand),
