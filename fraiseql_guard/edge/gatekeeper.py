@@ -26,7 +26,7 @@ from fraiseql_guard.signals import (
     RATE_LIMITED,
     Protection,
 )
-from fraiseql_guard.stores.protocol import StoreError, Trip
+from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.spans import active_span, mark
 
 _LEFT: Final = Denial(BODY_TIMEOUT)
@@ -80,16 +80,7 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
 async def readmit(stack: Stack, ctx: Context, trip: Trip) -> Denial | None:
     """The same for a request that asks no more than this of the store: its head was judged before."""
     try:
-        store = stack.prompt_store
-        begun = None if store is None else store.begin(trip)
-        if store is None or begun is None:
-            outcome = await stack.store.admit(trip)
-        else:  # the same in two halves, with nothing in between that has to be woken up
-            try:
-                reply = await begun
-                outcome = store.end(trip, reply) or await store.mend(trip, reply)
-            except StoreError as error:
-                outcome = await store.do_without(trip, error)
+        outcome = await stack.store.admit(trip)
         if outcome.admitted and outcome.imposed is None:
             ctx.buckets = outcome.buckets
             return None
