@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.body_budget import holder_of
-from fraiseql_guard.edge.deadline import Begun, Deadline
+from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.request import at_work
@@ -225,18 +225,10 @@ async def look_at_body(
 
 
 async def _read_in_time(
-    stack: Stack, reading: Coroutine[Any, Any, bytes | Denial | None], seconds: float
+    stack: Stack, reading: Awaitable[bytes | Denial | None], seconds: float
 ) -> bytes | Denial | None:
-    """What is read of a body, or that it took too long.
-
-    Most bodies have come with their heads: only one that has not is given a deadline.
-    """
-    try:
-        waits_for = reading.send(None)
-    except StopIteration as read:
-        body: bytes | Denial | None = read.value
-        return body
+    """What is read of a body, or that it took too long."""
     loop = asyncio.get_running_loop()
     deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
-    body = await deadline.bound(Begun(reading, waits_for))
+    body = await deadline.bound(reading)
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
-from fraiseql_guard.edge.deadline import Begun, Deadline
+from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.describe import present_identity
 from fraiseql_guard.edge.endings import leave_behind, refuse, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
@@ -130,17 +130,11 @@ class Passage:
             if isinstance(message, dict):
                 self._note(message)
             return message
-        reading = self._next()
-        try:
-            waits_for = reading.send(None)  # nearly always it is there already, and needs no deadline
-        except StopIteration as received:
-            message = received.value
-        else:
-            loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
-            deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
-            message = await deadline.bound(Begun(reading, waits_for))
-            if deadline.expired:
-                return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
+        loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
+        deadline = Deadline(stack.alarms.of(loop), loop.time() + seconds)
+        message = await deadline.bound(self._receive())
+        if deadline.expired:
+            return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
         try:
             message = body_part(message) or DISCONNECT
         except MalformedMessageError as error:
@@ -149,10 +143,6 @@ class Passage:
         if ctx.request_bytes > (limit := stack.settings.max_request_bytes):
             return await self._refuse(Denial(BODY_TOO_LARGE, limit=limit, actual=ctx.request_bytes))
         return message
-
-    async def _next(self) -> Any:
-        """The server's next message, whatever kind of awaitable that is."""
-        return await self._receive()
 
     def _note(self, message: Mapping[str, Any]) -> None:
         """A message before the end of the body, or in its place."""
