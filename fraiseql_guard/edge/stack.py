@@ -63,11 +63,6 @@ class Gate(Protocol):
         """In whose name and mode it refuses."""
         ...
 
-    @property
-    def needs_body(self) -> bool:
-        """Whether it looks at the body: it is asked after the body was read."""
-        ...
-
     def decide(self, ctx: Context) -> Denial | None:
         """Refuse the request, or let the next gate look at it."""
         ...
