@@ -71,8 +71,7 @@ class Pair:
         with ExitStack() as opened:
             urls = [database_url(redis_url, number) for number in (0, 1)]
             self._servers = [
-                opened.enter_context(Server(each, row.on, url, limit))
-                for each, url in zip(("-", name), urls, strict=True)
+                opened.enter_context(Server(each, url, limit)) for each, url in zip(("-", name), urls, strict=True)
             ]
             self._clients = [opened.enter_context(Clients(server.ready())) for server in self._servers]
             self._open = opened.pop_all()

@@ -1,6 +1,6 @@
 """The server of an ablation: an app behind the guard on uvicorn, with one part of the guard switched off or none.
 
-``python -m benchmarks.ablate_server NAME MIDDLEWARE REDIS_URL LIMIT`` prints its port and serves until it is ended.
+``python -m benchmarks.ablate_server NAME REDIS_URL LIMIT`` prints its port and serves until it is ended.
 NAME is of benchmarks.ablations, or ``-`` for the guard as it is.
 """
 
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any, Self
 
-from benchmarks.ablations import ABLATIONS, GUARD
+from benchmarks.ablations import ABLATIONS
 from benchmarks.listeners import loopback
 from benchmarks.peers.clock import cpu_seconds
 from benchmarks.peers.serve import end_with_parent
@@ -42,12 +42,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": _ANSWER})
 
 
-def guarded(on: str, redis_url: str, limit: str) -> Any:
-    """The app behind a middleware. Lines go to the null device: formatting is paid for, a disk is not."""
-    import fraiseql_guard
+def guarded(redis_url: str, limit: str) -> Any:
+    """The app behind the guard. Lines go to the null device: formatting is paid for, a disk is not."""
+    from fraiseql_guard import Guard
 
-    options: dict[str, Any] = {} if on != GUARD else {"jwt_secret": SECRET, "auth_required": False}
-    return getattr(fraiseql_guard, on)(
+    return Guard(
         app,
         redis_url=redis_url,
         rate_limit_default=limit,
@@ -56,16 +55,17 @@ def guarded(on: str, redis_url: str, limit: str) -> Any:
         max_in_flight=1_000,
         rate_limit_abuse_offences=1_000_000,  # no block for repeating: it is the refusals that are measured
         log_file=os.devnull,
-        **options,
+        jwt_secret=SECRET,
+        auth_required=False,
     )
 
 
 class Server:
     """A process with one part switched off: ends on leaving. It has started once it is :meth:`ready`."""
 
-    def __init__(self, name: str, on: str, redis_url: str, limit: str) -> None:
+    def __init__(self, name: str, redis_url: str, limit: str) -> None:
         kept = {key: value for key, value in os.environ.items() if not key.startswith("FRAISEQL_")}
-        command = [sys.executable, "-m", "benchmarks.ablate_server", name, on, redis_url, limit]
+        command = [sys.executable, "-m", "benchmarks.ablate_server", name, redis_url, limit]
         self._process = subprocess.Popen(command, env=kept, stdout=subprocess.PIPE)
         self._port = 0
 
@@ -101,11 +101,11 @@ def main() -> None:
     import uvicorn
 
     end_with_parent()
-    name, on, redis_url, limit = sys.argv[1:]
+    name, redis_url, limit = sys.argv[1:]
     bare = name != "-" and ABLATIONS[name].bare
     if name != "-":
         ABLATIONS[name].off()
-    served = app if bare else guarded(on, redis_url, limit)
+    served = app if bare else guarded(redis_url, limit)
     with loopback() as listener:
         listener.listen(1024)  # who connects before the app has started waits
         print(listener.getsockname()[1], flush=True)

@@ -6,7 +6,6 @@ before a guard is made (benchmarks/ablation_parts.py). A row goes with the part 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,19 +14,16 @@ from typing import Any, Final
 from benchmarks.ablation_parts import PartMissingError, afterwards, part, put, uncached
 
 PAGE, PAGE_TOKEN, NEW, AGAIN, REFUSED = "page", "page, token", "GraphQL, new variables", "GraphQL, again", "refused"
-ONE_LIMIT: Final = "RateLimitMiddleware"
-GUARD: Final = "Guard"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
-    """One row. ``asked``: the requests that it is measured with; ``on``: in which middleware; ``bare``: instead of
-    switching something off, there is no guard."""
+    """One row. ``asked``: the requests that it is measured with; ``bare``: instead of switching something off, there is
+    no guard."""
 
     what: str
     asked: tuple[str, ...]
     off: Callable[[], None] = lambda: None
-    on: str = GUARD
     bare: bool = False
 
 
@@ -68,11 +64,6 @@ def packed() -> None:
     uncached("stores.trips", "_packed")
 
 
-def halves() -> None:
-    """The store is asked in one coroutine."""
-    afterwards("edge.stack:Stack", prompt_store=lambda: None)
-
-
 def requests() -> None:
     """No request is found by its bytes."""
     afterwards("graphql.reader:Reader", _requests=lambda: None)
@@ -101,24 +92,6 @@ def backlog() -> None:
         self.tell()
 
     put("settle.backlog:Backlog", "add", add)
-
-
-def tallies() -> None:
-    """Plain requests that end alike are not added up."""
-    put("settle.tallies:Tallies", "of", staticmethod(_nothing))
-
-
-def by_hand() -> None:
-    """Every body is read under a deadline, also one that has come with its head."""
-    bound, denial, too_slow = part("edge.deadline:Deadline"), part("context:Denial"), part("signals:BODY_TIMEOUT")
-
-    async def read(stack: Any, reading: Any, seconds: float) -> Any:
-        loop = asyncio.get_running_loop()
-        deadline = bound(stack.timers.of(loop), loop.time() + seconds)
-        body = await deadline.bound(reading)
-        return denial(too_slow, limit=seconds) if deadline.expired else body
-
-    put("edge.gatekeeper", "_read_in_time", read)
 
 
 def tokens() -> None:
@@ -196,14 +169,11 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "head-trip": Ablation(what="a head's own trip to the store (readmit)", asked=(PAGE,), off=head_trip),
     "usual": Ablation(what="usual trips to the store (admission)", asked=(PAGE, NEW), off=usual),
     "packed": Ablation(what="what trips have in common on the wire", asked=(PAGE_TOKEN, REFUSED), off=packed),
-    "halves": Ablation(what="store calls in two halves (prompt_store)", asked=(PAGE,), off=halves),
     "requests": Ablation(what="requests by their bytes", asked=(AGAIN,), off=requests),
     "documents": Ablation(what="measured documents", asked=(NEW,), off=documents),
     "readings": Ablation(what="judged costs of a document", asked=(NEW,), off=readings),
     "timers": Ablation(what="coalesced timers (DeadlineTimers)", asked=(NEW,), off=timers),
     "backlog": Ablation(what="deferred accounting (Backlog)", asked=(PAGE, NEW), off=backlog),
-    "tallies": Ablation(what="added-up plain requests (Tallies)", asked=(PAGE,), off=tallies, on=ONE_LIMIT),
-    "by-hand": Ablation(what="bodies read without a deadline (Begun)", asked=(NEW,), off=by_hand),
     "tokens": Ablation(what="verified tokens", asked=(PAGE_TOKEN,), off=tokens),
     "refusals": Ablation(what="remembered refusals, and their answers", asked=(REFUSED,), off=refusals),
     "repeats": Ablation(what="the answers to repeated refusals", asked=(REFUSED,), off=repeats),

@@ -214,7 +214,6 @@ class Admission:
             1,
             sanctions.exempt(ctx),
             0 if lenient else self._refusals.take_count(subject),
-            False,
             self._enforced,
         )
 

@@ -114,7 +114,7 @@ class Middleware:
             wishes = replace(wishes, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app = app
         self.wishes = wishes
-        self.host = Host.of(wishes.settings, inner.host if inner else None, shared=multiprocess.directory())
+        self.host = Host.of(wishes.settings, inner.host if inner else None)
         self.host.providers.offer(POOL, self.database.facts)
         self.steering = Steering(
             wishes, self.host, self.database, on_stack=lambda stack: setattr(self._entrance, "stack", stack)
@@ -330,7 +330,6 @@ class Middleware:
         await self.host.ticker.aclose()
         self._stack.tell(self._stack.repeats.tell)
         self._stack.tell(self._stack.settle.tell)
-        self.host.memory.release()
         if self._stack.verifier is not None:
             await self._stack.verifier.aclose()
         if (trusted := self.steering.lasting.trusted) is not None:

@@ -1,10 +1,10 @@
-"""Bounds what the current task awaits, where it has to wait at all."""
+"""Bounds what the current task awaits."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator
-from typing import Any, Generic, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
 
@@ -47,39 +47,6 @@ class Deadline:
         self.expired = True
         if self._task is not None:
             self._task.cancel()
-
-
-class Begun(Generic[T]):
-    """A coroutine that was begun and has to wait (for what ``send`` returned): awaiting this is going on with it."""
-
-    __slots__ = ("_waits", "_waits_for", "_work")
-
-    def __init__(self, work: Coroutine[Any, Any, T], waits_for: Any) -> None:
-        self._work = work
-        self._waits_for = waits_for
-        self._waits = True
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        return self  # type: ignore[return-value]
-
-    def __iter__(self) -> Begun[T]:
-        return self
-
-    def __next__(self) -> Any:
-        """What it waits for: first what it waited for already."""
-        if self._waits:
-            self._waits = False
-            waits_for, self._waits_for = self._waits_for, None
-            return waits_for
-        return self._work.send(None)
-
-    def throw(self, *error: Any) -> Any:
-        """A cancellation."""
-        return self._work.throw(*error)
-
-    def close(self) -> None:
-        """It is not waited for any more."""
-        self._work.close()
 
 
 async def take_back(task: asyncio.Task[object]) -> None:

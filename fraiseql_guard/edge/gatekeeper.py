@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fraiseql_guard.admission import PASSED, Decision
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.body_budget import holder_of
-from fraiseql_guard.edge.deadline import Begun, Deadline
+from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.pump import Pump
 from fraiseql_guard.edge.stack import Gate, Stack
 from fraiseql_guard.request import at_work
@@ -26,7 +26,7 @@ from fraiseql_guard.signals import (
     RATE_LIMITED,
     Protection,
 )
-from fraiseql_guard.stores.protocol import StoreError, Trip
+from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.spans import active_span, mark
 
 _LEFT: Final = Denial(BODY_TIMEOUT)
@@ -80,16 +80,7 @@ async def decide(stack: Stack, ctx: Context, pump: Pump | None = None) -> Denial
 async def readmit(stack: Stack, ctx: Context, trip: Trip) -> Denial | None:
     """The same for a request that asks no more than this of the store: its head was judged before."""
     try:
-        store = stack.prompt_store
-        begun = None if store is None else store.begin(trip)
-        if store is None or begun is None:
-            outcome = await stack.store.admit(trip)
-        else:  # the same in two halves, with nothing in between that has to be woken up
-            try:
-                reply = await begun
-                outcome = store.end(trip, reply) or await store.mend(trip, reply)
-            except StoreError as error:
-                outcome = await store.do_without(trip, error)
+        outcome = await stack.store.admit(trip)
         if outcome.admitted and outcome.imposed is None:
             ctx.buckets = outcome.buckets
             return None
@@ -234,18 +225,10 @@ async def look_at_body(
 
 
 async def _read_in_time(
-    stack: Stack, reading: Coroutine[Any, Any, bytes | Denial | None], seconds: float
+    stack: Stack, reading: Awaitable[bytes | Denial | None], seconds: float
 ) -> bytes | Denial | None:
-    """What is read of a body, or that it took too long.
-
-    Most bodies have come with their heads: only one that has not is given a deadline.
-    """
-    try:
-        waits_for = reading.send(None)
-    except StopIteration as read:
-        body: bytes | Denial | None = read.value
-        return body
+    """What is read of a body, or that it took too long."""
     loop = asyncio.get_running_loop()
     deadline = Deadline(stack.timers.of(loop), loop.time() + seconds)
-    body = await deadline.bound(Begun(reading, waits_for))
+    body = await deadline.bound(reading)
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body

@@ -18,7 +18,6 @@ from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.identity.addresses import only_proxies_send
 from fraiseql_guard.identity.proxy_headers import by_name
 from fraiseql_guard.reads import HeadReads
-from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.stores.protocol import Trip
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 
@@ -43,8 +42,7 @@ def announces_body(ctx: Context) -> bool:
 
 class Head:
     """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
-    alone decides that, and ``tally`` where it is counted if all went well, where there is no more to count. ``fits``:
-    the body that it announces is not too long."""
+    alone decides that. ``fits``: the body that it announces is not too long."""
 
     __slots__ = (
         "address",
@@ -57,7 +55,6 @@ class Head:
         "plain",
         "private_peer",
         "subject",
-        "tally",
         "trip",
         "trusted_peer",
     )
@@ -75,7 +72,6 @@ class Head:
         self.trusted_peer = ctx.trusted_peer
         self.fits = False
         self.trip: Trip | None = None
-        self.tally: Tally | None = None
 
     def describe(self, scope: Any) -> Context:
         """The context of another request with this head."""
@@ -104,7 +100,7 @@ class Head:
     def without_trip(self) -> Head:
         """The same, but for what such a request asks of the store."""
         other = copy(self)
-        other.trip = other.tally = None
+        other.trip = None
         return other
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from asyncio import get_running_loop
 from collections.abc import Awaitable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from fraiseql_guard.context import Context, Denial
 from fraiseql_guard.edge.app_refusals import plain_refusal
-from fraiseql_guard.edge.deadline import Begun, Deadline
+from fraiseql_guard.edge.deadline import Deadline
 from fraiseql_guard.edge.describe import present_identity
 from fraiseql_guard.edge.endings import leave_behind, refuse, tell_outside, with_headers
 from fraiseql_guard.edge.gatekeeper import decide, readmit
@@ -21,10 +21,7 @@ from fraiseql_guard.edge.heads import announces_body
 from fraiseql_guard.edge.pump import DISCONNECT, MalformedMessageError, body_part
 from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.request import enter, leave
-from fraiseql_guard.settle.tallies import Tally
 from fraiseql_guard.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
-
-_FAILED: Final = 400
 
 
 def is_plain(stack: Stack, ctx: Context) -> bool:
@@ -37,8 +34,6 @@ def _keep(stack: Stack, ctx: Context, denial: Denial | None) -> None:
     head = ctx.head
     if head is not None and denial is None and ctx.identity is None and b"authorization" not in ctx.headers:
         head.trip = stack.admission.usual(ctx)
-        if not stack.counts and head.tally is None:
-            head.tally = stack.settle.tallies.of(ctx)
 
 
 class Passage:
@@ -54,7 +49,6 @@ class Passage:
         "_send",
         "_settled",
         "_stack",
-        "_tally",
         "complete",
     )
 
@@ -66,7 +60,6 @@ class Passage:
         self._body_complete = False
         self._cut = False  # refused while the app was at work
         self._settled = False
-        self._tally: Tally | None = None
         self.complete = False
 
     async def run(self, app: Any, scope: Any) -> None:
@@ -76,8 +69,8 @@ class Passage:
         try:
             head = ctx.head
             trip = None if head is None else head.trip
-            if head is not None and trip is not None and not stack.admission.refused_lately(trip.subject.key):
-                denial, self._tally = await readmit(stack, ctx, trip), head.tally
+            if trip is not None and not stack.admission.refused_lately(trip.subject.key):
+                denial = await readmit(stack, ctx, trip)
             else:
                 denial = await decide(stack, ctx)
                 stack.tell(_keep, stack, ctx, denial)
@@ -106,14 +99,11 @@ class Passage:
             return
         self._settled = True
         self._release()
-        stack, ctx, tally = self._stack, self._ctx, self._tally
+        stack, ctx = self._stack, self._ctx
         seconds = time.monotonic() - self._began_at
-        if tally is not None and 0 < ctx.status < _FAILED and not ctx.would_refuse and not self._cut:
-            stack.tell(stack.settle.tallies.add, tally, seconds)
-        else:
-            looked_at = stack.authenticates and self.complete and not ctx.refused_inside
-            reason = plain_refusal(ctx) if looked_at else None
-            stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason)
+        looked_at = stack.authenticates and self.complete and not ctx.refused_inside
+        reason = plain_refusal(ctx) if looked_at else None
+        stack.tell(leave_behind, stack, self._scope, ctx, seconds, reason)
 
     def _release(self) -> None:
         """Give back what the request took, and what its background tasks took since."""
@@ -130,17 +120,11 @@ class Passage:
             if isinstance(message, dict):
                 self._note(message)
             return message
-        reading = self._next()
-        try:
-            waits_for = reading.send(None)  # nearly always it is there already, and needs no deadline
-        except StopIteration as received:
-            message = received.value
-        else:
-            loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
-            deadline = Deadline(stack.timers.of(loop), loop.time() + seconds)
-            message = await deadline.bound(Begun(reading, waits_for))
-            if deadline.expired:
-                return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
+        loop, seconds = get_running_loop(), stack.settings.body_idle_seconds
+        deadline = Deadline(stack.timers.of(loop), loop.time() + seconds)
+        message = await deadline.bound(self._receive())
+        if deadline.expired:
+            return await self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
         try:
             message = body_part(message) or DISCONNECT
         except MalformedMessageError as error:
@@ -149,10 +133,6 @@ class Passage:
         if ctx.request_bytes > (limit := stack.settings.max_request_bytes):
             return await self._refuse(Denial(BODY_TOO_LARGE, limit=limit, actual=ctx.request_bytes))
         return message
-
-    async def _next(self) -> Any:
-        """The server's next message, whatever kind of awaitable that is."""
-        return await self._receive()
 
     def _note(self, message: Mapping[str, Any]) -> None:
         """A message before the end of the body, or in its place."""

@@ -36,7 +36,6 @@ from fraiseql_guard.settings import Mode, Settings
 from fraiseql_guard.settle import Settle
 from fraiseql_guard.signals import Protection
 from fraiseql_guard.stores.control_watch import ControlWatch
-from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.protocol import Store
 
 T = TypeVar("T")
@@ -63,11 +62,6 @@ class Gate(Protocol):
     @property
     def protection(self) -> Protection:
         """In whose name and mode it refuses."""
-        ...
-
-    @property
-    def needs_body(self) -> bool:
-        """Whether it looks at the body: it is asked after the body was read."""
         ...
 
     def decide(self, ctx: Context) -> Denial | None:
@@ -142,8 +136,6 @@ class Stack:
     """Whether bodies are bounded while the app reads them."""
     body_judge: Protection | None = field(init=False)
     """In whose name a request is refused whose body cannot be read: the first that enforces, else one that monitors."""
-    prompt_store: FailoverStore | None = field(init=False)
-    """The store, where a trip can be made in two halves."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
     body_share_bytes: int = field(init=False)
@@ -158,7 +150,6 @@ class Stack:
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
-            "prompt_store": self.store if isinstance(self.store, FailoverStore) else None,
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
             "body_share_bytes": share_bytes(self.settings),
             "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),

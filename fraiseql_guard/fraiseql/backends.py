@@ -1,11 +1,11 @@
 """What the app's connections do in PostgreSQL at the moment, and what an operator can do about it.
 
-For the command line: everything but :class:`PoolSize` connects by itself, with the URL that the app uses.
+For the command line: it connects by itself, with the URL that the app uses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -68,27 +68,3 @@ async def cancel(url: str, pid: int) -> bool:
 
 async def _connect(url: str) -> AsyncConnection[Any]:
     return await AsyncConnection.connect(url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
-
-
-class PoolSize:
-    """The size of the app's pool, which an operator can change for a while. One in each worker."""
-
-    def __init__(self, pool: Callable[[], Any]) -> None:
-        self._pool = pool
-        self._given: tuple[Any, int, int] | None = None  # a pool, and the size that it was made with
-
-    async def apply(self, max_size: int | None) -> None:
-        """Make the pool that large, or as large as it was made (None). ValueError below 1."""
-        pool = self._pool()
-        if pool is None:
-            return
-        if max_size is not None and max_size < 1:
-            raise ValueError(
-                f"a pool of {max_size} connections serves no request. Accepted: a whole number of at least 1"
-            )
-        if self._given is None or self._given[0] is not pool:
-            self._given = (pool, pool.min_size, pool.max_size)
-        _, least, most = self._given
-        wanted = max_size or most
-        if wanted != pool.max_size:
-            await pool.resize(min(least, wanted), wanted)

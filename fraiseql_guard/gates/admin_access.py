@@ -17,7 +17,6 @@ class AdminAccess:
     """Refuses every request for the operator's API that no operator sends."""
 
     protection: Final = Protection.ADMIN
-    needs_body: Final = False
     reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: Context) -> Denial | None:

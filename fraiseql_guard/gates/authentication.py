@@ -44,7 +44,6 @@ class Authentication:
     """
 
     protection: Final = Protection.AUTH
-    needs_body: Final = False
     reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def __init__(
@@ -114,7 +113,6 @@ class PublicOperations:
     """After the body was read: may this be called without a token?"""
 
     protection: Final = Protection.AUTH
-    needs_body: Final = True
 
     def __init__(self, settings: Settings) -> None:
         self._public = frozenset(settings.public_operations)

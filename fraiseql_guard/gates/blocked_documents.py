@@ -22,7 +22,6 @@ class BlockedDocuments:
     """
 
     protection: Final = Protection.QUERY_LIMITS
-    needs_body: Final = True
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

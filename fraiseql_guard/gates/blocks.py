@@ -24,7 +24,6 @@ class OperatorBlocks:
     """Blocks of networks as the control set has them; an operator's block of a user or a single address of a user's
     subject is found by the trip. ``protection`` is in whose name they refuse. ``clock`` counts seconds."""
 
-    needs_body: Final = False
     reads: Final = HeadReads()
 
     def __init__(

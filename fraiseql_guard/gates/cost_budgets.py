@@ -35,7 +35,6 @@ class CostBudgets:
     """
 
     protection: Final = Protection.RATE_LIMIT
-    needs_body: Final = True
 
     def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
         first = (configured or settings).cost_budgets

@@ -64,7 +64,6 @@ class InFlight:
     """
 
     protection: Final = Protection.RATE_LIMIT
-    needs_body: Final = True
 
     def __init__(
         self,

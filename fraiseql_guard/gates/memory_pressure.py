@@ -19,7 +19,6 @@ class MemoryPressure:
     """
 
     protection: Final = Protection.RATE_LIMIT
-    needs_body: Final = True
 
     def __init__(self, watch: MemoryWatch, percent: float) -> None:
         self._watch = watch

@@ -38,7 +38,6 @@ class MetricsAccess:
     """Loopback peers that are no proxy, the configured networks, or the token."""
 
     protection: Final = Protection.METRICS
-    needs_body: Final = False
     reads: Final = _READS
 
     def __init__(self, settings: Settings) -> None:
@@ -59,7 +58,6 @@ class HealthAccess:
     """Private peers that are no proxy (a kubelet probes from its node), and the metrics' readers."""
 
     protection: Final = Protection.METRICS
-    needs_body: Final = False
     reads: Final = _READS
 
     def __init__(self, settings: Settings) -> None:

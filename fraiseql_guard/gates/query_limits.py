@@ -13,7 +13,6 @@ class QueryLimits:
     """Measures every GraphQL request that reaches it; what it cannot read, it refuses."""
 
     protection: Final = Protection.QUERY_LIMITS
-    needs_body: Final = True
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader

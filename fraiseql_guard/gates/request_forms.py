@@ -59,7 +59,6 @@ class RequestForms:
     """
 
     protection: Final = Protection.QUERY_LIMITS
-    needs_body: Final = False
     reads: Final = _READS
 
     def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:

@@ -16,7 +16,6 @@ class RequestPaths:
     is enforced.
     """
 
-    needs_body: Final = False
     reads: Final = HeadReads()
 
     def __init__(self, protection: Protection) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fraiseql_guard import signals
 from fraiseql_guard.context import Denial
 from fraiseql_guard.graphql.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
-from fraiseql_guard.graphql.raw_length import is_longer
 from fraiseql_guard.graphql.refusals import malformed, over
 from fraiseql_guard.graphql.strict_json import Loader, NotStrictError, take_census
 from fraiseql_guard.settings import Settings, name_of
@@ -35,7 +34,6 @@ GENERAL_NAME: Final = "id"
 DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
 """Keys that may name a document, where any are known by name. The last may as well be the client's own."""
 _MAX_PARAMETERS: Final = 100
-_NOT_READ_ON: Final = "The document is at least that long: it was read no further."
 
 
 @dataclass(slots=True)
@@ -70,10 +68,8 @@ class EnvelopeReader:
 
     __slots__ = (
         "_batching",
-        "_is_bounded",
         "_loader",
         "_max_batch",
-        "_max_chars",
         "_max_depth",
         "_max_nodes",
         "_max_total",
@@ -89,9 +85,8 @@ class EnvelopeReader:
         # All values of a body: those of the variables, and room for extensions and keys that are not read here.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
-        self._is_bounded = settings.trusted_documents == "off"
-        self._max_chars = settings.max_query_chars
-        self._loader = Loader(self._max_total, hopeless_chars=self._max_chars if self._is_bounded else math.inf)
+        bounded = settings.trusted_documents == "off"
+        self._loader = Loader(self._max_total, hopeless_chars=settings.max_query_chars if bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
@@ -111,10 +106,6 @@ class EnvelopeReader:
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
 
     def _from_body(self, body: bytes) -> Envelopes:
-        hopeless = 2 * self._max_chars
-        if self._is_bounded and len(body) > hopeless and is_longer(body, hopeless):
-            denial = over(signals.QUERY_TOO_LONG, self._max_chars, hopeless, offends=True)
-            return replace(denial, detail=_NOT_READ_ON)
         try:
             value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:

@@ -6,11 +6,9 @@ Lives as long as the guard itself, whatever becomes of its gates; everything her
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Protocol
 
 from fraiseql_guard.host.caches import Caches
-from fraiseql_guard.host.lease import Shared
 from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.host.memory_watch import MemoryObserver, MemoryWatch
 from fraiseql_guard.host.providers import POOL, Providers
@@ -42,15 +40,11 @@ class Host:
     ticker: Ticker = field(default_factory=Ticker)
 
     @classmethod
-    def of(cls, settings: Settings, inner: Host | None = None, *, shared: Path | None = None) -> Host:
-        """The host of a new guard. One that it takes over brings along what the app has told it.
-
-        ``shared``: a directory of all workers of the container, where there are several.
-        """
+    def of(cls, settings: Settings, inner: Host | None = None) -> Host:
+        """The host of a new guard. One that it takes over brings along what the app has told it."""
         watch = MemoryWatch(
             high_percent=settings.memory_high_percent,
             critical_percent=settings.memory_critical_percent,
-            lease=Shared(shared) if shared is not None else None,
         )
         return cls(memory=watch) if inner is None else replace(inner, memory=watch, ticker=Ticker())
 

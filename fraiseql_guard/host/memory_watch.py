@@ -1,6 +1,6 @@
 """Says once when memory passes a threshold, and remembers the last look for callers that cannot wait.
 
-Once for all workers that share a container's memory: only the one that has the lease says it (host.lease).
+Each worker says it for itself, also where several share a container's memory.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from fraiseql_guard.host.lease import Alone, Lease
 from fraiseql_guard.host.memory import Memory, read_memory
 
 HYSTERESIS_PERCENT: Final = 5.0
@@ -34,7 +33,7 @@ class MemoryObserver(Protocol):
 class MemoryWatch:
     """Looks when it is told to, with ``read``, which returns None where the system does not tell."""
 
-    __slots__ = ("_critical_percent", "_high_percent", "_lease", "memory", "percent", "read")
+    __slots__ = ("_critical_percent", "_high_percent", "_passed", "memory", "percent", "read")
 
     def __init__(
         self,
@@ -42,12 +41,11 @@ class MemoryWatch:
         high_percent: float,
         critical_percent: float,
         read: Callable[[], Memory | None] = read_memory,
-        lease: Lease | None = None,
     ) -> None:
         self.read = read
         self._high_percent = high_percent
         self._critical_percent = critical_percent
-        self._lease = lease if lease is not None else Alone()
+        self._passed: frozenset[str] = frozenset()
         self.memory: Memory | None = None
         self.percent = 0.0
         """Of the last look; 0 if nothing is known."""
@@ -59,20 +57,13 @@ class MemoryWatch:
         if memory is None:
             return
         observer.memory_used(memory)
-        said = self._lease.recall()
-        if said is None:
-            return
-        before = frozenset(said.split())
+        before = self._passed
         now = frozenset(name for name, percent in self._thresholds() if _is_above(memory, percent, name in before))
         if "high" in now - before:
             observer.memory_high(memory, self._high_percent)
         if "critical" in now - before:
             observer.memory_critical(memory)
-        self._lease.leave(" ".join(sorted(now)))
-
-    def release(self) -> None:
-        """No more looks: let another worker speak."""
-        self._lease.release()
+        self._passed = now
 
     def _thresholds(self) -> tuple[tuple[str, float], ...]:
         return ("high", self._high_percent), ("critical", self._critical_percent)

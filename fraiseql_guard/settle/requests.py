@@ -25,7 +25,6 @@ from fraiseql_guard.settle.access import AccessLog
 from fraiseql_guard.settle.backlog import Backlog
 from fraiseql_guard.settle.database import DatabaseSettle
 from fraiseql_guard.settle.process import ProcessSettle
-from fraiseql_guard.settle.tallies import Tallies
 from fraiseql_guard.settle.voice import Voice
 from fraiseql_guard.signals import (
     Event,
@@ -76,7 +75,6 @@ class Settle:
         self.query_started = partial(metrics.counter(s.QUERIES), 1)
         """A GraphQL request reaches the app."""
         self._backlog = Backlog(self._add_up, self.fault)
-        self.tallies = Tallies(self._note, self.fault)
         self.process = ProcessSettle(voice)
         self.database = DatabaseSettle(voice)
 
@@ -113,7 +111,6 @@ class Settle:
     def tell(self) -> None:
         """Tell what waits, now."""
         self._backlog.tell()
-        self.tallies.tell()
         self.database.tell()
 
     def authenticated(self, ctx: Context) -> None:

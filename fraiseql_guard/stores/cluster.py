@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from binascii import crc_hqx
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
-
-from hiredis import ReplyError
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import CONNECT_SECONDS, Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Call, Question, Script
+from fraiseql_guard.stores.scripts import Question, Script
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
@@ -71,14 +69,6 @@ class Cluster:
                     self._map_soon()
                 place = target
         raise StoreError("server", f"more than {REDIRECTS} redirects")
-
-    def begin(self, call: Call, *, timeout_seconds: float) -> Awaitable[Any]:
-        """The same (Topology.begin): a redirect is an error too, so that none is left when it is over."""
-        return self.ask(call.key, call, timeout_seconds=timeout_seconds)
-
-    def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
-        """Topology.mend."""
-        return self.begin(call, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """The answers of all nodes that hold slots (Topology.ask_all)."""

@@ -82,26 +82,11 @@ class Channel:
         packed = question.packed if isinstance(question, Call) else pack(question)
         deadline = self._loop.time() + timeout_seconds
         reply = await self._exchange(packed, deadline, timeout_seconds, asking)
-        return await self._mend(question, reply, deadline, asking) if isinstance(reply, hiredis.ReplyError) else reply
+        if isinstance(reply, hiredis.ReplyError):
+            return await self._after_error(question, reply, deadline, asking)
+        return reply
 
-    def begin(self, call: Call, *, timeout_seconds: float) -> asyncio.Future[Any]:
-        """The same for who cannot wait long: the answer as it comes. Of an error :meth:`mend` makes what :meth:`ask`
-        does."""
-        loop = self._loop
-        future: asyncio.Future[Any] = loop.create_future()
-        self._timeouts.watch(loop.time() + timeout_seconds, future, timeout_seconds)
-        link = self._link
-        if link is not None and link.lost is None:
-            link.send(call.packed, (future,))
-        else:
-            self._send(call.packed, (future,))
-        return future
-
-    def mend(self, call: Call, error: hiredis.ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
-        """The answer to a call that was answered with an error; StoreError if it stays one."""
-        return self._mend(call, error, self._loop.time() + timeout_seconds, False)
-
-    async def _mend(self, question: Question, error: hiredis.ReplyError, deadline: float, asking: bool) -> Any:
+    async def _after_error(self, question: Question, error: hiredis.ReplyError, deadline: float, asking: bool) -> Any:
         text = str(error)
         if text.startswith("NOSCRIPT"):
             command = question.command() if isinstance(question, Call) else question

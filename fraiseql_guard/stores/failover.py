@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from fraiseql_guard.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.core.loop_task import LoopTask
@@ -22,7 +22,6 @@ from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Sanctioned, Store, StoreError, Trip
-from fraiseql_guard.stores.redis import RedisStore
 from fraiseql_guard.stores.refused import RefusedFor
 from fraiseql_guard.stores.sanction_pages import Page
 from fraiseql_guard.stores.unreadable import UnreadableEntries
@@ -59,7 +58,6 @@ class FailoverStore:
         probe_seconds: float = PROBE_SECONDS,
     ) -> None:
         self._primary = primary
-        self._prompt = primary if isinstance(primary, RedisStore) else None
         self._policy = settings.on_store_failure
         self._observer = observer
         primary.unreadable.on_found = observer.store_unreadable
@@ -88,44 +86,17 @@ class FailoverStore:
         try:
             outcome = await self._primary.admit(trip)
         except StoreError as error:
-            return await self.do_without(trip, error)
-        return self._answered(trip, outcome)
-
-    def begin(self, trip: Trip) -> Awaitable[Any] | None:
-        """Send a trip, as RedisStore.begin; None if that is not to be had at the moment. What is awaited may raise
-        StoreError, which is for :meth:`do_without`."""
-        return self._prompt.begin(trip) if self._prompt is not None and self._open_since is None else None
-
-    def end(self, trip: Trip, reply: Any) -> Outcome | None:
-        """What the answer to a trip that was begun says; None if that takes more (:meth:`mend`)."""
-        outcome = None if self._prompt is None else self._prompt.end(trip, reply)
-        return None if outcome is None else self._answered(trip, outcome)
-
-    async def mend(self, trip: Trip, reply: Any) -> Outcome:
-        """What became of a trip that was begun, whatever was answered. Never raises StoreError."""
-        if self._prompt is None:
-            return await self.admit(trip)
-        try:
-            outcome = await self._prompt.mend(trip, reply)
-        except StoreError as error:
-            return await self.do_without(trip, error)
-        return self._answered(trip, outcome)
-
-    async def do_without(self, trip: Trip, error: StoreError) -> Outcome:
-        """What becomes of a trip that the store has failed."""
-        self._failed(error)
-        return await self._do_without(trip)
-
-    async def _do_without(self, trip: Trip) -> Outcome:
-        self._observer.store_fallback(self._policy)
-        return await self._decide(trip)
-
-    def _answered(self, trip: Trip, outcome: Outcome) -> Outcome:
+            self._failed(error)
+            return await self._do_without(trip)
         self._failures = 0
         told = outcome.sanction is not None or outcome.imposed is not None or outcome.override_seconds is not None
         if self._learned or told:
             self._learn(trip, outcome)
         return outcome
+
+    async def _do_without(self, trip: Trip) -> Outcome:
+        self._observer.store_fallback(self._policy)
+        return await self._decide(trip)
 
     def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
         """What this process has seen of the store's sanctions (Store.known_sanction)."""

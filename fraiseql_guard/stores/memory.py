@@ -72,11 +72,10 @@ class MemoryStore:
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill (Store.admit)."""
         now = self._clock()
-        if not trip.bookkeeping:
-            ledger = self._ledgers[trip.enforced]
-            sanction = ledger.binding(trip.subject, trip.exempt, now) if ledger.held_subjects() else None
-            if sanction is not None:
-                return Outcome(admitted=False, sanction=sanction)
+        ledger = self._ledgers[trip.enforced]
+        sanction = ledger.binding(trip.subject, trip.exempt, now) if ledger.held_subjects() else None
+        if sanction is not None:
+            return Outcome(admitted=False, sanction=sanction)
         charges, override_seconds = self._charges(trip, now) if self._limits.count() else (trip.charges, None)
         fits, buckets = self._take(trip.subject, charges, now)
         imposed = None

@@ -54,8 +54,6 @@ class Trip:
     exempt: frozenset[PolicyName] = frozenset()
     """Policies whose sanctions do not bind this request; the operator's bind always."""
     refused_before: int = 0
-    bookkeeping: bool = False
-    """An operator's look or correction, not a request: no sanction binds it."""
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
     call: Any = field(default=None, repr=False, compare=False)

@@ -12,8 +12,6 @@ import math
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
-from hiredis import ReplyError
-
 from fraiseql_guard.context import Sanction, Subject
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.signals import PolicyName
@@ -31,7 +29,7 @@ from fraiseql_guard.stores.redis_limits import RedisLimits
 from fraiseql_guard.stores.redis_refused import RedisRefused
 from fraiseql_guard.stores.redis_repair import Repair, foreign
 from fraiseql_guard.stores.redis_sanctions import RedisSanctions, written_note
-from fraiseql_guard.stores.scripts import Call, Script
+from fraiseql_guard.stores.scripts import Call, Question, Script
 from fraiseql_guard.stores.topology import Topology, open_topology
 from fraiseql_guard.stores.trips import (
     MILLIONTHS,
@@ -98,29 +96,14 @@ class RedisStore:
 
     async def admit(self, trip: Trip) -> Outcome:
         """Settle a request's whole bill in one exchange (Store.admit)."""
-        reply = await self.begin(trip)
-        return self.end(trip, reply) or await self.mend(trip, reply)
-
-    def begin(self, trip: Trip) -> Awaitable[Any]:
-        """Send a trip: the first half of :meth:`admit`, for who counts every step between the wire and the request."""
-        call: Call | None = trip.call
-        script = self._scripts["admit"]
-        if call is None or call.sha != script.sha or call.namespace is not self._namespace:
-            call = trip.call = trip_call(trip, script.sha, self._namespace)
-        return self._topologies.here().begin(call, timeout_seconds=self._timeout_seconds)
-
-    def end(self, trip: Trip, reply: Any) -> Outcome | None:
-        """The other half: what the answer says; None if that takes more than reading it (:meth:`mend`)."""
+        call = self._call_of(trip)
         try:
-            outcome = read_outcome(trip, reply)
-        except UNREADABLE:
-            return None
-        return None if outcome.imposed is not None and outcome.imposed.escalation.enforced else outcome
-
-    async def mend(self, trip: Trip, reply: Any) -> Outcome:
-        """What an answer says that is an error, or that tells of a sanction."""
-        if isinstance(reply, ReplyError):
-            reply = await self._mended(trip, reply)
+            reply = await self._ask(call, key=call.key)
+        except StoreError as error:
+            buckets = [bucket_name(trip.subject.member, charge.key) for charge in trip.charges]
+            if not foreign(error) or not await self._repair.subject(trip.subject, buckets):
+                raise
+            reply = await self._ask(call, key=call.key)
         outcome = _read(trip, reply)
         if outcome.imposed is not None and outcome.imposed.escalation.enforced:
             await self._note(outcome.imposed.sanction)
@@ -201,23 +184,16 @@ class RedisStore:
     def _ask_plainly(self, key: str, command: Command) -> Awaitable[Any]:
         return self._ask(command, key=key)
 
-    async def _mended(self, trip: Trip, error: ReplyError) -> Any:
-        """The answer to a trip that was answered with an error: once more if that was due to what other software has
-        written to the subject's keys."""
-        topology, seconds = self._topologies.here(), self._timeout_seconds
-        try:
-            return await topology.mend(trip.call, error, timeout_seconds=seconds)
-        except StoreError as failure:
-            buckets = [bucket_name(trip.subject.member, charge.key) for charge in trip.charges]
-            if not foreign(failure) or not await self._repair.subject(trip.subject, buckets):
-                raise
-        reply = await topology.begin(trip.call, timeout_seconds=seconds)
-        return (
-            await topology.mend(trip.call, reply, timeout_seconds=seconds) if isinstance(reply, ReplyError) else reply
-        )
+    def _call_of(self, trip: Trip) -> Call:
+        """The packed call of admit.lua, which a trip that is made again keeps."""
+        call: Call | None = trip.call
+        script = self._scripts["admit"]
+        if call is None or call.sha != script.sha or call.namespace is not self._namespace:
+            call = trip.call = trip_call(trip, script.sha, self._namespace)
+        return call
 
-    def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
-        return self._topologies.here().ask(key, command, timeout_seconds=self._timeout_seconds)
+    def _ask(self, question: Question, *, key: str) -> Awaitable[Any]:
+        return self._topologies.here().ask(key, question, timeout_seconds=self._timeout_seconds)
 
     async def _note(self, sanction: Sanction) -> None:
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)

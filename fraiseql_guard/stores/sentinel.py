@@ -8,13 +8,11 @@ from collections import Counter
 from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
-from hiredis import ReplyError
-
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.scripts import Call, Question, Script
+from fraiseql_guard.stores.scripts import Question, Script
 
 ANSWER_SECONDS: Final = 0.4
 """Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
@@ -82,15 +80,6 @@ class WatchedMaster:
         """Topology.ask."""
         self._look_soon()
         return self._channel.ask(question, timeout_seconds=timeout_seconds)
-
-    def begin(self, call: Call, *, timeout_seconds: float) -> Awaitable[Any]:
-        """Topology.begin."""
-        self._look_soon()
-        return self._channel.begin(call, timeout_seconds=timeout_seconds)
-
-    def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
-        """Topology.mend."""
-        return self._channel.mend(call, error, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """Topology.ask_all."""

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any, Protocol
 
-from hiredis import ReplyError
-
 from fraiseql_guard.stores.address import Address, Command
 from fraiseql_guard.stores.cluster import Cluster
 from fraiseql_guard.stores.connection import Channel, fixed
 from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.scripts import Call, Question, Script
+from fraiseql_guard.stores.scripts import Question, Script
 from fraiseql_guard.stores.sentinel import WatchedMaster
 
 
@@ -20,14 +18,6 @@ class Topology(Protocol):
 
     def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
         """The answer of the server that holds ``key``; StoreError if it is an error or comes too late."""
-        ...
-
-    def begin(self, call: Call, *, timeout_seconds: float) -> Awaitable[Any]:
-        """The same for a script, as it comes: an error may be answered as one, for :meth:`mend`."""
-        ...
-
-    def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
-        """The answer to a call that was answered with an error; StoreError if it stays one."""
         ...
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
@@ -44,16 +34,10 @@ class Single:
 
     def __init__(self, address: Address, scripts: Sequence[Script]) -> None:
         self._channel = Channel(fixed(address), scripts=scripts)
-        self.begin = self._channel.begin
-        """Topology.begin."""
 
     def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
         """Topology.ask."""
         return self._channel.ask(question, timeout_seconds=timeout_seconds)
-
-    def mend(self, call: Call, error: ReplyError, *, timeout_seconds: float) -> Awaitable[Any]:
-        """Topology.mend."""
-        return self._channel.mend(call, error, timeout_seconds=timeout_seconds)
 
     async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
         """Topology.ask_all."""

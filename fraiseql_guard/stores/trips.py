@@ -27,7 +27,6 @@ Part = str | int | float
 
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
-_NOBODY: Final = "-:"  # mode under whose keys no sanction is ever written
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where trip_arguments names it
 _PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
@@ -55,9 +54,7 @@ def trip_call(trip: Trip, sha: str, namespace: Namespace) -> Call:
     if not charges or subject.member or trip.refused_before or trip.offences != 1:
         whole = command()
         return Call(sha, pack(whole), str(whole[3]), command, namespace)
-    before, bucket, after = _packed(
-        sha, namespace, charges, trip.abuse, trip.offence, trip.exempt, trip.bookkeeping, trip.enforced
-    )
+    before, bucket, after = _packed(sha, namespace, charges, trip.abuse, trip.offence, trip.exempt, trip.enforced)
     key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
     return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command, namespace)
 
@@ -70,11 +67,10 @@ def _packed(
     abuse: Escalation | None,
     offence: Escalation | None,
     exempt: frozenset[PolicyName],
-    bookkeeping: bool,
     enforced: bool,
 ) -> tuple[bytes, str, bytes]:
     """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
-    trip = Trip(_SOMEBODY, charges, abuse, offence, exempt=exempt, bookkeeping=bookkeeping, enforced=enforced)
+    trip = Trip(_SOMEBODY, charges, abuse, offence, exempt=exempt, enforced=enforced)
     arguments = trip_arguments(trip)
     key = first_key(trip, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
@@ -88,7 +84,7 @@ def trip_arguments(trip: Trip) -> list[Part]:
     member = subject.member
     exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
     arguments: list[Part] = [
-        _NOBODY if trip.bookkeeping else "" if trip.enforced else "m:",
+        "" if trip.enforced else "m:",
         member,
         exempt,
         trip.refused_before,

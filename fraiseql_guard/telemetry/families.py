@@ -7,7 +7,6 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -46,37 +45,6 @@ _COMMON: Final = frozenset(
         signals.MEMORY_RATIO,
     )
 )
-
-
-def quick_inc(counter: Counter) -> Record:
-    """``counter.inc`` without what it asks each time, where the library is made as we know it. Same values, same locks;
-    an amount may be anything but negative."""
-    add: Record | None = getattr(getattr(counter, "_value", None), "inc", None)
-    return counter.inc if add is None else partial(_add, add)
-
-
-def _add(add: Record, amount: float) -> None:
-    if amount < 0:
-        raise ValueError("a counter never goes back")
-    add(amount)
-
-
-def quick_observe(histogram: Histogram) -> Record:
-    """``histogram.observe`` by bisection, where the library is made as we know it. Same values, same locks."""
-    try:
-        bounds = tuple(histogram._upper_bounds)  # noqa: SLF001
-        into = [bucket.inc for bucket in histogram._buckets]  # noqa: SLF001
-        add = histogram._sum.inc  # noqa: SLF001
-    except AttributeError:
-        return histogram.observe
-    if len(bounds) != len(into):
-        return histogram.observe
-
-    def observe(value: float) -> None:
-        add(value)
-        into[bisect_left(bounds, value)](1)
-
-    return observe
 
 
 class RecordedMetric:
@@ -190,7 +158,7 @@ class RecordedMetric:
         child = self._primitive.labels(*labels) if labels else self._primitive
         if isinstance(child, Gauge):
             return child.set
-        return quick_inc(child) if isinstance(child, Counter) else quick_observe(child)
+        return child.inc if isinstance(child, Counter) else child.observe
 
     def _create_ended(self) -> Gauge:
         """1 for a series that has ended in this process. The least of all is 1 where it has in every living one."""

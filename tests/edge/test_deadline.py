@@ -1,12 +1,11 @@
 """What a deadline cancels, and what it leaves alone."""
 
 import asyncio
-import contextlib
 
 import pytest
 
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
-from fraiseql_guard.edge.deadline import Begun, Deadline
+from fraiseql_guard.edge.deadline import Deadline
 
 
 def within(seconds: float) -> Deadline:
@@ -68,42 +67,8 @@ async def test_a_cancellation_from_outside_is_not_swallowed() -> None:
         await task
 
 
-async def begun(work, seconds: float = 30):
-    """Go on with it, if it was not done at once."""
-    try:
-        waits_for = work.send(None)
-    except StopIteration as done:
-        return "at once", done.value
-    return "later", await within(seconds).bound(Begun(work, waits_for))
-
-
-async def test_a_coroutine_that_was_begun_goes_on_where_it_waits() -> None:
-    loop = asyncio.get_running_loop()
-
-    async def work(*pauses: float) -> int:
-        for pause in pauses:
-            await asyncio.sleep(pause)
-        future = loop.create_future()
-        loop.call_soon(future.set_result, 7)
-        return await future if pauses else 1
-
-    assert await begun(work()) == ("at once", 1)
-    assert await begun(work(0)) == ("later", 7)
-    assert await begun(work(0.01, 0, 0.01)) == ("later", 7)
-
-
-@pytest.mark.parametrize("pause", [0, 0.01])
-async def test_it_fails_as_it_would_have(pause) -> None:
-    async def broken() -> None:
-        await asyncio.sleep(pause)
-        raise KeyError("mine")
-
-    with pytest.raises(KeyError):
-        await begun(broken())
-
-
 @pytest.mark.parametrize("before", [(), (0,), (0, 0.001)])
-async def test_it_hears_of_a_cancellation_wherever_it_waits(before) -> None:
+async def test_work_hears_of_a_cancellation_wherever_it_waits(before) -> None:
     heard: list[str] = []
     waits = asyncio.Event()
 
@@ -120,27 +85,12 @@ async def test_it_hears_of_a_cancellation_wherever_it_waits(before) -> None:
             raise
         return "done"
 
-    task = asyncio.create_task(begun(work()))
+    task = asyncio.create_task(within(30).bound(work()))
     await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert heard == ["cancelled", "clean"]
     heard.clear()
-    assert await begun(work(), 0.2) == ("later", None)  # its deadline's
+    assert await within(0.2).bound(work()) is None  # its deadline's
     assert heard == ["cancelled", "clean"]
-
-
-async def test_one_that_nobody_goes_on_with_is_closed() -> None:
-    closed: list[bool] = []
-
-    async def work() -> None:
-        try:
-            await asyncio.sleep(30)
-        finally:
-            closed.append(True)
-
-    waiting = work()
-    with contextlib.closing(Begun(waiting, waiting.send(None))):
-        assert not closed
-    assert closed

@@ -64,23 +64,3 @@ async def test_what_belongs_to_another_application_is_left_alone(url: str) -> No
     assert not await cancel(url, 1)
     await task
     await connection.close()
-
-
-async def test_the_pool_is_resized_and_gets_its_size_back(url: str) -> None:
-    from psycopg_pool import AsyncConnectionPool
-
-    from fraiseql_guard.fraiseql.backends import PoolSize
-
-    async with AsyncConnectionPool(url, open=False, min_size=2, max_size=5) as pool:
-        size = PoolSize(lambda: pool)
-        for wanted, sizes in ((9, (2, 9)), (1, (1, 1)), (None, (2, 5)), (None, (2, 5))):
-            await size.apply(wanted)
-            assert (pool.min_size, pool.max_size) == sizes
-        with pytest.raises(ValueError, match="at least 1"):
-            await size.apply(0)
-
-
-async def test_before_there_is_a_pool_nothing_is_resized() -> None:
-    from fraiseql_guard.fraiseql.backends import PoolSize
-
-    await PoolSize(lambda: None).apply(5)

@@ -108,7 +108,7 @@ async def test_a_gate_that_breaks_refuses_with_503_and_is_counted(guarded, monke
     gate = guard.guard._stack.body_gates[0]
 
     class Broken:
-        protection, needs_body = gate.protection, True
+        protection = gate.protection
 
         def decide(self, ctx):
             raise ZeroDivisionError("a bug")

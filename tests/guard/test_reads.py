@@ -179,7 +179,6 @@ class Tenants:
     """A gate that somebody might add: one tenant is refused."""
 
     protection = Protection.QUERY_LIMITS
-    needs_body = False
 
     def __init__(self, reads: HeadReads) -> None:
         self.reads = reads

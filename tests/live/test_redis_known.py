@@ -1,4 +1,4 @@
-"""Callers who are known make their trip in two halves: nothing about Redis may be different for them."""
+"""The trip of a caller who is known is made again from the head alone: nothing about Redis may be different for it."""
 
 from __future__ import annotations
 

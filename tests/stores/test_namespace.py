@@ -37,7 +37,7 @@ async def use_everything(store: RedisStore) -> None:
             await store.admit(Trip(network(number), (CHARGE, wide), abuse=FAILED, offence=FAILED))
     for _ in range(12):
         await store.admit(Trip(ALICE, (CHARGE,), abuse=FAILED, exempt=frozenset(PolicyName), refused_before=2))
-    await store.admit(Trip(ALICE, (Charge("default", Limit(10, 3600), tokens=-10),), bookkeeping=True))
+    await store.admit(Trip(ALICE, (Charge("default", Limit(10, 3600), tokens=-10),)))
     await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60, "because"))
     assert await store.sanctions()
     await store.set_limit(ALICE, Limit(5, 60), 2, 60, actor="bob")

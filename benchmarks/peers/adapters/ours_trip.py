@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.peers.adapters.app import plain
 from fraiseql_guard.context import Charge, Limit, Subject
 from fraiseql_guard.settings import Settings
-from fraiseql_guard.stores import FailoverStore, Refusals, StoreError, Trip, open_store
+from fraiseql_guard.stores import Refusals, Trip, open_store
 
 
 class _Nobody:
@@ -35,7 +35,6 @@ def build(redis_url: str, per_hour: int) -> Any:
     """The app behind it."""
     app, refusals = plain(), Refusals()
     store = open_store(Settings.load(redis_url=redis_url), _Nobody())
-    assert isinstance(store, FailoverStore)
     charges = (Charge("default", Limit(per_hour, 3600)),)
     trips: dict[str, Trip] = {}
 
@@ -47,15 +46,7 @@ def build(redis_url: str, per_hour: int) -> Any:
                 trip = trips[host] = Trip(Subject("address", host), charges)
             if refusals.knows(trip.subject.key) and refusals.find(trip.subject, charges) is not None:
                 raise RuntimeError("not admitted")
-            begun = store.begin(trip)
-            if begun is None:
-                outcome = await store.admit(trip)
-            else:
-                try:
-                    reply = await begun
-                    outcome = store.end(trip, reply) or await store.mend(trip, reply)
-                except StoreError as error:
-                    outcome = await store.do_without(trip, error)
+            outcome = await store.admit(trip)
             if not outcome.admitted:
                 refusals.remember(trip, outcome)
                 raise RuntimeError(f"not admitted: {outcome}")

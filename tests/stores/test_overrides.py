@@ -1,13 +1,11 @@
-"""Overrides of a subject's limits, and looks and corrections that are no requests; the same in both stores."""
+"""Overrides of a subject's limits; the same in both stores."""
 
 import math
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.context import Charge, Limit, Subject
 from fraiseql_guard.stores import MemoryStore, RedisStore, Trip, network_bucket
-from fraiseql_guard.stores.accounts import peek, refund, reset
 from tests.support.redis_server import RedisServer
 
 ALICE = Subject("user", '["issuer",null,"alice"]')
@@ -80,22 +78,3 @@ async def test_what_an_override_can_never_hold_is_said(store) -> None:
     await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
     outcome = await store.admit(Trip(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
     assert (outcome.admitted, outcome.buckets[0].retry_after_seconds) == (False, math.inf)
-
-
-async def test_looking_takes_nothing_and_refunds_never_overfill(store) -> None:
-    assert await admitted(store, ALICE, (OWN,), 4) == 4
-    for _ in range(3):
-        (bucket,) = await peek(store, ALICE, (OWN,))
-        assert round(bucket.remaining) == 6
-    (bucket,) = await refund(store, ALICE, (OWN,))
-    assert round(bucket.remaining) == 7
-    (bucket,) = await reset(store, ALICE, (OWN,))
-    assert bucket.remaining == 10
-    assert await admitted(store, ALICE, (OWN,), 20) == 10
-
-
-async def test_a_blocked_subject_can_be_looked_at_and_stays_blocked(store) -> None:
-    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
-    (bucket,) = await peek(store, ALICE, (OWN,))
-    assert bucket.remaining == 10
-    assert (await store.admit(Trip(ALICE, (OWN,)))).sanction is not None
