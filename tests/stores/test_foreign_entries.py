@@ -16,6 +16,7 @@ from fraiseql_guard.operator.store_operator import StoreOperator
 from fraiseql_guard.settings import Settings
 from fraiseql_guard.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores import FailoverStore, RedisStore, Trip
+from fraiseql_guard.stores.cluster import key_slot
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.documents import TrustedDocument
@@ -23,6 +24,7 @@ from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.key_families import FAMILIES, Row, row_of
 from fraiseql_guard.stores.refused import RefusedFor
 from tests.stores.test_namespace import use_everything
+from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
@@ -263,3 +265,17 @@ async def test_a_subjects_own_junk_costs_one_repair(redis_session, client, value
         assert (await store.admit(Trip(BLOCKED, (Charge("default", LOOSE),)))).admitted
         assert client.exists(f"fg:{{{BLOCKED.tag}}}:s") == 0
         assert store.unreadable.count(KeyFamily.SANCTIONS) == 1
+
+
+@pytest.mark.parametrize("tail", ["s", f"b:{BLOCKED.member}:default", f"l{BLOCKED.member}"])
+async def test_it_does_on_a_cluster_too(cluster_session: RedisCluster, tail: str) -> None:
+    cluster_session.flush()
+    key = f"fg:{{{BLOCKED.tag}}}:{tail}"
+    node = cluster_session.node_of(key_slot(key))
+    cluster_session.ask(node, "SADD", key, "x")
+    store = RedisStore(cluster_session.url, timeout_seconds=10)
+    async with aclosing(store):
+        for _ in range(2):
+            assert (await store.admit(Trip(BLOCKED, (Charge("default", LOOSE),)))).admitted
+        assert cluster_session.ask(node, "TYPE", key) != b"set"
+        assert sum(store.unreadable.count(family) for family in KeyFamily) == 1
