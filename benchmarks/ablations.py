@@ -39,9 +39,9 @@ def _nothing(*_: Any, **__: Any) -> None:
 # --- one function a row -----------------------------------------------------------------------------------------------
 
 
-def heads() -> None:
+def head_cache() -> None:
     """No head has a key, so that none is found or learnt (nor a repeated refusal, which nothing is here)."""
-    put("edge.heads:Heads", "key", _nothing)
+    put("asgi.head_cache:Heads", "key", _nothing)
 
 
 def plain() -> None:
@@ -56,7 +56,7 @@ def head_trip() -> None:
 
 def usual() -> None:
     """No request is usual, so that each has its trip made and packed."""
-    put("admission:Admission", "usual", _nothing)
+    put("checks.admission:Admission", "usual", _nothing)
 
 
 def packed() -> None:
@@ -71,12 +71,12 @@ def requests() -> None:
 
 def documents() -> None:
     """Every document is read and planned anew."""
-    afterwards("graphql.measurer:Measurer", _documents=_empty)
+    afterwards("graphql.cost.measurer:Measurer", _documents=_empty)
 
 
 def readings() -> None:
     """What a known document costs is priced and judged anew."""
-    afterwards("graphql.measurer:Measurer", _readings=_empty)
+    afterwards("graphql.cost.measurer:Measurer", _readings=_empty)
 
 
 def timers() -> None:
@@ -91,7 +91,7 @@ def backlog() -> None:
         self._waiting.append(record)
         self.tell()
 
-    put("settle.backlog:Backlog", "add", add)
+    put("telemetry.recorder.deferred_records:Backlog", "add", add)
 
 
 def tokens() -> None:
@@ -104,9 +104,9 @@ def refusals() -> None:
     put("stores.refusals:Refusals", "remember", _nothing)
 
 
-def repeats() -> None:
+def refusal_cache() -> None:
     """Every refusal from memory goes through the checks and is written anew."""
-    put("edge.repeats:Repeats", "remember", _nothing)
+    put("asgi.refusal_cache:Repeats", "remember", _nothing)
 
 
 def header_names() -> None:
@@ -164,7 +164,9 @@ def everything() -> None:
 ABLATIONS: Final[Mapping[str, Ablation]] = {
     "guard": Ablation(what="the whole guard: what is left is the bare app", asked=(PAGE, NEW, AGAIN), bare=True),
     "nothing": Ablation(what="nothing: the error of the measurement", asked=(PAGE, NEW)),
-    "heads": Ablation(what="heads that passed before (HeadReads)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=heads),
+    "heads": Ablation(
+        what="heads that passed before (HeadReads)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=head_cache
+    ),
     "plain": Ablation(what="the short way of pages (Passage)", asked=(PAGE,), off=plain),
     "head-trip": Ablation(what="a head's own trip to the store (readmit)", asked=(PAGE,), off=head_trip),
     "usual": Ablation(what="usual trips to the store (admission)", asked=(PAGE, NEW), off=usual),
@@ -176,7 +178,7 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "backlog": Ablation(what="deferred accounting (Backlog)", asked=(PAGE, NEW), off=backlog),
     "tokens": Ablation(what="verified tokens", asked=(PAGE_TOKEN,), off=tokens),
     "refusals": Ablation(what="remembered refusals, and their answers", asked=(REFUSED,), off=refusals),
-    "repeats": Ablation(what="the answers to repeated refusals", asked=(REFUSED,), off=repeats),
+    "repeats": Ablation(what="the answers to repeated refusals", asked=(REFUSED,), off=refusal_cache),
     "header-names": Ablation(what="what header names mean", asked=(PAGE, NEW), off=header_names),
     "labels": Ablation(what="labels made safe", asked=(PAGE,), off=labels),
     "header-lines": Ablation(what="constant header lines of a limit", asked=(PAGE,), off=header_lines),

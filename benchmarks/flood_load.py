@@ -39,12 +39,12 @@ class Answer(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self._settle(status_of(self._data))
+        self._recorder(status_of(self._data))
 
     def data_received(self, data: bytes) -> None:
         self._data += data
         if is_whole(self._data):
-            self._settle(status_of(self._data))
+            self._recorder(status_of(self._data))
 
     async def ask(self, request: Request) -> int:
         """The status; 0 if the connection was closed without one."""
@@ -65,7 +65,7 @@ class Answer(asyncio.Protocol):
         self.closed = True
         self._transport.abort()
 
-    def _settle(self, status: int) -> None:
+    def _recorder(self, status: int) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(status)
         self.closed |= b"connection: close" in self._data[:2048].lower()

@@ -20,7 +20,8 @@ from typing import Any
 
 from benchmarks.flood_attacks import DEEP, DOCUMENT, USERS, distinct, distinct_64s, query
 from examples.starlette_blog.bare import bare_app, schema
-from fraiseql_guard import Guard, signals
+from fraiseql_guard import Guard
+from fraiseql_guard.core import signals
 from fraiseql_guard.testing import make_token
 
 KINDS = {"IPv4": distinct, "IPv6 /64": distinct_64s}
@@ -117,7 +118,7 @@ async def measure(kind: str, count: int, redis_url: str | None) -> dict[str, Any
         await drive(guard, attackers(kind), count, statuses, f"{count} attackers, {kind}")
         seconds, after = time.perf_counter() - began, rss_bytes()
         await guard.aclose()
-        text = guard.settle.metrics.render().decode()
+        text = guard.recorder.metrics.render().decode()
         fallbacks = sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(FALLBACKS))
         lines = {line.partition("{")[2] for line in text.splitlines() if "{" in line}
         return {

@@ -22,7 +22,7 @@ from benchmarks.hostile_attacks import FAMILIES
 from benchmarks.hostile_ours import GUARD, READER, SCHEMALESS, Case, Ours, cases, remembered
 from benchmarks.hostile_peers import HERE, TOO_LONG, Bounded, Figure, Peer, PeerError, armor_peer, python_peer
 from benchmarks.hostile_report import Row, goals, show
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.core.settings import Settings
 
 Measured = dict[Case, dict[str, Figure]]
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 from benchmarks.hostile_attacks import ATTACKS, Attack
 from benchmarks.hostile_peers import SCHEMA, Figure
 from fraiseql_guard import Guard
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql import Reader
-from fraiseql_guard.graphql.envelope import EnvelopeReader
-from fraiseql_guard.graphql.scan import Scanner
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.graphql.http.envelope import EnvelopeReader
+from fraiseql_guard.graphql.syntax.prescan import Prescanner
 
 KIB: Final = 1024
 STEPS: Final = (1, 4, 16, 64, 256)
@@ -50,7 +50,7 @@ class Case:
 
 def cases(settings: Settings) -> Iterator[Case]:
     """Every attack, growing: the steps, the edge in its place, and the body limit."""
-    envelopes, scanner = EnvelopeReader(settings), Scanner(settings)
+    envelopes, scanner = EnvelopeReader(settings), Prescanner(settings)
     limit = settings.max_body_bytes
 
     def parsed(body: bytes) -> bool:

@@ -75,7 +75,7 @@ async def _run(seed: int, count: int) -> Found:
             await asyncio.sleep(0)
     found.cpu_seconds = time.process_time() - began
     for guard in guards:
-        text = guard.settle.metrics.render().decode()
+        text = guard.recorder.metrics.render().decode()
         faults = [line for line in text.splitlines() if line.startswith("fraiseql_guard_faults_total{")]
         found.broken += [line for line in faults if not line.endswith(" 0.0")]
         await guard.aclose()

@@ -63,8 +63,13 @@ Rounds = dict[str, list[Figures]]
 def variants(host: Any) -> list[Variant]:
     """From the bare app to everything, one signal more in each row. Lines go to the null device: formatting is paid."""
     from fraiseql_guard import Guard
+    from fraiseql_guard.asgi.guard import (
+        AuthMiddleware,
+        QueryLimitMiddleware,
+        QueryTimeoutMiddleware,
+        RateLimitMiddleware,
+    )
     from fraiseql_guard.fraiseql import protect
-    from fraiseql_guard.guard import AuthMiddleware, QueryLimitMiddleware, QueryTimeoutMiddleware, RateLimitMiddleware
 
     common: dict[str, Any] = {
         "jwt_secret": SECRET, "rate_limit_default": LIMIT, "rate_limit_authenticated": LIMIT, "log_file": os.devnull,

@@ -17,13 +17,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fraiseql_guard.admin.problems import to_json
-from fraiseql_guard.context import Sanction, Subject
-from fraiseql_guard.operator.interface import Worker
-from fraiseql_guard.operator.records import Caller, Heartbeat, Seen, write_heartbeat
-from fraiseql_guard.operator.store_operator import StoreOperator
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.operations.http.problems import to_json
+from fraiseql_guard.operations.operator.interface import Worker
+from fraiseql_guard.operations.operator.records import CallerCounts, Heartbeat, Seen, write_heartbeat
+from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores import MemoryStore, Store, open_store
 from tests.support.redis_server import RedisServer
 
@@ -137,7 +137,7 @@ def _subject(number: int) -> Subject:
 
 def _heartbeat(number: int) -> Heartbeat:
     callers = tuple(
-        Caller(kind="address", name=f"10.0.{each}.1/32", shown=f"10.0.{each}.1", requests=90, refusals=each,
+        CallerCounts(kind="address", name=f"10.0.{each}.1/32", shown=f"10.0.{each}.1", requests=90, refusals=each,
                by_code={"BLOCKED": each})
         for each in range(30)
     )  # fmt: skip
@@ -195,7 +195,7 @@ async def report(store: Store, size: int, redis: Redis) -> bool:
 
 
 async def _block_and_lift(operator: StoreOperator) -> object:
-    from fraiseql_guard.operator.interface import Target
+    from fraiseql_guard.operations.operator.interface import Target
 
     await operator.block(Target(user_id="mallory"))
     return await operator.lift(Target(user_id="mallory"))

@@ -27,10 +27,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, import_key
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.tokens import TokenVerifier
-from fraiseql_guard.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
-from fraiseql_guard.settings import Settings
 from fraiseql_guard.testing import signing_key
 
 ALGORITHMS: Final = tuple("HS256 HS384 HS512 RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA".split())

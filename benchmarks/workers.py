@@ -57,7 +57,8 @@ async def measure(folder: Path, recycled: int, scrapes: int) -> list[dict[str, A
     """The rows."""
     from prometheus_client.multiprocess import MultiProcessCollector
 
-    from fraiseql_guard.telemetry import Metrics, exposition
+    from fraiseql_guard.telemetry import Metrics
+    from fraiseql_guard.telemetry.metrics import exposition
 
     fill(folder, recycled)
     metrics: Any = None
@@ -122,7 +123,7 @@ def dead_files(folder: Path) -> list[Path]:
 
 def fill(folder: Path, workers: int, *, begin: int = 0) -> None:
     """Leave what so many dead workers leave: one child counts, and its files are copied under pids of no process."""
-    from fraiseql_guard.telemetry.lives import ALIVE, PREFIX, home
+    from fraiseql_guard.telemetry.metrics.lives import ALIVE, PREFIX, home
 
     with tempfile.TemporaryDirectory() as name:
         environ = {**os.environ, VARIABLE: name}
@@ -137,7 +138,7 @@ def fill(folder: Path, workers: int, *, begin: int = 0) -> None:
 
 _BUSY = """
 import sys
-from fraiseql_guard import signals as s
+from fraiseql_guard.core import signals as s
 from fraiseql_guard.telemetry import Metrics
 metrics = Metrics(workers=4)
 for number in range(int(sys.argv[1])):

@@ -1,7 +1,6 @@
 """fraiseql-guard: protections and operational signals for GraphQL on ASGI."""
 
-from fraiseql_guard.database import DatabaseSignals
-from fraiseql_guard.guard import (
+from fraiseql_guard.asgi.guard import (
     AuthMiddleware,
     Guard,
     MetricsMiddleware,
@@ -9,10 +8,11 @@ from fraiseql_guard.guard import (
     QueryTimeoutMiddleware,
     RateLimitMiddleware,
 )
-from fraiseql_guard.lockouts import Lockout
-from fraiseql_guard.reports import Logins, logins
-from fraiseql_guard.request import guard_deadline, guard_request_id
-from fraiseql_guard.settings import Settings, SettingsError
+from fraiseql_guard.asgi.logins import Logins, logins
+from fraiseql_guard.checks.lockouts import Lockout
+from fraiseql_guard.core.request import guard_deadline, guard_request_id
+from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.telemetry.database import DatabaseSignals
 
 __all__ = [
     "AuthMiddleware",

@@ -16,8 +16,8 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey, import_key
 
-from fraiseql_guard.key_forms import ALGORITHMS
-from fraiseql_guard.settings import VARIABLES
+from fraiseql_guard.core.key_forms import ALGORITHMS
+from fraiseql_guard.core.settings import VARIABLES
 
 __all__ = ["ManualClock", "make_token", "sign", "signing_key"]
 

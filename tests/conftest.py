@@ -41,7 +41,7 @@ WAIT_LONGEST = (
     "tests/live/test_redis_faults_processes.py",
     "tests/live/test_fraiseql_database.py",
     "tests/live/test_fraiseql.py",
-    "tests/telemetry/test_multiprocess.py",
+    "tests/telemetry/metrics/test_multiprocess.py",
     "tests/cli/test_looks.py",
     "tests/browser/test_console.py",
     "tests/guard/test_fleet.py",
@@ -71,8 +71,8 @@ class Guarded:
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.guard._stack.settle.tell()
-        self.guard._stack.settle.log.flush()
+        self.guard._stack.recorder.tell()
+        self.guard._stack.recorder.log.flush()
         if not self._log_path.exists():
             return []
         lines = [json.loads(line) for line in self._log_path.read_text().splitlines()]
@@ -81,7 +81,7 @@ class Guarded:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels, from the real exposition."""
         total = 0.0
-        for line in self.guard._stack.settle.metrics.render().decode().splitlines():
+        for line in self.guard._stack.recorder.metrics.render().decode().splitlines():
             if (sample := _SAMPLE.fullmatch(line)) and sample["name"] == name:
                 found = dict(_LABEL.findall(sample["labels"] or ""))
                 total += float(sample["value"]) if labels.items() <= found.items() else 0.0
@@ -117,7 +117,7 @@ def guarded(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
 
     yield mount
     for each in made:
-        each.guard._stack.settle.log.close()
+        each.guard._stack.recorder.log.close()
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.signals import CODES
+from fraiseql_guard.core.signals import CODES
 from tools.architecture import PACKAGE, PICTURE, ROOT, STAGES, floors, picture
 
 ARCHITECTURE = ROOT / "docs" / "design" / "architecture.md"
@@ -46,7 +46,7 @@ def test_every_module_that_the_page_names_exists() -> None:
 def test_the_walks_for_contributors_name_files_that_exist() -> None:
     named = set(re.findall(r"`((?:fraiseql_guard|tests)/[\w/]+\.py)`", (ROOT / "CONTRIBUTING.md").read_text("utf-8")))
     assert {name for name in named if not (ROOT / name).exists()} == {
-        "fraiseql_guard/gates/agents.py",  # what the walk adds
+        "fraiseql_guard/checks/agents.py",  # what the walk adds
         "tests/guard/test_agents.py",
     }
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard import Guard, signals
-from fraiseql_guard.settings import DATABASE_VARIABLE, VARIABLES
+from fraiseql_guard import Guard
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.settings import DATABASE_VARIABLE, VARIABLES
 from tools.docs import FILES, ROOT, rendered
 from tools.promql import PENDING
 

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app
-from fraiseql_guard.graphql.documents import Manifest, ManifestForm, write_manifest
+from fraiseql_guard.graphql.documents.manifests import Manifest, ManifestForm, write_manifest
 from tests.support.asgi import request
 
 ME, CHANGE = "query Me { me { id } }\n", "mutation Change { change { id } }\n"

@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.graphql import searching, strict_json
-from fraiseql_guard.operator import fields
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.stores.key_families import FAMILIES
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.cost import searching
+from fraiseql_guard.graphql.http import strict_json
+from fraiseql_guard.operations.operator import fields
+from fraiseql_guard.stores.redis.key_families import FAMILIES
 from tests.support.processes import needs_fraiseql
 from tests.support.regex_sites import Site, hidden, sites, sites_of, trees
 from tests.support.regex_steps import CHAIN, FULL, SCAN, Steps
@@ -26,22 +27,22 @@ from tests.support.regex_texts import hard_texts
 
 _DEFAULTS: Final = Settings.load({})
 MADE: Final[Mapping[str, Iterable[re.Pattern[Any]]]] = {
-    "fraiseql_guard.operator.fields:_matching": [
+    "fraiseql_guard.operations.operator.fields:_matching": [
         re.compile(form.schema["pattern"], re.ASCII)
         for form in vars(fields).values()
-        if isinstance(form, fields.Form) and "pattern" in form.schema  # also those that only a client compiles
+        if isinstance(form, fields.FieldForm) and "pattern" in form.schema  # also those that only a client compiles
     ],
-    "fraiseql_guard.graphql.strict_json:commas_at_least": map(strict_json.commas_at_least, (3, 1000)),
-    "fraiseql_guard.stores.key_families:row_of": [re.compile(row.tail) for row in FAMILIES if row.tail],
-    "fraiseql_guard.graphql.searching:_words": [searching._words(("by", "where", "filter"))],
+    "fraiseql_guard.graphql.http.strict_json:commas_at_least": map(strict_json.commas_at_least, (3, 1000)),
+    "fraiseql_guard.stores.redis.key_families:row_of": [re.compile(row.tail) for row in FAMILIES if row.tail],
+    "fraiseql_guard.graphql.cost.searching:_words": [searching._words(("by", "where", "filter"))],
 }
 """What functions compile from what they are given."""
 
 USED: Final[Mapping[str, set[str]]] = {
-    "fraiseql_guard.edge.batches:_NO_ARRAY": {CHAIN},  # by the pump, on the first part
-    "fraiseql_guard.graphql.lexer:_CHUNK": {CHAIN},
-    "fraiseql_guard.graphql.lexer:_BLANK": {CHAIN},
-    "fraiseql_guard.graphql.strict_json:commas_at_least": {CHAIN},
+    "fraiseql_guard.asgi.batches:_NO_ARRAY": {CHAIN},  # by the pump, on the first part
+    "fraiseql_guard.graphql.syntax.lexer:_CHUNK": {CHAIN},
+    "fraiseql_guard.graphql.syntax.lexer:_BLANK": {CHAIN},
+    "fraiseql_guard.graphql.http.strict_json:commas_at_least": {CHAIN},
 }
 """How those are used that are handed on; any other that is, is tried in every way."""
 

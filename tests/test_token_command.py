@@ -4,9 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity import TokenVerifier
-from fraiseql_guard.settings import Settings
 from tests.support import keys
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"

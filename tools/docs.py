@@ -11,15 +11,15 @@ from collections.abc import Callable
 from pathlib import Path
 from textwrap import wrap
 
-from fraiseql_guard import signals
-from fraiseql_guard.admin.routes import ROUTES
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
+from fraiseql_guard.core.signals import Metric, Source
+from fraiseql_guard.core.variables import OURS, SettingVariable
 from fraiseql_guard.identity.proxy_headers import PROXY_HEADER_PREFIXES, PROXY_HEADERS
-from fraiseql_guard.logbook.tally import READINGS
-from fraiseql_guard.runbooks.model import Runbook
-from fraiseql_guard.runbooks.render import ALERTS
-from fraiseql_guard.settings import CHANGEABLE, VARIABLES
-from fraiseql_guard.signals import Metric, Source
-from fraiseql_guard.variables import OURS, Variable
+from fraiseql_guard.operations.http.routes import ROUTES
+from fraiseql_guard.operations.log_analysis.summary import READINGS
+from fraiseql_guard.operations.runbooks.model import Runbook
+from fraiseql_guard.operations.runbooks.render import ALERTS
 from tools.architecture import PICTURE, picture, rooms_table, stages_table
 from tools.expressions import page_expressions
 from tools.promql import selected
@@ -31,7 +31,7 @@ def _cell(text: object) -> str:
     return str(text).replace("|", "\\|")
 
 
-def _variables(rows: list[Variable]) -> str:
+def _variables(rows: list[SettingVariable]) -> str:
     lines = ["| variable | option | default | at run time | what it does |", "|---|---|---|---|---|"]
     for row in rows:
         default = f"`{_cell(row.default)}`" if row.default else "unset"

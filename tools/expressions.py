@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).parent.parent
-RUNBOOKS = ROOT / "fraiseql_guard" / "runbooks"
+RUNBOOKS = ROOT / "fraiseql_guard" / "operations" / "runbooks"
 PAGES = ("README.md", "docs/**/*.md", "examples/**/*.md")
 
 _BLOCK = re.compile(r"^[ ]*```promql\n(?P<text>.*?)^[ ]*```$", re.DOTALL | re.MULTILINE)

@@ -17,9 +17,9 @@ from dataclasses import dataclass, field, replace
 
 import promql_parser as promql
 
-from fraiseql_guard.runbooks.foreign import FOREIGN
-from fraiseql_guard.runbooks.recordings import RECORDINGS
-from fraiseql_guard.signals import METRICS, Kind, Metric, Source
+from fraiseql_guard.core.signals import METRICS, Metric, MetricKind, Source
+from fraiseql_guard.operations.runbooks.foreign import FOREIGN
+from fraiseql_guard.operations.runbooks.recordings import RECORDINGS
 
 TARGET = frozenset({"job", "instance"})
 """Labels that Prometheus adds to whatever it scrapes."""
@@ -35,7 +35,7 @@ class Series:
     """
 
     labels: frozenset[str] | None
-    kind: Kind | None = None
+    kind: MetricKind | None = None
     foreign: bool = False
 
     @property
@@ -60,10 +60,10 @@ class Vocabulary:
         for metric in metrics:
             labels = TARGET | set(metric.labels) | ({"pid"} if metric.source is Source.PROCESS else set())
             foreign = metric.source is Source.NODE
-            if metric.kind is Kind.HISTOGRAM:
-                series[f"{metric.name}_bucket"] = Series(labels | {"le"}, Kind.COUNTER, foreign)
+            if metric.kind is MetricKind.HISTOGRAM:
+                series[f"{metric.name}_bucket"] = Series(labels | {"le"}, MetricKind.COUNTER, foreign)
                 for suffix in ("_sum", "_count"):
-                    series[metric.name + suffix] = Series(labels, Kind.COUNTER, foreign)
+                    series[metric.name + suffix] = Series(labels, MetricKind.COUNTER, foreign)
             else:
                 series[metric.name] = Series(labels, metric.kind, foreign)
         return cls(series)
@@ -146,9 +146,9 @@ class Check:
         name = node.func.name
         given = [(argument, self._walk(argument)) for argument in node.args]
         _, vector = next((each for each in given if each[1].is_vector), (None, NUMBER))
-        if name in _OF_COUNTERS and vector.kind is not Kind.COUNTER:
+        if name in _OF_COUNTERS and vector.kind is not MetricKind.COUNTER:
             self._say(f"{name}() of what is no counter")
-        if name in _OF_GAUGES and vector.kind is Kind.COUNTER:
+        if name in _OF_GAUGES and vector.kind is MetricKind.COUNTER:
             self._say(f"{name}() of a counter")
         if name == "histogram_quantile":
             return self._quantile(vector)
@@ -163,7 +163,7 @@ class Check:
         labels = buckets.labels or frozenset()
         if "le" not in labels:
             self._say("histogram_quantile() without le: sum by (le) the rate of the buckets")
-        if buckets.kind is Kind.COUNTER:
+        if buckets.kind is MetricKind.COUNTER:
             self._say("histogram_quantile() of buckets since the start: take their rate()")
         return Series(labels - {"le"}, foreign=buckets.foreign)
 
@@ -172,7 +172,7 @@ class Check:
         operator = str(node.op)
         if left.labels is None or right.labels is None:
             vector = left if left.is_vector else right
-            if operator in _COMPARISONS and vector.kind is Kind.COUNTER:
+            if operator in _COMPARISONS and vector.kind is MetricKind.COUNTER:
                 self._say("a counter compared with a number: once true, it stays true. Take its rate() or increase()")
             return replace(vector, kind=None)
         if operator == "or":
@@ -233,7 +233,7 @@ def problems_of(expression: str, vocabulary: Vocabulary | None = None) -> list[s
 
 def selected(expression: str) -> set[str]:
     """The metrics that an expression rests on, through recorded series and without a histogram's suffixes."""
-    histograms = {each.name for each in METRICS if each.kind is Kind.HISTOGRAM}
+    histograms = {each.name for each in METRICS if each.kind is MetricKind.HISTOGRAM}
     recorded = {each.name: each.expression for each in RECORDINGS}
     found: set[str] = set()
     for name in re.findall(r"[a-z][a-zA-Z0-9_:]*", re.sub(r'"[^"]*"', "", expression)):

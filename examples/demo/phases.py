@@ -11,8 +11,8 @@ import httpx
 
 from examples.demo.blogs import Blog
 from examples.demo.stage import ExpectationError, Stage, eventually, expect, require
-from fraiseql_guard import signals
-from fraiseql_guard.signals import Code, FailureReason, PolicyName
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.signals import Code, FailureReason, PolicyName
 
 RATE_PER_MINUTE = 20
 BURST = 5

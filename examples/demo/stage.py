@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from examples.process import ExampleServer, Labels, Samples, sum_of
-from fraiseql_guard.signals import Code, Event, Metric
+from fraiseql_guard.core.signals import Code, Event, Metric
 from fraiseql_guard.testing import make_token
 
 PATIENCE_SECONDS = 10.0

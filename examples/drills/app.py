@@ -9,7 +9,7 @@ from graphql import GraphQLResolveInfo
 
 from examples.drills.container import PAGE_BYTES, VARIABLE
 from fraiseql_guard.fraiseql import protect
-from fraiseql_guard.host.memory import Memory, resident_bytes
+from fraiseql_guard.telemetry.process.memory import Memory, resident_bytes
 
 _pages: dict[int, bytes] = {}
 

@@ -12,9 +12,9 @@ from types import MappingProxyType
 from typing import Final
 
 from examples.drills.container import PAGES, ROOM
-from fraiseql_guard.runbooks.model import Runbook
-from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
+from fraiseql_guard.operations.runbooks.model import Runbook
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

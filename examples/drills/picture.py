@@ -12,9 +12,9 @@ from examples.drills.container import ROOM
 from examples.drills.crowd import Crowd
 from examples.drills.definitions import DRILLS
 from examples.drills.scene import SCALE, Scene, set_up
-from fraiseql_guard.runbooks.dashboard import dashboard
-from fraiseql_guard.runbooks.render import Choices
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.runbooks.dashboard import dashboard
+from fraiseql_guard.operations.runbooks.render import Choices
 from tools.panels import drawn
 from tools.picture import picture, save
 

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.render import print_line
-from fraiseql_guard.cli.support import told
-from fraiseql_guard.runbooks.chosen_labels import BY, parse_by, parse_labels
-from fraiseql_guard.runbooks.dashboard import render_dashboard
-from fraiseql_guard.runbooks.render import (
+from fraiseql_guard.operations.runbooks.chosen_labels import BY, parse_by, parse_labels
+from fraiseql_guard.operations.runbooks.dashboard import render_dashboard
+from fraiseql_guard.operations.runbooks.render import (
     OPERATOR_FILE,
     RUNBOOK_URL,
     Choices,

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
+from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
+from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.output import ForOption, ReasonOption, seconds_of, tell
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import address_of, line
-from fraiseql_guard.cli.telling import ForOption, ReasonOption, seconds_of, tell
-from fraiseql_guard.operator.routes import WHERE
+from fraiseql_guard.operations.operator.routes import WHERE
 
 allow = typer.Typer(help="Addresses that are not counted and never blocked automatically.", no_args_is_help=True)
 _AddressArgument = Annotated[str, typer.Argument(metavar="ADDRESS", help=WHERE.doc)]

@@ -11,16 +11,16 @@ from contextlib import suppress
 from typing import Any, Final
 
 from fraiseql_guard.cli.render import warn
-from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import Event
 from fraiseql_guard.telemetry import EventLog
-from fraiseql_guard.telemetry.sinks import FileSink, Sink, StreamSink
+from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink
 
 _FLUSH_SECONDS: Final = 5.0
 
 
 class CommandAudit:
-    """An Audit (operator/bench.py). Lines that the file does not take are written to standard error. Never raises."""
+    """An Audit (operations/operator/deps.py). Lines that the file does not take go to standard error. Never raises."""
 
     def __init__(self, settings: Settings) -> None:
         self._rendered = io.StringIO()

@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.connect import AsOption, Reached, UrlOption, ask
+from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.output import HOUR, ForceOption, ForOption, ReasonOption, seconds_of, tell
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, lifted, pages, say_more
-from fraiseql_guard.cli.reach import AsOption, Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
@@ -22,8 +23,7 @@ from fraiseql_guard.cli.targets import (
     target_of,
     words_of,
 )
-from fraiseql_guard.cli.telling import HOUR, ForceOption, ForOption, ReasonOption, seconds_of, tell
-from fraiseql_guard.operator.interface import Block, Done, Origin, Target
+from fraiseql_guard.operations.operator.interface import Block, Done, Origin, Target
 
 DocumentOption = Annotated[str | None, typer.Option("--document", metavar="SHA256", help="A document, by its hash.")]
 OperationOption = Annotated[str | None, typer.Option("--operation", metavar="NAME", help="Operations of this name.")]

@@ -7,15 +7,15 @@ from typing import Annotated, Any
 
 import typer
 
-from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.connect import Reached, UrlOption, ask
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
-from fraiseql_guard.cli.support import told
-from fraiseql_guard.fleet.switches import read_switches
+from fraiseql_guard.core.settings import Settings, warnings
+from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
-from fraiseql_guard.operator import configuration
-from fraiseql_guard.settings import Settings, warnings
+from fraiseql_guard.operations.fleet.switches import read_switches
+from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
-from fraiseql_guard.surroundings import warnings_of
 
 
 def config(

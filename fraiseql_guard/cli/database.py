@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from fraiseql_guard import signals
 from fraiseql_guard.cli.audit import CommandAudit
+from fraiseql_guard.cli.connect import STORE_SECONDS, AsOption, UrlOption, acting, ask
+from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.fleet import known_status, name_of_worker
-from fraiseql_guard.cli.reach import STORE_SECONDS, AsOption, UrlOption, acting, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
-from fraiseql_guard.cli.support import REFUSED, told
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.settings import DATABASE_VARIABLE, Settings
 from fraiseql_guard.identity.allow_list import AllowList
-from fraiseql_guard.operator.bench import Bench
-from fraiseql_guard.settings import DATABASE_VARIABLE, Settings
+from fraiseql_guard.operations.operator.deps import OperatorDeps
 from fraiseql_guard.stores import RedisStore
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) ->
         return
     store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
     try:
-        bench = Bench(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
+        bench = OperatorDeps(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
         await bench.record(signals.ADMIN_KILL, actor, fields)
     finally:
         await store.aclose()

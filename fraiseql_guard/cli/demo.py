@@ -23,11 +23,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from fraiseql_guard.asgi.guard import Guard
+from fraiseql_guard.cli.errors import REFUSED
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line
-from fraiseql_guard.cli.support import REFUSED
-from fraiseql_guard.guard import Guard
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import REFUSALS
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import REFUSALS
 from fraiseql_guard.testing import make_token
 
 _SCHEMA: Final = """

@@ -9,24 +9,24 @@ from typing import Annotated, Any
 
 import typer
 
-from fraiseql_guard import signals
 from fraiseql_guard.cli.audit import CommandAudit
-from fraiseql_guard.cli.reach import AsOption, Reached, UrlOption, acting, ask
+from fraiseql_guard.cli.connect import AsOption, Reached, UrlOption, acting, ask
+from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.output import tell
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import line
-from fraiseql_guard.cli.telling import tell
-from fraiseql_guard.graphql.documents import (
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import Event
+from fraiseql_guard.graphql.documents.manifests import (
     ManifestForm,
     document_of,
     parse_manifest,
     read_manifest,
     write_manifest,
 )
-from fraiseql_guard.operator.documents import AUDITED, FILE, STORE, document_shown
-from fraiseql_guard.operator.interface import ConflictError, Document, Done
-from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import Event
+from fraiseql_guard.operations.operator.documents import AUDITED, FILE, STORE, document_shown
+from fraiseql_guard.operations.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.stores.documents import TrustedDocument, listed
 
 documents = typer.Typer(help="The trusted documents of the fleet, or of a manifest.", no_args_is_help=True)

@@ -13,8 +13,8 @@ from typing import Annotated, Final
 
 import typer
 
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.render import JsonOption
-from fraiseql_guard.cli.support import told
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 _PYTHON: Final = (3, 13)

@@ -8,14 +8,14 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.connect import UrlOption
+from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.query_text import text_of, text_of_line
-from fraiseql_guard.cli.reach import UrlOption
 from fraiseql_guard.cli.render import print_json, print_text
-from fraiseql_guard.cli.support import REFUSED, told
-from fraiseql_guard.explain import as_json as explanation_as_json
-from fraiseql_guard.explain import explain as explain_document
-from fraiseql_guard.explain import render as render_explanation
-from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.operations.explain import as_json as explanation_as_json
+from fraiseql_guard.operations.explain import explain as explain_document
+from fraiseql_guard.operations.explain import render as render_explanation
 
 
 def explain(

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.connect import Reached, UrlOption, ask
 from fraiseql_guard.cli.durations import in_words
-from fraiseql_guard.cli.reach import Reached, UrlOption, ask
+from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
-from fraiseql_guard.cli.support import REFUSED, told
-from fraiseql_guard.operator.interface import NotAppliedError, Status, Worker
-from fraiseql_guard.settings import CHANGEABLE, Mode
+from fraiseql_guard.core.settings import CHANGEABLE, Mode
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Worker
 
 
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:

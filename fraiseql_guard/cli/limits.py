@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard import parsing
+from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
+from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.output import HOUR, ForOption, seconds_of, tell
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, say_more
-from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
@@ -21,7 +21,7 @@ from fraiseql_guard.cli.targets import (
     target_of,
     words_of,
 )
-from fraiseql_guard.cli.telling import HOUR, ForOption, seconds_of, tell
+from fraiseql_guard.core import parsing
 
 limit = typer.Typer(help="Another limit for one user or address, for a while.", no_args_is_help=True)
 

@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.render import print_json, print_text
-from fraiseql_guard.cli.support import REFUSED, told
-from fraiseql_guard.logbook.entries import Wanted, moment
-from fraiseql_guard.logbook.reading import lines_of, opened, size_of
-from fraiseql_guard.logbook.report import as_json as report_as_json
-from fraiseql_guard.logbook.report import as_text as report_as_text
-from fraiseql_guard.logbook.tally import Tally
+from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
+from fraiseql_guard.operations.log_analysis.reading import lines_of, opened, size_of
+from fraiseql_guard.operations.log_analysis.report import as_json as report_as_json
+from fraiseql_guard.operations.log_analysis.report import as_text as report_as_text
+from fraiseql_guard.operations.log_analysis.summary import LogSummary
 
 
 def logs(
@@ -37,12 +37,12 @@ def logs(
     """
     now = datetime.now(UTC)
     with told():
-        wanted = Wanted(
+        wanted = LogFilter(
             since=moment(since, now) if since else "",
             until=moment(until, now) if until else "",
             events=frozenset(event or ()),
         )
-        tally = Tally()
+        tally = LogSummary()
         with _progress(sum(map(size_of, files))) as advance:
             for path in files:
                 _read(path, tally, wanted, advance)
@@ -51,7 +51,7 @@ def logs(
         raise typer.Exit(REFUSED)
 
 
-def _read(path: Path, tally: Tally, wanted: Wanted, advance: Callable[[int], None]) -> None:
+def _read(path: Path, tally: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
     with opened(path) as (stream, position):
         seen = 0
 

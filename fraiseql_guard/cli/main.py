@@ -16,18 +16,18 @@ from fraiseql_guard.cli.database import kill, pool, queries
 from fraiseql_guard.cli.demo import demo
 from fraiseql_guard.cli.documents import documents
 from fraiseql_guard.cli.drill import drill
+from fraiseql_guard.cli.errors import EXIT_CODES
 from fraiseql_guard.cli.explain import explain
 from fraiseql_guard.cli.fleet import keys, status
 from fraiseql_guard.cli.limits import limit
 from fraiseql_guard.cli.logs import logs
+from fraiseql_guard.cli.maintenance import actions, clear_caches, gc
 from fraiseql_guard.cli.paths import paths
 from fraiseql_guard.cli.refusals import why
 from fraiseql_guard.cli.render import print_line
-from fraiseql_guard.cli.support import EXIT_CODES
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
 from fraiseql_guard.cli.top import top
-from fraiseql_guard.cli.upkeep import actions, clear_caches, gc
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",

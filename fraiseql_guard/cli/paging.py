@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 
 import typer
 
-from fraiseql_guard.cli.reach import Reached
+from fraiseql_guard.cli.connect import Reached
 from fraiseql_guard.cli.render import warn
-from fraiseql_guard.operator.interface import Done, Origin
+from fraiseql_guard.operations.operator.interface import Done, Origin
 
 V = TypeVar("V", covariant=True)
 
@@ -22,7 +22,7 @@ _WAIT_SECONDS: Final = 2.0
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most.")]
 
 
-class Page(Protocol[V]):
+class ShownPage(Protocol[V]):
     """A page of an operator's list."""
 
     @property
@@ -42,14 +42,14 @@ class Page(Protocol[V]):
 
 
 @dataclass(frozen=True, slots=True)
-class Listed(Generic[V]):
+class ShownList(Generic[V]):
     """The items of some pages, and how many more there are, about."""
 
     items: Sequence[V]
     more: int
 
 
-async def pages(read: Callable[[int, str], Awaitable[Page[V]]], most: int | None) -> Listed[V]:
+async def pages(read: Callable[[int, str], Awaitable[ShownPage[V]]], most: int | None) -> ShownList[V]:
     """At most so many items of a list, or all."""
     found: list[Any] = []
     cursor: str | None = ""
@@ -58,10 +58,10 @@ async def pages(read: Callable[[int, str], Awaitable[Page[V]]], most: int | None
         page = await read(_PAGE if most is None else min(_PAGE, most - len(found)), cursor)
         found += page.items
         cursor, total = page.next_cursor, page.total
-    return Listed(found, 0 if cursor is None else max(1, total - len(found)))
+    return ShownList(found, 0 if cursor is None else max(1, total - len(found)))
 
 
-def say_more(found: Listed[Any]) -> None:
+def say_more(found: ShownList[Any]) -> None:
     """Say on standard error that not all is shown."""
     if found.more:
         warn(f"{found.more:,} more: --limit {len(found.items) + found.more}, or --all")

@@ -12,12 +12,12 @@ from typing import Annotated, Any, Final
 import httpx
 import typer
 
+from fraiseql_guard.asgi.app_routes import AppRoute, routes_of
+from fraiseql_guard.asgi.middleware import Middleware
+from fraiseql_guard.asgi.paths import PathTable
+from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line
-from fraiseql_guard.cli.support import REFUSED, told
-from fraiseql_guard.edge.app_routes import AppRoute, routes_of
-from fraiseql_guard.edge.paths import PathTable
-from fraiseql_guard.middleware import Middleware
-from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.core.settings import Settings, name_of
 
 _CUSTOMARY: Final = (
     "/graphql",

@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.cli.reach import ask
-from fraiseql_guard.graphql.documents import parse_manifest
-from fraiseql_guard.operator.documents import QUERY_HASH
-from fraiseql_guard.operator.interface import NotFoundError
-from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import QUERY_TEXT
+from fraiseql_guard.cli.connect import ask
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import QUERY_TEXT
+from fraiseql_guard.graphql.documents.manifests import parse_manifest
+from fraiseql_guard.operations.operator.documents import QUERY_HASH
+from fraiseql_guard.operations.operator.interface import NotFoundError
 from fraiseql_guard.stores.documents import digest_of
 
 _HASH: Final = re.compile(QUERY_HASH, re.IGNORECASE)

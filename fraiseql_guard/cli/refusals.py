@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from fraiseql_guard.cli.connect import UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
-from fraiseql_guard.cli.reach import UrlOption, ask
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_rows
-from fraiseql_guard.cli.support import told
-from fraiseql_guard.operator.interface import Refusal
+from fraiseql_guard.operations.operator.interface import Refusal
 
 
 def why(

@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.tables import table_of
-from fraiseql_guard.operator.shapes import plain
+from fraiseql_guard.operations.operator.shapes import plain
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 

@@ -8,16 +8,16 @@ from typing import Annotated, Final
 
 import typer
 
-from fraiseql_guard.cli.reach import AsOption, UrlOption, ask
+from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
+from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.output import HOUR, ForOption, ReasonOption, seconds_of, tell
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import line
-from fraiseql_guard.cli.telling import HOUR, ForOption, ReasonOption, seconds_of, tell
-from fraiseql_guard.operator.fields import MODE, PROTECTION
-from fraiseql_guard.operator.interface import Switch
-from fraiseql_guard.settings import CHANGEABLE, VARIABLES
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
+from fraiseql_guard.core.variables import SettingVariable
+from fraiseql_guard.operations.operator.fields import MODE, PROTECTION
+from fraiseql_guard.operations.operator.interface import Switch
 from fraiseql_guard.stores.control import ALL
-from fraiseql_guard.variables import Variable
 
 CLEAR: Final = "clear"
 _MODES: Final = tuple[str, ...](MODE.schema["enum"])
@@ -129,7 +129,7 @@ def set_variable(
             tell(done, done_text, as_json=as_json, lasts_seconds=seconds, undo=undo)
 
 
-def _changeable(word: str, value: str | None) -> Variable:
+def _changeable(word: str, value: str | None) -> SettingVariable:
     """The variable, if it can be changed to this value while workers run; else ValueError."""
     row = _row_of(word)
     if value is None:
@@ -140,7 +140,7 @@ def _changeable(word: str, value: str | None) -> Variable:
     return row
 
 
-def _row_of(word: str) -> Variable:
+def _row_of(word: str) -> SettingVariable:
     for row in VARIABLES:
         if word in (row.name, row.option) or word.upper() == row.name:
             return row

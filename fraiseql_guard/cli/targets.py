@@ -8,9 +8,9 @@ from typing import Annotated, Final
 
 import typer
 
-from fraiseql_guard import parsing
-from fraiseql_guard.operator.interface import Target
-from fraiseql_guard.operator.routes import ISSUER, USER, WHERE
+from fraiseql_guard.core import parsing
+from fraiseql_guard.operations.operator.interface import Target
+from fraiseql_guard.operations.operator.routes import ISSUER, USER, WHERE
 
 PROGRAM: Final = "fraiseql-guard"
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.render import print_command
-from fraiseql_guard.cli.support import told
-from fraiseql_guard.settings import Settings, name_of
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.testing import sign
 
 _DEVELOPMENT: Final = "development"

@@ -12,14 +12,14 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from fraiseql_guard.cli.connect import Reached, UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
+from fraiseql_guard.cli.errors import told
 from fraiseql_guard.cli.fleet import of_one_worker, seen_status, summary
-from fraiseql_guard.cli.reach import Reached, UrlOption, ask
 from fraiseql_guard.cli.render import JsonOption, grid, on_terminal, print_json, print_line, print_rows, printable
-from fraiseql_guard.cli.support import told
 from fraiseql_guard.cli.targets import named
-from fraiseql_guard.fleet.pulse import REFUSALS, REQUESTS, STEP_SECONDS
-from fraiseql_guard.operator.interface import NotAppliedError, Offender, OperatorError, Status, Worker
+from fraiseql_guard.operations.fleet.traffic import REFUSALS, REQUESTS, STEP_SECONDS
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Offender, OperatorError, Status, Worker
 
 _BARS: Final = " ▁▂▃▄▅▆▇█"
 _HEADERS: Final = ("who", "requests", "refused", "codes")

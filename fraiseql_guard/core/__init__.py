@@ -1,1 +1,1 @@
-"""The tools that every room uses, and that use no other room: timers, tasks, files and memories."""
+"""What every room uses: the vocabulary, the settings, a request's context, and tools (timers, caches, files)."""

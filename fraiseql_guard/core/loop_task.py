@@ -47,7 +47,7 @@ class PerLoop(Generic[T]):
         return len(self._by_loop)
 
 
-class _Held:
+class _OfLoop:
     """The task of one event loop."""
 
     __slots__ = ("task",)
@@ -63,7 +63,7 @@ class LoopTask(Generic[T]):
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
         self._work = work
-        self._held: PerLoop[_Held] = PerLoop(_Held)
+        self._held: PerLoop[_OfLoop] = PerLoop(_OfLoop)
 
     def ensure_running(self) -> asyncio.Task[T]:
         """The task of the running event loop: the one at work, else a new one. Cheap: every request may ask."""

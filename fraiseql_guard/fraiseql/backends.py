@@ -12,7 +12,7 @@ from typing import Any, Final
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from fraiseql_guard.database.statements import Statements
+from fraiseql_guard.telemetry.database.statements import Statements
 
 _QUERY_CHARS: Final = 500
 _CONNECT_SECONDS: Final = 5

@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
-from fraiseql_guard.database.signals import show_outside, was_stopped
+from fraiseql_guard.core.request import current
 from fraiseql_guard.fraiseql.limits import tell
-from fraiseql_guard.request import current
+from fraiseql_guard.telemetry.database.signals import show_outside, was_stopped
 
 if TYPE_CHECKING:
     from fraiseql_guard.fraiseql.pool import Checkout

@@ -8,8 +8,8 @@ from fastapi import Request
 from fraiseql.auth.base import UserContext
 from fraiseql.fastapi.dependencies import get_auth_provider, get_current_user_optional
 
-from fraiseql_guard.context import Context
-from fraiseql_guard.request import context_of
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.request import context_of
 
 
 async def current_user(request: Request) -> UserContext | None:
@@ -27,7 +27,7 @@ def _bearer_token(request: Request) -> str | None:
     return token if scheme.lower() == "bearer" and token else None
 
 
-def user_of(ctx: Context | None) -> UserContext | None:
+def user_of(ctx: RequestContext | None) -> UserContext | None:
     """The user that the guard has verified; None if there is none. Made for every request: it is the app's to change.
 
     Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.

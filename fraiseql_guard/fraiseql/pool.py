@@ -14,7 +14,7 @@ from psycopg import AsyncConnection, AsyncCursor
 from psycopg.pq import TransactionStatus
 
 from fraiseql_guard.core.lru import Memo
-from fraiseql_guard.database import DatabaseSignals
+from fraiseql_guard.core.request import current, stops_at
 from fraiseql_guard.fraiseql.cursors import bounded, timed
 from fraiseql_guard.fraiseql.limits import (
     MARGIN_SECONDS,
@@ -24,7 +24,7 @@ from fraiseql_guard.fraiseql.limits import (
     is_setting,
     own_limit,
 )
-from fraiseql_guard.request import current, stops_at
+from fraiseql_guard.telemetry.database import DatabaseSignals
 
 _NOTHING: Final = object()
 _MOST_LIMITS: Final = 16

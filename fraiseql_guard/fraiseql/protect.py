@@ -7,11 +7,11 @@ from typing import Any
 from fraiseql.audit import set_security_logger
 from fraiseql.fastapi.dependencies import get_db_pool
 
+from fraiseql_guard.asgi.guard import Guard
+from fraiseql_guard.asgi.mount import chain
 from fraiseql_guard.fraiseql.repository import repository_dependency
 from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
 from fraiseql_guard.fraiseql.wiring import wire
-from fraiseql_guard.guard import Guard
-from fraiseql_guard.mounting import chain
 
 
 def protect(app: Any, **options: Any) -> Guard:
@@ -33,9 +33,9 @@ def protect(app: Any, **options: Any) -> Guard:
         raise TypeError(f"protect() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
     guard = Guard(app, **options)
     for name in wire(host.dependency_overrides, repository_dependency(guard.database, lambda: guard.settings)):
-        guard.settle.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
+        guard.recorder.warn(f"the app overrides {name} itself, so that FraiseQL is not wired to the guard there")
     guard.observe_pool(_pool)
-    set_security_logger(BridgedSecurityLogger(lambda: guard.settle))
+    set_security_logger(BridgedSecurityLogger(lambda: guard.recorder))
     return guard
 
 

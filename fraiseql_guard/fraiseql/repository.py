@@ -9,10 +9,10 @@ from typing import Any
 from fraiseql.db import FraiseQLRepository
 from fraiseql.fastapi.dependencies import get_db
 
-from fraiseql_guard.database import DatabaseSignals
+from fraiseql_guard.core.request import current, stops_at
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.fraiseql.pool import TimedPool
-from fraiseql_guard.request import current, stops_at
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.telemetry.database import DatabaseSignals
 
 
 class GuardedRepository(FraiseQLRepository):

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from fraiseql.audit import SecurityEvent, SecurityEventType, SecurityLogger
 
-from fraiseql_guard.request import current
-from fraiseql_guard.settle import Settle
-from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.core.request import current
+from fraiseql_guard.core.signals import FailureReason
+from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 _FAILURES: Final[Mapping[SecurityEventType, FailureReason]] = {
     SecurityEventType.AUTH_FAILURE: FailureReason.INVALID_TOKEN,
@@ -29,9 +29,9 @@ class BridgedSecurityLogger(SecurityLogger):
     """Takes FraiseQL's events over. By itself FraiseQL writes them into ``security_events.log`` in the working
     directory; handlers that the app has put on its logger ``fraiseql.security`` still get them."""
 
-    def __init__(self, settle: Callable[[], Settle]) -> None:
+    def __init__(self, recorder: Callable[[], RequestRecorder]) -> None:
         super().__init__(log_to_file=False, log_to_stdout=False)
-        self._settle = settle
+        self._recorder = recorder
 
     def log_event(self, event: SecurityEvent) -> None:
         """Never raises for what our own log does."""
@@ -50,8 +50,8 @@ class BridgedSecurityLogger(SecurityLogger):
         ctx = current()
         if ctx is not None:  # what the guard knows was verified
             del fields["user_id"], fields["ip_address"]
-        settle = self._settle()
+        recorder = self._recorder()
         try:
-            settle.database.host_security(ctx, fields, _FAILURES.get(event.event_type))
+            recorder.database.host_security(ctx, fields, _FAILURES.get(event.event_type))
         except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
-            settle.fault("host_security", error)
+            recorder.fault("host_security", error)

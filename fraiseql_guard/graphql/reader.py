@@ -6,20 +6,25 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard import signals
-from fraiseql_guard.context import Denial, Measured
-from fraiseql_guard.graphql.envelope import Envelope, EnvelopeReader, Unusable
-from fraiseql_guard.graphql.measurer import Measurer, Reading
-from fraiseql_guard.graphql.media_types import JSON
-from fraiseql_guard.graphql.multipart import is_form, read_form
-from fraiseql_guard.graphql.persisted import PersistedQueries, Resolved, persisted_queries, without_static_limits
-from fraiseql_guard.graphql.prepared import gravest
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial, Measured
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.analyzed_document import gravest
+from fraiseql_guard.graphql.cost.list_sizes import MOST
+from fraiseql_guard.graphql.cost.measurer import MeasuredDocument, Measurer
+from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.documents.persisted import (
+    PersistedQueries,
+    Resolved,
+    persisted_queries,
+    without_static_limits,
+)
+from fraiseql_guard.graphql.http.envelope import Envelope, EnvelopeReader, UnreadableEnvelope
+from fraiseql_guard.graphql.http.media_types import JSON
+from fraiseql_guard.graphql.http.multipart import is_form, read_form
+from fraiseql_guard.graphql.http.requests import LONGEST, RequestCache
+from fraiseql_guard.graphql.http.rewriting import rewrite_body, rewrite_query_string
 from fraiseql_guard.graphql.refusals import malformed, over
-from fraiseql_guard.graphql.requests import LONGEST, Requests
-from fraiseql_guard.graphql.rewriting import rewrite_body, rewrite_query_string
-from fraiseql_guard.graphql.schema import SchemaSource, SchemaTable, load_schema
-from fraiseql_guard.graphql.sizes import MOST
-from fraiseql_guard.settings import Settings
 from fraiseql_guard.stores.documents import digest_of
 
 
@@ -55,7 +60,7 @@ class Reader:
             Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
         # Where documents can be named or registered, a reading depends on which are there, and may register one.
-        self._requests = Requests(max_entries=remembered_requests) if self._persisted is None else None
+        self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
 
     @property
     def size_bytes(self) -> int:
@@ -96,7 +101,7 @@ class Reader:
         *,
         authenticated: bool,
         caller: Hashable = None,
-    ) -> Reading:
+    ) -> MeasuredDocument:
         """Measure a request. Never raises, whatever the bytes. ``caller`` is whose the registered documents are."""
         sent = method, content_type, query_string, body, authenticated
         # A server may hand on buffers of its own, which change.
@@ -112,10 +117,10 @@ class Reader:
 
     def _read_form(
         self, content_type: str, query_string: bytes, body: bytes, caller: Hashable, *, authenticated: bool
-    ) -> Reading:
+    ) -> MeasuredDocument:
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
-            return Reading(None, form)
+            return MeasuredDocument(None, form)
         where = form.operations
         reading = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
         if reading.rewritten is None:
@@ -131,7 +136,7 @@ class Reader:
         caller: Hashable,
         *,
         authenticated: bool,
-    ) -> Reading:
+    ) -> MeasuredDocument:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if not isinstance(envelopes, tuple):
             return _unread(envelopes)
@@ -141,7 +146,7 @@ class Reader:
             return self._joined(readings, envelopes)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
-            Reading(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
+            MeasuredDocument(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
             if isinstance(item, Denial)
             else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
             for envelope, item in zip(envelopes, found, strict=True)
@@ -155,17 +160,19 @@ class Reader:
         rewritten = rewrite_query_string(query_string, texts[0]) if by_get and texts[0] else rewrite_body(body, texts)
         return replace(reading, rewritten=rewritten)
 
-    def _read_resolved(self, found: Resolved, caller: Hashable, *, by_get: bool, authenticated: bool) -> Reading:
+    def _read_resolved(
+        self, found: Resolved, caller: Hashable, *, by_get: bool, authenticated: bool
+    ) -> MeasuredDocument:
         """Trusted documents are read without the static limits; if they are required, no other passes."""
         measurer = self._trusted if found.trusted and self._trusted else self._measurer
         reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is not None and self._persisted.required and not found.trusted:
-            return Reading(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
+            return MeasuredDocument(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
         if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
 
-    def _joined(self, readings: list[Reading], envelopes: Sequence[Envelope]) -> Reading:
+    def _joined(self, readings: list[MeasuredDocument], envelopes: Sequence[Envelope]) -> MeasuredDocument:
         """One for the request; with the texts of what is refused, if log lines are to carry them."""
         if self._settings.log_query_text:
             readings = [
@@ -174,14 +181,14 @@ class Reader:
             ]
         return readings[0] if len(readings) == 1 else self._together(readings)
 
-    def _together(self, readings: Sequence[Reading]) -> Reading:
+    def _together(self, readings: Sequence[MeasuredDocument]) -> MeasuredDocument:
         """A batch: costs add up, everything else is that of the worst element."""
         denial = next((item.denial for item in readings if item.denial), None)
         parts = [item.measured for item in readings if item.measured]
         text = next((item.text for item in readings if item.text), None)
         hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
-            return Reading(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
+            return MeasuredDocument(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
         measured = _sum(parts, unmeasured=len(readings) - len(parts))
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
@@ -190,13 +197,13 @@ class Reader:
                 noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return Reading(measured, denial, noted=noted, hashes=hashes, text=text)
+        return MeasuredDocument(measured, denial, noted=noted, hashes=hashes, text=text)
 
 
-def _unread(found: Unusable | Denial) -> Reading:
+def _unread(found: UnreadableEnvelope | Denial) -> MeasuredDocument:
     if isinstance(found, Denial):
-        return Reading(None, found)
-    return Reading(None, found.denial, hashes=(digest_of(found.query),))
+        return MeasuredDocument(None, found)
+    return MeasuredDocument(None, found.denial, hashes=(digest_of(found.query),))
 
 
 def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fraiseql_guard import signals
-from fraiseql_guard.context import Denial
-from fraiseql_guard.signals import Code, PolicyName
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.signals import Code, PolicyName
 
 UNPARSED_TOKENS = 10
 """What a document that cannot be parsed costs of the rate limit."""

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
 
-from fraiseql_guard.context import Subject
+from fraiseql_guard.core.context import Subject
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import UNKNOWN
+from fraiseql_guard.core.translated import embedded_ipv4, stands_alone
 from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, hops, node_address
 from fraiseql_guard.identity.networks import LOOPBACK, PRIVATE, Address, NetworkSet, listed, subject_of
 from fraiseql_guard.identity.proxy_headers import PASSED_ON, by_name, only_proxies_send
-from fraiseql_guard.reads import HeadReads
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import UNKNOWN
-from fraiseql_guard.translated import embedded_ipv4, stands_alone
 
 __all__ = ["AddressResolver", "Caller", "listed", "only_proxies_send"]
 

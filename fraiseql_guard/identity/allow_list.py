@@ -20,11 +20,11 @@ from typing import Any, Final
 
 import yaml
 
-from fraiseql_guard import parsing
+from fraiseql_guard.core import parsing
+from fraiseql_guard.core.parsing import Network
+from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.identity.networks import NetworkSet
-from fraiseql_guard.parsing import Network
-from fraiseql_guard.settings import Settings, SettingsError, name_of
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _KEYS: Final = frozenset({"ip", "reason", "expires_at"})

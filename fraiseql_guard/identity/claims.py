@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
-from fraiseql_guard.context import Identity, Subject
-from fraiseql_guard.settings import Settings, name_of
-from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.core.context import Identity, Subject
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import FailureReason
 
 _MAX_SUB_CHARACTERS: Final = 255
 _MAX_NUMBER: Final = 2**53

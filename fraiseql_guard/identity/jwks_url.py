@@ -15,12 +15,12 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from fraiseql_guard.core.key_forms import ALGORITHMS, is_loopback
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, read_jwk_set
 from fraiseql_guard.identity.jws import Jws
 from fraiseql_guard.identity.key_material import VerificationKey, kept
 from fraiseql_guard.identity.key_sources import KeyObserver, Unobserved
-from fraiseql_guard.key_forms import ALGORITHMS, is_loopback
 
 COOLDOWN_SECONDS: Final = 30.0
 """At least so much lies between two fetches that tokens with unknown kids set off, whatever became of the first."""

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from joserfc.jwk import ECKey, OctKey, OKPKey, RSAKey
 
+from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.identity.jws import MAX_KID_CHARACTERS
-from fraiseql_guard.key_forms import ALGORITHMS
 
 Material = OctKey | RSAKey | ECKey | OKPKey
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.watched_file import WatchedFile
 from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, read_jwk_set
 from fraiseql_guard.identity.key_material import VerificationKey, kept
-from fraiseql_guard.secret import Secret
 
 SourceName = Literal["setting", "file", "url"]
 Reader = Callable[[str, str, Collection[str]], VerificationKey]

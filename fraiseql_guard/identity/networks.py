@@ -6,9 +6,9 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
-from fraiseql_guard.context import Subject
-from fraiseql_guard.signals import UNKNOWN
-from fraiseql_guard.translated import is_translated, stands_alone
+from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.signals import UNKNOWN
+from fraiseql_guard.core.translated import is_translated, stands_alone
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

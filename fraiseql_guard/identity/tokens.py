@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity.claims import ClaimRules, any_audience
 from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, read_jws, read_object
 from fraiseql_guard.identity.key_material import VerificationKey
 from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.keys import KeyRing, matching_key
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import FailureReason
 
 _PREFIX_CHARACTERS: Final = 8
 _DIGEST_BYTES: Final = 32
@@ -56,6 +56,10 @@ class _Remembered:
     identity: Identity
     since: float
     until: float
+
+
+KEYS_SECONDS: Final = 2.0
+"""Longest wait of a request for the keys' source."""
 
 
 class TokenVerifier:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Literal
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.core.signals import FailureReason
 
 UserStatus = Literal["active", "not_found", "disabled"]
 AskUserStatus = Callable[[Identity], Awaitable[UserStatus | None]]

@@ -6,24 +6,24 @@ Redis stand a breaker with a failure policy (failover.py) and the process's memo
 
 from __future__ import annotations
 
-from fraiseql_guard.context import network_bucket
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.core.context import network_bucket
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import Observer, Outcome, Store, StoreError, Trip
-from fraiseql_guard.stores.redis import RedisStore
+from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Observer, Store, StoreError
+from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refusals import Refusals
 
 __all__ = [
+    "AdmitRequest",
+    "AdmitResult",
     "FailoverStore",
     "MemoryStore",
     "Observer",
-    "Outcome",
     "RedisStore",
     "Refusals",
     "Store",
     "StoreError",
-    "Trip",
     "network_bucket",
     "open_store",
 ]

@@ -14,7 +14,7 @@ from enum import StrEnum
 from secrets import token_hex
 from typing import Final, Protocol
 
-from fraiseql_guard import parsing
+from fraiseql_guard.core import parsing
 
 LONGEST_SECONDS: Final = 365 * 86_400.0
 """Everything that an operator says ends some time; by default after a year."""
@@ -94,7 +94,7 @@ class ControlStore(Protocol):
         """Bring an entry into force, in place of one of the same kind and key."""
         ...
 
-    async def untell(self, kind: EntryKind, key: str) -> bool:
+    async def delete_override(self, kind: EntryKind, key: str) -> bool:
         """Take an entry back; False if there was none."""
         ...
 
@@ -124,7 +124,7 @@ class ControlMemory:
         self._entries[entry.kind, entry.key] = (entry, now + min(entry.expires_in_seconds, LONGEST_SECONDS))
         self._version += 1
 
-    def untell(self, kind: EntryKind, key: str) -> bool:
+    def delete_override(self, kind: EntryKind, key: str) -> bool:
         """ControlStore.untell."""
         held = self._entries.pop((kind, key), None)
         self._version += held is not None

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard.context import Bucket, Charge, Context, Subject
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.stores.deployment import Deployment
+from fraiseql_guard.core.context import Bucket, Charge, RequestContext, Subject
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.stores.protocol import OVERRIDE, Store
+from fraiseql_guard.stores.redis.client.deployment import Deployment
 
 _Credit = dict[Hashable, int]
 
@@ -36,7 +36,7 @@ class Drawn:
 
     __slots__ = ("_counted_on", "_subject", "charges", "covered")
 
-    def __init__(self, ctx: Context, charges: Sequence[Charge]) -> None:
+    def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
         self._subject = ctx.subject
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
         held = [_credit_of(payer) for payer in ctx.payers]
@@ -59,7 +59,7 @@ class Drawn:
         self.charges = tuple(left)
         self.covered = tuple(self._state(ctx.payers, covered))
 
-    def keep(self, ctx: Context, buckets: Sequence[Bucket]) -> None:
+    def keep(self, ctx: RequestContext, buckets: Sequence[Bucket]) -> None:
         """The rest was paid as well: guards further inside may count on all of it."""
         credit = _taken(self._subject, buckets)
         for _, key, tokens in self._counted_on:
@@ -82,7 +82,7 @@ class Drawn:
                 tokens -= part
         return tokens
 
-    def _state(self, payers: Sequence[Context], keys: Sequence[Hashable]) -> Iterator[Bucket]:
+    def _state(self, payers: Sequence[RequestContext], keys: Sequence[Hashable]) -> Iterator[Bucket]:
         """The buckets with these keys, as the nearest guard that has asked for them knows them."""
         found: dict[Hashable, Bucket] = {}
         for payer in reversed(payers):
@@ -94,7 +94,7 @@ class Drawn:
         return isinstance(key, tuple) and key[:3] == (subject.kind, subject.name, OVERRIDE)
 
 
-def _credit_of(ctx: Context) -> _Credit:
+def _credit_of(ctx: RequestContext) -> _Credit:
     """What a guard has taken for its request, as far as no other has counted on it."""
     if ctx.credit is None:
         ctx.credit = {} if ctx.unpaid else _taken(ctx.subject, ctx.buckets)

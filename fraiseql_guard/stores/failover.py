@@ -12,19 +12,28 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from fraiseql_guard.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.core.loop_task import LoopTask
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Observer, Outcome, Sanctioned, Store, StoreError, Trip
+from fraiseql_guard.stores.protocol import (
+    OVERRIDE,
+    AdmitRequest,
+    AdmitResult,
+    HeldLimit,
+    Observer,
+    Sanctioned,
+    Store,
+    StoreError,
+)
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
 from fraiseql_guard.stores.refused import RefusedFor
 from fraiseql_guard.stores.sanction_pages import Page
-from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 T = TypeVar("T")
 
@@ -78,7 +87,7 @@ class FailoverStore:
         """Whether the store is given up for now."""
         return self._open_since is not None
 
-    async def admit(self, trip: Trip) -> Outcome:
+    async def admit(self, trip: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill (Store.admit). Never raises StoreError."""
         if self._open_since is not None:
             self._watch_store()
@@ -94,7 +103,7 @@ class FailoverStore:
             self._learn(trip, outcome)
         return outcome
 
-    async def _do_without(self, trip: Trip) -> Outcome:
+    async def _do_without(self, trip: AdmitRequest) -> AdmitResult:
         self._observer.store_fallback(self._policy)
         return await self._decide(trip)
 
@@ -246,9 +255,9 @@ class FailoverStore:
         """ControlStore.tell; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.tell(entry))
 
-    async def untell(self, kind: EntryKind, key: str) -> bool:
+    async def delete_override(self, kind: EntryKind, key: str) -> bool:
         """ControlStore.untell; StoreError if it was not applied."""
-        return await self._apply(lambda: self._primary.untell(kind, key))
+        return await self._apply(lambda: self._primary.delete_override(kind, key))
 
     async def documents(self, known_version: int) -> DocumentIndex | None:
         """DocumentStore.documents; StoreError if the store cannot tell, at once while it is given up."""
@@ -317,21 +326,21 @@ class FailoverStore:
             self._open_since, self._failures = None, 0
             self._observer.store_recovered(outage_seconds)
 
-    async def _decide(self, trip: Trip) -> Outcome:
+    async def _decide(self, trip: AdmitRequest) -> AdmitResult:
         if self._policy == "open":
-            return Outcome(admitted=True)
+            return AdmitResult(admitted=True)
         if self._policy == "closed":
-            return Outcome(admitted=False, unavailable=True)
+            return AdmitResult(admitted=False, unavailable=True)
         self._learned = True  # what is imposed in an outage ends with it
         return await self._local.admit(self._share_of(trip))
 
-    def _share_of(self, trip: Trip) -> Trip:
+    def _share_of(self, trip: AdmitRequest) -> AdmitRequest:
         if self._workers == 1:
             return trip
         charges = tuple(share_of(charge, self._workers) for charge in trip.charges)
         return replace(trip, charges=charges, call=None)
 
-    def _learn(self, trip: Trip, outcome: Outcome) -> None:
+    def _learn(self, trip: AdmitRequest, outcome: AdmitResult) -> None:
         """Remember what is in force for the time of an outage, and no longer what was lifted meanwhile."""
         self._learned = True
         if outcome.sanction is not None:

@@ -1,6 +1,6 @@
 """What the workers tell each other and an operator: who is alive, what was refused lately, what operators did.
 
-Payloads are bytes that the store does not read (operator/records.py says what is in them).
+Payloads are bytes that the store does not read (operations/operator/records.py says what is in them).
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class LiftStore(Protocol):
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldJob:
     job: LiftJob
     started_at: float
     heard_at: float
@@ -86,7 +86,7 @@ class LiftMemory:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._jobs: dict[str, _Held] = {}
+        self._jobs: dict[str, _HeldJob] = {}
 
     def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
         """LiftStore.begin_lifting."""
@@ -97,7 +97,7 @@ class LiftMemory:
             return Told(False, self._told(held, now))
         before = held.job.lifted if held is not None and running else 0
         job = LiftJob(id=job_id, actor=actor, worker=worker, total=total, lifted=before)
-        held = self._jobs[origin] = _Held(job, now, now)
+        held = self._jobs[origin] = _HeldJob(job, now, now)
         return Told(True, self._told(held, now))
 
     def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
@@ -127,5 +127,5 @@ class LiftMemory:
         return None if held is None or now - held.heard_at > KEPT_SECONDS else self._told(held, now)
 
     @staticmethod
-    def _told(held: _Held, now: float) -> LiftJob:
+    def _told(held: _HeldJob, now: float) -> LiftJob:
         return replace(held.job, started_ago=now - held.started_at, heard_ago=now - held.heard_at)

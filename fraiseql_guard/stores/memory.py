@@ -12,18 +12,26 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory
-from fraiseql_guard.stores.ledger import Ledger
 from fraiseql_guard.stores.lift_job import LiftJob, LiftMemory, Told
-from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, Imposed, Outcome, Sanctioned, Trip, effective_charges
+from fraiseql_guard.stores.memory_offences import MemoryOffences
+from fraiseql_guard.stores.protocol import (
+    OVERRIDE,
+    AdmitRequest,
+    AdmitResult,
+    HeldLimit,
+    Imposed,
+    Sanctioned,
+    effective_charges,
+)
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
 from fraiseql_guard.stores.refused import RefusedFor, RefusedMemory
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page
-from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
 
@@ -66,16 +74,17 @@ class MemoryStore:
         self._levels: Lru[tuple[str, str, str], tuple[float, float]] = Lru(max_buckets)
         """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
         self._ledgers = {
-            enforced: Ledger(max_subjects=max_subjects, max_sanctions=max_sanctions) for enforced in (True, False)
+            enforced: MemoryOffences(max_subjects=max_subjects, max_sanctions=max_sanctions)
+            for enforced in (True, False)
         }
 
-    async def admit(self, trip: Trip) -> Outcome:
+    async def admit(self, trip: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill (Store.admit)."""
         now = self._clock()
         ledger = self._ledgers[trip.enforced]
         sanction = ledger.binding(trip.subject, trip.exempt, now) if ledger.held_subjects() else None
         if sanction is not None:
-            return Outcome(admitted=False, sanction=sanction)
+            return AdmitResult(admitted=False, sanction=sanction)
         charges, override_seconds = self._charges(trip, now) if self._limits.count() else (trip.charges, None)
         fits, buckets = self._take(trip.subject, charges, now)
         imposed = None
@@ -83,7 +92,7 @@ class MemoryStore:
             imposed = self._offend(trip.subject, trip.offence, now, weight=trip.offences, seen=trip.offences)
         elif not fits and trip.abuse is not None:
             imposed = self._offend(trip.subject, trip.abuse, now, seen=1 + trip.refused_before, once_a_second=True)
-        return Outcome(fits, buckets, None, imposed, False, override_seconds)
+        return AdmitResult(fits, buckets, None, imposed, False, override_seconds)
 
     def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
         """The sanction that binds enforcing trips (Store.known_sanction)."""
@@ -163,9 +172,9 @@ class MemoryStore:
         """Bring an entry of the control set into force (ControlStore.tell)."""
         self._control.tell(entry)
 
-    async def untell(self, kind: EntryKind, key: str) -> bool:
+    async def delete_override(self, kind: EntryKind, key: str) -> bool:
         """Take an entry of the control set back (ControlStore.untell)."""
-        return self._control.untell(kind, key)
+        return self._control.delete_override(kind, key)
 
     async def documents(self, known_version: int) -> DocumentIndex | None:
         """The trusted documents if they have changed (DocumentStore.documents)."""
@@ -237,7 +246,7 @@ class MemoryStore:
         now, held = self._clock(), self._limits.look(subject.key)
         return None if held is None or held.until <= now else _held_limit(held, now)
 
-    def _charges(self, trip: Trip, now: float) -> tuple[Sequence[Charge], float | None]:
+    def _charges(self, trip: AdmitRequest, now: float) -> tuple[Sequence[Charge], float | None]:
         """What is really charged, and how long the override that says so is still in force."""
         held = self._limits.get(trip.subject.key) if trip.charges else None
         if held is None or held.until <= now or all(charge.fixed for charge in trip.charges):

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from fraiseql_guard.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.signals import KeyFamily, PolicyName
+from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.control import ControlStore
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
 from fraiseql_guard.stores.lift_job import LiftStore
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
 from fraiseql_guard.stores.refused import RefusedStore
 from fraiseql_guard.stores.sanction_pages import Page
-from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction."""
@@ -27,7 +27,7 @@ ABUSE_INTERVAL_SECONDS: Final = 1.0
 
 
 @dataclass(slots=True)  # made with every request, as a Bucket is
-class Trip:
+class AdmitRequest:
     """Everything that one request asks of the store: one exchange, about one subject, settled all or none.
 
     In this order, in one atomic step: a sanction in force that binds the request ends it (nothing is taken or counted).
@@ -74,7 +74,7 @@ class Imposed:
 
 
 @dataclass(slots=True)  # made with every request, as a Bucket is
-class Outcome:
+class AdmitResult:
     """The store's answer to a trip.
 
     ``admitted`` is false if a sanction binds the request (``sanction``), a bucket is short (``buckets`` tell which by
@@ -117,7 +117,7 @@ class Store(ControlStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Pr
         """What of the store's entries this process could not read."""
         ...
 
-    async def admit(self, trip: Trip) -> Outcome:
+    async def admit(self, trip: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill in one exchange."""
         ...
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fraiseql_guard.context import Bucket, Charge, Subject
+from fraiseql_guard.core.context import Bucket, Charge, Subject
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.stores.protocol import Outcome, Trip
+from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
 
 LONGEST_SECONDS: Final = 1.0
 """A refusal is remembered for min(time until admission, this)."""
@@ -31,7 +31,7 @@ class _Refused:
 
 
 @dataclass(slots=True)
-class Caller:
+class RefusedCaller:
     """What is remembered of a subject: its refusals by bucket, and how many requests they refused since."""
 
     buckets: dict[str, _Refused] = field(default_factory=dict)
@@ -43,17 +43,17 @@ class Refusals:
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
-        self._callers: Lru[tuple[str, str], Caller] = Lru(size)
+        self._callers: Lru[tuple[str, str], RefusedCaller] = Lru(size)
         self.knows: Callable[[tuple[str, str]], bool] = self._callers.holds
         """Whether anything is remembered of the subject with this key."""
 
-    def remember(self, trip: Trip, outcome: Outcome) -> None:
+    def remember(self, trip: AdmitRequest, outcome: AdmitResult) -> None:
         """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
         if outcome.admitted or not outcome.buckets or outcome.sanction is not None:
             return
         now = self._clock()
         key = trip.subject.key
-        caller = self._callers.get(key) or Caller()
+        caller = self._callers.get(key) or RefusedCaller()
         caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
         for bucket in outcome.buckets:
             if bucket.retry_after_seconds > 0:
@@ -77,7 +77,7 @@ class Refusals:
                 return _counted_down(refused, charge, now)
         return None
 
-    def held(self, subject: Subject, charge: Charge) -> tuple[Caller, float] | None:
+    def held(self, subject: Subject, charge: Charge) -> tuple[RefusedCaller, float] | None:
         """Where refusals of this subject are counted (``count``), and until when this charge is refused from memory."""
         caller = self._callers.get(subject.key)
         refused = caller.buckets.get(charge.key) if caller is not None else None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fraiseql_guard.telemetry.collectors import Metrics
-from fraiseql_guard.telemetry.exposition import CONTENT_TYPE
-from fraiseql_guard.telemetry.labels import escape_label
-from fraiseql_guard.telemetry.log import EventLog
+from fraiseql_guard.telemetry.log.event_log import EventLog
+from fraiseql_guard.telemetry.metrics.exposition import CONTENT_TYPE
+from fraiseql_guard.telemetry.metrics.labels import escape_label
+from fraiseql_guard.telemetry.metrics.registry import Metrics
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 
 __all__ = ["CONTENT_TYPE", "EventLog", "Metrics", "Telemetry", "escape_label", "request_id", "trace_id"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
-from fraiseql_guard import signals
+from fraiseql_guard.core import signals
 from tests.browser.conftest import TOKEN, Site
 
 pytestmark = pytest.mark.redis

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
 from tests.cli.fleet import TOKEN, Fleet, Operator
 
 

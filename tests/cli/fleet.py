@@ -18,7 +18,7 @@ import httpx
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.testing import make_token
 from tests.support.processes import STARLETTE, Server
 from tests.support.redis_server import RedisServer

@@ -7,9 +7,9 @@ import shlex
 
 import pytest
 
-from fraiseql_guard.operator.interface import Block, Done, LimitOverride
-from fraiseql_guard.operator.shapes import revived
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.operator.interface import Block, Done, LimitOverride
+from fraiseql_guard.operations.operator.shapes import revived
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import QUERY, Operator, eventually
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.operator.routes import BESIDE, CHANGES
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.operator.routes import BESIDE, CHANGES
 from fraiseql_guard.stores.documents import digest_of
 from tests.cli.fleet import Operator, eventually
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fraiseql_guard.operator.routes import BESIDE
-from fraiseql_guard.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.core.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.operations.operator.routes import BESIDE
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import SECRET, Operator
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fraiseql_guard.cli.connect import actor
 from fraiseql_guard.cli.fleet import verdict
-from fraiseql_guard.cli.reach import actor
 from fraiseql_guard.cli.render import printable
 from fraiseql_guard.cli.top import rate, sparkline, total
-from fraiseql_guard.operator.interface import Action, Offender, Refusal, Status, Worker
-from fraiseql_guard.operator.shapes import revived
-from fraiseql_guard.settings import CHANGEABLE, name_of
+from fraiseql_guard.core.settings import CHANGEABLE, name_of
+from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Worker
+from fraiseql_guard.operations.operator.shapes import revived
 from tests.cli.fleet import WORKERS, Operator, eventually
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fraiseql_guard.operator.interface import Status
-from fraiseql_guard.operator.shapes import revived
+from fraiseql_guard.operations.operator.interface import Status
+from fraiseql_guard.operations.operator.shapes import revived
 from tests.cli.fleet import eventually
 
 pytestmark = pytest.mark.redis

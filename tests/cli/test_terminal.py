@@ -16,16 +16,23 @@ from rich.cells import cell_len
 from rich.console import Console
 
 import fraiseql_guard.cli
-from fraiseql_guard import signals
 from fraiseql_guard.cli import app, top
 from fraiseql_guard.cli.render import harmless, print_line, print_text, warn
 from fraiseql_guard.cli.tables import table_of
-from fraiseql_guard.context import Limit, Sanction, Subject
-from fraiseql_guard.operator.interface import Action, Offender, Refusal, Status, Target, Worker
-from fraiseql_guard.operator.records import Caller, Heartbeat, Seen, write_action, write_heartbeat, write_refusal
-from fraiseql_guard.operator.shapes import plain
-from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Target, Worker
+from fraiseql_guard.operations.operator.records import (
+    CallerCounts,
+    Heartbeat,
+    Seen,
+    write_action,
+    write_heartbeat,
+    write_refusal,
+)
+from fraiseql_guard.operations.operator.shapes import plain
 from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.documents import TrustedDocument
@@ -173,7 +180,7 @@ CODES = [code.name for code in signals.CODES]
 
 async def fill(url: str) -> None:
     store = RedisStore(url, timeout_seconds=5)
-    caller = Caller(kind="user", name=json.dumps([None, None, HOSTILE]), shown=HOSTILE, requests=9, refusals=9,
+    caller = CallerCounts(kind="user", name=json.dumps([None, None, HOSTILE]), shown=HOSTILE, requests=9, refusals=9,
                     by_code=dict.fromkeys(CODES, 12_345))  # fmt: skip
     beat = Heartbeat(worker=hostile_worker(), callers=[caller], seen=Seen())
     await store.beat("w", write_heartbeat(beat), 3_600)

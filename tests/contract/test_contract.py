@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fraiseql_guard.admin.routes import ROUTES
-from fraiseql_guard.runbooks.alerts import RUNBOOK_ALERTS
-from fraiseql_guard.runbooks.model import Runbook
-from fraiseql_guard.settings import VARIABLES
-from fraiseql_guard.signals import CODES, EVENTS, METRICS, FailureReason, PolicyName, Source
+from fraiseql_guard.core.settings import VARIABLES
+from fraiseql_guard.core.signals import CODES, EVENTS, METRICS, FailureReason, PolicyName, Source
+from fraiseql_guard.operations.http.routes import ROUTES
+from fraiseql_guard.operations.runbooks.alerts import RUNBOOK_ALERTS
+from fraiseql_guard.operations.runbooks.model import Runbook
 
 CONTRACT = yaml.safe_load((Path(__file__).parent / "runbook-signals.yml").read_text(encoding="utf-8"))
 METRIC = {metric.name: metric for metric in METRICS}

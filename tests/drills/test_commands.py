@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from fraiseql_guard import Guard
-from fraiseql_guard.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.core.settings import DATABASE_VARIABLE, name_of
 from tests.cli.fleet import SECRET, TOKEN, Operator, eventually
-from tests.runbooks.pages import Command, for_drills
+from tests.operations.runbooks.pages import Command, for_drills
 from tests.support.asgi import EchoApp
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql
 from tests.support.redis_server import RedisServer

@@ -17,9 +17,9 @@ import pytest
 from examples.drills.crowd import Goodput
 from examples.drills.definitions import DRILLS, Listed, Ranked
 from examples.drills.engine import DrillError, judge
-from fraiseql_guard.runbooks.model import Runbook
-from fraiseql_guard.runbooks.render import ALERTS
-from tests.runbooks.pages import PAGES
+from fraiseql_guard.operations.runbooks.model import Runbook
+from fraiseql_guard.operations.runbooks.render import ALERTS
+from tests.operations.runbooks.pages import PAGES
 from tests.support.processes import needs_fraiseql
 
 pytestmark = [*needs_fraiseql, pytest.mark.redis]

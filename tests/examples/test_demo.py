@@ -19,7 +19,7 @@ import pytest
 from examples.demo.blogs import FRAISEQL_BLOG, STARLETTE_BLOG, choose_blog
 from examples.demo.stage import ExpectationError, describe, expect
 from examples.process import PROJECT, parse_samples, sum_of
-from fraiseql_guard.signals import QUERY_TOO_DEEP, RATE_LIMITED
+from fraiseql_guard.core.signals import QUERY_TOO_DEEP, RATE_LIMITED
 
 
 def refusal(status: int, code: str, **numbers: object) -> httpx.Response:

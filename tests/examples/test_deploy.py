@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from fraiseql_guard.runbooks.model import Runbook, Severity
-from fraiseql_guard.runbooks.render import ALERTS, RECORDING_FILE, rule_files
-from fraiseql_guard.settings import VARIABLES
-from fraiseql_guard.signals import EVENTS
+from fraiseql_guard.core.settings import VARIABLES
+from fraiseql_guard.core.signals import EVENTS
+from fraiseql_guard.operations.runbooks.model import Runbook, Severity
+from fraiseql_guard.operations.runbooks.render import ALERTS, RECORDING_FILE, rule_files
 from tools.components import locate
 from tools.expressions import ROOT
 

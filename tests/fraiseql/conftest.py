@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.request import leave
+from fraiseql_guard.core.request import leave
 from tests.support.fraiseql_pool import check_as_fraiseql_does
 
 

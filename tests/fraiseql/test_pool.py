@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.request import leave
+from fraiseql_guard.core.request import leave
 from tests.support.fraiseql_pool import LIMIT, limit_in_force, work_until
 from tests.support.processes import needs_fraiseql
 

@@ -21,7 +21,7 @@ def _security_logger_put_back():
 
 
 def log_of(guard, path) -> str:
-    guard.settle.log.flush()
+    guard.recorder.log.flush()
     return path.read_text()
 
 

@@ -16,7 +16,7 @@ def bridged(guarded):
     from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
 
     guard = guarded()
-    return guard, BridgedSecurityLogger(lambda: guard.guard.settle)
+    return guard, BridgedSecurityLogger(lambda: guard.guard.recorder)
 
 
 def test_a_denied_authorization_is_an_auth_failure_of_the_contract(bridged) -> None:
@@ -63,5 +63,5 @@ def test_nothing_is_written_into_the_working_directory(bridged, tmp_path, monkey
     from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
 
     monkeypatch.chdir(tmp_path)
-    BridgedSecurityLogger(lambda: bridged[0].guard.settle).log_auth_failure(reason="bad")
+    BridgedSecurityLogger(lambda: bridged[0].guard.recorder).log_auth_failure(reason="bad")
     assert list(tmp_path.glob("*security*")) == []

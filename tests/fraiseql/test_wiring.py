@@ -77,7 +77,7 @@ def protected(host: Host, tmp_path: Any, **options: Any) -> Iterator[Any]:
 
     guard = protect(host.app, log_file=tmp_path / "log", **options)
     yield guard
-    guard.stack.settle.log.close()
+    guard.runtime.recorder.log.close()
 
 
 async def test_the_user_is_the_verified_one_and_each_request_has_its_own(tmp_path: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from fraiseql_guard.graphql import Reader, Reading
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql import MeasuredDocument, Reader
 
 BLOG = """
 directive @cost(weight: String) on FIELD_DEFINITION | OBJECT
@@ -59,13 +59,15 @@ def body(query: object, variables: object = None, **more: object) -> bytes:
     return json.dumps({"query": query, "variables": variables, **more}).encode()
 
 
-def post(to: Reader, payload: bytes, content_type: str = "application/json", *, authenticated: bool = False) -> Reading:
+def post(
+    to: Reader, payload: bytes, content_type: str = "application/json", *, authenticated: bool = False
+) -> MeasuredDocument:
     return to.read("POST", content_type, b"", payload, authenticated=authenticated)
 
 
 def ask(
     query: str, variables: object = None, *, schema: Any = None, name: str | None = None, **options: Any
-) -> Reading:
+) -> MeasuredDocument:
     """One request to a fresh reader."""
     return post(reader(schema, **options), body(query, variables, operationName=name))
 
@@ -80,6 +82,6 @@ def complexity(
     return reading.measured.complexity
 
 
-def refusal(reading: Reading) -> str | None:
+def refusal(reading: MeasuredDocument) -> str | None:
     """The code of a refusal."""
     return reading.denial.code.name if reading.denial else None

@@ -13,8 +13,8 @@ import pytest
 import structlog
 
 from fraiseql_guard import Guard, SettingsError
-from fraiseql_guard import signals as s
-from fraiseql_guard.settle.access import SAMPLE_RATE
+from fraiseql_guard.core import signals as s
+from fraiseql_guard.telemetry.recorder.access_lines import SAMPLE_RATE
 from tests.support.asgi import EchoApp, graphql, request
 
 
@@ -59,8 +59,8 @@ async def test_a_logger_of_the_app_s_own_is_told_the_time() -> None:
     for each in (logger, own):
         guard = Guard(EchoApp(), logger=each)
         await request(guard, "GET", "/page")
-        guard.settle.tell()
-        guard.settle.log.close()
+        guard.recorder.tell()
+        guard.recorder.log.close()
     (record,) = [each for each in handler.records if each.getMessage() == "http.request"]
     assert abs(seconds(record.timestamp) - record.created) < 5
     (line,) = [each for each in text.getvalue().splitlines() if '"http.request"' in each]
@@ -131,8 +131,8 @@ async def test_the_level_is_the_lowest_that_is_written_and_operators_deeds_alway
     guard = guarded(log_level=level, rate_limit_default="1/minute", rate_limit_burst=0)
     await request(guard, "GET", "/page")
     assert (await request(guard, "GET", "/page")).status == 429
-    guard.guard.settle.fault("a part", ZeroDivisionError("a bug"))
-    guard.guard.settle.process.acted(s.ADMIN_GC, {"actor": "oncall", "workers": 1})
+    guard.guard.recorder.fault("a part", ZeroDivisionError("a bug"))
+    guard.guard.recorder.process.acted(s.ADMIN_GC, {"actor": "oncall", "workers": 1})
     assert {line["event"] for line in guard.lines()} - {"guard.configuration"} == written
     assert guard.metric("fraiseql_guard_log_lines_suppressed_total") == 0
 

@@ -65,12 +65,12 @@ async def test_many_slow_bodies_of_one_address_leave_the_others_theirs(guarded) 
     assert held.codes == ["BODY_SHARE_FULL"] * 36
     refused = next(each.reply for each in held.connections if each.reply.status)
     assert (refused.status, refused.header("retry-after"), refused.extensions["limit"]) == (429, "1", 2_000)
-    assert guard.guard.stack.budget.used == 2_000
+    assert guard.guard.runtime.budget.used == 2_000
     assert (await graphql(guard, "{me{id}}", client=OTHER)).status == 200
     assert (await graphql(guard, "{me{id}}", client=ATTACKER)).code == "BODY_SHARE_FULL"
     await held.leave()
     assert (await graphql(guard, "{me{id}}", client=ATTACKER)).status == 200
-    assert (guard.guard.stack.budget.used, guard.guard.stack.budget.by_caller) == (0, {})
+    assert (guard.guard.runtime.budget.used, guard.guard.runtime.budget.by_caller) == (0, {})
 
 
 async def test_the_addresses_of_one_ipv6_network_are_one_caller(guarded) -> None:
@@ -165,7 +165,7 @@ async def test_a_body_that_is_given_up_costs_what_a_refused_request_does(guarded
             connection.leave()
         await request(guard, content_type="application/json", chunks=[b""], connection=connection)
         assert connection.reply.status == (408 if ending == "is too slow" else 0), number
-        assert guard.guard.stack.budget.used == 0
+        assert guard.guard.runtime.budget.used == 0
     assert (await graphql(guard, "{me{id}}")).code == "RATE_LIMITED"
 
 
@@ -201,7 +201,7 @@ async def test_the_app_gets_the_same_bytes_in_however_many_parts_they_came(guard
     padded = [part for chunk in chunks for part in (b"", chunk)] + [b""]
     assert (await request(guard, chunks=padded, content_type=content_type, headers=UPLOADS)).status == 200
     assert guard.app.bodies == [body]
-    assert guard.guard.stack.budget.used == 0
+    assert guard.guard.runtime.budget.used == 0
 
 
 class Crumbs(Connection):
@@ -234,7 +234,7 @@ async def test_crumbs_take_no_more_memory_than_they_count_for(guarded, piece) ->
         held, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert guard.guard.stack.budget.used == 200_000 * len(piece)
+    assert guard.guard.runtime.budget.used == 200_000 * len(piece)
     assert held < 2_000_000  # with a message for each it were 40 MB
     connection.leave()
     await running
@@ -246,7 +246,7 @@ async def test_what_is_refused_is_held_no_longer_while_its_answer_is_sent(guarde
 
     class Watching(Connection):
         async def send(self, message: Any) -> None:
-            seen.append(guard.guard.stack.budget.used)
+            seen.append(guard.guard.runtime.budget.used)
             await super().send(message)
 
     for body in (b"x" * 999, b"x" * 1_001):
@@ -260,7 +260,7 @@ async def test_the_memory_is_free_with_the_last_message_of_the_answer(guarded) -
     class App(EchoApp):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             await super().__call__(scope, receive, send)
-            at_the_end.append(guard.guard.stack.budget.used)
+            at_the_end.append(guard.guard.runtime.budget.used)
 
     guard = guarded(App())
     assert (await graphql(guard, "{me{id}}")).status == 200

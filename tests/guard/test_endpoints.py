@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from fraiseql_guard import Guard
-from fraiseql_guard.edge.mounts import MountPrefixes
+from fraiseql_guard.asgi.mounts import MountPrefixes
 from tests.support.asgi import EchoApp, graphql, request
 
 
@@ -120,7 +120,7 @@ async def test_a_path_that_is_configured_with_its_mount_has_it_once(tmp_path) ->
     inner = app.routes[0].app.middleware_stack
     while not isinstance(inner, Guard):
         inner = inner.app
-    text = inner.settle.metrics.render().decode()
+    text = inner.recorder.metrics.render().decode()
     assert 'endpoint="/v1/graphql"' in text
     assert "/v1/v1" not in text
 

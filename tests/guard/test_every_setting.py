@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.reports import logins
-from fraiseql_guard.settings import CHANGEABLE, name_of
+from fraiseql_guard.asgi.logins import logins
+from fraiseql_guard.core.settings import CHANGEABLE, name_of
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
@@ -320,7 +320,7 @@ class AtWork:
         return "active"
 
     def hold_store(self, guard: Guarded) -> None:
-        store = guard.guard.stack.store
+        store = guard.guard.runtime.store
         admit = store.admit
 
         async def held(trip: Any) -> Any:
@@ -350,14 +350,14 @@ class AtWork:
 
 
 async def told(guard: Guarded, option: str, value: str | None) -> None:
-    store, kind, key = guard.guard.stack.store, EntryKind.SETTING, name_of(option)
+    store, kind, key = guard.guard.runtime.store, EntryKind.SETTING, name_of(option)
     if option == "mode" or option.startswith("mode_"):
         kind, key = EntryKind.MODE, option.removeprefix("mode").removeprefix("_") or "all"
     if value is None:
-        await store.untell(kind, key)
+        await store.delete_override(kind, key)
     else:
         await store.tell(Entry(kind, key, 600, value=value))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
 
 
 async def course(guarded: Any, case: Case, option: str, *, changed: bool, given: bool) -> list[Any]:
@@ -369,7 +369,7 @@ async def course(guarded: Any, case: Case, option: str, *, changed: bool, given:
     guard = guarded(App(answer=answer), **{**base, **({option: case.value} if given else {})})
     at_work.hold_store(guard)
     probe = body_of if option in ("cost_in_response", "hide_suggestions") else case.probe
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     await request(guard, "GET", "/page")
     await at_work.begin(guard)
     if changed:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from fraiseql_guard.edge.exposition_page import openmetrics_version, takes_gzip
+from fraiseql_guard.asgi.exposition_page import openmetrics_version, takes_gzip
 from tests.support.asgi import LOOPBACK, request
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"

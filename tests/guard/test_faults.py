@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from fraiseql_guard import AuthMiddleware, Guard, QueryLimitMiddleware, QueryTimeoutMiddleware, RateLimitMiddleware
-from fraiseql_guard.context import Sanction, Subject
+from fraiseql_guard.asgi.logins import logins
+from fraiseql_guard.checks.lockouts import Lockout
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.identity.tokens import TokenVerifier
-from fraiseql_guard.lockouts import Lockout
-from fraiseql_guard.operator.interface import Target
-from fraiseql_guard.reports import logins
-from fraiseql_guard.signals import PolicyName, Protection
+from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.stores.control import Entry, EntryKind
-from fraiseql_guard.stores.protocol import Trip
+from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
 from tests.support.asgi import EchoApp, Reply, graphql, request
@@ -66,37 +66,37 @@ class Broken:
 
 def replace_gate(number: int, kind: str) -> Callable[[Guarded], None]:
     def break_it(guard: Guarded) -> None:
-        gates = list(getattr(guard.guard.stack, kind))
-        if number < len(gates):
-            gates[number] = Broken(gates[number])
-            object.__setattr__(guard.guard.stack, kind, tuple(gates))
+        checks = list(getattr(guard.guard.runtime, kind))
+        if number < len(checks):
+            checks[number] = Broken(checks[number])
+            object.__setattr__(guard.guard.runtime, kind, tuple(checks))
 
     return break_it
 
 
 def replace_part(name: str) -> Callable[[Guarded], None]:
     def break_it(guard: Guarded) -> None:
-        part = getattr(guard.guard.stack, name)
+        part = getattr(guard.guard.runtime, name)
         if part is not None:
-            object.__setattr__(guard.guard.stack, name, Broken(part))
+            object.__setattr__(guard.guard.runtime, name, Broken(part))
 
     return break_it
 
 
 def break_store(guard: Guarded) -> None:
-    async def admit(trip: Trip) -> Any:
+    async def admit(trip: AdmitRequest) -> Any:
         raise RuntimeError("a bug of the store's")
 
-    object.__setattr__(guard.guard.stack.store, "admit", admit)
+    object.__setattr__(guard.guard.runtime.store, "admit", admit)
 
 
 def break_recorder(guard: Guarded) -> None:
     def breaks(*_: Any, **__: Any) -> Any:
         raise RuntimeError("a bug of the recorder's")
 
-    settle = guard.guard.stack.settle
+    recorder = guard.guard.runtime.recorder
     for name in ("refused", "would_refuse", "imposed", "account", "authenticated", "fault", "refused_by_app"):
-        setattr(settle, name, breaks)
+        setattr(recorder, name, breaks)
 
 
 PARTS: Mapping[str, Callable[[Guarded], None]] = {
@@ -106,8 +106,8 @@ PARTS: Mapping[str, Callable[[Guarded], None]] = {
     "identification": replace_part("identification"),
     "admission": replace_part("admission"),
     "heads": lambda guard: (
-        setattr(guard.guard.stack.heads, "learn", Broken(None)._breaks)
-        if hasattr(guard.guard.stack.heads, "__dict__")
+        setattr(guard.guard.runtime.head_cache, "learn", Broken(None)._breaks)
+        if hasattr(guard.guard.runtime.head_cache, "__dict__")
         else replace_part("heads")(guard)
     ),
     "store": break_store,
@@ -135,10 +135,10 @@ async def mounted(guarded: Any, mount: str) -> Guarded:
     if middleware is Guard:
         common |= {"admin_tokens": f"oncall={'t' * 40}", "cost_budgets": "default=100000"}
     guard = guarded(EchoApp(), middleware, **common, **options)
-    store = guard.guard.stack.store
+    store = guard.guard.runtime.store
     await store.tell(Entry(EntryKind.BLOCK, "198.51.100.0/29", 600))
     await store.tell(Entry(EntryKind.OPERATION, "Export", 600))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     return guard
 
 
@@ -175,8 +175,8 @@ async def test_no_fault_gives_a_request_more_than_it_would_have_had(guarded: Any
 async def test_where_nothing_is_enforced_no_fault_refuses(guarded: Any, part: str) -> None:
     guard = await mounted(guarded, "nothing")
     PARTS[part](guard)
-    broken = [gate for gate in guard.guard.stack.head_gates if isinstance(gate, Broken)]
-    always = any(gate.protection in (Protection.METRICS, Protection.ADMIN) for gate in broken)
+    broken = [check for check in guard.guard.runtime.head_gates if isinstance(check, Broken)]
+    always = any(check.protection in (Protection.METRICS, Protection.ADMIN) for check in broken)
     assert (await graphql(guard, "{me{id}}", token=ALICE)).status == (503 if always else 200)
     assert (await request(guard, "GET", "/admin/blocks", token="x" * 40)).status in (401, 503)
 
@@ -197,13 +197,13 @@ async def test_a_fault_is_told_in_the_name_of_what_refuses(guarded: Any) -> None
 async def test_any_protection_that_sanctions_enforces_an_operators_block(guarded: Any, middleware: Any) -> None:
     guard = guarded(EchoApp(), middleware, jwt_secret=SECRET)
     assert (await graphql(guard, "{me{id}}", token=ALICE)).status == 200
-    await guard.guard.stack.operator.block(Target(ip_address="203.0.113.7"), duration_seconds=60)
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.operator.block(Target(ip_address="203.0.113.7"), duration_seconds=60)
+    await guard.guard.runtime.control.refresh()
     assert (await graphql(guard, "{me{id}}", token=ALICE)).code == "BLOCKED"
-    await guard.guard.stack.operator.lift(Target(ip_address="203.0.113.7"))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.operator.lift(Target(ip_address="203.0.113.7"))
+    await guard.guard.runtime.control.refresh()
     subject = Subject("user", '[null,null,"alice"]')
-    await guard.guard.stack.store.impose(Sanction(subject, PolicyName.OPERATOR, 600))
+    await guard.guard.runtime.store.impose(Sanction(subject, PolicyName.OPERATOR, 600))
     blocked = (await graphql(guard, "{me{id}}", token=ALICE)).status == 403
     assert blocked is (middleware in (AuthMiddleware, Guard))  # the others know no users
 
@@ -212,7 +212,7 @@ async def test_any_protection_that_sanctions_enforces_an_operators_block(guarded
 async def test_a_block_that_another_protection_is_in_charge_of_opens_nothing(guarded: Any, policy: PolicyName) -> None:
     """Others on the same store may have imposed it."""
     guard = guarded(EchoApp(), AuthMiddleware, jwt_secret=SECRET)
-    await guard.guard.stack.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
+    await guard.guard.runtime.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
     for number in range(40):
         token = make_token("x" * 40, sub=f"u{number}")
         assert (await graphql(guard, "{me{id}}", token=token)).status in (401, 403)
@@ -228,7 +228,7 @@ async def test_a_block_that_is_not_enforced_frees_nobody_of_the_rate(
         jwt_secret=SECRET, rate_limit_default="5/hour", rate_limit_burst=0, **{f"mode_{monitored}": "monitor"},
         auth_required=False,
     )  # fmt: skip
-    await guard.guard.stack.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
+    await guard.guard.runtime.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
     token = FORGED if monitored == "auth" else None
     statuses = [(await graphql(guard, "{me{id}}", token=token)).status for _ in range(12)]
     assert statuses == [200] * 5 + [429] * 7
@@ -263,7 +263,7 @@ async def test_an_edit_that_breaks_takes_no_other_back(guarded: Any, monkeypatch
     def broken(ctx: Any, body: bytes) -> bytes:
         raise RuntimeError("ours")
 
-    object.__setattr__(guard.guard.stack, "edits", (guard.guard.stack.edits[0], broken))
+    object.__setattr__(guard.guard.runtime, "edits", (guard.guard.runtime.edits[0], broken))
     reply = await graphql(guard, "{x}")
     assert b"secretField" not in reply.body
     assert json.loads(reply.body)["errors"]
@@ -285,10 +285,10 @@ async def test_what_breaks_around_a_login_weakens_no_lockout(guarded: Any, mode:
     if broken == "store":
         break_store(guard)
     else:
-        settle = guard.guard.stack.settle
-        setattr(settle, broken, Broken(None)._breaks)
+        recorder = guard.guard.runtime.recorder
+        setattr(recorder, broken, Broken(None)._breaks)
         if broken == "fault":
-            settle.login = Broken(None)._breaks
+            recorder.login = Broken(None)._breaks
     for _ in range(4):
         await request(guard, "POST", "/login")
     if mode == "monitor":

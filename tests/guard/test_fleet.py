@@ -12,11 +12,11 @@ from hashlib import sha256
 
 import pytest
 
-from fraiseql_guard.host import POOL
-from fraiseql_guard.operator.records import read_heartbeat, read_refusal
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.operator.records import read_heartbeat, read_refusal
 from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, Entry, EntryKind, command
+from fraiseql_guard.telemetry.process import POOL
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
@@ -76,7 +76,7 @@ async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> No
     assert second.guard.settings.sources["mode"] == "override"
     (line,) = second.lines("guard.overridden")
     assert line["context"]["overrides"][name_of("mode")] == "monitor"
-    await store_of(second).untell(MODE, "all")
+    await store_of(second).delete_override(MODE, "all")
     assert await soon(in_force(first, "mode", "enforce"))
     assert await status(first, DEEP) == 400
     assert first.guard.settings.sources["mode"] == "default"
@@ -108,7 +108,7 @@ async def test_an_override_wins_over_an_argument(guarded) -> None:
     await store_of(guard).tell(Entry(SETTING, name_of("max_query_depth"), 600, value="5"))
     assert await soon(in_force(guard, "max_query_depth", 5))
     assert await status(guard, DEEP) == 400
-    await store_of(guard).untell(SETTING, name_of("max_query_depth"))
+    await store_of(guard).delete_override(SETTING, name_of("max_query_depth"))
     assert await soon(in_force(guard, "max_query_depth", 20))
 
 
@@ -191,7 +191,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     assert (await request(guard, body=hidden)).code == "DOCUMENT_BLOCKED"
     assert guard.guard._stack is noted, "blocked documents need no new stack"
     assert guard.metric("fraiseql_guard_refusals_total", code="DOCUMENT_BLOCKED", protection="query_limits") == 2
-    await store_of(guard).untell(EntryKind.DOCUMENT, digest.upper())
+    await store_of(guard).delete_override(EntryKind.DOCUMENT, digest.upper())
     await guard.heard()
     assert await status(guard, document) == 200
 
@@ -294,7 +294,7 @@ async def test_a_file_does_the_same_without_redis(guarded, tmp_path) -> None:
     assert guard.guard.settings.max_aliases == 7
     await store_of(guard).tell(Entry(SETTING, name_of("max_aliases"), 600, value="9"))
     assert await soon(in_force(guard, "max_aliases", 9))  # the store's word comes later, and for a while
-    await store_of(guard).untell(SETTING, name_of("max_aliases"))
+    await store_of(guard).delete_override(SETTING, name_of("max_aliases"))
     assert await soon(in_force(guard, "max_aliases", 7))
     path.unlink()
     assert await soon(in_force(guard, "max_aliases", 30))

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fraiseql_guard.operator.interface import ConflictError, Document
+from fraiseql_guard.operations.operator.interface import ConflictError, Document
 from tests.support.asgi import request
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
@@ -63,7 +63,7 @@ async def felt(guard, code: str | None, **envelope) -> bool:
 
 def trust(guard, *texts: str, **more):
     documents = [Document(id="", text=text, **more) for text in texts]
-    return guard.guard.stack.operator.trust(documents, actor="alice")
+    return guard.guard.runtime.operator.trust(documents, actor="alice")
 
 
 async def test_every_worker_trusts_what_one_was_told_and_no_longer_what_was_taken_back(mounted, redis) -> None:
@@ -76,7 +76,7 @@ async def test_every_worker_trusts_what_one_was_told_and_no_longer_what_was_take
         assert (await post(guard, documentId=sha(ME))).status == 200
         assert (await post(guard, query=YOU)).code == "NOT_TRUSTED"
         assert (await post(guard, documentId=sha(YOU))).code == "PERSISTED_QUERY_NOT_FOUND"
-    await second.guard.stack.operator.distrust(sha(ME), actor="bob")
+    await second.guard.runtime.operator.distrust(sha(ME), actor="bob")
     for guard in (first, second):
         assert await felt(guard, "NOT_TRUSTED", query=ME)
 
@@ -93,11 +93,11 @@ async def test_a_manifest_and_the_store_together_hold_and_the_manifest_wins(moun
     manifest = tmp_path / "manifest.json"
     manifest.write_text(json.dumps({"me": ME}))
     guard = mounted(redis.url, trusted_documents_file=manifest, rate_limit_default="100000/minute")
-    operator = guard.guard.stack.operator
+    operator = guard.guard.runtime.operator
     with pytest.raises(ConflictError, match=r"manifest\.json has another text under the id me"):
         await operator.trust([Document(id="me", text=DEEP), Document(id="you", text=YOU)])
     other = mounted(redis.url)  # knows nothing of that manifest
-    await other.guard.stack.operator.trust([Document(id="me", text=DEEP), Document(id="you", text=YOU)])
+    await other.guard.runtime.operator.trust([Document(id="me", text=DEEP), Document(id="you", text=YOU)])
     assert await felt(guard, None, documentId="you")
     assert (await post(guard, documentId="me")).status == 200
     assert json.loads(guard.app.bodies[-1])["query"] == ME

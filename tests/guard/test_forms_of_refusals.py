@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.edge.deciding import DECIDING
-from fraiseql_guard.settings import VARIABLES
-from fraiseql_guard.signals import CODES
+from fraiseql_guard.asgi.deciding_setting import DECIDING
+from fraiseql_guard.core.settings import VARIABLES
+from fraiseql_guard.core.signals import CODES
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.waiting import until
 

@@ -7,10 +7,10 @@ import json
 import os
 from importlib.metadata import version
 
-from fraiseql_guard.context import Limit, Sanction, Subject
-from fraiseql_guard.fleet.census import INTERVAL_SECONDS, Census
-from fraiseql_guard.operator.records import read_heartbeat
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.operations.fleet.census import INTERVAL_SECONDS, SanctionCensus
+from fraiseql_guard.operations.operator.records import read_heartbeat
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import make_token
 from tests.support import keys
@@ -25,7 +25,7 @@ async def test_the_build_is_told_with_its_version_and_the_fingerprint_of_its_set
     one, same, other = guarded(), guarded(), guarded(max_query_depth=7)
 
     def build(guard) -> dict[str, float]:
-        lines = [line for line in guard.guard.settle.metrics.render().decode().splitlines() if "_build_info{" in line]
+        lines = [line for line in guard.guard.recorder.metrics.render().decode().splitlines() if "_build_info{" in line]
         return {line.partition('fingerprint="')[2].partition('"')[0]: float(line.split()[-1]) for line in lines}
 
     assert build(one) == build(same) != build(other)
@@ -35,9 +35,9 @@ async def test_the_build_is_told_with_its_version_and_the_fingerprint_of_its_set
 
 async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded) -> None:
     guard = guarded()
-    guard.guard.stack.control.ensure_polling()
-    store = guard.guard.stack.store
-    await until(lambda: guard.guard.steering.lasting.presence.worker_id)
+    guard.guard.runtime.control.ensure_polling()
+    store = guard.guard.runtime.store
+    await until(lambda: guard.guard.reloader.components.presence.worker_id)
     (before,) = {each.worker.fingerprint for each in await workers(store)}
     assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
     await store.tell(Entry(EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
@@ -58,7 +58,7 @@ async def workers(store):
 
 async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarded) -> None:
     guard = guarded()
-    store = guard.guard.stack.store
+    store = guard.guard.runtime.store
     await store.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
     await store.set_limit(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
     await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24"))
@@ -70,7 +70,7 @@ async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarde
     await until(lambda: guard.metric("fraiseql_guard_overrides_in_force", kind="limit") == 1)
     found = {kind: guard.metric("fraiseql_guard_overrides_in_force", kind=kind) for kind in KINDS}
     assert found == {"block": 1, "allow": 0, "mode": 1, "setting": 0, "document": 0, "operation": 2, "limit": 1}
-    await store.untell(EntryKind.OPERATION, "Dear")
+    await store.delete_override(EntryKind.OPERATION, "Dear")
     await guard.heard()
     assert guard.metric("fraiseql_guard_overrides_in_force", kind="operation") == 1
     await guard.guard.aclose()
@@ -81,7 +81,7 @@ KINDS = ("block", "allow", "mode", "setting", "document", "operation", "limit")
 
 async def test_the_store_is_asked_every_few_seconds_and_not_with_every_poll(guarded) -> None:
     guard, asked, now = guarded(), [], [1000.0]
-    store = guard.guard.stack.store
+    store = guard.guard.runtime.store
     counted = store.count_sanctions
 
     class Asked:
@@ -91,7 +91,7 @@ async def test_the_store_is_asked_every_few_seconds_and_not_with_every_poll(guar
 
         count_limits = store.count_limits
 
-    census = Census(Asked(), observer=guard.guard.settle.process, clock=lambda: now[0])
+    census = SanctionCensus(Asked(), observer=guard.guard.recorder.process, clock=lambda: now[0])
     for _ in range(40):
         await census.tick()
         now[0] += 0.5
@@ -110,10 +110,10 @@ async def test_the_age_of_a_fetched_set_is_told_once_there_is_one(guarded) -> No
         server.body = jwks()
         guard = guarded(jwks_url=server.url)
         await request(guard, "GET", "/metrics", client=LOOPBACK)
-        assert "fraiseql_guard_jwks_age_seconds{" not in guard.guard.settle.metrics.render().decode()
+        assert "fraiseql_guard_jwks_age_seconds{" not in guard.guard.recorder.metrics.render().decode()
         token = make_token(keys.private("P-256"), sub="alice", kid="key-0")
         assert (await graphql(guard, "{me{id}}", token=token)).status == 200
-        remote = guard.guard.stack.verifier._ring.remote
+        remote = guard.guard.runtime.verifier._ring.remote
         remote._fetched_at -= 100
         await request(guard, "GET", "/metrics", client=LOOPBACK)
         assert 100 <= guard.metric("fraiseql_guard_jwks_age_seconds", source="url") < 200

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from fraiseql_guard.host import POOL
-from fraiseql_guard.host.memory import Memory
 from fraiseql_guard.telemetry import Metrics
+from fraiseql_guard.telemetry.process import POOL
+from fraiseql_guard.telemetry.process.memory import Memory
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.operator.interface import Target
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import Guarded

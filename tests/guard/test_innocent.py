@@ -47,7 +47,7 @@ def offences(guard) -> float:
 
 async def next_second(guard) -> None:
     """Offences against the rate count once a second: the memory's clock is ours, Redis's is not."""
-    stack = guard.guard.stack
+    stack = guard.guard.runtime
     if isinstance(stack.store, MemoryStore):
         clock = stack.store._clock if isinstance(stack.store._clock, ManualClock) else ManualClock(time.monotonic())
         stack.store._clock = stack.admission._refusals._clock = clock

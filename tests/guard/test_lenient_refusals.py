@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fraiseql_guard.gates.rate_limits import LENIENCY
+from fraiseql_guard.checks.rate_limits import LENIENCY
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.support.asgi import graphql, request
 from tests.support.redis_server import RedisServer
@@ -75,15 +75,15 @@ async def test_a_flood_of_expired_tokens_is_refused_without_cryptography(guarded
     guard = guarded(jwt_secret=secret, rate_limit_default="2/hour", rate_limit_burst=0)
     known = make_token(secret, sub="alice")
     assert (await graphql(guard, "{me{id}}", token=known)).status == 200
-    monkeypatch.setattr(guard.guard.stack.admission._blocked, "_clock", ManualClock())
+    monkeypatch.setattr(guard.guard.runtime.admission._blocked, "_clock", ManualClock())
     verified = []
-    verify = guard.guard.stack.verifier._check
+    verify = guard.guard.runtime.verifier._check
 
     class Counting:
         def __get__(self, subject, owner):
             return lambda *given: verified.append(given) or verify(*given)
 
-    monkeypatch.setattr(type(guard.guard.stack.verifier), "_check", Counting())
+    monkeypatch.setattr(type(guard.guard.runtime.verifier), "_check", Counting())
     replies = await expired([guard], secret, CEILING + 60)
     assert [reply.status for reply in replies] == [401] * CEILING + [429] * 60
     assert len(verified) == CEILING + 1 + 10  # up to the ceiling, the one that met it, and ten in the second after

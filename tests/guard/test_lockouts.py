@@ -13,9 +13,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from fraiseql_guard import Guard, logins
-from fraiseql_guard.context import Sanction, Subject
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject, read_login
-from fraiseql_guard.signals import PolicyName
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.support.asgi import Reply, request
@@ -91,7 +91,7 @@ async def test_an_operator_sees_the_lockout_and_lifts_it_at_once(guards) -> None
     one, two = guards
     for _ in range(5):
         await enter(one, "alice")
-    store = two.guard.stack.store
+    store = two.guard.runtime.store
     (lockout,) = await store.sanctions()
     assert (lockout.policy, read_login(lockout.subject)) == (PolicyName.ACCOUNT_LOCKOUT, ("alice", "203.0.113.7"))
     assert await store.lift(lockout.subject) == 1
@@ -138,7 +138,7 @@ async def test_guessing_in_parallel_gives_hardly_more_guesses(guards) -> None:
     await asyncio.gather(*(enter(guards[n % 2], "alice") for n in range(60)))
     assert 5 <= tried <= 5 * len({*guards})
     for guard in guards:
-        assert not guard.guard.stack.lockouts._at_work
+        assert not guard.guard.runtime.lockouts._at_work
         assert (await enter(guard, "alice", PASSWORD)).status == 429
 
 
@@ -149,7 +149,7 @@ async def test_asking_without_an_attempt_holds_nothing_beyond_the_request(guarde
     guard = guarded(Starlette(routes=[Route("/", form)]))
     for _ in range(20):
         assert (await request(guard, "GET", "/")).json == {"locked": False}
-    assert not guard.guard.stack.lockouts._at_work
+    assert not guard.guard.runtime.lockouts._at_work
 
 
 async def test_a_line_about_a_failure_does_not_tell_what_was_typed(guarded) -> None:
@@ -196,7 +196,7 @@ async def test_the_allow_listed_are_never_locked_out(guarded) -> None:
     guard = guarded(blog(), allow_list="203.0.113.0/24")
     for _ in range(10):
         assert (await enter(guard, "alice")).status == 401
-    await guard.guard.stack.store.tell(Entry(EntryKind.ALLOW, "198.51.100.0/24", 600))
+    await guard.guard.runtime.store.tell(Entry(EntryKind.ALLOW, "198.51.100.0/24", 600))
     await guard.heard()
     for _ in range(10):
         assert (await enter(guard, "alice", client=HOME)).status == 401
@@ -214,7 +214,7 @@ async def test_failed_logins_are_no_failed_tokens(guarded, secret) -> None:
 async def test_the_numbers_are_settings_and_a_repeat_lasts_longer(guarded) -> None:
     guard = guarded(blog(), lockout_offences=2, lockout_window_seconds=60, lockout_seconds=120)
     clock = ManualClock()
-    guard.guard.stack.store._clock = clock
+    guard.guard.runtime.store._clock = clock
     assert [(await enter(guard, "alice")).status for _ in range(3)] == [401, 401, 429]
     clock.advance(121)
     assert [(await enter(guard, "alice")).status for _ in range(1)] == [401]
@@ -231,7 +231,7 @@ async def test_in_monitor_mode_it_is_only_said(guarded) -> None:
     assert guard.lines("security.brute_force_detected")[0]["context"]["enforced"] is False
     assert guard.metric("fraiseql_account_lockouts_total") == 0
     assert guard.metric("fraiseql_guard_sanctions_total") == 0
-    assert list(await guard.guard.stack.store.sanctions()) == []
+    assert list(await guard.guard.runtime.store.sanctions()) == []
 
 
 @pytest.mark.redis
@@ -272,7 +272,7 @@ async def test_nothing_that_breaks_reaches_the_app(guarded) -> None:
             raise RuntimeError("broken")
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("203.0.113.7", 1)}
-    guard.guard.stack.lockouts._store = Broken()
+    guard.guard.runtime.lockouts._store = Broken()
     assert (await guard.guard.login_locked("alice", scope)) is not None  # what cannot be checked is not tried
     assert (await guard.guard.report_login_failure("alice", scope)) is not None
     assert (await guard.guard.report_login_success("alice", scope)) is None
@@ -329,6 +329,6 @@ async def test_without_a_guard_it_is_said_rather_than_not_counted() -> None:
 async def test_a_lockout_stops_nothing_but_the_login(guarded) -> None:
     guard = guarded(blog())
     pair = login_subject("alice", Subject("address", "203.0.113.7"))
-    await guard.guard.stack.store.impose(Sanction(pair, PolicyName.ACCOUNT_LOCKOUT, 60))
+    await guard.guard.runtime.store.impose(Sanction(pair, PolicyName.ACCOUNT_LOCKOUT, 60))
     assert (await enter(guard, "alice", PASSWORD)).status == 429
     assert (await request(guard, "GET", "/login")).status == 405  # everything else goes on

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 
 from fraiseql_guard import Guard, MetricsMiddleware, RateLimitMiddleware
-from fraiseql_guard.host.memory import read_memory
+from fraiseql_guard.telemetry.process.memory import read_memory
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.machine import MIB, Machine
@@ -141,7 +141,7 @@ async def test_what_the_guard_remembers_is_counted_and_can_be_forgotten(guarded,
     assert before > 0  # the series of the metrics
     token = make_token(secret, sub="alice")
     assert [(await graphql(guard, "{me{id}}", token=token)).status for _ in range(2)] == [200, 429]
-    guard.guard.settle.tell()
+    guard.guard.recorder.tell()
     look(guard)
     held = guard.metric("fraiseql_cache_size_bytes")
     assert held > before + 1600 + 700

@@ -105,10 +105,10 @@ async def test_a_broken_log_or_metric_fails_no_request(guarded, monkeypatch) -> 
 
 async def test_a_gate_that_breaks_refuses_with_503_and_is_counted(guarded, monkeypatch) -> None:
     guard = guarded()
-    gate = guard.guard._stack.body_gates[0]
+    check = guard.guard._stack.body_gates[0]
 
     class Broken:
-        protection = gate.protection
+        protection = check.protection
 
         def decide(self, ctx):
             raise ZeroDivisionError("a bug")
@@ -150,8 +150,8 @@ async def test_any_header_that_only_proxies_send_closes_the_operators_pages(guar
 
 async def test_what_proxies_write_anew_with_every_request_is_no_other_head(guarded) -> None:
     guard = guarded(rate_limit_default="100000/minute", trusted_proxies="10.0.0.1")
-    heads = guard.guard.stack.heads
+    head_cache = guard.guard.runtime.head_cache
     for number in range(20):
         headers = {"x-forwarded-for": "203.0.113.9", "cf-ray": f"{number:x}", "x-amzn-trace-id": f"Root={number}"}
         await request(guard, "GET", "/page", client=("10.0.0.1", 1), headers=headers)
-    assert len(heads._known) == 1
+    assert len(head_cache._known) == 1

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from fraiseql_guard import Guard
-from fraiseql_guard.context import Sanction, Subject
-from fraiseql_guard.operator.interface import Target
-from fraiseql_guard.reports import logins
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.asgi.logins import logins
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
@@ -32,8 +32,8 @@ async def user_status(identity: Any) -> str:
 
 
 async def tell_mode(guard: Guarded, protection: str, mode: str) -> None:
-    await guard.guard.stack.store.tell(Entry(EntryKind.MODE, protection, 600, value=mode))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.store.tell(Entry(EntryKind.MODE, protection, 600, value=mode))
+    await guard.guard.runtime.control.refresh()
 
 
 def who(guard: Guarded, reply: Reply) -> tuple[int, str | None, str | None]:
@@ -55,7 +55,7 @@ async def test_a_valid_token_is_the_same_user_whatever_is_monitored(guarded: Any
         jwt_secret=SECRET, **LIMITS, **{f"mode_{name}": mode for name, mode in zip(MODED, modes, strict=True)}
     )
     if policy is not None:
-        await guard.guard.stack.store.impose(Sanction(HERE, policy, 600))
+        await guard.guard.runtime.store.impose(Sanction(HERE, policy, 600))
     for number in range(25):  # the address is known to be blocked, and has had its verifications
         await graphql(guard, "{me{id}}", token=make_token("x" * 40, sub=f"u{number}"))
     for number in range(12):  # tokens that were never seen before
@@ -123,7 +123,7 @@ async def at_work(guard: Guarded, held: Held, asks: list[Any], meanwhile: Any) -
     for _ in range(20):
         await asyncio.sleep(0)
     await meanwhile
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     held.goes_on.set()
     return await asyncio.gather(*tasks)
 
@@ -132,7 +132,7 @@ async def at_work(guard: Guarded, held: Held, asks: list[Any], meanwhile: Any) -
 async def test_an_operators_word_is_obeyed_by_the_next_request(guarded: Any, held: Held, path: str) -> None:
     """A block and its end, an address that is allowed and its end, each while requests with the same head wait."""
     guard = guarded(jwt_secret=SECRET, auth_required=False, user_status=held, **LIMITS)
-    operator, store = guard.guard.stack.operator, guard.guard.stack.store
+    operator, store = guard.guard.runtime.operator, guard.guard.runtime.store
 
     def ask(token: str | None = ALICE) -> Any:
         body = None if path == "/page" else b'{"query":"{me{id}}"}'
@@ -145,7 +145,7 @@ async def test_an_operators_word_is_obeyed_by_the_next_request(guarded: Any, hel
         (operator.block(Target(ip_address=address), duration_seconds=600), lambda reply: reply.status == 403),
         (operator.lift(Target(ip_address=address)), lambda reply: reply.header("x-ratelimit-limit") is not None),
         (store.tell(Entry(EntryKind.ALLOW, address, 600)), lambda reply: reply.header("x-ratelimit-limit") is None),
-        (store.untell(EntryKind.ALLOW, address), lambda reply: reply.header("x-ratelimit-limit") is not None),
+        (store.delete_override(EntryKind.ALLOW, address), lambda reply: reply.header("x-ratelimit-limit") is not None),
     ]
     for word, obeyed in words:
         await at_work(guard, held, [ask() for _ in range(3)] + [ask(None)], word)
@@ -177,8 +177,8 @@ async def test_a_refusal_that_is_given_again_ends_with_an_operators_word(guarded
     tasks = [asyncio.create_task(ask()) for _ in range(8)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.stack.store.tell(Entry(EntryKind.ALLOW, "203.0.113.7", 600))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.store.tell(Entry(EntryKind.ALLOW, "203.0.113.7", 600))
+    await guard.guard.runtime.control.refresh()
     goes_on.set()
     assert {(await task).status for task in tasks} == {429}
     assert (await ask()).status == 200
@@ -211,8 +211,8 @@ async def test_attempts_that_outlive_a_change_of_the_settings_are_given_back(gua
     tasks = [asyncio.create_task(request(guard, "POST", "/login")) for _ in range(4)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.stack.store.tell(Entry(EntryKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7"))
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.store.tell(Entry(EntryKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7"))
+    await guard.guard.runtime.control.refresh()
     for event, task in zip(events, tasks, strict=True):  # one after the other
         event.set()
         await task

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from fraiseql_guard import RateLimitMiddleware
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.stores.control import Entry, EntryKind
 from tests.guard.test_fleet import soon
 from tests.support.asgi import EchoApp, request

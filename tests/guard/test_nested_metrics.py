@@ -87,7 +87,7 @@ async def test_a_registry_is_left_to_the_guards_that_are_still_there() -> None:
     registry = CollectorRegistry()
     alone = Guard(EchoApp(), registry=registry)
     joined = Guard(RateLimitMiddleware(EchoApp(), registry=registry))
-    assert joined.settle.metrics is alone.settle.metrics
+    assert joined.recorder.metrics is alone.recorder.metrics
     assert generate_latest(registry).count(b"# TYPE fraiseql_http_requests_total ") == 1
     for guard in (alone, joined):
         await request(guard, "GET", "/page")

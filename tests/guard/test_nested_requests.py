@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from fraiseql_guard import AuthMiddleware, Guard, QueryTimeoutMiddleware, RateLimitMiddleware, guard_deadline, logins
-from fraiseql_guard.request import current
+from fraiseql_guard.core.request import current
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, graphql, http_scope, request
 from tests.support.nesting import Between, hidden

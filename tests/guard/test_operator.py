@@ -32,7 +32,7 @@ async def test_an_operators_block_of_a_network_stops_everyone_and_can_be_lifted(
     assert (await request(guard, "OPTIONS", headers=preflight)).status == 403
     assert (await request(guard, "GET", "/page")).status == 403
     assert (await graphql(guard, "{me{id}}", token=token, client=("198.51.100.1", 1))).status == 200
-    await store.untell(EntryKind.BLOCK, "203.0.113.0/24")
+    await store.delete_override(EntryKind.BLOCK, "203.0.113.0/24")
     assert await soon(guard, 200, token=token)
 
 

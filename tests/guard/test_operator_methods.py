@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraiseql_guard.operator.interface import DangerousError, OperatorError
+from fraiseql_guard.operations.operator.interface import DangerousError, OperatorError
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import PUBLIC_ADDRESS, graphql
 from tests.support.waiting import until

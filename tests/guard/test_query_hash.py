@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from fraiseql_guard.operator.records import read_refusal
+from fraiseql_guard.operations.operator.records import read_refusal
 from fraiseql_guard.stores.control import Entry, EntryKind
 from tests.support.asgi import request
 
@@ -43,7 +43,7 @@ async def test_a_refusal_carries_the_hash_of_its_text(guarded, code) -> None:
     guard, text = guarded(max_query_complexity=10_000_000), REFUSED[code]
     assert (await post(guard, {"query": text})).code == code
     assert said(guard) == [sha(text)]
-    journal = guard.guard.stack.settle._journal
+    journal = guard.guard.runtime.recorder._journal
     assert [read_refusal(record).query_hash for record in journal.take("w")] == [sha(text)]
 
 
@@ -87,7 +87,7 @@ async def test_what_has_no_text_has_no_hash(guarded) -> None:
 async def test_a_blocked_document_is_known_however_early_it_would_be_refused(guarded, code) -> None:
     guard, text = guarded(mode="monitor", max_query_complexity=10_000_000), REFUSED[code]
     assert (await post(guard, {"query": text})).status == 200
-    await guard.guard.stack.store.tell(Entry(EntryKind.DOCUMENT, sha(text), 600))
+    await guard.guard.runtime.store.tell(Entry(EntryKind.DOCUMENT, sha(text), 600))
     await guard.heard()
     assert (await post(guard, {"query": text})).status == 200
     assert guard.metric("fraiseql_guard_would_refuse_total", code="DOCUMENT_BLOCKED") == 1

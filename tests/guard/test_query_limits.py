@@ -2,7 +2,7 @@
 
 import json
 
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.stores.documents import digest_of
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql, request
@@ -106,9 +106,9 @@ async def test_what_was_answered_often_is_subject_to_whatever_is_in_force(guarde
     ]:
         assert [(await graphql(guard, query)).status for _ in range(5)] == [200] * 5
         await guard.guard.operator.switch(kind, name, value, duration_seconds=60)
-        await guard.guard.stack.control.refresh()
+        await guard.guard.runtime.control.refresh()
         assert (await graphql(guard, query)).code == code
         await guard.guard.operator.unswitch(kind, name)
-        await guard.guard.stack.control.refresh()
+        await guard.guard.runtime.control.refresh()
     assert [(await graphql(guard, query)).status for _ in range(5)] == [200] * 5
     assert guard.metric("fraiseql_graphql_query_complexity_sum") == 17 * 20

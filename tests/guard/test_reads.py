@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
-from fraiseql_guard.context import Context, Denial
-from fraiseql_guard.edge.heads import Heads
-from fraiseql_guard.gates.request_forms import RequestForms
-from fraiseql_guard.reads import HeadReads
-from fraiseql_guard.signals import CROSS_SITE_REQUEST, Protection
+from fraiseql_guard.asgi.head_cache import RequestHeadCache
+from fraiseql_guard.checks.http_request import HttpRequestForm
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.signals import CROSS_SITE_REQUEST, Protection
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.asgi import EchoApp, request
@@ -69,7 +69,7 @@ class Presence(bytes):
         raise UndeclaredError("reads the query string and does not declare it")
 
 
-def watched(ctx: Context, reads: HeadReads) -> Any:
+def watched(ctx: RequestContext, reads: HeadReads) -> Any:
     """The context as a gate may see it; what the gate writes goes to the real one."""
 
     class View:
@@ -105,24 +105,24 @@ def watched(ctx: Context, reads: HeadReads) -> Any:
 class Strict:
     """A gate that is held to what it declares."""
 
-    def __init__(self, gate: Any, broken: list[str]) -> None:
-        self._gate, self._broken = gate, broken
+    def __init__(self, check: Any, broken: list[str]) -> None:
+        self._check, self._broken = check, broken
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._gate, name)
+        return getattr(self._check, name)
 
-    def decide(self, ctx: Context) -> Denial | None:
+    def decide(self, ctx: RequestContext) -> Denial | None:
         try:
-            return self._gate.decide(watched(ctx, self._gate.reads))
+            return self._check.decide(watched(ctx, self._check.reads))
         except UndeclaredError as error:
-            self._broken.append(f"{type(self._gate).__name__} {error}")
+            self._broken.append(f"{type(self._check).__name__} {error}")
             raise
 
 
 def hold_to_declarations(guard: Any) -> list[str]:
     """Have every gate that decides by a head show what it reads; what it reads undeclared is in the answer."""
-    stack, broken = guard.stack, []
-    object.__setattr__(stack, "head_gates", tuple(Strict(gate, broken) for gate in stack.head_gates))
+    stack, broken = guard.runtime, []
+    object.__setattr__(stack, "head_gates", tuple(Strict(check, broken) for check in stack.head_gates))
     if stack.token_gate is not None:
         object.__setattr__(stack, "token_gate", Strict(stack.token_gate, broken))
     return broken
@@ -159,12 +159,12 @@ MOUNTS: list[tuple[Any, dict[str, Any]]] = [
 
 @examples(200)
 @given(st.lists(HEADS, min_size=1, max_size=8), st.sampled_from(MOUNTS))
-def test_no_gate_reads_what_it_does_not_declare(heads: list[Any], mount: Any) -> None:
+def test_no_gate_reads_what_it_does_not_declare(head_cache: list[Any], mount: Any) -> None:
     async def ask() -> None:
         middleware, options = mount
         guard = middleware(EchoApp(), jwt_secret=SECRET, log_file=os.devnull, **options)
         broken = hold_to_declarations(guard)
-        for method, path, lines, query, address in heads:
+        for method, path, lines, query, address in head_cache:
             await request(guard, method, path, headers=lines, query=query, client=(address, 1), content_type=None)
         assert broken == []
         await guard.aclose()
@@ -183,22 +183,22 @@ class Tenants:
     def __init__(self, reads: HeadReads) -> None:
         self.reads = reads
 
-    def decide(self, ctx: Context) -> Denial | None:
+    def decide(self, ctx: RequestContext) -> Denial | None:
         return Denial(CROSS_SITE_REQUEST) if ctx.header(b"x-tenant") == "closed" else None
 
 
 class Queries(Tenants):
     """Another: it refuses by the query string."""
 
-    def decide(self, ctx: Context) -> Denial | None:
+    def decide(self, ctx: RequestContext) -> Denial | None:
         return Denial(CROSS_SITE_REQUEST) if b"closed" in ctx.query_string else None
 
 
-def with_gate(guard: Any, gate: Any) -> Any:
+def with_gate(guard: Any, check: Any) -> Any:
     """A guard with one gate more, mounted as all are."""
-    stack = guard.guard.stack
-    object.__setattr__(stack, "head_gates", (*stack.head_gates, gate))
-    object.__setattr__(stack, "heads", Heads(HeadReads.union((stack.heads.reads, gate.reads))))
+    stack = guard.guard.runtime
+    object.__setattr__(stack, "head_gates", (*stack.head_gates, check))
+    object.__setattr__(stack, "heads", RequestHeadCache(HeadReads.union((stack.head_cache.reads, check.reads))))
     return guard
 
 
@@ -212,9 +212,9 @@ def with_gate(guard: Any, gate: Any) -> Any:
     ],
 )  # fmt: skip
 async def test_what_a_new_gate_declares_tells_heads_apart(
-    guarded: Any, path: str, gate: Any, open_: Any, closed: Any
+    guarded: Any, path: str, check: Any, open_: Any, closed: Any
 ) -> None:
-    guard = with_gate(guarded(introspection="allow"), gate)
+    guard = with_gate(guarded(introspection="allow"), check)
     asked: dict[str, Any] = {"content_type": "application/json"}
     if path == "/graphql":
         asked |= {"body": b'{"query":"{me{id}}"}'}
@@ -225,15 +225,15 @@ async def test_what_a_new_gate_declares_tells_heads_apart(
 
 
 async def test_a_gate_that_reads_undeclared_headers_is_found(guarded: Any) -> None:
-    for gate in (Tenants(HeadReads()), Queries(HeadReads())):
-        guard = with_gate(guarded(), gate)
+    for check in (Tenants(HeadReads()), Queries(HeadReads())):
+        guard = with_gate(guarded(), check)
         broken = hold_to_declarations(guard.guard)
         await request(guard, "GET", "/page", headers={"x-tenant": "open"}, query="a=1")
         assert broken
-        assert type(gate).__name__ in broken[0]
+        assert type(check).__name__ in broken[0]
 
 
 async def test_a_gate_that_declares_nothing_stops_the_start(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(RequestForms, "reads")
+    monkeypatch.delattr(HttpRequestForm, "reads")
     with pytest.raises(AttributeError, match="reads"):
         guarded()

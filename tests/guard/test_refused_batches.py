@@ -53,13 +53,13 @@ async def test_refusals_of_single_operations_are_still_remembered(guarded) -> No
     guard = guarded(batching=True, **ONCE)
     body = b'{"query":"{me{id}}"}'
     assert [(await request(guard, body=body)).status for _ in range(20)] == [200] + [429] * 19
-    assert guard.guard.stack.repeats.size_bytes > 0
+    assert guard.guard.runtime.refusal_cache.size_bytes > 0
 
 
 async def test_from_a_blocked_address(guarded) -> None:
     guard = guarded(batching=True)
     await guard.guard.block_ip("203.0.113.0/24", 60)
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     assert is_refused(await request(guard, body=batch(4)), 4, "BLOCKED")
 
 
@@ -97,7 +97,7 @@ async def test_one_refusal_of_a_body_beyond_its_bound(guarded, secret) -> None:
     counted = await request(guard, chunks=[batch(10)[:200], batch(10)[200:]])
     for reply in (announced, counted):
         assert (reply.status, reply.code, isinstance(reply.json, dict)) == (401, "UNAUTHENTICATED", True)
-    assert guard.guard.stack.budget.used == 0
+    assert guard.guard.runtime.budget.used == 0
 
 
 class Slow(Connection):

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from fraiseql_guard import Guard
 from fraiseql_guard.testing import make_token
-from tests.edge.routers import configure_django
+from tests.asgi.routers import configure_django
 from tests.support.asgi import EchoApp, graphql, http_scope, request
 
 OPEN = {"auth_required": False}

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.telemetry.flood import LINES_PER_KIND, LINES_PER_SUBJECT
+from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_KIND, LINES_PER_SUBJECT
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql
 

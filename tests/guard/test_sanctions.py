@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from fraiseql_guard.context import Sanction, Subject
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Reply, graphql
@@ -21,7 +21,7 @@ class Fleet:
 
     def __init__(self, workers: list) -> None:
         self.workers = workers
-        self.store = workers[-1].guard.stack.store
+        self.store = workers[-1].guard.runtime.store
 
     async def heard(self) -> None:
         """Until each worker knows what operators have told the store."""
@@ -117,7 +117,7 @@ async def test_a_valid_token_passes_the_automatic_block_of_its_address_and_not_t
     await workers.heard()
     assert await workers.statuses(token=alice) == {403}
     assert await workers.statuses(token=alice, client=("203.0.113.8", 1)) == {200}
-    await workers.store.untell(EntryKind.BLOCK, "203.0.113.7/32")
+    await workers.store.delete_override(EntryKind.BLOCK, "203.0.113.7/32")
     await workers.heard()
     assert await workers.statuses(token=alice) == {200}
 

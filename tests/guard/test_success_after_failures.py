@@ -1,6 +1,6 @@
 """A success that follows failures may be a break-in: its line outlives every flood."""
 
-from fraiseql_guard.telemetry.flood import LINES_PER_KIND
+from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_KIND
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.guard.test_lockouts import PASSWORD, blog, enter
 from tests.support.asgi import graphql
@@ -11,7 +11,7 @@ EVENT = "security.auth_success"
 def stop_clocks(guard) -> ManualClock:
     """All within one second of the flood limits."""
     clock = ManualClock()
-    guard.guard.stack.settle.log._clock = guard.guard.stack.settle._voice.clock = clock
+    guard.guard.runtime.recorder.log._clock = guard.guard.runtime.recorder._emitter.clock = clock
     return clock
 
 

@@ -84,8 +84,8 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def lines_of(path: Any, guard: Any) -> list[dict[str, Any]]:
-    guard.settle.tell()
-    guard.settle.log.flush()
+    guard.recorder.tell()
+    guard.recorder.log.flush()
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -23,10 +23,10 @@ async def test_blocks_and_the_allow_list_are_about_the_ipv4_address(guarded) -> 
     guard = guarded(rate_limit_default="1/hour", rate_limit_burst=0, allow_list="203.0.113.8")
     assert [await get(guard, OTHER) for _ in range(3)] == [200] * 3
     await guard.guard.block_ip("64:ff9b::203.0.113.7", 60)
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     assert (await get(guard, ONE), await get(guard, PLAIN)) == (403, 403)
     await guard.guard.unblock(ip_address="203.0.113.7")
-    await guard.guard.stack.control.refresh()
+    await guard.guard.runtime.control.refresh()
     assert await get(guard, ONE) == 200
 
 

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from fraiseql_guard.settings import SettingsError
+from fraiseql_guard.core.settings import SettingsError
 from tests.support.asgi import request
 
 ME = "query Me{me{id}}"
@@ -261,7 +261,7 @@ async def test_without_the_setting_a_name_is_no_document(guarded) -> None:
 async def test_a_changed_manifest_is_taken_over_and_a_bad_one_is_not(guarded, manifest) -> None:
     guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
     trusted = next(
-        gate for gate in guard.guard._stack.body_gates if hasattr(gate, "_reader")
+        check for check in guard.guard._stack.body_gates if hasattr(check, "_reader")
     )._reader._persisted._trusted._manifest
 
     async def status(content):

@@ -34,7 +34,7 @@ async def test_a_page_or_preflight_with_a_body_reaches_no_app(guarded, method, h
     assert connection.reply.status == 400
     assert guard.app.scopes == []
     assert guard.metric("fraiseql_guard_refusals_total", code="BAD_REQUEST") == 1
-    assert guard.guard.stack.budget.used == 0
+    assert guard.guard.runtime.budget.used == 0
 
 
 @pytest.mark.parametrize(("method", "headers"), FORMS, ids=["page", "head", "preflight"])

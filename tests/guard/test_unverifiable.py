@@ -61,7 +61,7 @@ async def mount(folder: Path) -> tuple[Guard, ManualClock]:
         EchoApp(), log_file=folder / "log", jwt_secret=SECRET, public_operations="login", tiers="pro=7/minute",
         rate_limit_authenticated="5/minute", rate_limit_burst=0, brute_force_offences=4, dos_offences=2,
     )  # fmt: skip
-    guard.stack.store._clock = clock
+    guard.runtime.store._clock = clock
     for token in TOKENS.values():
         assert (await request(guard, "GET", "/health", token=token, client=("10.0.0.9", 1))).status == 200
     return guard, clock
@@ -79,10 +79,10 @@ async def work(guard: Guard) -> list[tuple[int, str | None, str | None]]:
 
 def known_users(guard: Guard) -> set[str]:
     """Kinds of subjects of which the store keeps anything."""
-    store = guard.stack.store
+    store = guard.runtime.store
     kinds = {key[0] for key in store._levels._entries}
     for ledger in store._ledgers.values():
-        kinds |= {key[0][0] for table in (ledger._offences, ledger._repeats) for key in table._entries}
+        kinds |= {key[0][0] for table in (ledger._offences, ledger._refusal_cache) for key in table._entries}
         kinds |= {key[0] for key, _ in ledger._held.items()}
     return kinds
 
@@ -111,7 +111,7 @@ def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
                 assert reply.status in (401, 403, 429)
             clock.advance(0.5)
         assert known_users(guard) <= {"address"}
-        assert all(sanction.subject.kind == "address" for sanction in await guard.stack.store.sanctions())
+        assert all(sanction.subject.kind == "address" for sanction in await guard.runtime.store.sanctions())
         assert await work(guard) == undisturbed
         await guard.aclose()
 

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard import gates
-from fraiseql_guard.gates.in_flight import PoolRefusals
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import FAULT_PARTS, METRICS
-from fraiseql_guard.telemetry.failures import FailingAddresses
+from fraiseql_guard import checks
+from fraiseql_guard.checks.concurrency import PoolRefusals
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import FAULT_PARTS, METRICS
+from fraiseql_guard.telemetry.log.failures import FailingAddresses
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
@@ -29,14 +29,14 @@ _LABELS = re.compile(r'(\w+)="([^"]*)"')
 
 
 def series(guard, name: str) -> set[tuple[str, ...]]:
-    text = guard.guard._stack.settle.metrics.render().decode()
+    text = guard.guard._stack.recorder.metrics.render().decode()
     lines = (line for line in text.splitlines() if line.startswith(name + "{"))
     return {tuple(value for _, value in sorted(_LABELS.findall(line))) for line in lines}
 
 
 async def seen(guard) -> float:
     """The requests that the console shows."""
-    return guard.guard._stack.settle._pulse.seen(9).requests
+    return guard.guard._stack.recorder._traffic.seen(9).requests
 
 
 @pytest.mark.parametrize("metric", [each for each in METRICS if each.closed], ids=lambda each: each.name)
@@ -50,8 +50,8 @@ def test_every_part_that_can_break_has_its_series():
     """Gates are called by their class, all others as they are written in the code."""
     classes = {
         name
-        for module in pkgutil.iter_modules(gates.__path__)
-        for name, each in vars(importlib.import_module(f"fraiseql_guard.gates.{module.name}")).items()
+        for module in pkgutil.iter_modules(checks.__path__)
+        for name, each in vars(importlib.import_module(f"fraiseql_guard.checks.{module.name}")).items()
         if isinstance(each, type) and hasattr(each, "decide") and each.__module__.endswith(module.name)
     }
     told = re.compile(r'(?:\.fault\(|\bfault, |_fault\(|FAULTS, |_unchecked\(stack, ctx, )"(\w+)"')
@@ -80,7 +80,7 @@ async def test_nor_where_plain_requests_are_tallied(path):
     for _ in range(5):
         await request(middleware, "GET", path, client=LOOPBACK)
         await request(middleware, "GET", "/page", client=LOOPBACK)
-    assert middleware._stack.settle._pulse.seen(9).requests == 5
+    assert middleware._stack.recorder._traffic.seen(9).requests == 5
     await middleware.aclose()
 
 
@@ -139,17 +139,17 @@ async def test_an_app_that_raises_has_failed(guarded):
 
 async def test_addresses_that_fail_are_told_apart_and_forgotten(guarded):
     guard = guarded(jwt_secret=SECRET)
-    settle, moment = guard.guard._stack.settle, 1000.0
-    settle._voice.clock = lambda: moment
+    recorder, moment = guard.guard._stack.recorder, 1000.0
+    recorder._emitter.clock = lambda: moment
     for number in (1, 2, 2, 3):
         await graphql(guard, "{me{id}}", client=(f"203.0.113.{number}", 1))
     for network in ("2001:db8::1", "2001:db8::2"):  # one /64
         await graphql(guard, "{me{id}}", client=(network, 1))
-    settle.publish()
+    recorder.publish()
     assert guard.metric("fraiseql_guard_failing_addresses", source="token") == 4
     assert guard.metric("fraiseql_guard_failing_addresses", source="login") == 0
     moment += 300
-    settle.publish()
+    recorder.publish()
     assert guard.metric("fraiseql_guard_failing_addresses", source="token") == 0
 
 
@@ -178,9 +178,9 @@ async def test_statements_that_the_database_stops_count_once_a_request(guarded):
 
 def test_a_breaker_is_closed_from_the_start(guarded):
     gauge = "fraiseql_guard_store_breaker_open"
-    text = guarded(redis_url="redis://127.0.0.1:1/0").guard._stack.settle.metrics.render().decode()
+    text = guarded(redis_url="redis://127.0.0.1:1/0").guard._stack.recorder.metrics.render().decode()
     assert f"{gauge} 0.0\n" in text
-    assert gauge not in guarded().guard._stack.settle.metrics.render().decode()
+    assert gauge not in guarded().guard._stack.recorder.metrics.render().decode()
     assert Settings.load({}).redis_url is None
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity import AddressResolver
 from fraiseql_guard.identity import addresses as module
-from fraiseql_guard.settings import Settings
 
 PUBLIC, PROXY = ("203.0.113.9", 50000), ("10.0.0.1", 50000)
 

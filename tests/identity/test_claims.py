@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity import TokenFailure, TokenVerifier
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import FailureReason
 from fraiseql_guard.testing import ManualClock
 from tests.identity.by_hand import CLAIMS, NOW, SECRET, changed, sign
 

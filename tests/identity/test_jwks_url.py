@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.identity import jwks_url as module
 from fraiseql_guard.identity.jwks_url import JwksUrl
 from fraiseql_guard.identity.jws import read_jws
-from fraiseql_guard.key_forms import ALGORITHMS
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.identity.test_key_sources import Told
 from tests.support import keys

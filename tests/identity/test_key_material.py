@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.identity.jwk_set import MAX_SET_BYTES, read_jwk_set
 from fraiseql_guard.identity.key_material import jwk_key, pem_key, secret_key
-from fraiseql_guard.key_forms import ALGORITHMS
 from tests.support import keys
 
 ALL = tuple(ALGORITHMS)

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.key_forms import ALGORITHMS
+from fraiseql_guard.core.secret import Secret
+from fraiseql_guard.core.settings import Settings, SettingsError
 from fraiseql_guard.identity import TokenFailure, TokenVerifier
 from fraiseql_guard.identity.key_material import pem_key
 from fraiseql_guard.identity.key_sources import ConfiguredKey, JwksFile
-from fraiseql_guard.key_forms import ALGORITHMS
-from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import Settings, SettingsError
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.identity.by_hand import as_bytes, encode, sign
 from tests.support import keys

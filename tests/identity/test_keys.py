@@ -2,11 +2,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from fraiseql_guard.core.key_forms import ALGORITHMS
+from fraiseql_guard.core.secret import Secret
+from fraiseql_guard.core.settings import Settings, SettingsError
 from fraiseql_guard.identity.jws import read_jws
 from fraiseql_guard.identity.keys import KeyRing, matching_key
-from fraiseql_guard.key_forms import ALGORITHMS
-from fraiseql_guard.secret import Secret
-from fraiseql_guard.settings import Settings, SettingsError
 from fraiseql_guard.testing import ManualClock
 from tests.identity.by_hand import CLAIMS, NEW, OLD, SECRET, sign
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.context import Subject
+from fraiseql_guard.core.context import Subject
 from fraiseql_guard.identity.logins import canonical_identifier, login_subject, read_login
-from fraiseql_guard.stores.namespace import Namespace
+from fraiseql_guard.stores.redis.namespace import Namespace
 
 ADDRESS, ELSEWHERE = Subject("address", "192.0.2.7"), Subject("address", "2001:db8::/64", "2001:db8::/48")
 ANY = st.text(max_size=300) | st.text(alphabet=st.characters(), max_size=20)

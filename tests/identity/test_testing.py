@@ -2,10 +2,10 @@
 
 import pytest
 
-from fraiseql_guard.context import Identity
+from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity import TokenFailure, TokenVerifier
-from fraiseql_guard.settings import Settings, SettingsError
-from fraiseql_guard.signals import FailureReason
 from fraiseql_guard.testing import ManualClock, make_token
 
 SECRET = "a-secret-of-at-least-thirty-two-bytes"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from joserfc.jwk import OctKey
 
+from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.identity.jwk_set import read_jwk_set
 from fraiseql_guard.identity.jws import read_jws
 from fraiseql_guard.identity.key_material import VerificationKey
 from fraiseql_guard.identity.keys import matching_key
-from fraiseql_guard.key_forms import ALGORITHMS
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "vectors"
 pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the Wycheproof vectors are not here")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from fraiseql_guard import Guard
-from fraiseql_guard.host.memory import Memory, read_memory
+from fraiseql_guard.telemetry.process.memory import Memory, read_memory
 
 held: list[bytes] = []
 container: dict[str, int] = {}

@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fraiseql_guard.runbooks.render import Choices, write_rule_files
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.runbooks.render import Choices, write_rule_files
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.live.test_watching import seen_firing

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from examples.process import sum_of
-from fraiseql_guard.signals import FailureReason
+from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.testing import make_token
 from tests.support.redis_server import RedisServer
 from tests.support.workers import Workers

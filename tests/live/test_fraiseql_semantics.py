@@ -11,8 +11,8 @@ import httpx
 import pytest
 from graphql import GraphQLSchema
 
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql import Reader
-from fraiseql_guard.settings import Settings
 from tests.graphql.requests import WIDE, body
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql
 

@@ -3,7 +3,8 @@
 The limit is told to the app, everything else is real. A group with a limit of its own would have to be made inside the
 one that this machine's process manager has put us into (or outside, where it would lose sight of us), and filling it
 ends with the kernel's killer choosing among its members: that is not a test's to do unasked. Run in a container that
-has a limit, this test reads that container's group; the limit files of both versions are in tests/host/test_memory.py.
+has a limit, this test reads that container's group; the limit files of both versions are in
+tests/telemetry/process/test_memory.py.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import httpx
 import pytest
 
 from examples.process import PROJECT
-from fraiseql_guard.host.cgroup import levels
+from fraiseql_guard.telemetry.process.cgroup import levels
 from tests.support.machine import MIB
 from tests.support.ports import free_port
 

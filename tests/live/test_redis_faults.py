@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.stores import FailoverStore, Outcome, RedisStore, Trip
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, RedisStore
 from tests.support.redis_load import (
     ALICE,
     ROOM,
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.redis
 
 PATIENCE_SECONDS = 1.0
 """The deadline is 0.05 s; the rest is for a busy machine, and far below every fault's length."""
-TRIP = Trip(ALICE, (ROOM,))
+TRIP = AdmitRequest(ALICE, (ROOM,))
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ async def test_connections_reset_in_the_middle_of_an_answer(redis: RedisServer, 
         async def call(subject: Subject, charge: Charge) -> None:
             nonlocal mixed_up
             while not ended.is_set():
-                outcome = await request(store, tally, Trip(subject, (charge,)))
+                outcome = await request(store, tally, AdmitRequest(subject, (charge,)))
                 for bucket in getattr(outcome, "buckets", ()):
                     mixed_up += not charge.capacity - 9_000 < bucket.remaining <= charge.capacity
                 await asyncio.sleep(0.004)
@@ -215,7 +215,7 @@ async def test_simultaneous_requests(redis: RedisServer, watcher: Watcher, reque
     charge = Charge("default", Limit(100, 86_400), burst=20)
     store = open_failover(redis.url, watcher, timeout_seconds=5)
     tally = Tally()
-    await asyncio.gather(*(request(store, tally, Trip(ALICE, (charge,))) for _ in range(requests)))
+    await asyncio.gather(*(request(store, tally, AdmitRequest(ALICE, (charge,))) for _ in range(requests)))
     clients = redis.ask("CLIENT", "LIST").count(b"cmd=") - 1  # but for the one that asks
     await store.aclose()
     tally.report(f"{requests} at once", f"admitted {tally.decided} of exactly {charge.capacity}; {clients} connection")
@@ -228,7 +228,7 @@ async def test_simultaneous_requests(redis: RedisServer, watcher: Watcher, reque
 async def test_a_rate_is_admitted_to_the_request(redis: RedisServer):
     """100/minute with burst 0 for 36 s admits 160 on the clock of Redis."""
     store = RedisStore(redis.url, timeout_seconds=5)
-    trip = Trip(ALICE, (Charge("default", Limit(100, 60)),))
+    trip = AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),))
 
     async def take() -> tuple[int, float, float]:
         """How many are admitted until one is not, and between which moments."""
@@ -249,7 +249,7 @@ async def test_a_rate_is_admitted_to_the_request(redis: RedisServer):
     assert int(least) <= admitted <= most  # only whole requests are admitted
 
 
-async def _at_once(store: RedisStore, trip: Trip) -> list[Outcome]:
+async def _at_once(store: RedisStore, trip: AdmitRequest) -> list[AdmitResult]:
     return await asyncio.gather(*(store.admit(trip) for _ in range(8)))
 
 

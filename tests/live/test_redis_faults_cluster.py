@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import RedisStore, StoreError, Trip
-from fraiseql_guard.stores.cluster import key_slot
-from fraiseql_guard.stores.namespace import Namespace
+from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores.redis.client.cluster import key_slot
+from fraiseql_guard.stores.redis.namespace import Namespace
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_load import ALICE, ROOM, Tally, Watcher, charged, load, open_failover, request, until_decided
 from tests.support.redis_server import RedisServer
@@ -20,7 +20,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.redis
 
 SLOT = key_slot(Namespace().of(ALICE))
-TRIP = Trip(ALICE, (ROOM,))
+TRIP = AdmitRequest(ALICE, (ROOM,))
 
 
 @pytest.fixture
@@ -75,14 +75,14 @@ async def test_a_bucket_that_is_moved_keeps_its_count(cluster: RedisCluster):
     charge = Charge("default", Limit(10, 86_400))
     store = RedisStore(cluster.url, timeout_seconds=2)
     for _ in range(4):
-        assert (await store.admit(Trip(ALICE, (charge,)))).admitted
+        assert (await store.admit(AdmitRequest(ALICE, (charge,)))).admitted
     target = another_node(cluster, cluster.node_of(SLOT))
     with cluster.moving(SLOT, target):
         # What it lacks of Alice's keys may be at either node: neither can tell, and neither takes anything.
         with pytest.raises(StoreError) as failure:
-            await store.admit(Trip(ALICE, (charge,)))
+            await store.admit(AdmitRequest(ALICE, (charge,)))
         assert (failure.value.reason, failure.value.opens_breaker) == ("server", False)
-    outcomes = [await store.admit(Trip(ALICE, (charge,))) for _ in range(10)]
+    outcomes = [await store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(10)]
     assert sum(outcome.admitted for outcome in outcomes) == 6
     await store.aclose()
 
@@ -93,13 +93,13 @@ async def test_who_is_new_while_a_slot_is_moved_is_answered_by_its_new_node(clus
     target = another_node(cluster, cluster.node_of(SLOT))
     with cluster.moving(SLOT, target):
         cluster.ask(target, "SCRIPT", "FLUSH")  # healed behind an ASK as well
-        outcomes = [await store.admit(Trip(ALICE, (charge,))) for _ in range(8)]
-        outcomes += await asyncio.gather(*(store.admit(Trip(ALICE, (charge,))) for _ in range(8)))
+        outcomes = [await store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(8)]
+        outcomes += await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(8)))
         await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
-        assert not (await store.admit(Trip(ALICE))).admitted
+        assert not (await store.admit(AdmitRequest(ALICE))).admitted
         assert await store.lift(ALICE) == 1
     assert sum(outcome.admitted for outcome in outcomes) == 10
-    assert not (await store.admit(Trip(ALICE, (charge,)))).admitted
+    assert not (await store.admit(AdmitRequest(ALICE, (charge,)))).admitted
     await store.aclose()
 
 
@@ -108,7 +108,7 @@ async def test_a_node_killed_and_back(cluster: RedisCluster, watcher: Watcher):
     dead = cluster.node_of(SLOT)
     bob = subject_on(cluster, another_node(cluster, dead))
     store = open_failover(cluster.url, watcher, timeout_seconds=1)
-    async with load(store, TRIP) as hit, load(store, Trip(bob, (ROOM,))) as spared:
+    async with load(store, TRIP) as hit, load(store, AdmitRequest(bob, (ROOM,))) as spared:
         await until_decided(hit)
         dead.kill()
         await asyncio.sleep(1.5)
@@ -156,7 +156,7 @@ async def test_one_connection_a_node_and_scripts_that_heal_on_each(cluster: Redi
     charge = Charge("default", Limit(50, 86_400))
     tally = Tally()
     for round_ in range(2):
-        trips = [Trip(person, (charge,)) for person in people for _ in range(100)]
+        trips = [AdmitRequest(person, (charge,)) for person in people for _ in range(100)]
         await asyncio.gather(*(request(store, tally, trip) for trip in trips))
         if round_ == 0:
             assert tally.statuses == {200: 150, 429: 150}

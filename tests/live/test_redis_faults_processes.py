@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.stores import RedisStore, Trip
+from fraiseql_guard.stores import AdmitRequest, RedisStore
 from tests.support.redis_load import ALICE, ROOM, charged
 from tests.support.redis_server import RedisServer
 from tests.support.redis_worker import ONE, RATE
@@ -57,7 +57,7 @@ async def look(url: str) -> tuple[float, float]:
     async with aclosing(RedisStore(url, timeout_seconds=5)) as store:
         await store.ping()
         before = time.clock_gettime(time.CLOCK_MONOTONIC)
-        (bucket,) = (await store.admit(Trip(ONE, (replace(RATE, tokens=0),)))).buckets
+        (bucket,) = (await store.admit(AdmitRequest(ONE, (replace(RATE, tokens=0),)))).buckets
         return bucket.remaining, (before + time.clock_gettime(time.CLOCK_MONOTONIC)) / 2
 
 
@@ -94,7 +94,7 @@ async def test_a_worker_killed_in_the_middle_of_its_calls(redis: RedisServer):
         doomed.stdin.write("go\n")
         doomed.stdin.flush()
         store = RedisStore(redis.url, timeout_seconds=5)
-        trip, own, slowest = Trip(ALICE, (ROOM,)), 0, 0.0
+        trip, own, slowest = AdmitRequest(ALICE, (ROOM,)), 0, 0.0
         for position in range(400):
             if position == 200:
                 doomed.send_signal(signal.SIGKILL)

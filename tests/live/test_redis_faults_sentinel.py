@@ -9,17 +9,17 @@ from contextlib import aclosing
 import pytest
 import redis
 
-from fraiseql_guard.context import Charge, Limit
-from fraiseql_guard.stores import RedisStore, StoreError, Trip
-from fraiseql_guard.stores.deployment import Deployment
-from fraiseql_guard.stores.sentinel import Sentinels
+from fraiseql_guard.core.context import Charge, Limit
+from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores.redis.client.deployment import Deployment
+from fraiseql_guard.stores.redis.client.sentinel import Sentinels
 from tests.support.redis_load import ALICE, ROOM, Watcher, charged, load, open_failover, until_decided
 from tests.support.redis_sentinel import MASTER_NAME, RedisSentinels
 from tests.support.redis_server import RedisServer
 
 pytestmark = pytest.mark.redis
 
-TRIP = Trip(ALICE, (ROOM,))
+TRIP = AdmitRequest(ALICE, (ROOM,))
 Fault = Callable[[RedisSentinels], Awaitable[object]]
 
 
@@ -127,10 +127,10 @@ async def test_sentinels_that_are_dead_or_frozen_are_outvoted(monkeypatch: pytes
         place = ("127.0.0.1", deployment.master.port)
         deployment.sentinels[0].freeze()
         async with aclosing(Sentinels(Deployment.parse(deployment.url).seeds, MASTER_NAME)) as sentinels:
-            monkeypatch.setattr("fraiseql_guard.stores.sentinel.ANSWER_SECONDS", 3600)
+            monkeypatch.setattr("fraiseql_guard.stores.redis.client.sentinel.ANSWER_SECONDS", 3600)
             async with asyncio.timeout(60):
                 assert await sentinels.find() == place  # two of three agree: nobody waits for the third
-            monkeypatch.setattr("fraiseql_guard.stores.sentinel.ANSWER_SECONDS", 2)
+            monkeypatch.setattr("fraiseql_guard.stores.redis.client.sentinel.ANSWER_SECONDS", 2)
             deployment.sentinels[1].kill()
             assert await sentinels.find() == place
             deployment.sentinels[2].kill()
@@ -142,7 +142,7 @@ async def test_sentinels_that_are_dead_or_frozen_are_outvoted(monkeypatch: pytes
 async def test_a_bucket_survives_an_ordered_failover():
     with RedisSentinels() as deployment:
         store = RedisStore(deployment.url, timeout_seconds=2)
-        trip = Trip(ALICE, (Charge("default", Limit(10, 86_400)),))
+        trip = AdmitRequest(ALICE, (Charge("default", Limit(10, 86_400)),))
         for _ in range(7):
             assert (await store.admit(trip)).admitted
         await order(deployment)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from fraiseql_guard import RateLimitMiddleware
-from fraiseql_guard.edge import passage
-from fraiseql_guard.operator.interface import Target
+from fraiseql_guard.asgi import plain_handler
+from fraiseql_guard.operations.operator.interface import Target
 from tests.support.asgi import Reply, request
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
@@ -27,13 +27,13 @@ def redis() -> Iterator[RedisServer]:
 def again(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The trips that were made again by what their head alone tells."""
     made: list[object] = []
-    readmit = passage.readmit
+    readmit = plain_handler.readmit
 
     async def spy(stack, ctx, trip):
         made.append(trip)
         return await readmit(stack, ctx, trip)
 
-    monkeypatch.setattr(passage, "readmit", spy)
+    monkeypatch.setattr(plain_handler, "readmit", spy)
     return made
 
 
@@ -93,13 +93,13 @@ async def test_redis_is_killed_and_comes_back(guarded, redis, again) -> None:
     await known(guard, again)
     redis.kill()
     assert {(await page(guard)).status for _ in range(20)} == {200}
-    assert guard.guard.stack.store.breaker_open
+    assert guard.guard.runtime.store.breaker_open
     before = len(again)
     redis.restart()
-    await until(lambda: not guard.guard.stack.store.breaker_open)
+    await until(lambda: not guard.guard.runtime.store.breaker_open)
     assert {(await page(guard)).status for _ in range(3)} == {200}
     assert len(again) >= before + 3
-    assert not guard.guard.stack.store.breaker_open
+    assert not guard.guard.runtime.store.breaker_open
     assert redis.ask("DBSIZE") != b"0"
     await guard.guard.aclose()
 
@@ -124,7 +124,7 @@ async def test_a_sanction_that_such_a_trip_brings_is_in_force_and_listed(guarded
     replies = [await page(guard) for _ in range(6)]
     assert [reply.status for reply in replies] == [200] * 5 + [429]
     assert again
-    blocks = await guard.guard.stack.operator.blocks()
+    blocks = await guard.guard.runtime.operator.blocks()
     assert [block.target for block in blocks] == [Target(ip_address="203.0.113.7")]
     await asyncio.sleep(1.1)  # a refusal is remembered for a second at most
     assert (await page(guard)).code == "BLOCKED"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.stores import RedisStore, StoreError, Trip
-from fraiseql_guard.stores.cluster import SLOTS
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
+from fraiseql_guard.stores.redis.client.cluster import SLOTS
 from tests.support.certificate import Certificate
 from tests.support.redis_server import RedisServer
 
@@ -34,7 +34,9 @@ async def settled(url: str, subjects: int) -> int:
         stack.push_async_callback(store.aclose)
         while True:
             try:
-                outcomes = [await store.admit(Trip(Subject("user", f"u{n}"), (CHARGE,))) for n in range(subjects)]
+                outcomes = [
+                    await store.admit(AdmitRequest(Subject("user", f"u{n}"), (CHARGE,))) for n in range(subjects)
+                ]
                 return sum(outcome.admitted for outcome in outcomes)
             except StoreError:
                 if loop.time() > until:

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 import pytest
 
-from fraiseql_guard.settings import name_of
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.testing import make_token
-from tests.runbooks.index_table import Row, rows
+from tests.operations.runbooks.index_table import Row, rows
 from tests.support.processes import FRAISEQL, Server, needs_fraiseql
 from tests.support.redis_server import RedisServer
 from tests.support.sink import Sink

@@ -8,8 +8,8 @@ import pytest
 from h2.connection import H2Connection
 from h2.events import ResponseReceived
 
-from fraiseql_guard.context import Sanction, Subject
-from fraiseql_guard.signals import PolicyName
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp
 from tests.support.in_loop import hypercorn_serves, uvicorn_serves
@@ -73,13 +73,13 @@ async def test_94_slow_connections_of_one_address_leave_the_others_served(guarde
         running = [asyncio.ensure_future(status) for status in statuses]
         await until(lambda: sum(each.done() for each in running) == 94 - 11)  # 10,000 bytes hold eleven of them
         assert {each.result() for each in running if each.done()} == {429}
-        assert guard.guard.stack.budget.used <= 10_000
+        assert guard.guard.runtime.budget.used <= 10_000
         for _ in range(5):
             assert await ask(port, OTHER) == 200
         assert guard.metric("fraiseql_guard_refusals_total", code="BODY_BUFFER_FULL") == 0
         for client in clients:
             await client.close()
-        await until(lambda: guard.guard.stack.budget.used == 0)
+        await until(lambda: guard.guard.runtime.budget.used == 0)
         assert await ask(port, ATTACKER) == 200
         await asyncio.wait(running)
 
@@ -90,7 +90,7 @@ async def test_connections_that_are_given_up_are_paid_for(guarded, serves) -> No
     async with serves(guard) as port:
         for client in await begin(port, ATTACKER, 20):
             await client.close()
-        await until(lambda: guard.guard.stack.budget.used == 0)
+        await until(lambda: guard.guard.runtime.budget.used == 0)
         assert [await ask(port, ATTACKER) for _ in range(2)] == [429] * 2
         assert await ask(port, OTHER) == 200
 
@@ -98,7 +98,7 @@ async def test_connections_that_are_given_up_are_paid_for(guarded, serves) -> No
 @on_each_server
 async def test_who_is_blocked_is_answered_before_any_body_came(guarded, secret, serves) -> None:
     guard = guarded(EchoApp(), jwt_secret=secret, auth_required=False, body_timeout_seconds=600, **SMALL)
-    store = guard.guard.stack.store
+    store = guard.guard.runtime.store
     await store.impose(Sanction(Subject("address", ATTACKER), PolicyName.OPERATOR, 600))
     await guard.guard.block_user("mallory", 600)
     token = f"authorization: Bearer {make_token(secret, sub='mallory')}"
@@ -108,7 +108,7 @@ async def test_who_is_blocked_is_answered_before_any_body_came(guarded, secret, 
         await client.send("content-length: 9000", *lines)
         status = await client.status()
         await client.close()
-        return status, guard.guard.stack.budget.used
+        return status, guard.guard.runtime.budget.used
 
     async with serves(guard) as port:
         for caller in ((ATTACKER,), (OTHER, token)):
@@ -131,7 +131,7 @@ async def test_crumbs_over_http2_are_kept_as_one_body(guarded) -> None:
             writer.write(connection.data_to_send())
             await writer.drain()
             await asyncio.sleep(0.001)
-        await until(lambda: guard.guard.stack.budget.used == len(QUERY))
+        await until(lambda: guard.guard.runtime.budget.used == len(QUERY))
         connection.end_stream(1)
         writer.write(connection.data_to_send())
         status = await _status(connection, reader)

@@ -11,11 +11,11 @@ from contextlib import suppress
 import httpx
 import pytest
 
-from fraiseql_guard.runbooks.dashboard import dashboard
-from fraiseql_guard.runbooks.foreign import FOREIGN
-from fraiseql_guard.runbooks.render import Choices, write_rule_files
-from fraiseql_guard.settings import name_of
-from fraiseql_guard.signals import METRICS, STORE_BREAKER_OPEN, Source
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.signals import METRICS, STORE_BREAKER_OPEN, Source
+from fraiseql_guard.operations.runbooks.dashboard import dashboard
+from fraiseql_guard.operations.runbooks.foreign import FOREIGN
+from fraiseql_guard.operations.runbooks.render import Choices, write_rule_files
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.processes import STARLETTE, Server

@@ -14,12 +14,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from fraiseql_guard import signals as s
-from fraiseql_guard.telemetry.multiprocess import VARIABLE
+from fraiseql_guard.core import signals as s
+from fraiseql_guard.telemetry.metrics.multiprocess import VARIABLE
 from tests.support.machine import MIB, Machine
 from tests.support.ports import free_port
 from tests.support.workers import TOLD_BY_NOW
-from tests.telemetry.scrape import ROOT, Scrape
+from tests.telemetry.metrics.scrape import ROOT, Scrape
 
 WORKERS = 4
 LIMIT = 1000 * MIB

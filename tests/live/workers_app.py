@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fraiseql_guard import Guard
-from fraiseql_guard.host.memory import read_memory
+from fraiseql_guard.telemetry.process.memory import read_memory
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import Trip, network_bucket
+from fraiseql_guard.stores import AdmitRequest, network_bucket
 from fraiseql_guard.stores.refused import MOST_DOCUMENTS, RefusedFor
 from tests.stores.conftest import Bench
 
@@ -33,7 +33,7 @@ def network(number: int) -> Subject:
 
 async def test_admits_exactly_its_capacity(bench: Bench):
     charge = replace(CHARGE, burst=5)
-    outcomes = [await bench.store.admit(Trip(ALICE, (charge,))) for _ in range(20)]
+    outcomes = [await bench.store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(20)]
     assert [outcome.admitted for outcome in outcomes] == [True] * 15 + [False] * 5
     assert outcomes[0].buckets[0].remaining == pytest.approx(14, abs=0.1)
     assert outcomes[0].buckets[0].retry_after_seconds == 0
@@ -43,29 +43,29 @@ async def test_admits_exactly_its_capacity(bench: Bench):
 
 
 async def test_concurrent_requests_admit_exactly_the_capacity(bench: Bench):
-    outcomes = await asyncio.gather(*(bench.store.admit(Trip(ALICE, (CHARGE,))) for _ in range(256)))
+    outcomes = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
     assert sum(outcome.admitted for outcome in outcomes) == 10
 
 
 async def test_takes_all_or_none(bench: Bench):
     wide, narrow = replace(CHARGE, policy="graphql"), Charge("graphql_mutation", Limit(2, 3600), tokens=1)
     for _ in range(2):
-        assert (await bench.store.admit(Trip(ALICE, (wide, narrow)))).admitted
+        assert (await bench.store.admit(AdmitRequest(ALICE, (wide, narrow)))).admitted
     for _ in range(3):
-        outcome = await bench.store.admit(Trip(ALICE, (wide, narrow)))
+        outcome = await bench.store.admit(AdmitRequest(ALICE, (wide, narrow)))
         assert not outcome.admitted
         assert outcome.buckets[0].retry_after_seconds == 0
         assert outcome.buckets[1].retry_after_seconds > 0
         assert outcome.buckets[0].remaining == pytest.approx(8, abs=0.1)
-    assert (await bench.store.admit(Trip(ALICE, (wide,)))).buckets[0].remaining == pytest.approx(7, abs=0.1)
+    assert (await bench.store.admit(AdmitRequest(ALICE, (wide,)))).buckets[0].remaining == pytest.approx(7, abs=0.1)
 
 
 async def test_two_charges_may_name_one_bucket(bench: Bench):
     four = replace(CHARGE, tokens=4)
-    outcome = await bench.store.admit(Trip(ALICE, (four, four)))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (four, four)))
     assert outcome.admitted
     assert outcome.buckets[0].remaining == pytest.approx(2, abs=0.1)
-    refused = await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=1), replace(CHARGE, tokens=2))))
+    refused = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=1), replace(CHARGE, tokens=2))))
     assert not refused.admitted
     assert [bucket.remaining for bucket in refused.buckets] == pytest.approx([2, 2], abs=0.1)
     assert refused.buckets[1].retry_after_seconds == pytest.approx(360, abs=20)
@@ -74,38 +74,38 @@ async def test_two_charges_may_name_one_bucket(bench: Bench):
 async def test_refills_by_fractions(bench: Bench):
     """A token a second, asked every 50 ms: whole-token arithmetic would never refill."""
     charge = Charge("default", Limit(10, 10))
-    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=10),)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=10),)))).admitted
     for _ in range(6):
         await bench.wait(0.05)
-        outcome = await bench.store.admit(Trip(ALICE, (replace(charge, tokens=10),)))
+        outcome = await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=10),)))
         assert not outcome.admitted
     assert outcome.buckets[0].remaining >= 0.3 - 1e-6
     assert outcome.buckets[0].reset_seconds <= 9.7 + 1e-6
     await bench.wait(0.7 + 1e-6)
-    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=1),)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=1),)))).admitted
 
 
 async def test_is_admitted_after_its_retry_after(bench: Bench):
     charge = Charge("default", Limit(7, 5), tokens=7)
-    assert (await bench.store.admit(Trip(ALICE, (charge,)))).admitted
-    refused = await bench.store.admit(Trip(ALICE, (replace(charge, tokens=1),)))
+    assert (await bench.store.admit(AdmitRequest(ALICE, (charge,)))).admitted
+    refused = await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=1),)))
     assert 0 < refused.buckets[0].retry_after_seconds <= 5 / 7
     await bench.wait(refused.buckets[0].retry_after_seconds)
-    assert (await bench.store.admit(Trip(ALICE, (replace(charge, tokens=1),)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=1),)))).admitted
 
 
 async def test_a_charge_above_the_capacity_never_fits(bench: Bench):
-    outcome = await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=11),)))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=11),)))
     assert not outcome.admitted
     assert outcome.buckets[0].retry_after_seconds == math.inf
     assert outcome.buckets[0].remaining == 10
 
 
 async def test_a_raised_limit_acts_at_once_and_a_lowered_one_too(bench: Bench):
-    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=10),)))).admitted
-    raised = await bench.store.admit(Trip(ALICE, (replace(CHARGE, limit=Limit(30, 3600)),)))
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=10),)))).admitted
+    raised = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, limit=Limit(30, 3600)),)))
     assert raised.buckets[0].remaining == pytest.approx(19, abs=0.1)
-    lowered = await bench.store.admit(Trip(ALICE, (replace(CHARGE, limit=Limit(5, 3600)),)))
+    lowered = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, limit=Limit(5, 3600)),)))
     assert not lowered.admitted
     assert lowered.buckets[0].remaining == pytest.approx(0, abs=0.1)
 
@@ -117,48 +117,50 @@ QUICK = Limit(5, 1)
 async def test_after_a_change_of_the_limit_who_waits_as_told_is_admitted(bench: Bench, before: Limit):
     """Whatever was used at the old limit, the first wait that is told at the new one is the time until admission."""
     old = Charge("default", before, tokens=before.tokens)
-    assert (await bench.store.admit(Trip(ALICE, (old,)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (old,)))).admitted
     new = Charge("default", QUICK, burst=1)
-    refused = await bench.store.admit(Trip(ALICE, (new,), abuse=ABUSE))
+    refused = await bench.store.admit(AdmitRequest(ALICE, (new,), abuse=ABUSE))
     assert not refused.admitted
     told = refused.buckets[0].retry_after_seconds
     assert 0 < told <= 1 / QUICK.tokens_per_second
     assert refused.buckets[0].remaining == pytest.approx(0, abs=1)
     await bench.wait(told)
-    admitted = await bench.store.admit(Trip(ALICE, (new,), abuse=ABUSE))
+    admitted = await bench.store.admit(AdmitRequest(ALICE, (new,), abuse=ABUSE))
     assert admitted.admitted
     assert admitted.imposed is None
 
 
 async def test_a_limit_that_is_lowered_again_and_again_never_tells_more_than_there_is_to_wait(bench: Bench):
-    assert (await bench.store.admit(Trip(ALICE, (Charge("default", Limit(10_000, 3600), tokens=10_000),)))).admitted
+    assert (
+        await bench.store.admit(AdmitRequest(ALICE, (Charge("default", Limit(10_000, 3600), tokens=10_000),)))
+    ).admitted
     for tokens in (1000, 100, 10, 4):
         charge = Charge("default", Limit(tokens, 1))
-        refused = await bench.store.admit(Trip(ALICE, (charge,)))
+        refused = await bench.store.admit(AdmitRequest(ALICE, (charge,)))
         assert not refused.admitted
         assert refused.buckets[0].retry_after_seconds <= 1 / tokens + 1e-5
     await bench.wait(0.25)
-    assert (await bench.store.admit(Trip(ALICE, (charge,)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (charge,)))).admitted
 
 
 async def test_an_override_that_is_lowered_tells_the_truth(bench: Bench):
     await bench.store.set_limit(ALICE, Limit(1000, 3600), 0, 60)
-    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=900),)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=900),)))).admitted
     await bench.store.set_limit(ALICE, QUICK, 0, 60)
-    outcomes = [await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
+    outcomes = [await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
     assert [outcome.admitted for outcome in outcomes] == [True, False]
     await bench.wait(outcomes[1].buckets[0].retry_after_seconds)
-    assert (await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=5),)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),)))).admitted
 
 
 async def test_a_bucket_that_only_refuses_lives_as_long_as_it_is_waited_for(bench: Bench):
     """A server forgets a bucket once it is full: after a change of the rate that is later than it was."""
     quick = Charge("default", Limit(5, 1), tokens=5)
-    assert (await bench.store.admit(Trip(ALICE, (quick,)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, (quick,)))).admitted
     slow = replace(CHARGE, limit=Limit(5, 3600))
-    assert not (await bench.store.admit(Trip(ALICE, (slow,)))).admitted
+    assert not (await bench.store.admit(AdmitRequest(ALICE, (slow,)))).admitted
     await bench.wait(1.1)
-    refused = await bench.store.admit(Trip(ALICE, (slow,)))
+    refused = await bench.store.admit(AdmitRequest(ALICE, (slow,)))
     assert not refused.admitted
     assert refused.buckets[0].retry_after_seconds == pytest.approx(720, abs=5)
 
@@ -166,17 +168,17 @@ async def test_a_bucket_that_only_refuses_lives_as_long_as_it_is_waited_for(benc
 async def test_subjects_do_not_share_buckets_but_networks_of_a_group_do(bench: Bench):
     own = CHARGE
     shared = replace(CHARGE, bucket=network_bucket("default", "2001:db8::/48"))
-    first = await bench.store.admit(Trip(network(1), (own, shared)))
-    second = await bench.store.admit(Trip(network(2), (own, shared)))
+    first = await bench.store.admit(AdmitRequest(network(1), (own, shared)))
+    second = await bench.store.admit(AdmitRequest(network(2), (own, shared)))
     assert [bucket.remaining for bucket in first.buckets] == pytest.approx([9, 9], abs=0.1)
     assert [bucket.remaining for bucket in second.buckets] == pytest.approx([9, 8], abs=0.1)
-    user = await bench.store.admit(Trip(Subject("user", ADDRESS.name), (own,)))
-    address = await bench.store.admit(Trip(ADDRESS, (own,)))
+    user = await bench.store.admit(AdmitRequest(Subject("user", ADDRESS.name), (own,)))
+    address = await bench.store.admit(AdmitRequest(ADDRESS, (own,)))
     assert user.buckets[0].remaining == address.buckets[0].remaining == 9
 
 
 async def test_a_trip_without_charges_is_admitted(bench: Bench):
-    outcome = await bench.store.admit(Trip(ALICE))
+    outcome = await bench.store.admit(AdmitRequest(ALICE))
     assert outcome.admitted
     assert outcome.buckets == ()
 
@@ -186,7 +188,7 @@ async def test_a_trip_without_charges_is_admitted(bench: Bench):
 
 async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
     await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 30, "because\nof é"))
-    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), offence=DOS))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS))
     assert not outcome.admitted
     assert outcome.buckets == ()
     assert outcome.sanction is not None
@@ -194,16 +196,16 @@ async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
     assert outcome.sanction.policy is PolicyName.DOS
     assert outcome.sanction.reason == "because\nof é"
     assert outcome.sanction.expires_in_seconds == pytest.approx(30, abs=5)
-    assert (await bench.store.admit(Trip(ADDRESS, (CHARGE,)))).admitted
+    assert (await bench.store.admit(AdmitRequest(ADDRESS, (CHARGE,)))).admitted
     await bench.store.lift(ALICE)
-    assert (await bench.store.admit(Trip(ALICE, (CHARGE,)))).buckets[0].remaining == 9
+    assert (await bench.store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets[0].remaining == 9
 
 
 async def test_a_sanction_ends(bench: Bench):
     await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 1))
-    assert not (await bench.store.admit(Trip(ALICE))).admitted
+    assert not (await bench.store.admit(AdmitRequest(ALICE))).admitted
     await bench.wait(1.05)
-    assert (await bench.store.admit(Trip(ALICE))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE))).admitted
     assert list(await bench.store.sanctions()) == []
 
 
@@ -213,7 +215,7 @@ async def test_the_operator_comes_first_and_then_the_longest(bench: Bench):
     await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 10, "abuse report"))
 
     async def bound(*exempt: PolicyName) -> PolicyName | None:
-        outcome = await bench.store.admit(Trip(ALICE, exempt=frozenset(exempt)))
+        outcome = await bench.store.admit(AdmitRequest(ALICE, exempt=frozenset(exempt)))
         return outcome.sanction.policy if outcome.sanction else None
 
     everything = tuple(PolicyName)
@@ -239,8 +241,8 @@ async def test_lists_all_in_force(bench: Bench):
     lone = replace(network(3), networks=())
     for subject in (ALICE, ADDRESS, lone):
         await bench.store.impose(Sanction(subject, PolicyName.OPERATOR, 60, subject.name))
-    await bench.store.admit(Trip(ADDRESS, exempt=frozenset(PolicyName)))
-    await bench.store.admit(Trip(Subject("user", "bob"), offence=BRUTE))
+    await bench.store.admit(AdmitRequest(ADDRESS, exempt=frozenset(PolicyName)))
+    await bench.store.admit(AdmitRequest(Subject("user", "bob"), offence=BRUTE))
     await bench.store.lift(ALICE)
     found = {(one.subject.kind, one.subject.name, one.policy) for one in await bench.store.sanctions()}
     assert found == {
@@ -256,12 +258,12 @@ async def test_lists_all_in_force(bench: Bench):
 
 async def test_offences_in_a_sliding_window(bench: Bench):
     escalation = replace(DOS, window_seconds=2)
-    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
+    assert (await bench.store.admit(AdmitRequest(ALICE, offence=escalation))).imposed is None
     await bench.wait(1.1)
-    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
+    assert (await bench.store.admit(AdmitRequest(ALICE, offence=escalation))).imposed is None
     await bench.wait(1.0)  # the first is out of the window now
-    assert (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed is None
-    imposed = (await bench.store.admit(Trip(ALICE, offence=escalation))).imposed
+    assert (await bench.store.admit(AdmitRequest(ALICE, offence=escalation))).imposed is None
+    imposed = (await bench.store.admit(AdmitRequest(ALICE, offence=escalation))).imposed
     assert imposed is not None
     assert imposed.offences == 3
     assert imposed.escalation == escalation
@@ -269,31 +271,31 @@ async def test_offences_in_a_sliding_window(bench: Bench):
 
 
 async def test_a_request_may_count_several_times_and_pays_its_charge(bench: Bench):
-    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), offence=DOS, offences=4))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS, offences=4))
     assert outcome.admitted
     assert outcome.imposed is not None
     assert outcome.imposed.offences == 4
     assert outcome.buckets[0].remaining == 9
-    assert not (await bench.store.admit(Trip(ALICE, (CHARGE,)))).admitted
+    assert not (await bench.store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
 
 
 async def test_a_refused_request_counts_abuse_and_not_its_own_offence(bench: Bench):
     full = replace(CHARGE, tokens=10)
-    await bench.store.admit(Trip(ALICE, (full,)))
+    await bench.store.admit(AdmitRequest(ALICE, (full,)))
     one = replace(ABUSE, offences=1)
-    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=one, offence=BRUTE))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=one, offence=BRUTE))
     assert not outcome.admitted
     assert outcome.imposed is not None
     assert outcome.imposed.escalation == one
 
 
 async def test_abuse_counts_once_a_second_and_tells_every_refused_request(bench: Bench):
-    await bench.store.admit(Trip(ALICE, (replace(CHARGE, tokens=10),)))
+    await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=10),)))
     for _ in range(5):
-        outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=ABUSE, refused_before=10))
+        outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=10))
         assert outcome.imposed is None
     await bench.wait(1.05)
-    outcome = await bench.store.admit(Trip(ALICE, (CHARGE,), abuse=ABUSE, refused_before=3))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=3))
     assert not outcome.admitted
     assert outcome.sanction is None
     assert outcome.imposed is not None
@@ -301,14 +303,14 @@ async def test_abuse_counts_once_a_second_and_tells_every_refused_request(bench:
 
 
 async def test_is_imposed_exactly_once_with_concurrency(bench: Bench):
-    outcomes = await asyncio.gather(*(bench.store.admit(Trip(ALICE, offence=DOS)) for _ in range(64)))
+    outcomes = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, offence=DOS)) for _ in range(64)))
     assert [outcome.imposed is not None for outcome in outcomes].count(True) == 1
     assert [outcome.admitted for outcome in outcomes] == [True] * 3 + [False] * 61
 
 
 async def test_offences_during_a_sanction_do_not_prolong_it(bench: Bench):
     short = replace(BRUTE, sanction_seconds=2, offences=2)
-    trip = Trip(ADDRESS, offence=short, exempt=frozenset({PolicyName.BRUTE_FORCE}))
+    trip = AdmitRequest(ADDRESS, offence=short, exempt=frozenset({PolicyName.BRUTE_FORCE}))
     await bench.store.admit(trip)
     assert (await bench.store.admit(trip)).imposed is not None
     for _ in range(5):
@@ -316,20 +318,20 @@ async def test_offences_during_a_sanction_do_not_prolong_it(bench: Bench):
         assert outcome.admitted
         assert outcome.imposed is None
     await bench.wait(2.05)
-    assert (await bench.store.admit(Trip(ADDRESS))).admitted
+    assert (await bench.store.admit(AdmitRequest(ADDRESS))).admitted
     assert (await bench.store.admit(trip)).imposed is None  # counted anew
     assert (await bench.store.admit(trip)).imposed is not None
 
 
 async def test_another_policy_counts_during_a_sanction(bench: Bench):
     exempt = frozenset({PolicyName.BRUTE_FORCE})
-    await bench.store.admit(Trip(ADDRESS, offence=BRUTE))
-    outcome = await bench.store.admit(Trip(ADDRESS, offence=DOS, offences=3, exempt=exempt))
+    await bench.store.admit(AdmitRequest(ADDRESS, offence=BRUTE))
+    outcome = await bench.store.admit(AdmitRequest(ADDRESS, offence=DOS, offences=3, exempt=exempt))
     assert outcome.imposed is not None
 
 
 async def _length_of_next(bench: Bench, escalation: Escalation) -> float:
-    outcome = await bench.store.admit(Trip(ALICE, offence=escalation, exempt=frozenset(PolicyName)))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, offence=escalation, exempt=frozenset(PolicyName)))
     assert outcome.imposed is not None
     return outcome.imposed.sanction.expires_in_seconds
 
@@ -349,27 +351,27 @@ async def test_lifting_forgets_offences_and_earlier_sanctions(bench: Bench):
     assert await _length_of_next(bench, BRUTE) == 100
     assert await bench.store.lift(ALICE, PolicyName.BRUTE_FORCE) == 1
     for _ in range(2):
-        await bench.store.admit(Trip(ALICE, offence=DOS, offences=2))
+        await bench.store.admit(AdmitRequest(ALICE, offence=DOS, offences=2))
         assert await bench.store.lift(ALICE) == 0
 
 
 async def test_monitoring_offences_bind_no_one_who_enforces(bench: Bench):
     shadow = replace(BRUTE, enforced=False)
-    imposed = (await bench.store.admit(Trip(ALICE, offence=shadow))).imposed
+    imposed = (await bench.store.admit(AdmitRequest(ALICE, offence=shadow))).imposed
     assert imposed is not None
     assert imposed.escalation.enforced is False
-    assert (await bench.store.admit(Trip(ALICE))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE))).admitted
     assert list(await bench.store.sanctions()) == []
-    seen = await bench.store.admit(Trip(ALICE, enforced=False))
+    seen = await bench.store.admit(AdmitRequest(ALICE, enforced=False))
     assert seen.sanction is not None
     assert seen.sanction.policy is PolicyName.BRUTE_FORCE
     assert await bench.store.lift(ALICE) == 0
-    assert (await bench.store.admit(Trip(ALICE, enforced=False))).admitted
+    assert (await bench.store.admit(AdmitRequest(ALICE, enforced=False))).admitted
 
 
 async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
     await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
-    assert (await bench.store.admit(Trip(ALICE, enforced=False))).sanction is not None
+    assert (await bench.store.admit(AdmitRequest(ALICE, enforced=False))).sanction is not None
     assert await bench.store.lift(ALICE) == 1
 
 
@@ -379,38 +381,38 @@ async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
 async def test_a_sanction_of_the_group_binds_its_members(bench: Bench):
     group = Subject("address", "2001:db8::/48")
     await bench.store.impose(Sanction(group, PolicyName.OPERATOR, 60))
-    outcome = await bench.store.admit(Trip(network(1)))
+    outcome = await bench.store.admit(AdmitRequest(network(1)))
     assert outcome.sanction is not None
     assert outcome.sanction.subject == group
     assert await bench.store.lift(network(1)) == 0
     assert await bench.store.lift(group) == 1
-    assert (await bench.store.admit(Trip(network(1)))).admitted
+    assert (await bench.store.admit(AdmitRequest(network(1)))).admitted
 
 
 async def test_the_eighth_sanctioned_network_brings_down_its_group(bench: Bench):
     for number in range(7):
-        imposed = (await bench.store.admit(Trip(network(number), offence=BRUTE))).imposed
+        imposed = (await bench.store.admit(AdmitRequest(network(number), offence=BRUTE))).imposed
         assert imposed is not None
         assert imposed.sanction.subject.name == network(number).name
-    again = Trip(network(1), offence=DOS, offences=3, exempt=frozenset({PolicyName.BRUTE_FORCE}))
+    again = AdmitRequest(network(1), offence=DOS, offences=3, exempt=frozenset({PolicyName.BRUTE_FORCE}))
     imposed = (await bench.store.admit(again)).imposed  # a network that is sanctioned twice counts once
     assert imposed is not None
     assert imposed.sanction.subject.name == network(1).name
-    assert (await bench.store.admit(Trip(network(99)))).admitted
-    imposed = (await bench.store.admit(Trip(network(7), offence=BRUTE))).imposed
+    assert (await bench.store.admit(AdmitRequest(network(99)))).admitted
+    imposed = (await bench.store.admit(AdmitRequest(network(7), offence=BRUTE))).imposed
     assert imposed is not None
     assert imposed.sanction.subject == Subject("address", "2001:db8::/48")
-    assert not (await bench.store.admit(Trip(network(99)))).admitted
+    assert not (await bench.store.admit(AdmitRequest(network(99)))).admitted
     assert len(list(await bench.store.sanctions())) == 9
 
 
 async def test_one_network_alone_does_not_bring_down_its_group(bench: Bench):
     for _ in range(9):
-        assert (await bench.store.admit(Trip(network(1), offence=BRUTE))).imposed is not None
+        assert (await bench.store.admit(AdmitRequest(network(1), offence=BRUTE))).imposed is not None
         await bench.store.lift(network(1))
     for number in range(9):
         await bench.store.impose(Sanction(network(number), PolicyName.OPERATOR, 60))
-    assert (await bench.store.admit(Trip(network(99)))).admitted
+    assert (await bench.store.admit(AdmitRequest(network(99)))).admitted
 
 
 # --- logins ----------------------------------------------------------------------------------------------------------
@@ -421,27 +423,27 @@ LOGIN = login_subject("alice", ADDRESS)
 
 async def test_a_lockout_binds_the_pair_of_identifier_and_address(bench: Bench):
     for number in range(5):
-        outcome = await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))
+        outcome = await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))
         assert (outcome.imposed is not None) is (number == 4)
-    seen = await bench.store.admit(Trip(LOGIN))
+    seen = await bench.store.admit(AdmitRequest(LOGIN))
     assert seen.sanction is not None
     assert seen.sanction.policy is PolicyName.ACCOUNT_LOCKOUT
     assert [one.subject for one in await bench.store.sanctions()] == [LOGIN]
     for other in (login_subject("alice", network(1)), login_subject("bob", ADDRESS), ADDRESS, ALICE):
-        assert (await bench.store.admit(Trip(other))).admitted
+        assert (await bench.store.admit(AdmitRequest(other))).admitted
     assert await bench.store.lift(LOGIN, PolicyName.ACCOUNT_LOCKOUT) == 1
-    assert (await bench.store.admit(Trip(LOGIN))).admitted
+    assert (await bench.store.admit(AdmitRequest(LOGIN))).admitted
 
 
 async def test_pardon_forgets_offences_and_what_they_brought_of_one_policy(bench: Bench):
     await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)  # nothing to forget
     for _ in range(4):
-        await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))
+        await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))
     await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
     for _ in range(4):
-        assert (await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))).imposed is None
+        assert (await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))).imposed is None
     await bench.store.impose(Sanction(LOGIN, PolicyName.OPERATOR, 60))
-    assert (await bench.store.admit(Trip(LOGIN, offence=LOCKOUT))).sanction is not None
+    assert (await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))).sanction is not None
     await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
     assert [one.policy for one in await bench.store.sanctions()] == [PolicyName.OPERATOR]
 

@@ -40,8 +40,8 @@ async def test_what_is_told_is_read_and_can_be_taken_back(store) -> None:
     assert (block.reason, block.actor) == ('a "reason"\n', "alice")
     assert 55 < block.expires_in_seconds <= 60
     assert await store.control(control.version) is None
-    assert await store.untell(BLOCK, "203.0.113.0/24") is True
-    assert await store.untell(BLOCK, "203.0.113.0/24") is False
+    assert await store.delete_override(BLOCK, "203.0.113.0/24") is True
+    assert await store.delete_override(BLOCK, "203.0.113.0/24") is False
     later = await store.control(control.version)
     assert keys(later) == {("allow", "198.51.100.7/32")}
     assert later.version > control.version

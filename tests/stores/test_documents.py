@@ -5,12 +5,12 @@ from hashlib import sha256
 
 import pytest
 
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.stores import FailoverStore, MemoryStore, StoreError
 from fraiseql_guard.stores import documents as bounds
 from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, batches
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
-from fraiseql_guard.stores.namespace import Namespace
+from fraiseql_guard.stores.redis.namespace import Namespace
 from tests.stores.conftest import Bench, ask
 from tests.support.waiting import until
 

@@ -9,10 +9,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import FailoverStore, MemoryStore, Outcome, RedisStore, StoreError, Trip, open_store
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import (
+    AdmitRequest,
+    AdmitResult,
+    FailoverStore,
+    MemoryStore,
+    RedisStore,
+    StoreError,
+    open_store,
+)
 from fraiseql_guard.stores.failover import FAILURES_TO_OPEN, count_workers, share_of
 from tests.stores.conftest import ManualClock
 from tests.support.redis_server import RedisServer
@@ -57,7 +65,7 @@ class Moody(MemoryStore):
         if self.error is not None:
             raise self.error
 
-    async def admit(self, trip: Trip) -> Outcome:
+    async def admit(self, trip: AdmitRequest) -> AdmitResult:
         self.asked += 1
         self._mood()
         return await super().admit(trip)
@@ -103,12 +111,12 @@ async def test_five_failures_in_a_row_open_the_breaker(moody: Moody, watcher: Wa
     async with failover(moody, watcher, clock) as store:
         for error in (*[down()] * 4, None, *[down()] * 5):
             moody.error = error
-            assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+            assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         assert [opened for _, opened in watcher.failures] == [False] * 8 + [True]
         assert store.breaker_open
         assert watcher.fallbacks == ["local"] * 9
         asked = moody.asked
-        await store.admit(Trip(ALICE, (CHARGE,)))
+        await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         assert moody.asked == asked
 
 
@@ -116,7 +124,7 @@ async def test_mistakes_of_our_own_do_not_open_it(moody: Moody, watcher: Watcher
     async with failover(moody, watcher, clock) as store:
         moody.error = StoreError("script", "WRONGTYPE", opens_breaker=False)
         for _ in range(20):
-            assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+            assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         assert not store.breaker_open
         assert set(watcher.failures) == {("script", False)}
 
@@ -125,7 +133,7 @@ async def test_recovers_by_itself_without_requests(moody: Moody, watcher: Watche
     async with failover(moody, watcher, clock) as store:
         moody.error = down()
         for _ in range(FAILURES_TO_OPEN):
-            await store.admit(Trip(ALICE))
+            await store.admit(AdmitRequest(ALICE))
         clock.advance(7)
         await asyncio.sleep(0.2)
         assert store.breaker_open
@@ -133,14 +141,14 @@ async def test_recovers_by_itself_without_requests(moody: Moody, watcher: Watche
         moody.error = None
         await _until_closed(store)
         assert watcher.outages == [7]
-        assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
 
 
 async def test_open_admits_everything(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock, on_store_failure="open") as store:
         moody.error = down()
         for _ in range(200):
-            assert await store.admit(Trip(ALICE, (CHARGE,))) == Outcome(admitted=True)
+            assert await store.admit(AdmitRequest(ALICE, (CHARGE,))) == AdmitResult(admitted=True)
         assert set(watcher.fallbacks) == {"open"}
 
 
@@ -148,13 +156,13 @@ async def test_closed_admits_nothing(moody: Moody, watcher: Watcher, clock: Manu
     async with failover(moody, watcher, clock, on_store_failure="closed") as store:
         moody.error = down()
         for _ in range(10):
-            assert await store.admit(Trip(ALICE, (CHARGE,))) == Outcome(admitted=False, unavailable=True)
+            assert await store.admit(AdmitRequest(ALICE, (CHARGE,))) == AdmitResult(admitted=False, unavailable=True)
 
 
 async def test_local_buckets_are_a_workers_share(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock, workers=4) as store:
         moody.error = down()
-        outcomes = [await store.admit(Trip(ALICE, (CHARGE,))) for _ in range(40)]
+        outcomes = [await store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(40)]
         assert sum(outcome.admitted for outcome in outcomes) == 30
         assert outcomes[-1].buckets[0].retry_after_seconds == pytest.approx(3600 / 25)
 
@@ -182,43 +190,43 @@ def test_a_charge_that_is_too_large_stays_too_large():
 async def test_sanctions_seen_in_force_still_hold(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
         bob, carol, dave = (Subject("user", name) for name in ("bob", "carol", "dave"))
-        await store.admit(Trip(ALICE, offence=BRUTE))  # imposed here
+        await store.admit(AdmitRequest(ALICE, offence=BRUTE))  # imposed here
         await store.impose(Sanction(bob, PolicyName.OPERATOR, 50))  # by this process's operator
         await MemoryStore.impose(moody, Sanction(carol, PolicyName.OPERATOR, 50))  # elsewhere, and seen
-        assert not (await store.admit(Trip(carol))).admitted
+        assert not (await store.admit(AdmitRequest(carol))).admitted
         await store.impose(Sanction(dave, PolicyName.OPERATOR, 50))
         await store.lift(dave)
         moody.error = down()
         for subject, admitted in ((ALICE, False), (bob, False), (carol, False), (dave, True)):
-            assert (await store.admit(Trip(subject))).admitted is admitted
-        assert (await store.admit(Trip(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
+            assert (await store.admit(AdmitRequest(subject))).admitted is admitted
+        assert (await store.admit(AdmitRequest(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
         clock.advance(101)
         for subject in (ALICE, bob, carol):
-            assert (await store.admit(Trip(subject))).admitted
+            assert (await store.admit(AdmitRequest(subject))).admitted
 
 
 async def test_a_sanction_lifted_elsewhere_is_forgotten(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
-        await store.admit(Trip(ALICE, offence=BRUTE))
+        await store.admit(AdmitRequest(ALICE, offence=BRUTE))
         await MemoryStore.lift(moody, ALICE)
-        assert (await store.admit(Trip(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
+        assert (await store.admit(AdmitRequest(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
         moody.error = down()
-        assert not (await store.admit(Trip(ALICE))).admitted  # an exempt request cannot have told
+        assert not (await store.admit(AdmitRequest(ALICE))).admitted  # an exempt request cannot have told
         moody.error = None
-        assert (await store.admit(Trip(ALICE))).admitted
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
         moody.error = down()
-        assert (await store.admit(Trip(ALICE))).admitted
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
 
 
 async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
     moody: Moody, watcher: Watcher, clock: ManualClock
 ):
     async def admitted() -> int:
-        return sum([(await store.admit(Trip(ALICE, (CHARGE,)))).admitted for _ in range(200)])
+        return sum([(await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted for _ in range(200)])
 
     await moody.set_limit(ALICE, Limit(40, 3600), 0, 600)  # by somebody else
     async with failover(moody, watcher, clock, workers=4) as store:
-        await store.admit(Trip(ALICE, (CHARGE,)))
+        await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
         assert await admitted() == 10
         clock.advance(601)  # it ends in an outage as well
@@ -232,7 +240,7 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
         await _until_closed(store)
         await moody.clear_limit(ALICE)
         clock.advance(7200)
-        await store.admit(Trip(ALICE, (CHARGE,)))
+        await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
         assert await admitted() == (100 + 20) // 4
 
@@ -240,12 +248,12 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
 async def test_what_was_imposed_in_an_outage_ends_with_it(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
         moody.error = down()
-        await store.admit(Trip(ALICE, offence=BRUTE))
-        assert (await store.admit(Trip(ALICE))).sanction is not None
+        await store.admit(AdmitRequest(ALICE, offence=BRUTE))
+        assert (await store.admit(AdmitRequest(ALICE))).sanction is not None
         moody.error = None
-        assert (await store.admit(Trip(ALICE))).admitted
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
         moody.error = down()
-        assert (await store.admit(Trip(ALICE))).admitted
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
 
 
 async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher, clock: ManualClock):
@@ -258,7 +266,7 @@ async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher
         for change in (store.impose(Sanction(ALICE, PolicyName.OPERATOR, 50)), store.lift(ALICE), store.sanctions()):
             with pytest.raises(StoreError):
                 await change
-        assert (await store.admit(Trip(ALICE))).admitted
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
 
 
 def test_counts_workers():
@@ -285,14 +293,14 @@ async def _until_closed(store: FailoverStore) -> None:
 async def test_a_killed_server(own_redis: RedisServer, watcher: Watcher):
     primary = RedisStore(own_redis.url, timeout_seconds=1)
     async with failover(primary, watcher) as store:
-        assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         own_redis.kill()
-        outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(256)))
+        outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
         assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
         assert store.breaker_open
         own_redis.restart()
         await _until_closed(store)
-        assert (await store.admit(Trip(ALICE, (CHARGE,)))).buckets[0].remaining == pytest.approx(119, abs=1)
+        assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets[0].remaining == pytest.approx(119, abs=1)
         assert len(watcher.outages) == 1
 
 
@@ -300,11 +308,11 @@ async def test_a_killed_server(own_redis: RedisServer, watcher: Watcher):
 async def test_a_server_frozen_for_three_seconds(own_redis: RedisServer, watcher: Watcher):
     primary = RedisStore(own_redis.url, timeout_seconds=0.05)
     async with failover(primary, watcher, on_store_failure="open") as store:
-        await store.admit(Trip(ALICE, (CHARGE,)))
+        await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         own_redis.freeze()
         ends_at = time.monotonic() + 3
         while time.monotonic() < ends_at:  # it stays frozen until all that was asked meanwhile is answered
-            outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(8)))
+            outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(8)))
             assert all(outcome.admitted for outcome in outcomes)
             await asyncio.sleep(0.02)
         assert store.breaker_open
@@ -313,7 +321,7 @@ async def test_a_server_frozen_for_three_seconds(own_redis: RedisServer, watcher
         assert "timeout" in {reason for reason, _ in watcher.failures}
 
         async def limited() -> bool:
-            return (await store.admit(Trip(ALICE, (CHARGE,)))).buckets != ()
+            return (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets != ()
 
         await until(limited)
 
@@ -324,7 +332,7 @@ async def test_a_wrong_password_is_an_outage_and_no_exception(watcher: Watcher):
         primary = RedisStore(f"redis://:wrong@127.0.0.1:{server.port}", timeout_seconds=2)
         async with failover(primary, watcher, on_store_failure="closed") as store:
             for _ in range(FAILURES_TO_OPEN + 1):
-                assert (await store.admit(Trip(ALICE, (CHARGE,)))).unavailable
+                assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).unavailable
             assert {reason for reason, _ in watcher.failures} == {"refused"}
             assert store.breaker_open
 
@@ -332,7 +340,7 @@ async def test_a_wrong_password_is_an_outage_and_no_exception(watcher: Watcher):
 @pytest.mark.redis
 async def test_a_thousand_simultaneous_requests(own_redis: RedisServer, watcher: Watcher):
     async with failover(RedisStore(own_redis.url, timeout_seconds=5), watcher) as store:
-        outcomes = await asyncio.gather(*(store.admit(Trip(ALICE, (CHARGE,))) for _ in range(1000)))
+        outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(1000)))
         assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
         assert watcher.failures == []
 
@@ -341,6 +349,6 @@ async def test_open_store(watcher: Watcher):
     assert isinstance(open_store(Settings.load({}), watcher), MemoryStore)
     store = open_store(Settings.load({}, redis_url="redis://127.0.0.1:1/0"), watcher)
     assert isinstance(store, FailoverStore)
-    assert (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+    assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
     assert watcher.failures == [("connection", False)]
     await store.aclose()

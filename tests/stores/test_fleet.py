@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Sanction, Subject
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import MemoryStore, StoreError, Trip
+from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, StoreError
 from fraiseql_guard.stores.control import Entry, EntryKind, command
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.fleet import ACTIONS_SIZE, RECENT_SIZE
@@ -106,7 +106,7 @@ async def test_limits_in_force_are_listed_with_their_actor(bench: Bench):
     assert (alice.limit, alice.burst, alice.actor) == (Limit(5, 60), 2, "bob the builder")
     assert 590 < alice.expires_in_seconds <= 600
     assert (network.limit, network.actor, network.subject.group) == (Limit(7, 1), "", "2001:db8::/48")
-    outcome = await bench.store.admit(Trip(ALICE, (Charge("default", Limit(100, 60)),)))
+    outcome = await bench.store.admit(AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),)))
     assert outcome.buckets[0].charge.limit == Limit(5, 60)
     assert await bench.store.clear_limit(ALICE) is True
     assert [held.subject.name for held in await bench.store.limits()] == [NETWORK.name]
@@ -125,7 +125,7 @@ async def test_a_sanction_knows_who_imposed_it(bench: Bench):
     assert found[ALICE.name].actor == "bob"
     assert found[ALICE.name].reason.startswith("a ")
     assert (found[NETWORK.name].reason, found[NETWORK.name].actor) == ("nobody's", "")
-    outcome = await bench.store.admit(Trip(ALICE))
+    outcome = await bench.store.admit(AdmitRequest(ALICE))
     assert outcome.sanction is not None
     assert outcome.sanction.actor == "bob"
 
@@ -143,14 +143,14 @@ class Deaf(MemoryStore):
             raise StoreError("connection", "deaf")
         return await super().beat(worker_id, payload, ttl_seconds)
 
-    async def admit(self, trip: Trip):
+    async def admit(self, trip: AdmitRequest):
         raise StoreError("connection", "deaf")
 
 
 async def test_without_the_store_the_limit_is_divided_by_the_workers_that_were_last_seen(clock: ManualClock):
     primary = Deaf(clock=clock)
     store = FailoverStore(primary, settings=Settings.load({}, workers=50), observer=Watcher(), clock=clock)
-    trip = Trip(ALICE, (Charge("default", Limit(100, 60)),))
+    trip = AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),))
     assert (await store.admit(trip)).buckets[0].charge.limit == Limit(2, 60)
     for number in range(4):
         assert await store.beat(f"worker {number}", b"", 5) == number + 1

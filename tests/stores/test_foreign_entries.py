@@ -10,20 +10,20 @@ from typing import Any
 import pytest
 import redis
 
-from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.operator.interface import Origin, Target
-from fraiseql_guard.operator.store_operator import StoreOperator
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.signals import KeyFamily, PolicyName
-from fraiseql_guard.stores import FailoverStore, RedisStore, Trip
-from fraiseql_guard.stores.cluster import key_slot
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import KeyFamily, PolicyName
+from fraiseql_guard.operations.operator.interface import Origin, Target
+from fraiseql_guard.operations.operator.store_operator import StoreOperator
+from fraiseql_guard.stores import AdmitRequest, FailoverStore, RedisStore
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
-from fraiseql_guard.stores.key_families import FAMILIES, Row, row_of
+from fraiseql_guard.stores.redis.client.cluster import key_slot
+from fraiseql_guard.stores.redis.key_families import FAMILIES, KeyRow, row_of
 from fraiseql_guard.stores.refused import RefusedFor
-from tests.stores.test_namespace import use_everything
+from tests.stores.redis.test_namespace import use_everything
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
 
@@ -96,7 +96,7 @@ def write(client: redis.Redis, key: str, kind: str, value: bytes) -> None:
         client.zadd(key, {value: FAR, value + b" ": float("inf"), value + b"  ": 5.5})
 
 
-def keys_of(row: Row) -> list[str]:
+def keys_of(row: KeyRow) -> list[str]:
     """Keys of a family, as they are called in these tests."""
     if row.common:
         tails = {KeyFamily.LIFTING: [":automatic", ":any"]}.get(row.family, [row.tail])
@@ -144,7 +144,7 @@ def failover(server: RedisServer, observer: Found) -> FailoverStore:
 async def admitted(store: FailoverStore) -> None:
     """A request goes through, and so do those that count an offence."""
     for enforced in (True, False):
-        trip = Trip(CALLER, (Charge("default", LOOSE),), exempt=frozenset(PolicyName), enforced=enforced)
+        trip = AdmitRequest(CALLER, (Charge("default", LOOSE),), exempt=frozenset(PolicyName), enforced=enforced)
         assert (await store.admit(trip)).admitted
         trip.offence, trip.call = FAILED, None
         for _ in range(3):
@@ -160,7 +160,7 @@ async def use_all(store: FailoverStore, blocked: Subject | None) -> None:
     operator = StoreOperator(store, Settings.load({}), audit=quiet)
     await admitted(store)
     if blocked is not None:
-        assert (await store.admit(Trip(blocked, (Charge("default", LOOSE),)))).sanction is not None
+        assert (await store.admit(AdmitRequest(blocked, (Charge("default", LOOSE),)))).sanction is not None
     watch = ControlWatch(store, on_change=lambda _: None)
     await watch.refresh()
     await DocumentsWatch(store, on_change=lambda _: None, on_problem=lambda _: None).refresh()
@@ -231,7 +231,7 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
         assert [each.target.user_id for each in await operator.limits()] == ["mallory"]
         assert any("cannot be read" in note for note in (await operator.status()).notes)
         assert (await operator.lift_all(origin=Origin.OPERATOR)).affected >= 2
-        assert (await store.admit(Trip(BLOCKED, (Charge("default", LOOSE),)))).sanction is None
+        assert (await store.admit(AdmitRequest(BLOCKED, (Charge("default", LOOSE),)))).sanction is None
     assert observer.failed == []
 
 
@@ -246,7 +246,9 @@ async def test_the_table_knows_every_key_that_a_store_writes(redis_session, clie
         await store.note_refused([RefusedFor("ab", "cd")])
         await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24", 600))
         for number in range(3):
-            await store.admit(Trip(Subject("address", f"{number}"), (Charge("default", LOOSE),), offence=FAILED))
+            await store.admit(
+                AdmitRequest(Subject("address", f"{number}"), (Charge("default", LOOSE),), offence=FAILED)
+            )
         await store.begin_lifting("any", "id", actor="", worker="", total=0)
         await store.ping()
         seen |= {key.decode() for key in client.scan_iter()}
@@ -262,7 +264,7 @@ async def test_a_subjects_own_junk_costs_one_repair(redis_session, client, value
     store = RedisStore(redis_session.url, timeout_seconds=10)
     async with aclosing(store):
         client.set(f"fg:{{{BLOCKED.tag}}}:s", value)
-        assert (await store.admit(Trip(BLOCKED, (Charge("default", LOOSE),)))).admitted
+        assert (await store.admit(AdmitRequest(BLOCKED, (Charge("default", LOOSE),)))).admitted
         assert client.exists(f"fg:{{{BLOCKED.tag}}}:s") == 0
         assert store.unreadable.count(KeyFamily.SANCTIONS) == 1
 
@@ -276,6 +278,6 @@ async def test_it_does_on_a_cluster_too(cluster_session: RedisCluster, tail: str
     store = RedisStore(cluster_session.url, timeout_seconds=10)
     async with aclosing(store):
         for _ in range(2):
-            assert (await store.admit(Trip(BLOCKED, (Charge("default", LOOSE),)))).admitted
+            assert (await store.admit(AdmitRequest(BLOCKED, (Charge("default", LOOSE),)))).admitted
         assert cluster_session.ask(node, "TYPE", key) != b"set"
         assert sum(store.unreadable.count(family) for family in KeyFamily) == 1

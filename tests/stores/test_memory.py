@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import MemoryStore, Trip
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, MemoryStore
 from tests.stores.conftest import ManualClock
 
 ALICE = Subject("user", "alice")
@@ -27,10 +27,10 @@ async def test_one_shot_callers_neither_grow_it_nor_push_out_sanctions(clock: Ma
     await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 3600))
     dos = replace(BRUTE, policy=PolicyName.DOS, offences=2)
     for number in range(5000):
-        await store.admit(Trip(stranger(number), (CHARGE,), offence=dos))
+        await store.admit(AdmitRequest(stranger(number), (CHARGE,), offence=dos))
     assert len(store._levels) == 100
     assert len(store._ledgers[True]._offences) <= 100
-    assert not (await store.admit(Trip(ALICE))).admitted
+    assert not (await store.admit(AdmitRequest(ALICE))).admitted
 
 
 @given(
@@ -65,8 +65,8 @@ async def test_a_flood_of_sanctions_pushes_out_none_of_an_operator(operators, de
             clock.advance(number)
         else:
             for more in range(30):
-                await store.admit(Trip(stranger(1000 * (1 + more % 2) + number + more), offence=BRUTE))
-            await store.admit(Trip(stranger(number), offence=BRUTE))
+                await store.admit(AdmitRequest(stranger(1000 * (1 + more % 2) + number + more), offence=BRUTE))
+            await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
         held = {each.subject for each in await store.sanctions() if each.policy is PolicyName.OPERATOR}
         assert held == {stranger(each) for each, until in blocked.items() if until > clock.now}
         assert len(store._ledgers[True]._held) <= 25
@@ -75,11 +75,11 @@ async def test_a_flood_of_sanctions_pushes_out_none_of_an_operator(operators, de
 async def test_where_an_operators_word_ended_what_is_left_is_one_of_many(clock: ManualClock):
     store = MemoryStore(clock=clock, max_sanctions=10)
     both = stranger(1)
-    await store.admit(Trip(both, offence=BRUTE))
+    await store.admit(AdmitRequest(both, offence=BRUTE))
     await store.impose(Sanction(both, PolicyName.OPERATOR, 60))
     await store.lift(both, PolicyName.OPERATOR)
     for number in range(2, 20):
-        await store.admit(Trip(stranger(number), offence=BRUTE))
+        await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
     assert both not in {each.subject for each in await store.sanctions()}
 
 
@@ -88,7 +88,7 @@ async def test_ended_sanctions_make_room(clock: ManualClock):
     await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 86_400))
     for number in range(5000):
         clock.advance(10)  # thirty are in force at a time
-        await store.admit(Trip(stranger(number), offence=BRUTE))
+        await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
     assert len(list(await store.sanctions())) == 31
     assert len(store._ledgers[True]._held) <= 50
 
@@ -98,9 +98,9 @@ async def test_a_busy_caller_keeps_its_bucket_in_a_flood(clock: ManualClock):
     slow = Charge("default", Limit(10, 3600))
     admitted = 0
     for number in range(1000):
-        admitted += (await store.admit(Trip(ALICE, (slow,)))).admitted
+        admitted += (await store.admit(AdmitRequest(ALICE, (slow,)))).admitted
         for more in range(5):
-            await store.admit(Trip(stranger(5 * number + more), (slow,)))
+            await store.admit(AdmitRequest(stranger(5 * number + more), (slow,)))
     assert admitted == 10
 
 
@@ -111,7 +111,7 @@ async def test_loses_no_fraction_of_the_refill(clock: ManualClock, interval: flo
     asked = int(3600 / interval)
     admitted = 0
     for _ in range(asked):
-        admitted += (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        admitted += (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         clock.advance(interval)
     assert admitted == pytest.approx(min(asked, 100 + 6000), abs=2)
 
@@ -120,7 +120,7 @@ async def test_a_hundred_a_minute_for_36_seconds_admit_160(clock: ManualClock):
     store = MemoryStore(clock=clock)
     admitted = 0
     for _ in range(360):
-        admitted += (await store.admit(Trip(ALICE, (CHARGE,)))).admitted
+        admitted += (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         clock.advance(0.1)
     assert admitted == pytest.approx(160, abs=1)
 
@@ -129,7 +129,7 @@ async def test_a_repeat_doubles_up_to_an_hour_and_is_forgotten_after_a_day(clock
     store = MemoryStore(clock=clock)
 
     async def next_length(escalation: Escalation) -> float:
-        imposed = (await store.admit(Trip(ALICE, offence=escalation))).imposed
+        imposed = (await store.admit(AdmitRequest(ALICE, offence=escalation))).imposed
         assert imposed is not None
         clock.advance(imposed.sanction.expires_in_seconds)
         return imposed.sanction.expires_in_seconds

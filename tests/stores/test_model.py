@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
-from fraiseql_guard.context import Charge, Escalation, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import MemoryStore, RedisStore, Store, Trip
-from fraiseql_guard.stores.address import Command
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, OVERRIDE, REPEAT_SECONDS, effective_charges
-from fraiseql_guard.stores.scripts import Script
+from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.scripts import Script
 from tests.stores.conftest import ManualClock, ask
 from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
@@ -57,7 +57,7 @@ class Model:
             self.looks = [look for look in self.looks if (look[0], look[1].key) != (override.subject, OVERRIDE)]
         return until > self.now
 
-    def charges(self, trip: Trip) -> tuple[Charge, ...]:
+    def charges(self, trip: AdmitRequest) -> tuple[Charge, ...]:
         override, until = self.overrides.get(trip.subject, (None, 0.0))
         if override is None or until <= self.now:
             return trip.charges
@@ -74,7 +74,7 @@ class Model:
                 at = when
         return min(capacity, max(0.0, used - max(0.0, self.now - at) * limit.tokens_per_second))
 
-    def binding(self, trip: Trip) -> set[PolicyName]:
+    def binding(self, trip: AdmitRequest) -> set[PolicyName]:
         """The operator's or the longest; of equally long ones either may answer."""
         bound = [
             (policy is PolicyName.OPERATOR, expires, policy)
@@ -84,7 +84,7 @@ class Model:
         ]
         return {policy for operator, expires, policy in bound if (operator, expires) == max(bound)[:2]}
 
-    def fits(self, trip: Trip) -> bool:
+    def fits(self, trip: AdmitRequest) -> bool:
         return all(
             self.used(trip.subject, charge.key, charge.limit, charge.capacity) + charge.tokens <= charge.capacity + 1e-6
             for charge in self.charges(trip)
@@ -112,7 +112,7 @@ class Model:
         self.sanctions[key] = self.now + length
         return length
 
-    def admit(self, trip: Trip) -> tuple[bool, set[PolicyName], float | None]:
+    def admit(self, trip: AdmitRequest) -> tuple[bool, set[PolicyName], float | None]:
         if bound := self.binding(trip):
             return False, bound, None
         fits = self.fits(trip)
@@ -134,7 +134,7 @@ class Model:
         return ended
 
 
-def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[Trip]:
+def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
     charges = st.builds(
         Charge,
         policy=st.sampled_from(["default", "graphql"]),
@@ -151,7 +151,7 @@ def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[Trip]:
     own = st.builds(Escalation, st.sampled_from(POLICIES[:2]), st.just(3), windows, st.sampled_from([40, 3000]))
     abuse = st.builds(Escalation, st.just(PolicyName.RATE_LIMIT_ABUSE), st.just(2), windows, st.just(50))
     return st.builds(
-        Trip,
+        AdmitRequest,
         subject=st.sampled_from(SUBJECTS),
         charges=bills,
         abuse=st.none() | abuse,
@@ -179,7 +179,7 @@ def steps(
     step = trips(windows) | trips(windows) | trips(windows) | pauses | st.sampled_from(SUBJECTS)
     if clock_is_set_back:
         # By a server's clock a sanction ends later then, or is in force again: how long is not what is compared here.
-        step = step.filter(lambda step: not isinstance(step, Trip) or step.abuse is step.offence is None)
+        step = step.filter(lambda step: not isinstance(step, AdmitRequest) or step.abuse is step.offence is None)
         return st.lists(step | overrides, min_size=12, max_size=40)
     imposed = st.builds(Sanction, st.sampled_from(SUBJECTS), st.sampled_from(PolicyName), st.sampled_from([45.0, 85.0]))
     return st.lists(step | imposed | overrides, min_size=12, max_size=40)
@@ -203,13 +203,13 @@ async def compare(
                 await store.set_limit(step.subject, step.limit, step.burst, step.seconds)
             else:
                 assert await store.clear_limit(step.subject) is was_there
-        elif isinstance(step, Trip):
+        elif isinstance(step, AdmitRequest):
             await _compare_trip(store, model, step)
     listed = {(one.subject, one.policy) for one in await store.sanctions()}
     assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
 
 
-async def _compare_trip(store: Store, model: Model, trip: Trip) -> None:
+async def _compare_trip(store: Store, model: Model, trip: AdmitRequest) -> None:
     admitted, bound, imposed = model.admit(trip)
     outcome = await store.admit(trip)
     assert outcome.admitted is admitted
@@ -291,14 +291,14 @@ async def refused_until_blocked(store: Store, step: Callable[[float], Awaitable[
     """A caller who is refused twice, with the clock set back by an hour in between: whether it was blocked."""
     charge = Charge("default", Limit(1, 3600))
     abuse = Escalation(PolicyName.RATE_LIMIT_ABUSE, offences=3, window_seconds=60, sanction_seconds=50)
-    outcomes = [await store.admit(Trip(SUBJECTS[0], (charge,), abuse=abuse)) for _ in range(2)]
+    outcomes = [await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)) for _ in range(2)]
     told = outcomes[1].buckets[0].retry_after_seconds
     for seconds in (-3600.0, 2.0, 2.0):
         await step(seconds)
-        outcomes.append(await store.admit(Trip(SUBJECTS[0], (charge,), abuse=abuse)))
+        outcomes.append(await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)))
         assert outcomes[-1].buckets[0].retry_after_seconds <= told
     await step(3600)
-    assert (await store.admit(Trip(SUBJECTS[0], (charge,)))).admitted
+    assert (await store.admit(AdmitRequest(SUBJECTS[0], (charge,)))).admitted
     return [outcome.imposed is not None for outcome in outcomes]
 
 

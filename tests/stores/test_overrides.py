@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.stores import MemoryStore, RedisStore, Trip, network_bucket
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, network_bucket
 from tests.support.redis_server import RedisServer
 
 ALICE = Subject("user", '["issuer",null,"alice"]')
@@ -28,25 +28,25 @@ async def store(request):
 
 
 async def admitted(store, subject, charges, times: int) -> int:
-    return sum([(await store.admit(Trip(subject, charges))).admitted for _ in range(times)])
+    return sum([(await store.admit(AdmitRequest(subject, charges))).admitted for _ in range(times)])
 
 
 @pytest.mark.parametrize("subject", [ALICE, V6])
 async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, subject) -> None:
     assert await admitted(store, subject, (OWN, QUERY), 5) == 3
     await store.set_limit(subject, Limit(6, 3600), 1, 600)
-    outcome = await store.admit(Trip(subject, (OWN, QUERY, COST)))
+    outcome = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
     assert [bucket.charge.policy for bucket in outcome.buckets] == ["override", "cost"]
     own, cost = outcome.buckets
     assert 590 < (outcome.override_seconds or 0) <= 600
     assert (own.charge.limit, own.charge.burst, round(own.remaining)) == (Limit(6, 3600), 1, 6)
     assert round(cost.remaining) == 900
     assert await admitted(store, subject, (OWN, QUERY), 10) == 6
-    refused = await store.admit(Trip(subject, (OWN, QUERY)))
+    refused = await store.admit(AdmitRequest(subject, (OWN, QUERY)))
     assert 500 < refused.buckets[0].retry_after_seconds <= 600
     assert await store.clear_limit(subject) is True
     assert await store.clear_limit(subject) is False
-    assert (await store.admit(Trip(subject, (OWN,)))).override_seconds is None
+    assert (await store.admit(AdmitRequest(subject, (OWN,)))).override_seconds is None
     assert await admitted(store, subject, (OWN,), 10) == 6
 
 
@@ -76,5 +76,5 @@ async def test_an_override_meets_nobody_else(store) -> None:
 
 async def test_what_an_override_can_never_hold_is_said(store) -> None:
     await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
-    outcome = await store.admit(Trip(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
+    outcome = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
     assert (outcome.admitted, outcome.buckets[0].retry_after_seconds) == (False, math.inf)

@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from fraiseql_guard.context import Bucket, Charge, Limit, Sanction, Subject
-from fraiseql_guard.signals import PolicyName
-from fraiseql_guard.stores import MemoryStore, Outcome, Refusals, Trip
+from fraiseql_guard.core.context import Bucket, Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, MemoryStore, Refusals
 from tests.stores.conftest import ManualClock
 
 ALICE = Subject("user", "alice")
 CHARGE = Charge("default", Limit(60, 60))
 
 
-def refused(charge: Charge, seconds: float) -> tuple[Trip, Outcome]:
+def refused(charge: Charge, seconds: float) -> tuple[AdmitRequest, AdmitResult]:
     bucket = Bucket(charge, charge.tokens - seconds * charge.limit.tokens_per_second, seconds)
-    return Trip(ALICE, (charge,)), Outcome(admitted=False, buckets=(bucket,))
+    return AdmitRequest(ALICE, (charge,)), AdmitResult(admitted=False, buckets=(bucket,))
 
 
 @pytest.fixture
@@ -78,8 +78,8 @@ def test_the_number_outlives_the_refusal(refusals: Refusals, clock: ManualClock)
 def test_remembers_nothing_else(refusals: Refusals):
     trip, outcome = refused(CHARGE, 0.5)
     refusals.remember(trip, replace(outcome, admitted=True))
-    refusals.remember(trip, Outcome(False, sanction=Sanction(ALICE, PolicyName.DOS, 5)))
-    refusals.remember(trip, Outcome(False, unavailable=True))
+    refusals.remember(trip, AdmitResult(False, sanction=Sanction(ALICE, PolicyName.DOS, 5)))
+    refusals.remember(trip, AdmitResult(False, unavailable=True))
     assert refusals.find(ALICE, (CHARGE,)) is None
 
 
@@ -98,7 +98,7 @@ async def test_with_a_store(refusals: Refusals, clock: ManualClock):
     for _ in range(1000):
         clock.advance(0.01)
         if refusals.find(ALICE, (CHARGE,)) is None:
-            trip = Trip(ALICE, (CHARGE,), refused_before=refusals.take_count(ALICE))
+            trip = AdmitRequest(ALICE, (CHARGE,), refused_before=refusals.take_count(ALICE))
             outcome = await store.admit(trip)
             refusals.remember(trip, outcome)
             admitted += outcome.admitted

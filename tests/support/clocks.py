@@ -13,8 +13,8 @@ def own_clock(guard: Any) -> ManualClock:
 
     For a guard that has not been asked yet, and for tests that compare numbers of seconds.
     """
-    clock, stack = ManualClock(time.monotonic()), guard.stack
+    clock, stack = ManualClock(time.monotonic()), guard.runtime
     admission = stack.admission
-    for part in (stack.store, stack.repeats, admission._refusals, admission._blocked):
+    for part in (stack.store, stack.refusal_cache, admission._refusals, admission._blocked):
         part._clock = clock
     return clock

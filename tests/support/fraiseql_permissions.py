@@ -62,7 +62,7 @@ async def main() -> None:
         for _ in range(6):
             answer = (await client.post("/graphql", json={"query": 'mutation{login(name:"al")}'})).json()
             said.append(answer["data"]["login"])
-    exposition = guard.stack.settle.metrics.render().decode()
+    exposition = guard.runtime.recorder.metrics.render().decode()
     print(json.dumps({"codes": codes, "said": said, "exposition": exposition}))
 
 

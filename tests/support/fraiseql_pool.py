@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fraiseql_guard.context import Context, Subject
-from fraiseql_guard.request import enter
+from fraiseql_guard.core.context import RequestContext, Subject
+from fraiseql_guard.core.request import enter
 
 LIMIT = "SELECT current_setting('statement_timeout') FROM pg_class LIMIT 1"
 
 
-def work_until(seconds: float | None) -> Context:
-    ctx = Context(
+def work_until(seconds: float | None) -> RequestContext:
+    ctx = RequestContext(
         method="POST", path="/graphql", query_string=b"", header_lines=(), headers={}, guarded=True, request_id="r",
         trace_id="t", endpoint="/graphql", address="192.0.2.1", address_subject=Subject("address", "192.0.2.1"),
     )  # fmt: skip

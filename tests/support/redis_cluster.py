@@ -10,7 +10,7 @@ from typing import Self
 
 import redis
 
-from fraiseql_guard.stores.cluster import SLOTS
+from fraiseql_guard.stores.redis.client.cluster import SLOTS
 from tests.support.redis_server import RedisServer
 
 FORMING_SECONDS = 30.0

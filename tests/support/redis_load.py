@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.stores import FailoverStore, Outcome, RedisStore, Trip
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, RedisStore
 
 ALICE = Subject("user", "alice")
 ROOM = Charge("default", Limit(1, 86_400), burst=1_000_000)
@@ -80,7 +80,7 @@ class Tally:
         """All requests so far."""
         return self.statuses.total()
 
-    def add(self, outcome: Outcome | BaseException, seconds: float) -> None:
+    def add(self, outcome: AdmitResult | BaseException, seconds: float) -> None:
         """Count one request as the caller sees it."""
         self.slowest_seconds = max(self.slowest_seconds, seconds)
         if isinstance(outcome, BaseException):
@@ -108,10 +108,10 @@ def open_failover(
     )
 
 
-async def request(store: FailoverStore, tally: Tally, trip: Trip) -> Outcome | BaseException:
+async def request(store: FailoverStore, tally: Tally, trip: AdmitRequest) -> AdmitResult | BaseException:
     """One request, counted."""
     began, paused = time.monotonic(), tally.pauses.seconds()
-    outcome: Outcome | BaseException
+    outcome: AdmitResult | BaseException
     try:
         outcome = await store.admit(trip)
     except Exception as error:  # noqa: BLE001 - the caller would see a 500
@@ -122,7 +122,7 @@ async def request(store: FailoverStore, tally: Tally, trip: Trip) -> Outcome | B
 
 @asynccontextmanager
 async def load(
-    store: FailoverStore, *trips: Trip, callers: int = 8, pause_seconds: float = 0.004
+    store: FailoverStore, *trips: AdmitRequest, callers: int = 8, pause_seconds: float = 0.004
 ) -> AsyncIterator[Tally]:
     """Callers that send one of the trips after the other, as long as the body runs."""
     tally, ended = Tally(), asyncio.Event()
@@ -157,7 +157,7 @@ async def charged(url: str, subject: Subject = ALICE, charge: Charge = ROOM) -> 
     """Tokens that are gone from a bucket, as Redis knows it."""
     store = RedisStore(url, timeout_seconds=5)
     try:
-        (bucket,) = (await store.admit(Trip(subject, (replace(charge, tokens=0),)))).buckets
+        (bucket,) = (await store.admit(AdmitRequest(subject, (replace(charge, tokens=0),)))).buckets
         return round(charge.capacity - bucket.remaining)
     finally:
         await store.aclose()

@@ -12,8 +12,8 @@ import json
 import sys
 import time
 
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.stores import RedisStore, StoreError, Trip
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
 
 RATE = Charge("default", Limit(10, 1), burst=90)
 ONE = Subject("user", "one key")
@@ -34,7 +34,7 @@ def run_ahead(seconds: float) -> None:
 async def compete(url: str) -> dict[str, float]:
     """Send for SECONDS. The time of the first is on a clock that all processes share."""
     store = RedisStore(url, timeout_seconds=5)
-    trip = Trip(ONE, (RATE,))
+    trip = AdmitRequest(ONE, (RATE,))
     await store.ping()
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
@@ -71,7 +71,7 @@ async def send_for_ever(url: str) -> None:
         sent += AT_ONCE
         print(sent, flush=True)
         try:
-            await asyncio.gather(*(store.admit(Trip(ALICE, (ROOM,))) for _ in range(AT_ONCE)))
+            await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (ROOM,))) for _ in range(AT_ONCE)))
         except StoreError as error:
             sys.exit(str(error))
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 import httpx
 
 from examples.process import PROJECT, Samples, parse_samples
-from fraiseql_guard.settle.backlog import TELL_SECONDS
+from fraiseql_guard.telemetry.recorder.deferred_records import TELL_SECONDS
 from tests.support.ports import free_port
 
 TOLD_BY_NOW = 3 * TELL_SECONDS

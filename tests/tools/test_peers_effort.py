@@ -11,7 +11,7 @@ from benchmarks.peers.effort import Effort, Progress, effort, rounds_in_time
 from benchmarks.peers.goals import goals
 from benchmarks.peers.report import Findings
 from benchmarks.peers.variants import OURS, VARIANTS
-from fraiseql_guard.settings import Settings
+from fraiseql_guard.core.settings import Settings
 
 
 def asked(**given: object) -> Effort:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.runbooks.dashboard import dashboard
+from fraiseql_guard.operations.runbooks.dashboard import dashboard
 from tools.docs import ROOT
 from tools.panels import Curve, Drawn
 from tools.picture import main, picture, save, spoken

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers.adapters.app import plain
-from fraiseql_guard.context import Charge, Limit, Subject
-from fraiseql_guard.settings import Settings
-from fraiseql_guard.stores import Refusals, Trip, open_store
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.stores import AdmitRequest, Refusals, open_store
 
 
 class _Nobody:
@@ -36,14 +36,14 @@ def build(redis_url: str, per_hour: int) -> Any:
     app, refusals = plain(), Refusals()
     store = open_store(Settings.load(redis_url=redis_url), _Nobody())
     charges = (Charge("default", Limit(per_hour, 3600)),)
-    trips: dict[str, Trip] = {}
+    trips: dict[str, AdmitRequest] = {}
 
     async def limited(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "http":
             host = scope["client"][0]
             trip = trips.get(host)
             if trip is None:
-                trip = trips[host] = Trip(Subject("address", host), charges)
+                trip = trips[host] = AdmitRequest(Subject("address", host), charges)
             if refusals.knows(trip.subject.key) and refusals.find(trip.subject, charges) is not None:
                 raise RuntimeError("not admitted")
             outcome = await store.admit(trip)

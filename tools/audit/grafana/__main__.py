@@ -16,8 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.runbooks.dashboard import dashboard, render_dashboard
-from fraiseql_guard.runbooks.render import Choices
+from fraiseql_guard.operations.runbooks.dashboard import dashboard, render_dashboard
+from fraiseql_guard.operations.runbooks.render import Choices
 from tools.audit.npm import NpmError, install
 
 HERE: Final = Path(__file__).resolve().parent

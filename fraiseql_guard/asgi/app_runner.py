@@ -1,0 +1,141 @@
+"""Runs the app under its deadline and stops its work when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from typing import Final, Protocol
+
+from fraiseql_guard.asgi.deadline import take_back
+from fraiseql_guard.asgi.request_body import RequestBody
+from fraiseql_guard.asgi.timeout_policy import TimeoutPolicy
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
+
+_WATCH_AFTER_SECONDS: Final = 0.05
+"""Quick requests never pay for a watcher."""
+_ABANDON_AFTER_SECONDS: Final = 1.0
+"""How long a cancelled app may take to clean up before it counts as one that ignores its cancellation."""
+_AS_GOOD_AS_OVER_SECONDS: Final = 0.0005
+
+
+class Owner(Protocol):
+    """Whose app it is."""
+
+    def time_is_up(self) -> bool:
+        """Answer the client; whether the app is to be cancelled (not in monitor mode)."""
+        ...
+
+    def abandoned(self) -> None:
+        """The app goes on all the same."""
+        ...
+
+
+class AppRunner:
+    """One app run, in the task that asks for it. The request's context shows the app until when it may work.
+
+    Its timer looks again when it rings, so that to move the end further away costs nothing. Most runs end before
+    anything happens to them: what has not happened is the class's own.
+    """
+
+    left = False  # the client, before its answer was complete
+    task: asyncio.Task[object] | None = None  # while the app runs
+    _timer: DeadlineTimer | None = None
+    _until: float | None = None  # on the loop's clock; None once time is up, or the answer complete
+    _watcher: asyncio.Task[None] | None = None
+    _abandonment: asyncio.TimerHandle | None = None  # once the app was cancelled
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timers: DeadlineTimers,
+        request_body: RequestBody,
+        terms: TimeoutPolicy,
+        ctx: RequestContext,
+        owner: Owner,
+    ) -> None:
+        self._loop = loop
+        self._timers = timers
+        self._request_body = request_body
+        self._watches = terms.stop_on_leave and request_body.complete
+        self._ctx = ctx
+        self._owner = owner
+        self.terms = terms
+
+    async def run(self, work: Awaitable[object], now: float) -> None:
+        """Run the app, from now on the loop's clock, to its end, its deadline, or its client's disconnect."""
+        task = self.task = asyncio.current_task()
+        seconds = self.terms.timeout_seconds
+        if seconds is not None:
+            self._until = now + seconds
+            if self.terms.binding:
+                self._ctx.ends_at = time.monotonic() + seconds
+            first = min(seconds, _WATCH_AFTER_SECONDS) if self._watches else seconds
+            self._timer = self._timers.call_at(now + first, self._look)
+        try:
+            await work
+        except (asyncio.CancelledError, Exception):
+            if self._abandonment is None:
+                raise  # else: how it ended when it was stopped plays no part, the client was answered
+        finally:
+            self.task = None
+            if self._until is not None or self._ctx.ends_at is not None or self._watcher is not None:
+                self.stop()
+            if self._abandonment is not None:
+                self._abandonment.cancel()
+        if self._abandonment is not None and task is not None:
+            await take_back(task)
+
+    def stop(self) -> None:
+        """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
+        self._until = self._ctx.ends_at = None
+        if self._timer is not None:
+            self._timer.call = None
+            self._timer = None
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+
+    def extend(self, seconds: float) -> None:
+        """A stream has shown life: from now on it may be silent for so long."""
+        if self._until is None:
+            return
+        now = self._loop.time()
+        self._until = now + seconds
+        if self.terms.binding:
+            self._ctx.ends_at = time.monotonic() + seconds
+        if self._timer is not None and now + seconds < self._timer.when():
+            self._timer.cancel()
+            self._timer = self._timers.call_at(now + seconds, self._look)
+
+    def interrupt(self) -> None:
+        """Cancel the app now, once: the timer that a second call would start would not be stopped."""
+        if self.task is None or self._abandonment is not None:
+            return
+        self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._owner.abandoned)
+        self.task.cancel()
+
+    def _look(self) -> None:
+        """The timer rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
+        answered even if the app ignores its cancellation."""
+        self._timer = None
+        if self._watches and self._watcher is None:
+            self._watcher = self._loop.create_task(self._watch())
+        if self._until is None:
+            return
+        if self._until - self._loop.time() > _AS_GOOD_AS_OVER_SECONDS:
+            self._timer = self._timers.call_at(self._until, self._look)
+            return
+        self._until = None  # once is enough, also where nothing is cut (monitor mode)
+        if self._owner.time_is_up():
+            self.interrupt()
+
+    async def _watch(self) -> None:
+        while not self._request_body.disconnected:
+            await self._request_body.next_message()
+        if self._abandonment is not None:
+            return  # the client has its answer, and left with it while the app was cleaning up
+        self.left = True
+        if self.terms.stop_on_leave:
+            self.interrupt()

@@ -1,0 +1,66 @@
+"""How many operations a refused request asks for: who sends a batch wants a list of as many results.
+
+Apollo's BatchHttpLink hides whatever else it is answered, so that its developers would never see why.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from fraiseql_guard.asgi.pipeline import announced_excess, look_at_body
+from fraiseql_guard.asgi.request_body import RequestBody
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.http.envelope import is_json
+from fraiseql_guard.graphql.http.multipart import read_form
+from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
+
+_ARRAY: Final = re.compile(rb"[ \t\r\n]*+\[")
+_NO_ARRAY: Final = re.compile(rb"[^\[]")
+_OTHER_VALUES: Final = 1_000
+"""Room for what stands beside the variables of an operation."""
+
+
+def batch_size(ctx: RequestContext, settings: Settings) -> int:
+    """How many operations the batch in a request's body holds; 0 if it holds none, more than are allowed, or cannot be
+    read, and if the body is not known."""
+    body = ctx.body
+    if not body or ctx.method != "POST":
+        return 0
+    if ctx.upload:
+        form = read_form(ctx.header(b"content-type"), body, settings.max_body_bytes)
+        body = b"" if isinstance(form, Denial) else body[form.operations]
+    if _ARRAY.match(body) is None:
+        return 0
+    most = settings.max_batch_size
+    try:
+        found, _ = _loader(most * (settings.max_variables_nodes + _OTHER_VALUES)).load(body)
+    except NotStrictError:
+        return 0
+    return len(found) if isinstance(found, list) and len(found) <= most else 0
+
+
+@lru_cache(maxsize=8)
+def _loader(max_values: int) -> Loader:
+    return Loader(max_values)
+
+
+async def look_for_batch(runtime: Runtime, ctx: RequestContext, request_body: RequestBody, denial: Denial) -> None:
+    """Read the body of a request that is refused before anybody has, in the usual bounds, where batches are accepted:
+    it may be one. Of any other body no more is read than shows that."""
+    known = ctx.body is not None or request_body.received_bytes or request_body.complete or request_body.disconnected
+    if known or not runtime.settings.batching or ctx.method != "POST" or not is_json(ctx.header(b"content-type")):
+        return
+    if announced_excess(runtime, ctx, buffered=True) is not None:
+        return
+    request_body.buffer_bytes = runtime.settings.max_body_bytes
+    try:
+        body = await look_at_body(runtime, ctx, request_body, denial, unless=_NO_ARRAY)
+    except Exception as error:  # noqa: BLE001 - the refusal stands, whatever a server makes of its body
+        runtime.tell(runtime.recorder.fault, "receive", error)
+        return
+    if isinstance(body, bytes):
+        ctx.body = body

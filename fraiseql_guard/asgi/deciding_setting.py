@@ -1,0 +1,51 @@
+"""Which setting a refusal is a matter of: who develops a client reads it in the refusal, and need not search the docs.
+
+Names of settings are no secret, and their values are told only where the refusal tells them anyway. What a client can
+do something about by itself, by waiting or by showing who it is, names none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fraiseql_guard.core import signals as s
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.signals import Code
+
+DECIDING: Final[Mapping[Code, tuple[str, ...]]] = {
+    s.BATCHING_DISABLED: ("batching",),
+    s.NOT_TRUSTED: ("trusted_documents",),
+    s.INTROSPECTION_DENIED: ("introspection",),
+    s.INTROSPECTION_TOO_DEEP: ("introspection_max_list_depth",),
+    s.LIST_UNSLICED: ("unsliced_lists",),
+    s.LIST_TOO_LARGE: ("max_list_size",),
+    s.OFFSET_TOO_LARGE: ("max_offset",),
+    s.QUERY_TOO_LONG: ("max_query_chars",),
+    s.QUERY_TOO_MANY_TOKENS: ("max_tokens",),
+    s.QUERY_TOO_DEEP: ("max_query_depth",),
+    s.QUERY_TOO_COMPLEX: ("max_query_complexity",),
+    s.TOO_MANY_ALIASES: ("max_aliases",),
+    s.TOO_MANY_ROOT_FIELDS: ("max_root_fields",),
+    s.TOO_MANY_DIRECTIVES: ("max_directives",),
+    s.TOO_MANY_DUPLICATE_KEYS: ("max_duplicate_keys",),
+    s.TOO_MANY_OPERATIONS: ("max_operations",),
+    s.TOO_MANY_FRAGMENTS: ("max_fragments",),
+    s.LITERAL_TOO_DEEP: ("max_literal_depth",),
+    s.VARIABLES_TOO_DEEP: ("max_variables_depth",),
+    s.VARIABLES_TOO_LARGE: ("max_variables_nodes",),
+    s.CONCURRENCY_LIMIT: ("max_in_flight",),
+    s.BODY_SHARE_FULL: ("max_buffered_bytes",),
+    s.BODY_TOO_LARGE: ("max_body_bytes", "max_request_bytes"),
+    s.QUERY_TIMEOUT: ("query_timeout", "mutation_timeout", "request_timeout"),
+}
+"""The options that decide, by the code of the refusal; where only some refusals of a code are a matter of a setting,
+its gate names it."""
+
+_SENTENCES: Final = {code: f"{' or '.join(map(name_of, options))} decides this." for code, options in DECIDING.items()}
+
+
+def detail(code: Code, known: str) -> str:
+    """What a refusal tells in words: what is known of it, and which setting decides."""
+    sentence = _SENTENCES.get(code, "")
+    return f"{known} {sentence}" if known and sentence else known or sentence

@@ -1,0 +1,117 @@
+"""How every request ends: a refusal is sent, the rate limit's headers are added, and something is left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from fraiseql_guard.asgi import replies
+from fraiseql_guard.asgi.batches import batch_size
+from fraiseql_guard.asgi.describe import endpoint
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.core.context import Denial, RequestContext, outers
+from fraiseql_guard.core.outcomes import is_for_authentication
+from fraiseql_guard.core.signals import UNKNOWN, FailureReason
+from fraiseql_guard.telemetry.spans import active_span
+
+_REQUEST_ID: Final = b"x-request-id"
+_OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
+_OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
+"""Headers of ours on the answers of callers who are counted. The outermost guard writes them, once for all."""
+
+
+async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Any) -> None:
+    """Answer with a refusal, and tell of it first."""
+    ctx.denial = denial
+    tell_outside(ctx)
+    silent = runtime.tell(runtime.recorder.refused, ctx, denial)
+    headers, body = refusal(runtime, ctx, denial)
+    # By its head a batch cannot be told from one of another length.
+    ctx.body = ctx.rewritten = None  # its memory was given back
+    if silent and ctx.repeated and ctx.outer is None and body[:1] != b"[":
+        runtime.tell(runtime.refusal_cache.remember, ctx, denial, headers, body)
+    await send_refusal(ctx, denial, headers, body, send)
+
+
+def refusal(runtime: Runtime, ctx: RequestContext, denial: Denial) -> tuple[list[replies.Header], bytes]:
+    """Headers and body of a refusal."""
+    origins = () if ctx.for_operator else runtime.settings.cors_origins
+    batch = runtime.tell(batch_size, ctx, runtime.settings) if ctx.guarded else 0
+    headers, body = replies.refusal(ctx, denial, origins, runtime.now(), batch=batch or 0)
+    return headers if ctx.outer is None else _for_outside(ctx, ctx.outer, headers), body
+
+
+def tell_outside(ctx: RequestContext) -> None:
+    """A request is refused: for the guards further outside that is no answer of their app's own."""
+    for outer in outers(ctx):
+        outer.refused_inside = True
+        outer.auth_failed = outer.auth_failed or (ctx.denial is not None and is_for_authentication(ctx.denial))
+
+
+def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[replies.Header]) -> list[replies.Header]:
+    """The headers of a refusal that goes through other guards: where a bucket of ours has refused, its state is what
+    the client has to know; else theirs is told beside it."""
+    if any(bucket.retry_after_seconds > 0 for bucket in ctx.buckets):
+        for each in outers(ctx):
+            each.shown = ()
+        return headers
+    _hand_on(ctx, outer)
+    return [line for line in headers if line[0] not in _OURS]
+
+
+def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
+    """Let the next guard further outside tell the state of our buckets beside that of its own: the scarcest first."""
+    if ctx.shown != ():  # else a guard further inside has told all that is to be told
+        buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
+        outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
+
+
+async def send_refusal(
+    ctx: RequestContext, denial: Denial, headers: list[replies.Header], body: bytes, send: Any
+) -> None:
+    """Send a refusal."""
+    ctx.status = denial.status
+    ctx.response_bytes = len(body)
+    await send({"type": "http.response.start", "status": denial.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def with_headers(runtime: Runtime, ctx: RequestContext, message: Any) -> Any:
+    """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
+    ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
+    lines: Iterable[replies.Header] = message.get("headers", ())
+    shown = ctx.shown
+    buckets = ctx.buckets if shown is None else shown
+    ours = _OURS if buckets else _OURS_UNCOUNTED
+    kept = [line for line in lines if line[0].lower() not in ours]
+    if ctx.outer is not None:
+        _hand_on(ctx, ctx.outer)
+        return {**message, "headers": kept}
+    kept.append((_REQUEST_ID, ctx.request_id.encode()))
+    if buckets:
+        kept += replies.rate_limit_headers(buckets, runtime.now())
+    return {**message, "headers": kept}
+
+
+def record_outcome(
+    runtime: Runtime,
+    scope: Any,
+    ctx: RequestContext,
+    seconds: float,
+    refused_by_app: FailureReason | None = None,
+    query_seconds: float | None = None,
+    failed: bool = False,
+) -> None:
+    """Metrics and log lines of a request that is over (Settle.account)."""
+    recorder, identity = runtime.recorder, ctx.identity
+    if ctx.endpoint == UNKNOWN and (
+        runtime.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
+    ):
+        ctx.endpoint = endpoint(scope, ctx, runtime.mounts)
+    for denial in ctx.would_refuse:
+        recorder.would_refuse(ctx, denial)
+    if identity is not None and identity.fresh and ctx.token_failure is None:
+        recorder.authenticated(ctx)
+    if refused_by_app is not None:
+        recorder.refused_by_app(ctx, refused_by_app)
+    recorder.account(ctx, seconds, counted=runtime.counts, query_seconds=query_seconds, failed=failed)

@@ -1,0 +1,57 @@
+"""The health pages: the details, which are ours, and the short one, which is the app's if it has one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.core.context import OwnPage, RequestContext
+from fraiseql_guard.telemetry.process.health import Health
+
+_NOT_FOUND: Final = 404
+_ALIVE: Final = orjson.dumps({"status": "ok"})
+
+
+def detailed(health: Health) -> Any:
+    """The details as an ASGI app that runs behind the gates like any other."""
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
+        report = await health.report()
+        await _answer(scope, send, report.http_status, orjson.dumps(report.content))
+
+    return page
+
+
+def is_short(ctx: RequestContext) -> bool:
+    """Whether a request is for the short page."""
+    return ctx.place.page is OwnPage.ALIVE and ctx.method in ("GET", "HEAD")
+
+
+def short(app: Any) -> Any:
+    """The app; where it has no page of its own here (404), ``{"status": "ok"}``: the process answers requests."""
+
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        missing = False
+
+        async def watch(message: Any) -> None:
+            nonlocal missing
+            missing = missing or (message["type"] == "http.response.start" and message["status"] == _NOT_FOUND)
+            if not missing:
+                await send(message)
+
+        await app(scope, receive, watch)
+        if missing:
+            await _answer(scope, send, 200, _ALIVE)
+
+    return page
+
+
+async def _answer(scope: Any, send: Any, status: int, body: bytes) -> None:
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

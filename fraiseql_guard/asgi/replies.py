@@ -1,0 +1,196 @@
+"""Refusals and rate-limit headers as bytes: the one shape of every answer that the guard gives itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.asgi.deciding_setting import detail
+from fraiseql_guard.core.context import Bucket, Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.request import at_work
+from fraiseql_guard.graphql.http.media_types import JSON, answer_type, preference
+
+Header = tuple[bytes, bytes]
+
+READS: Final = HeadReads(headers=frozenset({b"accept", b"origin"}))
+"""What the form of a refusal depends on."""
+RATE_LIMIT_NAMES: Final = frozenset(
+    {b"x-ratelimit-limit", b"x-ratelimit-remaining", b"x-ratelimit-reset", b"ratelimit-policy", b"ratelimit"}
+)
+"""Names of the headers that tell the state of a bucket."""
+
+_COME_BACK: Final = frozenset({429, 503})
+"""Statuses of what is refused for the moment, before it is executed."""
+_EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
+
+
+def refusal(
+    ctx: RequestContext, denial: Denial, cors_origins: Sequence[str], now: float, *, batch: int = 0
+) -> tuple[list[Header], bytes]:
+    """Headers and body of a refusal: GraphQL errors on GraphQL paths, problem+json (RFC 9457) elsewhere.
+
+    ``batch`` is how many operations were sent in a list, and want a list of as many answers; 0 for one by itself.
+    """
+    waits = _waits(ctx, denial)
+    seconds = None if waits is None else _whole_seconds(waits.seconds)
+    extensions = _extensions(ctx, denial, seconds)
+    if ctx.guarded:
+        media_type = _media_type(ctx, denial).encode()
+        body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
+        if batch:
+            body = b"[%s]" % b",".join([body] * batch)
+    else:
+        media_type = b"application/problem+json"
+        body = orjson.dumps(
+            {"type": "about:blank", "title": denial.code.message, "status": denial.status, **extensions}
+        )
+    headers = [
+        (b"content-type", media_type),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+        (b"x-request-id", ctx.request_id.encode()),
+        *denial.headers,
+        *rate_limit_headers(ctx.buckets, now, None if waits is None else waits.of_buckets),
+        *cors_headers(ctx, cors_origins),
+    ]
+    if seconds is not None:
+        headers.append((b"retry-after", b"%d" % seconds))
+    return headers, b"" if ctx.method == "HEAD" else body
+
+
+def _media_type(ctx: RequestContext, denial: Denial) -> str:
+    """Plain JSON where the server has no room or the client is too fast, if the client accepts it at all: clients take
+    whatever comes as graphql-response+json for a result, so that what would wait and ask again never gets to see it.
+    An app that is at work has begun to execute the operation: then it is a result."""
+    accept = ", ".join(ctx.lines(b"accept"))
+    if denial.status in _COME_BACK and not at_work(ctx) and preference(accept, JSON).weight:
+        return JSON
+    return answer_type(accept)
+
+
+def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None) -> dict[str, Any]:
+    """The numbers of a refusal; what is not known is left out."""
+    known = {
+        "code": denial.code.name,
+        "detail": detail(denial.code, denial.detail) or None,
+        "limit": denial.limit,
+        "actual": denial.actual,
+        "path": denial.path,
+        "retryAfter": retry_after,
+        "requestId": ctx.request_id,
+        **dict(denial.facts),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _whole_seconds(seconds: float) -> int:
+    """Rounded up, so that who comes back then is admitted."""
+    return math.ceil(max(seconds, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """How long to wait until the same request can be admitted, in all and for each bucket."""
+
+    seconds: float
+    of_buckets: tuple[float, ...]
+
+
+def _waits(ctx: RequestContext, denial: Denial) -> _Waits | None:
+    """None if coming back is of no use. A refusal for another reason than the rate may have emptied a bucket."""
+    seconds = denial.retry_after_seconds
+    if seconds is None or math.isinf(seconds):
+        return None
+    buckets, measured = ctx.buckets, ctx.measured
+    if any(bucket.retry_after_seconds for bucket in buckets):  # nothing was taken
+        waits = tuple([bucket.retry_after_seconds for bucket in buckets])
+    else:
+        tokens = 1 if measured is None else max(1, measured.mutation_root_fields)
+        waits = tuple([bucket.wait_for(tokens) for bucket in buckets])
+    return _Waits(max(seconds, *waits) if waits else seconds, waits)
+
+
+def rate_limit_headers(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None = None) -> list[Header]:
+    """X-RateLimit-* of the bucket with the smallest remaining share (Reset: the Unix time at which it is full again, as
+    FraiseQL writes it), and RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-11) of all that carry
+    a name of their own. What a bucket holds above its rate is not told: clients would take it for a part of the rate.
+
+    ``waits`` are those that Retry-After is the longest of, by bucket. Then the one that is waited for longest comes
+    first, and only what is waited for has a time (``t``): none lies behind Retry-After.
+    """
+    if len(buckets) != 1:
+        return _of_several(buckets, now, waits) if buckets else []
+    bucket = buckets[0]
+    charge, remaining = bucket.charge, bucket.remaining
+    quota, left, rate, capacity = charge.limit.tokens, int(remaining), charge.rate, charge.capacity
+    limit, policy, name = _constant(charge.policy, quota, charge.limit.window_seconds)
+    shown = min(quota, left)
+    wait = (left + 1 - remaining) / rate if waits is None else waits[0]
+    if waits is None and remaining >= capacity:
+        wait = 0.0  # it is full
+    state = b"%s%d;t=%d" % (name, shown, math.ceil(wait)) if 0.0 < wait < math.inf else b"%s%d" % (name, shown)
+    return [
+        limit,
+        (b"x-ratelimit-remaining", b"%d" % shown),
+        (b"x-ratelimit-reset", b"%d" % math.ceil(now + (capacity - remaining) / rate)),
+        policy,
+        (b"ratelimit", state),
+    ]
+
+
+def _of_several(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None) -> list[Header]:
+    known: Sequence[float | None] = (None,) * len(buckets) if waits is None else waits
+    named: dict[str, int] = {}
+    for place, bucket in enumerate(buckets):
+        # Of those that share a name the caller's own is told, unless it is another that is waited for.
+        first = named.setdefault(bucket.charge.policy, place)
+        if first != place and (known[place] or 0.0) > (known[first] or 0.0):
+            named[bucket.charge.policy] = place
+    if waits is not None and any(waits):
+        tightest = max(range(len(buckets)), key=waits.__getitem__)
+    else:
+        shares = [bucket.share for bucket in buckets]
+        tightest = shares.index(min(shares))
+    told = {place: _of_one(buckets[place], now, known[place]) for place in named.values()}
+    first_three = (told.get(tightest) or _of_one(buckets[tightest], now, known[tightest]))[:3]
+    return [
+        *first_three,
+        (b"ratelimit-policy", b", ".join([lines[3][1] for lines in told.values()])),
+        (b"ratelimit", b", ".join([lines[4][1] for lines in told.values()])),
+    ]
+
+
+def _of_one(bucket: Bucket, now: float, wait: float | None) -> list[Header]:
+    return rate_limit_headers((bucket,), now, None if wait is None else (wait,))
+
+
+@lru_cache(maxsize=256)
+def _constant(policy: str, tokens: int, window_seconds: int) -> tuple[Header, Header, bytes]:
+    """What headers say of a charge whatever is left: its limit, its policy, and how its state begins."""
+    name = policy.encode()
+    return (
+        (b"x-ratelimit-limit", b"%d" % tokens),
+        (b"ratelimit-policy", b'"%s";q=%d;w=%d' % (name, tokens, window_seconds)),
+        b'"%s";r=' % name,
+    )
+
+
+def cors_headers(ctx: RequestContext, origins: Sequence[str]) -> list[Header]:
+    """CORS headers that let the pages of configured origins read our refusals. Those that are configured by name may
+    send their visitors' cookies along; all together (``*``) may not."""
+    origin = ctx.headers.get(b"origin")
+    if origin is None or not ctx.from_origin_of(origins):
+        return []
+    named = origin.decode("latin-1") in origins
+    return [
+        (b"access-control-allow-origin", origin if named else b"*"),
+        (b"access-control-expose-headers", _EXPOSED),
+        *([(b"access-control-allow-credentials", b"true")] if named else ()),
+        (b"vary", b"Origin"),
+    ]

@@ -1,0 +1,243 @@
+"""The one reader of ``receive``: bounds and reads the body, replays it, and shows the disconnect to all who ask.
+
+Two readers of one ``receive`` steal each other's messages on some servers, so that the app and the watcher for the
+client's disconnect both ask the pump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from fraiseql_guard.asgi.body_budget import BufferBudget, HeldBody
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
+
+Message = Any
+Receive = Callable[[], Any]
+
+DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+_BLANKS: Final = b" \t\r\n"
+
+
+class MalformedMessageError(Exception):
+    """A server sent a message where a part of the body has to come, and it is none."""
+
+
+def body_part(message: Message) -> Message | None:
+    """An ``http.request`` message with its body as bytes; None for ``http.disconnect``.
+
+    Both fields of a part are optional (ASGI specification). MalformedMessageError for anything else: an app may read it
+    in its own way, so it cannot be measured. A buffer that can still change is copied, so that the app gets what was
+    measured.
+    """
+    kind = message.get("type") if isinstance(message, dict) else None
+    if kind == "http.disconnect":
+        return None
+    if kind != "http.request":
+        raise MalformedMessageError("a message of an unknown type stands in place of the body")
+    body = message.get("body", b"")
+    if type(body) is bytes:
+        return message
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise MalformedMessageError("the body of a message is not bytes")
+    return {**message, "body": bytes(body)}
+
+
+def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
+    """What was read so far; a single part is not copied."""
+    if not chunk:
+        return body
+    if not body:
+        return chunk
+    grown = body if isinstance(body, bytearray) else bytearray(body)
+    grown += chunk
+    return grown
+
+
+def _too_late(_denial: Denial) -> None:
+    """The answer is complete: nothing is refused any more."""
+
+
+class RequestBody:
+    """Owns ``receive`` for one request.
+
+    ``buffer_bytes`` is how much of a body is read at once; ``max_bytes`` and ``idle_seconds`` bound a streamed body
+    (None in monitor mode: it streams through). ``on_excess`` is called once when it breaks a bound.
+    """
+
+    __slots__ = (
+        "_idle_seconds",
+        "_on_excess",
+        "_reader",
+        "_receive",
+        "_replay",
+        "buffer_bytes",
+        "complete",
+        "disconnected",
+        "held",
+        "max_bytes",
+        "received_bytes",
+    )
+
+    def __init__(
+        self,
+        receive: Receive,
+        buffer_bytes: int,
+        max_bytes: int | None,
+        idle_seconds: float,
+        budget: BufferBudget,
+        on_excess: Callable[[Denial], None],
+    ) -> None:
+        self._receive = receive
+        self.buffer_bytes = buffer_bytes
+        self.held = HeldBody(budget)
+        self._on_excess = on_excess
+        self._idle_seconds = idle_seconds
+        self._replay: deque[Message] = deque()
+        self._reader: asyncio.Task[Message] | None = None
+        self.max_bytes = max_bytes
+        self.received_bytes = 0
+        self.complete = False
+        self.disconnected = False
+
+    async def read_body(self, *, unless: re.Pattern[bytes] | None = None) -> bytes | Denial | None:
+        """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
+
+        However many messages it comes in, it is kept as one: a message takes a hundred times the memory of a byte. A
+        body that begins with ``unless`` is read no further (None). MalformedMessageError for a message that is no part
+        of a body.
+        """
+        body: bytes | bytearray = b""
+        while not self.complete:
+            received = await self._receive()
+            try:
+                message = body_part(received)
+            except MalformedMessageError:
+                self._keep(body)
+                self._replay.append(received)  # in monitor mode the app gets it all the same
+                raise
+            if message is None:
+                self.disconnected = True
+                self.drop()
+                return None
+            chunk = message.get("body", b"")
+            self.complete = not message.get("more_body", False)
+            if self.complete and not body:
+                self._replay.append(message)  # nearly always: nothing is copied
+            body = _joined(body, chunk)
+            denial = self._take(len(chunk)) if chunk else None
+            if denial is not None:
+                self._keep(body)
+                return denial
+            if unless is not None and (begins := chunk.lstrip(_BLANKS)):
+                if unless.match(begins):
+                    self._keep(body)
+                    return None
+                unless = None
+        return self._keep(body)
+
+    def _take(self, size: int) -> Denial | None:
+        """Count a part of the body that was read; the refusal if it is one too many."""
+        self.received_bytes += size
+        denial = self.held.add(size)
+        if self.received_bytes > self.buffer_bytes:
+            return Denial(BODY_TOO_LARGE, limit=self.buffer_bytes, actual=self.received_bytes)
+        return denial
+
+    def _keep(self, body: bytes | bytearray) -> bytes:
+        """Have the app receive what was read, as one message."""
+        whole = bytes(body)
+        if not self._replay and (whole or self.complete):
+            self._replay.append({"type": "http.request", "body": whole, "more_body": not self.complete})
+        return whole
+
+    def replace(self, body: bytes) -> None:
+        """Have the app receive something else than the body that was read, which is kept as well."""
+        self.held.add(len(body))
+        self._replay.clear()
+        self._replay.append({"type": "http.request", "body": body, "more_body": False})
+
+    async def __call__(self) -> Message:
+        """What the app receives: the body byte for byte as it came, then whatever the server sends."""
+        if self._replay:
+            return self._replay.popleft()
+        if self.disconnected:
+            return DISCONNECT
+        if self.complete:
+            return await self.next_message()
+        return await self._stream()
+
+    async def _stream(self) -> Message:
+        """The next part of a body that is not buffered, in bounds of size and silence."""
+        if self.max_bytes is None:
+            return self._counted(await self._receive())
+        silence = asyncio.get_running_loop().call_later(self._idle_seconds, self._too_silent)
+        try:
+            message = body_part(await self._receive())
+        except MalformedMessageError as error:
+            return self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
+        finally:
+            silence.cancel()
+        if message is None:
+            self.disconnected = True
+            return DISCONNECT
+        self._counted(message)
+        if self.received_bytes > self.max_bytes:
+            return self._refuse(Denial(BODY_TOO_LARGE, limit=self.max_bytes, actual=self.received_bytes))
+        return message
+
+    def _counted(self, message: Message) -> Message:
+        """A message that is handed on as it is; what it says is noted, if it says anything."""
+        with suppress(MalformedMessageError):
+            part = body_part(message)
+            if part is None:
+                self.disconnected = True
+            else:
+                self.received_bytes += len(part.get("body", b""))
+                self.complete = not part.get("more_body", False)
+        return message
+
+    def _refuse(self, denial: Denial) -> Message:
+        """What the app receives when its client gets a refusal instead of an answer."""
+        self.disconnected = True
+        self._on_excess(denial)
+        return DISCONNECT
+
+    def _too_silent(self) -> None:
+        self._on_excess(Denial(BODY_TIMEOUT, limit=self._idle_seconds))
+
+    async def next_message(self) -> Message:
+        """The message after the body, read once for all who wait for it."""
+        if self.disconnected:
+            return DISCONNECT
+        reader = self._reader
+        if reader is None or reader.done():
+            reader = self._reader = asyncio.ensure_future(self._receive())
+            reader.add_done_callback(self._note_reader)
+        return await asyncio.shield(reader)
+
+    def _note_reader(self, reader: asyncio.Task[Message]) -> None:
+        """The reader may have given up meanwhile, and some servers say it only once."""
+        if not reader.cancelled() and reader.exception() is None:
+            self._note_end(reader.result())
+
+    def _note_end(self, message: Message) -> None:
+        if message["type"] == "http.disconnect":
+            self.disconnected = True
+
+    def drop(self) -> None:
+        """Give back the memory of the body: the app will not receive it any more."""
+        self._replay.clear()
+        self.held.release()
+
+    def close(self) -> None:
+        """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
+        self.drop()
+        self._on_excess = _too_late  # a cycle with the exchange would be left to the garbage collector
+        if self._reader is not None and not self._reader.done():
+            self._reader.cancel()

@@ -1,0 +1,203 @@
+"""Everything that is made once, when the guard is mounted, and shared by all its requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, TypeVar
+
+from fraiseql_guard.asgi.answer_editor import Edit
+from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
+from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
+from fraiseql_guard.asgi.head_cache import RequestHeadCache
+from fraiseql_guard.asgi.mounts import MountPrefixes
+from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.paths import PathTable
+from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, terms_by_kind
+from fraiseql_guard.checks.admission import Admission
+from fraiseql_guard.checks.concurrency import Concurrency
+from fraiseql_guard.checks.lockouts import Lockouts
+from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
+from fraiseql_guard.core.context import Books, Denial, RequestContext
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Mode, Settings
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.operations.operator.interface import Operator
+from fraiseql_guard.stores.control_watch import ControlWatch
+from fraiseql_guard.stores.protocol import Store
+from fraiseql_guard.telemetry.database import DatabaseSignals
+from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process.health import Health
+from fraiseql_guard.telemetry.recorder import RequestRecorder
+
+T = TypeVar("T")
+
+_JUDGES_OF_BODIES: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT, Protection.TIMEOUT)
+"""Protections that decide by what a request asks for, which its body tells."""
+_CHECKING: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+"""Protections that look at every request, and can be told to monitor."""
+
+
+def first_in_force(modes: Mapping[Protection, Mode], candidates: Sequence[Protection]) -> Protection | None:
+    """The protection in whose name and mode something is refused that concerns several: the first that is enforced,
+    else the first that is mounted, else None."""
+    for wanted in (Mode.ENFORCE, Mode.MONITOR):
+        for each in candidates:
+            if modes[each] is wanted:
+                return each
+    return None
+
+
+class Check(Protocol):
+    """One decision. CPU only; adds what it finds out to the context."""
+
+    @property
+    def protection(self) -> Protection:
+        """In whose name and mode it refuses."""
+        ...
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse the request, or let the next gate look at it."""
+        ...
+
+
+class HeadCheck(Check, Protocol):
+    """A gate whose decision is kept for the requests that come with the same head."""
+
+    @property
+    def reads(self) -> HeadReads:
+        """All that it reads of a head."""
+        ...
+
+
+class OperatorAuthentication(Protocol):
+    """Answers what is for the operator's API, and knows operators."""
+
+    async def receive(self, scope: Any, ctx: RequestContext) -> Any:
+        """The ASGI app that answers a request; sets the context's actor."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The list of gates and all that they lean on. ``modes`` knows every protection; what is not mounted is OFF."""
+
+    settings: Settings
+    modes: Mapping[Protection, Mode]
+    paths: PathTable
+    resolver: AddressResolver
+    allow_list: Container[str]
+    metrics_access: MetricsAccess | None
+    health_access: HealthAccess | None
+    in_flight: Concurrency | None
+    verifier: TokenVerifier | None
+    identification: AsyncAuthentication | None
+    head_gates: Sequence[HeadCheck]
+    """Decide by what requests with the same head have in common."""
+    token_gate: HeadCheck | None
+    body_gates: Sequence[Check]
+    edits: Sequence[Edit]
+    store: Store
+    control: ControlWatch
+    admission: Admission
+    lockouts: Lockouts
+    recorder: RequestRecorder
+    budget: BufferBudget
+    host: Host
+    health: Health
+    database: DatabaseSignals
+    operator: Operator
+    door: OperatorAuthentication | None
+    refusal_cache: RefusalResponseCache
+    head_cache: RequestHeadCache
+    books: Books
+    timers: PerLoop[DeadlineTimers]
+    neighbours: Neighbours
+    mounts: MountPrefixes
+    reader: Reader | None = None
+    now: Callable[[], float] = time.time
+
+    # What every request asks of the modes, looked up once.
+    counts: bool = field(init=False)
+    """Whether plain metrics are mounted."""
+    authenticates: bool = field(init=False)
+    """Whether tokens are looked at."""
+    limits_rates: bool = field(init=False)
+    """Whether rate limits are enforced."""
+    bounds_bodies: bool = field(init=False)
+    """Whether bodies are bounded while the app reads them."""
+    body_judge: Protection | None = field(init=False)
+    """In whose name a request is refused whose body cannot be read: the first that enforces, else one that monitors."""
+    times_all: bool = field(init=False)
+    """Whether requests that are no GraphQL operations are timed out."""
+    body_share_bytes: int = field(init=False)
+    """How much of the bodies' memory one caller may hold."""
+    terms: TimeoutPolicies = field(init=False)
+    """Under what conditions apps run."""
+
+    def __post_init__(self) -> None:
+        looked_up: dict[str, Any] = {
+            "counts": self.mounted(Protection.METRICS),
+            "authenticates": self.mounted(Protection.AUTH),
+            "limits_rates": self.enforces(Protection.RATE_LIMIT),
+            "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
+            "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
+            "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "body_share_bytes": share_bytes(self.settings),
+            "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
+        }
+        for name, answer in looked_up.items():
+            object.__setattr__(self, name, answer)
+
+    def own_caches(self) -> None:
+        """Count this stack's memories among the caches of the process, in place of a former stack's."""
+        caches = self.host.caches
+        caches.own("heads", self.head_cache)
+        caches.own("trips", self.admission)
+        if self.reader is not None:
+            caches.own("documents", self.reader)
+
+    def mounted(self, protection: Protection) -> bool:
+        """Whether a protection is part of this stack."""
+        return self.modes[protection] is not Mode.OFF
+
+    def enforces(self, protection: Protection) -> bool:
+        """Whether refusals of a protection are answered."""
+        return self.modes[protection] is Mode.ENFORCE
+
+    def in_whose_name(self, protection: Protection) -> Protection:
+        """In whose name a request is refused that a part of ``protection`` could not check: its own if that is
+        enforced, else the first that is; where none is, one that tells of it."""
+        return first_in_force(self.modes, (protection, *_CHECKING)) or protection
+
+    def watch_host(self) -> None:
+        """Keep the gauges of this worker and the last look at its memory fresh, whichever worker is scraped."""
+        sheds = self.settings.shed_above_memory_percent is not None and self.mounted(Protection.RATE_LIMIT)
+        if sheds or self.mounted(Protection.METRICS):
+            self.host.ticker.ensure_running(self.publish)
+
+    def publish(self) -> None:
+        """Write down what this process holds at the moment. Never raises."""
+        self.tell(self.recorder.process.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
+        self.tell(self.recorder.publish)
+        self.tell(self.host.look, self.recorder.process)
+        self.tell(self.database.refresh)
+        if self.verifier is not None:
+            self.tell(self.recorder.process.keys_aged, self.verifier.set_ages())
+
+    def tell(self, signal: Callable[..., T], *facts: Any) -> T | None:
+        """Emit a signal. Whatever breaks in there changes nothing for the caller."""
+        try:
+            return signal(*facts)
+        except Exception as error:  # noqa: BLE001 - signals are no reason to fail a request
+            with suppress(Exception):  # nothing is left that could tell it
+                self.recorder.fault("settle", error)
+        return None

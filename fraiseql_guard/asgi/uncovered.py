@@ -1,0 +1,152 @@
+"""Notices GraphQL on a path that no setting covers, and says so at the first request."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+import orjson
+
+from fraiseql_guard.core.request import context_of
+from fraiseql_guard.core.settings import name_of
+
+_MOST_WARNINGS: Final = 10
+_LOOK_BYTES: Final = 65_536
+_LONGEST_SHOWN: Final = 100
+_FAILED: Final = 400
+_PROTOCOLS: Final = frozenset({"graphql-transport-ws", "graphql-ws"})
+_JSON: Final = (b"application/json", b"application/graphql-response+json")
+_DOCUMENT_TYPE: Final = b"application/graphql"
+_STREAMS: Final = (b"text/event-stream", b"multipart/mixed")
+_FIELD: Final = re.compile(rb'"query"\s*:\s*"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*+)')
+_PERSISTED: Final = re.compile(rb'"persistedQuery"\s*:\s*\{')
+_DOCUMENT: Final = re.compile(r"[\s,]*(#|\{|(query|mutation|subscription|fragment)\b[^{]*[({@$])")
+"""How an executable document begins. A search form has a ``query`` too, of other words."""
+_RESULT: Final = re.compile(rb'\s*+\[?+\s*+\{\s*+"(data|errors|extensions)"\s*+:')
+"""How a GraphQL response begins (GraphQL over HTTP)."""
+
+
+class UncoveredGraphQL:
+    """Watches requests on uncovered paths, and warns of the first ten paths that serve GraphQL.
+
+    A path serves GraphQL if a request carries a document as GraphQL clients send one (JSON with a ``query``, a query
+    string, the subprotocol of a WebSocket), and the answer is a GraphQL response. ``warn`` takes the sentence.
+    """
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._warned: set[str] = set()
+
+    @property
+    def looking(self) -> bool:
+        """Whether there is anything left to warn of."""
+        return len(self._warned) < _MOST_WARNINGS
+
+    def watch(self, scope: Any, receive: Any, send: Any) -> tuple[Any, Any]:
+        """``receive`` and ``send`` of one request, watched if it may be GraphQL."""
+        asked = _Asked(scope)
+        if asked.by_body is None and not asked.found:
+            return receive, send
+        return asked.watched(receive), _watched(send, asked, lambda: self._note(scope))
+
+    def _note(self, scope: Any) -> None:
+        path = str(getattr(scope.get("route"), "path", None) or scope["path"])[:_LONGEST_SHOWN]
+        inside = context_of(scope)
+        if path in self._warned or not self.looking or (inside is not None and inside.guarded):
+            return  # (a guard further inside covers it)
+        self._warned.add(path)
+        self._warn(
+            f"{path} serves GraphQL and is not guarded: queries are not measured there and need no token. Name it in "
+            f"{name_of('graphql_paths')}, beside the other paths"
+        )
+
+
+class _Asked:
+    """Whether a request asks for GraphQL: ``found`` by its head, or yet to be found ``by_body``."""
+
+    __slots__ = ("by_body", "found")
+
+    def __init__(self, scope: Any) -> None:
+        self.by_body: Callable[[bytes], bool] | None = None
+        if scope["type"] == "websocket":
+            self.found = not _PROTOCOLS.isdisjoint(scope.get("subprotocols") or ())
+            return
+        self.found = _in_query_string(scope.get("query_string") or b"")
+        if scope["method"] == "POST" and not self.found:
+            media_type = next((value for name, value in scope["headers"] if name == b"content-type"), b"").lower()
+            if media_type.startswith(_JSON):
+                self.by_body = _in_json
+            elif media_type.startswith(_DOCUMENT_TYPE):
+                self.by_body = _is_document
+
+    def watched(self, receive: Any) -> Any:
+        """``receive`` that looks at the beginning of the body."""
+        if self.by_body is None:
+            return receive
+
+        async def watched_receive() -> Any:
+            message = await receive()
+            look, self.by_body = self.by_body, None
+            if look is not None:
+                self.found = look(_beginning(message))
+            return message
+
+        return watched_receive
+
+
+def _beginning(message: Any) -> bytes:
+    """Of the body in a message; of what is none (the reader of the body refuses it), nothing."""
+    body = message.get("body") if isinstance(message, Mapping) else None
+    return bytes(body[:_LOOK_BYTES]) if isinstance(body, bytes | bytearray) else b""
+
+
+def _watched(send: Any, asked: _Asked, on_graphql: Callable[[], None]) -> Any:
+    """``send`` that looks at the beginning of the answer."""
+    looks = True
+
+    async def watched_send(message: Any) -> None:
+        nonlocal looks
+        kind = message["type"]
+        if looks and kind == "http.response.start":
+            headers = dict(message.get("headers", ()))
+            if headers.get(b"content-type", b"").startswith(_STREAMS) or b"content-encoding" in headers:
+                looks = False  # unreadable: that the app takes it is enough
+                if asked.found and message["status"] < _FAILED:
+                    on_graphql()
+        elif looks and (kind == "websocket.accept" or message.get("body")):
+            looks = False
+            if asked.found and (kind == "websocket.accept" or _RESULT.match(message["body"][:100])):
+                on_graphql()
+        await send(message)
+
+    return watched_send
+
+
+def _in_query_string(query: bytes) -> bool:
+    if b"query=" not in query:
+        return False
+    try:
+        texts = parse_qs(query[:_LOOK_BYTES].decode("latin-1"), max_num_fields=100).get("query", ())
+    except ValueError:
+        return False
+    return any(_DOCUMENT.match(text) for text in texts)
+
+
+def _in_json(body: bytes) -> bool:
+    """Whether the beginning of a JSON text carries a document, or the hash of one."""
+    if _PERSISTED.search(body):
+        return True
+    found = _FIELD.search(body)
+    if found is None:
+        return False
+    try:
+        document = orjson.loads(b'"%b"' % found[1])
+    except ValueError:
+        return False
+    return _DOCUMENT.match(document) is not None
+
+
+def _is_document(body: bytes) -> bool:
+    return _DOCUMENT.match(body.decode("utf-8", "replace")) is not None

@@ -1,0 +1,33 @@
+"""Who may use the operator's API? A request without a right token learns nothing there, and pays."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.signals import ADMIN_UNAUTHENTICATED, WEBSOCKET_REFUSED, FailureReason, PolicyName, Protection
+
+_WRONG_COSTS: Final = 10
+"""Tokens of the anonymous bucket that a wrong token costs."""
+HEADERS: Final = ((b"www-authenticate", b"Bearer"), (b"x-content-type-options", b"nosniff"))
+
+
+class AdminAccess:
+    """Refuses every request for the operator's API that no operator sends."""
+
+    protection: Final = Protection.ADMIN
+    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """One answer for all, whatever was asked for."""
+        if not ctx.for_operator or ctx.actor:
+            return None
+        if ctx.socket:
+            return Denial(WEBSOCKET_REFUSED, protection=self.protection)
+        if ctx.operator_refusal is not None:
+            return ctx.operator_refusal
+        if not ctx.header(b"authorization"):
+            return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
+        ctx.token_failure = FailureReason.INVALID_TOKEN
+        return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS, offence=PolicyName.BRUTE_FORCE, tokens=_WRONG_COSTS)

@@ -1,0 +1,148 @@
+"""Who is asking? Verifies the token, and decides whether this request needs one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+from fraiseql_guard.core.context import Denial, Identity, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Mode, Settings
+from fraiseql_guard.core.signals import (
+    BLOCKED,
+    KEYS_UNAVAILABLE,
+    UNAUTHENTICATED,
+    FailureReason,
+    PolicyName,
+    Protection,
+)
+from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
+from fraiseql_guard.stores.blocked import BlockedAddresses
+
+_PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
+"""Failures that do not happen by accident; the others are counted and never sanctioned."""
+_POSTPONED: Final = frozenset({FailureReason.MISSING_TOKEN, FailureReason.TOKEN_EXPIRED})
+"""Failures with which a public operation may still be called: people log in or refresh without a valid token."""
+_CHALLENGES: Final = {
+    FailureReason.MISSING_TOKEN: b"Bearer",
+    FailureReason.TOKEN_EXPIRED: b'Bearer error="invalid_token", error_description="The token expired"',
+}
+_CHALLENGE: Final = b'Bearer error="invalid_token"'
+
+
+class Verifier(Protocol):
+    """Verifies the Authorization lines of a request; never raises."""
+
+    def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
+        """The verified user, or why there is none."""
+        ...
+
+    def knows(self, authorization: Sequence[str]) -> bool:
+        """Whether this very token was good before."""
+        ...
+
+
+class Authentication:
+    """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
+
+    ``blocked`` are addresses whose tokens are not worth much cryptography: blocked ones, and those that send expired
+    tokens in a flood. ``modes`` has every protection.
+    """
+
+    protection: Final = Protection.AUTH
+    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
+
+    def __init__(
+        self, verifier: Verifier, settings: Settings, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
+    ) -> None:
+        self._verifier = verifier
+        self._blocked = blocked
+        self._modes = modes
+        self._required = settings.auth_required
+        self._may_be_public = bool(settings.public_operations)
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Set the identity, or say why there is none; note where a key is missing to tell."""
+        if ctx.preflight or ctx.page:
+            return None
+        lines = ctx.lines(b"authorization")
+        if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
+            return refusal
+        found = self._verifier.verify(lines)
+        if isinstance(found, Identity):
+            ctx.identify(found)
+            return None
+        if isinstance(found, KeysMissing):
+            ctx.keys_missing = True
+            return None
+        return self._refuse(ctx, found)
+
+    def decide_at_last(self, ctx: RequestContext, *, fetched: bool) -> Denial | None:
+        """Decide after the keys' source was asked; ``fetched``: it has just answered."""
+        ctx.keys_missing = False
+        found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
+        if isinstance(found, Identity):
+            ctx.identify(found)
+            return None
+        if isinstance(found, TokenFailure):
+            return self._refuse(ctx, found)
+        return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
+
+    def _unseen(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
+        """The refusal of an address that is blocked, or sends expired tokens in a flood, and has had enough tokens
+        verified. That of a block counts like its cause.
+
+        One that is not enforced is none: its caller would go on without having been asked who they are.
+        """
+        if self._verifier.knows(lines):
+            return None
+        refusal = self._blocked.refusal(ctx.address_subject)
+        if refusal is None or self._modes[refusal.owner] is not Mode.ENFORCE:
+            return None
+        return replace(refusal, reason=FailureReason.INVALID_TOKEN) if refusal.code is BLOCKED else refusal
+
+    def _refuse(self, ctx: RequestContext, found: TokenFailure) -> Denial | None:
+        if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
+            return None
+        ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
+        if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
+            ctx.token_pending = True
+            return None
+        return refuse(found.reason)
+
+    def needed(self, ctx: RequestContext) -> bool:
+        """Whether a token is needed here. Elsewhere a caller without a valid one is anonymous."""
+        return ctx.place.needs_token
+
+
+class PublicOperations:
+    """After the body was read: may this be called without a token?"""
+
+    protection: Final = Protection.AUTH
+
+    def __init__(self, settings: Settings) -> None:
+        self._public = frozenset(settings.public_operations)
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Pass if every root field of every operation in the request is a public one. What was not measured whole has
+        fields that nothing is known of."""
+        if not ctx.token_pending or ctx.token_failure is None:
+            return None
+        ctx.token_pending = False
+        measured = ctx.measured
+        if measured is not None and measured.complete and measured.root_fields and measured.root_fields <= self._public:
+            ctx.public_operation = True
+            return None
+        return refuse(ctx.token_failure)
+
+
+def refuse(reason: FailureReason) -> Denial:
+    """The refusal for a failure, with its challenge (RFC 6750, section 3)."""
+    return Denial(
+        UNAUTHENTICATED,
+        reason=reason,
+        offence=PolicyName.BRUTE_FORCE if reason in _PUNISHED else None,
+        tokens=0 if reason is FailureReason.TOKEN_EXPIRED else 1,
+        headers=((b"www-authenticate", _CHALLENGES.get(reason, _CHALLENGE)),),
+    )

@@ -1,0 +1,56 @@
+"""Has the operator blocked this address or its network? Stops everyone, with or without a token."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.signals import BLOCKED, PolicyName, Protection
+from fraiseql_guard.identity.networks import NetworkSet
+from fraiseql_guard.stores.control import ControlSet, EntryKind
+
+
+@dataclass(frozen=True, slots=True)
+class _Block:
+    networks: NetworkSet
+    until: float
+
+
+class OperatorBlocks:
+    """Blocks of networks as the control set has them; an operator's block of a user or a single address of a user's
+    subject is found by the trip. ``protection`` is in whose name they refuse. ``clock`` counts seconds."""
+
+    reads: Final = HeadReads()
+
+    def __init__(
+        self, protection: Protection = Protection.RATE_LIMIT, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.protection: Final = protection
+        self._clock = clock
+        self._all = NetworkSet(())
+        self._blocks: tuple[_Block, ...] = ()
+
+    def update(self, control: ControlSet) -> None:
+        """Take over the blocks of a new control set."""
+        now = self._clock()
+        found = tuple(control.networks(EntryKind.BLOCK))
+        self._all = NetworkSet(network for network, _ in found)
+        self._blocks = tuple(_Block(NetworkSet((network,)), now + entry.expires_in_seconds) for network, entry in found)
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse callers from a blocked network."""
+        if not self._all or ctx.address not in self._all:
+            return None
+        until = max(block.until for block in self._blocks if ctx.address in block.networks)
+        seconds = max(1.0, until - self._clock())
+        return Denial(
+            BLOCKED,
+            detail=PolicyName.OPERATOR.value,
+            retry_after_seconds=seconds,
+            protection=self.protection,
+            tokens=0,
+        )

@@ -1,0 +1,130 @@
+"""How many operations may be at work at once, so that one caller's slow queries starve no other's cheap ones."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Final
+
+from fraiseql_guard.core.context import SHARED_PEER_FACTOR, Denial, RequestContext
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protection
+
+_KEPT_FREE: Final = 2
+"""Database connections that operations never take: for health checks and what the app does by itself."""
+_EXPRESS: Final = 2
+"""The last slots below that: an operation in one has a second, so that a pool of slow queries answers quick ones."""
+_EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
+_EXPRESS_SECONDS: Final = 1.0
+_EVERYONE: Final = ("everyone", "")
+_ANONYMOUS: Final = ("anonymous", "")
+
+
+def _unknown() -> int | None:
+    return None
+
+
+class PoolRefusals:
+    """How many operations were refused for want of database connections within the last minute."""
+
+    __slots__ = ("_clock", "_seconds")
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._seconds: deque[list[int]] = deque()  # a second, and how many in it
+
+    def note(self) -> None:
+        """One operation was refused."""
+        second = int(self._clock())
+        if self._seconds and self._seconds[-1][0] == second:
+            self._seconds[-1][1] += 1
+            return
+        self._forget(second)
+        self._seconds.append([second, 1])
+
+    def last_minute(self) -> int:
+        """All of them together."""
+        self._forget(int(self._clock()))
+        return sum(count for _, count in self._seconds)
+
+    def _forget(self, second: int) -> None:
+        while self._seconds and self._seconds[0][0] <= second - 60:
+            self._seconds.popleft()
+
+
+class Concurrency:
+    """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
+
+    The last two follow the database pool where its size is known: from the settings, else from the pool itself
+    (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
+    :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
+
+    With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
+    """
+
+    protection: Final = Protection.RATE_LIMIT
+
+    def __init__(
+        self,
+        settings: Settings,
+        at_work: Counter[tuple[str, str]] | None = None,
+        *,
+        refusals: PoolRefusals | None = None,
+        pool_size: Callable[[], int | None] = _unknown,
+        express: bool = False,
+    ) -> None:
+        self._per_subject = settings.max_in_flight
+        self._configured = settings.database_pool_size
+        self._pool_size = pool_size
+        self._express = express
+        self._at_work: Counter[tuple[str, str]] = Counter() if at_work is None else at_work
+        self._refusals = PoolRefusals() if refusals is None else refusals
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Take the request's slots, all or none."""
+        pool, at_work = self._configured or self._pool_size(), self._at_work
+        own, anonymous = ctx.subject.key, ctx.identity is None
+        most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
+        mine = at_work.get(own, 0)
+        if mine >= most:
+            return _full(CONCURRENCY_LIMIT, most, mine)
+        if pool:
+            everyone = at_work.get(_EVERYONE, 0)
+            if everyone >= (most := max(1, pool - _KEPT_FREE)):
+                return self._overloaded(most, everyone)
+            if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
+                return self._overloaded(most, at_work[_ANONYMOUS])
+            only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
+            if only_express_left:
+                if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
+                    return self._overloaded(pool - _KEPT_FREE, everyone)
+                ctx.express_seconds = _EXPRESS_SECONDS
+        ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
+        for key in ctx.slots:
+            at_work[key] = at_work.get(key, 0) + 1
+        return None
+
+    def _overloaded(self, limit: int, at_work: int) -> Denial:
+        self._refusals.note()
+        return _full(OVERLOADED, limit, at_work)
+
+    def release(self, ctx: RequestContext) -> None:
+        """Give back what the request took; a second call gives back nothing."""
+        for key in ctx.slots:
+            left = self._at_work[key] - 1
+            if left > 0:
+                self._at_work[key] = left
+            else:
+                self._at_work.pop(key, None)  # the memory holds subjects at work alone
+        ctx.slots = ()
+
+    @property
+    def at_work(self) -> int:
+        """Operations at work in this process."""
+        return self._at_work.get(_EVERYONE, 0)
+
+
+def _full(code: Code, limit: int, at_work: int) -> Denial:
+    tokens = 0 if code is OVERLOADED else 1  # a caller does not pay for the others' operations
+    return Denial(code, limit=limit, actual=at_work + 1, retry_after_seconds=1.0, tokens=tokens)

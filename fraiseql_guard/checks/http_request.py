@@ -1,0 +1,156 @@
+"""Is this a form of request that GraphQL may come in? Methods, media types, encodings, browsers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import (
+    BAD_REQUEST,
+    CROSS_SITE_REQUEST,
+    METHOD_NOT_ALLOWED,
+    UNSUPPORTED_ENCODING,
+    UNSUPPORTED_MEDIA_TYPE,
+    WEBSOCKET_REFUSED,
+    Protection,
+)
+from fraiseql_guard.graphql.http.media_types import preference
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
+_JSON: Final = frozenset({"application/json", "application/graphql-response+json"})
+_PREFLIGHTED: Final = frozenset(
+    {
+        b"apollo-require-preflight",
+        b"graphql-require-preflight",
+        b"x-apollo-operation-name",
+        b"x-requested-with",
+    }
+)
+"""Headers that a page can only send after a preflight."""
+_UPLOAD: Final = "multipart/form-data"
+_NO_UPLOADS: Final = f"Uploads need {name_of('multipart')}=true."
+_MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
+"""Headers with which a client says that a form is meant: any page can make its visitor's browser send a bare one."""
+_ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
+_READS: Final = HeadReads(
+    headers=_PREFLIGHTED
+    | {
+        b"accept",
+        b"access-control-request-method",
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+    }
+)
+_SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"content-encoding": "Content-Encoding"}
+
+
+class HttpRequestForm:
+    """Looks at the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
+
+    ``sockets`` is the protection in whose name and mode WebSockets are refused.
+    """
+
+    protection: Final = Protection.QUERY_LIMITS
+    reads: Final = _READS
+
+    def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:
+        self._uploads = settings.multipart
+        self._sockets = sockets
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
+        ctx.cross_site_simple = _cross_site_simple(ctx)
+        if not ctx.guarded:
+            return None
+        if ctx.socket:
+            return Denial(WEBSOCKET_REFUSED, protection=self._sockets)
+        if ctx.method not in _METHODS:
+            return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
+        if ctx.method == "OPTIONS":
+            return self._preflight(ctx)
+        if self._is_page(ctx):
+            ctx.page, ctx.operation = True, False
+            return None
+        if ctx.cross_site_simple:
+            return self._repeated(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
+        return self._repeated(ctx) or self._encoding(ctx) or self._media_type(ctx)
+
+    @staticmethod
+    def _preflight(ctx: RequestContext) -> Denial | None:
+        if b"origin" not in ctx.headers or b"access-control-request-method" not in ctx.headers:
+            return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail="not a CORS preflight")
+        ctx.preflight, ctx.operation = True, False
+        return None
+
+    @staticmethod
+    def _is_page(ctx: RequestContext) -> bool:
+        """A browser asking for the GraphiQL page: it names no query anywhere, so that there is nothing to run."""
+        has_body = ctx.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in ctx.headers
+        return (
+            ctx.method in ("GET", "HEAD")
+            and not ctx.query_string
+            and not has_body
+            and b"text/" in ctx.headers.get(b"accept", b"").lower()
+            and _wants_page(", ".join(ctx.lines(b"accept")))
+        )
+
+    @staticmethod
+    def _repeated(ctx: RequestContext) -> Denial | None:
+        """A header given twice is read differently by different hosts."""
+        if len(ctx.headers) == len(ctx.header_lines):
+            return None  # no header at all is
+        for name, shown in _SINGLE.items():
+            if name in ctx.headers and sum(line == name for line, _ in ctx.header_lines) > 1:
+                return Denial(BAD_REQUEST, detail=f"{shown} is given more than once")
+        return None
+
+    @staticmethod
+    def _encoding(ctx: RequestContext) -> Denial | None:
+        if b"content-encoding" not in ctx.headers:
+            return None
+        encoding = ctx.header(b"content-encoding").strip().lower()
+        return Denial(UNSUPPORTED_ENCODING) if encoding not in ("", "identity") else None
+
+    def _media_type(self, ctx: RequestContext) -> Denial | None:
+        if ctx.method != "POST" or _media_type(ctx) in _JSON:
+            return None
+        if self._uploads and _media_type(ctx) == _UPLOAD:
+            ctx.upload = not _MEANT.isdisjoint(ctx.headers)
+            detail = "uploads need the header graphql-require-preflight"
+            return None if ctx.upload else Denial(CROSS_SITE_REQUEST, detail=detail)
+        return Denial(
+            UNSUPPORTED_MEDIA_TYPE,
+            detail=_NO_UPLOADS if _media_type(ctx) == _UPLOAD else "",
+            headers=((b"accept-post", b"application/json"),),
+        )
+
+
+def _wants_page(accept: str) -> bool:
+    """Whether HTML is asked for, and not only accepted like anything else."""
+    wanted = preference(accept, "text/html")
+    return wanted.weight > 0 and wanted.precision > 1
+
+
+def _cross_site_simple(ctx: RequestContext) -> bool:
+    """Whether a page of another site can send this without a preflight (Fetch Metadata, W3C)."""
+    if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
+        return False
+    if ctx.headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
+        return False  # a page sets this one only after a preflight; Basic credentials a browser adds by itself
+    if ctx.method == "POST" and _media_type(ctx) in _JSON:
+        return False  # a page sends JSON only after a preflight
+    return ctx.method in _METHODS  # those that a browser sends without a preflight, or as one
+
+
+def _media_type(ctx: RequestContext) -> str:
+    if ctx.headers.get(b"content-type") == b"application/json":
+        return "application/json"  # nearly always
+    return ctx.header(b"content-type").partition(";")[0].strip().lower()

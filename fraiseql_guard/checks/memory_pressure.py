@@ -1,0 +1,38 @@
+"""Is memory so short that queries had better wait? The last resort before the kernel kills."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.signals import MEMORY_PRESSURE, Protection
+from fraiseql_guard.telemetry.process.memory_watch import MemoryWatch
+
+_RETRY_SECONDS: Final = 5.0
+
+
+class MemoryPressure:
+    """Sheds GraphQL queries while memory use is above ``percent``, as the last look found it.
+
+    Mutations pass: they are few, and what they bring about is wanted most. That is why this gate waits for the
+    document, which is measured in little memory whatever its result would take.
+    """
+
+    protection: Final = Protection.RATE_LIMIT
+
+    def __init__(self, watch: MemoryWatch, percent: float) -> None:
+        self._watch = watch
+        self._percent = percent
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse what is not known to be a mutation."""
+        used = self._watch.percent
+        if used <= self._percent or (ctx.measured is not None and ctx.measured.kind == "mutation"):
+            return None
+        return Denial(  # costs no token: it is the server that lacks room
+            MEMORY_PRESSURE,
+            limit=self._percent,
+            actual=round(used, 1),
+            retry_after_seconds=_RETRY_SECONDS,
+            tokens=0,
+        )

@@ -1,0 +1,36 @@
+"""Does the operation cost more than is allowed? Reads and measures the GraphQL request."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.signals import BAD_REQUEST, Protection
+from fraiseql_guard.graphql.reader import Reader
+
+
+class QueryLimits:
+    """Measures every GraphQL request that reaches it; what it cannot read, it refuses."""
+
+    protection: Final = Protection.QUERY_LIMITS
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Set what was measured; refuse what is unreadable or over a limit."""
+        if ctx.body and ctx.method != "POST":
+            return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
+        reading = self._reader.read(
+            ctx.method,
+            ctx.headers.get(b"content-type", b"").decode("latin-1"),
+            ctx.query_string,
+            ctx.body or b"",
+            authenticated=ctx.identity is not None,
+            caller=ctx.subject,
+        )
+        ctx.measured, ctx.hashes, ctx.rewritten = reading.measured, reading.hashes, reading.rewritten
+        ctx.query_text = reading.text
+        if reading.noted is not None:
+            ctx.would_refuse += (reading.noted,)
+        return reading.denial

@@ -1,0 +1,28 @@
+"""Can the path be read in one way? A path that routers and the guard may read differently reaches no app."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.signals import PATH_INVALID, Protection
+
+
+class RequestPaths:
+    """Refuses paths with a control character, and paths without a bound, on every path and for WebSockets too.
+
+    ``protection`` is the one in whose name and mode it refuses: what cannot be read is not passed as long as anything
+    is enforced.
+    """
+
+    reads: Final = HeadReads()
+
+    def __init__(self, protection: Protection) -> None:
+        self.protection = protection
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse a path that no app may see."""
+        if not ctx.place.malformed:
+            return None
+        return Denial(PATH_INVALID, detail=ctx.place.malformed, protection=self.protection)

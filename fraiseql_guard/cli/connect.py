@@ -1,0 +1,147 @@
+"""How a command reaches the fleet: on the Redis that the workers share, or through a worker's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, Final, TypeVar
+
+import httpx
+import typer
+
+from fraiseql_guard.cli.audit import CommandAudit
+from fraiseql_guard.cli.render import warn
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Operator
+from fraiseql_guard.operations.operator.remote import RemoteOperator
+from fraiseql_guard.operations.operator.store_operator import StoreOperator
+from fraiseql_guard.stores import RedisStore
+
+Answer = TypeVar("Answer")
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        metavar="URL",
+        help=f"Through the HTTP API there, with the token in {name_of('admin_token')}; "
+        f"else on the Redis in {name_of('redis_url')}.",
+        show_default=False,
+    ),
+]
+AsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--as",
+        metavar="NAME",
+        help=f"Who acts, for the audit; else {name_of('actor')}, else the user of the system. With --url the token's "
+        "name acts.",
+        show_default=False,
+    ),
+]
+STORE_SECONDS: Final = 5.0
+"""Longest wait for Redis: no request waits for us."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reached:
+    """The fleet, and who acts on it."""
+
+    operator: Operator
+    actor: str
+    caller: str | None = None
+    """The address from which the typist came to this machine, if that is known."""
+
+
+def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]], *, acting_as: str | None = None) -> Answer:
+    """Do something with the fleet. OperatorError, SettingsError or ValueError if that cannot be."""
+
+    async def go() -> Answer:
+        async with reach(url, acting_as=acting_as) as reached:
+            return await action(reached)
+
+    return asyncio.run(go())
+
+
+@asynccontextmanager
+async def reach(url: str | None, *, acting_as: str | None = None) -> AsyncIterator[Reached]:
+    """The fleet at a URL, or else on the Redis of the environment."""
+    settings = Settings.load()
+    if url is not None:
+        if acting_as is not None:
+            raise ValueError("--as goes without --url: through a worker, the name of the token is who acts")
+        remote = _remote(url, settings)
+        try:
+            yield Reached(operator=remote, actor="")
+        finally:
+            await remote.aclose()
+        return
+    if settings.redis_url is None:
+        raise ValueError(
+            f"which workers? Set {name_of('redis_url')} to the Redis that they share, or go through one of them: "
+            "--url https://HOST/admin"
+        )
+    store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
+    try:
+        operator = StoreOperator(store, settings, audit=CommandAudit(settings))
+        yield Reached(operator=operator, actor=acting(settings, acting_as), caller=caller())
+    except NotAppliedError as error:
+        raise NotAppliedError(
+            f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
+            "Through a worker: --url https://HOST/admin"
+        ) from error
+    finally:
+        await store.aclose()
+
+
+def acting(settings: Settings, acting_as: str | None = None) -> str:
+    """Who acts, for the audit: as the command says, as the environment says, or else as the system knows it.
+    SettingsError for a name that a line cannot show."""
+    named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
+    return named or actor()
+
+
+def actor() -> str:
+    """The person at this machine, also behind sudo."""
+    number = os.getuid() if hasattr(os, "getuid") else -1
+    if number == 0 and (before := os.environ.get("SUDO_USER")):
+        return before
+    try:
+        import pwd
+
+        return pwd.getpwuid(number).pw_name
+    except (ImportError, KeyError):  # Windows; a container's user without a name
+        return os.environ.get("USERNAME") or f"uid {number}"
+
+
+def caller() -> str | None:
+    """The address at the other end of an SSH session: to block it is to lock oneself out."""
+    first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
+    try:
+        return str(ip_address(first))
+    except ValueError:
+        return None
+
+
+def _remote(url: str, settings: Settings) -> RemoteOperator:
+    if settings.admin_token is None:
+        raise ValueError(
+            f"--url needs a token: set {name_of('admin_token')} to one of those in {name_of('admin_tokens')} there"
+        )
+    remote = RemoteOperator(url, token=settings.admin_token)
+    if _in_the_clear(httpx.URL(url)):
+        warn(f"warning: {url} is not encrypted: the token can be read on its way")
+    return remote
+
+
+def _in_the_clear(url: httpx.URL) -> bool:
+    if url.scheme == "https" or url.host == "localhost":
+        return False
+    try:
+        return not ip_address(url.host).is_loopback
+    except ValueError:
+        return True

@@ -1,0 +1,61 @@
+"""What an action did, in one line: what, to which target, until when, how many it would have met, how it is undone."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+import typer
+
+from fraiseql_guard.cli import durations
+from fraiseql_guard.cli.render import on_terminal, print_command, print_json, print_line
+from fraiseql_guard.operations.operator.interface import Done
+from fraiseql_guard.operations.operator.routes import REASON
+
+ForOption = Annotated[str, typer.Option("--for", metavar="DURATION", help=f"How long: {durations.ACCEPTED}.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help=REASON.doc)]
+ForceOption = Annotated[
+    bool, typer.Option("--force", "--yes", "-y", help="Do it although it would meet proxies, yourself or too many.")
+]
+
+HOUR = "1h"
+
+
+def seconds_of(text: str) -> float:
+    """The value of --for; ValueError names the option."""
+    try:
+        return durations.parse_duration(text)
+    except ValueError as error:
+        raise ValueError(f"--for {error}") from None
+
+
+def tell(
+    done: Done, deed: str = "", *, as_json: bool = False, lasts_seconds: float | None = None, undo: str | None = None
+) -> None:
+    """Say what was done: in the operator's own words, or with ``deed`` as the sentence's beginning, when that ends in
+    local time (``lasts_seconds`` from now), and the command against it (``undo``)."""
+    if as_json:
+        print_json(done)
+        return
+    if not done.changed or not deed:
+        print_line(_sentence(done.message))
+        return
+    ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
+    met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
+    said, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
+    if back and on_terminal():
+        print_line(said)
+        print_command(back)
+    else:
+        print_line(f"{said} {back}".rstrip())
+
+
+def _met(done: Done) -> str:
+    seen = done.details.get("requests_seen")
+    return (
+        f"{done.would_have_met:,} of the last {seen:,} requests" if seen else f"{done.would_have_met:,} recent requests"
+    )
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."

@@ -1,0 +1,36 @@
+"""What a request is, and what became of it: the labels that every ratio rests on."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.signals import BLOCKED, UNAUTHENTICATED, Outcome, PolicyName, RequestKind
+
+_SERVER_ERROR: Final = 500
+
+
+def kind_of(ctx: RequestContext) -> RequestKind:
+    """What a request is: what was refused is never one of our own pages, and what comes from outside no probe."""
+    place = ctx.place
+    is_probe = place.exempt and ctx.private_peer
+    if (is_probe or place.page is not None or ctx.for_operator) and ctx.denial is None:
+        return RequestKind.OWN
+    if ctx.preflight or ctx.page:
+        return RequestKind.BROWSER
+    return RequestKind.GUARDED if place.needs_token else RequestKind.OTHER
+
+
+def outcome_of(ctx: RequestContext) -> Outcome:
+    """What became of a request that was answered. A block for failed authentications goes on counting as its cause."""
+    denial = ctx.denial
+    if ctx.auth_failed or (denial is not None and is_for_authentication(denial)):
+        return Outcome.UNAUTHENTICATED
+    if denial is not None or ctx.refused_inside:
+        return Outcome.REFUSED
+    return Outcome.FAILED if ctx.status >= _SERVER_ERROR else Outcome.ANSWERED
+
+
+def is_for_authentication(denial: Denial) -> bool:
+    """Whether a request is refused because its caller is not who they should be."""
+    return denial.code is UNAUTHENTICATED or (denial.code is BLOCKED and denial.detail == PolicyName.BRUTE_FORCE)

@@ -1,0 +1,329 @@
+"""From the text of a variable (or a keyword argument's value) to a typed value.
+
+Every parser takes what an environment variable or a caller may give and returns the value, or raises ``ValueError``
+whose text completes the sentence "NAME='value' ...". Parsers never repeat the value: it may be a secret.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+from fraiseql_guard.core.context import Burst, Limit
+from fraiseql_guard.core.translated import LENGTHS, embedded_network
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+TrustedPeer = Network | Literal["unix"]
+
+_TRUE: Final = frozenset({"1", "true", "yes", "on"})
+_FALSE: Final = frozenset({"0", "false", "no", "off"})
+_WINDOWS: Final[Mapping[str, int]] = {
+    "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400,
+}  # fmt: skip
+_RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,6})\s*+([a-z]+?)s?", re.ASCII)
+_TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
+_ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
+_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
+
+
+def boolean(value: object) -> bool:
+    """``true``/``false``, ``yes``/``no``, ``on``/``off``, ``1``/``0``."""
+    if isinstance(value, bool):
+        return value
+    text = str(value).strip().lower()
+    if text in _TRUE:
+        return True
+    if text in _FALSE:
+        return False
+    raise ValueError("is neither true nor false")
+
+
+def integer(minimum: int, maximum: int = 2**53) -> Callable[[object], int]:
+    """A whole number from ``minimum`` to ``maximum``."""
+
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str):
+            raise ValueError("is not a whole number")
+        if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value, re.ASCII):
+            raise ValueError("is not a whole number")
+        number = int(value)
+        if not minimum <= number <= maximum:
+            raise ValueError(f"is outside {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
+def seconds(value: object) -> float:
+    """A duration in seconds, more than zero, fractions allowed."""
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        number = math.nan
+    if not 0 < number <= 86_400:
+        raise ValueError("is not a number of seconds between 0 and 86400")
+    return number
+
+
+def text(value: object) -> str:
+    """Printable text that is not empty."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("is empty or not printable text")
+    return value.strip()
+
+
+def choice(*names: str) -> Callable[[object], str]:
+    """One of a few words."""
+
+    def parse(value: object) -> str:
+        word = str(value).strip().lower()
+        if word not in names:
+            raise ValueError(f"is not one of {', '.join(names)}")
+        return word
+
+    return parse
+
+
+def subset(*names: str) -> Callable[[object], tuple[str, ...]]:
+    """A list of some of a few words."""
+
+    def parse(value: object) -> tuple[str, ...]:
+        found = items(value)
+        if unknown := [item for item in found if item not in names]:
+            raise ValueError(f"holds {unknown[0][:40]!a}, which is none of {', '.join(names)}")
+        return found
+
+    return parse
+
+
+def rate(value: object) -> Limit:
+    """A rate limit: ``100/minute``, ``5/second``, ``1000/hour``, ``10/30s``."""
+    if isinstance(value, Limit):
+        return value
+    match = _RATE.fullmatch(str(value).strip().lower())
+    unit = _WINDOWS.get(match[3]) if match else None
+    if match is None or unit is None:
+        raise ValueError("is not a rate limit (a number, a slash, and a window)")
+    tokens, window = int(match[1]), int(match[2] or 1) * unit
+    if tokens < 1 or not 1 <= window <= 86_400:
+        raise ValueError("is not a rate limit: at least 1 request, a window from 1 second to 1 day")
+    return Limit(tokens, window)
+
+
+def burst(value: object) -> Burst:
+    """What a full bucket holds above its rate: a number of requests, or a share of the rate (``20%``)."""
+    if isinstance(value, Burst):
+        return value
+    number = str(value).strip()
+    if isinstance(value, str) and number.endswith("%"):
+        return Burst(percent=integer(0, 1000)(number[:-1].rstrip()))
+    return Burst(integer(0)(value))
+
+
+def items(value: object) -> tuple[str, ...]:
+    """A list: comma-separated text, or a sequence of texts. Empty entries are dropped."""
+    parts: Iterable[object] = value.split(",") if isinstance(value, str) else _sequence(value)
+    return tuple(stripped for part in parts if (stripped := str(part).strip()))
+
+
+def _sequence(value: object) -> Iterable[object]:
+    if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
+        raise ValueError("is not a list")
+    return value
+
+
+def names(value: object) -> tuple[str, ...]:
+    """A list of GraphQL names."""
+    found = items(value)
+    if not all(_NAME.fullmatch(name) for name in found):
+        raise ValueError("holds something that is not a GraphQL name")
+    return found
+
+
+def paths(value: object) -> tuple[str, ...]:
+    """A list of URL paths, each beginning with a slash; ``/`` alone means every path."""
+    found = items(value)
+    if not found or not all(path.startswith("/") and path.isprintable() for path in found):
+        raise ValueError("is not a list of paths that begin with /")
+    return tuple(path.rstrip("/") or "/" for path in found)
+
+
+def optional_paths(value: object) -> tuple[str, ...]:
+    """A list of URL paths that may be empty."""
+    return paths(value) if items(value) else ()
+
+
+def path(value: object) -> str:
+    """One URL path."""
+    found = paths(value)
+    if len(found) != 1:
+        raise ValueError("is not one path that begins with /")
+    return found[0]
+
+
+def admin_path(value: object) -> str:
+    """One URL path that is not the root, so that something is left to the app."""
+    found = path(value)
+    if (
+        found == "/"
+        or not re.fullmatch(r"(/[-._~0-9A-Za-z]+)+", found, re.ASCII)
+        or {".", ".."} & set(found.split("/"))
+    ):
+        raise ValueError("is not a path of plain segments below /")
+    return found
+
+
+def scope(value: object) -> str:
+    """One scope (RFC 6749, section 3.3)."""
+    name = text(value)
+    if not re.fullmatch(r"[\x21\x23-\x5b\x5d-\x7e]{1,255}", name):
+        raise ValueError("is not one scope")
+    return name
+
+
+def admin_tokens(value: object) -> Mapping[str, str]:
+    """``name=token`` pairs, one a line or after commas: tokens by the name of who has them."""
+    found: dict[str, str] = {}
+    for item in items(str(value).replace("\n", ",")):
+        name, _, token = item.partition("=")
+        name, token = name.strip(), token.strip()
+        if not _ACTOR.fullmatch(name) or name in found:
+            raise ValueError("does not give each token a name of its own (letters, digits, dots, dashes, @)")
+        if not re.fullmatch(r"[\x21-\x7e]{32,512}", token):
+            raise ValueError("holds a token that is shorter than 32 bytes, longer than 512, or not printable ASCII")
+        found[name] = token
+    if not found:
+        raise ValueError("holds no token")
+    if len(set(found.values())) < len(found):
+        raise ValueError("gives one token two names")
+    return found
+
+
+def network(value: object) -> Network:
+    """An address or a network in CIDR notation. IPv4-mapped and translated IPv6 is IPv4, as callers' addresses are."""
+    written = str(value).strip()
+    try:
+        found = ipaddress.ip_network(written, strict=False)
+    except ValueError:
+        found = None
+    if found is None or "%" in written:
+        raise ValueError("holds something that is neither an address nor a network (zones are not accepted)")
+    if found.version == 6 and found.prefixlen >= 96 and (mapped := found.network_address.ipv4_mapped) is not None:
+        return ipaddress.ip_network((int(mapped), found.prefixlen - 96))
+    return (embedded_network(found) or found) if isinstance(found, ipaddress.IPv6Network) else found
+
+
+def networks(value: object) -> tuple[Network, ...]:
+    """A list of addresses and networks, or one network."""
+    return tuple(network(item) for item in _network_items(value))
+
+
+def _network_items(value: object) -> tuple[str, ...]:
+    return (str(value),) if isinstance(value, Network) else items(value)  # iterating it would list its addresses
+
+
+def translator_prefixes(value: object) -> tuple[ipaddress.IPv6Network, ...]:
+    """A list of prefixes behind which a translator puts IPv4 addresses."""
+    found: list[ipaddress.IPv6Network] = []
+    for item in _network_items(value):
+        try:
+            prefix = ipaddress.IPv6Network(str(item).strip())
+        except ValueError:
+            raise ValueError("holds something that is not an IPv6 prefix") from None
+        if prefix.prefixlen not in LENGTHS:
+            raise ValueError("holds a prefix whose length is not 32, 40, 48, 56, 64 or 96 (RFC 6052)")
+        found.append(prefix)
+    return tuple(found)
+
+
+def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:
+    """A list of addresses, networks and ``unix``. Trusting everything must be said twice: ``0.0.0.0/0,0.0.0.0/0``."""
+    peers: tuple[TrustedPeer, ...] = tuple(
+        "unix" if item == "unix" else network(item) for item in _network_items(value)
+    )
+    for peer in peers:
+        if peer != "unix" and peer.prefixlen == 0 and peers.count(peer) < 2:
+            raise ValueError(
+                "trusts every peer, so that anyone may claim any address; if nothing else can reach this server, "
+                "say it twice"
+            )
+    return peers
+
+
+def field_costs(value: object) -> Mapping[str, int]:
+    """``Type.field=points`` pairs."""
+    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
+    costs: dict[str, int] = {}
+    for name, points in pairs:
+        type_name, _, field_name = str(name).strip().partition(".")
+        if not (_NAME.fullmatch(type_name) and _NAME.fullmatch(field_name)):
+            raise ValueError("holds something that is not Type.field=points")
+        costs[f"{type_name}.{field_name}"] = integer(0, 1_000_000)(points)
+    return costs
+
+
+def tiers(value: object) -> Mapping[str, Limit]:
+    """``name=rate`` pairs."""
+    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
+    found = {text(str(name)): rate(limit) for name, limit in pairs}
+    if not all(_TIER.fullmatch(name) for name in found):
+        raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
+    return found
+
+
+def cost_budgets(value: object) -> Mapping[str, int]:
+    """``tier=points`` pairs."""
+    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
+    found = {text(str(name)): integer(1, 10**9)(points) for name, points in pairs}
+    if not all(_TIER.fullmatch(name) for name in found):
+        raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
+    return found
+
+
+def list_fields(value: object) -> tuple[str, ...]:
+    """Field names, alone or as ``Type.field``."""
+    found = items(value)
+    if not all(all(_NAME.fullmatch(part) for part in item.split(".", 1)) for item in found):
+        raise ValueError("holds something that is neither a field name nor Type.field")
+    return found
+
+
+def list_arguments(value: object) -> tuple[str, ...]:
+    """Names of arguments, alone or behind their field, or their type and field."""
+    found = items(value)
+    if not all(all(_NAME.fullmatch(part) for part in item.split(".", 2)) for item in found):
+        raise ValueError("holds something that is neither an argument, field.argument nor Type.field.argument")
+    return found
+
+
+def header_name(value: object) -> str:
+    """The name of a request header."""
+    name = text(value).lower()
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,63}", name):
+        raise ValueError("is not the name of a header")
+    return name
+
+
+def namespace(value: object) -> str:
+    """What all keys of ours in a shared store begin with. No colon: it ends there, so that none begins as another."""
+    name = text(value)
+    if not re.fullmatch(r"[0-9A-Za-z][-._0-9A-Za-z]{0,63}", name, re.ASCII):
+        raise ValueError("is not up to 64 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def origins(value: object) -> tuple[str, ...]:
+    """Origins of browsers (scheme, host and port), or ``*``."""
+    found = items(value)
+    if not all(item == "*" or re.fullmatch(r"https?://[^/\s]+", item) for item in found):
+        raise ValueError("holds something that is not an origin")
+    return found
+
+
+def file_path(value: object) -> Path:
+    """A path of the file system."""
+    return value if isinstance(value, Path) else Path(text(value))

@@ -1,0 +1,80 @@
+"""What the app can ask about the request that it works on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from fraiseql_guard.core.context import IDLE, RequestContext, outers
+
+REQUEST: Final = "fraiseql_guard.core.request"
+"""Key of the scope under which the innermost guard shows the app what it knows of the request."""
+
+_current: Final[ContextVar[RequestContext | None]] = ContextVar("fraiseql_guard_request", default=None)
+
+current: Final[Callable[[], RequestContext | None]] = _current.get
+"""The request that this task or thread works on. Every database statement asks: no function of ours is in between."""
+
+
+def enter(scope: MutableMapping[str, Any], ctx: RequestContext) -> None:
+    """The app begins to work on a request: in this task, in those that it starts, and in its threads."""
+    scope[REQUEST] = ctx
+    ctx.attempts = ()  # its end will be seen
+    ctx.before = _current.get()  # an app may ask another app, or itself
+    _current.set(ctx)
+
+
+def leave(ctx: RequestContext | None = None) -> None:
+    """The app is done, if it was asked at all: whose work this was a part of goes on (without ``ctx``: nothing does).
+    What the app started and left running still knows whose work it is."""
+    if ctx is None:
+        _current.set(None)
+    elif (before := ctx.before) is not IDLE:
+        _current.set(before)
+        ctx.before = IDLE
+
+
+def at_work(ctx: RequestContext) -> bool:
+    """Whether an app works on a request at this moment."""
+    return ctx.before is not IDLE
+
+
+def context_of(scope: MutableMapping[str, Any]) -> RequestContext | None:
+    """The request of an ASGI scope, if a guard let it pass."""
+    ctx = scope.get(REQUEST)
+    return ctx if isinstance(ctx, RequestContext) else None
+
+
+def guard_request_id(scope: MutableMapping[str, Any]) -> str | None:
+    """The guard's own id of a request: the X-Request-ID of its answer and of its log lines. None without a guard.
+
+    ``scope`` is an ASGI scope, such as ``request.scope`` in Starlette and FastAPI.
+    """
+    ctx = context_of(scope)
+    return None if ctx is None else ctx.request_id
+
+
+def guard_deadline(scope: MutableMapping[str, Any], *, clock: Callable[[], float] = time.monotonic) -> float | None:
+    """Seconds until the guard stops the work on a request, at least 0; None if it will not.
+
+    None without a guard, where no timeout is set or it is in monitor mode, and once the answer is complete: background
+    tasks live on. What the app asks of others (a database, another service) should be given no longer than this.
+    """
+    ctx = context_of(scope)
+    return None if ctx is None else remaining_seconds(ctx, clock())
+
+
+def remaining_seconds(ctx: RequestContext, now: float) -> float | None:
+    """The same of a request at hand."""
+    ends_at = stops_at(ctx)
+    return None if ends_at is None else max(0.0, ends_at - now)
+
+
+def stops_at(ctx: RequestContext) -> float | None:
+    """When the first of the guards around the app stops the work on a request, by time.monotonic; None if none will."""
+    if ctx.outer is None:
+        return ctx.ends_at
+    ends = [each.ends_at for each in (ctx, *outers(ctx)) if each.ends_at is not None]
+    return min(ends, default=None)

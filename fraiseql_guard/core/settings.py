@@ -1,0 +1,636 @@
+"""Every setting: its variable, default, accepted forms and documentation, in one table, read into one frozen value.
+
+Precedence: override in force, keyword argument, environment variable, default. A bad value stops the start with a
+SettingsError that names the variable, the value (never a secret's), what is accepted, and an example.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from ipaddress import IPv6Network
+from pathlib import Path
+from typing import Any, Final
+
+from fraiseql_guard.core import key_forms, parsing, redis_urls
+from fraiseql_guard.core.context import Burst, Escalation, Limit
+from fraiseql_guard.core.redis_urls import RedisUrl
+from fraiseql_guard.core.secret import Secret
+from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
+from fraiseql_guard.core.variables import (
+    SettingsError,
+    SettingVariable,
+    ValueForm,
+    read_values,
+    setting,
+    table_of,
+    unknown_variables,
+)
+
+__all__ = ["Mode", "Settings", "SettingsError"]
+
+
+class Mode(StrEnum):
+    """What becomes of a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
+
+    ENFORCE = "enforce"
+    MONITOR = "monitor"
+    OFF = "off"
+
+
+def _long_enough(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    if len(secret.reveal().encode(errors="surrogatepass")) < 32:
+        raise ValueError("is shorter than 32 bytes, so it could be guessed")
+    return secret
+
+
+def _actor(value: object) -> str:
+    text = str(value).strip()
+    if not text.isprintable() or not 0 < len(text) <= 255:
+        raise ValueError("is no name that a line can show")
+    return text
+
+
+def _admin_tokens(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    parsing.admin_tokens(secret.reveal())
+    return secret
+
+
+def _public_key(value: object) -> Secret:
+    """Handled like a secret, though it is none: it may come in a file, and then changes with the file."""
+    pem = value if isinstance(value, Secret) else Secret(str(value).strip().replace("\\n", "\n"))
+    key_forms.public_key(pem.reveal())
+    return pem
+
+
+def _redis_url(value: object) -> Secret:
+    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    RedisUrl.parse(parsing.text(secret.reveal()))
+    return secret
+
+
+RATE: Final = ValueForm(parsing.rate, "N/second, N/minute, N/hour, N/day or N/30s", "100/minute")
+SECONDS: Final = ValueForm(parsing.seconds, "seconds, more than 0 and at most 86400", "30")
+SWITCH: Final = ValueForm(parsing.boolean, "true or false", "true")
+COUNT: Final = ValueForm(parsing.integer(1), "a whole number of at least 1", "10")
+COUNT_OR_ZERO: Final = ValueForm(parsing.integer(0), "a whole number of at least 0", "20")
+BYTES: Final = ValueForm(parsing.integer(1), "a whole number of bytes", "1048576")
+PERCENT: Final = ValueForm(parsing.integer(1, 100), "a whole number from 1 to 100", "95")
+MODE: Final = ValueForm(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
+TEXT: Final = ValueForm(parsing.text, "printable text", "fraiseql")
+NETWORKS: Final = ValueForm(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
+PATHS: Final = ValueForm(parsing.paths, "a list of paths that begin with /", "/graphql")
+NAMES: Final = ValueForm(parsing.names, "a list of GraphQL names", "login,register")
+PUBLIC_KEY: Final = ValueForm(_public_key, "a public key in PEM", "$(cat public.pem)", secret=True)
+JWT_SECRET: Final = ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -base64 48)", secret=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be configured. Build it with :meth:`load`."""
+
+    # general
+    mode: str = setting(MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.")
+    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.")
+    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.")
+    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.")
+    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.")
+    environment: str | None = setting(
+        TEXT, None, "FraiseQL's environment; development allows introspection.", name="FRAISEQL_ENVIRONMENT"
+    )
+    graphql_paths: tuple[str, ...] = setting(PATHS, "/graphql", "Paths that speak GraphQL, with all under them.")
+    cors_origins: tuple[str, ...] = setting(
+        ValueForm(parsing.origins, "a list of origins, or *", "https://app.example.org"),
+        "",
+        "Origins whose pages may read our refusals (CORS headers), and whose preflights cost nothing.",
+    )
+    workers: int | None = setting(COUNT, None, "Worker processes on this store, as long as Redis cannot tell.")
+    overrides_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/overrides.yml"),
+        None,
+        "YAML of modes, settings, blocks, documents and operations that override for a while; read again when it "
+        "changes.",
+    )
+
+    # the caller's address
+    trusted_proxies: tuple[parsing.TrustedPeer, ...] = setting(
+        ValueForm(parsing.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
+        "",
+        "Proxies whose forwarding header is believed.",
+    )
+    forwarded_header: str = setting(
+        ValueForm(parsing.header_name, "the name of a request header", "forwarded"),
+        "x-forwarded-for",
+        "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
+    )
+    nat64_prefixes: tuple[IPv6Network, ...] = setting(
+        ValueForm(parsing.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
+        "",
+        "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
+        "is its IPv4 address.",
+    )
+
+    # rate limits
+    rate_limit_default: Limit = setting(
+        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT"
+    )
+    rate_limit_authenticated: Limit | None = setting(
+        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED"
+    )
+    rate_limit_graphql: Limit | None = setting(
+        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL"
+    )
+    rate_limit_graphql_query: Limit | None = setting(
+        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY"
+    )
+    rate_limit_graphql_mutation: Limit | None = setting(
+        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION"
+    )
+    rate_limit_burst: Burst = setting(
+        ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
+        "20%",
+        "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down.",
+        name="FRAISEQL_RATE_LIMIT_BURST",
+    )
+    rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
+    max_in_flight: int = setting(COUNT, "10", "Most operations of one caller at work at once, in a process.")
+    database_pool_size: int | None = setting(
+        COUNT, None, "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers."
+    )
+    shed_above_memory_percent: int | None = setting(
+        PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
+    )
+    tiers: Mapping[str, Limit] = setting(
+        ValueForm(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
+        "",
+        "Rates by tier; a tier replaces all other rates of its user.",
+    )
+    tier_claim: str = setting(TEXT, "tier", "Claim of the token that names the user's tier.")
+    allow_list: tuple[parsing.Network, ...] = setting(
+        NETWORKS, "", "Addresses and networks that are not counted and never blocked automatically."
+    )
+    allow_list_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/allow-list.yml"),
+        None,
+        "YAML list of ip, reason and expires_at that is added to the allow-list; read again when it changes.",
+    )
+    exempt_paths: tuple[str, ...] = setting(
+        PATHS,
+        "/health,/health/detailed,/ready,/metrics",
+        "Paths that are free of rate limits for private peers, and counted as probes: in no ratio.",
+    )
+
+    # the store
+    redis_url: Secret | None = setting(
+        ValueForm(
+            _redis_url,
+            redis_urls.ACCEPTED,
+            "redis://127.0.0.1:6379/0",
+            secret=True,
+        ),
+        None,
+        "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
+        name="FRAISEQL_REDIS_URL",
+    )
+    namespace: str = setting(
+        ValueForm(parsing.namespace, "up to 64 letters, digits, dots, dashes and underscores", "fg-prod"),
+        "fg",
+        "What all keys in Redis begin with: apps and environments with different ones share nothing.",
+    )
+    on_store_failure: str = setting(
+        ValueForm(parsing.choice("local", "open", "closed"), "local, open or closed", "local"),
+        "local",
+        "Without the store: local buckets at a worker's share of each limit, admit everything, or refuse with 503.",
+    )
+    store_timeout_ms: int = setting(
+        ValueForm(parsing.integer(1, 10_000), "milliseconds from 1 to 10000", "50"), "50", "Longest wait for the store."
+    )
+
+    # authentication
+    jwt_secret: Secret | None = setting(
+        JWT_SECRET, None, "Key that tokens are signed with (HMAC).", name="FRAISEQL_JWT_SECRET"
+    )
+    jwt_secret_old: Secret | None = setting(
+        JWT_SECRET, None, "Previous key, still accepted during a rotation.", name="FRAISEQL_JWT_SECRET_OLD"
+    )
+    jwt_secret_new: Secret | None = setting(
+        JWT_SECRET, None, "Next key, accepted ahead of a rotation.", name="FRAISEQL_JWT_SECRET_NEW"
+    )
+    jwt_public_key: Secret | None = setting(
+        PUBLIC_KEY, None, "Public key (PEM) of the tokens' issuer: RSA, EC, Ed25519."
+    )
+    jwt_public_key_old: Secret | None = setting(PUBLIC_KEY, None, "Previous public key, still accepted.")
+    jwt_public_key_new: Secret | None = setting(PUBLIC_KEY, None, "Next public key, accepted ahead of a rotation.")
+    jwks_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/jwks.json"),
+        None,
+        "JWK set with public keys, read again when it changes.",
+    )
+    jwks_url: str | None = setting(
+        ValueForm(
+            key_forms.https_url,
+            "an https address, or http on this machine",
+            "https://id.example.org/.well-known/jwks.json",
+        ),
+        None,
+        "JWK set with public keys, fetched ahead of need; the last good one serves for a day without its source.",
+    )
+    jwks_refresh_seconds: int = setting(
+        COUNT, "300", "Age from which the fetched JWK set is fetched again, ahead of need."
+    )
+    jwt_algorithms: tuple[str, ...] | None = setting(
+        ValueForm(key_forms.algorithms, f"a list of {', '.join(key_forms.ALGORITHMS)}", "RS256"),
+        None,
+        "Accepted signatures; unset: HS256 for secrets, and what each public key can make.",
+    )
+    jwt_issuer: str | None = setting(TEXT, None, "Required issuer (iss).")
+    jwt_audience: str | None = setting(TEXT, None, "Required audience (aud).")
+    jwt_leeway_seconds: int = setting(COUNT_OR_ZERO, "0", "Clock difference allowed for exp and nbf.")
+    tenant_claim: str | None = setting(TEXT, None, "Claim that, with issuer and sub, tells users apart.")
+    token_grace_seconds: int = setting(COUNT_OR_ZERO, "0", "How long a token is still accepted after it expired.")
+    max_token_lifetime_seconds: int = setting(COUNT, "86400", "Farthest expiry (exp) that is accepted.")
+    token_lifetime_seconds: int = setting(
+        COUNT, "3600", "Lifetime of the tokens that the token helper makes.", name="FRAISEQL_TOKEN_LIFETIME_SECONDS"
+    )
+    refresh_token_lifetime_seconds: int = setting(
+        COUNT,
+        "86400",
+        "Lifetime of the refresh tokens that the token helper makes.",
+        name="FRAISEQL_REFRESH_TOKEN_LIFETIME_SECONDS",
+    )
+    auth_required: bool = setting(SWITCH, "true", "Whether guarded paths need a token once a key is configured.")
+    auth_paths: tuple[str, ...] = setting(
+        ValueForm(parsing.optional_paths, "a list of paths that begin with /", "/api"),
+        "",
+        "More paths that need a token.",
+    )
+    public_operations: tuple[str, ...] = setting(NAMES, "", "Root fields that may be called without a token.")
+
+    user_status_timeout_ms: int = setting(
+        ValueForm(parsing.integer(1, 60_000), "milliseconds from 1 to 60000", "1000"),
+        "1000",
+        "Longest wait for the app's answer whether a user is still active (Guard(app, user_status=...)).",
+    )
+    user_status_memory_seconds: int = setting(
+        COUNT_OR_ZERO, "0", "How long that answer is remembered; 0 asks with every request."
+    )
+
+    # query limits
+    max_query_depth: int = setting(COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH")
+    max_query_complexity: int = setting(
+        COUNT, "1000", "Highest complexity of an operation, in points.", name="FRAISEQL_MAX_QUERY_COMPLEXITY"
+    )
+    max_list_size: int = setting(COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE")
+    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.")
+    edges_node_one_level: bool = setting(
+        SWITCH, "true", "Whether edges and the node below it (Relay's connections) are one level of the depth."
+    )
+    max_aliases: int = setting(
+        COUNT_OR_ZERO, "30", "Most aliases that ask one object for a field again, counted through fragments."
+    )
+    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.")
+    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in an object's selection.")
+    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.")
+    max_operations: int = setting(COUNT, "10", "Most operations in a document.")
+    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.")
+    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.")
+    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.")
+    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.")
+    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.")
+    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.")
+    monitor_limits: tuple[str, ...] = setting(
+        ValueForm(parsing.subset(*LIMITS), "a list of limits by their options", "max_aliases,max_query_depth"),
+        "",
+        "Limits that are only counted and logged, while the others refuse.",
+    )
+    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.")
+    field_costs: Mapping[str, int] = setting(
+        ValueForm(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
+        "",
+        "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
+    )
+    list_fields: tuple[str, ...] = setting(
+        ValueForm(parsing.list_fields, "a list of field or Type.field", "followers,User.friends"),
+        "",
+        "Fields that return lists, where no schema tells.",
+    )
+    slicing_arguments: tuple[str, ...] = setting(
+        NAMES, "limit,first,last,take,top,count,size,pageSize,perPage", "Arguments that say how large a list is."
+    )
+    list_arguments: tuple[str, ...] = setting(
+        ValueForm(
+            parsing.list_arguments, "a list of argument, field.argument or Type.field.argument", "nodes.ids,users.ids"
+        ),
+        "_entities.representations",
+        "Arguments that are lists and bring an item for each of theirs: their length is the size.",
+    )
+    filter_arguments: tuple[str, ...] = setting(
+        NAMES,
+        "where,filter,filters,by,having,condition,conditions,criteria,match,range,order,sort,zone,timezone,tz",
+        "Words in the names of arguments and input fields (where, orderBy, user_filter) in which no size is looked "
+        "for.",
+    )
+    unsliced_lists: str = setting(
+        ValueForm(parsing.choice("assume", "refuse"), "assume or refuse", "refuse"),
+        "assume",
+        "Lists without a slicing argument: assume the list multiplier, or refuse (needs a schema).",
+    )
+    introspection: str | None = setting(
+        ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
+        None,
+        "Who may introspect; unset: all callers in development, else none.",
+    )
+    introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
+    trusted_documents: str = setting(
+        ValueForm(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
+        "off",
+        "Documents of the manifest and the store: allow frees them of the static limits, require refuses all others.",
+    )
+    trusted_documents_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "persisted-queries.json"),
+        None,
+        "Manifest of trusted documents (Relay's or Apollo's form), read again when it changes. Those that the store "
+        "holds for the whole fleet count as well.",
+    )
+    apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
+    cost_budgets: Mapping[str, int] = setting(
+        ValueForm(parsing.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
+        "",
+        "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
+    )
+    cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
+    hide_suggestions: bool | None = setting(
+        SWITCH, None, "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development."
+    )
+    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
+    multipart: bool = setting(
+        SWITCH, "false", "Whether uploads (GraphQL multipart requests) are accepted, up to max_request_bytes."
+    )
+    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
+
+    # bodies
+    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
+    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths, and of an upload.")
+    max_buffered_bytes: int = setting(
+        BYTES,
+        "67108864",
+        "Most memory for the bodies of a process at one time; those of one caller take an eighth, or one largest body.",
+    )
+    body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
+    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")
+
+    # the deadline
+    query_timeout: float = setting(
+        SECONDS, "30", "Longest time of a GraphQL request (FraiseQL: whole seconds).", name="FRAISEQL_QUERY_TIMEOUT"
+    )
+    mutation_timeout: float | None = setting(SECONDS, None, "Longest time of a mutation, if not the query timeout.")
+    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.")
+    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.")
+    cancel_mutations: bool = setting(SWITCH, "false", "Whether a client that leaves cancels its mutation too.")
+    slow_query_seconds: float = setting(SECONDS, "5", "Duration from which a database statement is logged as slow.")
+
+    # offences and sanctions
+    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.")
+    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.")
+    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.")
+    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.")
+    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
+    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
+    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    lockout_offences: int = setting(
+        COUNT, "5", "Failed logins of one identifier at one address, as the app reports them, that bring a lockout."
+    )
+    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.")
+    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.")
+
+    # the operator's HTTP API
+    admin_tokens: Secret | None = setting(
+        ValueForm(
+            _admin_tokens,
+            "a list of name=token, each token 32 bytes or more",
+            "oncall=$(openssl rand -hex 32)",
+            secret=True,
+        ),
+        None,
+        "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
+    )
+    admin_scope: str | None = setting(
+        ValueForm(parsing.scope, "the name of a scope", "guard:operate"),
+        None,
+        "Scope that makes the bearer of a verified token an operator.",
+    )
+    admin_path: str = setting(
+        ValueForm(parsing.admin_path, "a path that begins with /, not / itself", "/admin"),
+        "/admin",
+        "Where the API stands.",
+    )
+    admin_token: Secret | None = setting(
+        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        None,
+        "Token that the fraiseql-guard command sends with --url; the guard itself does not read it.",
+    )
+    actor: str | None = setting(
+        ValueForm(_actor, "printable text of at most 255 characters", "alice"),
+        None,
+        "Who acts with the fraiseql-guard command on a Redis, for the audit; unset: the user of the system.",
+    )
+
+    # signals
+    metrics_path: str = setting(
+        ValueForm(parsing.path, "a path that begins with /", "/metrics"), "/metrics", "Exposition."
+    )
+    metrics_networks: tuple[parsing.Network, ...] = setting(
+        NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
+    )
+    metrics_token: Secret | None = setting(
+        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        None,
+        "Bearer token that may read the metrics from anywhere.",
+    )
+    health_path: str = setting(
+        ValueForm(parsing.path, "a path that begins with /", "/health/detailed"),
+        "/health/detailed",
+        "Health details, for private peers that are no proxy and for all who may read the metrics.",
+    )
+    memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
+    memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")
+    gc_freeze: bool = setting(
+        SWITCH,
+        "true",
+        "Whether garbage collections leave out what the process held at the end of its start (gc.freeze): they no "
+        "longer stop it for tens of milliseconds.",
+    )
+    log_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/var/log/fraiseql/app.log"),
+        None,
+        "File for log lines; else standard error.",
+    )
+    log_level: str = setting(
+        ValueForm(
+            parsing.choice("debug", "info", "warning", "error", "critical"), "a level, debug to critical", "warning"
+        ),
+        "info",
+        "Lowest level of the lines that are written; what operators do is always written.",
+    )
+    access_log: str = setting(
+        ValueForm(parsing.choice("all", "sampled", "off"), "all, sampled or off", "sampled"),
+        "all",
+        "Lines about answered requests (http.request): all; those that failed or took a second, and a tenth of the "
+        "rest; or none.",
+    )
+    log_query_text: bool = setting(
+        SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."
+    )
+
+    sources: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    """Where each value came from: override, argument, environment, file or default."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **options: Any) -> Settings:
+        """Read keyword options and the environment; SettingsError with one line per unusable value."""
+        values, sources = read_values(VARIABLES, options, os.environ if environ is None else environ)
+        return cls(**values, sources=sources)
+
+    def override(self, *, source: str = "argument", **options: Any) -> Settings:
+        """The same settings with single ones replaced by ``source``; SettingsError as for :meth:`load`."""
+        values, sources = read_values(VARIABLES, options, {})
+        given = {option for option, found in sources.items() if found == "argument"}
+        return replace(
+            self,
+            **{option: values[option] for option in given},
+            sources={**self.sources, **dict.fromkeys(given, source)},
+        )
+
+    def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
+        """The settings that were chosen: those given as arguments, or all that are no defaults."""
+        chosen = {"argument"} if beyond_environment else {"argument", "environment", "file"}
+        return {option: getattr(self, option) for option, source in self.sources.items() if source in chosen}
+
+    def mode_of(self, protection: Protection) -> Mode:
+        """The mode that a mounted protection is in."""
+        own: str | None = getattr(self, f"mode_{protection.value}", None)
+        return Mode(own or self.mode)
+
+    def escalation(self, policy: PolicyName) -> Escalation:
+        """The numbers of an automatic policy."""
+        offences, window, sanction = _ESCALATION_OPTIONS[policy]
+        return Escalation(
+            policy,
+            offences=getattr(self, offences),
+            window_seconds=getattr(self, window),
+            sanction_seconds=getattr(self, sanction),
+            enforced=self.mode_of(POLICY_OWNERS[policy]) is Mode.ENFORCE,
+        )
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether any key to verify tokens with is configured."""
+        return any(getattr(self, option) for option in KEY_OPTIONS)
+
+    @property
+    def worker_count(self) -> int:
+        """Processes that share the limits: the setting, else WEB_CONCURRENCY (uvicorn, gunicorn), else 1."""
+        if self.workers is not None:
+            return self.workers
+        concurrency = os.environ.get("WEB_CONCURRENCY", "")
+        return max(1, int(concurrency)) if concurrency.isascii() and concurrency.isdigit() else 1
+
+    @property
+    def suggestions_hidden(self) -> bool:
+        """Whether suggestions are taken out of the app's errors; the default depends on the environment."""
+        return self.environment != "development" if self.hide_suggestions is None else self.hide_suggestions
+
+    @property
+    def introspection_policy(self) -> str:
+        """allow, deny or authenticated; the default depends on the environment."""
+        return self.introspection or ("allow" if self.environment == "development" else "deny")
+
+
+VARIABLES: Final[tuple[SettingVariable, ...]] = table_of(Settings)
+"""The table, in the order of the documentation."""
+
+CHANGEABLE: Final = frozenset(
+    """
+    mode mode_rate_limit mode_auth mode_query_limits mode_timeout
+    rate_limit_default rate_limit_authenticated rate_limit_graphql rate_limit_graphql_query
+    rate_limit_graphql_mutation rate_limit_burst rate_limit_public max_in_flight database_pool_size tiers
+    max_query_depth max_query_complexity max_list_size max_offset max_aliases max_root_fields max_duplicate_keys
+    max_directives max_operations max_fragments max_tokens max_query_chars max_literal_depth max_variables_depth
+    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments list_arguments
+    filter_arguments unsliced_lists edges_node_one_level introspection introspection_max_list_depth cost_budgets
+    cost_in_response hide_suggestions batching max_batch_size max_body_bytes max_request_bytes
+    body_timeout_seconds body_idle_seconds
+    query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
+    rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
+    brute_force_offences brute_force_window_seconds brute_force_block_seconds
+    dos_offences dos_window_seconds dos_block_seconds lockout_offences lockout_window_seconds lockout_seconds
+    slow_query_seconds
+    """.split()
+)
+"""Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
+network or the store: access to the store must not suffice to decide which tokens hold."""
+
+_NAMES: Final = {row.option: row.name for row in VARIABLES}
+
+
+def name_of(option: str) -> str:
+    """The environment variable of an option, for messages; KeyError for none of ours."""
+    return _NAMES[option]
+
+
+_ESCALATION_OPTIONS: Final[Mapping[PolicyName, tuple[str, str, str]]] = {
+    # policy: how many offences, in which window, bring a sanction of which length
+    PolicyName.RATE_LIMIT_ABUSE: (
+        "rate_limit_abuse_offences", "rate_limit_abuse_window_seconds", "rate_limit_abuse_block_seconds",
+    ),
+    PolicyName.BRUTE_FORCE: ("brute_force_offences", "brute_force_window_seconds", "brute_force_block_seconds"),
+    PolicyName.DOS: ("dos_offences", "dos_window_seconds", "dos_block_seconds"),
+    PolicyName.ACCOUNT_LOCKOUT: ("lockout_offences", "lockout_window_seconds", "lockout_seconds"),
+}  # fmt: skip
+KEY_OPTIONS: Final = (
+    *("jwt_secret", "jwt_secret_new", "jwt_secret_old"),
+    *("jwt_public_key", "jwt_public_key_new", "jwt_public_key_old"),
+    *("jwks_file", "jwks_url"),
+)
+"""Options that bring keys to verify tokens with."""
+
+POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
+    PolicyName.RATE_LIMIT_ABUSE: Protection.RATE_LIMIT,
+    PolicyName.BRUTE_FORCE: Protection.AUTH,
+    PolicyName.DOS: Protection.QUERY_LIMITS,
+    PolicyName.ACCOUNT_LOCKOUT: Protection.AUTH,
+    PolicyName.OPERATOR: Protection.RATE_LIMIT,
+}
+"""The protection in whose name (and mode) a policy's sanctions refuse."""
+
+FRAISEQL_VARIABLES: Final = frozenset(
+    f"FRAISEQL_{name}"
+    for name in """
+    APP_NAME APP_VERSION APQ_BACKEND_CONFIG APQ_CACHE_RESPONSES APQ_MODE APQ_QUERIES_DIR APQ_RESPONSE_CACHE_TTL
+    APQ_STORAGE_BACKEND AUTH0_ALGORITHMS AUTH0_API_IDENTIFIER AUTH0_DOMAIN AUTH_ENABLED AUTH_PROVIDER AUTO_CAMEL_CASE
+    CACHE_TTL COMPLEXITY_DEFAULT_LIST_SIZE COMPLEXITY_ENABLED COMPLEXITY_FIELD_MULTIPLIERS
+    COMPLEXITY_INCLUDE_IN_RESPONSE COMPLEXITY_MAX_DEPTH COMPLEXITY_MAX_SCORE COORDINATE_DISTANCE_METHOD CORS_ENABLED
+    CORS_HEADERS CORS_METHODS CORS_ORIGINS DATABASE_ECHO DATABASE_MAX_OVERFLOW DATABASE_POOL_RECYCLE
+    DATABASE_POOL_SIZE DATABASE_POOL_TIMEOUT DATABASE_URL DEFAULT_ERROR_CONFIG DEFAULT_MUTATION_SCHEMA
+    DEFAULT_QUERY_SCHEMA DEFAULT_STRING_COLLATION DEV_AUTH_PASSWORD DEV_AUTH_USERNAME ENABLE_PLAYGROUND
+    ENTITY_ROUTING ENVIRONMENT EXECUTION_TIMEOUT_MS INCLUDE_EXECUTION_METADATA INTROSPECTION_POLICY
+    JSONB_FIELD_LIMIT_THRESHOLD MAX_QUERY_DEPTH PLAYGROUND_TOOL PRODUCTION QUERY_TIMEOUT RATE_LIMIT_BLACKLIST
+    RATE_LIMIT_BURST_SIZE RATE_LIMIT_ENABLED RATE_LIMIT_REQUESTS_PER_HOUR RATE_LIMIT_REQUESTS_PER_MINUTE
+    RATE_LIMIT_WHITELIST RATE_LIMIT_WINDOW_TYPE REVOCATION_CHECK_ENABLED REVOCATION_CLEANUP_INTERVAL
+    REVOCATION_ENABLED REVOCATION_STORE_TYPE REVOCATION_TTL SKIP_RUST TURBO_ROUTER_CACHE_SIZE
+    """.split()
+)
+"""FraiseQL 1.9's own variables: known, and not ours to warn about."""
+DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
+"""The one of them that the command line reads."""
+
+
+def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Sentences about variables that look like ours and that are not read."""
+    return unknown_variables(VARIABLES, FRAISEQL_VARIABLES, environ)

@@ -1,0 +1,169 @@
+"""Sentences about what would keep the guard from its work without an error: the environment, the middlewares inside it,
+and settings that contradict each other. Each names the remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+from fraiseql_guard.core.servers import started_workers
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import Protection
+
+MULTIPROCESS: Final = "PROMETHEUS_MULTIPROC_DIR"
+"""Variable of prometheus_client: the directory in which worker processes of one host meet."""
+FORWARDED_ALLOW_IPS: Final = "FORWARDED_ALLOW_IPS"
+"""Variable of uvicorn and gunicorn: the proxies that they believe themselves."""
+_EVERYONE: Final = frozenset({"*", "0.0.0.0/0", "::/0"})
+_COMPRESSES: Final = re.compile(r"gzip|brotli|zstd|deflate|(?<!de)compress", re.IGNORECASE)
+
+_JUMPS: Final = (
+    "on a host with several workers, /metrics answers for whichever worker is asked, so that counters jump from scrape "
+    "to scrape and alerts fire for nothing."
+)
+_MEET: Final = f"Set {MULTIPROCESS} to an empty directory that all workers of the host share"
+NEIGHBOURS: Final = f"another worker of this host counts for itself: {_JUMPS} {_MEET}"
+PEER_REPLACED: Final = (
+    "the server has put an address from X-Forwarded-For in the place of the peer, before the guard sees it: it "
+    f"believes the proxies of its own list ({FORWARDED_ALLOW_IPS}; uvicorn's default is this machine). Start uvicorn "
+    f"with --no-proxy-headers, so that {name_of('trusted_proxies')} alone decides who is believed"
+)
+
+
+def warnings_of(
+    settings: Settings,
+    protections: frozenset[Protection] = frozenset(Protection),
+    *,
+    environ: Mapping[str, str] | None = None,
+) -> list[str]:
+    """What the settings and the environment tell before any app is there."""
+    around = os.environ if environ is None else environ
+    sentences = [*_peers(around), *_times(settings, protections), *_sizes(settings, protections)]
+    sentences += [*_paths(settings, protections), *_keys(settings, protections), *_files(settings, protections)]
+    if Protection.METRICS in protections:
+        sentences += _workers(settings, around)
+    return sentences
+
+
+def blinding(inside: Iterable[str]) -> list[str]:
+    """Of the middlewares inside the guard, those that hide the app's answers from it."""
+    return [
+        f"{name} is mounted inside the guard: in a compressed answer it can neither count errors, nor hide "
+        f"suggestions, nor write costs. Mount {name} outside (in Starlette: add it after the guard)"
+        for name in sorted(set(inside))
+        if _COMPRESSES.search(name)
+    ]
+
+
+def _peers(environ: Mapping[str, str]) -> Iterator[str]:
+    believed = {part.strip() for part in environ.get(FORWARDED_ALLOW_IPS, "").split(",")}
+    if found := sorted(believed & _EVERYONE):
+        yield (
+            f"{FORWARDED_ALLOW_IPS}={found[0]} lets every client choose the address that it comes from, and so evade "
+            f"limits and blocks. Name your proxies in {name_of('trusted_proxies')} instead, and start uvicorn with "
+            "--no-proxy-headers"
+        )
+
+
+def counting_apart(settings: Settings, environ: Mapping[str, str] | None = None) -> str | None:
+    """What to say if several workers are known of and each counts for itself. :data:`MULTIPROCESS` unset, or blank."""
+    around = os.environ if environ is None else environ
+    if around.get(MULTIPROCESS, "").strip():
+        return None
+    if settings.worker_count > 1:
+        variable = name_of("workers") if settings.workers is not None else "WEB_CONCURRENCY"
+        known = f"{variable}={settings.worker_count}"
+    elif (started := started_workers(around)) is not None:
+        known = started.how
+    else:
+        return None
+    return f"{known} and {MULTIPROCESS} is not set: {_JUMPS} {_MEET}"
+
+
+def several_on(hosts: Mapping[str, int]) -> str:
+    """What to say of hosts on which so many workers each count for themselves."""
+    (host, count), *others = sorted(hosts.items())
+    more = f", and likewise on {len(others)} more hosts" if others else ""
+    return f"{count} workers on {host} count for themselves{more} ({MULTIPROCESS} is not set there): {_JUMPS} {_MEET}"
+
+
+def _workers(settings: Settings, environ: Mapping[str, str]) -> Iterator[str]:
+    if sentence := counting_apart(settings, environ):
+        yield sentence
+
+
+def _times(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
+    longest = max(settings.query_timeout, settings.mutation_timeout or 0.0)
+    if Protection.TIMEOUT in protections and settings.slow_query_seconds > longest:
+        yield (
+            f"{name_of('slow_query_seconds')}={settings.slow_query_seconds:g} is above the query timeout "
+            f"({longest:g} s): a statement is stopped before it can be called slow. Set it below "
+            f"{name_of('query_timeout')}"
+        )
+    if settings.memory_high_percent > settings.memory_critical_percent:
+        yield _above("memory_high_percent", "memory_critical_percent", settings, "the first threshold comes second")
+
+
+def _sizes(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
+    if settings.max_body_bytes > settings.max_buffered_bytes:
+        yield _above("max_body_bytes", "max_buffered_bytes", settings, "the largest bodies are always refused (503)")
+    if Protection.QUERY_LIMITS not in protections:
+        return
+    if settings.max_query_chars > settings.max_body_bytes:
+        yield _above("max_query_chars", "max_body_bytes", settings, "no document of that length can arrive")
+    if settings.list_multiplier > settings.max_query_complexity:
+        yield _above("list_multiplier", "max_query_complexity", settings, "a list without a size is always refused")
+
+
+def _above(option: str, other: str, settings: Settings, consequence: str) -> str:
+    return (
+        f"{name_of(option)}={getattr(settings, option)} is above {name_of(other)}={getattr(settings, other)}: "
+        f"{consequence}. Lower the one or raise the other"
+    )
+
+
+def _paths(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
+    own = [("metrics_path", Protection.METRICS), ("health_path", Protection.METRICS)]
+    if settings.admin_tokens is not None or settings.admin_scope is not None:
+        own.append(("admin_path", Protection.ADMIN))
+    served = [option for option, protection in own if protection in protections]
+    for option in served:
+        path: str = getattr(settings, option)
+        for guarded in settings.graphql_paths:
+            if (guarded == "/" and option != "admin_path") or path == guarded or path.startswith(f"{guarded}/"):
+                yield (
+                    f"{name_of(option)}={path} lies under {name_of('graphql_paths')}={guarded}: "
+                    "one of the two is never served. Move one of them"
+                )
+    if {"metrics_path", "health_path"} <= set(served) and settings.metrics_path == settings.health_path:
+        yield (
+            f"{name_of('metrics_path')} and {name_of('health_path')} are one path: the details are never served. "
+            "Move one of them"
+        )
+
+
+def _keys(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
+    """Settings about verified users, where no token can be verified."""
+    if Protection.AUTH not in protections or settings.authenticates:
+        return
+    wanted = [option for option in ("tiers", "public_operations", "jwt_issuer", "jwt_audience", "tenant_claim")
+              if getattr(settings, option)]  # fmt: skip
+    if settings.introspection == "authenticated":
+        wanted.append("introspection")
+    if wanted:
+        names = ", ".join(map(name_of, wanted))
+        yield f"{names}: nothing comes of it without a key to verify tokens with. Set {name_of('jwt_secret')}"
+
+
+def _files(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
+    path = settings.overrides_file
+    if path is not None and not path.exists():
+        yield f"{name_of('overrides_file')}={str(path)!r} is not there, and overrides nothing until it is"
+    manifest = settings.trusted_documents_file
+    if manifest is not None and settings.trusted_documents == "off" and Protection.QUERY_LIMITS in protections:
+        yield (
+            f"{name_of('trusted_documents_file')} is set and {name_of('trusted_documents')} is off: no document is "
+            f"trusted. Set {name_of('trusted_documents')} to allow or require"
+        )

@@ -1,0 +1,194 @@
+"""A document prepared for every request that may come with it: what does not depend on variables, worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial, OperationKind
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.cost import CostRules
+from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Path
+from fraiseql_guard.graphql.cost.cost_planner import measure
+from fraiseql_guard.graphql.cost.list_sizes import MOST
+from fraiseql_guard.graphql.cost.static_types import UnknownArgumentError, static_types
+from fraiseql_guard.graphql.refusals import contradiction, over
+from fraiseql_guard.graphql.syntax.ast import DocumentNode
+from fraiseql_guard.graphql.syntax.conflicts import check_conflicts
+from fraiseql_guard.graphql.syntax.conflicts_found import ContradictedError, Repetition, most_repeated
+from fraiseql_guard.graphql.syntax.counts import DocumentCounts, Occurrences, root_occurrences, unfold
+from fraiseql_guard.graphql.syntax.document import read_document
+from fraiseql_guard.graphql.syntax.field_merging import Merging, TooEntangledError
+from fraiseql_guard.graphql.syntax.repetition import Repeated, count_apart, count_repetitions
+from fraiseql_guard.graphql.syntax.skip_include import Positions, switch_positions
+
+_GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")
+_MAX_VIEWS: Final = 8
+_UNMEASURABLE: Final = "Its selections merge in too many ways to be measured."
+
+
+def gravest(kinds: Iterable[OperationKind]) -> OperationKind:
+    """A mutation if there is any, else a subscription, else a query."""
+    return min(kinds, key=_GRAVITY.index)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A document with its switches (the variables of @skip and @include) in one position."""
+
+    positions: tuple[tuple[str, bool], ...]
+    depth: int
+    deepest: Path
+    root_field_count: int  # of all operations
+    most_root_fields: int  # of one operation
+    mutation_root_fields: int
+    plan: CostPlan
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzedDocument:
+    """A document that holds together. ``views`` is a bounded memory."""
+
+    document: DocumentNode
+    kind: OperationKind
+    names: frozenset[str | None]
+    root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
+    outline: DocumentCounts  # over all operations, whatever is removed
+    repetition: Repeated
+    rules: CostRules
+    views: dict[tuple[tuple[str, bool], ...], View]
+
+    def view(self, variables: Mapping[str, Any]) -> View | Denial:
+        """The document as these variables switch it. The Denial is about what only this position shows."""
+        positions = {}
+        if self.document.switches:
+            positions = switch_positions(self.document.switches, self.document.defaults, variables)
+        key = tuple(positions.items())
+        view = self.views.get(key)
+        if view is None:
+            occurrences = root_occurrences(self.document, positions)
+            made = _view(self.document, self.rules, positions, Merging(self.document), occurrences)
+            if isinstance(made, Denial):
+                return made
+            if len(self.views) >= _MAX_VIEWS:
+                self.views.clear()
+            view = self.views[key] = made
+        return view
+
+
+def prepare(
+    text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None
+) -> AnalyzedDocument | Denial:
+    """Parse and check a text that passed the scan, which may have its ``tokens``."""
+    document = read_document(
+        text,
+        tokens,
+        max_operations=settings.max_operations,
+        max_fragments=settings.max_fragments,
+        nested_switches=rules.table is None or rules.table.nested_switches,
+    )
+    if isinstance(document, Denial):
+        return document
+    outline = _total(document, None, rules)
+    if denial := _far_too_deep(document, outline, settings.max_query_depth):
+        return denial
+    merging = Merging(document)
+    try:
+        types = static_types(document, rules.table) if rules.table else {}
+        most = most_repeated(document, merging)
+        if most.differs:
+            check_conflicts(document, merging.selections, rules.table, types)
+        repetition = _repeated(document, merging, most, outline, settings, rules)
+    except UnknownArgumentError as error:
+        return contradiction("A field is given an argument that it does not have.", error.path)
+    except ContradictedError as error:
+        return contradiction("One response key asks for different things.", error.path)
+    except TooEntangledError:
+        return _unmeasurable(settings.max_query_complexity)
+    kind = gravest(operation.kind for operation in document.operations)
+    names = frozenset(operation.name for operation in document.operations)
+    written = root_occurrences(document, None)
+    root_fields = frozenset([field.name for found in written for field, _ in found])
+    prepared = AnalyzedDocument(document, kind, names, root_fields, outline, repetition, rules, {})
+    if not document.switches:  # then there is one view alone, and half of its work is done
+        occurrences = root_occurrences(document, {}) if document.removes else written
+        made = _view(document, rules, {}, merging, occurrences, outline)
+        if isinstance(made, Denial):
+            return made
+        prepared.views[()] = made
+    return prepared
+
+
+def _repeated(
+    document: DocumentNode,
+    merging: Merging,
+    most: Repetition,
+    outline: DocumentCounts,
+    settings: Settings,
+    rules: CostRules,
+) -> Repeated:
+    """How often one object is asked for the same; where that is too often, without what is below other types."""
+    counted = count_repetitions(document, merging, aliased=outline.aliases + outline.meta_aliases > 0)
+    found = replace(counted, times=most.times, path=most.path)
+    aliases = max(found.aliases, found.meta_aliases)
+    if not found.mixed or (found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases):
+        return found
+    try:
+        return count_apart(document, rules.table.members if rules.table else None)
+    except TooEntangledError:
+        return found
+
+
+def _far_too_deep(document: DocumentNode, outline: DocumentCounts, limit: int) -> Denial | None:
+    """Depth needs no prices, so what is an offence for its depth is refused before it is priced."""
+    if document.removes or outline.depth <= limit or outline.depth < 2 * limit:
+        return None
+    return over(signals.QUERY_TOO_DEEP, limit, outline.depth, offends=True, path=".".join(unfold(outline.deepest)))
+
+
+def _view(
+    document: DocumentNode,
+    rules: CostRules,
+    positions: Mapping[str, bool],
+    merging: Merging,
+    occurrences: Sequence[Occurrences],
+    everything: DocumentCounts | None = None,
+) -> View | Denial:
+    """``everything`` is the outline of all that is written, if it was taken before."""
+    try:
+        plan = measure(document, rules, positions, merging, occurrences)
+    except TooEntangledError:
+        return _unmeasurable(rules.max_complexity)
+    outline = everything if everything and not document.removes else _total(document, positions, rules)
+    counts = [sum([times for _, times in found]) for found in occurrences]
+    mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
+    return View(
+        positions=tuple(positions.items()),
+        depth=outline.depth,
+        deepest=unfold(outline.deepest),
+        root_field_count=min(sum(counts), MOST),
+        most_root_fields=min(max(counts), MOST),
+        mutation_root_fields=min(max(mutations, default=0), MOST),
+        plan=plan,
+    )
+
+
+def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> DocumentCounts:
+    """The extremes of all operations. Aliases also count in fragments that are never spread: hosts validate them."""
+    everything = rules.outliner.outlines(document, positions)
+    found = everything[: len(document.operations)]
+    deepest = max(found, key=lambda item: item.depth)
+    return DocumentCounts(
+        depth=deepest.depth,
+        deepest=deepest.deepest,
+        aliases=max(item.aliases for item in everything),
+        meta_aliases=max(item.meta_aliases for item in found),
+        introspection=max(item.introspection for item in found),
+    )
+
+
+def _unmeasurable(limit: int) -> Denial:
+    denial = over(signals.QUERY_TOO_COMPLEX, limit, MOST, offends=True)
+    return Denial(denial.code, detail=_UNMEASURABLE, limit=limit, offence=denial.offence)

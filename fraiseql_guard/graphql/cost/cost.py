@@ -1,0 +1,216 @@
+"""What one field costs: its weight, the size of its list, and what its arguments ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.arguments import ArgumentDemand, FieldArguments, Role, SizeOrigin
+from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
+from fraiseql_guard.graphql.syntax.ast import FieldNode
+from fraiseql_guard.graphql.syntax.counts import DocumentCounter
+
+ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
+PAGE_INFO: Final = "pageInfo"
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+class PageSize(Enum):
+    """Whether the size of a field is that of some of its children alone."""
+
+    NEVER = auto()  # it is a list, whose size counts for everything below it, or one object
+    ALWAYS = auto()  # the schema says that it is a page
+    SIZED = auto()  # it looks like one: if it is given a size
+    GUESSED = auto()  # an object with lists that is given what may be their size
+
+
+@dataclass(frozen=True, slots=True)
+class Assumed:
+    """n where no argument says one. ``unsliced``: the schema does not tell it either."""
+
+    size: int
+    origin: SizeOrigin
+    unsliced: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Child:
+    """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
+
+    field: FieldNode
+    rule: FieldRule | None
+    weight: int
+    leaves_only: bool  # nothing below it selects anything
+
+
+Ways = Iterable[Iterable[tuple[int, Child]]]
+"""What a field selects, for each type that it may return, with the numbers of the terms."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paging:
+    """How far the size of a field reaches: to the children called ``names``; where GUESSED to those that are lists."""
+
+    page: PageSize
+    names: frozenset[str] = _NO_NAMES
+
+    def holds(self, child: Child) -> bool:
+        """Whether a child's number is the size of the field."""
+        if self.page is PageSize.GUESSED:
+            return child.rule is not None and child.rule.many
+        return child.field.name in self.names
+
+
+class CostRules:
+    """The rules of the settings and, if there is one, the schema. Frozen after construction."""
+
+    __slots__ = (
+        "_by_name",
+        "_costs",
+        "_list_fields",
+        "_uneven",
+        "demands",
+        "max_complexity",
+        "multiplier",
+        "mutation_type",
+        "outliner",
+        "refuses_unsliced",
+        "table",
+    )
+
+    def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
+        self.table = table
+        self.multiplier = settings.list_multiplier
+        self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
+        self.max_complexity = settings.max_query_complexity
+        self.outliner = DocumentCounter(settings.edges_node_one_level)
+        self.refuses_unsliced = settings.unsliced_lists == "refuse"
+        self.demands = FieldArguments(settings, table)
+        self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
+        self._costs: dict[tuple[str, str], int] = {}
+        self._by_name: dict[str, int] = {}
+        for name, points in settings.field_costs.items():
+            owner, _, field = name.partition(".")
+            for concrete in table.possible.get(owner, ()) if table else ():
+                self._costs[concrete, field] = max(points, self._costs.get((concrete, field), 0))
+            if owner not in ROOT_TYPES.values():
+                self._by_name[field] = max(points, self._by_name.get(field, 0))
+        for name, points in settings.field_costs.items():  # what is said of the type itself wins over its interfaces
+            owner, _, field = name.partition(".")
+            self._costs[owner, field] = points
+        several = {name: owners for name, owners in table.possible.items() if len(owners) > 1} if table else {}
+        self._uneven = {name: self._uneven_fields(table, owners) for name, owners in several.items()} if table else {}
+
+    def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
+        """What the schema says of a field of the type ``owner``."""
+        return self.table.fields.get(owner, {}).get(field.name) if self.table and owner else None
+
+    def likeness(self, owner: str, field: FieldNode) -> object:
+        """Equal for types in which the field costs the same."""
+        return self._likeness(owner, field.name)
+
+    def _likeness(self, owner: str, name: str) -> object:
+        rule = self.table.fields.get(owner, {}).get(name) if self.table else None
+        return id(rule), self._costs.get((owner, name))
+
+    def is_uniform(self, owner: str | None, field: FieldNode) -> bool:
+        """Whether a field costs the same in all object types that ``owner`` can be."""
+        return field.name not in self._uneven.get(owner or "", ())
+
+    def _uneven_fields(self, table: SchemaTable, owners: tuple[str, ...]) -> frozenset[str]:
+        names = {name for owner in owners for name in table.fields[owner]}
+        names |= {name for _, name in self._costs}
+        alike = {(owner, name): self._likeness(owner, name) for owner in owners for name in names}
+        return frozenset(name for name in names if len({alike[owner, name] for owner in owners}) > 1)
+
+    def is_free(self, field: FieldNode, owner: str | None) -> bool:
+        """Whether a field below the root is a leaf that costs nothing, whatever the variables."""
+        if field.selection or field.arguments:
+            return False
+        return not self.weight(field, owner, self.rule(owner, field), at_root=False)
+
+    def weight(self, field: FieldNode, owner: str | None, rule: FieldRule | None, *, at_root: bool) -> int:
+        """w of a field of the type ``owner`` (None if unknown)."""
+        cost = self._costs.get((owner, field.name)) if owner else self._by_name.get(field.name)
+        if cost is not None:
+            return cost
+        if rule is not None and rule.weight is not None:
+            return rule.weight
+        return 1 if field.selection or at_root else 0
+
+    def paging(
+        self,
+        owner: str | None,
+        field: FieldNode,
+        rule: FieldRule | None,
+        children: Callable[[], Ways],
+    ) -> Paging:
+        """How far the size of a field of the type ``owner`` reaches. ``children`` is called if the schema does not
+        tell."""
+        if rule is None or self.table is None:
+            return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children()) else _NO_PAGE
+        if rule.many or rule.returns is None:
+            return _NO_PAGE
+        if rule.sized_fields:
+            return Paging(PageSize.ALWAYS, rule.sized_fields)
+        if self.table.holds_items(rule.returns) and (
+            rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
+        ):
+            return _PAGE
+        return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
+
+    def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> Assumed:
+        """The size of a list that no argument says."""
+        if rule is None:
+            many = field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
+            return Assumed(self.multiplier, SizeOrigin.NAME) if many else Assumed(1, SizeOrigin.ONE)
+        if not (rule.many or paging.page is PageSize.ALWAYS):
+            return Assumed(1, SizeOrigin.ONE)
+        if rule.assumed_size is not None:
+            return Assumed(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
+        return Assumed(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
+
+    def demand(
+        self,
+        owner: str | None,
+        field: FieldNode,
+        rule: FieldRule | None,
+        paging: Paging,
+        assumed: Assumed,
+        *,
+        writes: bool,
+    ) -> ArgumentDemand:
+        """What the arguments of a field may ask for. ``writes``: it is a mutation."""
+        if rule is None:
+            role = Role.SIZES if assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED else Role.HINTS
+        elif rule.listed or paging.page is PageSize.ALWAYS:
+            role = Role.SIZES
+        else:
+            role = Role.HINTS if paging.page is PageSize.GUESSED else Role.NONE
+        return self.demands.of(field, owner, rule, role, writes=writes)
+
+
+_NO_PAGE: Final = Paging(PageSize.NEVER)
+_PAGE: Final = Paging(PageSize.ALWAYS, WRAPPERS)
+_LOOKS_LIKE_A_PAGE: Final = Paging(PageSize.SIZED, WRAPPERS)
+_HOLDS_LISTS: Final = Paging(PageSize.GUESSED)
+
+
+def _looks_like_a_page(ways: Ways) -> bool:
+    """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
+    found = False
+    for child in [child for way in ways for _, child in way]:
+        name = child.field.name
+        if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
+            found = True
+        elif child.field.selection is not None or child.weight:
+            return False
+    return found
+
+
+def is_plural(name: str) -> bool:
+    """Whether a field's name looks like a list: users, but not address, status, analysis."""
+    return name.endswith("s") and not name.endswith(("ss", "us", "is"))

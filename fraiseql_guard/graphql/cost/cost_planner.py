@@ -1,0 +1,178 @@
+"""The measuring walk: from a document to a plan that prices every request for it.
+
+A level is a set of selections that execution merges, at a type if there is a schema. Each level is visited once,
+however many paths lead to it, so fragments that spread each other cost what they take to write. Levels are then put
+into an order in which each comes before those above it, and priced in one pass (``pricing``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+
+from fraiseql_guard.core.context import OperationKind
+from fraiseql_guard.graphql.cost.cost import ROOT_TYPES, CostRules
+from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Term, make_plan
+from fraiseql_guard.graphql.cost.places import Draft, PageLevel, PagePlaces
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
+from fraiseql_guard.graphql.syntax.counts import META_FIELDS, Occurrences
+from fraiseql_guard.graphql.syntax.field_merging import Budget, Collected, Merging, anything, collect
+from fraiseql_guard.graphql.syntax.skip_include import Positions
+from fraiseql_guard.graphql.syntax.values import Bindings
+
+
+def measure(
+    document: DocumentNode, rules: CostRules, positions: Positions, merging: Merging, occurrences: Sequence[Occurrences]
+) -> CostPlan:
+    """The plan of a document whose switches stand at ``positions``, with the ``occurrences`` of fields at the root of
+    each operation. TooEntangledError."""
+    walk = _PlanningWalk(document, rules, positions, merging)
+    roots = [
+        list(walk.root(operation.kind, found))
+        for operation, found in zip(document.operations, occurrences, strict=True)
+    ]
+    ordered = walk.drafts([draft for root in roots for draft, _ in root])
+    numbers = {draft: number for number, draft in enumerate(ordered)}
+    places = PagePlaces(rules, numbers)
+    terms = [_term(draft, rules, places) for draft in ordered]
+    counted = [[(numbers[draft], times) for draft, times in root] for root in roots]
+    return make_plan(terms, places.levels, counted, rules, Bindings({}, document.defaults))
+
+
+class _PlanningWalk:
+    def __init__(self, document: DocumentNode, rules: CostRules, positions: Positions, merging: Merging) -> None:
+        self._document = document
+        self._merging = None if document.removes else merging
+        self._rules = rules
+        self._positions = positions
+        self._levels: dict[tuple[str | None, frozenset[SelectionNode]], PageLevel] = {}
+        self._pending: list[PageLevel] = []
+        self._budget = Budget()
+
+    def root(self, kind: OperationKind, occurrences: Occurrences) -> Iterator[tuple[Draft, int]]:
+        """The terms at an operation's root, with how often each counts: equal keys add up there."""
+        table = self._rules.table
+        owner = table.roots.get(kind) if table else ROOT_TYPES[kind]
+        for item, times in occurrences:
+            if item.name not in META_FIELDS:
+                yield self._draft([item], owner, (item.key,), at_root=True), times
+
+    def drafts(self, roots: list[Draft]) -> list[Draft]:
+        """All terms, each after those of its children."""
+        while self._pending:
+            level = self._pending.pop()
+            level.alternatives = [tuple(self._merged(level, *found)) for found in self._ways(level)]
+        ready = list(roots)
+        found: list[Draft] = []
+        while ready:
+            draft = ready.pop()
+            found.append(draft)
+            if draft.level is not None:
+                draft.level.parents -= 1
+                if not draft.level.parents:
+                    ready.extend(child for children in draft.level.alternatives for child in children)
+        found.reverse()
+        return found
+
+    def _ways(self, level: PageLevel) -> Iterable[tuple[str | None, Collected]]:
+        """What the level collects for each object type that can stand here; types that cost the same only once."""
+        table = self._rules.table
+        owners = table.possible.get(level.owner or "", ()) if table else ()
+        if table is None or len(owners) < 2:
+            owner = owners[0] if owners else None
+            return [(owner, self._collect(level, owner))]
+        everything, groups = self._alike_in_conditions(level, table.members[level.owner or ""])
+        distinct: dict[object, tuple[str | None, Collected]] = {}
+        for alike in groups:
+            one = owners[0] if len(groups) == 1 else min(alike)
+            found = everything if len(groups) == 1 else self._collect(level, one)
+            # What a field costs in a type depends on its name: aliases of one are looked at once.
+            first = {members[0][0].name: members[0][0] for members in found.values()}.values()
+            uneven = [item for item in first if not self._rules.is_uniform(level.owner, item)]
+            if len(groups) == 1 and not uneven:  # most selections on a wide interface
+                return [(one, found)]
+            fields = tuple(id(item) for members in found.values() for item, _ in members)
+            self._budget.spend(len(alike) * len(uneven))
+            for owner in sorted(alike) if uneven else (one,):
+                outcome = fields, tuple(self._rules.likeness(owner, item) for item in uneven or first)
+                distinct.setdefault(outcome, (owner, found))
+        return distinct.values()
+
+    def _alike_in_conditions(self, level: PageLevel, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+        """What stands in the level whatever the type, and the object types for which the same fragments apply."""
+        conditions: dict[str, bool] = {}
+
+        def note(on: str | None) -> bool:
+            return on is None or conditions.setdefault(on, True)
+
+        found = collect(level.selections, self._document.fragments, self._positions, note, self._budget)
+        members = self._rules.table.members if self._rules.table else {}
+        groups = [owners]
+        for holding in (members[on] for on in conditions if on in members):
+            self._budget.spend(len(groups) // 10)
+            parts = [part for group in groups for part in (group & holding, group - holding) if part]
+            groups = parts if len(parts) > len(groups) else groups
+        return found, groups
+
+    def _collect(self, level: PageLevel, owner: str | None) -> Collected:
+        table = self._rules.table
+        applies = partial(table.applies, owner) if table and owner else anything
+        if self._merging is not None:
+            merged = self._merging.merged(level.selections, level.distinct, self._budget)
+            if applies is anything or all(map(applies, merged.conditions)):
+                return merged.fields
+        return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
+
+    def _merged(self, level: PageLevel, owner: str | None, found: Collected) -> Iterator[Draft]:
+        for key, fields in found.items():
+            path = (*level.path, key)
+            for group in _alike([item for item, _ in fields]):
+                if group[0].name not in META_FIELDS and not self._rules.is_free(group[0], owner):
+                    yield self._draft(group, owner, path, at_root=False)
+
+    def _draft(self, group: list[FieldNode], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> Draft:
+        first = group[0]
+        rule = self._rules.rule(owner, first)
+        if rule is not None and not first.arguments.keys() <= rule.arguments.keys():
+            rule = None  # it stands below a type condition that never holds here, and is priced by its name
+        selections = tuple(item.selection for item in group if item.selection)
+        level = self._level(selections, rule.returns if rule else None, path) if selections else None
+        return Draft(first, rule, owner, path, at_root, level)
+
+    def _level(self, selections: tuple[SelectionNode, ...], owner: str | None, path: tuple[str, ...]) -> PageLevel:
+        key = owner, frozenset(selections)
+        level = self._levels.get(key)
+        if level is None:
+            level = self._levels[key] = PageLevel(selections, key[1], owner, path)
+            self._pending.append(level)
+        level.parents += 1
+        return level
+
+
+def _alike(fields: list[FieldNode]) -> list[list[FieldNode]]:
+    """Fields of one response key in groups that ask for the same; more than one only under different types.
+
+    Those with children come first and speak for their group, so that a bare repetition cannot make a list a leaf.
+    """
+    if len(fields) == 1:
+        return [fields]
+    groups: dict[tuple[str, str], list[FieldNode]] = {}
+    for item in sorted(fields, key=lambda item: item.selection is None):
+        groups.setdefault((item.name, item.asks), []).append(item)
+    return list(groups.values())
+
+
+def _term(draft: Draft, rules: CostRules, places: PagePlaces) -> Term:
+    item, rule, owner = draft.field, draft.rule, draft.owner
+    paging = rules.paging(owner, item, rule, lambda: places.children(draft.level))
+    assumed = rules.assumed(item, rule, paging)
+    writes = draft.at_root and owner == rules.mutation_type
+    return Term(
+        path=draft.path,
+        field=f"{owner}.{item.name}" if owner else item.name,
+        weight=rules.weight(item, owner, rule, at_root=draft.at_root),
+        assumed=assumed,
+        page=paging.page,
+        demand=rules.demand(owner, item, rule, paging, assumed, writes=writes),
+        level=places.number(draft.level, paging),
+    )

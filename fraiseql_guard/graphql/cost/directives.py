@@ -1,0 +1,39 @@
+"""@cost and @listSize as they stand in a schema's definitions (IBM GraphQL cost directives specification)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from graphql import GraphQLArgument, GraphQLField, GraphQLInputField, get_named_type
+
+from fraiseql_guard.graphql.syntax.values import Value, literal
+
+
+def directive(item: Any, name: str) -> dict[str, Value]:
+    """The arguments of a directive on a definition; none if it does not stand there."""
+    for found in getattr(getattr(item, "ast_node", None), "directives", None) or ():
+        if found.name.value == name:
+            return {argument.name.value: literal(argument.value) for argument in found.arguments or ()}
+    return {}
+
+
+def weight(item: GraphQLField | GraphQLArgument | GraphQLInputField) -> int | None:
+    """@cost where it stands, else on the type. Negative weights count nothing: more never costs less."""
+    return points(directive(item, "cost").get("weight", directive(get_named_type(item.type), "cost").get("weight")))
+
+
+def points(given: Value) -> int | None:
+    """A weight or a size as a whole number of zero or more; None if it is no number."""
+    try:
+        found = float(given)
+    except (TypeError, ValueError):
+        return None
+    return max(0, math.ceil(found)) if math.isfinite(found) else None
+
+
+def names(value: Value) -> tuple[str, ...] | None:
+    """A list of names; a single one counts as a list of it."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(name) for name in value) if isinstance(value, list) else None

@@ -1,0 +1,105 @@
+"""What a schema says about arguments and input types: which of them may hold a size, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from graphql import (
+    GraphQLArgument,
+    GraphQLInputField,
+    GraphQLInputObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    Undefined,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
+
+from fraiseql_guard.graphql.cost.directives import weight
+from fraiseql_guard.graphql.syntax.values import Absent, Value, literal
+
+NUMBER: Final = "Int"
+"""A field of an input type that is a whole number."""
+ANYTHING: Final = "*"
+"""One of a scalar that the schema does not explain: a number, or an object of unknown fields."""
+_NO_NUMBERS: Final = frozenset({"String", "ID", "Boolean", "Float"})
+
+
+@dataclass(frozen=True, slots=True)
+class ArgumentRule:
+    """An argument, or a field of an input type.
+
+    ``kind`` is NUMBER, ANYTHING, the name of an input type, or empty for what is no size and holds none; ``listed``
+    tells lists of these. ``default`` is ABSENT if there is none; ``points`` are those of @cost.
+    """
+
+    kind: str
+    listed: bool
+    default: Value
+    points: int
+
+    @property
+    def sizes(self) -> bool:
+        """Whether the value itself can be a size."""
+        return self.kind in (NUMBER, ANYTHING) and not self.listed
+
+
+def argument_rule(argument: GraphQLArgument | GraphQLInputField) -> ArgumentRule:
+    """What the definition of an argument or of an input field says."""
+    return ArgumentRule(
+        kind=_kind(argument),
+        listed=is_list_type(get_nullable_type(argument.type)),
+        default=default(argument),
+        points=weight(argument) or 0,
+    )
+
+
+def _kind(argument: GraphQLArgument | GraphQLInputField) -> str:
+    named = get_named_type(argument.type)
+    if isinstance(named, GraphQLInputObjectType):
+        return named.name
+    if not isinstance(named, GraphQLScalarType) or named.name in _NO_NUMBERS:
+        return ""
+    return NUMBER if named.name == NUMBER else ANYTHING
+
+
+def default(argument: GraphQLArgument | GraphQLInputField) -> Value:
+    """The default of the definition."""
+    given = getattr(argument, "default", None)  # graphql-core 3.3
+    if given is not None and given is not Undefined:
+        return literal(given.literal) if given.literal is not None else given.value
+    return Absent.ABSENT if argument.default_value is Undefined else argument.default_value
+
+
+def input_types(schema: GraphQLSchema) -> Mapping[str, Mapping[str, str]]:
+    """By input type: the kinds of those fields that can be or hold a size."""
+    return {
+        name: {key: kind for key, item in fields.items() if (kind := _kind(item)) and not _numbers(item, kind)}
+        for name, fields in _inputs(schema).items()
+    }
+
+
+def _numbers(item: GraphQLInputField, kind: str) -> bool:
+    return kind == NUMBER and is_list_type(get_nullable_type(item.type))
+
+
+def weighed_inputs(schema: GraphQLSchema) -> Mapping[str, Mapping[str, ArgumentRule]]:
+    """The input types in which, or in whose fields' types, a field has a cost."""
+    inputs = _inputs(schema)
+    weighed = {name for name, fields in inputs.items() if any(weight(item) for item in fields.values())}
+    while more := {
+        name
+        for name, fields in inputs.items()
+        if name not in weighed and any(get_named_type(item.type).name in weighed for item in fields.values())
+    }:
+        weighed |= more
+    return {
+        name: {key: argument_rule(item) for key, item in inputs[name].items()} for name in inputs if name in weighed
+    }
+
+
+def _inputs(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLInputField]]:
+    return {name: kind.fields for name, kind in schema.type_map.items() if isinstance(kind, GraphQLInputObjectType)}

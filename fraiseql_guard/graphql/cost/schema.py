@@ -1,0 +1,171 @@
+"""What a schema says about costs, taken out once into plain tables.
+
+``@cost`` and ``@listSize`` are read from the definitions (IBM GraphQL cost directives specification); a schema that
+was built in code has no definitions, and then only its types count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from graphql import (
+    GraphQLError,
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    GraphQLUnionType,
+    build_schema,
+    get_named_type,
+    get_nullable_type,
+    is_composite_type,
+    is_list_type,
+)
+
+from fraiseql_guard.core.context import OperationKind
+from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.graphql.cost.directives import directive, names, points, weight
+from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
+
+SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]
+WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
+"""Fields that hold the items of their parent's list."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRule:
+    """One field of one type. ``returns`` names a composite type, or is None for a leaf."""
+
+    returns: str | None
+    many: bool  # a list of composites
+    listed: bool  # a list of anything
+    arguments: Mapping[str, ArgumentRule]
+    weight: int | None  # of @cost on the field or on the type that it returns
+    assumed_size: int | None  # of @listSize
+    slicing_arguments: tuple[str, ...] | None
+    sized_fields: frozenset[str]
+    one_needed: bool  # exactly one of its slicing arguments has to be given
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaTable:
+    """``fields`` of every composite type; ``possible`` object types of every composite type (of an object itself), in
+    order, and as sets (``members``). Equal rules are one object, so that identity tells types which cost the same.
+
+    ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
+    kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
+    looks at @skip and @include at the root of an operation alone.
+    """
+
+    roots: Mapping[OperationKind, str]
+    fields: Mapping[str, Mapping[str, FieldRule]]
+    possible: Mapping[str, tuple[str, ...]]
+    members: Mapping[str, frozenset[str]]
+    inputs: Mapping[str, Mapping[str, ArgumentRule]]
+    input_types: Mapping[str, Mapping[str, str]]
+    nested_switches: bool
+
+    def applies(self, owner: str, on: str | None) -> bool:
+        """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
+        return on is None or on not in self.members or owner in self.members[on]
+
+    def holds_items(self, type_name: str | None) -> bool:
+        """Whether a type is a page of a list: one of its fields is edges, nodes or items, and a list."""
+        own = self.fields.get(type_name or "", {})
+        return any(name in own and own[name].listed for name in WRAPPERS)
+
+    def holds_lists(self, type_name: str | None) -> bool:
+        """Whether some field of a type is a list of composites."""
+        return any(rule.many for rule in self.fields.get(type_name or "", {}).values())
+
+
+def load_schema(source: SchemaSource | None) -> SchemaTable | None:
+    """The tables of a schema given as such, as SDL text, as a path of an SDL file, or as a callable that returns one.
+
+    SettingsError if it cannot be had: without a schema the limits would silently be others.
+    """
+    if source is None:
+        return None
+    schema = source() if callable(source) else _parsed(source) if isinstance(source, str | Path) else source
+    if not isinstance(schema, GraphQLSchema):
+        raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
+    return _table(schema)
+
+
+_ACCEPTED: Final = "a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a GraphQLSchema"
+
+
+def _parsed(source: str | Path) -> GraphQLSchema:
+    try:
+        text = source if isinstance(source, str) and "{" in source else Path(source).read_text(encoding="utf-8")
+        return build_schema(text, assume_valid_sdl=True)  # directives of other tools need not be defined
+    except (OSError, ValueError, TypeError, GraphQLError) as error:
+        cause = str(error).splitlines()[0].rstrip(".")
+        name = "(text)" if isinstance(source, str) and "{" in source else str(source)
+        raise SettingsError(f"schema={name} cannot be read: {cause}. Accepted: {_ACCEPTED}") from error
+
+
+def _table(schema: GraphQLSchema) -> SchemaTable:
+    roots: dict[OperationKind, GraphQLObjectType | None] = {
+        "query": schema.query_type,
+        "mutation": schema.mutation_type,
+        "subscription": schema.subscription_type,
+    }
+    fields: dict[str, Mapping[str, FieldRule]] = {}
+    possible: dict[str, tuple[str, ...]] = {}
+    known: dict[str, FieldRule] = {}
+    one_needed = _default_of_one_needed(schema)
+    for name, kind in schema.type_map.items():
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            rules = {key: _field_rule(item, one_needed) for key, item in kind.fields.items()}
+            fields[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
+        if isinstance(kind, GraphQLObjectType):
+            possible[name] = (name,)
+        elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
+            possible[name] = tuple(item.name for item in schema.get_possible_types(kind))
+    return SchemaTable(
+        roots={kind: root.name for kind, root in roots.items() if root},
+        fields=fields,
+        possible=possible,
+        members={name: frozenset(objects) for name, objects in possible.items()},
+        inputs=weighed_inputs(schema),
+        input_types=input_types(schema),
+        nested_switches=not _is_fraiseql(schema),
+    )
+
+
+def _is_fraiseql(schema: GraphQLSchema) -> bool:
+    """FraiseQL lets PostgreSQL build what is below a root field, and does not look at @skip and @include there."""
+    roots = [root for root in (schema.query_type, schema.mutation_type) if root]
+    resolvers = [item.resolve for root in roots for item in root.fields.values()]
+    return any(getattr(each, "__module__", "").startswith("fraiseql.") for each in resolvers)
+
+
+def _default_of_one_needed(schema: GraphQLSchema) -> bool:
+    """The specification says true; what this schema's own definition of @listSize says. Hosts that define it without
+    the argument do not ask for it, and neither do those that do not define it at all."""
+    definition = schema.get_directive("listSize")
+    argument = definition.args.get("requireOneSlicingArgument") if definition else None
+    return argument is not None and default(argument) is True
+
+
+def _field_rule(item: GraphQLField, one_needed: bool) -> FieldRule:
+    named = get_named_type(item.type)
+    composite = is_composite_type(named)
+    many = is_list_type(get_nullable_type(item.type))
+    sizes = directive(item, "listSize")
+    slicing = names(sizes.get("slicingArguments"))
+    return FieldRule(
+        returns=named.name if composite else None,
+        many=many and composite,
+        listed=many,
+        arguments={name: argument_rule(argument) for name, argument in item.args.items()},
+        weight=weight(item),
+        assumed_size=points(sizes.get("assumedSize")),
+        slicing_arguments=slicing,
+        sized_fields=frozenset(names(sizes.get("sizedFields")) or ()),
+        one_needed=bool(slicing) and sizes.get("requireOneSlicingArgument", one_needed) is True,
+    )

@@ -1,0 +1,125 @@
+"""Slicing arguments: those of a field's arguments that say how long its list is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.input_types import NUMBER, ArgumentRule
+from fraiseql_guard.graphql.cost.list_sizes import NoSize, read_length, read_size
+from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
+from fraiseql_guard.graphql.syntax.ast import FieldNode
+from fraiseql_guard.graphql.syntax.values import Absent, Bindings, Value
+
+_OF_PICTURES: Final = frozenset({"size"})
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One slicing argument. ``inside`` leads to it within an input object."""
+
+    name: str
+    value: Value
+    strict: bool = False  # anything but a whole number is refused
+    length: bool = False  # the length of a list is its size
+    default: Value = Absent.ABSENT  # the schema's, where a variable stands for nothing
+    inside: tuple[str, ...] = ()
+    given: bool = True  # else the schema's default stands for it
+
+    def candidates(self, bindings: Bindings) -> list[Value]:
+        """The values that it may have; the schema's default for what was not given."""
+        found = list(bindings.candidates(self.value))
+        for name in self.inside:
+            found = [item.get(name, Absent.ABSENT) if type(item) is dict else Absent.ABSENT for item in found]
+            found = [value for item in found for value in bindings.candidates(item)]
+        return [self.default if item is Absent.ABSENT else item for item in found]
+
+    def read(self, value: Value) -> int | NoSize:
+        """The size that one of the candidates is."""
+        if self.length and (not self.inside or type(value) is list):
+            return read_length(value)
+        return read_size(value, strict=self.strict)
+
+
+Paths = Mapping[str, Sequence[tuple[str, tuple[str, ...]]]]
+"""By argument: the slicing arguments in it with the way to each. Most are an argument themselves."""
+
+
+def by_argument(slicing: Iterable[str]) -> Paths:
+    """The slicing arguments by the argument that they are, or are in."""
+    found: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+    for path in sorted(slicing):
+        name, *inside = path.split(".")
+        found.setdefault(name, []).append((path, tuple(inside)))
+    return found
+
+
+class ListArguments:
+    """The arguments that the settings name as lists which bring an item for each of theirs."""
+
+    __slots__ = ("_places", "names")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._places: dict[str, list[tuple[str, str]]] = {}
+        for name in names:
+            owner, field, argument = [*[""] * (2 - name.count(".")), *name.split(".")]
+            self._places.setdefault(argument, []).append((owner, field))
+        self.names: Final = frozenset(self._places)
+        """The arguments' names."""
+
+    def among(self, arguments: Iterable[str], owner: str | None, field: str) -> list[str]:
+        """Those of the arguments of a field of the type ``owner`` (None if unknown) that are meant."""
+        return [
+            name
+            for name in arguments
+            if any(
+                of_field in ("", field) and (not of_type or owner in (None, of_type))
+                for of_type, of_field in self._places.get(name, ())
+            )
+        ]
+
+
+def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[Slice]:
+    """The slicing arguments of a field of which only the name and what it selects is known."""
+    # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
+    names = slicing if field.selection is not None else slicing - _OF_PICTURES
+    yield from (Slice(name, value, strict=listlike) for name, value in field.arguments.items() if name in names)
+
+
+def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[Slice]:
+    """The slicing arguments of a field that the schema knows, and the defaults of those that are not given."""
+    for name, argument in rule.arguments.items():
+        for path, inside in paths.get(name, ()):
+            named = path in (rule.slicing_arguments or ())
+            if not is_size(argument, named=named):
+                continue
+            strict = bool(inside) or (argument.kind == NUMBER and not argument.listed)
+            length = named and (argument.listed or bool(inside))
+            if name in field.arguments:
+                yield Slice(path, field.arguments[name], strict, length, argument.default, inside)
+            elif argument.default is not Absent.ABSENT:
+                yield Slice(path, argument.default, strict, length, inside=inside, given=False)
+
+
+def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
+    """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are."""
+    slicing, lists = frozenset(settings.slicing_arguments), ListArguments(settings.list_arguments)
+    return tuple(
+        f"{type_name}.{name}"
+        for type_name, fields in table.fields.items()
+        for name, rule in fields.items()
+        if rule.many
+        and not type_name.startswith("__")
+        and name not in WRAPPERS
+        and rule.assumed_size is None
+        and not rule.slicing_arguments
+        and not any(argument in slicing and item.sizes for argument, item in rule.arguments.items())
+        and not lists.among(rule.arguments, type_name, name)
+    )
+
+
+def is_size(argument: ArgumentRule, *, named: bool) -> bool:
+    """Whether an argument of a slicing argument's name can say a size; what @listSize names always can."""
+    return named or argument.sizes

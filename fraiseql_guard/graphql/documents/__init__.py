@@ -1,0 +1,1 @@
+"""Documents that a request names by their hash: trusted ones, and those that clients register."""

@@ -1,0 +1,228 @@
+"""The envelope of a GraphQL request: which document, which operation, which variables. What is ambiguous is refused.
+
+Source: GraphQL over HTTP, sections 5 (request) and 6 (media types).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.graphql.http.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
+from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError, take_census
+from fraiseql_guard.graphql.refusals import malformed, over
+
+_MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
+_USUAL_TYPES: Final = frozenset(
+    {JSON, *(f"{JSON};{blank}charset={name}" for blank in ("", " ") for name in ("utf-8", "UTF-8"))}
+)
+"""What nearly all clients send: it need not be read."""
+_KEYS: Final[Mapping[str, tuple[type, str]]] = {
+    "query": (str, "a string"),
+    "operationName": (str, "a string or null"),
+    "variables": (dict, "an object or null"),
+    "extensions": (dict, "an object or null"),
+}
+_JSON_PARAMETERS: Final = ("variables", "extensions")
+GENERAL_NAME: Final = "id"
+DOCUMENT_NAMES: Final = ("documentId", "doc_id", "docId", "document_id", "queryId", "query_id", GENERAL_NAME)
+"""Keys that may name a document, where any are known by name. The last may as well be the client's own."""
+_MAX_PARAMETERS: Final = 100
+
+
+@dataclass(slots=True)
+class Envelope:
+    """One request for one operation. It is never changed: it is not frozen because each request would pay for that.
+
+    ``query`` is None if only extensions or ``document`` (the key that names it, and its name) tell which it is. Where
+    documents are known by name, ``document`` may stand beside a text.
+    """
+
+    query: str | None
+    operation_name: str | None
+    variables: Mapping[str, Any]
+    extensions: Mapping[str, Any]
+    document: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadableEnvelope:
+    """Why a request has no envelope, although the text of its document could be read."""
+
+    denial: Denial
+    query: str
+
+
+Envelopes = tuple[Envelope, ...] | Denial | UnreadableEnvelope
+"""Those of a request, or why it has none."""
+
+
+class EnvelopeReader:
+    """Reads envelopes of POST and GET requests. The limits come from the settings."""
+
+    __slots__ = (
+        "_batching",
+        "_loader",
+        "_max_batch",
+        "_max_depth",
+        "_max_nodes",
+        "_max_total",
+        "_names",
+    )
+
+    def __init__(self, settings: Settings) -> None:
+        self._batching = settings.batching
+        self._names = DOCUMENT_NAMES if settings.trusted_documents != "off" else ()
+        self._max_batch = settings.max_batch_size
+        self._max_depth = settings.max_variables_depth
+        self._max_nodes = settings.max_variables_nodes
+        # All values of a body: those of the variables, and room for extensions and keys that are not read here.
+        self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
+        # A trusted document may be as long as it likes.
+        bounded = settings.trusted_documents == "off"
+        self._loader = Loader(self._max_total, hopeless_chars=settings.max_query_chars if bounded else math.inf)
+
+    def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
+        """The envelopes of a request, or why it has none."""
+        if method == "POST":
+            if content_type not in _USUAL_TYPES and not is_json(content_type):
+                return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
+            given = _parameters(query_string) if query_string else {}
+            if isinstance(given, Denial):
+                return given
+            envelopes = self._from_body(body)
+            return _agreeing(envelopes, given) if given and isinstance(envelopes, tuple) else envelopes
+        if method not in ("GET", "HEAD"):
+            return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
+        if body:
+            return malformed("A GET request must not have a body.")
+        parameters = _parameters(query_string, self._names)
+        return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
+
+    def _from_body(self, body: bytes) -> Envelopes:
+        try:
+            value, (depth, nodes, _) = self._loader.load(body)
+        except NotStrictError as error:
+            if error.too_deep and b'"variables"' in body:
+                return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+            return malformed(f"The body {error}.")
+        if nodes > self._max_total:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
+        if type(value) is dict:
+            # All values but the request's own members: the variables cannot be more.
+            inside = nodes - len(value)
+            envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
+            return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
+        if type(value) is not list:
+            return malformed("The body must be an object.")
+        if not self._batching:
+            return Denial(signals.BATCHING_DISABLED)
+        return self._batch(value)
+
+    def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
+        if not 0 < len(items) <= self._max_batch:
+            too_many = f"The batch holds too many operations. {name_of('max_batch_size')} decides this."
+            detail = too_many if items else "A batch must not be empty."
+            return Denial(signals.BAD_REQUEST, detail=detail, limit=self._max_batch, actual=len(items))
+        envelopes = []
+        for item in items:
+            envelope = self._envelope(item) if type(item) is dict else malformed("A batch must hold objects alone.")
+            if isinstance(envelope, Denial):
+                return envelope
+            envelopes.append(envelope)
+        return tuple(envelopes)
+
+    def _from_parameters(self, parameters: dict[str, str]) -> Envelopes:
+        found: dict[str, Any] = dict(parameters)
+        for name in _JSON_PARAMETERS:
+            if not (text := found.pop(name, "")):
+                continue
+            try:
+                found[name], (_, nodes, _) = self._loader.load(text.encode())
+            except NotStrictError as error:
+                if error.too_deep and name == "variables":
+                    return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+                return malformed(f"{name} {error}.")
+            if nodes > self._max_total:
+                return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
+        envelope = self._envelope(found)
+        return _unusable(envelope, found) if isinstance(envelope, Denial) else (envelope,)
+
+    def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
+        for key, value in found.items():
+            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0] and not _is_none(key, value):
+                return malformed(f"{key} must be {_KEYS[key][1]}.")
+        variables = found.get("variables") or {}
+        if not small and (denial := self._too_large(found, variables)):
+            return denial
+        extensions = found.get("extensions") or {}
+        query = found.get("query")
+        document = self._document(found) if self._names else None
+        if query is None and extensions.get("persistedQuery") is None and document is None:
+            return malformed("query is missing.")
+        return Envelope(query, found.get("operationName") or None, variables, extensions, document)
+
+    def _document(self, found: dict[str, Any]) -> tuple[str, str] | None:
+        return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
+
+    def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
+        depth, nodes, _ = take_census(variables)
+        if depth > self._max_depth:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, depth)
+        if nodes > self._max_nodes:
+            return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
+        if take_census(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
+            return malformed("The request is nested too deeply.")
+        return None
+
+
+def _is_none(key: str, value: Any) -> bool:
+    """Whether a value stands for none: clients in languages with one kind of array write an empty object as []."""
+    return key in _JSON_PARAMETERS and value in ([], "")
+
+
+def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Envelopes:
+    """The envelopes of a body, if its URL says nothing else: hosts disagree which of both counts."""
+    if given.keys() != {"operationName"}:
+        return malformed("A POST request must not carry GraphQL parameters but operationName in its URL.")
+    name = given["operationName"] or None
+    if any(each.operation_name != name for each in envelopes):
+        return malformed("The URL names another operation than the body.")
+    return envelopes
+
+
+def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | UnreadableEnvelope:
+    query = found.get("query")
+    return UnreadableEnvelope(denial, query) if type(query) is str else denial
+
+
+def is_json(content_type: str) -> bool:
+    """Whether a Content-Type is one of GraphQL's JSON types, in UTF-8."""
+    found = read_media_type(content_type)
+    if found is None or found.name not in _MEDIA_TYPES:
+        return False
+    return [value.lower() for name, value in found.parameters if name == "charset"] in ([], ["utf-8"])
+
+
+def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str] | Denial:
+    """The GraphQL parameters of a URL; others are not read."""
+    try:
+        pairs = parse_qsl(
+            query_string.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MAX_PARAMETERS
+        )
+    except ValueError:
+        return malformed("The URL's parameters are not UTF-8, or too many.")
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name not in _KEYS and name not in names:
+            continue
+        if name in found:
+            return malformed(f"{name} is given twice.")
+        found[name] = value
+    return found

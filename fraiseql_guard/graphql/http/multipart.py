@@ -1,0 +1,174 @@
+"""Uploads: the GraphQL multipart request, read in bounds and only where every parser reads it alike.
+
+Source: GraphQL multipart request specification; RFC 7578 (multipart/form-data); RFC 2046, section 5.1.1 (boundaries).
+The parts ``operations`` and ``map`` come first; the files' bytes are not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.graphql.http.media_types import read_media_type
+from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
+from fraiseql_guard.graphql.refusals import malformed
+
+_FORM: Final = "multipart/form-data"
+_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'()+_,./:=?]{1,70}", re.ASCII)
+_PLAIN_BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'+_.]++", re.ASCII)
+_DISPOSITION: Final = re.compile(
+    r"form-data[ \t]*;[ \t]*name=\"([-_.0-9A-Za-z]{1,64})\""
+    # In UTF-8, of which each byte is three characters behind the asterisk.
+    r"([ \t]*;[ \t]*filename=\"[^\"\\\x00-\x1f\x7f]{0,255}\")?([ \t]*;[ \t]*filename\*=[^\s;\"\\]{1,3100})?",
+    re.IGNORECASE,
+)
+_OWN_NAMES: Final = frozenset({"operations", "map"})
+"""Parts of one name would be read differently: frameworks take the first or the last."""
+_PATH: Final = re.compile(r"(?:([0-9]{1,3})\.)?variables((?:\.[_0-9A-Za-z]{1,64}){1,20})", re.ASCII)
+_HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
+    "content-disposition": _DISPOSITION,
+    "content-type": re.compile(r"[\x21-\x7e \t]{1,255}"),
+    "content-length": re.compile(r"[0-9]{1,12}"),
+    "content-transfer-encoding": re.compile(r"binary|7bit|8bit", re.IGNORECASE),  # the bytes as they are
+}
+_MOST_PARTS: Final = 34
+_MOST_HEADER_BYTES: Final = 6144
+_MOST_PATHS: Final = 100
+_MAP_LOADER: Final = Loader(_MOST_PATHS + _MOST_PARTS)
+
+
+class _MalformedError(Exception):
+    """The request is no multipart request that every parser reads alike; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _MultipartPart:
+    name: str
+    is_file: bool
+    content: slice
+
+
+@dataclass(frozen=True, slots=True)
+class MultipartForm:
+    """Where the JSON of the operations stands in a body whose other parts are in order."""
+
+    operations: slice
+
+
+def is_form(content_type: str) -> bool:
+    """Whether a Content-Type is that of a multipart form."""
+    return content_type.partition(";")[0].strip(" \t").lower() == _FORM
+
+
+def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> MultipartForm | Denial:
+    """Find the operations; refuse whatever is not exactly operations, map, and the files that the map names."""
+    try:
+        parts = _parts(content_type, body)
+        if [part.name for part in parts[:2]] != ["operations", "map"] or any(part.is_file for part in parts[:2]):
+            raise _MalformedError("The parts operations and map must come first.")
+        operations = parts[0].content
+        if operations.stop - operations.start > max_operations_bytes:
+            actual = operations.stop - operations.start
+            return Denial(signals.BODY_TOO_LARGE, limit=max_operations_bytes, actual=actual)
+        _check_files(parts[2:], body[operations], body[parts[1].content])
+    except _MalformedError as error:
+        return malformed(str(error))
+    return MultipartForm(operations)
+
+
+def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
+    delimiter = b"--" + _boundary(content_type).encode("ascii")
+    if body.count(delimiter) > _MOST_PARTS + 1:
+        raise _MalformedError("The request has too many parts.")
+    pieces = body.split(delimiter)
+    if len(pieces) < 2 or pieces[0] or pieces[-1] not in (b"--", b"--\r\n"):
+        raise _MalformedError("The request does not begin or end with its boundary.")
+    begins = accumulate((len(piece) + len(delimiter) for piece in pieces), initial=0)
+    return [_part(piece, begin) for piece, begin in zip(pieces[1:-1], list(begins)[1:], strict=False)]
+
+
+def _boundary(content_type: str) -> str:
+    """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
+    found = read_media_type(content_type)
+    parameters = dict(found.parameters) if found else {}
+    boundary = parameters.pop("boundary", "")
+    read_alike = found is not None and len(found.parameters) == len(parameters) + 1 and "\\" not in content_type
+    if not read_alike or parameters.pop("charset", "utf-8").lower() != "utf-8" or parameters:
+        boundary = ""
+    is_plain = _PLAIN_BOUNDARY.fullmatch(boundary) or f'"{boundary}"' in content_type  # all else has to be in quotes
+    if not is_plain or not _BOUNDARY.fullmatch(boundary):
+        raise _MalformedError("The Content-Type must have one boundary, and nothing else but charset=utf-8.")
+    return boundary
+
+
+def _part(piece: bytes, begin: int) -> _MultipartPart:
+    """One part, with the line breaks that belong to the boundaries around it."""
+    end_of_head = piece.find(b"\r\n\r\n", 0, _MOST_HEADER_BYTES)
+    if not piece.startswith(b"\r\n") or not piece.endswith(b"\r\n") or not 0 < end_of_head <= len(piece) - 6:
+        raise _MalformedError("A part is not well-formed, or its head is too long.")
+    found: dict[str, re.Match[str]] = {}
+    for line in _text(piece[2:end_of_head]).split("\r\n"):
+        name, _, value = line.partition(":")
+        form = _HEADERS.get(name.lower())
+        match = form.fullmatch(value.strip(" \t")) if form else None
+        if match is None or name.lower() in found:
+            raise _MalformedError("A part has a header that is not well-formed or not known.")
+        found[name.lower()] = match
+    disposition = found.get("content-disposition")
+    if disposition is None:
+        raise _MalformedError("A part has no name.")
+    is_file = disposition[2] is not None or disposition[3] is not None
+    return _MultipartPart(disposition[1], is_file, slice(begin + end_of_head + 4, begin + len(piece) - 2))
+
+
+def _text(head: bytes) -> str:
+    """The head of a part in UTF-8, or else one character a byte."""
+    try:
+        return head.decode()
+    except UnicodeDecodeError:
+        return head.decode("latin-1")
+
+
+def _check_files(files: Sequence[_MultipartPart], operations: bytes, map_text: bytes) -> None:
+    try:
+        mapped, (_, nodes, _) = _MAP_LOADER.load(map_text)
+        value = orjson.loads(operations)
+    except (NotStrictError, orjson.JSONDecodeError):
+        raise _MalformedError("operations and map must be JSON.") from None
+    names = [part.name for part in files]
+    if nodes > _MOST_PATHS + _MOST_PARTS:
+        raise _MalformedError("The map has too many paths.")
+    if not isinstance(mapped, dict) or sorted(names) != sorted(mapped) or not all(part.is_file for part in files):
+        raise _MalformedError("The map and the files must have the same names.")
+    if not _OWN_NAMES.isdisjoint(names):
+        raise _MalformedError("No file may be named operations or map.")
+    if not all(isinstance(paths, list) and paths for paths in mapped.values()):
+        raise _MalformedError("The map must give each file a list of paths.")
+    paths = [path for held in mapped.values() for path in held]
+    if not all(isinstance(path, str) and _is_null(value, path) for path in paths):
+        raise _MalformedError("The map must lead to variables that are null.")
+    if len(set(paths)) < len(paths):
+        raise _MalformedError("The map must give each file paths of its own.")
+
+
+def _is_null(operations: Any, path: str) -> bool:
+    """Whether a path of the map (variables.file, 0.variables.files.1) leads to a null, as the specification wants."""
+    match = _PATH.fullmatch(path)
+    if match is None:
+        return False
+    value = operations
+    for step in [*([match[1]] if match[1] else []), "variables", *match[2][1:].split(".")]:
+        if isinstance(value, dict) and step in value:
+            value = value[step]
+        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
+            value = value[int(step)]
+        else:
+            return False
+    return value is None

@@ -1,0 +1,58 @@
+"""A request that named its document, as the app gets it: with the text, and nothing that names another.
+
+Everything else keeps its bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+import orjson
+
+from fraiseql_guard.graphql.http.envelope import DOCUMENT_NAMES, Envelope
+from fraiseql_guard.graphql.http.raw_json import elements, members
+
+_HASH: Final = "persistedQuery"
+_DROPPED: Final = frozenset({"query", *DOCUMENT_NAMES})
+"""The text is put in, and whatever else names a document could name another one to the app."""
+
+
+def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
+    """A JSON body with the texts of the envelopes that named theirs; None for each that carried it."""
+    if body.lstrip()[:1] != b"[":
+        return _with_text(body, named[0])
+    parts = [body[where] for where in elements(body)]
+    return b"[%s]" % b",".join(map(_with_text, parts, named))
+
+
+def rewrite_query_string(query_string: bytes, envelope: Envelope) -> bytes:
+    """A URL's parameters with the text."""
+    pairs = parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+    kept = [(name, value) for name, value in pairs if name not in _DROPPED]
+    shown = [
+        (name, _extensions(value.encode(), envelope).decode() if name == "extensions" and value else value)
+        for name, value in kept
+    ]
+    return urlencode([("query", envelope.query or ""), *shown]).encode()
+
+
+def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
+    if envelope is None:
+        return part
+    raw = {key: part[where] for key, where in members(part).items() if key not in _DROPPED}
+    if "extensions" in raw:
+        raw["extensions"] = _extensions(raw["extensions"], envelope)
+    return _object({"query": orjson.dumps(envelope.query), **raw})
+
+
+def _extensions(raw: bytes, envelope: Envelope) -> bytes:
+    """The extensions without a hash that is not the text's; any other is left for the app."""
+    if _HASH in envelope.extensions or not raw.lstrip().startswith(b"{"):  # null, or what stands for it
+        return raw
+    return _object({key: raw[where] for key, where in members(raw).items() if key != _HASH})
+
+
+def _object(raw: Mapping[str, bytes]) -> bytes:
+    return b"{%s}" % b",".join(orjson.dumps(key) + b":" + value for key, value in raw.items())

@@ -1,0 +1,119 @@
+"""JSON that every host reads alike, or not at all.
+
+orjson refuses what is no JSON (NaN, a byte order mark, UTF-16, lone surrogates, numbers beyond a double). Repeated
+keys it takes, and hosts disagree which one counts; they are refused here at any depth, however they are spelled.
+Source: RFC 8259, section 4; RFC 7493 (I-JSON), sections 2.1 to 2.3.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.graphql.http.containers import containers_of
+
+_LARGEST_REPEAT: Final = 2**31
+_STEP: Final = 2**14
+"""Bytes that are looked at before it is asked whether that was enough."""
+
+
+class NotStrictError(ValueError):
+    """The text is no JSON, or not every host reads it alike. ``too_deep`` if it was given up for its nesting."""
+
+    def __init__(self, detail: str, *, too_deep: bool = False) -> None:
+        super().__init__(detail)
+        self.too_deep = too_deep
+
+
+Census = tuple[int, int, int]
+"""Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
+
+
+def commas_at_least(number: int) -> re.Pattern[bytes]:
+    """Matches a text with so many commas outside of its strings, in one pass and no further."""
+    string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
+
+
+class Loader:
+    """Loads JSON of at most ``max_nodes`` values.
+
+    An object whose ``query`` is longer than ``hopeless_chars`` is refused in any case: then it is not searched for
+    repeated keys, which is the dearest part of a large body.
+    """
+
+    __slots__ = ("_crowded", "_hopeless_chars", "_max_nodes")
+
+    def __init__(self, max_nodes: int, *, hopeless_chars: float = math.inf) -> None:
+        self._max_nodes = max_nodes
+        self._hopeless_chars = hopeless_chars
+        self._crowded = commas_at_least(max_nodes + 1)
+
+    def load(self, text: bytes) -> tuple[Any, Census]:
+        """The value and its size. NotStrictError if anything is wrong with it.
+
+        No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
+        """
+        # A comma stands between two values, so a text full of commas need not be parsed to be too large.
+        most = self._max_nodes
+        if len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text):
+            return None, (0, most + 1, 0)
+        try:
+            value = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            reason = str(error).lower()
+            raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
+        census = _, nodes, members = take_census(value)
+        if nodes > most:
+            return None, census
+        query = value.get("query") if type(value) is dict else None
+        if type(query) is not str:
+            query = ""
+        elif len(query) > self._hopeless_chars:
+            return value, census
+        if _colons(text, members, query) != members:
+            raise NotStrictError("repeats a key")
+        return value, census
+
+
+def _holds_more_commas(text: bytes, number: int) -> bool:
+    """Whether there are more than ``number``, looking no further than that takes."""
+    left = number
+    for begin in range(0, len(text), _STEP):
+        left -= text.count(b",", begin, begin + _STEP)
+        if left < 0:
+            return True
+    return False
+
+
+def _without_escapes(text: bytes) -> bytes:
+    """JSON in which every quotation mark begins or ends a string."""
+    return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
+
+
+def _colons(text: bytes, expected: int, query: str) -> int:
+    """Colons outside of strings. In valid JSON each belongs to a member: objects that lost some had a key twice."""
+    # As long as no character is given by its number, those of the query stand in the text. It mostly holds all others.
+    if text.count(b":") - query.count(":") == expected and b"\\u" not in text:
+        return expected
+    return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
+
+
+def take_census(value: Any) -> Census:
+    """Count without recursion."""
+    depth = nodes = members = 0
+    generation = [value] if type(value) is dict or type(value) is list else []
+    while generation:
+        below: list[Any] = []
+        for container in generation:
+            nodes += len(container)
+            if type(container) is dict:
+                members += len(container)
+            if container:
+                below += containers_of(container)
+        generation = below
+        depth += bool(generation)
+    return depth, nodes, members

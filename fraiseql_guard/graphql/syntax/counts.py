@@ -1,0 +1,179 @@
+"""What can be counted of a document without knowing what its fields cost: depth, aliases, root fields, introspection.
+
+Each fragment is counted once and its numbers are added wherever it is spread, so the work is linear in the document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.graphql.cost.list_sizes import MOST
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
+from fraiseql_guard.graphql.syntax.skip_include import Positions, removed
+
+INTROSPECTION: Final = frozenset({"__schema", "__type"})
+META_FIELDS: Final = INTROSPECTION | {"__typename"}
+"""Fields that every type has; they cost nothing."""
+_INTROSPECTION_LISTS: Final = frozenset(
+    {"types", "fields", "args", "interfaces", "possibleTypes", "inputFields", "enumValues", "directives"}
+)
+
+_EDGES: Final = "edges"
+_NODE: Final = "node"
+SDL_FIELD: Final = "_service"
+"""Where Apollo Federation has the text of the schema."""
+
+Trail = tuple[str, "Trail"] | None
+"""The keys of a path, outermost first, as pairs that share their ends."""
+
+
+@dataclass(slots=True)
+class DocumentCounts:
+    """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth.
+
+    ``node_depth`` is that of fields called node alone. Not frozen: those of a field are those of what it selects, and
+    a bit more.
+    """
+
+    depth: int = 0
+    deepest: Trail = None
+    node_depth: int = 0
+    deepest_node: Trail = None
+    aliases: int = 0
+    meta_aliases: int = 0  # inside an introspection
+    lists: int = 0  # list depth, should this stand inside an introspection
+    introspection: int = -1
+
+    def add(self, part: DocumentCounts) -> None:
+        """What stands side by side."""
+        if part.depth > self.depth:
+            self.depth, self.deepest = part.depth, part.deepest
+        if part.node_depth > self.node_depth:
+            self.node_depth, self.deepest_node = part.node_depth, part.deepest_node
+        if part.aliases:
+            self.aliases = min(self.aliases + part.aliases, MOST)
+        if part.meta_aliases:
+            self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MOST)
+        if part.lists > self.lists:
+            self.lists = part.lists
+        if part.introspection > self.introspection:
+            self.introspection = part.introspection
+
+    def below(self, *, edges: bool) -> None:
+        """Let the fields called node count as any, or below ``edges`` as no level of their own."""
+        if self.node_depth - edges > self.depth:
+            self.depth, self.deepest = self.node_depth - edges, self.deepest_node
+        self.node_depth = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCounter:
+    """Counts a document. ``edges_node_one_level``: node below edges is no level of its own."""
+
+    edges_node_one_level: bool = True
+
+    def outlines(self, document: DocumentNode, positions: Positions) -> list[DocumentCounts]:
+        """One for each operation, then one for each fragment. Without ``positions`` nothing is taken out."""
+        fragments: dict[str, DocumentCounts] = {}
+        for name, fragment in document.fragments.items():
+            fragments[name] = self._outline(fragment.selection, fragments, positions)
+        operations = [self._outline(item.selection, fragments, positions) for item in document.operations]
+        for each in operations:
+            each.below(edges=False)
+        return [*operations, *fragments.values()]
+
+    def _outline(
+        self, selection: SelectionNode, fragments: Mapping[str, DocumentCounts], positions: Positions
+    ) -> DocumentCounts:
+        total = DocumentCounts()
+        for field in selection.fields:
+            if field.removal and removed(field.removal, positions):
+                continue
+            if field.selection is None and field.name not in META_FIELDS:
+                if not total.depth:
+                    total.depth, total.deepest = 1, (field.key, None)
+                total.aliases += field.aliased
+            else:
+                total.add(self._of_field(field, fragments, positions))
+        for spread in selection.spreads:
+            if not removed(spread.removal, positions):
+                total.add(fragments[spread.name])
+        for inline in selection.inlines:
+            if not removed(inline.removal, positions):
+                total.add(self._outline(inline.selection, fragments, positions))
+        return total
+
+    def _of_field(
+        self, field: FieldNode, fragments: Mapping[str, DocumentCounts], positions: Positions
+    ) -> DocumentCounts:
+        if field.name == "__typename":
+            return DocumentCounts(aliases=field.aliased)
+        inside = self._outline(field.selection, fragments, positions) if field.selection else DocumentCounts()
+        if field.name in INTROSPECTION:
+            return DocumentCounts(
+                meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
+                introspection=max(inside.lists, inside.introspection),
+            )
+        if inside.node_depth:
+            inside.below(edges=field.name == _EDGES and self.edges_node_one_level)
+        trail = field.key, inside.deepest
+        if field.name == _NODE:
+            inside.node_depth, inside.deepest_node = inside.depth + 1, trail
+            inside.depth, inside.deepest = 0, None
+        else:
+            inside.depth, inside.deepest = inside.depth + 1, trail
+        inside.aliases = min(inside.aliases + field.aliased, MOST)
+        inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
+        if field.name == SDL_FIELD:
+            inside.introspection = max(inside.introspection, 0)
+        return inside
+
+
+def unfold(trail: Trail) -> tuple[str, ...]:
+    """The keys of a trail."""
+    keys: list[str] = []
+    while trail is not None:
+        key, trail = trail
+        keys.append(key)
+    return tuple(keys)
+
+
+Occurrences = Sequence[tuple[FieldNode, int]]
+"""Fields, and how often each stands in one place."""
+
+
+def root_occurrences(document: DocumentNode, positions: Positions) -> list[Occurrences]:
+    """For each operation the fields at its root, through fragments.
+
+    Hosts exist that run a root field as often as it stands there, so a fragment counts once for each spread.
+    """
+    return [list(_occurrences(document, operation.selection, positions)) for operation in document.operations]
+
+
+def _occurrences(
+    document: DocumentNode, selection: SelectionNode, positions: Positions
+) -> Iterator[tuple[FieldNode, int]]:
+    times: dict[str, int] = {}
+    yield from _level(selection, 1, times, positions)
+    for name in reversed(document.fragments):  # the callers of a fragment come before it
+        if name in times:
+            yield from _level(document.fragments[name].selection, times[name], times, positions)
+
+
+def _level(
+    selection: SelectionNode, times: int, spread: dict[str, int], positions: Positions
+) -> Iterator[tuple[FieldNode, int]]:
+    pending = [selection]
+    while pending:
+        selection = pending.pop()
+        for field in selection.fields:
+            if not removed(field.removal, positions):
+                yield field, times
+        for item in selection.spreads:
+            if not removed(item.removal, positions):
+                spread[item.name] = min(spread.get(item.name, 0) + times, MOST)
+        pending.extend(
+            inline.selection for inline in reversed(selection.inlines) if not removed(inline.removal, positions)
+        )

@@ -1,0 +1,72 @@
+"""From a text that passed the scan to a document that does not contradict itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.graphql.refusals import contradiction, over, syntax_error
+from fraiseql_guard.graphql.syntax.ast import DocumentNode
+from fraiseql_guard.graphql.syntax.parser import Parsed, UnexpectedError, parse
+from fraiseql_guard.graphql.syntax.spreading import OrderError, in_order
+from fraiseql_guard.graphql.syntax.values import Value
+
+
+def read_document(
+    text: str, tokens: list[str] | None = None, *, max_operations: int, max_fragments: int, nested_switches: bool = True
+) -> DocumentNode | Denial:
+    """Parse a text that passed the scan, which may have its ``tokens``. The Denial names a place and never the text.
+
+    Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
+    """
+    try:
+        parsed = parse(text, tokens, nested_switches=nested_switches)
+    except UnexpectedError as error:
+        return syntax_error(text, error.offset)
+    except RecursionError:  # the scan forbids it; a caller deep in its own stack might still see it
+        return Denial(signals.QUERY_TOO_DEEP)
+    if not parsed.operations:
+        return Denial(signals.OPERATION_NOT_FOUND)
+    if len(parsed.operations) > max_operations:
+        return over(signals.TOO_MANY_OPERATIONS, max_operations, len(parsed.operations))
+    if len(parsed.fragments) > max_fragments:
+        return over(signals.TOO_MANY_FRAGMENTS, max_fragments, len(parsed.fragments))
+    if parsed.contradiction is not None:
+        return contradiction(parsed.contradiction)
+    return _build(parsed)
+
+
+def _build(parsed: Parsed) -> DocumentNode | Denial:
+    names = [operation.name for operation, _ in parsed.operations]
+    if len(set(names)) < len(names) or (None in names and len(names) > 1):
+        return contradiction("Two operations share a name, or one of several has none.")
+    fragments = {fragment.name: fragment for fragment, _ in parsed.fragments}
+    if len(fragments) < len(parsed.fragments):
+        return contradiction("Two fragments share a name.")
+    try:
+        order = in_order(
+            {fragment.name: spreads for fragment, spreads in parsed.fragments},
+            [name for _, spreads in parsed.operations for name in spreads],
+        )
+    except OrderError as error:
+        return contradiction(str(error))
+    defaults = _defaults(parsed.declared)
+    # Where there are several operations, one may undo the @skip of another with its own default.
+    switches = sorted(parsed.conditions & defaults.keys()) if len(names) == 1 else []
+    return DocumentNode(
+        tuple(operation for operation, _ in parsed.operations),
+        {name: fragments[name] for name in order},
+        defaults,
+        tuple(switches),
+        parsed.removes or bool(switches),
+    )
+
+
+def _defaults(declared: Iterable[Mapping[str, Value]]) -> dict[str, tuple[Value, ...]]:
+    """Every default that an operation declares for a variable."""
+    found: dict[str, tuple[Value, ...]] = {}
+    for variables in declared:
+        for name, default in variables.items():
+            found[name] = (*found.get(name, ()), default)
+    return found

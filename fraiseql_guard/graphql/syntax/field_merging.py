@@ -1,0 +1,213 @@
+"""Selections that execution merges: their fields by response key.
+
+Most of the time nothing is taken out by @skip, @include or a type. Then a fragment is looked through once, however many
+selections spread it, and selections that are merged again in the same way are not merged again. What is left of the
+work is bounded by a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, FragmentNode, SelectionNode
+from fraiseql_guard.graphql.syntax.skip_include import Positions, removed
+
+MAX_VISITS: Final = 20_000
+"""Fields and fragments looked at in one walk: many fragments on an interface of many types could take any time."""
+_COMBINED_AT_LEAST: Final = 300
+_COMBINED_PER_PLACE: Final = 2
+"""Keys looked at to combine selections, by the fields and fragments that a document holds. They could be combined in
+ever new ways. What people write combines each with few others: less than one key a field."""
+
+Collected = dict[str, list[tuple[FieldNode, str | None]]]
+"""Fields by response key, each with the innermost type that it is conditional on."""
+Children = dict[str, tuple[SelectionNode, ...]]
+"""What the fields of a response key select; no key without any."""
+
+
+class TooEntangledError(Exception):
+    """The selections of the document merge in more ways than anybody can look at."""
+
+
+@dataclass(slots=True)
+class Budget:
+    """Visits that are left to one walk."""
+
+    left: int = MAX_VISITS
+
+    def spend(self, visits: int) -> None:
+        """TooEntangledError if there is nothing left."""
+        self.left -= visits
+        if self.left < 0:
+            raise TooEntangledError
+
+
+@dataclass(slots=True, eq=False)
+class Merged:
+    """Fields by response key, what these select, and the types that some of them are conditional on.
+
+    It is never changed. It is not frozen because a hostile document makes many.
+    """
+
+    fields: Collected
+    children: Children
+    conditions: frozenset[str]
+
+
+@dataclass(slots=True, eq=False)
+class _MergedPart:
+    """What one selection holds itself, inline fragments included, and the fragments that it spreads itself."""
+
+    fields: Collected
+    children: Children
+    conditions: frozenset[str]
+    spreads: tuple[str, ...]
+
+
+class Merging:
+    """Merges the selections of one document. Remembers what it was asked for.
+
+    ``selections`` are all that the document holds.
+    """
+
+    __slots__ = ("_combined", "_fragments", "_merged", "_of_fragments", "_parts", "selections")
+
+    def __init__(self, document: DocumentNode) -> None:
+        self.selections = _selections(document)
+        places = sum([len(each.fields) + len(each.spreads) + len(each.inlines) for each in self.selections])
+        self._combined = Budget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
+        self._fragments = document.fragments
+        self._of_fragments: dict[str, _MergedPart] = {}
+        self._parts: dict[SelectionNode, _MergedPart] = {}
+        self._merged: dict[frozenset[SelectionNode], Merged] = {}
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether anything in the document depends on a type."""
+        return bool(self._fragments) or any(each.inlines for each in self.selections)
+
+    def merged(
+        self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: Budget
+    ) -> Merged:
+        """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
+        fragment once. TooEntangledError."""
+        found = self._merged.get(distinct)
+        if found is None:
+            found = self._merged[distinct] = self._merge(selections, budget)
+        budget.spend(1 + len(found.fields))
+        return found
+
+    def _merge(self, selections: tuple[SelectionNode, ...], budget: Budget) -> Merged:
+        parts = [self._part(selection) for selection in selections]
+        reached: set[str] = set()
+        for part in parts:  # it grows
+            for name in part.spreads:
+                if name not in reached:
+                    reached.add(name)
+                    parts.append(self._of_fragment(name))
+        filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
+        # The largest is copied as it is; what has to be looked at are the keys of the others.
+        visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
+        (budget if len(selections) == 1 else self._combined).spend(visits)
+        conditions = frozenset().union(*[part.conditions for part in parts])
+        if len(filled) == 1:
+            return Merged(filled[0].fields, filled[0].children, conditions)
+        fields, children = filled[0].fields.copy(), filled[0].children.copy()
+        for part in filled[1:]:
+            for key, members in part.fields.items():
+                fields[key] = fields[key] + members if key in fields else members
+            for key, below in part.children.items():
+                children[key] = children[key] + below if key in children else below
+        return Merged(fields, children, conditions)
+
+    def _part(self, selection: SelectionNode) -> _MergedPart:
+        part = self._parts.get(selection)
+        if part is None:
+            part = self._parts[selection] = _look_through(selection, None)
+        return part
+
+    def _of_fragment(self, name: str) -> _MergedPart:
+        part = self._of_fragments.get(name)
+        if part is None:
+            fragment = self._fragments[name]
+            part = self._of_fragments[name] = _look_through(fragment.selection, fragment.on)
+        return part
+
+
+def _size(part: _MergedPart) -> int:
+    return len(part.fields)
+
+
+def _look_through(selection: SelectionNode, on: str | None) -> _MergedPart:
+    fields: Collected = {}
+    spreads: list[str] = []
+    conditions = {on} if on else set()
+    pending = [(selection, on)]
+    while pending:
+        selection, on = pending.pop()
+        for field in selection.fields:
+            if field.key in fields:
+                fields[field.key].append((field, on))
+            else:
+                fields[field.key] = [(field, on)]
+        spreads += [spread.name for spread in selection.spreads]
+        for inline in reversed(selection.inlines):
+            pending.append((inline.selection, inline.on or on))
+            if inline.on:
+                conditions.add(inline.on)
+    return _MergedPart(fields, children_of(fields), frozenset(conditions), tuple(spreads))
+
+
+def children_of(fields: Collected) -> Children:
+    """What collected fields select."""
+    below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
+    return {key: selections for key, selections in below.items() if selections}
+
+
+def _selections(document: DocumentNode) -> list[SelectionNode]:
+    found = [operation.selection for operation in document.operations]
+    found += [fragment.selection for fragment in document.fragments.values()]
+    for selection in found:  # it grows
+        found += [field.selection for field in selection.fields if field.selection]
+        found += [inline.selection for inline in selection.inlines]
+    return found
+
+
+def anything(_: str | None) -> bool:
+    """Every type condition holds: what to assume without a schema."""
+    return True
+
+
+def collect(
+    selections: tuple[SelectionNode, ...],
+    fragments: Mapping[str, FragmentNode],
+    positions: Positions,
+    applies: Callable[[str | None], bool],
+    budget: Budget,
+) -> Collected:
+    """The fields of merged selections as execution collects them, each fragment once (GraphQL spec, CollectFields)."""
+    found: Collected = {}
+    spread: set[str] = set()
+    pending: list[tuple[SelectionNode, str | None]] = [(item, None) for item in reversed(selections)]
+    while pending:
+        selection, on = pending.pop()
+        budget.spend(1 + len(selection.fields) + len(selection.inlines) + len(selection.spreads))
+        for field in selection.fields:
+            if not (field.removal and removed(field.removal, positions)):
+                if field.key in found:
+                    found[field.key].append((field, on))
+                else:
+                    found[field.key] = [(field, on)]
+        pending += [
+            (inline.selection, inline.on or on)
+            for inline in selection.inlines
+            if applies(inline.on) and not (inline.removal and removed(inline.removal, positions))
+        ]
+        for item in selection.spreads:
+            fragment = fragments[item.name]
+            if item.name not in spread and applies(fragment.on) and not removed(item.removal, positions):
+                spread.add(item.name)
+                pending.append((fragment.selection, fragment.on))
+    return found

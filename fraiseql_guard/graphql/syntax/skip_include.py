@@ -1,0 +1,29 @@
+"""@skip and @include: what takes something out of an operation, and when that is certain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fraiseql_guard.graphql.syntax.values import Value
+
+Removal = tuple[tuple[str | None, bool], ...]
+"""What takes something out: a variable with the value that does, or (None, True): always."""
+Positions = Mapping[str, bool] | None
+"""How the switches stand; None: nothing is taken out, all that is written counts."""
+
+
+def switch_positions(
+    switches: Iterable[str], defaults: Mapping[str, tuple[Value, ...]], sent: Mapping[str, object]
+) -> dict[str, bool]:
+    """The switches that are certainly true or false in a request."""
+    positions: dict[str, bool] = {}
+    for name in switches:
+        value = sent[name] if name in sent else defaults[name][0]
+        if isinstance(value, bool):
+            positions[name] = value
+    return positions
+
+
+def removed(removal: Removal, positions: Positions) -> bool:
+    """Whether something is certainly taken out."""
+    return positions is not None and any(name is None or positions.get(name) is taken for name, taken in removal)

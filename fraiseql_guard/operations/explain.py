@@ -1,0 +1,278 @@
+"""Where the cost of a document comes from, and which limits it meets: what the guard sees, for people.
+
+The verdict is the Reader's own and the tree is read from the plan that prices requests, so that neither can disagree
+with what happens to a request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+import orjson
+
+from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View, prepare
+from fraiseql_guard.graphql.cost.arguments import SizeOrigin
+from fraiseql_guard.graphql.cost.cost import CostRules, PageSize
+from fraiseql_guard.graphql.cost.cost_plan import Prices, unsliced
+from fraiseql_guard.graphql.cost.limits import Judge, Numbers
+from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.cost.size_origins import origin_of
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.graphql.syntax.prescan import MAX_LITERAL_NESTING, Prescanner, count
+from fraiseql_guard.graphql.syntax.values import Bindings
+
+_MAX_SHOWN: Final = 500
+_MAX_SHOWN_DEPTH: Final = 60
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedField:
+    """A field that costs something, or has children. ``cost`` = ``size`` times weight and children, and the cost of its
+    arguments once; of a page the size counts for the children alone that hold its items."""
+
+    key: str
+    field: str  # with its type, if that is known
+    cost: int
+    weight: int
+    arguments: int
+    size: int
+    origin: SizeOrigin
+    said_by: str  # an argument or a $variable
+    times: int  # how often it stands at the root
+    unsliced: bool  # a list whose size is unknown
+    children: tuple[ExplainedField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedOperation:
+    """One operation with what it costs."""
+
+    kind: str
+    name: str | None
+    cost: int
+    fields: tuple[ExplainedField, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitVerdict:
+    """One limit and what the document has of it."""
+
+    setting: str
+    code: str
+    limit: float
+    actual: float
+
+    @property
+    def exceeded(self) -> bool:
+        """Whether the document has too much of it."""
+        return self.actual > self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedRefusal:
+    """Why the guard refuses the request."""
+
+    code: str
+    status: int
+    message: str
+    detail: str
+    limit: float | None
+    actual: float | None
+    path: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the guard sees in a document. ``complexity`` is None if it cannot be measured."""
+
+    query_hash: str
+    complexity: int | None
+    operations: tuple[ExplainedOperation, ...]
+    limits: tuple[LimitVerdict, ...]
+    unsliced: tuple[str, ...]  # fields whose lists have no slicing argument
+    refusal: ExplainedRefusal | None
+    shortened: bool  # the tree was too large to be shown in full
+
+
+def explain(
+    text: str,
+    settings: Settings,
+    *,
+    schema: SchemaSource | SchemaTable | None = None,
+    variables: Mapping[str, Any] | None = None,
+    operation_name: str | None = None,
+) -> Explanation:
+    """Explain a document with the variables of one request. SettingsError if the schema cannot be read."""
+    table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
+    lexical, parses = _scan(text, settings)
+    prepared = prepare(text, settings, CostRules(settings, table)) if parses else None
+    if operation_name is None and isinstance(prepared, AnalyzedDocument) and None not in prepared.names:
+        operation_name = prepared.document.operations[0].name  # every operation is bounded whichever is named
+    refusal = _ask_the_guard(text, settings, table, variables, operation_name)
+    view = prepared.view(variables or {}) if isinstance(prepared, AnalyzedDocument) else None
+    digest = sha256(text.encode(errors="replace")).hexdigest()
+    if not isinstance(prepared, AnalyzedDocument) or not isinstance(view, View):
+        return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
+    tree = _Tree(prepared, view, Bindings(variables or {}, prepared.document.defaults))
+    measured: dict[str, LimitVerdict] = {}
+    for setting, code, limit, actual in Judge(settings, Prescanner(settings).max_nesting).compare(
+        Numbers(prepared, view, tree.prices)
+    ):  # aliases have two rows: an introspection's are counted on their own
+        most = max(actual, measured[setting].actual if setting in measured else 0)
+        measured[setting] = LimitVerdict(setting, code.name, limit, most)
+    operations = tuple(tree.operations())
+    return Explanation(
+        query_hash=digest,
+        complexity=tree.prices.complexity,
+        operations=operations,
+        limits=(*lexical, *measured.values()),
+        unsliced=tuple(sorted({view.plan.terms[number].field for number in tree.unsliced})),
+        refusal=refusal,
+        shortened=tree.shortened,
+    )
+
+
+def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool]:
+    """The limits that need no parser, and whether the text can be parsed within them."""
+    scan = count(text, settings.max_tokens + 1)
+    literal_depth = max(0, scan.literal_nesting - 1)
+    verdicts = (
+        LimitVerdict("max_query_chars", "QUERY_TOO_LONG", settings.max_query_chars, len(text)),
+        LimitVerdict("max_tokens", "QUERY_TOO_MANY_TOKENS", settings.max_tokens, scan.tokens),
+        LimitVerdict("max_directives", "TOO_MANY_DIRECTIVES", settings.max_directives, scan.directives),
+        LimitVerdict("max_literal_depth", "LITERAL_TOO_DEEP", settings.max_literal_depth, literal_depth),
+        LimitVerdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.shape.operations),
+        LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.shape.fragments),
+    )
+    nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
+    return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
+
+
+def _ask_the_guard(
+    text: str, settings: Settings, table: SchemaTable | None, variables: Mapping[str, Any] | None, name: str | None
+) -> ExplainedRefusal | None:
+    try:
+        body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
+    except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
+        body = b""
+    denial: Denial | None = (
+        Reader(settings, table).read("POST", "application/json", b"", body, authenticated=False).denial
+    )
+    if denial is None:
+        return None
+    code = denial.code
+    return ExplainedRefusal(
+        code.name, code.status, code.message, denial.detail, denial.limit, denial.actual, denial.path
+    )
+
+
+class _Tree:
+    """Reads the plan of one request as a tree, as far as it can be shown."""
+
+    def __init__(self, prepared: AnalyzedDocument, view: View, bindings: Bindings) -> None:
+        plan = view.plan
+        self._prepared, self._plan, self._bindings = prepared, plan, bindings
+        self._asked = plan.ask(bindings)
+        self._left = _MAX_SHOWN
+        self.prices: Prices = plan.price(bindings)
+        self.unsliced = frozenset(unsliced(plan.terms, plan.levels, self._asked))
+        self.shortened = False
+
+    def operations(self) -> Iterator[ExplainedOperation]:
+        for item, root in zip(self._prepared.document.operations, self._plan.roots, strict=True):
+            fields = tuple(self._fields(dict(root), depth=1, held=False))
+            cost = sum(self.prices.costs[number] * times for number, times in root)
+            yield ExplainedOperation(item.kind, item.name, min(cost, 2**53), fields)
+
+    def _fields(self, numbers: Mapping[int, int], *, depth: int, held: bool) -> Iterator[ExplainedField]:
+        for number, times in numbers.items():
+            if self._left <= 0 or depth > _MAX_SHOWN_DEPTH:
+                self.shortened = True
+                return
+            self._left -= 1
+            yield self._field(number, times, depth=depth, held=held)
+
+    def _field(self, number: int, times: int, *, depth: int, held: bool) -> ExplainedField:
+        term, asked = self._plan.terms[number], self._asked[number]
+        size = self.prices.sizes[number]
+        origin, said_by = origin_of(term, asked, size, self._bindings)
+        if held and asked.size is None and origin is not SizeOrigin.GUESSED:
+            size, origin = 1, SizeOrigin.ONE
+        paged = term.page is PageSize.ALWAYS or origin is SizeOrigin.GUESSED or asked.size is not None
+        ways = self._plan.levels[term.level] if term.level >= 0 else ()
+        inside = dict.fromkeys([child for way in ways for child in way[0]], 1)
+        others = dict.fromkeys([child for way in ways for child in way[1]], 1)
+        return ExplainedField(
+            key=term.path[-1],
+            field=term.field,
+            cost=(self.prices.single if held else self.prices.costs)[number],
+            weight=term.weight,
+            arguments=asked.points,
+            size=size,
+            origin=origin,
+            said_by=said_by,
+            times=times,
+            unsliced=number in self.unsliced,
+            children=(
+                *self._fields(inside, depth=depth + 1, held=paged),
+                *self._fields(others, depth=depth + 1, held=False),
+            ),
+        )
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as plain data."""
+    found = asdict(explanation)
+    limits = [{**asdict(each), "exceeded": each.exceeded} for each in explanation.limits]
+    return {"accepted": explanation.refusal is None, **found, "limits": limits}
+
+
+def render(explanation: Explanation) -> str:
+    """The explanation as text."""
+    rows = [row for operation in explanation.operations for row in _rows(operation)]
+    width = max((len(name) for name, _, _ in rows), default=0)
+    digits = max((len(cost) for _, cost, _ in rows), default=0)
+    lines = [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
+    if explanation.shortened:
+        lines.append("... and more than can be shown")
+    lines += ["", *(_verdict(each) for each in explanation.limits), ""]
+    if explanation.unsliced:
+        lines.append(f"lists without a slicing argument: {', '.join(explanation.unsliced)}")
+    lines += [f"query_hash {explanation.query_hash}", _outcome(explanation.refusal)]
+    return "\n".join(lines).strip("\n")
+
+
+def _rows(operation: ExplainedOperation) -> Iterator[tuple[str, str, str]]:
+    title = f"{operation.kind} {operation.name or ''}".strip()
+    yield title, str(operation.cost), ""
+    pending = [(field, 1) for field in reversed(operation.fields)]
+    while pending:
+        field, depth = pending.pop()
+        yield "  " * depth + field.key, str(field.cost), _note(field)
+        pending += [(child, depth + 1) for child in reversed(field.children)]
+
+
+def _note(field: ExplainedField) -> str:
+    source = f"{field.origin.value} {field.said_by}".strip()
+    size = f"list of {field.size} ({source})" if field.origin is not SizeOrigin.ONE else ""
+    weight = f"weight {field.weight}" if field.weight != 1 else ""
+    arguments = f"arguments {field.arguments}" if field.arguments else ""
+    times = f"{field.times} times" if field.times > 1 else ""
+    unknown = "no slicing argument" if field.unsliced else ""
+    return ", ".join(part for part in (size, unknown, weight, arguments, times) if part)
+
+
+def _verdict(each: LimitVerdict) -> str:
+    return f"{each.setting:<28}  {each.actual:>7g} of {each.limit:g}{'  EXCEEDED' if each.exceeded else ''}"
+
+
+def _outcome(refusal: ExplainedRefusal | None) -> str:
+    if refusal is None:
+        return "accepted"
+    place = f" at {refusal.path}" if refusal.path else ""
+    return f"refused: {refusal.code} ({refusal.status}){place}. {refusal.detail or refusal.message}"

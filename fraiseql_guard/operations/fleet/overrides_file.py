@@ -1,0 +1,203 @@
+"""Overrides from a file, for those without Redis: what an operator would tell the store, as entries of the control set.
+
+YAML; every list and every ``expires_at`` and ``reason`` may be missing:
+
+    modes:
+      - {protection: all, mode: monitor, expires_at: 2026-12-31T00:00:00Z, reason: an incident}
+    settings:
+      - {variable: FRAISEQL_RATE_LIMIT_DEFAULT, value: 50/minute}
+    blocks:
+      - {ip: 203.0.113.0/24}
+    documents:
+      - {sha256: 9b74c9897bac770ffc029102a200c5de...}
+    operations:
+      - {name: Export}
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from fraiseql_guard.core import parsing
+from fraiseql_guard.core.settings import SettingsError, name_of
+from fraiseql_guard.core.watched_file import WatchedFile, cause_of
+from fraiseql_guard.operations.fleet.switches import options_of
+from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+
+ACTOR: Final = "overrides file"
+"""Who has said what is in the file."""
+_SHA256_CHARACTERS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """One of the file's lists: what its items become, and the keys of theirs that say what."""
+
+    kind: EntryKind
+    key: str
+    value: str = ""
+
+
+_LISTS: Final[Mapping[str, _List]] = {
+    "modes": _List(EntryKind.MODE, "protection", "mode"),
+    "settings": _List(EntryKind.SETTING, "variable", "value"),
+    "blocks": _List(EntryKind.BLOCK, "ip"),
+    "documents": _List(EntryKind.DOCUMENT, "sha256"),
+    "operations": _List(EntryKind.OPERATION, "name"),
+}
+
+_NAMED: Final = 20
+"""Most entries that one line of the audit names."""
+
+Dated = tuple[Entry, float | None]
+"""An entry, and when it ends in seconds since 1970."""
+
+
+class OverridesFile:
+    """The file's entries, as EntrySource of a control watch. A file that is not there says nothing.
+
+    SettingsError at construction if there is one and it cannot be used. Later a bad file leaves the last good one in
+    force, and ``on_problem`` is told once for each change. ``on_change`` is given the fields of an audit's line for
+    each change of what the file says, the first included. ``clock`` tells the seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Callable[[], float] = time.time,
+        on_problem: Callable[[str], None] = lambda _: None,
+        on_change: Callable[[Mapping[str, Any]], None] = lambda _: None,
+    ) -> None:
+        self._path = path
+        self._clock = clock
+        self._on_problem = on_problem
+        self._on_change = on_change
+        self._entries: tuple[Dated, ...] = ()
+        try:
+            # Each poll of the control watch looks.
+            self._file: WatchedFile[tuple[Dated, ...]] = WatchedFile(
+                path, _parse, interval_seconds=0, absent=(), on_failure=self._failed
+            )
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"{name_of('overrides_file')}={str(path)!r} cannot be used: {cause_of(error)}. Accepted: YAML lists "
+                f"under {', '.join(_LISTS)}, for example modes: [{{protection: all, mode: monitor}}]"
+            ) from None
+        self._put(self._file.value)
+
+    def changed(self) -> bool:
+        """Look at the file; whether it says something else now."""
+        if not self._file.changed():
+            return False
+        self._put(self._file.value)
+        return True
+
+    def entries(self) -> tuple[Entry, ...]:
+        """What it says at the moment."""
+        now = self._clock()
+        return tuple(
+            replace(entry, expires_in_seconds=LONGEST_SECONDS if until is None else until - now)
+            for entry, until in self._entries
+            if until is None or until > now
+        )
+
+    def _failed(self, cause: str, is_new: bool) -> None:
+        if is_new:
+            self._on_problem(f"{self._path} cannot be used, the last good overrides stay in force: {cause}")
+
+    def _put(self, entries: tuple[Dated, ...]) -> None:
+        before, self._entries = self._entries, entries
+        held, wanted = frozenset(before), frozenset(entries)
+        added = [_named(each) for each in entries if each not in held]
+        removed = [_named(each) for each in before if each not in wanted]
+        if added or removed:
+            shown = {"added": added[:_NAMED], "removed": removed[:_NAMED], "in_force": len(entries)}
+            self._on_change({"actor": ACTOR, "file": str(self._path), **shown})
+
+
+def _named(dated: Dated) -> str:
+    """An entry for the audit: ``mode all=monitor``, ``block 203.0.113.0/24``."""
+    entry, _ = dated
+    return f"{entry.kind.value} {entry.key}" + (f"={entry.value}" if entry.value else "")
+
+
+def _parse(content: bytes) -> tuple[Dated, ...]:
+    return read_overrides(content.decode())
+
+
+def read_overrides(text: str) -> tuple[Dated, ...]:
+    """The entries of a file; ValueError names the item and what is wrong with it."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"it is not YAML{where}") from None
+    if content is None:
+        return ()
+    if not isinstance(content, Mapping):
+        raise ValueError(f"it has no lists. Accepted: {', '.join(_LISTS)}")
+    found: dict[tuple[EntryKind, str], Dated] = {}
+    for name, items in content.items():
+        if name not in _LISTS:
+            raise ValueError(f"{str(name)[:60]!r} is none of its lists. Accepted: {', '.join(_LISTS)}")
+        if not isinstance(items, list) and items is not None:
+            raise ValueError(f"{name} is not a list")
+        for number, item in enumerate(items or (), start=1):
+            entry, until = _entry(f"{name}, item {number}", _LISTS[name], item)
+            found[entry.kind, entry.key] = entry, until
+    return tuple(found.values())
+
+
+def _entry(where: str, row: _List, item: object) -> Dated:
+    wanted = [row.key, *filter(None, [row.value])]
+    if not isinstance(item, Mapping) or any(item.get(name) is None for name in wanted):
+        raise ValueError(f"{where} needs {' and '.join(wanted)}")
+    if unknown := sorted({str(key) for key in item} - {*wanted, "reason", "expires_at"}):
+        raise ValueError(f"{where} has an unknown key {unknown[0]!r}")
+    value = item[row.value] if row.value else ""
+    if isinstance(value, bool):
+        value = str(value).lower()
+    entry = Entry(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
+    try:
+        return _checked(entry), _moment(item.get("expires_at"))
+    except ValueError as error:  # a SettingsError is one
+        raise ValueError(f"{where}: {error}") from None
+
+
+def _checked(entry: Entry) -> Entry:
+    if entry.kind in (EntryKind.MODE, EntryKind.SETTING):
+        options_of(entry)
+    elif entry.kind is EntryKind.BLOCK:
+        if parsing.network(entry.key).prefixlen == 0:
+            raise ValueError("it would block every address")
+    elif entry.kind is EntryKind.DOCUMENT:
+        digest = entry.key.lower()
+        if len(digest) != _SHA256_CHARACTERS or set(digest) - set("0123456789abcdef"):
+            raise ValueError("sha256 is not 64 hexadecimal digits")
+        return replace(entry, key=digest)
+    return entry
+
+
+def _moment(value: Any) -> float | None:
+    """A date ends when it begins; a time without a zone is UTC."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError("expires_at is not an RFC 3339 time") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise ValueError("expires_at is not an RFC 3339 time")
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()

@@ -1,0 +1,83 @@
+"""One line of the log, read; and which lines are asked for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+_TIMESTAMP: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z", re.ASCII)
+_AGE: Final = re.compile(r"(\d+)\s*([smhd])")
+_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_MAX_SUPPRESSED: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """An event. ``weight`` counts those that a flood has cost since the last line, too."""
+
+    timestamp: str
+    event: str
+    context: Mapping[str, Any]
+    weight: int
+
+    def text(self, field: str) -> str | None:
+        """A field of the context as text; None if it is not there."""
+        value = self.context.get(field)
+        return None if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogFilter:
+    """Which lines are asked for: between two moments (as timestamps are written), of some events."""
+
+    since: str = ""
+    until: str = ""
+    events: frozenset[str] = frozenset()
+
+    def has(self, entry: LogLine) -> bool:
+        """Whether a line is asked for."""
+        if self.events and entry.event not in self.events:
+            return False
+        if self.since and entry.timestamp < self.since:
+            return False
+        return not self.until or entry.timestamp < self.until
+
+
+def parse(line: bytes) -> LogLine | None:
+    """A line in the shape of the contract; None for anything else, whatever it is."""
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    timestamp, event, context = found.get("timestamp"), found.get("event"), found.get("context")
+    if not isinstance(timestamp, str) or not isinstance(event, str) or not isinstance(context, dict):
+        return None
+    if not _TIMESTAMP.fullmatch(timestamp):
+        return None
+    suppressed = context.get("suppressed")
+    more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0
+    return LogLine(timestamp, event, context, 1 + more)
+
+
+def moment(text: str, now: datetime) -> str:
+    """A moment as timestamps are written: from an age (``10m``) or a date (RFC 3339). ValueError for anything else."""
+    if age := _AGE.fullmatch(text.strip()):
+        return _written(now - timedelta(**{_UNITS[age[2]]: int(age[1])}))
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no moment. Accepted: an age such as 10m or 2h, or a date such as 2026-01-31T12:00:00Z"
+        ) from None
+    return _written(found if found.tzinfo else found.replace(tzinfo=UTC))
+
+
+def _written(found: datetime) -> str:
+    return found.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,90 @@
+"""The answers as text for a terminal, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from fraiseql_guard.operations.log_analysis.counting import TopCounter
+from fraiseql_guard.operations.log_analysis.summary import NOBODY, Incident, LogSummary
+from fraiseql_guard.operations.log_analysis.verdict import CauseVerdict, judge
+from fraiseql_guard.operations.runbooks.model import Runbook
+
+_BAR: Final = 40
+_MAX_BARS: Final = 20
+
+
+def as_json(tally: LogSummary, *, top: int) -> dict[str, Any]:
+    """Everything that is known, for a program."""
+    return {
+        "lines": tally.lines,
+        "matching": tally.matching,
+        "unreadable": tally.unreadable,
+        "events": dict(tally.events.top(top)),
+        "runbooks": {
+            runbook.value: _incident_as_json(runbook, incident, top) for runbook, incident in _in_order(tally)
+        },
+    }
+
+
+def as_text(tally: LogSummary, *, top: int) -> str:
+    """The same for a person."""
+    return "\n".join(_lines(tally, top))
+
+
+def _incident_as_json(runbook: Runbook, incident: Incident, top: int) -> Mapping[str, Any]:
+    verdict = judge(runbook, incident)
+    return {
+        "verdict": verdict.kind.value,
+        "reasons": list(verdict.reasons),
+        "events": dict(incident.events.top(top)),
+        "sanctions": incident.sanctions,
+        "not_enforced": incident.monitored,
+        "first": incident.first,
+        "last": incident.last,
+        "users": dict(incident.users.top(top)),
+        "addresses": dict(incident.addresses.top(top)),
+        **{name: dict(counter.top(top)) for name, counter in incident.kinds.items()},
+        "timeline": dict(incident.timeline.moments),
+    }
+
+
+def _lines(tally: LogSummary, top: int) -> Iterator[str]:
+    unreadable = f", {tally.unreadable} of them no lines of the guard" if tally.unreadable else ""
+    yield f"{tally.lines} lines{unreadable}; {tally.matching} match"
+    for runbook, incident in _in_order(tally):
+        yield ""
+        yield from _incident(runbook, incident, judge(runbook, incident), top)
+    if tally.matching:
+        yield ""
+        yield from _table("events", tally.events, top)
+
+
+def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: int) -> Iterator[str]:
+    yield f"== {runbook.spoken}: {verdict.kind.value.upper()}"
+    yield from (f"   {reason}" for reason in verdict.reasons)
+    yield f"   {incident.total} events from {incident.first} to {incident.last}, {incident.sanctions} sanctions"
+    if incident.monitored:
+        yield f"   {incident.monitored} of them in monitor mode: nothing was refused"
+    for name, counter in (("users", incident.users), ("addresses", incident.addresses), *incident.kinds.items()):
+        yield from _table(name, counter, top)
+    moments = list(incident.timeline.moments.items())[-_MAX_BARS:]
+    if len(moments) > 1:
+        highest = max(amount for _, amount in moments)
+        yield f"   a {incident.timeline.unit}, in UTC"
+        yield from (f"   {moment:<17} {amount:>8} {'#' * -(-amount * _BAR // highest)}" for moment, amount in moments)
+
+
+def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:
+    if not counter.total or counter[NOBODY] == counter.total:
+        return
+    yield f"   {name}"
+    rows = counter.top(top)
+    yield from (f"   {amount:>9} {amount / counter.total:>5.0%}  {value}" for value, amount in rows)
+    rest = counter.total - sum(amount for _, amount in rows)
+    if rest:
+        yield f"   {rest:>9} {rest / counter.total:>5.0%}  (all others)"
+
+
+def _in_order(tally: LogSummary) -> Iterator[tuple[Runbook, Incident]]:
+    return ((runbook, tally.incidents[runbook]) for runbook in Runbook if runbook in tally.incidents)

@@ -1,0 +1,119 @@
+"""What a log says, added up: one incident for each runbook, with who, what, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fraiseql_guard.core import signals as s
+from fraiseql_guard.core.signals import Event
+from fraiseql_guard.operations.log_analysis.counting import Timeline, TopCounter
+from fraiseql_guard.operations.log_analysis.log_line import LogFilter, LogLine, parse
+from fraiseql_guard.operations.log_analysis.wrappers import unwrapped
+from fraiseql_guard.operations.runbooks.model import Runbook
+
+NOBODY: Final = "-"
+"""Stands for a field that a line leaves empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogReading:
+    """How an event is read: the runbook that asks, the fields that tell its kinds apart, and whether it sanctions."""
+
+    runbook: Runbook
+    kinds: tuple[str, ...] = ()
+    sanction: bool = False
+
+
+READINGS: Final[Mapping[Event, LogReading]] = {
+    s.RATE_LIMIT: LogReading(Runbook.RATE_LIMITING, ("endpoint", "policy")),
+    s.RATE_LIMIT_ABUSE: LogReading(Runbook.RATE_LIMITING, sanction=True),
+    s.AUTH_FAILURE: LogReading(Runbook.AUTHENTICATION, ("failure_reason", "endpoint")),
+    s.BRUTE_FORCE_DETECTED: LogReading(Runbook.AUTHENTICATION, sanction=True),
+    s.EXPENSIVE_QUERY: LogReading(Runbook.QUERY_DOS, ("code", "query_hash")),
+    s.DOS_DETECTED: LogReading(Runbook.QUERY_DOS, sanction=True),
+    s.DB_QUERY_TIMEOUT: LogReading(Runbook.DATABASE, ("operation", "query_type")),
+    s.SLOW_QUERY: LogReading(Runbook.DATABASE, ("table_name", "query_type")),
+    s.HIGH_MEMORY: LogReading(Runbook.MEMORY),
+    s.MEMORY_CRITICAL: LogReading(Runbook.MEMORY),
+    s.STORE_FAILED: LogReading(Runbook.GUARD, ("reason",)),
+    s.GATE_FAULT: LogReading(Runbook.GUARD, ("part",)),
+    s.SHARED_PEER_SEEN: LogReading(Runbook.GUARD),
+    s.REQUEST_REFUSED: LogReading(Runbook.GUARD, ("code",)),
+}
+"""Which lines are read for which runbook."""
+
+_BY_NAME: Final = {event.name: reading for event, reading in READINGS.items()}
+
+
+@dataclass(slots=True)
+class Incident:
+    """What concerns one runbook."""
+
+    events: TopCounter = field(default_factory=TopCounter)
+    users: TopCounter = field(default_factory=TopCounter)
+    addresses: TopCounter = field(default_factory=TopCounter)
+    kinds: dict[str, TopCounter] = field(default_factory=dict)
+    timeline: Timeline = field(default_factory=Timeline)
+    sanctions: int = 0
+    monitored: int = 0
+    first: str = ""
+    last: str = ""
+
+    def add(self, entry: LogLine, reading: LogReading) -> None:
+        """Count a line."""
+        self.events.add(entry.event, entry.weight)
+        self.first = min(self.first, entry.timestamp) if self.first else entry.timestamp
+        self.last = max(self.last, entry.timestamp)
+        if entry.context.get("enforced") is False:
+            self.monitored += entry.weight
+        if reading.sanction:
+            self.sanctions += 1
+            return  # its offences have been counted already
+        self.users.add(entry.text("user_id") or NOBODY, entry.weight)
+        self.addresses.add(entry.text("ip_address") or NOBODY, entry.weight)
+        self.timeline.add(entry.timestamp, entry.weight)
+        for name in reading.kinds:
+            if name not in self.kinds:
+                self.kinds[name] = TopCounter()
+            self.kinds[name].add(entry.text(name) or NOBODY, entry.weight)
+
+    @property
+    def total(self) -> int:
+        """Events but for sanctions."""
+        return self.users.total
+
+
+@dataclass(slots=True)
+class LogSummary:
+    """Everything that was read."""
+
+    lines: int = 0
+    matching: int = 0
+    unreadable: int = 0
+    events: TopCounter = field(default_factory=TopCounter)
+    incidents: dict[Runbook, Incident] = field(default_factory=dict)
+
+    def read(self, lines: Iterable[bytes], wanted: LogFilter) -> None:
+        """Add the lines of one file up. Any may be anything; what is no line of ours is counted and passed over."""
+        for line in unwrapped(lines):
+            if not line:
+                continue
+            self.lines += 1
+            entry = parse(line)
+            if entry is None:
+                self.unreadable += 1
+            elif wanted.has(entry):
+                self._add(entry)
+
+    def _add(self, entry: LogLine) -> None:
+        self.matching += 1
+        self.events.add(entry.event, entry.weight)
+        reading = _BY_NAME.get(entry.event)
+        if reading is None:
+            return
+        incident = self.incidents.get(reading.runbook)
+        if incident is None:
+            incident = self.incidents[reading.runbook] = Incident()
+        incident.add(entry, reading)

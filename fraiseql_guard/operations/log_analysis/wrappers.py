@@ -1,0 +1,98 @@
+r"""Log lines as collectors of containers keep them, taken out of what these put around them.
+
+Known are CRI's files (``2026-01-31T12:00:00.1Z stdout F {...}``), Docker's json-file
+(``{"log":"{...}\n","stream":"stdout","time":"..."}``), ``kubectl logs --prefix`` (``[pod/api-1/app] {...}``) and
+``--timestamps``, ``docker compose logs`` (``api-1  | {...}``), and these inside each other. Nothing else is taken off:
+a line of another program that quotes one of ours (its caller chose it, maybe) must not count as ours.
+
+Collectors cut long lines into parts. Parts of one stream are joined; there may be parts of several in between.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+import orjson
+
+from fraiseql_guard.operations.log_analysis.reading import MAX_LINE_BYTES, OVERLONG
+
+_TIME: Final = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9}+)?+(?:Z|[+-]\d\d:\d\d)"
+_SOURCE: Final = re.compile(rb"\[[A-Za-z0-9][\w.:-]{0,253}+(?:/[A-Za-z0-9][\w.:-]{0,253}+){1,3}+\] ", re.ASCII)
+_COMPOSE: Final = re.compile(rb"[A-Za-z0-9][\w.-]{0,127}+ {0,64}+\| ", re.ASCII)
+_CRI: Final = re.compile(_TIME + rb" (stdout|stderr) ([FP])(?::[A-Z]++)*+ ", re.ASCII)
+_STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
+_JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
+_PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)
+"""What stands before a line, each once at most."""
+_MAX_STREAMS: Final = 1_000
+"""Most streams whose parts wait for their end; the oldest makes room."""
+
+
+class _WrappedLine(NamedTuple):
+    """What one line holds: of which stream, whether that ends a line of it, and the text."""
+
+    stream: bytes
+    whole: bool
+    text: bytes
+    kept: bool
+    """Whether a collector's file held it: then another collector may have wrapped what is in it."""
+
+
+def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines without what collectors have put around them, whole; OVERLONG for one that is too long. Parts whose end
+    never comes are a line by themselves."""
+    waiting: dict[bytes, bytearray] = {}
+    for line in lines:
+        part = _part_of(line)
+        if part.whole and part.stream not in waiting:
+            yield _part_of(part.text).text if part.kept else part.text
+            continue
+        held = waiting.setdefault(part.stream, bytearray())
+        if len(held) <= MAX_LINE_BYTES:
+            held += part.text
+        if part.whole:
+            yield _joined(waiting.pop(part.stream))
+        elif len(waiting) > _MAX_STREAMS:
+            yield _joined(waiting.pop(next(iter(waiting))))
+    yield from map(_joined, waiting.values())
+
+
+def _joined(held: bytearray) -> bytes:
+    return OVERLONG if len(held) > MAX_LINE_BYTES else _part_of(bytes(held)).text
+
+
+def _part_of(line: bytes) -> _WrappedLine:
+    """Take off what stands before the line, and one file's form. What is in that may be a part, which is left as it is:
+    the middle of a line may look like anything."""
+    stream, text, prefixes = b"", line, list(_PREFIXES)
+    while True:
+        if kept := _of_json_file(text) if text.startswith(b"{") else _of_cri(text):
+            return _WrappedLine(stream + b"\0" + kept.stream, kept.whole, kept.text, True)
+        found = next((match for each in prefixes if (match := each.match(text))), None)
+        if found is None:
+            return _WrappedLine(stream, True, text, False)
+        prefixes.remove(found.re)
+        if found.re is not _STAMP:
+            stream += found[0]
+        text = text[found.end() :]
+
+
+def _of_cri(text: bytes) -> _WrappedLine | None:
+    found = _CRI.match(text)
+    return None if found is None else _WrappedLine(found[1], found[2] == b"F", text[found.end() :], True)
+
+
+def _of_json_file(text: bytes) -> _WrappedLine | None:
+    """An entry whose log has no newline at its end is a part."""
+    if not text.startswith(_JSON_FILE):
+        return None
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    log, stream = found.get("log"), found.get("stream")
+    if not isinstance(log, str) or stream not in ("stdout", "stderr"):
+        return None
+    return _WrappedLine(stream.encode(), log.endswith("\n"), log.removesuffix("\n").encode(), True)

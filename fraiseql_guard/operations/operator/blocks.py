@@ -1,0 +1,252 @@
+"""Blocks and lockouts: bring about, end, list.
+
+A block of an address or network is an entry of the control set, which every process keeps; a block of a user stands in
+the user's own slot of the store, where the trip of each of the user's requests finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+from fraiseql_guard.core import parsing, signals
+from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.identity.logins import canonical_identifier, read_login
+from fraiseql_guard.identity.networks import subject_of
+from fraiseql_guard.operations.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
+from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operations.operator.interface import (
+    BLOCK_SECONDS,
+    Block,
+    BlockPage,
+    Done,
+    OperatorError,
+    Origin,
+    Target,
+)
+from fraiseql_guard.operations.operator.lift_all import counted
+from fraiseql_guard.operations.operator.pages import some_of
+from fraiseql_guard.operations.operator.targets import (
+    fields_of,
+    kind_of,
+    lies_in,
+    name_of,
+    subject_of_user,
+    target_of,
+    users_among,
+    users_seen,
+)
+from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
+
+_OPERATOR = PolicyName.OPERATOR
+_MOST: Final = 1_000
+_NETWORKS: Final = "network_"
+"""Begins the cursor of a page that begins among operators' blocks of networks, before how many there were."""
+CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
+
+
+class Blocks:
+    """The part of the operator that sanctions are about."""
+
+    def __init__(self, deps: OperatorDeps) -> None:
+        self._deps = deps
+
+    async def block(
+        self,
+        target: Target,
+        *,
+        duration_seconds: float = BLOCK_SECONDS,
+        reason: str = "",
+        force: bool = False,
+        actor: str = "",
+        caller: str | None = None,
+    ) -> Done:
+        """Operator.block."""
+        kind, lasts = kind_of(target), seconds(duration_seconds)
+        if kind == "identifier":
+            raise OperatorError("a login is locked out by its failures alone: block its user or address", field=kind)
+        words(reason, "reason")
+        if kind == "user_id":
+            met, known = await self._block_user(target, lasts, reason, actor)
+        else:
+            met, known = await self._block_network(network(target.ip_address), lasts, reason, force, actor, caller)
+        fields = {**fields_of(target), "duration_seconds": lasts, "reason": reason, "forced": force}
+        await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, "would_have_met": met.requests if met else None})
+        return Done(
+            message=f"{_upper(name_of(target))} is blocked for {lasting(lasts)}.",
+            changed=not known,
+            affected=0 if known else 1,
+            would_have_met=met.requests if met else None,
+            details={"requests_seen": met.of} if met else {},
+        )
+
+    async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> tuple[Met | None, bool]:
+        """Which callers it would have met, and whether it was in force already for as long."""
+        deps = self._deps
+        beats = await deps.heartbeats()
+        subject = await subject_of_user(deps, target)
+        with answering():
+            in_force = await deps.store.sanctions_of(subject)
+            await deps.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
+        known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
+        return met_by_user(beats, subject), known
+
+    async def _block_network(
+        self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
+    ) -> tuple[Met | None, bool]:
+        deps = self._deps
+        met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
+        if not force:
+            refuse_danger(deps, control, wanted, caller, met)
+        held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
+        with answering():
+            for entry in held:
+                if entry.key != str(wanted):  # written by hand in another form
+                    await deps.store.delete_override(entry.kind, entry.key)
+            await deps.store.tell(Entry(EntryKind.BLOCK, str(wanted), lasts, reason, actor))
+        return met, any(entry.expires_in_seconds >= lasts for entry in held)
+
+    async def lift(self, target: Target, *, actor: str = "") -> Done:
+        """Operator.lift."""
+        kind = kind_of(target)
+        if kind == "identifier":
+            return await self.unlock(str(target.identifier), ip_address=target.ip_address, actor=actor)
+        still: Sequence[str] = ()
+        if kind == "user_id":
+            ended = await self._lift_user(target)
+        else:
+            ended, still = await self._lift_network(network(target.ip_address))
+        await self._deps.record(signals.ADMIN_LIFT, actor, {**fields_of(target), "lifted": ended})
+        more = f" It is still inside {', '.join(still)}, which is blocked." if still else ""
+        done = f"{counted(ended)} of {name_of(target)} ended" if ended else f"Nothing was in force on {name_of(target)}"
+        return Done(
+            message=f"{done}.{more}",
+            changed=ended > 0,
+            affected=ended,
+            details={"still_blocked_by": still} if still else {},
+        )
+
+    async def _lift_user(self, target: Target) -> int:
+        """Those of this name who are sanctioned or were seen, because to lift too much does no harm; else the one that
+        the name means, so that its offences are forgotten."""
+        store = self._deps.store
+        with answering():
+            held = [each async for batch in self._subjects() for each in users_among(batch, target)]
+            subjects = {*held, *await users_seen(self._deps, target)} or {await subject_of_user(self._deps, target)}
+            return sum([await store.lift(subject) for subject in subjects])
+
+    async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
+        """How many ended, and the wider blocks that still hold."""
+        store, told = self._deps.store, list((await self._deps.control()).networks(EntryKind.BLOCK))
+        with answering():
+            ended = sum(
+                [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
+            )
+            ended += sum([await store.lift(subject) for subject in await self._inside(wanted)])
+        return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
+
+    async def _inside(self, wanted: parsing.Network) -> set[Subject]:
+        """The one subject of an address, sanctioned or not, so that its offences are forgotten; of a network all that
+        are sanctioned."""
+        if wanted.num_addresses == 1:
+            return {as_listed(subject_of(wanted.network_address))}
+        return {each async for batch in self._subjects() for each in batch if lies_in(each, wanted)}
+
+    async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
+        """Who is sanctioned, in batches."""
+        async for batch in self._deps.store.sanctioned():
+            yield [subject for subject, _ in batch]
+
+    async def blocks(self) -> Sequence[Block]:
+        """Operator.blocks."""
+        found: list[Block] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            page = await self.blocks_page(_MOST, cursor)
+            found += page.items
+            cursor = page.next_cursor
+        return sorted(found, key=lambda each: -each.expires_in_seconds)
+
+    async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
+        """Operator.blocks_page."""
+        store, items = self._deps.store, list[Block]()
+        told = list((await self._deps.control()).networks(EntryKind.BLOCK)) if not logins else []
+        if not logins and (not cursor or cursor.startswith(_NETWORKS)):
+            first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
+            told.sort(key=lambda each: -each[1].expires_in_seconds)
+            items = [told_block(*each) for each in told[first : first + count]]
+            cursor, last = "", first + count >= len(told)
+            if not last or len(items) == count:
+                with answering():
+                    more = await store.count_sanctions()
+                following = f"{_NETWORKS}{first + count}" if more or not last else None
+                return BlockPage(items=items, next_cursor=following, total=len(told) + more)
+        page = await some_of(
+            store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
+        )
+        items = sorted([*items, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
+        return BlockPage(items=items, next_cursor=page.cursor or None, total=len(told) + page.total)
+
+    async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
+        """Operator.unlock."""
+        kind_of(Target(identifier=identifier))
+        where = None if ip_address is None else network(ip_address)
+        store = self._deps.store
+        with answering():
+            due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
+            ended = sum([await store.lift(subject) for subject in due])
+        fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
+        await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
+        at = f" at {shown(where)}" if where else ""
+        message = f"{identifier} is unlocked{at}." if ended else f"{identifier} was not locked out{at}."
+        return Done(message=message, changed=ended > 0, affected=ended)
+
+
+def _locked(subject: Subject, identifier: str, where: parsing.Network | None) -> bool:
+    login = read_login(subject)
+    if login is None or login[0] != canonical_identifier(identifier):
+        return False
+    return where is None or lies_in(Subject("address", login[1]), where)
+
+
+def as_listed(subject: Subject) -> Subject:
+    """A subject as the store lists it: without its wider networks."""
+    return Subject(subject.kind, subject.name, subject.group)
+
+
+def _inside(one: parsing.Network, other: parsing.Network) -> bool:
+    return one.version == other.version and one.subnet_of(other)  # type: ignore[arg-type]
+
+
+def _origin(sanction: Sanction) -> Origin:
+    return Origin.AUTOMATIC if sanction.automatic else Origin.OPERATOR
+
+
+def block_of(sanction: Sanction) -> Block:
+    """A sanction as an operator sees it."""
+    return Block(
+        target=target_of(sanction.subject),
+        origin=_origin(sanction),
+        policy=sanction.policy.value,
+        expires_in_seconds=sanction.expires_in_seconds,
+        reason=sanction.reason,
+        actor=sanction.actor,
+    )
+
+
+def told_block(known: parsing.Network, entry: Entry) -> Block:
+    """An operator's block of a network as an operator sees it."""
+    return Block(
+        target=Target(ip_address=shown(known)),
+        origin=Origin.OPERATOR,
+        policy=_OPERATOR.value,
+        expires_in_seconds=entry.expires_in_seconds,
+        reason=entry.reason,
+        actor=entry.actor,
+    )
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

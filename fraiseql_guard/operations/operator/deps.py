@@ -1,0 +1,129 @@
+"""What every action of an operator leans on: the store, the settings, the audit, and a common way to fail."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+from fraiseql_guard.core import parsing
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import Event, KeyFamily
+from fraiseql_guard.identity.allow_list import AllowList
+from fraiseql_guard.operations.operator.interface import Action, NotAppliedError, OperatorError
+from fraiseql_guard.operations.operator.records import Heartbeat, read_heartbeat, write_action
+from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet
+from fraiseql_guard.stores.protocol import Store, StoreError
+
+V = TypeVar("V")
+
+_LONGEST_TEXT: Final = 255
+_READ_AT_ONCE: Final = 4
+"""Heartbeats between two turns of the event loop."""
+_UNKNOWN_VERSION: Final = -1
+"""No control set has it, so that the whole set is read."""
+
+Audit = Callable[[Event, Mapping[str, Any]], None]
+"""Writes the line of an action. Never raises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorDeps:
+    """``clock`` tells the seconds since 1970."""
+
+    store: Store
+    settings: Settings
+    allow_list: AllowList
+    audit: Audit
+    clock: Callable[[], float] = field(default=time.time)
+
+    async def control(self) -> ControlSet:
+        """The control set as it is now."""
+        with answering():
+            return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
+
+    async def heartbeats(self) -> Sequence[Heartbeat]:
+        """What the living workers say of themselves."""
+        with answering():
+            beats = await self.store.beats()
+        found = []
+        for number, beat in enumerate(beats, start=1):
+            heartbeat = read_heartbeat(beat.payload)
+            if heartbeat is not None:
+                found.append(heartbeat)
+            else:
+                self.store.unreadable.note(KeyFamily.HEARTBEATS, beat.worker_id, "is no heartbeat of ours")
+            if number % _READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
+
+    def readable(self, family: KeyFamily, records: Sequence[bytes], read: Callable[[bytes], V | None]) -> list[V]:
+        """The records of a ring that are some of ours; the others are left out and counted."""
+        found = []
+        for record in records:
+            value = read(record)
+            if value is None:
+                self.store.unreadable.note(family, record, "is no record of ours")
+            else:
+                found.append(value)
+        return found
+
+    async def record(self, event: Event, actor: str, fields: Mapping[str, Any]) -> None:
+        """Audit what was done: the line is the audit, the entry of the ring a convenience. It stays done if the ring
+        cannot take it."""
+        told = {"actor": actor, **{name: value for name, value in fields.items() if value is not None}}
+        self.audit(event, told)
+        action = Action(at=self.clock(), actor=actor, event=event.name, fields={**told, "actor": actor})
+        with suppress(StoreError):
+            await self.store.record_action(write_action(action))
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """A store that does not answer becomes NotAppliedError."""
+    try:
+        yield
+    except StoreError as error:
+        raise NotAppliedError(f"the store does not answer ({error.reason}), so that nothing was changed") from error
+
+
+def seconds(value: float, name: str = "duration_seconds") -> float:
+    """A duration in force; OperatorError if it is none."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not usable or not 1 <= value <= LONGEST_SECONDS:
+        raise OperatorError(f"{name}={str(value)[:40]} is not between 1 and {LONGEST_SECONDS:.0f} seconds", field=name)
+    return float(value)
+
+
+def network(value: object, name: str = "ip_address") -> parsing.Network:
+    """An address or a network; OperatorError if it is none."""
+    try:
+        return parsing.network(value)
+    except ValueError:
+        shown = repr(value)[:80]
+        raise OperatorError(
+            f"{name}={shown} is neither an address nor a network, as 203.0.113.7 or 203.0.113.0/24", field=name
+        ) from None
+
+
+def words(value: str, name: str) -> str:
+    """Text that a line can show; OperatorError if it is too long or not printable."""
+    if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_TEXT:
+        raise OperatorError(f"{name} is not printable text of at most {_LONGEST_TEXT} characters", field=name)
+    return value
+
+
+def shown(wanted: parsing.Network) -> str:
+    """A network for a person: a single address without its length."""
+    return str(wanted.network_address) if wanted.num_addresses == 1 else str(wanted)
+
+
+def lasting(duration_seconds: float) -> str:
+    """How long something lasts, for a person."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if duration_seconds >= size and duration_seconds % size == 0:
+            return f"{duration_seconds / size:.0f} {unit}"
+    return f"{duration_seconds:.0f} s"

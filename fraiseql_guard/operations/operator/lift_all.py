@@ -1,0 +1,186 @@
+"""The lifting of all sanctions of an origin: in batches, in the background, once at a time in the whole fleet."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from secrets import token_hex
+from typing import Final
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
+from fraiseql_guard.stores.control import EntryKind
+from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
+from fraiseql_guard.stores.protocol import Sanctioned, StoreError
+from fraiseql_guard.stores.sanction_pages import BATCH
+
+_ATTEMPTS: Final = 8
+"""Failures of the store in a row after which it is given up; then the same again goes on."""
+_RETRY_SECONDS: Final = 0.5
+_SAID_SECONDS: Final = 0.25
+"""Between two words about how far it is."""
+_LOOK_SECONDS: Final = 0.2
+_SHARE: Final = 0.5
+"""Of the time that a batch took the event loop is left to requests before the next one."""
+
+
+class LiftAll:
+    """The part of the operator that lifts everything."""
+
+    def __init__(self, deps: OperatorDeps) -> None:
+        self._deps = deps
+        self._tasks: set[asyncio.Task[LiftJob]] = set()
+
+    async def lift_all(
+        self, *, origin: Origin | None = Origin.AUTOMATIC, actor: str = "", wait_seconds: float | None = None
+    ) -> Done:
+        """Operator.lift_all."""
+        loop, whose = asyncio.get_running_loop(), _name(origin)
+        until = None if wait_seconds is None else loop.time() + wait_seconds
+        job = await self._begin(origin, actor)
+        while job is None or job.state == RUNNING:
+            if until is not None and loop.time() >= until:
+                return _going_on(whose, job)
+            await asyncio.sleep(_LOOK_SECONDS)
+            with answering():
+                job = await self._deps.store.lifting(whose)
+            if job is None or job.silent:
+                job = await self._begin(origin, actor)
+        if job.state != DONE:
+            raise NotAppliedError(_sentence(whose, job))
+        return Done(message=_sentence(whose, job), changed=job.lifted > 0, affected=job.lifted)
+
+    async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
+        """Operator.lifting."""
+        whose = _name(origin)
+        with answering():
+            job = await self._deps.store.lifting(whose)
+        if job is None:
+            raise NotFoundError(f"sanctions of {whose} origin were not lifted together in the last hour")
+        return Lifting(
+            origin=whose,
+            state=STOPPED if job.silent else job.state,
+            lifted=job.lifted,
+            seen=min(job.seen, job.total),
+            total=job.total,
+            started_at=self._deps.clock() - job.started_ago,
+            message=_sentence(whose, job),
+            actor=job.actor,
+            worker=job.worker,
+        )
+
+    async def _begin(self, origin: Origin | None, actor: str) -> LiftJob | None:
+        """Begin it or join it. What is done within a moment is over when this returns."""
+        store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
+        with answering():
+            total = await store.count_sanctions()
+            worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
+            told = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)
+        if not told.granted:
+            await self._record(whose, actor, told.job, "joined")
+            return told.job
+        task = asyncio.get_running_loop().create_task(self._work(origin, job_id, actor))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        done, _ = await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+        if done:
+            return task.result()
+        await self._record(whose, actor, told.job, RUNNING)  # its end is audited as well, if this process lives so long
+        return told.job
+
+    async def _work(self, origin: Origin | None, job_id: str, actor: str) -> LiftJob:
+        """Lift until nothing is left that was there when it was last asked for. Never raises StoreError."""
+        store, whose, failures = self._deps.store, _name(origin), 0
+        while True:
+            try:
+                if not await self._pass(origin, job_id):
+                    return LiftJob(id="")  # another worker does it; this one was silent for too long
+                told = await store.finish_lifting(whose, job_id, state=DONE)
+            except StoreError as error:
+                failures += 1
+                if failures >= _ATTEMPTS:
+                    return await self._stop(whose, job_id, actor, f"the store does not answer ({error.reason})")
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if told.granted and told.job is not None:
+                await self._record(whose, actor, told.job, DONE)
+                return told.job
+            if told.job is None or told.job.id != job_id:
+                return LiftJob(id="")
+
+    async def _pass(self, origin: Origin | None, job_id: str) -> bool:
+        """Go over everything once; False if another worker does it."""
+        store, loop, whose = self._deps.store, asyncio.get_running_loop(), _name(origin)
+        seen = lifted = 0
+        said_at = loop.time()
+        async for batch in self._steps(origin):
+            seen += batch[0]
+            lifted += batch[1]
+            if loop.time() - said_at >= _SAID_SECONDS:
+                if not (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted:
+                    return False
+                seen = lifted = 0
+                said_at = loop.time()
+        return (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted
+
+    async def _steps(self, origin: Origin | None) -> AsyncIterator[tuple[int, int]]:
+        """After each batch, how many were looked at and how many ended."""
+        store, loop = self._deps.store, asyncio.get_running_loop()
+        async for batch in store.sanctioned():
+            due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
+            yield len(batch) - len(due), 0
+            for start in range(0, len(due), BATCH):
+                began, some = loop.time(), due[start : start + BATCH]
+                yield len(some), await store.lift_many(some)
+                await asyncio.sleep(_SHARE * (loop.time() - began))
+        if origin is not Origin.AUTOMATIC:
+            control = await store.control(-1)
+            for entry in control.of(EntryKind.BLOCK) if control is not None else ():
+                yield 0, int(await store.delete_override(entry.kind, entry.key))
+
+    async def _stop(self, whose: str, job_id: str, actor: str, why: str) -> LiftJob:
+        stopped = LiftJob(id=job_id, actor=actor, state=STOPPED, why=why)
+        try:
+            told = await self._deps.store.finish_lifting(whose, job_id, state=STOPPED, why=why)
+        except StoreError:
+            told = None  # its silence says the same
+        job = told.job if told is not None and told.job is not None else stopped
+        await self._record(whose, actor, job, STOPPED)
+        return job
+
+    async def _record(self, whose: str, actor: str, job: LiftJob | None, state: str) -> None:
+        lifted = 0 if job is None else job.lifted
+        await self._deps.record(signals.ADMIN_LIFT_ALL, actor, {"origin": whose, "lifted": lifted, "state": state})
+
+
+def _name(origin: Origin | None) -> str:
+    return origin.value if origin else "any"
+
+
+def _origin(policy: PolicyName) -> Origin:
+    return Origin.OPERATOR if policy is PolicyName.OPERATOR else Origin.AUTOMATIC
+
+
+def _going_on(whose: str, job: LiftJob | None) -> Done:
+    lifted = 0 if job is None else job.lifted
+    message = "It has begun." if job is None else _sentence(whose, job)
+    return Done(message=message, changed=True, affected=lifted, details={"running": True, "origin": whose})
+
+
+def _sentence(whose: str, job: LiftJob) -> str:
+    ended = f"{counted(job.lifted)} of {whose} origin ended"
+    if job.state == DONE:
+        return f"{ended}."
+    if job.state == RUNNING and not job.silent:
+        return f"{ended} so far; {min(job.seen, job.total):,} of {job.total:,} are looked at, and it goes on."
+    why = job.why or f"{job.worker or 'its worker'} has ended or is not heard any more"
+    return f"{ended}, then it stopped: {why}. The same again goes on."
+
+
+def counted(count: int) -> str:
+    """So many sanctions, for a person."""
+    return "1 sanction" if count == 1 else f"{count:,} sanctions"

@@ -1,0 +1,215 @@
+"""Limits of single users and addresses, and the allow-list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fraiseql_guard.core import parsing, signals
+from fraiseql_guard.core.context import Limit, Subject
+from fraiseql_guard.core.settings import name_of as variable
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.identity.networks import subject_of
+from fraiseql_guard.operations.operator.blocks import as_listed
+from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operations.operator.interface import (
+    BLOCK_SECONDS,
+    Allowed,
+    Done,
+    LimitOverride,
+    LimitPage,
+    OperatorError,
+    Target,
+)
+from fraiseql_guard.operations.operator.pages import some_of
+from fraiseql_guard.operations.operator.targets import (
+    fields_of,
+    kind_of,
+    lies_in,
+    name_of,
+    subject_of_address,
+    subject_of_user,
+    target_of,
+    users_among,
+)
+from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+from fraiseql_guard.stores.protocol import HeldLimit
+
+
+class LimitActions:
+    """The part of the operator that limits are about."""
+
+    def __init__(self, deps: OperatorDeps) -> None:
+        self._deps = deps
+
+    async def set_limit(
+        self, target: Target, limit: str, *, duration_seconds: float = BLOCK_SECONDS, actor: str = ""
+    ) -> Done:
+        """Operator.set_limit."""
+        wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
+        subject = await self._subject(target)
+        burst = deps.settings.rate_limit_burst.of(wanted)
+        with answering():
+            held = await deps.store.limit_of(subject)
+            await deps.store.set_limit(subject, wanted, burst, lasts, actor=actor)
+        known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
+        fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
+        await deps.record(signals.ADMIN_LIMIT, actor, fields)
+        return Done(
+            message=f"The limit of {name_of(target)} is {wanted} for {lasting(lasts)}.",
+            changed=not known,
+            affected=1,
+            details={"limit": str(wanted), "burst": burst},
+        )
+
+    async def clear_limit(self, target: Target, *, actor: str = "") -> Done:
+        """Operator.clear_limit."""
+        store = self._deps.store
+        with answering():
+            of_user = kind_of(target) == "user_id"
+            due = users_among([each.subject for each in await store.limits()], target) if of_user else []
+            due = due or [await self._subject(target)]
+            ended = sum([await store.clear_limit(subject) for subject in due])
+        await self._deps.record(signals.ADMIN_LIMIT_CLEARED, actor, {**fields_of(target), "cleared": ended})
+        now = "has its ordinary limit again" if ended else "had its ordinary limit already"
+        name = name_of(target)
+        return Done(message=f"{name[:1].upper()}{name[1:]} {now}.", changed=ended > 0, affected=ended)
+
+    async def limits(self) -> Sequence[LimitOverride]:
+        """Operator.limits."""
+        with answering():
+            held = await self._deps.store.limits()
+        return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
+
+    async def limits_page(
+        self, count: int = 100, cursor: str = "", *, user_id: str | None = None, ip_address: str | None = None
+    ) -> LimitPage:
+        """Operator.limits_page."""
+        wanted = {"user_id": user_id, "ip_address": ip_address}
+        asked = {name: value for name, value in wanted.items() if value is not None}
+
+        def meant(held: HeldLimit) -> bool:
+            target = target_of(held.subject)
+            return all(getattr(target, name) == value for name, value in asked.items())
+
+        page = await some_of(self._deps.store.limits_page, count, cursor, meant)
+        items = [_override(each) for each in page.items]
+        return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
+
+    async def _subject(self, target: Target) -> Subject:
+        kind = kind_of(target)
+        if kind == "identifier":
+            raise OperatorError("a login has no limit of its own: give user_id or ip_address", field=kind)
+        return await subject_of_user(self._deps, target) if kind == "user_id" else subject_of_address(target)
+
+
+class AllowListing:
+    """The part of the operator that the allow-list is about."""
+
+    def __init__(self, deps: OperatorDeps) -> None:
+        self._deps = deps
+
+    async def allow(
+        self, ip_address: str, *, reason: str = "", duration_seconds: float | None = None, actor: str = ""
+    ) -> Done:
+        """Operator.allow. Automatic sanctions inside end, because an address is not allowed for it to stay blocked."""
+        wanted = network(ip_address)
+        if wanted.prefixlen == 0:
+            raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")
+        lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
+        words(reason, "reason")
+        deps, store = self._deps, self._deps.store
+        held = [(known, entry) for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        with answering():
+            await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
+            lifted = await self._lift_inside(wanted)
+        fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
+        await deps.record(signals.ADMIN_ALLOW, actor, fields)
+        more = f" {lifted} automatic sanctions of it ended." if lifted else ""
+        return Done(
+            message=f"{shown(wanted)} is allowed for {lasting(lasts)}.{more}",
+            changed=not any(entry.expires_in_seconds >= lasts for _, entry in held),
+            affected=lifted,
+        )
+
+    async def _lift_inside(self, wanted: parsing.Network) -> int:
+        """End the automatic sanctions of an address, or of all addresses in a network."""
+        store = self._deps.store
+        if wanted.num_addresses == 1:
+            subject = as_listed(subject_of(wanted.network_address))
+            held = [each for each in await store.sanctions_of(subject) if each.automatic]
+            return await store.lift_many([(subject, each.policy) for each in held])
+        lifted = 0
+        async for batch in store.sanctioned():
+            due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
+            lifted += await store.lift_many(due) if due else 0
+        return lifted
+
+    async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
+        """Operator.disallow."""
+        wanted, deps = network(ip_address), self._deps
+        entries = [entry for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        if not entries:
+            self._refuse_elsewhere(wanted)
+        with answering():
+            ended = sum([await deps.store.delete_override(entry.kind, entry.key) for entry in entries])
+        await deps.record(signals.ADMIN_DISALLOW, actor, {"ip_address": str(wanted), "removed": ended})
+        now = "is no longer allowed" if ended else "was not on the allow-list"
+        return Done(message=f"{shown(wanted)} {now}.", changed=ended > 0, affected=ended)
+
+    def _refuse_elsewhere(self, wanted: parsing.Network) -> None:
+        """OperatorError if an address is allowed where an operator cannot take it back."""
+        settings = self._deps.settings
+        places = (
+            ("allow_list", settings.allow_list),
+            ("allow_list_file", [entry.network for entry in self._deps.allow_list.entries()]),
+        )
+        for option, networks in places:
+            if wanted in networks:
+                raise OperatorError(
+                    f"{shown(wanted)} is allowed by {variable(option)}, and can be taken back only there",
+                    field="ip_address",
+                )
+
+    async def allowed(self) -> Sequence[Allowed]:
+        """Operator.allowed."""
+        deps = self._deps
+        now = deps.clock()
+        told = (await deps.control()).networks(EntryKind.ALLOW)
+        return [
+            *(Allowed(ip_address=shown(each), source="settings") for each in deps.settings.allow_list),
+            *(
+                Allowed(
+                    ip_address=shown(each.network),
+                    reason=each.reason,
+                    expires_in_seconds=None if each.expires_at is None else each.expires_at - now,
+                    source="file",
+                )
+                for each in deps.allow_list.entries()
+            ),
+            *(
+                Allowed(
+                    ip_address=shown(known),
+                    reason=entry.reason,
+                    expires_in_seconds=entry.expires_in_seconds,
+                    actor=entry.actor,
+                )
+                for known, entry in told
+            ),
+        ]
+
+
+def _limit(value: object) -> Limit:
+    try:
+        return parsing.rate(value)
+    except ValueError as error:
+        raise OperatorError(f"limit={str(value)[:80]!r} {error}, as 1000/minute", field="limit") from None
+
+
+def _override(held: HeldLimit) -> LimitOverride:
+    return LimitOverride(
+        target=target_of(held.subject),
+        limit=str(held.limit),
+        burst=held.burst,
+        expires_in_seconds=held.expires_in_seconds,
+        actor=held.actor,
+    )

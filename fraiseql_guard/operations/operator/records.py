@@ -1,0 +1,127 @@
+"""What workers and operators leave in the store for each other to read: heartbeats, refusals, actions.
+
+JSON, because versions of ours meet there during a rolling upgrade: unknown keys are ignored, missing ones have their
+defaults, and what cannot be read at all is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import orjson
+
+from fraiseql_guard.operations.operator.interface import Action, Refusal, Worker
+from fraiseql_guard.operations.operator.shapes import revived
+
+V = TypeVar("V")
+
+_LONGEST: Final = 65_536
+"""Bytes of the longest record that is read: none of ours is so long."""
+_YEAR_9999: Final = 253_370_764_800.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallerCounts:
+    """What a worker has seen of one caller in the last five minutes.
+
+    ``kind``, ``name`` and ``group`` are those of its Subject, so that a user_id can be resolved to the exact one;
+    ``shown`` is its user_id or address.
+    """
+
+    kind: str
+    name: str
+    group: str = ""
+    shown: str = ""
+    requests: int = 0
+    refusals: int = 0
+    by_code: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """Of the last requests of a worker (at most 1,000): how many came from which address and user; the most frequent
+    ones. ``users`` are names of subjects."""
+
+    requests: int = 0
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    users: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What a worker says of itself about once a second."""
+
+    worker: Worker
+    callers: Sequence[CallerCounts] = ()
+    """The callers with the most refusals and with the most requests."""
+    seen: Seen = field(default_factory=Seen)
+
+
+def write_heartbeat(heartbeat: Heartbeat) -> bytes:
+    """A heartbeat as it is kept in the store."""
+    return _written(heartbeat)
+
+
+def read_heartbeat(payload: bytes) -> Heartbeat | None:
+    """A heartbeat from the store; None if it is none."""
+    found = _read(Heartbeat, payload)
+    if found is None or not all(map(_is_moment, _moments(found.worker))):
+        return None
+    return found
+
+
+def write_refusal(refusal: Refusal) -> bytes:
+    """A refusal as it is kept in the ring of recent ones."""
+    return _written(refusal)
+
+
+def read_refusal(record: bytes) -> Refusal | None:
+    """A refusal from the ring; None if it is none."""
+    found = _read(Refusal, record)
+    return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
+
+
+def write_action(action: Action) -> bytes:
+    """An operator's action as it is kept in the ring of actions."""
+    return _written(action)
+
+
+def read_action(record: bytes) -> Action | None:
+    """An action from the ring; None if it is none."""
+    found = _read(Action, record)
+    return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
+
+
+def iso_time(at: float) -> str:
+    """A moment (Unix time) as ISO 8601 in UTC; empty for what is none."""
+    try:
+        found = datetime.fromtimestamp(at, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return ""
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _written(value: object) -> bytes:
+    return orjson.dumps(value, default=lambda other: dict(other) if isinstance(other, Mapping) else str(other))
+
+
+def _read(cls: type[V], record: bytes) -> V | None:
+    """None for what is none, whatever is wrong with it: its encoding, its nesting, a field or the type of one."""
+    if len(record) > _LONGEST:
+        return None
+    try:
+        return revived(cls, orjson.loads(record))
+    except ValueError:  # an orjson.JSONDecodeError is one
+        return None
+
+
+def _moments(worker: Worker) -> tuple[float, ...]:
+    return worker.started_at, worker.seen_at, worker.series_ends_at
+
+
+def _is_moment(at: float) -> bool:
+    """Whether a calendar has it."""
+    return 0 <= at < _YEAR_9999

@@ -1,0 +1,112 @@
+"""One row of the table of routes: what a request carries, and the calls of the Operator that it means."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fraiseql_guard.core.signals import Event
+from fraiseql_guard.operations.operator.fields import Field
+from fraiseql_guard.operations.operator.interface import Document, OperatorError, Target
+
+Arguments = Mapping[str, Any]
+"""Keyword arguments of a method of the Operator."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One request that the API takes. A template's one parameter is a whole segment: ``/refusals/{request_id}``."""
+
+    method: str
+    path: str
+    does: str
+    calls: str = ""
+    """The method of the Operator that does it; the fields are its arguments."""
+    fixed: Arguments = field(default_factory=dict)
+    """Arguments that the route itself stands for."""
+    event: Event | None = None
+    """What the audit says, if it changes something. Then the method takes an ``actor``."""
+    caller: bool = False
+    """Whether the method is told the address that asks."""
+    query: tuple[Field, ...] = ()
+    body: tuple[Field, ...] = ()
+    in_path: tuple[Field, ...] = ()
+    rule: Mapping[str, Any] = field(default_factory=dict)
+    """What holds between the fields of the body, in JSON Schema."""
+    result: type | None
+    """None: a plain JSON object."""
+    many: bool = False
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Which items are answered: those with these values."""
+    accepted: bool = False
+    """Whether 202 is an answer as well, of the same form: it goes on."""
+    errors: tuple[int, ...] = ()
+    """Statuses that only this route answers, besides those of all: 400, 401, 405, 413, 415, 429, 503."""
+    handler: Callable[[Any], Awaitable[Any]] | None = None
+    """What answers a route that calls no method of the Operator (operations/http/routes.py)."""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """Everything that a request may carry."""
+        return (*self.query, *self.in_path, *self.body)
+
+    def calls_of(self, given: Mapping[str, Any]) -> Sequence[Arguments]:
+        """The calls that a request with these fields means: one, or one each for an address and a user."""
+        arguments, parts, composed = dict(self.fixed), dict[str, Any](), None
+        for each in self.fields:
+            if each.taken_as in _COMPOSED:
+                composed = each.taken_as
+            if each.name not in given and each.default is None:
+                continue
+            into = parts if each.taken_as in _COMPOSED else arguments
+            into[each.name if into is parts else each.taken_as] = given.get(each.name, each.default)
+        if composed is None:
+            return [arguments]
+        return [{**arguments, composed: value} for value in _COMPOSED[composed](parts)]
+
+    def fields_of(self, arguments: Arguments) -> dict[str, Any]:
+        """The fields of the request that means one call: what :meth:`calls_of` reads. Who acts is left out: the other
+        side knows it. OperatorError for a target that no field can carry."""
+        found: dict[str, Any] = {}
+        for each in self.fields:
+            if each.taken_as in _COMPOSED:
+                found[each.name] = _part(arguments[each.taken_as], each)
+            elif each.taken_as in arguments:
+                found[each.name] = each.form.write(arguments[each.taken_as])
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def _targets(parts: Mapping[str, Any]) -> Sequence[Target]:
+    """The targets of a request: an address first, so that its dangers stop the whole of it."""
+    issued = {name: parts[name] for name in ("issuer", "tenant") if name in parts}
+    found = [Target(ip_address=parts["ip_address"])] if "ip_address" in parts else []
+    if "user_id" in parts:
+        found.append(Target(user_id=parts["user_id"], **issued))
+    elif issued:
+        raise OperatorError(f"{next(iter(issued))} needs a user_id beside it", field=next(iter(issued)))
+    if not found:
+        raise OperatorError("give user_id or ip_address, so that it is clear who is meant", field="user_id")
+    return found
+
+
+def _documents(parts: Mapping[str, Any]) -> Sequence[Sequence[Document]]:
+    """A request carries one document."""
+    return [[Document(**{"id": "", **parts})]]
+
+
+_COMPOSED: Final[Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]]] = {
+    "target": _targets,
+    "documents": _documents,
+}
+"""Arguments that several fields make, each the attribute of its name: from these to the argument of each call."""
+
+
+def _part(value: Target | Sequence[Document], part: Field) -> Any:
+    """The attribute of a target or of a document that a field carries; None if it has none."""
+    if isinstance(value, Target):
+        if value.identifier is not None:
+            raise OperatorError("give user_id or ip_address: a login can only be unlocked", field="identifier")
+        return getattr(value, part.name)
+    (document,) = value
+    return getattr(document, part.name) or None

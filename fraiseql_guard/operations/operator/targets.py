@@ -1,0 +1,159 @@
+"""From the names that people use (a user_id, an address, a login) to the store's subjects, and back."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fraiseql_guard.core import parsing
+from fraiseql_guard.core.context import Subject
+from fraiseql_guard.identity.logins import read_login
+from fraiseql_guard.identity.networks import subject_of
+from fraiseql_guard.operations.operator.deps import OperatorDeps, network, words
+from fraiseql_guard.operations.operator.interface import OperatorError, Target
+
+_FIELDS = ("user_id", "ip_address", "identifier")
+
+
+def kind_of(target: Target) -> str:
+    """Which one field of the target is given; OperatorError unless exactly one is."""
+    given = [name for name in _FIELDS if getattr(target, name) is not None]
+    if given == ["ip_address", "identifier"]:
+        return "identifier"
+    if len(given) != 1:
+        raise OperatorError("give exactly one of user_id, ip_address and identifier", field=(given or ["user_id"])[-1])
+    if given[0] != "user_id" and (target.issuer is not None or target.tenant is not None):
+        raise OperatorError("issuer and tenant belong to a user_id", field="issuer")
+    if not words(getattr(target, given[0]), given[0]).strip():
+        raise OperatorError(f"{given[0]} is empty", field=given[0])
+    return given[0]
+
+
+def name_of(target: Target) -> str:
+    """The target for a person."""
+    if target.user_id is not None:
+        return f"user {target.user_id}"
+    return f"login {target.identifier}" if target.identifier is not None else str(target.ip_address)
+
+
+def fields_of(target: Target) -> dict[str, Any]:
+    """The target as fields of an audited action."""
+    return {name: getattr(target, name) for name in (*_FIELDS, "issuer", "tenant")}
+
+
+# --- addresses -------------------------------------------------------------------------------------------------------
+
+
+def subject_of_address(target: Target) -> Subject:
+    """The one subject of an address; OperatorError if it is wider than a subject is."""
+    wanted = network(target.ip_address)
+    narrow = 32 if wanted.version == 4 else 64
+    if wanted.prefixlen < narrow:
+        raise OperatorError(
+            f"ip_address={wanted} holds many callers, and a limit belongs to one: give an IPv4 address or an IPv6 /64",
+            field="ip_address",
+        )
+    return subject_of(wanted.network_address)
+
+
+def lies_in(subject: Subject, wanted: parsing.Network) -> bool:
+    """Whether a subject is an address or network inside another, or the subject of just this address."""
+    if subject.kind != "address":
+        return False
+    try:
+        own = ipaddress.ip_network(subject.name)
+    except ValueError:
+        return False  # the peer that has no address
+    return own.version == wanted.version and (own.subnet_of(wanted) or subject.name == _subject_name(wanted))  # type: ignore[arg-type]
+
+
+def _subject_name(wanted: parsing.Network) -> str:
+    return subject_of(wanted.network_address).name if wanted.num_addresses == 1 else str(wanted)
+
+
+# --- users -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What the name of a user's subject says."""
+
+    issuer: str | None
+    tenant: Any
+    user_id: str
+
+    def is_meant(self, target: Target) -> bool:
+        """Whether a target means this user, as far as it says."""
+        return (
+            self.user_id == target.user_id
+            and (target.issuer is None or target.issuer == self.issuer)
+            and (target.tenant is None or target.tenant == str(self.tenant))
+        )
+
+
+def read_user(name: str) -> User | None:
+    """The user that a subject's name (identity/claims.py) names."""
+    try:
+        issuer, tenant, user_id = json.loads(name)
+    except (ValueError, TypeError, RecursionError):  # a name that none of ours wrote
+        return None
+    return User(issuer, tenant, str(user_id)) if issuer is None or isinstance(issuer, str) else None
+
+
+def users_among(subjects: Iterable[Subject], target: Target) -> list[Subject]:
+    """The users of some subjects that a target means."""
+    found = {
+        (subject.name): subject
+        for subject in subjects
+        if subject.kind == "user" and (user := read_user(subject.name)) is not None and user.is_meant(target)
+    }
+    return list(found.values())
+
+
+async def users_seen(deps: OperatorDeps, target: Target) -> list[Subject]:
+    """The users lately seen that a target means."""
+    beats = await deps.heartbeats()
+    seen = [Subject(caller.kind, caller.name, caller.group) for beat in beats for caller in beat.callers]  # type: ignore[arg-type]
+    return users_among(seen, target)
+
+
+async def subject_of_user(deps: OperatorDeps, target: Target) -> Subject:
+    """The one user that a target means: the one lately seen under this user_id, else the one of the configured issuer.
+
+    OperatorError if several were seen, and the target does not say which.
+    """
+    found = await users_seen(deps, target)
+    if len(found) > 1:
+        raise OperatorError(
+            f"several users are called {target.user_id}: {_told_apart(found)}. Give issuer or tenant",
+            field="tenant" if target.tenant is None else "issuer",
+        )
+    if found:
+        return found[0]
+    issuer = target.issuer if target.issuer is not None else deps.settings.jwt_issuer
+    return Subject("user", json.dumps([issuer, target.tenant, target.user_id], separators=(",", ":")))
+
+
+def _told_apart(subjects: Sequence[Subject]) -> str:
+    users = [user for subject in subjects if (user := read_user(subject.name)) is not None]
+    return "; ".join(f"issuer {user.issuer}, tenant {user.tenant}" for user in users[:5])
+
+
+# --- back ------------------------------------------------------------------------------------------------------------
+
+
+def target_of(subject: Subject) -> Target:
+    """A subject under the names that people use."""
+    if subject.kind == "address":
+        return Target(ip_address=subject.name)
+    if subject.kind == "user":
+        user = read_user(subject.name)
+        if user is None:
+            return Target(user_id=subject.name)
+        tenant = None if user.tenant is None else str(user.tenant)
+        return Target(user_id=user.user_id, issuer=user.issuer, tenant=tenant)
+    login = read_login(subject)
+    return Target(identifier=subject.name) if login is None else Target(identifier=login[0], ip_address=login[1])

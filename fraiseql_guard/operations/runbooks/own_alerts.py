@@ -1,0 +1,189 @@
+"""Alerts of ours, where the contract is blind: the guard itself."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.operations.runbooks.model import Alert, Runbook, Severity
+
+_CRITICAL, _WARNING, _INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
+_GUARD = Runbook.GUARD
+
+_SEEN: Final = "fraiseql_response_time_seconds_count"
+"""A series that every instance has from its start."""
+
+
+def _happened(metric: str, by: str) -> str:
+    """What was counted within [5m], by labels: all that a series has at birth, then what it grew by.
+
+    An instance that is scraped for the first time may have something to tell already. A series that was seen within a
+    day is not new, however many scrapes were missed since.
+    """
+    born = f"({metric} unless present_over_time({metric}[1d] offset 5m))"
+    return f"sum by ({by}) ({born} or increase({metric}[5m]))"
+
+
+OWN_ALERTS: Final[tuple[Alert, ...]] = (
+    Alert(
+        name="GuardUnavailable",
+        runbook=_GUARD,
+        expression="fraiseql:unavailable_code:ratio > 0.01"
+        " and on (job) fraiseql:unavailable:ratio > 0.05 and on (job) fraiseql:unavailable:rate > 0.02",
+        hold="2m",
+        severity=_CRITICAL,
+        summary="{{ $value | humanizePercentage }} of all requests are answered 503 {{ $labels.code }}",
+        description="The guard of {{ $labels.job }} does not serve more than 5 % of all requests, for reasons that no"
+        " caller can do anything about; {{ $labels.code }} is one of them.",
+    ),
+    Alert(
+        name="GuardConcurrencyLimit",
+        runbook=_GUARD,
+        expression="fraiseql:concurrency_limited:ratio > 0.1 and on (job) fraiseql:concurrency_limited:rate > 0.1",
+        hold="5m",
+        severity=_WARNING,
+        summary="{{ $value | humanizePercentage }} of all requests are refused because their callers have too much at"
+        " work",
+        description="More than 10 % of the requests to {{ $labels.job }} are answered CONCURRENCY_LIMIT: one caller"
+        " asks for too much at once, or operations take so long that everybody does.",
+    ),
+    Alert(
+        name="AppServerErrors",
+        runbook=_GUARD,
+        expression="fraiseql:server_errors:ratio > 0.05 and on (job) fraiseql:server_errors:rate > 0.05",
+        hold="3m",
+        severity=_CRITICAL,
+        summary="The app fails to serve {{ $value | humanizePercentage }} of all requests",
+        description="The app behind the guard of {{ $labels.job }} answers more than 5 % of all requests with a status"
+        " of 500 or more.",
+    ),
+    Alert(
+        name="AppGraphQLErrors",
+        runbook=_GUARD,
+        expression="fraiseql:graphql_errors:ratio > 0.25 and on (job) fraiseql:graphql_errors:rate > 0.05",
+        hold="5m",
+        severity=_WARNING,
+        summary="{{ $value | humanizePercentage }} of the GraphQL requests end in errors",
+        description="More than a quarter of the GraphQL requests that reach the app of {{ $labels.job }} end in errors,"
+        " a timeout or a disconnect, whatever their HTTP status is.",
+    ),
+    Alert(
+        name="GuardAbsent",
+        runbook=_GUARD,
+        expression=f"count by (job) (present_over_time({_SEEN}[1h])) unless on (job) count by (job) ({_SEEN})",
+        hold="2m",
+        severity=_CRITICAL,
+        summary="No instance of {{ $labels.job }} is seen any more",
+        description="Prometheus has seen {{ $value }} instances of {{ $labels.job }} within [1h] and sees none now: all"
+        " are gone, or none shows it its metrics.",
+    ),
+    Alert(
+        name="GuardInstanceAbsent",
+        runbook=_GUARD,
+        expression=f"max by (job, instance) (up) == 0 and on (job, instance) present_over_time({_SEEN}[1d])",
+        hold="2m",
+        severity=_WARNING,
+        summary="{{ $labels.instance }} does not answer Prometheus",
+        description="{{ $labels.instance }} ({{ $labels.job }}) is to be scraped and cannot be: it has ended, its loop"
+        " stands still, or it refuses its metrics.",
+    ),
+    Alert(
+        name="GuardAdminTokenGuessed",
+        runbook=_GUARD,
+        expression="fraiseql:admin_guesses:rate > 0.03",
+        hold="1m",
+        severity=_WARNING,
+        summary='{{ $value | printf "%.3g" }} wrong tokens a second are shown to the operator\'s API',
+        description="Wrong tokens come to the operator's API of {{ $labels.job }} again and again: they are guessed, or"
+        " a program of yours goes on with an old one.",
+    ),
+    Alert(
+        name="GuardStoreDown",
+        runbook=_GUARD,
+        # Not only while it is open without a break: one that opens and closes decides without Redis as often.
+        expression="max by (job, instance) (avg_over_time(fraiseql_guard_store_breaker_open[2m])) > 0.25",
+        hold="1m",
+        severity=_CRITICAL,
+        summary="{{ $labels.instance }} has given up its store",
+        description="The breaker of {{ $labels.instance }} ({{ $labels.job }}) is open: limits are decided without"
+        " Redis, as the failure policy says, and sanctions of other workers are not seen.",
+    ),
+    Alert(
+        name="GuardStoreFailing",
+        runbook=_GUARD,
+        expression="sum by (job, reason) (rate(fraiseql_guard_store_failures_total[5m])) > 0.1",
+        hold="5m",
+        severity=_WARNING,
+        summary='{{ $value | printf "%.3g" }} exchanges with the store fail a second ({{ $labels.reason }})',
+        description="Exchanges of {{ $labels.job }} with Redis go on failing: {{ $labels.reason }}.",
+    ),
+    Alert(
+        name="GuardMonitoring",
+        runbook=_GUARD,
+        expression="max by (job, protection) (fraiseql_guard_mode_monitor) == 1",
+        hold="15m",
+        severity=_WARNING,
+        summary="The protection {{ $labels.protection }} of {{ $labels.job }} refuses nothing",
+        description="{{ $labels.protection }} is in monitor mode: what it would refuse is counted and logged, and"
+        " passes.",
+    ),
+    Alert(
+        name="GuardSanctionImposed",
+        runbook=_GUARD,
+        expression="fraiseql:sanctions:increase > 0",
+        hold="0s",
+        severity=_INFO,
+        summary="{{ $value }} blocked automatically ({{ $labels.policy }})",
+        description="The guard of {{ $labels.job }} has blocked callers for {{ $labels.policy }} within [5m]. The log"
+        " names them, and lifting is one command.",
+    ),
+    Alert(
+        name="GuardSharedPeer",
+        runbook=_GUARD,
+        expression="max by (job, instance) (fraiseql_guard_shared_peer) == 1",
+        hold="1m",
+        severity=_WARNING,
+        summary="A proxy in front of {{ $labels.instance }} is not trusted",
+        description="All callers behind a proxy of {{ $labels.instance }} ({{ $labels.job }}) look alike: they share"
+        " one bucket and none of them is blocked. Name the proxy among the trusted ones.",
+    ),
+    Alert(
+        name="GuardFaults",
+        runbook=_GUARD,
+        expression=_happened("fraiseql_guard_faults_total", "job, instance, part") + " > 0",
+        hold="0s",
+        severity=_CRITICAL,
+        summary="The guard of {{ $labels.instance }} is broken in part: {{ $labels.part }}",
+        description="Something unexpected happened inside the guard ({{ $labels.part }}). What could not be checked was"
+        " refused. The log's guard.fault lines say what it was.",
+    ),
+    Alert(
+        name="GuardLabelOverflow",
+        runbook=_GUARD,
+        expression="sum by (job, metric) (increase(fraiseql_guard_label_overflow_total[5m])) > 0",
+        hold="0s",
+        severity=_INFO,
+        summary="{{ $labels.metric }} has more callers than labels",
+        description="Events of {{ $labels.metric }} are counted under __other__: more users or addresses than a metric"
+        " may have. Sums are still exact; the log has the names.",
+    ),
+    Alert(
+        name="GuardLogLinesLost",
+        runbook=_GUARD,
+        expression="sum by (job, instance) (increase(fraiseql_guard_log_failures_total[5m])) > 0",
+        hold="0s",
+        severity=_WARNING,
+        summary="{{ $labels.instance }} cannot write its log",
+        description="Log lines of {{ $labels.instance }} ({{ $labels.job }}) are lost: the disk is full, the file"
+        " cannot be opened, or the pipe is not read.",
+    ),
+    Alert(
+        name="GuardRequestsAbandoned",
+        runbook=_GUARD,
+        expression=_happened("fraiseql_guard_abandoned_total", "job, instance") + " > 0",
+        hold="0s",  # those that come at once have grown the counter for [5m] and no longer
+        severity=_WARNING,
+        summary="The app of {{ $labels.instance }} goes on after its deadline",
+        description="Requests of {{ $labels.instance }} ({{ $labels.job }}) were cancelled and did not end: the app"
+        " swallows its cancellation, and its work is no longer bounded.",
+    ),
+)

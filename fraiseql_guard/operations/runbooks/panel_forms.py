@@ -1,0 +1,22 @@
+"""Short forms of the panels that most are: one expression, or a ranking."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.operations.runbooks.model import Panel, Query
+
+JOB: Final = 'job=~"$job"'
+PODS: Final = 'job=~"$job", instance=~"$instance"'
+
+
+def one(title: str, expression: str, legend: str = "{{job}}", **options: object) -> Panel:
+    """A panel of one expression; ``options`` are those of Panel."""
+    return Panel(title=title, queries=(Query(expression, legend),), **options)  # type: ignore[arg-type]
+
+
+def top(title: str, label: str, expression: str, about: str) -> Panel:
+    """Who has the most, by a label."""
+    return Panel(
+        title=title, queries=(Query(expression, f"{{{{{label}}}}}"),), unit="reqps", kind="bargauge", about=about
+    )

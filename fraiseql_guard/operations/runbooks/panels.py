@@ -1,0 +1,159 @@
+"""What the dashboard shows, row by row: one row for each runbook, read from left to right as the runbook is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.operations.runbooks.host_panels import DATABASE, MEMORY
+from fraiseql_guard.operations.runbooks.model import Panel, PanelRow, Query, Runbook
+from fraiseql_guard.operations.runbooks.own_panels import GUARD, OVERVIEW
+from fraiseql_guard.operations.runbooks.panel_forms import JOB, PODS, one, top
+
+ROWS: Final[tuple[PanelRow, ...]] = (
+    OVERVIEW,
+    PanelRow(
+        runbook=Runbook.RATE_LIMITING,
+        panels=(
+            one(
+                "Refused for their rate",
+                f"fraiseql:rate_limited:rate{{{JOB}}}",
+                unit="reqps",
+                threshold=5,
+                about="Answers with 429 a second. The line is the threshold of HighRateLimitViolations.",
+            ),
+            one(
+                "Part of all requests",
+                f"fraiseql:rate_limited:ratio{{{JOB}}}",
+                unit="percentunit",
+                threshold=0.1,
+                about="More than 10 % with no single caller that stands out: limits are too low for ordinary traffic.",
+            ),
+            top(
+                "Users refused most",
+                "user_id",
+                f"topk(10, sum by (user_id) (rate(fraiseql_rate_limit_exceeded_total{{{PODS}}}[5m])))",
+                "One user: abuse or a loop. Many: the limit is too low.",
+            ),
+            top(
+                "Addresses refused most",
+                "ip_address",
+                f"topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total{{{PODS}}}[5m])))",
+                about="One address: block it. All alike: the limit is too low, or a proxy is not trusted.",
+            ),
+        ),
+    ),
+    PanelRow(
+        runbook=Runbook.AUTHENTICATION,
+        panels=(
+            one(
+                "Failures by reason",
+                f"sum by (failure_reason) (rate(fraiseql_guard_auth_failures_total{{{PODS}}}[5m]))",
+                "{{failure_reason}}",
+                unit="reqps",
+                threshold=5,
+                about="invalid_token from few addresses is an attack, invalid_signature from everywhere a rotation"
+                " gone wrong.",
+            ),
+            one(
+                "Part of the requests that fail",
+                f"fraiseql:auth_failures:ratio{{{JOB}}}",
+                unit="percentunit",
+                threshold=0.5,
+                about="Of the requests to paths that need a token. More than half: AuthenticationServiceDown.",
+            ),
+            one(
+                "Tokens by the key that matched",
+                f"sum by (key) (rate(fraiseql_guard_token_keys_total{{{PODS}}}[5m]))",
+                "{{key}}",
+                unit="reqps",
+                about="During a rotation: how much the old key still verifies.",
+            ),
+            top(
+                "Addresses that fail most",
+                "ip_address",
+                f"topk(10, sum by (ip_address) (rate(fraiseql_auth_failures_total{{{PODS}}}[5m])))",
+                about="One address above all others guesses tokens: block it, unless it is a proxy.",
+            ),
+            one(
+                "Addresses whose logins or tokens fail",
+                f"fraiseql:failing_addresses:max{{{JOB}}}",
+                "{{source}}",
+                about="Within 5 minutes, at one instance. Many with few failures each: stolen passwords are tried.",
+            ),
+            one(
+                "Failed logins",
+                f"fraiseql:failed_logins:rate{{{JOB}}}",
+                unit="reqps",
+                about="Logins that the app reported as failed, a second.",
+            ),
+            one(
+                "Logins locked out",
+                f"fraiseql:lockouts:increase{{{JOB}}}",
+                threshold=5,
+                about="Logins that were locked at an address within 5 minutes; the line is MassAccountLockout's.",
+            ),
+            one(
+                "Successful authentications",
+                f"sum by (job) (rate(fraiseql_auth_success_total{{{PODS}}}[5m]))",
+                unit="reqps",
+                about="Requests with a token that verifies. None at all, while others fail, is an outage.",
+            ),
+        ),
+    ),
+    PanelRow(
+        runbook=Runbook.QUERY_DOS,
+        panels=(
+            one(
+                "Mean time of a query",
+                f"fraiseql:query_duration:mean{{{JOB}}}",
+                unit="s",
+                threshold=10,
+                about="From the app's start of work to its answer. The line is GraphQLQueryDurationSpike's.",
+            ),
+            one(
+                "Stopped at the deadline",
+                f"fraiseql:query_timeouts:rate{{{JOB}}}",
+                unit="reqps",
+                threshold=1,
+                about="Queries answered 504, and those whose statement PostgreSQL stopped. Who: the log, or the"
+                " users by complexity.",
+            ),
+            one(
+                "Over the limits on complexity or depth",
+                f"fraiseql:complexity_violations:rate{{{JOB}}}",
+                unit="reqps",
+                threshold=1,
+                about="Refused before they cost anything: probing, or a new client that asks for too much.",
+            ),
+            Panel(
+                title="Complexity and depth, 95 %",
+                queries=tuple(
+                    Query(
+                        f"histogram_quantile(0.95, sum by (le)"
+                        f" (rate(fraiseql_graphql_query_{what}_bucket{{{PODS}}}[5m])))",
+                        what,
+                    )
+                    for what in ("complexity", "depth", "limit")
+                ),
+                about="What ordinary queries ask for: limits belong well above it.",
+            ),
+            one(
+                "Operations at work",
+                f"fraiseql_guard_in_flight{{{PODS}}}",
+                "{{instance}}",
+                about="GraphQL operations that the app works on at the moment. As high as the pool: look for slow"
+                " statements.",
+            ),
+            one(
+                "Users by complexity points",
+                f"topk(10, sum by (user_id) (rate(fraiseql_graphql_query_complexity_total{{{PODS}}}[5m])))",
+                "{{user_id}}",
+                kind="bargauge",
+                about="Who costs most, whether refused or served.",
+            ),
+        ),
+    ),
+    DATABASE,
+    MEMORY,
+    GUARD,
+)

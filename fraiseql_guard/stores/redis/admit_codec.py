@@ -1,0 +1,169 @@
+"""A trip as admit.lua reads it, and its answer: names of keys, arguments, replies. It says there what a key holds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject, is_shared
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores.protocol import (
+    LONGEST_REPEAT_SECONDS,
+    REPEAT_SECONDS,
+    SANCTIONED_NETWORKS,
+    AdmitRequest,
+    AdmitResult,
+    Imposed,
+    effective_charges,
+)
+from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.client.wire import pack
+from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.scripts import Call
+
+Part = str | int | float
+
+MILLIONTHS: Final = 1_000_000
+_SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
+_ACTOR: Final = "\x1f"  # ASCII's own separator of units
+_FIRST_BUCKET: Final = 6  # where trip_arguments names it
+_PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
+_SOMEBODY: Final = Subject("address", "somebody")
+
+
+def first_key(trip: AdmitRequest, arguments: Sequence[Part], namespace: Namespace) -> str:
+    """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
+    if trip.charges:
+        return f"{namespace.of(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
+    return f"{namespace.of(trip.subject)}{arguments[0]}s{arguments[1]}"
+
+
+def trip_call(trip: AdmitRequest, sha: str, namespace: Namespace) -> Call:
+    """The call of admit.lua, whose digest is given, for a trip.
+
+    Most trips differ from the last one in nothing but their subject, so that all else is packed already.
+    """
+
+    def command() -> Command:
+        arguments = trip_arguments(trip)
+        return ("EVALSHA", sha, 1, first_key(trip, arguments, namespace), *arguments)
+
+    subject, charges = trip.subject, trip.charges
+    if not charges or subject.member or trip.refused_before or trip.offences != 1:
+        whole = command()
+        return Call(sha, pack(whole), str(whole[3]), command, namespace)
+    before, bucket, after = _packed(sha, namespace, charges, trip.abuse, trip.offence, trip.exempt, trip.enforced)
+    key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
+    return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command, namespace)
+
+
+@lru_cache(maxsize=512)
+def _packed(
+    sha: str,
+    namespace: Namespace,
+    charges: tuple[Charge, ...],
+    abuse: Escalation | None,
+    offence: Escalation | None,
+    exempt: frozenset[PolicyName],
+    enforced: bool,
+) -> tuple[bytes, str, bytes]:
+    """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
+    trip = AdmitRequest(_SOMEBODY, charges, abuse, offence, exempt=exempt, enforced=enforced)
+    arguments = trip_arguments(trip)
+    key = first_key(trip, arguments, namespace)
+    packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
+    before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
+    return before, str(arguments[_FIRST_BUCKET]), after
+
+
+def trip_arguments(trip: AdmitRequest) -> list[Part]:
+    """ARGV of admit.lua."""
+    subject = trip.subject
+    member = subject.member
+    exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
+    arguments: list[Part] = [
+        "" if trip.enforced else "m:",
+        member,
+        exempt,
+        trip.refused_before,
+        _SANCTION_NUMBERS,
+        f"{len(trip.charges)} {sum(charge.fixed for charge in trip.charges)}",
+    ]
+    for charge in trip.charges:
+        limit = charge.limit
+        name = bucket_name(member, charge.key)
+        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
+    arguments += _escalation_arguments(trip.abuse, 1)
+    arguments += _escalation_arguments(trip.offence, trip.offences)
+    return arguments
+
+
+def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequence[Part]:
+    if escalation is None:
+        return ("",)
+    return (
+        escalation.policy.value,
+        escalation.offences,
+        escalation.window_seconds,
+        escalation.sanction_seconds,
+        "" if escalation.enforced else "m:",
+        weight,
+    )
+
+
+UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
+"""What comes of reading an answer that is none of admit.lua's, or an error."""
+
+
+def read_outcome(trip: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
+    """The answer of admit.lua to a trip; one of UNREADABLE if it is none."""
+    if reply[0] == 1 and len(reply) == _PLAIN and len(trip.charges) == 1:  # nearly always
+        return AdmitResult(True, (Bucket(trip.charges[0], reply[1] / MILLIONTHS),))
+    if reply[0] == -1:
+        _, policy, left, reason, of_group = reply
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        sanction = Sanction(bearer, PolicyName(policy.decode()), left / MILLIONTHS, *read_reason(reason))
+        return AdmitResult(admitted=False, sanction=sanction)
+    admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
+    if reply[0] in (2, 3):
+        charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 5
+    end = first + 2 * len(charges)
+    buckets = tuple(
+        [
+            Bucket(charge, remaining / MILLIONTHS, math.inf if wait < 0 else wait / MILLIONTHS)
+            for charge, remaining, wait in zip(charges, reply[first:end:2], reply[first + 1 : end : 2], strict=True)
+        ]
+    )
+    imposed = None
+    if len(reply) > end:
+        length, seen, of_group, reason = reply[end:]
+        escalation = trip.offence if admitted else trip.abuse
+        if escalation is None:
+            raise ValueError("a sanction without an escalation")
+        bearer = _group_of(trip.subject) if of_group else trip.subject
+        imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
+    override_seconds = reply[4] / 1000 if first > 1 else None
+    return AdmitResult(admitted, buckets, None, imposed, False, override_seconds)
+
+
+def written_reason(sanction: Sanction) -> str:
+    """A sanction's reason as it is kept: with its actor behind a separator that no reason has."""
+    reason = sanction.reason.replace(_ACTOR, " ")
+    return f"{reason}{_ACTOR}{sanction.actor}" if sanction.actor else reason
+
+
+def read_reason(kept: bytes) -> tuple[str, str]:
+    """Reason and actor."""
+    reason, _, actor = kept.decode(errors="replace").partition(_ACTOR)
+    return reason, actor
+
+
+def bucket_name(member: str, bucket: str) -> str:
+    """A bucket's name within the hash tag: the member's own, unless its group shares it."""
+    return f"{member}:{bucket}" if member and not is_shared(bucket) else bucket
+
+
+def _group_of(subject: Subject) -> Subject:
+    return Subject(subject.kind, subject.group)

@@ -1,0 +1,55 @@
+"""Where a server is and how to greet it."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fraiseql_guard.core.redis_urls import RedisUrl
+
+Command = tuple[str | int | float | bytes, ...]
+
+REDIS_PORT: Final = 6379
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server is: a path or a host and port, and how to greet it.
+
+    ``must_be_master`` is for addresses that another server names, and that a failover may have made wrong.
+    """
+
+    path: str | None
+    host: str
+    port: int
+    tls: ssl.SSLContext | None = field(repr=False)
+    greeting: tuple[Command, ...] = field(repr=False)
+    must_be_master: bool = False
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Read a redis://, rediss:// or unix:// URL; ValueError (which never holds the URL) if it is none."""
+        return server_of(RedisUrl.parse(url))
+
+    def at(self, host: str, port: int) -> Address:
+        """The same greeting for another server."""
+        return replace(self, path=None, host=host, port=port)
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+def server_of(url: RedisUrl) -> Address:
+    """The first server that a URL names, and how to greet those that hold keys."""
+    host, port = url.places[0] if url.places else ("localhost", None)
+    selection: tuple[Command, ...] = (("SELECT", url.database),) if url.database else ()
+    greeting = (*login(url.user, url.password), *selection)
+    return Address(path=url.path, host=host, port=port or REDIS_PORT, tls=url.tls, greeting=greeting)
+
+
+def login(user: str, password: str) -> tuple[Command, ...]:
+    """The command that says who we are; none without a password."""
+    if not password:
+        return ()
+    return (("AUTH", user, password),) if user else (("AUTH", password),)

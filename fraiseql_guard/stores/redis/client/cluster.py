@@ -1,0 +1,176 @@
+"""The nodes of a Redis cluster: which one holds a key, and what to do when that changes (redis.io: cluster-spec)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from binascii import crc_hqx
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from fraiseql_guard.core.loop_task import LoopTask
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.connection import CONNECT_SECONDS, RedisConnection, fixed
+from fraiseql_guard.stores.redis.scripts import Question, Script
+
+SLOTS: Final = 16_384
+REDIRECTS: Final = 4
+"""More than these in a row are a cluster that disagrees with itself."""
+MAP_PAUSE_SECONDS: Final = 0.1
+"""Shortest time between two questions for the map: failures come by the hundred."""
+
+Place = tuple[str, int]
+
+
+def key_slot(key: str) -> int:
+    """The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it if it has none."""
+    start = key.find("{")
+    end = key.find("}", start + 1)
+    tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
+    return crc_hqx(tag.encode(), 0) % SLOTS
+
+
+class Cluster:
+    """One connection to each node. ``seeds`` are asked for the map first, and again when no other node answers.
+
+    A node that fails while others answer does not open the breaker: its part of the callers is without a store, the
+    others are not. A cluster that is down as a whole says so (CLUSTERDOWN), and that does.
+    """
+
+    def __init__(self, seeds: Sequence[Address], *, scripts: Sequence[Script] = ()) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seeds = seeds
+        self._scripts = scripts
+        self._channels: dict[Place, RedisConnection] = {}
+        self._slots: list[Place] = []
+        self._mapping = LoopTask(self._map)
+        self._mapped_at = -MAP_PAUSE_SECONDS
+        self._map_failure: StoreError | None = None
+
+    async def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
+        """The answer of the node that holds ``key`` (Topology.ask), redirects followed."""
+        deadline = self._loop.time() + timeout_seconds
+        if not self._slots:
+            await self._wait_for_map(timeout_seconds)
+        slot = key_slot(key)
+        place, asking = self._slots[slot], False
+        for _ in range(REDIRECTS):
+            try:
+                left = max(0.0, deadline - self._loop.time())
+                return await self._channel(place).ask(question, timeout_seconds=left, asking=asking)
+            except StoreError as error:
+                target = redirection(error.detail, place)
+                if target is None:
+                    raise self._failure(error, place) from None
+                asking = error.detail.startswith("ASK ")
+                if not asking:  # an ASK is for this one question; a MOVED is for good
+                    self._slots[slot] = target
+                    self._map_soon()
+                place = target
+        raise StoreError("server", f"more than {REDIRECTS} redirects")
+
+    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """The answers of all nodes that hold slots (Topology.ask_all)."""
+        if not self._slots:
+            await self._wait_for_map(timeout_seconds)
+        places = sorted(set(self._slots))
+        return await asyncio.gather(
+            *(self._channel(place).ask(command, timeout_seconds=timeout_seconds) for place in places)
+        )
+
+    async def aclose(self) -> None:
+        """Drop all connections (Topology.aclose). The next question asks for the map anew."""
+        await self._mapping.aclose()
+        channels, self._channels, self._slots = self._channels, {}, []
+        await asyncio.gather(*(channel.aclose() for channel in channels.values()))
+
+    def _channel(self, place: Place) -> RedisConnection:
+        channel = self._channels.get(place)
+        if channel is None:
+            address = fixed(self._seeds[0].at(*place))
+            channel = self._channels[place] = RedisConnection(address, scripts=self._scripts)
+        return channel
+
+    def _failure(self, error: StoreError, place: Place) -> StoreError:
+        if not error.opens_breaker:
+            return error
+        self._map_soon()  # a replica may have taken over, or slots may have moved away
+        of_one_node = error.reason in ("connection", "timeout")
+        others = (channel.connected for at, channel in self._channels.items() if at != place)
+        return StoreError(error.reason, error.detail, opens_breaker=not (of_one_node and any(others)))
+
+    async def _wait_for_map(self, timeout_seconds: float) -> None:
+        self._map_soon()
+        if (mapping := self._mapping.here) is not None:
+            # Waiting leaves the task alone: the next request needs its answer as well.
+            await asyncio.wait({mapping}, timeout=timeout_seconds)
+        if not self._slots:
+            because = self._map_failure
+            detail = f": {because.detail}" if because is not None else ""
+            reason = because.reason if because is not None and because.reason == "refused" else "connection"
+            raise StoreError(reason, f"no node of the cluster tells who holds which slots{detail}")
+
+    def _map_soon(self) -> None:
+        if self._loop.time() - self._mapped_at >= MAP_PAUSE_SECONDS:
+            self._mapping.ensure_running()
+
+    async def _map(self) -> None:
+        """Ask everyone who holds which slots; the first whole answer is the map."""
+        seeds = ((seed.host, seed.port) for seed in self._seeds)
+        places = list(dict.fromkeys((*self._slots, *seeds)))
+        asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
+        try:
+            for answer in asyncio.as_completed(asked):
+                with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
+                    try:
+                        self._slots = await answer
+                    except StoreError as error:
+                        self._map_failure = error
+                        continue
+                    break
+        finally:
+            self._mapped_at = self._loop.time()
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        await self._part_with_strangers()
+
+    async def _map_of(self, place: Place) -> list[Place]:
+        reply = await self._channel(place).ask(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
+        return read_slots(reply, place)
+
+    async def _part_with_strangers(self) -> None:
+        """Close connections to what is no node with slots (any more): a seed's other name, a node that was removed."""
+        known = set(self._slots)
+        for place in [one for one, channel in self._channels.items() if one not in known and channel.idle]:
+            await self._channels.pop(place).aclose()
+
+
+def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
+    """Who holds each slot, from the answer to CLUSTER SLOTS; LookupError if it holds none at all.
+
+    A slot that no node holds is left to the node that was asked, which answers CLUSTERDOWN until one does.
+    """
+    slots: list[Place] = [asked] * SLOTS
+    found = False
+    for first, last, (host, port, *_), *_ in reply:
+        name = host.decode() if host else ""
+        place = (asked[0] if name in ("", "?") else name, int(port))
+        slots[first : last + 1] = [place] * (last + 1 - first)
+        found = True
+    if not found:
+        raise LookupError("no node holds any slot")
+    return slots
+
+
+def redirection(text: str, asked: Place) -> Place | None:
+    """Where ``MOVED slot host:port`` or ``ASK slot host:port`` sends to; None if the text is no redirect.
+
+    A node that does not know its own name leaves it out, and means the host that was asked.
+    """
+    word, _, rest = text.partition(" ")
+    if word not in ("MOVED", "ASK"):
+        return None
+    host, _, port = rest.rpartition(" ")[2].rpartition(":")
+    return (asked[0] if host in ("", "?") else host, int(port)) if port.isdecimal() else None

@@ -1,0 +1,254 @@
+"""One connection to a server that all requests of an event loop share.
+
+Commands are written at once and answered in order, so that a thousand simultaneous requests need neither a pool nor a
+queue, and a request that gives up costs no connection. The client was the whole bill of a rate limit: this is a tenth
+of a pooled client's CPU time (docs/design/measurements.md).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import hiredis
+
+from fraiseql_guard.core.loop_task import LoopTask
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.error_replies import reply_error
+from fraiseql_guard.stores.redis.client.reply_timeouts import ReplyTimeouts
+from fraiseql_guard.stores.redis.client.wire import Wire, pack
+from fraiseql_guard.stores.redis.scripts import Call, Question, Script
+
+CONNECT_SECONDS: Final = 1.0
+"""An attempt to connect is given up after this time; requests meanwhile give up at their own deadlines."""
+SILENT_SECONDS: Final = 1.0
+"""A connection that left a request unanswered for so long is replaced: it may be dead without saying so."""
+
+_WANTS_TLS: Final = " before it gave any answer: does this port want TLS (rediss://)?"
+_SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
+
+_ASKING: Final = pack(("ASKING",))
+
+Find = Callable[[], Awaitable[Address]]
+"""Says where the server is, each time before a connection is opened. May raise StoreError."""
+
+
+def fixed(address: Address) -> Find:
+    """A server that stays where it is."""
+
+    async def find() -> Address:
+        return address
+
+    return find
+
+
+class RedisConnection:
+    """Requests of one event loop to one server: connects when asked, and anew when the connection was lost.
+
+    The server is taught ``scripts`` with each connect, and again when it has forgotten them.
+    """
+
+    def __init__(self, find: Find, *, scripts: Sequence[Script] = (), connect_seconds: float = CONNECT_SECONDS) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._find = find
+        self._scripts = {script.sha: script.text for script in scripts}
+        self._taught: dict[str, float] = {}
+        self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
+        self._connect_seconds = connect_seconds
+        self._link: Wire | None = None
+        self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
+        self._connecting = LoopTask(self._connect)
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is open, and not silent for too long."""
+        return self._link is not None and self._link.lost is None and self._link.silent_seconds() < SILENT_SECONDS
+
+    @property
+    def idle(self) -> bool:
+        """Whether no call waits for an answer."""
+        return not self._connecting.running and (self._link is None or not self._link.waits)
+
+    async def ask(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
+        """The answer to one command; StoreError if it is an error, or none came in time (connecting included).
+
+        ``asking`` announces that the command follows a cluster's ASK.
+        """
+        packed = question.packed if isinstance(question, Call) else pack(question)
+        deadline = self._loop.time() + timeout_seconds
+        reply = await self._exchange(packed, deadline, timeout_seconds, asking)
+        if isinstance(reply, hiredis.ReplyError):
+            return await self._after_error(question, reply, deadline, asking)
+        return reply
+
+    async def _after_error(self, question: Question, error: hiredis.ReplyError, deadline: float, asking: bool) -> Any:
+        text = str(error)
+        if text.startswith("NOSCRIPT"):
+            command = question.command() if isinstance(question, Call) else question
+            if command[0] == "EVALSHA" and command[1] in self._scripts:
+                return await self._teach(command, deadline, asking)
+        raise self._failure(text)
+
+    async def _teach(self, command: Command, deadline: float, asking: bool) -> Any:
+        """Ask a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
+
+        EVAL teaches and runs in one go; those who come right behind it on the same connection need only call again.
+        """
+        sha, now = str(command[1]), self._loop.time()
+        if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
+            reply = await self._exchange(pack(command), deadline, max(0.0, deadline - now), asking)
+            if not isinstance(reply, hiredis.ReplyError):
+                return reply
+            if not str(reply).startswith("NOSCRIPT"):
+                raise self._failure(str(reply))
+        self._taught[sha] = now = self._loop.time()
+        whole = pack(("EVAL", self._scripts[sha], *command[2:]))
+        reply = await self._exchange(whole, deadline, max(0.0, deadline - now), asking)
+        if isinstance(reply, hiredis.ReplyError):
+            raise self._failure(str(reply))
+        return reply
+
+    def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
+        """Send a command: its answer will be there at the deadline, or a StoreError."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self._timeouts.watch(deadline, future, timeout_seconds)
+        if asking:
+            self._send(_ASKING + packed, (self._nobody(), future))
+        else:
+            self._send(packed, (future,))
+        return future
+
+    def _send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
+        if self._link is not None and self._link.lost is None:
+            self._link.send(packed, futures)
+        else:
+            self._backlog.append((packed, futures))
+            self._connecting.ensure_running()
+
+    def _nobody(self) -> asyncio.Future[Any]:
+        """Stands in the queue for an answer that is not read."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        future.cancel()
+        return future
+
+    def _failure(self, text: str) -> StoreError:
+        error, moved = reply_error(text)
+        if moved and self._link is not None:
+            self._link.abort(text)  # the next connection may reach the server that has taken over
+        return error
+
+    def reconnect(self, detail: str) -> None:
+        """Drop the connection, because the server is elsewhere now: who waits has failed, the next one connects."""
+        if self._link is not None:
+            self._link.abort(detail)
+
+    def _timed_out(self) -> None:
+        if self._link is not None and self._link.silent_seconds() >= SILENT_SECONDS:
+            self._link.abort(f"no answer for {SILENT_SECONDS:.0f} s")
+
+    async def _connect(self) -> None:
+        link, address = Wire(self._loop), None
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                address = await self._find()
+                await self._open(link, address)
+                await self._greet(link, address)
+        except asyncio.CancelledError:
+            await self._give_up(link, StoreError("connection", "the store was closed"))
+            raise
+        except StoreError as error:
+            await self._give_up(link, error)
+            return
+        except (OSError, ValueError) as error:  # TimeoutError, refused, unknown host, certificate
+            await self._give_up(link, StoreError("connection", _cause(error, address)))
+            return
+        self._link = link
+        while self._backlog:
+            packed, futures = self._backlog.popleft()
+            if not futures[-1].done():
+                link.send(packed, futures)
+
+    async def _open(self, link: Wire, where: Address) -> None:
+        if where.path is not None:
+            await self._loop.create_unix_connection(lambda: link, where.path)
+        else:
+            await self._loop.create_connection(lambda: link, where.host, where.port, ssl=where.tls)
+
+    async def _greet(self, link: Wire, address: Address) -> None:
+        """Say who we are, and teach the scripts.
+
+        A first answer is awaited before anything long is sent: a server that wants a password hangs up on a long
+        command of a stranger, and why it did would be lost with the connection.
+        """
+        role: tuple[Command, ...] = (("ROLE",),) if address.must_be_master else ()
+        commands = (*address.greeting, *role) or (("PING",),)
+        replies = await self._replies(link, commands)
+        for command, reply in zip(commands, replies, strict=True):
+            _raise_refusal(reply, must_succeed=command in address.greeting)
+        lost = _lost(replies)
+        if lost is not None:
+            silent = address.tls is None and all(isinstance(reply, StoreError) for reply in replies)
+            raise StoreError(lost.reason, f"{lost.detail}{_WANTS_TLS}" if silent else lost.detail)
+        answer = replies[-1] if role else None
+        if isinstance(answer, list) and answer[0] != b"master":
+            raise StoreError("server", "READONLY the server that was named as the master is none yet")
+        # Scripts that cannot be loaded are no error: they are sent when they are needed.
+        replies = await self._replies(link, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
+        if (lost := _lost(replies)) is not None:
+            raise lost
+
+    async def _replies(self, link: Wire, commands: Sequence[Command]) -> list[Any]:
+        """The answers to some commands, or why there is none, as values."""
+        futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
+        if commands:
+            link.send(b"".join(pack(command) for command in commands), futures)
+        return await asyncio.gather(*futures, return_exceptions=True)
+
+    async def _give_up(self, link: Wire, error: StoreError) -> None:
+        # The socket first: a call that is told may ask again at once, and must find that no connection is being made.
+        await link.drop(error.detail)
+        while self._backlog:
+            _, futures = self._backlog.popleft()
+            if not futures[-1].done():
+                futures[-1].set_exception(StoreError(error.reason, error.detail))
+
+    async def aclose(self) -> None:
+        """Drop the connection and wait until it is gone. The next request connects anew."""
+        await self._connecting.aclose()
+        link, self._link = self._link, None
+        if link is not None:
+            await link.drop("the store was closed")
+        self._timeouts.clear()
+
+
+def _lost(replies: Sequence[Any]) -> StoreError | None:
+    """Why the connection ended before all answers came, if it did."""
+    return next((reply for reply in replies if isinstance(reply, StoreError)), None)
+
+
+def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
+    """StoreError if a server does not let us in: it wants a password or another one, or has no room for us.
+
+    What a user is merely not allowed to run (NOPERM) tells nothing yet, unless it is the greeting itself.
+    """
+    if not isinstance(reply, hiredis.ReplyError):
+        return
+    error, _ = reply_error(str(reply))
+    if must_succeed:
+        raise error if error.reason == "server" else StoreError("refused", error.detail)
+    if error.reason in ("refused", "server") and not error.detail.startswith("NOPERM"):
+        raise error
+
+
+def _cause(error: Exception, address: Address | None) -> str:
+    """Why connecting failed; where TLS may be the reason, what to look at."""
+    text = str(error) or "connecting took too long"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"{text}: ssl_ca_certs names the file of the authority that signs it"
+    spoken = isinstance(error, ssl.SSLError | TimeoutError | ConnectionResetError)
+    return f"{text}{_SPEAKS_TLS}" if address is not None and address.tls is not None and spoken else text

@@ -1,0 +1,43 @@
+"""How Redis is deployed: one server, Sentinels and a master's name, or the nodes of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from fraiseql_guard.core.redis_urls import Kind, RedisUrl
+from fraiseql_guard.stores.redis.client.address import REDIS_PORT, Address, login, server_of
+
+SENTINEL_PORT: Final = 26379
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """The servers that a URL names.
+
+    ``seeds`` are the server itself, the Sentinels to ask for the master, or the first nodes of the cluster; ``server``
+    is how to greet those that hold keys, wherever they are found to be.
+    """
+
+    kind: Kind
+    seeds: tuple[Address, ...]
+    server: Address
+    master: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Deployment:
+        """Read a URL; ValueError (which never holds the URL) if it is none (redis_urls.ACCEPTED).
+
+        ``sentinel_username`` and ``sentinel_password`` in the query are for the Sentinels. ``rediss+`` is TLS with
+        every server, with the same ``ssl_*`` options.
+        """
+        url = RedisUrl.parse(text)
+        server = server_of(url)
+        if url.kind == "sentinel":
+            greeting = login(url.sentinel_user, url.sentinel_password)
+            sentinel = replace(server, greeting=greeting)
+            seeds = tuple(sentinel.at(host, port or SENTINEL_PORT) for host, port in url.places)
+            return cls("sentinel", seeds, replace(server, must_be_master=True), url.master)
+        if url.kind == "cluster":
+            return cls("cluster", tuple(server.at(host, port or REDIS_PORT) for host, port in url.places), server)
+        return cls("standalone", (server,), server)

@@ -1,0 +1,117 @@
+"""A master behind Sentinels: who it is, and when it is another (redis.io: Guidelines for Sentinel clients)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Awaitable, Sequence
+from typing import Any, Final
+
+from fraiseql_guard.core.loop_task import LoopTask
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.connection import RedisConnection, fixed
+from fraiseql_guard.stores.redis.scripts import Question, Script
+
+ANSWER_SECONDS: Final = 0.4
+"""Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
+LOOK_SECONDS: Final = 1.0
+"""Pause between two questions whether the master is still the same, while requests come."""
+
+Place = tuple[str, int]
+
+
+class Sentinels:
+    """Tells who the master is. One connection to each Sentinel, kept."""
+
+    def __init__(self, addresses: Sequence[Address], name: str) -> None:
+        self._channels = [RedisConnection(fixed(address)) for address in addresses]
+        self._command: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+
+    async def find(self) -> Place:
+        """Host and port of the master that most of the Sentinels name.
+
+        All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen
+        costs nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
+        """
+        questions = (channel.ask(self._command, timeout_seconds=ANSWER_SECONDS) for channel in self._channels)
+        asked = {asyncio.ensure_future(question) for question in questions}
+        votes: Counter[Place] = Counter()
+        failures: list[StoreError] = []
+        waiting = asked
+        try:
+            while waiting and max(votes.values(), default=0) * 2 <= len(asked):
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for answer in done:
+                    _count(answer, votes, failures)
+        finally:
+            for task in asked:
+                task.cancel()
+            await asyncio.gather(*asked, return_exceptions=True)
+        if votes:
+            return votes.most_common(1)[0][0]
+        if failures:
+            raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
+        raise StoreError("connection", "the Sentinels know no master of this name")
+
+    async def aclose(self) -> None:
+        """Drop the connections; the next question connects anew."""
+        await asyncio.gather(*(channel.aclose() for channel in self._channels))
+
+
+class WatchedMaster:
+    """The server that the Sentinels name (a Topology). ``server`` is how to greet it, wherever it is.
+
+    They are asked with each connect, and every second while requests come: after a failover by order the old master
+    lives on for seconds, takes what is written to it, and forgets that later.
+    """
+
+    def __init__(self, sentinels: Sequence[Address], name: str, server: Address, scripts: Sequence[Script]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sentinels = Sentinels(sentinels, name)
+        self._server = server
+        self._place: Place | None = None
+        self._channel = RedisConnection(self._find, scripts=scripts)
+        self._looked_at = self._loop.time()
+        self._looking = LoopTask(self._look)
+
+    def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
+        """Topology.ask."""
+        self._look_soon()
+        return self._channel.ask(question, timeout_seconds=timeout_seconds)
+
+    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """Topology.ask_all."""
+        return [await self._channel.ask(command, timeout_seconds=timeout_seconds)]
+
+    async def aclose(self) -> None:
+        """Topology.aclose."""
+        await self._looking.aclose()
+        await self._channel.aclose()
+        await self._sentinels.aclose()
+
+    async def _find(self) -> Address:
+        self._place = await self._sentinels.find()
+        return self._server.at(*self._place)
+
+    def _look_soon(self) -> None:
+        if self._loop.time() - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = self._loop.time()
+            self._looking.ensure_running()
+
+    async def _look(self) -> None:
+        with contextlib.suppress(StoreError):  # no news: the master may be well all the same
+            place = await self._sentinels.find()
+            if place != self._place:
+                self._channel.reconnect("the Sentinels name another master")
+
+
+def _count(answer: asyncio.Future[Any], votes: Counter[Place], failures: list[StoreError]) -> None:
+    error = answer.exception()
+    if isinstance(error, StoreError):
+        failures.append(error)
+    elif error is not None:
+        raise error
+    elif (found := answer.result()) is not None:
+        votes[found[0].decode(), int(found[1])] += 1

@@ -1,0 +1,122 @@
+"""The wire: commands out at once, answers back in order. Bytes are parsed by hiredis."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Final
+
+import hiredis
+
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.client.address import Command
+
+_TOGETHER: Final = 16
+
+
+class Wire(asyncio.Protocol):
+    """A transport with the requests that wait for its answers.
+
+    ``lost`` is why it ended, once it has. Every request is accounted for until its answer came, also one whose caller
+    has given up: answers can never be mixed up.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._reader = hiredis.Reader(notEnoughData=self)
+        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._collecting = False
+        self._collected: list[bytes] = []
+        self.lost: StoreError | None = None
+        self._closed: asyncio.Future[None] = loop.create_future()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # a stream's transport is a Transport
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def data_received(self, data: bytes) -> None:
+        self._reader.feed(data)
+        try:
+            while (reply := self._reader.gets()) is not self:
+                future, _ = self._waiting.popleft()
+                if not future.done():
+                    future.set_result(reply)
+        except (hiredis.ProtocolError, IndexError):
+            self.abort("an answer is not Redis protocol")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.abort(str(exc) if exc else "the server closed the connection")
+        if not self._closed.done():
+            self._closed.set_result(None)
+
+    def send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
+        """Write commands; their answers go to the futures in order.
+
+        The first write of a loop's turn goes out at once, the others of that turn together, sixteen at most: a system
+        call each would be a third of the bill, and all of them after the turn would have Redis idle while we work, and
+        us while Redis does. Where no call waits there is only this one, for all we know.
+        """
+        alone, now = not self._waiting, self._loop.time()
+        for future in futures:
+            self._waiting.append((future, now))
+        if self.lost is not None:
+            self.abort(self.lost.detail)
+        elif self._collecting:
+            self._collected.append(packed)
+            if len(self._collected) >= _TOGETHER:
+                self._write_collected()
+        elif self._transport is not None:
+            self._transport.write(packed)
+            if not alone:
+                self._collecting = True
+                self._loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._collecting = False
+        if self._collected:
+            self._write_collected()
+
+    def _write_collected(self) -> None:
+        if self._transport is not None:
+            self._transport.write(b"".join(self._collected))
+        self._collected.clear()
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer is still to come."""
+        return bool(self._waiting)
+
+    def silent_seconds(self) -> float:
+        """How long the oldest request has been waiting."""
+        return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
+
+    def abort(self, detail: str) -> None:
+        """Drop the connection; everything that waits for it has failed."""
+        if self.lost is None:
+            self.lost = StoreError("connection", detail)
+        while self._waiting:
+            future, _ = self._waiting.popleft()
+            if not future.done():
+                future.set_exception(StoreError("connection", detail))
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def drop(self, detail: str) -> None:
+        """Abort, and wait until the socket is closed."""
+        self.abort(detail)
+        if self._transport is not None:
+            await self._closed
+
+
+def pack(command: Command) -> bytes:
+    """A command as it goes over the wire; StoreError if a part of it cannot be sent."""
+    try:
+        packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub allows one part alone
+    except (TypeError, ValueError, hiredis.HiredisError) as error:  # text that is no UTF-8
+        raise StoreError("script", f"unsendable command: {error}", opens_breaker=False) from error
+    return packed

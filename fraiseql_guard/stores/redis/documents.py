@@ -1,0 +1,117 @@
+"""Trusted documents on Redis: an index and its texts, two hashes of one hash tag (lua/documents.lua)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Sequence
+from typing import Final
+
+import orjson
+
+from fraiseql_guard.core.signals import KeyFamily
+from fraiseql_guard.stores.documents import (
+    MAX_DOCUMENTS,
+    MAX_DOCUMENTS_BYTES,
+    Adding,
+    DocumentIndex,
+    Listed,
+    TrustedDocument,
+    listed,
+)
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.fleet import Ask, Run
+from fraiseql_guard.stores.redis.key_families import DOCUMENTS
+from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
+
+_SCRIPT: Final = "documents"
+_VERSION: Final = b"#"
+_ATTEMPTS: Final = 3
+_LONGEST_ENTRY: Final = 8_192
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+_PAGE: Final = 500
+"""Entries of one exchange, about: half a millisecond of the server's time, one of ours."""
+
+
+class RedisDocuments:
+    """DocumentStore through ``run`` and ``ask``. Every method may raise StoreError."""
+
+    def __init__(self, run: Run, ask: Ask, namespace: Namespace, unreadable: UnreadableEntries) -> None:
+        self._run = run
+        self._ask = ask
+        self._unreadable = unreadable
+        self._index = namespace.common(DOCUMENTS)
+        self._texts = f"{self._index}:texts"
+
+    async def index(self, known_version: int) -> DocumentIndex | None:
+        """DocumentStore.documents."""
+        try:
+            for _ in range(_ATTEMPTS):
+                version, count = await self._look()
+                if version == known_version:
+                    return None
+                entries = {name: each async for name, each in self._entries()}
+                if len(entries) == count and await self._look() == (version, count):
+                    return DocumentIndex(version, tuple(each for each in entries.values() if each is not None))
+        except (ValueError, TypeError, LookupError) as error:
+            raise StoreError("script", f"unexpected index of documents: {error}", opens_breaker=False) from error
+        raise StoreError("script", "the index of documents changes while it is read", opens_breaker=False)
+
+    async def _look(self) -> tuple[int, int]:
+        version, count = await self._run(_SCRIPT, self._index, ("look",))
+        return int(version), int(count)
+
+    async def _entries(self) -> AsyncIterator[tuple[bytes, Listed | None]]:
+        """The entries by name, page by page: some of them twice if the hash is growing meanwhile. None is one that
+        none of ours wrote."""
+        cursor = b"0"
+        while True:
+            cursor, fields = await self._ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
+            for name, value in zip(fields[::2], fields[1::2], strict=True):
+                if name != _VERSION:
+                    yield name, self._entry(name, value)
+            if cursor == b"0":
+                return
+
+    def _entry(self, name: bytes, value: bytes) -> Listed | None:
+        try:
+            return _entry(name, value)
+        except (ValueError, TypeError) as error:
+            self._unreadable.note(KeyFamily.DOCUMENTS, name, f"is no document of ours: {error}")
+            return None
+
+    async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """DocumentStore.document_texts."""
+        found: Sequence[bytes | None] = await self._ask(self._texts, ("HMGET", self._texts, *ids)) if ids else ()
+        return [None if text is None else text.decode(errors="replace") for text in found]
+
+    async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """DocumentStore.add_documents."""
+        arguments: list[str | int | bytes] = ["add", MAX_DOCUMENTS, MAX_DOCUMENTS_BYTES]
+        for document in documents:
+            entry = listed(document)
+            facts = orjson.dumps([entry.name, entry.type])
+            text = document.text.encode(errors="replace")
+            arguments += [entry.id, entry.digest, entry.size_bytes, facts, text]
+        outcome, *more = await self._run(_SCRIPT, self._index, arguments)
+        if outcome == b"done":
+            return Adding(int(more[0]))
+        return Adding(conflict=more[0].decode(errors="replace")) if outcome == b"conflict" else Adding(full=True)
+
+    async def remove(self, ids: Sequence[str]) -> int:
+        """DocumentStore.remove_documents."""
+        return int((await self._run(_SCRIPT, self._index, ("remove", *ids)))[1])
+
+
+def _entry(key: bytes, entry: bytes) -> Listed:
+    """ValueError or TypeError if none of ours wrote it."""
+    mark, id_ = key[:1], key[1:].decode()
+    if len(entry) > _LONGEST_ENTRY or len(key) > _LONGEST_ENTRY or mark != b":":
+        raise ValueError("it is named or written otherwise")
+    digest, size, facts = entry.decode().split(" ", 2)
+    name, type_, *_ = orjson.loads(facts)
+    if not _DIGEST.fullmatch(digest) or not size.isdecimal() or not 0 <= int(size) <= MAX_DOCUMENTS_BYTES:
+        raise ValueError("it has no digest and size")
+    if not isinstance(name, str) or not isinstance(type_, str):
+        raise TypeError("its name and type are no texts")
+    return Listed(id_, digest, int(size), name, type_)

@@ -1,0 +1,69 @@
+"""Jobs that lift all sanctions of an origin, on Redis: one hash each, one script (lua/lift_job.lua)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fraiseql_guard.stores.lift_job import SILENT_SECONDS, STOPPED, LiftJob, Told
+from fraiseql_guard.stores.redis.fleet import Run
+from fraiseql_guard.stores.redis.key_families import LIFTING
+from fraiseql_guard.stores.redis.namespace import Namespace
+
+_SCRIPT: Final = "lift_job"
+_MILLIONTHS: Final = 1_000_000
+
+
+class RedisLiftJobs:
+    """LiftStore through ``run``. Every method may raise StoreError."""
+
+    def __init__(self, run: Run, namespace: Namespace) -> None:
+        self._run = run
+        self._key = f"{namespace.common(LIFTING)}:"
+
+    async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """LiftStore.begin_lifting."""
+        return await self._ask(origin, ("begin", job_id, actor, worker, round(SILENT_SECONDS), total))
+
+    async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """LiftStore.advance_lifting."""
+        return await self._ask(origin, ("advance", job_id, seen, lifted))
+
+    async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """LiftStore.finish_lifting."""
+        return await self._ask(origin, ("finish", job_id, state, why))
+
+    async def read(self, origin: str) -> LiftJob | None:
+        """LiftStore.lifting."""
+        return (await self._ask(origin, ("read",))).job
+
+    async def _ask(self, origin: str, arguments: Sequence[str | int | bytes]) -> Told:
+        granted, now, *fields = await self._run(_SCRIPT, f"{self._key}{origin}", arguments)
+        return Told(granted == 1, _job(int(now), fields))
+
+
+def _job(now: int, fields: Sequence[bytes]) -> LiftJob | None:
+    """None if there is none, or what is there has no fields of ours."""
+    found: dict[str, str] = {
+        name.decode(errors="replace"): value.decode(errors="replace")
+        for name, value in zip(fields[::2], fields[1::2], strict=True)
+    }
+    if "id" not in found:
+        return None
+
+    def number(name: str) -> int:
+        text: Any = found.get(name, "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+    return LiftJob(
+        id=found["id"],
+        actor=found.get("actor", ""),
+        worker=found.get("worker", ""),
+        state=found.get("state", STOPPED),
+        why=found.get("why", ""),
+        total=number("total"),
+        seen=number("seen"),
+        lifted=number("lifted"),
+        started_ago=(now - number("started")) / _MILLIONTHS,
+        heard_ago=(now - number("beat")) / _MILLIONTHS,
+    )

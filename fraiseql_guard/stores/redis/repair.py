@@ -1,0 +1,153 @@
+"""Keys of ours that other software has written to: they are taken back, so that nothing fails because of them twice.
+
+A key of another type than ours cannot be used for what it is there for, and what is malformed in a subject's own keys
+would end each of its requests. Both are removed, counted and named. Entries that only lists would show are not touched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Final
+
+from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.signals import KeyFamily, PolicyName
+from fraiseql_guard.stores.protocol import OVERRIDE, StoreError
+from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.key_families import KeyRow, row_of, shared_keys
+from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
+
+_PAUSE_SECONDS: Final = 0.05
+"""After a look at a subject's keys that found nothing: an error of another cause must not cost it each time."""
+_SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
+_OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
+_LIMIT: Final = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,8} \d{1,9}( .*)?", re.DOTALL)
+_BUCKET: Final = re.compile(rb"(\S{1,32}) \d{1,17}")
+_REPEATS: Final = re.compile(rb"\d{1,9}")
+_POLICIES: Final = frozenset(policy.value.encode() for policy in PolicyName)
+
+Ask = Callable[[str, Command], Awaitable[Any]]
+
+
+def foreign(error: StoreError) -> bool:
+    """Whether a failure may be one of what a key holds: of its type, or of a script that could not read it."""
+    return error.reason == "script"
+
+
+class Repair:
+    """Looks at keys through ``ask``, and takes back those that hold what none of ours wrote."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        names: Namespace,
+        unreadable: UnreadableEntries,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ask = ask
+        self._names = names
+        self._unreadable = unreadable
+        self._clock = clock
+        self._shared = shared_keys(names)
+        self._next_at = -math.inf
+
+    async def shared(self, key: str) -> bool:
+        """Take back a key of the fleet and those beside it, where their type is another; whether there was any."""
+        tag = key[: key.find("}") + 1]
+        keys = {each: row for each, row in self._shared.items() if each.startswith(tag)}
+        row = row_of(key)
+        with suppress(StoreError):  # a user who may not: the failure that brought us here is told
+            return await self._types({**keys, **({key: row} if row is not None else {})})
+        return False
+
+    async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
+        """Take back a subject's keys, or what is malformed in them; whether there was anything."""
+        if self._clock() < self._next_at:
+            return False
+        keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
+        with suppress(StoreError):
+            found = await self._types(keys)
+            contents = [await self._content(key, row) for key, row in keys.items()]
+            if found or any(contents):
+                return True
+        self._next_at = self._clock() + _PAUSE_SECONDS
+        return False
+
+    def _keys_of(self, subject: Subject, buckets: Iterable[str]) -> list[str]:
+        base, member = self._names.of(subject), subject.member
+        keys = [f"{base}l{member}", f"{base}b:{f'{member}:{OVERRIDE}' if member else OVERRIDE}"]
+        keys += [f"{base}b:{bucket}" for bucket in buckets]
+        for who in {member, ""}:
+            for mode in ("", "m:"):
+                keys += [f"{base}{mode}s{who}", f"{base}{mode}g"]
+                keys += [f"{base}{mode}{kind}:{policy.value}:{who}" for kind in "or" for policy in PolicyName]
+        return list(dict.fromkeys(keys))
+
+    async def _types(self, keys: Mapping[str, KeyRow]) -> bool:
+        found = await asyncio.gather(*(self._ask(key, ("TYPE", key)) for key in keys))
+        removed = False
+        for (key, row), name in zip(keys.items(), found, strict=True):
+            kind = name.decode(errors="replace")
+            if kind not in ("none", row.type):
+                self._unreadable.note(row.family, key, f"is a {kind} where we keep a {row.type}: it was removed")
+                await self._ask(key, ("DEL", key))
+                removed = True
+        return removed
+
+    async def _content(self, key: str, row: KeyRow) -> bool:
+        if row.family is KeyFamily.SANCTIONS:
+            return await self._sanctions(key)
+        if row.family is KeyFamily.OFFENCES:
+            entries = await self._ask(key, ("LRANGE", key, 0, 999))
+            usable = all(map(_OFFENCE.fullmatch, entries))
+            return await self._remove([] if usable else [("DEL", key)], row.family, key)
+        check = _STRINGS.get(row.family)
+        if check is None:
+            return False
+        value = await self._ask(key, ("GET", key))
+        wrong = value is not None and not check(value)
+        return await self._remove([("DEL", key)] if wrong else [], row.family, key)
+
+    async def _sanctions(self, key: str) -> bool:
+        """A policy of another name is one of a newer version of ours, and stays."""
+        fields = await self._ask(key, ("HGETALL", key))
+        wrong = [
+            ("HDEL", key, name)
+            for name, value in zip(fields[::2], fields[1::2], strict=True)
+            if name in _POLICIES and not _SANCTION.fullmatch(value)
+        ]
+        return await self._remove(wrong, KeyFamily.SANCTIONS, key)
+
+    async def _remove(self, commands: Iterable[Command], family: KeyFamily, key: str) -> bool:
+        removed = False
+        for command in commands:
+            self._unreadable.note(family, key, "held what none of ours writes: it was removed")
+            await self._ask(key, command)
+            removed = True
+        return removed
+
+
+def is_limit(value: bytes) -> bool:
+    """Whether a value is an override of a limit."""
+    return _LIMIT.fullmatch(value) is not None
+
+
+def _bucket(value: bytes) -> bool:
+    match = _BUCKET.fullmatch(value)
+    try:
+        return match is not None and 0 <= float(match[1]) < math.inf
+    except ValueError:
+        return False
+
+
+_STRINGS: Final[Mapping[KeyFamily, Callable[[bytes], bool]]] = {
+    KeyFamily.LIMITS: is_limit,
+    KeyFamily.BUCKETS: _bucket,
+    KeyFamily.REPEATS: lambda value: _REPEATS.fullmatch(value) is not None,
+}

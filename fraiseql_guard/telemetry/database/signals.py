@@ -1,0 +1,184 @@
+"""Where an app reports its database, and a guard picks it up: pools, statements, slow ones, stopped ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import partial, reduce
+from operator import add
+from typing import Any, Final
+
+from fraiseql_guard.core.context import Naming, RequestContext, Statement, outers
+from fraiseql_guard.core.request import current
+from fraiseql_guard.core.signals import QUERY_TYPES
+from fraiseql_guard.telemetry.database.pools import PoolState, ReadPool, reader_of
+from fraiseql_guard.telemetry.database.statements import UNKNOWN, Statements
+from fraiseql_guard.telemetry.recorder import DatabaseRecorder
+
+_QUERY_CANCELED: Final = "57014"  # SQLSTATE query_canceled
+
+
+class DatabaseSignals:
+    """What an app tells of its database. Every guard has one; give it one of yours (``Guard(app, database=...)``) where
+    the guard itself is out of reach, as under ``add_middleware``.
+
+    Nothing in here raises for what happens in a database, and all of it may be called from any thread.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self._readers: list[ReadPool] = []
+        self._statements = Statements()
+        self._recorder: DatabaseRecorder | None = None
+        self._state: PoolState | None = None
+
+    # --- for apps -----------------------------------------------------------------------------------------------------
+
+    def observe_pool(self, pool: Any) -> None:
+        """Export how full a pool is; of several pools their sum.
+
+        ``pool``: of psycopg_pool or asyncpg, an SQLAlchemy engine, or a callable that returns one of them, a mapping
+        with ``active``, ``idle``, ``total`` and ``waiting``, or None while there is none. TypeError for anything else.
+        """
+        self._readers.append(reader_of(pool))
+        self.refresh()
+
+    def record_query(
+        self,
+        seconds: float,
+        *,
+        statement: Any = None,
+        query_type: str | None = None,
+        table_name: str = "",
+        timeout_seconds: float | None = None,
+        timed_out: bool = False,
+    ) -> None:
+        """Count one statement that took ``seconds``.
+
+        What it did is read from ``statement`` (SQL text, or psycopg.sql's objects), or given: ``query_type`` is one of
+        select, insert, update, delete, call and other. ``timed_out`` says that the database (or its driver) stopped it
+        after ``timeout_seconds``. The user is the one whose request this task or thread works on.
+        """
+        named = partial(self.describe, statement, query_type, table_name)
+        self.settled(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
+
+    def timed_query(self, statement: Any = None, *, query_type: str | None = None, table_name: str = "") -> Timed:
+        """``with database.timed_query("SELECT ..."):`` times what is inside, await included, and records it."""
+        return Timed(self, partial(self.describe, statement, query_type, table_name))
+
+    def pool(self) -> PoolState | None:
+        """All pools together, as they are now; None while there is none."""
+        self.refresh()
+        return self._state
+
+    def facts(self) -> Mapping[str, int] | None:
+        """The same for the health page."""
+        state = self.pool()
+        return None if state is None else asdict(state)
+
+    # --- for the guard and integrations -------------------------------------------------------------------------------
+
+    def size(self) -> int | None:
+        """The most connections that the pools may open, as of the last look."""
+        if self._state is None and self._readers:
+            self.refresh()
+        return (self._state.total or None) if self._state is not None else None
+
+    def attach(self, recorder: DatabaseRecorder) -> None:
+        """From now on signals go there."""
+        self._recorder = recorder
+        self.refresh()
+
+    def describe(self, statement: Any, query_type: str | None = None, table_name: str = "") -> Statement:
+        """What a statement is called in labels and lines."""
+        if query_type is not None:
+            return Statement(query_type if query_type in QUERY_TYPES else UNKNOWN.query_type, table_name)
+        return self._statements.describe(statement) if statement is not None else Statement("other", table_name)
+
+    def settled(
+        self,
+        ctx: RequestContext | None,
+        statement: Naming,
+        seconds: float,
+        *,
+        timed_out: bool = False,
+        timeout_seconds: float | None = None,
+    ) -> None:
+        """A statement has ended: its request no longer shows it."""
+        recorder = self._recorder
+        if recorder is not None:
+            try:
+                if timed_out:
+                    recorder.query_stopped(ctx, statement, seconds, timeout_seconds)
+                else:
+                    recorder.queried(ctx, statement, seconds)
+            except Exception as error:  # noqa: BLE001 - signals are no reason to fail a statement
+                recorder.fault("database", error)
+        if ctx is not None and ctx.statement is statement:
+            ctx.statement = None
+            if ctx.outer is not None:
+                show_outside(ctx, None)
+
+    def refresh(self) -> None:
+        """Read the pools and write the gauges down: the worker that is scraped cannot ask the others for theirs."""
+        try:
+            states = [state for read in self._readers if (state := read()) is not None]
+        except Exception as error:  # noqa: BLE001 - a pool of the app's may be in any state
+            if self._recorder is not None:
+                self._recorder.fault("pool", error)
+            return
+        self._state = reduce(add, states) if states else None
+        if self._recorder is not None and self._state is not None:
+            state = self._state
+            self._recorder.pooled(active=state.active, idle=state.idle, total=state.total, waiting=state.waiting)
+
+
+def show_outside(ctx: RequestContext, statement: Naming | None) -> None:
+    """What the database works on for a request, for the guards further outside: their time may be up first."""
+    for outer in outers(ctx):
+        outer.statement = statement
+
+
+class Timed:
+    """Times one statement. While it runs, the request shows what its database works on.
+
+    ``timeout_seconds`` may be set: what the database was told to stop it after.
+    """
+
+    __slots__ = ("_began_at", "_ctx", "_signals", "_statement", "timeout_seconds")
+
+    def __init__(self, signals: DatabaseSignals, statement: Naming) -> None:
+        self._signals = signals
+        self._statement = statement
+        self._ctx: RequestContext | None = None
+        self._began_at = 0.0
+        self.timeout_seconds: float | None = None
+
+    def __enter__(self) -> Timed:
+        self._ctx = current()
+        if self._ctx is not None:
+            self._ctx.statement = self._statement
+            show_outside(self._ctx, self._statement)
+        self._began_at = self._signals.clock()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        seconds = self._signals.clock() - self._began_at
+        limit = self.timeout_seconds
+        stopped = error is not None and was_stopped(error, seconds, limit)
+        self._signals.settled(self._ctx, self._statement, seconds, timed_out=stopped, timeout_seconds=limit)
+
+
+def was_stopped(error: BaseException, seconds: float, timeout_seconds: float | None) -> bool:
+    """Whether an error means that a statement ran into its time limit.
+
+    The database says query_canceled for a timeout and for pg_cancel_backend alike; its words may be
+    translated, so the time decides where it is known.
+    """
+    if isinstance(error, TimeoutError):
+        return True
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy wraps
+    if getattr(cause, "sqlstate", None) != _QUERY_CANCELED:
+        return False
+    return "statement timeout" in str(cause) or (timeout_seconds is not None and seconds >= timeout_seconds)

@@ -1,0 +1,252 @@
+"""Log lines: one JSON object each, in the shape of the contract, through a structlog chain that is ours alone."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol, TextIO
+
+import orjson
+import structlog
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.signals import Event, Metric
+from fraiseql_guard.telemetry.log.rate_limit import FloodLimits
+from fraiseql_guard.telemetry.log.sanitize import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
+from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink
+from fraiseql_guard.telemetry.log.writer import LineWriter
+
+# What we say ourselves about the configuration is written in full.
+_OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, signals.CONFIGURATION.name})
+_MAX_OWN_CHARS: Final = 2000
+_LONGER: Final = {signals.QUERY_TEXT: 20_000}
+
+_NUMBERS: Final = logging.getLevelNamesMapping()
+_AUDIT: Final = "admin."
+"""How the names of the lines begin that are written at every level."""
+
+_Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
+
+
+class Counts(Protocol):
+    """Where lost lines are counted: the Metrics, as far as the log needs them."""
+
+    def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
+        """Add to a counter."""
+
+
+class EventLog:
+    """Writes events to standard error, to ``settings.log_file``, to ``stream``, or through the app's own ``logger``.
+
+    ``logger`` is a logging.Logger, or structlog's or anything with methods info, warning, error and critical that take
+    the event's name and keywords; it gets the event's name, and ``message``, ``context`` and ``trace_id`` with it
+    (a logging.Logger as ``extra``, with ``event_message``), and ``timestamp`` where the line is about an earlier
+    moment. ``clock`` gives seconds since the epoch. SettingsError if the log file cannot be opened. Lines left out in a
+    flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
+    """
+
+    __slots__ = ("_clock", "_counts", "_flood", "_shut", "_speak", "_writer")
+
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Counts | None = None,
+        *,
+        logger: Any = None,
+        clock: Callable[[], float] = time.time,
+        stream: TextIO | None = None,
+    ) -> None:
+        self._clock = clock
+        self._counts = metrics
+        self._flood = FloodLimits()
+        self._shut = _below(settings.log_level)
+        self._writer: LineWriter | None = None
+        if logger is not None:
+            self._speak = _through_logging(logger) if isinstance(logger, logging.Logger) else _through_structlog(logger)
+        else:
+            self._writer = LineWriter(_sink(settings, stream), on_failure=self._count_failures)
+            self._speak = _through_own(_private_chain(self._writer.put, clock))
+
+    def emit(
+        self,
+        event: Event,
+        context: Mapping[str, object],
+        *,
+        subject: Subject | str = "",
+        trace_id: str = "",
+        always: bool = False,
+        **extra: object,
+    ) -> bool:
+        """Log one event; False if it was left out. Never raises and never waits for a disk or a reader.
+
+        The line's context has exactly the event's fields (null if missing), then ``extra``. Within a flood, lines
+        about the same ``subject`` are left out, unless the event or the caller says ``always``; the next one says how
+        many (``suppressed``).
+        """
+        suppressed = self.admit(event, subject, always=always)
+        if suppressed is None:
+            return False
+        self.write(event, context, suppressed, trace_id, extra)
+        return True
+
+    def admit(self, event: Event, subject: Subject | str, *, always: bool = False) -> int | None:
+        """Whether there is room for a line, which must be written then: how many were left out before it. None if it
+        is left out as well, and so need not be made at all. Never raises."""
+        if event.name in self._shut:
+            return None
+        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
+        if suppressed is None and self._counts is not None:
+            self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
+        return suppressed
+
+    def write(
+        self,
+        event: Event,
+        context: Mapping[str, object],
+        suppressed: int,
+        trace_id: str,
+        extra: Mapping[str, object],
+        *,
+        at: float | None = None,
+    ) -> None:
+        """Write a line that was admitted (:meth:`emit`). ``at`` is when it happened, if not now. Never raises."""
+        try:
+            longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
+            get = context.get
+            safe = {field: safe_value(get(field), longest) for field in event.fields}
+            for key, value in extra.items():
+                safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
+            if suppressed:
+                safe["suppressed"] = suppressed
+            self._speak(event.level.lower(), event, safe, safe_text(trace_id), at)
+        except Exception:  # noqa: BLE001 - a line that cannot be logged must not cost a request
+            self._count_failures(1)
+
+    def leave_out(self, event: Event, subject: Subject | str, lines: int) -> None:
+        """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
+        if event.name in self._shut:
+            return
+        self._flood.leave_out(event.name, subject, lines)
+        if self._counts is not None:
+            self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock of the lines."""
+        return self._clock()
+
+    def flush(self, timeout_seconds: float = 1.0) -> bool:
+        """Wait until all lines are written; False if that takes too long."""
+        return self._writer.flush(timeout_seconds) if self._writer else True
+
+    def close(self) -> None:
+        """Write the last lines, for at most a second. Also done when the interpreter exits."""
+        if self._writer:
+            self._writer.close()
+
+    def _count_failures(self, lines: int) -> None:
+        if self._counts is not None:
+            self._counts.inc(signals.LOG_FAILURES, amount=lines)
+
+
+def _sink(settings: Settings, stream: TextIO | None) -> Sink:
+    if stream is not None or settings.log_file is None:
+        return StreamSink(stream)
+    sink = FileSink(settings.log_file)
+    try:
+        sink.check()
+    except OSError as error:
+        name = name_of("log_file")
+        raise SettingsError(f"{name}={str(settings.log_file)!r} cannot be opened for appending: {error}") from None
+    return sink
+
+
+def _below(level: str) -> frozenset[str]:
+    """The events that are not written at a level."""
+    lowest = _NUMBERS[level.upper()]
+    return frozenset(
+        event.name for event in signals.EVENTS if _NUMBERS[event.level] < lowest and not event.name.startswith(_AUDIT)
+    )
+
+
+def _through_own(logger: Any) -> _Speak:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, at=at)
+
+    return speak
+
+
+def _through_structlog(logger: Any) -> _Speak:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        when = {} if at is None else {"timestamp": timestamp(at)}
+        getattr(logger, level)(event.name, message=event.message, context=context, trace_id=trace_id, **when)
+
+    return speak
+
+
+def _through_logging(logger: logging.Logger) -> _Speak:
+    def speak(level: str, event: Event, context: dict[str, object], trace_id: str, at: float | None) -> None:
+        # "message" is a LogRecord's own attribute and must not be in extra.
+        extra = {"event": event.name, "event_message": event.message, "context": context, "trace_id": trace_id}
+        if at is not None:
+            extra["timestamp"] = timestamp(at)
+        logger.log(_NUMBERS[level.upper()], event.name, extra=extra)
+
+    return speak
+
+
+class _Lines:
+    """The end of our chain: every level goes to one place."""
+
+    __slots__ = ("critical", "error", "info", "warning")
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        self.info = self.warning = self.error = self.critical = put
+
+
+def _private_chain(put: Callable[[bytes], None], clock: Callable[[], float]) -> Any:
+    """A structlog logger with everything given, so that structlog.configure neither changes it nor is changed."""
+    chain = structlog.wrap_logger(
+        _Lines(put),
+        processors=[_Shape(clock), _render],
+        wrapper_class=structlog.BoundLogger,
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+    return chain.bind()
+
+
+class _Shape:
+    """The first processor: the contract's keys in the contract's order."""
+
+    __slots__ = ("_clock", "_made")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._made = (-1, "")
+
+    def __call__(self, _: Any, level: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {
+            "timestamp": self._timestamp(event["at"]),
+            "level": level.upper(),
+            "event": event["event"],
+            "message": event["message"],
+            "context": event["context"],
+            "trace_id": event["trace_id"],
+        }
+
+    def _timestamp(self, at: float | None) -> str:
+        """RFC 3339 in UTC with milliseconds; the part down to the second is made once a second."""
+        now = self._clock() if at is None else at
+        second = int(now)
+        made, prefix = self._made  # one value, so that threads never see half of it
+        if second != made:
+            prefix = down_to_the_second(second)
+            self._made = (second, prefix)
+        return f"{prefix}.{int((now - second) * 1000):03d}Z"
+
+
+def _render(_: Any, __: str, event: structlog.typing.EventDict) -> bytes:
+    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,1 @@
+"""Metrics: the vocabulary as collectors, their labels in bounds, their exposition, and those of several workers."""

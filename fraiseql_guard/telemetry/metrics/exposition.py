@@ -1,0 +1,145 @@
+"""Prometheus text format 0.0.4, with every family under exactly the name that the vocabulary gives it.
+
+prometheus_client cannot hold a histogram ``x`` beside a counter ``x_total``, nor export a counter without ``_total``.
+So its primitives live under internal names, which are unique and can never be an application's, and are published
+here under their real ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from prometheus_client import generate_latest
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.samples import Exemplar, Sample
+
+from fraiseql_guard.core.signals import Metric, MetricKind
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+END: Final = b""
+"""The text format needs no end."""
+_TOTAL, _CREATED, _BUCKET = "_total", "_created", "_bucket"
+_ENDED: Final = "ended"
+_VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+_HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
+
+
+def internal_name(metric: Metric) -> str:
+    """The name of a metric's primitive. Applications do not use colons; Prometheus keeps them for recording rules."""
+    return f"{metric.name}:{metric.kind.value}"
+
+
+def ended_name(metric: Metric) -> str:
+    """The name of the gauge by which workers agree on the series of a metric that have ended."""
+    return f"{metric.name}:{_ENDED}"
+
+
+def is_internal(name: str) -> bool:
+    """Whether a family's name is one of :func:`internal_name` or :func:`ended_name`."""
+    return name.partition(":")[2] in {_ENDED, *(kind.value for kind in MetricKind)}
+
+
+def labels_of(metric: Metric, sample: Sample) -> tuple[str, ...]:
+    """The values of a metric's labels, in the order of the vocabulary."""
+    return tuple([sample.labels[label] for label in metric.labels])
+
+
+Exemplars = Mapping[tuple[str, ...], Mapping[float, Exemplar]]
+"""Of a histogram: by the values of its labels, and the upper bound of a bucket."""
+_NO_EXEMPLARS: Final[Exemplars] = {}
+
+
+def publish(
+    metric: Metric,
+    internal: Iterable[Family],
+    exemplars: Exemplars = _NO_EXEMPLARS,
+    *,
+    without: Collection[tuple[str, ...]] = (),
+) -> Family:
+    """The family under its public name, without ``_created`` and the series of some labels. No samples: nothing was
+    counted yet."""
+    counter = metric.kind is MetricKind.COUNTER
+    family = Family(metric.name.removesuffix(_TOTAL) if counter else metric.name, metric.help, metric.kind.value)
+    prefix = len(internal_name(metric))
+    for sample in (sample for one in internal for sample in one.samples):
+        suffix = sample.name[prefix:]
+        if suffix != _CREATED and not (without and labels_of(metric, sample) in without):
+            name = metric.name + suffix if metric.kind is MetricKind.HISTOGRAM else metric.name
+            exemplar = _of_bucket(metric, sample.labels, exemplars) if exemplars and suffix == _BUCKET else None
+            family.add_sample(name, sample.labels, sample.value, exemplar=exemplar)
+    return family
+
+
+def _of_bucket(metric: Metric, labels: Mapping[str, str], exemplars: Exemplars) -> Exemplar | None:
+    series = exemplars.get(tuple(labels[name] for name in metric.labels))
+    return None if series is None else series.get(float(labels["le"]))
+
+
+def public_name(family: Family) -> str:
+    """The name in a family's HELP and TYPE lines: a counter's is that of its samples, with or without ``_total``."""
+    if family.type != MetricKind.COUNTER.value:
+        return family.name
+    return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
+
+
+def render(families: Iterable[Family]) -> bytes:
+    """Counters, gauges and histograms as text. Families without samples are left out."""
+    lines: list[str] = []
+    for family in families:
+        samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        if not samples:
+            continue
+        name = public_name(family)
+        lines.append(f"# HELP {name} {family.documentation.translate(_HELP_ESCAPES)}\n")
+        lines.append(f"# TYPE {name} {family.type}\n")
+        lines += [f"{sample.name}{label_text(sample.labels)} {number(sample.value)}\n" for sample in samples]
+    return "".join(lines).encode()
+
+
+def number(value: float) -> str:
+    """A sample's value."""
+    if math.isfinite(value):
+        return repr(float(value))
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def label_text(labels: Mapping[str, str]) -> str:
+    """Labels between braces; nothing if there are none."""
+    if not labels:
+        return ""
+    text = ",".join([f'{name}="{value}"' for name, value in sorted(labels.items())])
+    if text.count('"') != 2 * len(labels) or "\\" in text or "\n" in text:  # rare, and the escaping is slow
+        text = ",".join([f'{name}="{value.translate(_VALUE_ESCAPES)}"' for name, value in sorted(labels.items())])
+    return f"{{{text}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Families:
+    """What generate_latest asks a registry for."""
+
+    families: Iterable[Family]
+
+    def collect(self) -> Iterable[Family]:
+        return self.families
+
+
+def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> bytes:
+    """Families of the application, of every type that prometheus_client knows, unless ``besides`` has them."""
+    return generate_latest(Families(foreign_families(families, besides=besides)))
+
+
+def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -> list[Family]:
+    """Families of the application, unless ``besides`` has them, without ``_created``."""
+    seen = {public_name(family) for family in besides}
+    chosen = []
+    for family in families:
+        if is_internal(family.name) or (name := public_name(family)) in seen:
+            continue
+        seen.add(name)
+        family.samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        chosen.append(family)
+    return chosen

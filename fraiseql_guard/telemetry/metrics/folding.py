@@ -1,0 +1,235 @@
+"""Folds what dead workers counted into one file for each type of metric, so that a scrape reads few files.
+
+How it survives being killed at any point, under a lock that the kernel frees then:
+
+1. A dead worker's file is renamed (``counter_123~a1b2c3d4.db``): a new process with its pid does not go on in it.
+2. ``counter_folded.db`` is written anew under another name, then renamed: its values, those of the renamed files, and
+   behind them the names of these files, which have no further meaning from this moment on.
+3. They are removed.
+
+The files are prometheus_client's own format throughout: its MultiProcessCollector reads them as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import Final
+
+from fraiseql_guard.telemetry.metrics import value_files
+from fraiseql_guard.telemetry.metrics.lives import PREFIX, TEMPORARY, exists
+from fraiseql_guard.telemetry.metrics.value_files import BOUND, SUFFIX, DamagedFileError, Entry, Key, Labels, Values
+
+try:
+    from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
+except ImportError:  # no Unix: nothing is folded
+    flock = None  # type: ignore[assignment]
+
+MOST_WORKERS: Final = 64
+"""Dead workers that are folded in one go, so that a scrape never waits long."""
+LIVE_GAUGE: Final = "gauge_live"
+CLAIM: Final = "~"
+"""In the name of a file that waits to be folded, behind its worker's pid."""
+_LOCK: Final = f"{PREFIX}folding.lock"
+_FOLDED: Final = "folded"
+_PER_PROCESS: Final = "gauge_all"
+_FOLDABLE: Final = frozenset(
+    {"counter", "histogram", "summary", "gauge_sum", "gauge_min", "gauge_max", "gauge_mostrecent"}
+)
+MOST_CALLERS_SERIES: Final = 1_000
+"""Series of a metric that name callers, of those that dead workers alone have counted: the ones that were folded last.
+Each worker bounds its own, but there may be thousands of workers in a day."""
+_KEPT_WORKERS: Final = 32
+"""Dead workers whose gauges of the mode ``all``, a series for each process, are kept."""
+_TEMPORARY_SECONDS: Final = 60.0
+_READ_WAIT_SECONDS: Final = 10.0
+_READ_POLL_SECONDS: Final = 0.01
+
+
+class Folder:
+    """Folds in one directory. ``on_damage`` is given the name of each file that cannot be read; it is removed.
+
+    ``is_there``: whether a pid is a process at the moment. ``names_caller``: whether a key is of a caller's series,
+    which may end.
+    """
+
+    __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage")
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_damage: Callable[[str], None],
+        is_there: Callable[[int], bool] = exists,
+        names_caller: Callable[[Key], bool] = lambda _: False,
+    ) -> None:
+        self._directory = directory
+        self._on_damage = on_damage
+        self._is_there = is_there
+        self._names_caller = names_caller
+
+    def fold(self, dead: Mapping[int, tuple[Path, ...]], *, most: int = MOST_WORKERS) -> None:
+        """Fold the files of at most so many dead workers. Nothing happens while another process does, or if the file
+        system does not allow it. ``dead``: as a Census has them."""
+        with suppress(OSError):
+            file = _open_lock(self._directory)
+            try:
+                if _take(file, shared=False):
+                    self._fold_locked(dead, most)
+            finally:
+                os.close(file)  # and so unlock it
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Nothing is folded meanwhile, unless the folder hangs: then what it has left off at is read."""
+        file = None
+        with suppress(OSError):
+            file = _open_lock(self._directory)
+            deadline = time.monotonic() + _READ_WAIT_SECONDS
+            while not _take(file, shared=True) and time.monotonic() < deadline:
+                time.sleep(_READ_POLL_SECONDS)
+        try:
+            yield
+        finally:
+            if file is not None:
+                os.close(file)  # and so unlock it
+
+    def counted_elsewhere(self, paths: Iterable[Path]) -> set[str]:
+        """Names of files that only wait to be removed: folded, or a second name of a file that was given back."""
+        found: set[str] = set()
+        for path in paths:
+            with suppress(OSError, ValueError):
+                if path.stem.endswith(f"_{_FOLDED}"):
+                    found.update(map(str, json.loads(value_files.trailer(path) or b"[]")))
+                elif CLAIM in path.stem and path.stat().st_nlink > 1:
+                    found.add(path.name)
+        return found
+
+    # --- the steps ----------------------------------------------------------------------------------------------------
+
+    def _fold_locked(self, dead: Mapping[int, tuple[Path, ...]], most: int) -> None:
+        self._claim(dead, most)
+        for prefix in _FOLDABLE:
+            self._fold(prefix)
+        self._sweep()
+
+    def _claim(self, dead: Mapping[int, tuple[Path, ...]], most: int) -> None:
+        """Step 1. A worker's life is forgotten once nothing of it is left."""
+        left, kept, all_files = most, [], self._files_of(dead)
+        for pid, lives in dead.items():
+            files = all_files.get(pid, [])
+            counted = [path for path in files if value_files.prefix_of(path) != _PER_PROCESS]
+            if counted and left <= 0:
+                continue
+            left -= bool(counted)
+            if not all(self._claim_file(path, pid) for path in counted):
+                continue  # a new process has this pid
+            if len(files) > len(counted):
+                kept.append((files, lives))
+            elif not self._is_there(pid):
+                _remove(lives)
+        for files, lives in kept[:-_KEPT_WORKERS]:
+            _remove((*files, *lives))
+
+    def _claim_file(self, path: Path, pid: int) -> bool:
+        """False if a process has this pid: it may have opened the file, and its guard may be about to say so."""
+        if self._is_there(pid):
+            return False
+        if path.name.startswith(LIVE_GAUGE):
+            path.unlink(missing_ok=True)
+            return True
+        claimed = path.with_name(f"{path.stem}{CLAIM}{token_hex(4)}{SUFFIX}")
+        path.rename(claimed)
+        if self._is_there(pid):  # since this very moment
+            with suppress(FileExistsError):
+                os.link(claimed, path)
+                claimed.unlink()
+            return False
+        return True
+
+    def _fold(self, prefix: str) -> None:
+        """Steps 2 and 3 for one type of metric."""
+        total = self._directory / f"{prefix}_{_FOLDED}{SUFFIX}"
+        claimed = {path.name: path for path in self._directory.glob(f"{prefix}_*{CLAIM}*{SUFFIX}")}
+        done = self.counted_elsewhere([total, *claimed.values()])
+        new = [path for name, path in sorted(claimed.items()) if name not in done]
+        if new:
+            values, known = Values(prefix), dict[bytes, Key]()
+            values.add(self._read(total, known))
+            for path in new:
+                values.add_newest(self._read(path, known))
+            living = [
+                path for path in self._directory.glob(f"{prefix}_*{SUFFIX}") if path not in (total, *claimed.values())
+            ]
+            values.end_oldest(
+                lambda raw: self._series_of(known[raw]),
+                MOST_CALLERS_SERIES,
+                lambda: [raw for path in living for raw, _ in self._read(path, known)],
+            )
+            names = json.dumps(sorted(claimed)).encode()
+            self._write(total, value_files.packed(values.condensed(), names))
+        _remove(claimed.values())
+
+    def _series_of(self, key: Key) -> tuple[str, Labels] | None:
+        if not self._names_caller(key):
+            return None
+        return key.family, tuple([label for label in key.labels if label[0] != BOUND])
+
+    def _read(self, path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
+        try:
+            return value_files.read(path, known)
+        except FileNotFoundError:
+            return []
+        except DamagedFileError:
+            self._on_damage(path.name)
+            return []
+
+    def _write(self, path: Path, content: bytes) -> None:
+        temporary = self._directory / f"{PREFIX}{token_hex(8)}{TEMPORARY}"
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed in the middle of writing has left."""
+        for path in self._directory.glob(f"{PREFIX}*{TEMPORARY}"):
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > _TEMPORARY_SECONDS:
+                    path.unlink()
+
+    def _files_of(self, pids: Container[int]) -> dict[int, list[Path]]:
+        found: dict[int, list[Path]] = {}
+        for path in sorted(self._directory.glob(f"*{SUFFIX}")):
+            prefix, _, pid = path.stem.rpartition("_")
+            known = prefix in _FOLDABLE or prefix == _PER_PROCESS or prefix.startswith(LIVE_GAUGE)
+            if known and pid.isdecimal() and int(pid) in pids:
+                found.setdefault(int(pid), []).append(path)
+        return found
+
+
+def _open_lock(directory: Path) -> int:
+    return os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+
+
+def _take(file: int, *, shared: bool) -> bool:
+    if flock is None:
+        return shared
+    try:
+        flock(file, (LOCK_SH if shared else LOCK_EX) | LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink()

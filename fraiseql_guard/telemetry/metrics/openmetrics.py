@@ -1,0 +1,92 @@
+"""OpenMetrics 1.0, for scrapers that accept it: the same names as in the text format, and exemplars.
+
+Not every name of the vocabulary can be what it is there. A counter's samples end in ``_total`` and its family's name
+does not, so that ``x_total`` would be of a family ``x``: where a histogram has that name, or a counter's samples end in
+no ``_total``, the type that is told is ``unknown``. Queries go by the names and values, which are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.openmetrics.exposition import generate_latest
+from prometheus_client.samples import Exemplar, Sample
+
+from fraiseql_guard.core.signals import MetricKind
+from fraiseql_guard.telemetry.metrics.exposition import Families, foreign_families, label_text, number, public_name
+
+END: Final = b"# EOF\n"
+_TOTAL, _CREATED, _LE = "_total", "_created", "le"
+_UNKNOWN: Final = "unknown"
+_SUFFIXES: Final[Mapping[str, Sequence[str]]] = {
+    MetricKind.COUNTER.value: (_TOTAL, _CREATED),
+    MetricKind.HISTOGRAM.value: ("", "_bucket", "_sum", "_count", _CREATED),
+    "summary": ("", "_sum", "_count", _CREATED),
+    "info": ("_info",),
+}
+_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
+
+
+def content_type(version: str) -> str:
+    """The media type of an answer."""
+    return f"application/openmetrics-text; version={version}; charset=utf-8"
+
+
+def render(families: Iterable[Family]) -> bytes:
+    """Families as text, without the end (:data:`END`). Families without samples are left out."""
+    shown = [family for family in families if _samples(family)]
+    taken = {family.name for family in shown if family.type != MetricKind.COUNTER.value}
+    return "".join(chain.from_iterable(_family(family, taken) for family in shown)).encode()
+
+
+def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> bytes:
+    """Families of the application, of every type that prometheus_client knows, unless ``besides`` has one of their
+    names."""
+    taken = set(chain.from_iterable(map(_names, besides)))
+    chosen = []
+    for family in foreign_families(families, besides=besides):
+        names = set(_names(family))
+        if names.isdisjoint(taken):
+            taken |= names
+            chosen.append(family)
+    return bytes(generate_latest(Families(chosen))).removesuffix(END)  # type: ignore[no-untyped-call]
+
+
+def _names(family: Family) -> Iterator[str]:
+    """The names that a family takes, its own and those of its samples."""
+    yield family.name
+    for suffix in _SUFFIXES.get(family.type, ("",)):
+        yield family.name + suffix
+
+
+def _samples(family: Family) -> list[Sample]:
+    return [sample for sample in family.samples if sample.name != family.name + _CREATED]
+
+
+def _family(family: Family, taken: set[str]) -> Iterator[str]:
+    name, kind, samples = family.name, family.type, _samples(family)
+    if kind == MetricKind.COUNTER.value and (name in taken or not samples[0].name.endswith(_TOTAL)):
+        name, kind = public_name(family), _UNKNOWN
+    yield f"# HELP {name} {family.documentation.translate(_ESCAPES)}\n"
+    yield f"# TYPE {name} {kind}\n"
+    for sample in _grouped(samples) if kind == MetricKind.HISTOGRAM.value else samples:
+        yield f"{sample.name}{label_text(sample.labels)} {number(sample.value)}{_exemplar(sample.exemplar)}\n"
+
+
+def _grouped(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """What belongs together one after the other: the buckets of a series in their order, then its sum and count."""
+    groups: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
+    for sample in samples:
+        key = tuple(sorted((name, value) for name, value in sample.labels.items() if name != _LE))
+        groups.setdefault(key, []).append(sample)
+    for group in groups.values():
+        yield from sorted(group, key=lambda sample: (_LE not in sample.labels, float(sample.labels.get(_LE, 0))))
+
+
+def _exemplar(exemplar: Exemplar | None) -> str:
+    if exemplar is None:
+        return ""
+    return f" # {label_text(exemplar.labels)} {number(exemplar.value)} {exemplar.timestamp:.3f}"

@@ -1,0 +1,69 @@
+"""How much memory is used, and how much there is: the container's, else the machine's."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from fraiseql_guard.telemetry.process.cgroup import ROOT, levels, number, pairs, text
+
+_KIB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """One look. ``limit_bytes`` is more than 0."""
+
+    used_bytes: int
+    limit_bytes: int
+    swap_used_bytes: int = 0
+
+    @property
+    def ratio(self) -> float:
+        """Used part of the limit; 1 is full."""
+        return self.used_bytes / self.limit_bytes
+
+    @property
+    def percent(self) -> float:
+        """The same in percent."""
+        return 100 * self.ratio
+
+
+def read_memory(root: Path = ROOT) -> Memory | None:
+    """What counts for this process; None where the system does not tell (no /proc). Never raises.
+
+    Of all control groups with a limit below the machine's memory, the one that is nearest to its limit: there the
+    kernel kills first. Without any, the machine's memory is the limit, and used is what this process's own control
+    group holds (all workers of a service or a container), else what this process alone has resident.
+    """
+    machine = _machine_bytes(root)
+    groups = levels(root)
+    bounded = [
+        Memory(group.used_bytes, group.limit_bytes, group.swap_bytes)
+        for group in groups
+        if group.limit_bytes is not None and (machine is None or group.limit_bytes < machine)
+    ]
+    if bounded:
+        return max(bounded, key=lambda memory: memory.ratio)
+    if machine is None:
+        return None
+    if groups:
+        return Memory(groups[0].used_bytes, machine, groups[0].swap_bytes)
+    resident = resident_bytes(root)
+    return None if resident is None else Memory(resident, machine, _swapped_bytes(root))
+
+
+def resident_bytes(root: Path = ROOT) -> int | None:
+    """What this process has resident; None where the system does not tell."""
+    fields = (text(root / "proc/self/statm") or "").split()
+    pages = number(fields[1]) if len(fields) > 1 else None
+    return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _machine_bytes(root: Path) -> int | None:
+    return pairs(text(root / "proc/meminfo"), ":").get("MemTotal", 0) * _KIB or None
+
+
+def _swapped_bytes(root: Path) -> int:
+    return pairs(text(root / "proc/self/status"), ":").get("VmSwap", 0) * _KIB

@@ -1,0 +1,45 @@
+"""A trip on the wire says exactly what its arguments say, whatever of it was packed before."""
+
+from __future__ import annotations
+
+import hiredis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fraiseql_guard.core.context import Charge, Escalation, Limit, Subject
+from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores import AdmitRequest, network_bucket
+from fraiseql_guard.stores.redis.admit_codec import trip_arguments, trip_call
+from fraiseql_guard.stores.redis.namespace import Namespace
+
+SHA = "0123456789abcdef" * 2 + "01234567"
+names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+limits = st.builds(Limit, st.integers(1, 10**9), st.integers(1, 86_400))
+charges = st.lists(
+    st.builds(
+        Charge, names, limits, st.integers(0, 10**6), st.integers(-100, 10**6),
+        bucket=st.sampled_from(["", "tier", network_bucket("default", "2001:db8::/48")]), fixed=st.booleans(),
+    ),
+    max_size=4,
+).map(tuple)  # fmt: skip
+escalations = st.none() | st.builds(
+    Escalation, st.sampled_from(PolicyName), st.integers(1, 100), st.integers(1, 3600), st.integers(1, 3600),
+    st.booleans(),
+)  # fmt: skip
+subjects = st.builds(
+    Subject, st.sampled_from(["user", "address", "login"]), names, st.sampled_from(["", "2001:db8::/48"])
+)
+trips = st.builds(
+    AdmitRequest, subjects, charges, escalations, escalations, st.sampled_from([1, 3]),
+    st.frozensets(st.sampled_from(PolicyName)), st.sampled_from([0, 0, 7]), st.booleans(), st.booleans(),
+)  # fmt: skip
+
+
+@given(st.lists(trips, min_size=1, max_size=3), st.sampled_from(["fg", "shop-prod"]))
+def test_the_wire_says_what_the_arguments_say(some, name):
+    namespace = Namespace(name)
+    for trip in some:
+        call = trip_call(trip, SHA, namespace)
+        assert call.command() == ("EVALSHA", SHA, 1, call.key, *trip_arguments(trip))
+        assert call.packed == hiredis.pack_command(call.command())
+        assert call.key.startswith(f"{name}:{{{trip.subject.tag}}}:")
