@@ -122,7 +122,7 @@ def shown(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(script, options) -> None:
     async def compare() -> None:
         quick, slow = Twin(os.devnull, **options), Twin(os.devnull, **options)
-        object.__setattr__(slow.guard.runtime, "heads", Forgetful(slow.guard.runtime.head_cache.reads))
+        object.__setattr__(slow.guard.runtime, "head_cache", Forgetful(slow.guard.runtime.head_cache.reads))
         for asked in script:
             assert shown(await quick.ask(asked)) == shown(await slow.ask(asked))
         assert quick.trips == slow.trips
