@@ -14,7 +14,8 @@ from fraiseql_guard.asgi.deadline import Deadline
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import at_work
 from fraiseql_guard.core.settings import Mode
 from fraiseql_guard.core.signals import (

@@ -19,7 +19,8 @@ from fraiseql_guard.asgi.head_cache import announces_body
 from fraiseql_guard.asgi.pipeline import decide, readmit
 from fraiseql_guard.asgi.request_body import DISCONNECT, MalformedMessageError, body_part
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 

@@ -16,7 +16,8 @@ from fraiseql_guard.asgi.pipeline import decide, judge
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT
 from fraiseql_guard.telemetry.spans import active_span, span_in

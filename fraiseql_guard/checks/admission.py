@@ -14,10 +14,13 @@ from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.cost_budgets import refuse_budget
 from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, refuse, unpayable
 from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
-from fraiseql_guard.core.context import Bucket, Charge, Denial, Escalation, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
+from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed, Store

@@ -15,7 +15,8 @@ from typing import Final, Protocol
 import orjson
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import AppDocument, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import AppDocument, Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from fraiseql_guard.core.context import Denial, Identity, RequestContext
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import (

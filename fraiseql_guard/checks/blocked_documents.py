@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import DOCUMENT_BLOCKED, Protection
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 

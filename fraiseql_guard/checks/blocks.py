@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import BLOCKED, PolicyName, Protection
 from fraiseql_guard.identity.networks import NetworkSet

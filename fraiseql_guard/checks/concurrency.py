@@ -7,9 +7,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
-from fraiseql_guard.core.context import SHARED_PEER_FACTOR, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protection
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR
 
 _KEPT_FREE: Final = 2
 """Database connections that operations never take: for health checks and what the app does by itself."""

@@ -9,19 +9,12 @@ import math
 from dataclasses import replace
 from typing import Final, TypeGuard
 
-from fraiseql_guard.core.context import (
-    SHARED_PEER_FACTOR,
-    Bucket,
-    Charge,
-    Denial,
-    Limit,
-    Measured,
-    RequestContext,
-    mounted_bucket,
-    network_bucket,
-)
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Limit, mounted_bucket, network_bucket
 
 _POLICY: Final = "cost"
 _ANYONE: Final = "default"

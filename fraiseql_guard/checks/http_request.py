@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import (

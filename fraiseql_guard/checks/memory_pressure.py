@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import MEMORY_PRESSURE, Protection
 from fraiseql_guard.telemetry.process.memory_watch import MemoryWatch
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, OwnPage, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.place import OwnPage
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import HEALTH_FORBIDDEN, METRICS_FORBIDDEN, Protection

@@ -6,18 +6,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.core.context import (
-    SHARED_PEER_FACTOR,
-    Bucket,
-    Charge,
-    Denial,
-    Limit,
-    RequestContext,
-    mounted_bucket,
-    network_bucket,
-)
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, CROSS_SITE_REQUEST, RATE_LIMITED, FailureReason
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Limit, mounted_bucket, network_bucket
 
 LENIENCY: Final = 10
 """So many times the anonymous rate may an address be refused for what costs it nothing of that rate."""

@@ -6,7 +6,9 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, Escalation, RequestContext, Sanction
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import POLICY_OWNERS, Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName, Protection
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
-from fraiseql_guard.core.context import Burst, Limit
+from fraiseql_guard.core.token_buckets import Burst, Limit
 from fraiseql_guard.core.translated import LENGTHS, embedded_network
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network

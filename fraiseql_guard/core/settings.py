@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard.core import key_forms, parsing, redis_urls
-from fraiseql_guard.core.context import Burst, Escalation, Limit
 from fraiseql_guard.core.redis_urls import RedisUrl
+from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
+from fraiseql_guard.core.token_buckets import Burst, Limit
 from fraiseql_guard.core.variables import (
     SettingsError,
     SettingVariable,

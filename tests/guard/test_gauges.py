@@ -7,8 +7,10 @@ import json
 import os
 from importlib.metadata import version
 
-from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.operations.fleet.census import INTERVAL_SECONDS, SanctionCensus
 from fraiseql_guard.operations.operator.records import read_heartbeat
 from fraiseql_guard.stores.control import Entry, EntryKind

@@ -17,7 +17,8 @@ from fraiseql_guard import Guard, RateLimitMiddleware
 from fraiseql_guard.asgi import dispatcher, refusal_cache, replies
 from fraiseql_guard.asgi.refusal_cache import CachedRefusal, RefusalResponseCache
 from fraiseql_guard.checks.rate_limits import refuse
-from fraiseql_guard.core.context import Bucket, Charge, Limit, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
 from tests.support.clocks import own_clock
