@@ -95,11 +95,13 @@ class Settings:
     """Everything that can be configured. Build it with :meth:`load`."""
 
     # general
-    mode: str = setting(MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.")
-    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.")
-    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.")
-    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.")
-    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.")
+    mode: str = setting(
+        MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.", changeable=True
+    )
+    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.", changeable=True)
+    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.", changeable=True)
+    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.", changeable=True)
+    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.", changeable=True)
     environment: str | None = setting(
         TEXT, None, "FraiseQL's environment; development allows introspection.", name="FRAISEQL_ENVIRONMENT"
     )
@@ -137,30 +139,38 @@ class Settings:
 
     # rate limits
     rate_limit_default: Limit = setting(
-        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT"
+        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT", changeable=True
     )
     rate_limit_authenticated: Limit | None = setting(
-        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED"
+        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED", changeable=True
     )
     rate_limit_graphql: Limit | None = setting(
-        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL"
+        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL", changeable=True
     )
     rate_limit_graphql_query: Limit | None = setting(
-        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY"
+        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY", changeable=True
     )
     rate_limit_graphql_mutation: Limit | None = setting(
-        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION"
+        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION", changeable=True
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
         "20%",
         "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down.",
         name="FRAISEQL_RATE_LIMIT_BURST",
+        changeable=True,
     )
-    rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
-    max_in_flight: int = setting(COUNT, "10", "Most operations of one caller at work at once, in a process.")
+    rate_limit_public: Limit = setting(
+        RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
+    )
+    max_in_flight: int = setting(
+        COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
+    )
     database_pool_size: int | None = setting(
-        COUNT, None, "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers."
+        COUNT,
+        None,
+        "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers.",
+        changeable=True,
     )
     shed_above_memory_percent: int | None = setting(
         PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
@@ -169,6 +179,7 @@ class Settings:
         ValueForm(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
         "",
         "Rates by tier; a tier replaces all other rates of its user.",
+        changeable=True,
     )
     tier_claim: str = setting(TEXT, "tier", "Claim of the token that names the user's tier.")
     allow_list: tuple[parsing.Network, ...] = setting(
@@ -281,46 +292,68 @@ class Settings:
     )
 
     # query limits
-    max_query_depth: int = setting(COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH")
-    max_query_complexity: int = setting(
-        COUNT, "1000", "Highest complexity of an operation, in points.", name="FRAISEQL_MAX_QUERY_COMPLEXITY"
+    max_query_depth: int = setting(
+        COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH", changeable=True
     )
-    max_list_size: int = setting(COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE")
-    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.")
+    max_query_complexity: int = setting(
+        COUNT,
+        "1000",
+        "Highest complexity of an operation, in points.",
+        name="FRAISEQL_MAX_QUERY_COMPLEXITY",
+        changeable=True,
+    )
+    max_list_size: int = setting(
+        COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE", changeable=True
+    )
+    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.", changeable=True)
     edges_node_one_level: bool = setting(
-        SWITCH, "true", "Whether edges and the node below it (Relay's connections) are one level of the depth."
+        SWITCH,
+        "true",
+        "Whether edges and the node below it (Relay's connections) are one level of the depth.",
+        changeable=True,
     )
     max_aliases: int = setting(
-        COUNT_OR_ZERO, "30", "Most aliases that ask one object for a field again, counted through fragments."
+        COUNT_OR_ZERO,
+        "30",
+        "Most aliases that ask one object for a field again, counted through fragments.",
+        changeable=True,
     )
-    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.")
-    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in an object's selection.")
-    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.")
-    max_operations: int = setting(COUNT, "10", "Most operations in a document.")
-    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.")
-    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.")
-    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.")
-    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.")
-    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.")
-    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.")
+    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.", changeable=True)
+    max_duplicate_keys: int = setting(
+        COUNT, "50", "Most repetitions of one response key in an object's selection.", changeable=True
+    )
+    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.", changeable=True)
+    max_operations: int = setting(COUNT, "10", "Most operations in a document.", changeable=True)
+    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.", changeable=True)
+    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.", changeable=True)
+    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.", changeable=True)
+    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.", changeable=True)
+    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.", changeable=True)
+    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.", changeable=True)
     monitor_limits: tuple[str, ...] = setting(
         ValueForm(parsing.subset(*LIMITS), "a list of limits by their options", "max_aliases,max_query_depth"),
         "",
         "Limits that are only counted and logged, while the others refuse.",
+        changeable=True,
     )
-    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.")
+    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.", changeable=True)
     field_costs: Mapping[str, int] = setting(
         ValueForm(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
         "",
         "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
+        changeable=True,
     )
     list_fields: tuple[str, ...] = setting(
         ValueForm(parsing.list_fields, "a list of field or Type.field", "followers,User.friends"),
         "",
         "Fields that return lists, where no schema tells.",
+        changeable=True,
     )
     slicing_arguments: tuple[str, ...] = setting(
-        NAMES, "limit,first,last,take,top,count,size,pageSize,perPage", "Arguments that say how large a list is."
+        NAMES,
+        "limit,first,last,take,top,count,size,pageSize,perPage",
+        "Arguments that say how large a list is.",
+        changeable=True,
     )
     list_arguments: tuple[str, ...] = setting(
         ValueForm(
@@ -328,24 +361,30 @@ class Settings:
         ),
         "_entities.representations",
         "Arguments that are lists and bring an item for each of theirs: their length is the size.",
+        changeable=True,
     )
     filter_arguments: tuple[str, ...] = setting(
         NAMES,
         "where,filter,filters,by,having,condition,conditions,criteria,match,range,order,sort,zone,timezone,tz",
         "Words in the names of arguments and input fields (where, orderBy, user_filter) in which no size is looked "
         "for.",
+        changeable=True,
     )
     unsliced_lists: str = setting(
         ValueForm(parsing.choice("assume", "refuse"), "assume or refuse", "refuse"),
         "assume",
         "Lists without a slicing argument: assume the list multiplier, or refuse (needs a schema).",
+        changeable=True,
     )
     introspection: str | None = setting(
         ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,
         "Who may introspect; unset: all callers in development, else none.",
+        changeable=True,
     )
-    introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
+    introspection_max_list_depth: int = setting(
+        COUNT, "3", "Most lists inside each other in an introspection.", changeable=True
+    )
     trusted_documents: str = setting(
         ValueForm(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
         "off",
@@ -362,53 +401,76 @@ class Settings:
         ValueForm(parsing.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
         "",
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
+        changeable=True,
     )
-    cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
+    cost_in_response: bool = setting(
+        SWITCH, "false", "Whether answers carry their cost in extensions.cost.", changeable=True
+    )
     hide_suggestions: bool | None = setting(
-        SWITCH, None, "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development."
+        SWITCH,
+        None,
+        "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development.",
+        changeable=True,
     )
-    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
+    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.", changeable=True)
     multipart: bool = setting(
         SWITCH, "false", "Whether uploads (GraphQL multipart requests) are accepted, up to max_request_bytes."
     )
-    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
+    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.", changeable=True)
 
     # bodies
-    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
-    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths, and of an upload.")
+    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.", changeable=True)
+    max_request_bytes: int = setting(
+        BYTES, "10485760", "Largest body on other paths, and of an upload.", changeable=True
+    )
     max_buffered_bytes: int = setting(
         BYTES,
         "67108864",
         "Most memory for the bodies of a process at one time; those of one caller take an eighth, or one largest body.",
     )
-    body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
-    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")
+    body_timeout_seconds: float = setting(
+        SECONDS, "10", "Longest time to read a body on GraphQL paths.", changeable=True
+    )
+    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.", changeable=True)
 
     # the deadline
     query_timeout: float = setting(
-        SECONDS, "30", "Longest time of a GraphQL request (FraiseQL: whole seconds).", name="FRAISEQL_QUERY_TIMEOUT"
+        SECONDS,
+        "30",
+        "Longest time of a GraphQL request (FraiseQL: whole seconds).",
+        name="FRAISEQL_QUERY_TIMEOUT",
+        changeable=True,
     )
-    mutation_timeout: float | None = setting(SECONDS, None, "Longest time of a mutation, if not the query timeout.")
-    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.")
-    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.")
-    cancel_mutations: bool = setting(SWITCH, "false", "Whether a client that leaves cancels its mutation too.")
-    slow_query_seconds: float = setting(SECONDS, "5", "Duration from which a database statement is logged as slow.")
+    mutation_timeout: float | None = setting(
+        SECONDS, None, "Longest time of a mutation, if not the query timeout.", changeable=True
+    )
+    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.", changeable=True)
+    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.", changeable=True)
+    cancel_mutations: bool = setting(
+        SWITCH, "false", "Whether a client that leaves cancels its mutation too.", changeable=True
+    )
+    slow_query_seconds: float = setting(
+        SECONDS, "5", "Duration from which a database statement is logged as slow.", changeable=True
+    )
 
     # offences and sanctions
-    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.")
-    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.")
-    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.")
-    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.")
-    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.")
-    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.")
-    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
-    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
-    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.", changeable=True)
+    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.", changeable=True)
+    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
+    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.", changeable=True)
+    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.", changeable=True)
+    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
+    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.", changeable=True)
+    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.", changeable=True)
+    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
     lockout_offences: int = setting(
-        COUNT, "5", "Failed logins of one identifier at one address, as the app reports them, that bring a lockout."
+        COUNT,
+        "5",
+        "Failed logins of one identifier at one address, as the app reports them, that bring a lockout.",
+        changeable=True,
     )
-    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.")
-    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.")
+    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.", changeable=True)
+    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.", changeable=True)
 
     # the operator's HTTP API
     admin_tokens: Secret | None = setting(
@@ -556,24 +618,7 @@ class Settings:
 VARIABLES: Final[tuple[SettingVariable, ...]] = table_of(Settings)
 """The table, in the order of the documentation."""
 
-CHANGEABLE: Final = frozenset(
-    """
-    mode mode_rate_limit mode_auth mode_query_limits mode_timeout
-    rate_limit_default rate_limit_authenticated rate_limit_graphql rate_limit_graphql_query
-    rate_limit_graphql_mutation rate_limit_burst rate_limit_public max_in_flight database_pool_size tiers
-    max_query_depth max_query_complexity max_list_size max_offset max_aliases max_root_fields max_duplicate_keys
-    max_directives max_operations max_fragments max_tokens max_query_chars max_literal_depth max_variables_depth
-    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments list_arguments
-    filter_arguments unsliced_lists edges_node_one_level introspection introspection_max_list_depth cost_budgets
-    cost_in_response hide_suggestions batching max_batch_size max_body_bytes max_request_bytes
-    body_timeout_seconds body_idle_seconds
-    query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
-    rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
-    brute_force_offences brute_force_window_seconds brute_force_block_seconds
-    dos_offences dos_window_seconds dos_block_seconds lockout_offences lockout_window_seconds lockout_seconds
-    slow_query_seconds
-    """.split()
-)
+CHANGEABLE: Final = frozenset(row.option for row in VARIABLES if row.changeable)
 """Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
 network or the store: access to the store must not suffice to decide which tokens hold."""
 

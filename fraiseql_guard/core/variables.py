@@ -41,6 +41,7 @@ class SettingVariable:
     form: ValueForm
     default: str | None  # in the variable's own form; None: unset
     doc: str
+    changeable: bool = False  # an operator may override it while the process runs
 
     def read(self, value: object, origin: str) -> Any:
         """Parse a value given by ``origin``; SettingsError with the whole explanation if it cannot be used."""
@@ -53,9 +54,14 @@ class SettingVariable:
             ) from None
 
 
-def setting(form: ValueForm, default: str | None, doc: str, *, name: str | None = None) -> Any:
-    """Declare a row as a dataclass field. Without ``name`` the variable is FRAISEQL_GUARD_<OPTION>."""
-    return field(metadata={"form": form, "default": default, "doc": doc, "name": name})
+def setting(
+    form: ValueForm, default: str | None, doc: str, *, name: str | None = None, changeable: bool = False
+) -> Any:
+    """Declare a row as a dataclass field. Without ``name`` the variable is FRAISEQL_GUARD_<OPTION>.
+
+    A ``changeable`` option is a number, a limit or a mode that an operator can override while the process runs.
+    """
+    return field(metadata={"form": form, "default": default, "doc": doc, "name": name, "changeable": changeable})
 
 
 def table_of(cls: type) -> tuple[SettingVariable, ...]:
@@ -67,6 +73,7 @@ def table_of(cls: type) -> tuple[SettingVariable, ...]:
             row.metadata["form"],
             row.metadata["default"],
             row.metadata["doc"],
+            row.metadata["changeable"],
         )
         for row in fields(cls)
         if "form" in row.metadata
