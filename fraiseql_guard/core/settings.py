@@ -14,12 +14,32 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import key_forms, parsing, redis_urls
-from fraiseql_guard.core.redis_urls import RedisUrl
+from fraiseql_guard.core import key_forms, parsing
+from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
 from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.value_forms import (
+    ACTOR,
+    ADMIN_TOKENS,
+    BYTES,
+    COUNT,
+    COUNT_OR_ZERO,
+    JWT_SECRET,
+    MODE,
+    NAMES,
+    NETWORKS,
+    PATHS,
+    PERCENT,
+    PUBLIC_KEY,
+    RATE,
+    REDIS_URL,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    TOKEN,
+)
 from fraiseql_guard.core.variables import (
     SettingsError,
     SettingVariable,
@@ -39,55 +59,6 @@ class Mode(StrEnum):
     ENFORCE = "enforce"
     MONITOR = "monitor"
     OFF = "off"
-
-
-def _long_enough(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    if len(secret.reveal().encode(errors="surrogatepass")) < 32:
-        raise ValueError("is shorter than 32 bytes, so it could be guessed")
-    return secret
-
-
-def _actor(value: object) -> str:
-    text = str(value).strip()
-    if not text.isprintable() or not 0 < len(text) <= 255:
-        raise ValueError("is no name that a line can show")
-    return text
-
-
-def _admin_tokens(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    parsing.admin_tokens(secret.reveal())
-    return secret
-
-
-def _public_key(value: object) -> Secret:
-    """Handled like a secret, though it is none: it may come in a file, and then changes with the file."""
-    pem = value if isinstance(value, Secret) else Secret(str(value).strip().replace("\\n", "\n"))
-    key_forms.public_key(pem.reveal())
-    return pem
-
-
-def _redis_url(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    RedisUrl.parse(parsing.text(secret.reveal()))
-    return secret
-
-
-RATE: Final = ValueForm(parsing.rate, "N/second, N/minute, N/hour, N/day or N/30s", "100/minute")
-SECONDS: Final = ValueForm(parsing.seconds, "seconds, more than 0 and at most 86400", "30")
-SWITCH: Final = ValueForm(parsing.boolean, "true or false", "true")
-COUNT: Final = ValueForm(parsing.integer(1), "a whole number of at least 1", "10")
-COUNT_OR_ZERO: Final = ValueForm(parsing.integer(0), "a whole number of at least 0", "20")
-BYTES: Final = ValueForm(parsing.integer(1), "a whole number of bytes", "1048576")
-PERCENT: Final = ValueForm(parsing.integer(1, 100), "a whole number from 1 to 100", "95")
-MODE: Final = ValueForm(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
-TEXT: Final = ValueForm(parsing.text, "printable text", "fraiseql")
-NETWORKS: Final = ValueForm(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
-PATHS: Final = ValueForm(parsing.paths, "a list of paths that begin with /", "/graphql")
-NAMES: Final = ValueForm(parsing.names, "a list of GraphQL names", "login,register")
-PUBLIC_KEY: Final = ValueForm(_public_key, "a public key in PEM", "$(cat public.pem)", secret=True)
-JWT_SECRET: Final = ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -base64 48)", secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,12 +169,7 @@ class Settings:
 
     # the store
     redis_url: Secret | None = setting(
-        ValueForm(
-            _redis_url,
-            redis_urls.ACCEPTED,
-            "redis://127.0.0.1:6379/0",
-            secret=True,
-        ),
+        REDIS_URL,
         None,
         "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
         name="FRAISEQL_REDIS_URL",
@@ -474,12 +440,7 @@ class Settings:
 
     # the operator's HTTP API
     admin_tokens: Secret | None = setting(
-        ValueForm(
-            _admin_tokens,
-            "a list of name=token, each token 32 bytes or more",
-            "oncall=$(openssl rand -hex 32)",
-            secret=True,
-        ),
+        ADMIN_TOKENS,
         None,
         "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
     )
@@ -494,12 +455,12 @@ class Settings:
         "Where the API stands.",
     )
     admin_token: Secret | None = setting(
-        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        TOKEN,
         None,
         "Token that the fraiseql-guard command sends with --url; the guard itself does not read it.",
     )
     actor: str | None = setting(
-        ValueForm(_actor, "printable text of at most 255 characters", "alice"),
+        ACTOR,
         None,
         "Who acts with the fraiseql-guard command on a Redis, for the audit; unset: the user of the system.",
     )
@@ -512,7 +473,7 @@ class Settings:
         NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
     )
     metrics_token: Secret | None = setting(
-        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        TOKEN,
         None,
         "Bearer token that may read the metrics from anywhere.",
     )
@@ -654,27 +615,6 @@ POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
     PolicyName.OPERATOR: Protection.RATE_LIMIT,
 }
 """The protection in whose name (and mode) a policy's sanctions refuse."""
-
-FRAISEQL_VARIABLES: Final = frozenset(
-    f"FRAISEQL_{name}"
-    for name in """
-    APP_NAME APP_VERSION APQ_BACKEND_CONFIG APQ_CACHE_RESPONSES APQ_MODE APQ_QUERIES_DIR APQ_RESPONSE_CACHE_TTL
-    APQ_STORAGE_BACKEND AUTH0_ALGORITHMS AUTH0_API_IDENTIFIER AUTH0_DOMAIN AUTH_ENABLED AUTH_PROVIDER AUTO_CAMEL_CASE
-    CACHE_TTL COMPLEXITY_DEFAULT_LIST_SIZE COMPLEXITY_ENABLED COMPLEXITY_FIELD_MULTIPLIERS
-    COMPLEXITY_INCLUDE_IN_RESPONSE COMPLEXITY_MAX_DEPTH COMPLEXITY_MAX_SCORE COORDINATE_DISTANCE_METHOD CORS_ENABLED
-    CORS_HEADERS CORS_METHODS CORS_ORIGINS DATABASE_ECHO DATABASE_MAX_OVERFLOW DATABASE_POOL_RECYCLE
-    DATABASE_POOL_SIZE DATABASE_POOL_TIMEOUT DATABASE_URL DEFAULT_ERROR_CONFIG DEFAULT_MUTATION_SCHEMA
-    DEFAULT_QUERY_SCHEMA DEFAULT_STRING_COLLATION DEV_AUTH_PASSWORD DEV_AUTH_USERNAME ENABLE_PLAYGROUND
-    ENTITY_ROUTING ENVIRONMENT EXECUTION_TIMEOUT_MS INCLUDE_EXECUTION_METADATA INTROSPECTION_POLICY
-    JSONB_FIELD_LIMIT_THRESHOLD MAX_QUERY_DEPTH PLAYGROUND_TOOL PRODUCTION QUERY_TIMEOUT RATE_LIMIT_BLACKLIST
-    RATE_LIMIT_BURST_SIZE RATE_LIMIT_ENABLED RATE_LIMIT_REQUESTS_PER_HOUR RATE_LIMIT_REQUESTS_PER_MINUTE
-    RATE_LIMIT_WHITELIST RATE_LIMIT_WINDOW_TYPE REVOCATION_CHECK_ENABLED REVOCATION_CLEANUP_INTERVAL
-    REVOCATION_ENABLED REVOCATION_STORE_TYPE REVOCATION_TTL SKIP_RUST TURBO_ROUTER_CACHE_SIZE
-    """.split()
-)
-"""FraiseQL 1.9's own variables: known, and not ours to warn about."""
-DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
-"""The one of them that the command line reads."""
 
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:
