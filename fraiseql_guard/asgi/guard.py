@@ -35,10 +35,10 @@ class Guard(Middleware):
                 f"{self.mount_options.names[0]} serves no HTTP API. Set {name_of('admin_tokens')} to name=token (32 "
                 f"bytes or more), or {name_of('admin_scope')}"
             )
-        self._entrance.apart = True
+        self._dispatcher.apart = True
 
         async def admin(scope: Any, receive: Any, send: Any) -> None:
-            await self._entrance.serve_operators(scope, receive, send)
+            await self._dispatcher.serve_operators(scope, receive, send)
 
         return admin
 

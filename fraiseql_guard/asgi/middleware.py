@@ -1,7 +1,7 @@
-"""The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter.
+"""The ASGI adapter that every middleware of ours is: one list of checks, longer or shorter.
 
 Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
-inside, so that the gates run in their one right order whatever the order of mounting. With something else in between
+inside, so that the checks run in their one right order whatever the order of mounting. With something else in between
 (a mounted app, a route's own middleware) each decides for itself.
 """
 
@@ -17,14 +17,16 @@ from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.asgi.app_chain import chain, schema_of
 from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.logins import MARK, logins
-from fraiseql_guard.asgi.mount import MountOptions, chain, schema_of, startup_warnings
+from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
+from fraiseql_guard.asgi.startup_warnings import startup_warnings
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
@@ -117,9 +119,16 @@ class Middleware:
         self.host = Host.of(mount_options.settings, inner.host if inner else None)
         self.host.providers.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(
-            mount_options, self.host, self.database, on_stack=lambda runtime: setattr(self._entrance, "stack", runtime)
+            mount_options,
+            self.host,
+            self.database,
+            on_runtime=lambda runtime: setattr(self._dispatcher, "runtime", runtime),
         )
-        self._entrance = Dispatcher(self.reloader.runtime)
+        self._dispatcher = Dispatcher(self.reloader.runtime)
+
+    def _serve_with(self, runtime: Runtime) -> None:
+        """Requests that begin from now on meet this runtime."""
+        self._dispatcher.runtime = runtime
 
     @property
     def unusable_because(self) -> Exception | None:
@@ -160,7 +169,7 @@ class Middleware:
 
     @property
     def _runtime(self) -> Runtime:
-        return self._entrance.runtime
+        return self._dispatcher.runtime
 
     @property
     def settings(self) -> Settings:
@@ -174,7 +183,7 @@ class Middleware:
 
     @property
     def runtime(self) -> Runtime:
-        """The gates and all that they lean on."""
+        """The checks and all that they lean on."""
         return self._runtime
 
     @property
@@ -210,7 +219,7 @@ class Middleware:
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
         else:
-            await self._entrance.serve(self.app, scope, receive, send)
+            await self._dispatcher.serve(self.app, scope, receive, send)
 
     async def _inside(self, around: Middleware, scope: Any, receive: Any, send: Any) -> None:
         """Decide as well what a guard further outside has let pass: each does what it is configured for.
@@ -317,7 +326,7 @@ class Middleware:
 
     async def _know_documents(self) -> None:
         """A worker that starts says so once it knows what the fleet trusts: else it refuses for a moment."""
-        trusted = self.reloader.components.trusted
+        trusted = self.reloader.components.documents.trusted
         if trusted is not None:
             trusted.ensure_polling()
             await trusted.wait_until_known(_DOCUMENTS_SECONDS)
@@ -334,9 +343,9 @@ class Middleware:
         self._runtime.tell(self._runtime.recorder.tell)
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
-        if (trusted := self.reloader.components.trusted) is not None:
+        if (trusted := self.reloader.components.documents.trusted) is not None:
             await trusted.aclose()
-        await self.reloader.components.presence.leave()
+        await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
         inside, self._inner = list(self._inner), WeakSet()
         for inner in inside:

@@ -127,7 +127,7 @@ class Exchange:
     def _release(self) -> None:
         """Give back what the request took: for an app that works on after its time was up, once it ends."""
         ctx, runtime = self.ctx, self._runtime
-        if ctx.slots and runtime.in_flight is not None:
+        if ctx.concurrency_slots and runtime.in_flight is not None:
             runtime.in_flight.release(ctx)
         if ctx.attempts:
             runtime.lockouts.release(ctx)

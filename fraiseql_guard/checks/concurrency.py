@@ -102,8 +102,8 @@ class Concurrency:
                 if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
                     return self._overloaded(pool - _KEPT_FREE, everyone)
                 ctx.express_seconds = _EXPRESS_SECONDS
-        ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
-        for key in ctx.slots:
+        ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
+        for key in ctx.concurrency_slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
 
@@ -113,13 +113,13 @@ class Concurrency:
 
     def release(self, ctx: RequestContext) -> None:
         """Give back what the request took; a second call gives back nothing."""
-        for key in ctx.slots:
+        for key in ctx.concurrency_slots:
             left = self._at_work[key] - 1
             if left > 0:
                 self._at_work[key] = left
             else:
                 self._at_work.pop(key, None)  # the memory holds subjects at work alone
-        ctx.slots = ()
+        ctx.concurrency_slots = ()
 
     @property
     def at_work(self) -> int:

@@ -73,7 +73,7 @@ class RequestContext:
     repeated: bool = False  # refused from memory, by what its head tells
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
-    slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    concurrency_slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     attempts: tuple[str, ...] | None = None  # logins at work; None if the end of the request is not seen
     express_seconds: float | None = None  # admitted to the last slots, for so long and no longer
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic

@@ -39,7 +39,7 @@ async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded
     guard = guarded()
     guard.guard.runtime.control.ensure_polling()
     store = guard.guard.runtime.store
-    await until(lambda: guard.guard.reloader.components.presence.worker_id)
+    await until(lambda: guard.guard.reloader.components.fleet.heartbeat.worker_id)
     (before,) = {each.worker.fingerprint for each in await workers(store)}
     assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
     await store.tell(Entry(EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
