@@ -71,7 +71,7 @@ async def decide(runtime: Runtime, ctx: RequestContext, request_body: RequestBod
                 denial = await _read_and_ask(runtime, ctx, request_body)
             if request_body.disconnected:
                 denial = denial or _LEFT
-        decision = await runtime.admission.settle(ctx, denial)
+        decision = await runtime.admission.admit(ctx, denial)
         return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
         fault = _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)

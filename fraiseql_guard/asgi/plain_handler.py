@@ -34,7 +34,7 @@ def _keep(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> None:
     """Of a request that passed without a token: its head alone decides what the next one like it asks of the store."""
     head = ctx.head
     if head is not None and denial is None and ctx.identity is None and b"authorization" not in ctx.headers:
-        head.trip = runtime.admission.usual(ctx)
+        head.trip = runtime.admission.usual_request(ctx)
 
 
 class Passage:

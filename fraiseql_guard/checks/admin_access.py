@@ -1,4 +1,4 @@
-"""Who may use the operator's API? A request without a right token learns nothing there, and pays."""
+"""Refuses requests for the operator's API that no operator sends: they learn nothing there, and pay for the attempt."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class AdminAccess:
     reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """One answer for all, whatever was asked for."""
+        """Refuse with one and the same answer, whichever route was asked for."""
         if not ctx.for_operator or ctx.actor:
             return None
         if ctx.socket:

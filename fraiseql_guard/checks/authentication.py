@@ -1,4 +1,4 @@
-"""Who is asking? Verifies the token, and decides whether this request needs one."""
+"""Verifies the token of a request, and decides whether the request needs one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Verifier(Protocol):
 class Authentication:
     """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
 
-    ``blocked`` are addresses whose tokens are not worth much cryptography: blocked ones, and those that send expired
+    ``blocked`` are addresses that have only a few tokens verified: those that are blocked, and those that send expired
     tokens in a flood. ``modes`` has every protection.
     """
 
@@ -65,7 +65,7 @@ class Authentication:
         self._may_be_public = bool(settings.public_operations)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Set the identity, or say why there is none; note where a key is missing to tell."""
+        """Set the identity, or refuse; note where the key that would decide is not at hand."""
         if ctx.preflight or ctx.page:
             return None
         lines = ctx.lines(b"authorization")
@@ -81,7 +81,7 @@ class Authentication:
         return self._refuse(ctx, found)
 
     def decide_at_last(self, ctx: RequestContext, *, fetched: bool) -> Denial | None:
-        """Decide after the keys' source was asked; ``fetched``: it has just answered."""
+        """Decide after the source of keys was asked; ``fetched`` if it has just answered."""
         ctx.keys_missing = False
         found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
         if isinstance(found, Identity):
@@ -92,10 +92,9 @@ class Authentication:
         return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
-        """The refusal of an address that is blocked, or sends expired tokens in a flood, and has had enough tokens
-        verified. That of a block counts like its cause.
+        """The refusal of an address whose tokens are not verified any more. That of a block counts like its cause.
 
-        One that is not enforced is none: its caller would go on without having been asked who they are.
+        A refusal that is not enforced is none here: its caller would pass without having been identified.
         """
         if self._verifier.knows(lines):
             return None
@@ -119,7 +118,7 @@ class Authentication:
 
 
 class PublicOperations:
-    """After the body was read: may this be called without a token?"""
+    """Decides, after the body was read, whether a request without a valid token calls public operations alone."""
 
     protection: Final = Protection.AUTH
 
@@ -127,8 +126,10 @@ class PublicOperations:
         self._public = frozenset(settings.public_operations)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Pass if every root field of every operation in the request is a public one. What was not measured whole has
-        fields that nothing is known of."""
+        """Pass if every root field of every operation in the request is public.
+
+        A request that was not measured completely may have other fields, and does not pass.
+        """
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False

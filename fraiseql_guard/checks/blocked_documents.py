@@ -1,7 +1,7 @@
-"""Has the operator blocked this very document, or an operation of this name?
+"""Refuses documents and operations that an operator has blocked.
 
-A name is what a client says of itself: to block it stops a deployment that went wrong, not an attacker. The document's
-digest is exact, and the smallest change of its text is another document.
+A client chooses the names of its operations: to block one stops a deployment that went wrong, not an attacker. A
+document is blocked by its digest, and is another one after the smallest change of its text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Has the operator blocked this address or its network? Stops everyone, with or without a token."""
+"""Refuses callers from addresses and networks that an operator has blocked, with or without a token."""
 
 from __future__ import annotations
 
@@ -22,8 +22,11 @@ class _Block:
 
 
 class OperatorBlocks:
-    """Blocks of networks as the control set has them; an operator's block of a user or a single address of a user's
-    subject is found by the trip. ``protection`` is in whose name they refuse. ``clock`` counts seconds."""
+    """Blocks of networks, as the control set has them. Blocks of a single user or address are the store's, and found by
+    Admission.
+
+    ``protection`` is the one in whose name and mode they refuse. ``clock`` counts seconds.
+    """
 
     reads: Final = HeadReads()
 

@@ -1,4 +1,4 @@
-"""Is memory so short that queries had better wait? The last resort before the kernel kills."""
+"""Sheds queries while memory is short: the last resort before the kernel kills the process."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _RETRY_SECONDS: Final = 5.0
 class MemoryPressure:
     """Sheds GraphQL queries while memory use is above ``percent``, as the last look found it.
 
-    Mutations pass: they are few, and what they bring about is wanted most. That is why this gate waits for the
-    document, which is measured in little memory whatever its result would take.
+    Mutations pass, since they are few and matter most. This check therefore runs after the document was measured, which
+    takes little memory whatever the result would take.
     """
 
     protection: Final = Protection.RATE_LIMIT

@@ -1,5 +1,4 @@
-"""Who may read what is meant for operators alone: the metrics and the health details? Never the public by accident,
-also behind a proxy."""
+"""Decides who may read the metrics and the health details: operators and probes, and not the public behind a proxy."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 
 
 class _Readers:
-    """Those who may read both, from wherever they come: the configured networks, and callers with the token."""
+    """Readers of both pages: callers in the configured networks, and callers with the token."""
 
     def __init__(self, settings: Settings) -> None:
         self._networks = NetworkSet(settings.metrics_networks)
@@ -37,7 +36,7 @@ def _asks_for(ctx: RequestContext, page: OwnPage) -> bool:
 
 
 class MetricsAccess:
-    """Loopback peers that are no proxy, the configured networks, or the token."""
+    """Lets loopback peers that are no proxy read the metrics, callers in the configured networks, and the token's."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS
@@ -57,7 +56,7 @@ class MetricsAccess:
 
 
 class HealthAccess:
-    """Private peers that are no proxy (a kubelet probes from its node), and the metrics' readers."""
+    """Lets private peers that are no proxy read the health details (a kubelet's probes), and the metrics' readers."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS

@@ -1,4 +1,4 @@
-"""Does the operation cost more than is allowed? Reads and measures the GraphQL request."""
+"""Reads and measures GraphQL requests, and refuses those that are unreadable or over a limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fraiseql_guard.graphql.reader import Reader
 
 
 class QueryLimits:
-    """Measures every GraphQL request that reaches it; what it cannot read, it refuses."""
+    """Measures every GraphQL request that reaches it, and refuses what it cannot read."""
 
     protection: Final = Protection.QUERY_LIMITS
 

@@ -1,4 +1,4 @@
-"""Can the path be read in one way? A path that routers and the guard may read differently reaches no app."""
+"""Refuses paths that a router may read differently than the guard does."""
 
 from __future__ import annotations
 

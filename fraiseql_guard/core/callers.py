@@ -11,12 +11,13 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Subject:
-    """Who a decision is about: a verified user, else a client address.
+    """What limits, offences and sanctions belong to: a verified user, else a client address.
 
-    ``name`` tells subjects of one kind apart in the store and never leaves it: (issuer, tenant, sub) of a user, the
-    /32 of an IPv4 or the /64 of an IPv6 address, of a login its identifier together with one of these. ``group`` names
-    what shares one hash slot: of an IPv6 address its /48, else the subject itself. ``networks`` are the wider networks
-    with buckets of their own and how many times the limit each may take: (("2001:db8::/56", 4), ("2001:db8::/48", 16)).
+    ``name`` tells subjects of one kind apart in the store, and is not shown elsewhere. A user's name is (issuer,
+    tenant, sub), an address's the /32 of IPv4 or the /64 of IPv6, a login's its identifier together with an address.
+    ``group`` names what shares one hash slot: the /48 of an IPv6 address, else the subject itself. ``networks`` are
+    wider networks with buckets of their own, each with its multiple of the limit: (("2001:db8::/56", 4),
+    ("2001:db8::/48", 16)).
     """
 
     kind: Literal["user", "address", "login"]
@@ -26,7 +27,7 @@ class Subject:
 
     @cached_property
     def key(self) -> tuple[str, str]:
-        """What tells subjects apart inside a process."""
+        """Identifies the subject inside a process."""
         return self.kind, self.name
 
     @cached_property
@@ -36,7 +37,7 @@ class Subject:
 
     @cached_property
     def member(self) -> str:
-        """What tells it from others of its group in the store: a digest, or nothing if it shares its tag with none."""
+        """Identifies the subject within its group in the store: a digest, or "" if it is alone under its tag."""
         if not self.group or self.group == self.name:
             return ""
         return blake2b(self.name.encode(), digest_size=12).hexdigest()

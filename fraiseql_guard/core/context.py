@@ -21,7 +21,7 @@ from fraiseql_guard.core.token_buckets import Bucket, Charge
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """Where a guard keeps what it counts. What is equal of two guards, they share."""
+    """Where a guard keeps what it counts. Two guards share what is equal in both."""
 
     store: Hashable
     """Where its buckets are."""
@@ -32,22 +32,23 @@ class Books:
 
 
 IDLE: Final[Any] = object()
-"""In the place of the request before (Context.before): no app works on this one."""
+"""Stands in RequestContext.before while no app works on the request."""
 
 Told = Literal["answer", "measures", "query", "token"]
-"""What the metrics are told of a request that was not refused."""
+"""What a guard has counted of a request that it let pass."""
 
 
 class RequestContext:
-    """One request on its way through the gates. The only mutable value: gates add what they find out.
+    """One request on its way through the checks. It is the only mutable value: checks add what they find out.
 
-    What nothing has been found out about yet is the class's own: a request pays for what it has.
+    Attributes that nothing has been found out about yet are the class's, so that making a request costs little.
     """
 
+    # What its head says.
     place: Place = NOWHERE  # what its path stands for
     socket: bool = False  # the upgrade to a WebSocket
     preflight: bool = False  # a browser's CORS preflight
-    cross_site_simple: bool = False  # any page could have made its visitor's browser send this
+    cross_site_simple: bool = False  # a page of any site can make its visitor's browser send this
     upload: bool = False  # a GraphQL multipart request
     page: bool = False  # a browser asking for the GraphiQL page
     for_operator: bool = False  # for the operator's API
@@ -57,6 +58,7 @@ class RequestContext:
     actor: str = ""  # the operator who has shown a right token: nothing slows or blocks them
     body: bytes | None = None
     rewritten: bytes | None = None  # what the app gets for the body, or for the query string of a GET
+    # Who sends it.
     identity: Identity | None = None  # see identify()
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
@@ -64,39 +66,44 @@ class RequestContext:
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
+    # What it asks for.
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
     query_text: str | None = None  # of a document that is refused, where lines are to carry it
+    # What was decided.
     denial: Denial | None = None
-    superseded_denial: Denial | None = None  # a gate's denial that a sanction or a rate limit came before
+    superseded_denial: Denial | None = None  # a check's denial that a sanction or a rate limit took precedence over
     would_refuse: tuple[Denial, ...] = ()
-    repeated: bool = False  # refused from memory, by what its head tells
+    repeated: bool = False  # refused from memory, by its head alone
     buckets: tuple[Bucket, ...] = ()
-    charges: tuple[Charge, ...] = ()  # of gates, on top of the rate limits
+    charges: tuple[Charge, ...] = ()  # of checks, on top of the rate limits
     concurrency_slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
     attempts: tuple[str, ...] | None = None  # logins at work; None if the end of the request is not seen
-    express_seconds: float | None = None  # admitted to the last slots, for so long and no longer
+    express_seconds: float | None = None  # longest time in one of the last slots, if it has one
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
     statement: Naming | None = None  # says what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
+    # How it is served.
     own_page: bool = False  # answered by the guard itself: metrics, health
-    span: Any = None  # the OpenTelemetry span that it is traced by, "" of none: where it is told, another is active
-    ended_at: float = 0.0  # when its answer was complete, in seconds since 1970; 0 as long as it is not
-    head_key: Hashable = None  # what all requests with the same head have in common
-    head: Any = None  # what was found out about them before (asgi/head_cache.py)
-    before: RequestContext | None = IDLE  # while the app works on it: the request whose work this is a part of
-    outer: RequestContext | None = None  # the same request, as the guard around this one knows it: see nest()
-    books: Books | None = None  # of its guard; known once another guard has met the request inside
-    payers: tuple[RequestContext, ...] = ()  # those further outside that charge the same store, the nearest first
-    told_outside: frozenset[Told] = frozenset()  # what they tell the same metrics of the request
-    known_by: RequestContext | None = (
-        None  # the nearest further outside that authenticates, where this one's guard does not
+    span: Any = (
+        None  # the OpenTelemetry span that traces it, "" for none: another one is active where the request is recorded
     )
-    credit: dict[Hashable, int] | None = None  # tokens taken that no guard inside has counted on (stores/credit.py)
-    unpaid: bool = False  # a bucket was short: none was taken from
-    shown: tuple[Bucket, ...] | None = None  # whose state the answer's headers tell, if guards inside have a say in it
-    auth_failed: bool = False  # the app, or a guard further inside, does not take the caller for who they should be
-    refused_inside: bool = False  # by a guard further inside, which tells of it
+    ended_at: float = 0.0  # when its answer was complete, in seconds since 1970; 0 as long as it is not
+    head_key: Hashable = None  # identifies all requests with the same head
+    head: Any = None  # what is known of them (asgi/head_cache.py)
+    before: RequestContext | None = IDLE  # while the app works on it: the request whose work this is a part of
+    # Guards further outside that have let the same request pass: see nest().
+    outer: RequestContext | None = None  # the same request, as the guard around this one knows it
+    books: Books | None = None  # of its guard; known once another guard has met the request inside
+    payers: tuple[RequestContext, ...] = ()  # guards outside that charge the same store, the nearest first
+    told_outside: frozenset[Told] = frozenset()  # what guards outside have counted in the same metrics
+    known_by: RequestContext | None = None  # the nearest guard outside that authenticates, where this one does not
+    credit: dict[Hashable, int] | None = None  # tokens taken here that guards inside need not take again
+    unpaid: bool = False  # a bucket was short, and nothing was taken from any
+    shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, if guards inside have some too
+    # What became of it.
+    auth_failed: bool = False  # the app, or a guard inside, did not accept the caller's credentials
+    refused_inside: bool = False  # by a guard inside, which counts it
     status: int = 0
     request_bytes: int = 0
     response_bytes: int = 0
@@ -133,7 +140,7 @@ class RequestContext:
         self.address = address  # exact canonical client address, for logs
         self.address_subject = address_subject
         self.subject = address_subject  # the verified user, else the client's address
-        self.shared_peer = shared_peer  # an untrusted proxy: everybody behind it looks alike
+        self.shared_peer = shared_peer  # an untrusted proxy: callers behind it look alike
         self.private_peer = private_peer  # on a private or loopback address, and no proxy
         self.loopback_peer = loopback_peer  # on a loopback address, and no proxy
         self.allow_listed = allow_listed  # not counted, and never blocked automatically
@@ -145,14 +152,14 @@ class RequestContext:
 
     @property
     def trace_id(self) -> str:
-        """For logs: found out when it is first asked for, which most requests never do."""
+        """The trace's id, for logs. Found out when it is first asked for, since most requests never need it."""
         if not isinstance(self._trace_id, str):
             self._trace_id = self._trace_id(self.header(b"traceparent") or None, self.span)
         return self._trace_id
 
     @property
     def client_request_id(self) -> str | None:
-        """For logs: the X-Request-ID that a trusted proxy has sent; None without one."""
+        """The X-Request-ID that a trusted proxy has sent, for logs; None without one."""
         return (self.header(b"x-request-id") or None) if self.trusted_peer else None
 
     def header(self, name: bytes) -> str:
@@ -164,14 +171,14 @@ class RequestContext:
         return [value.decode("latin-1") for key, value in self.header_lines if key == name]
 
     def from_origin_of(self, origins: Sequence[str]) -> bool:
-        """Whether a page of one of these origins has sent it; ``*`` stands for all pages."""
+        """Whether a page of one of these origins has sent the request; ``*`` stands for all pages."""
         origin = self.headers.get(b"origin")
         return origin is not None and ("*" in origins or origin.decode("latin-1") in origins)
 
     def nest(self, outer: RequestContext, books: Books, *, authenticates: bool) -> None:
-        """A guard further outside has let the same request pass: both have one id for it.
+        """Take over what the guard around this one knows of the same request: its id, who has paid, what was counted.
 
-        ``books`` and ``authenticates`` are of this one's guard.
+        ``books`` and ``authenticates`` are this guard's.
         """
         self.outer = outer
         self.request_id = outer.request_id
@@ -187,30 +194,32 @@ class RequestContext:
         self.told_outside = frozenset(told)
 
     def identify(self, identity: Identity | None) -> None:
-        """The verified user is known, or turns out to be none."""
+        """Set the verified user; None where it turns out that there is none."""
         self.identity = identity
         self.subject = identity.subject if identity is not None else self.address_subject
 
     @property
     def query_hash(self) -> str | None:
-        """For logs: the hex SHA-256 of the document's text, that of a batch over those of its documents; None if there
-        was no text to be read."""
+        """The hex SHA-256 of the document's text, for logs; that of a batch over those of its documents.
+
+        None if there was no text to be read.
+        """
         return self.hashes[0] if len(self.hashes) == 1 else joint_hash(self.hashes)
 
     @property
     def verified(self) -> Identity | None:
-        """The user that the app serves: verified by the innermost guard that authenticates."""
+        """The user that the app serves, as the innermost guard that authenticates has verified."""
         return self.identity if self.known_by is None else self.known_by.identity
 
     @property
     def user_id(self) -> str:
-        """For logs and labels: the verified user, else ``anonymous``."""
+        """The verified user, else ``anonymous``, for logs and labels."""
         identity = self.verified
         return identity.user_id if identity else ANONYMOUS
 
 
 def outers(ctx: RequestContext) -> Iterator[RequestContext]:
-    """The same request as the guards further outside know it, the nearest first."""
+    """The contexts that the guards further outside have of the same request, the nearest first."""
     outer = ctx.outer
     while outer is not None:
         yield outer
@@ -218,13 +227,13 @@ def outers(ctx: RequestContext) -> Iterator[RequestContext]:
 
 
 def everywhere(ctx: RequestContext) -> Iterator[RequestContext]:
-    """A request as its guard knows it, and as those further outside do."""
+    """The context, and those of the guards further outside."""
     yield ctx
     yield from outers(ctx)
 
 
 def _told_of(ctx: RequestContext, *, counts: bool) -> set[Told]:
-    """What a guard that has let a request pass tells of it."""
+    """What a guard counts of a request that it has let pass."""
     found: dict[Told, object] = {
         "answer": counts,
         "measures": ctx.measured is not None,

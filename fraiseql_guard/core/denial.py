@@ -10,10 +10,10 @@ from fraiseql_guard.core.signals import Code, FailureReason, PolicyName, Protect
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """A gate's refusal: a code of the vocabulary with its numbers.
+    """A check's refusal: a code of the vocabulary with its numbers.
 
-    ``protection`` says in whose name (and mode) it is refused; by default the code's own. ``offence`` says which
-    policy it counts for; ``tokens`` is what a refused request still costs (refusals are not free).
+    ``protection`` is the one in whose name and mode the request is refused, by default the code's own. ``offence`` is
+    the policy that the refusal counts for. ``tokens`` is what the refused request still costs.
     """
 
     code: Code
@@ -28,7 +28,7 @@ class Denial:
     protection: Protection | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()  # further extensions of the answer
-    answered_status: int | None = None  # where a protocol of clients wants another than the code's
+    answered_status: int | None = None  # where the clients' protocol asks for another than the code's
 
     @property
     def status(self) -> int:

@@ -12,13 +12,13 @@ OperationKind = Literal["query", "mutation", "subscription"]
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the GraphQL request asks for, over all operations that the app could run; the dearest counts."""
+    """What a GraphQL request asks for: over all operations that the app could run, the largest of each number."""
 
     kind: OperationKind
     name: str | None
     root_fields: frozenset[str]
-    """Names (not aliases) of all fields that stand at the root of any operation, whatever @skip and @include say. Never
-    cut: decisions about who may call what rest on it."""
+    """Names (not aliases) of all root fields of any operation, whatever @skip and @include say. The set is complete:
+    decisions about who may call what rest on it."""
     root_field_count: int  # how often fields stand at those roots, as far as it matters
     mutation_root_fields: int
     depth: int
@@ -36,5 +36,5 @@ class Measured:
 
 
 def joint_hash(hashes: Sequence[str]) -> str | None:
-    """The query_hash of a batch; None of nothing."""
+    """The query_hash of a batch: the hex SHA-256 of its documents' hashes; None without a document."""
     return sha256("".join(hashes).encode()).hexdigest() if hashes else None

@@ -1,4 +1,4 @@
-"""What a request is, and what became of it: the labels that every ratio rests on."""
+"""The kind of a request and its outcome: the two labels that every ratio in the metrics is made of."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SERVER_ERROR: Final = 500
 
 
 def kind_of(ctx: RequestContext) -> RequestKind:
-    """What a request is: what was refused is never one of our own pages, and what comes from outside no probe."""
+    """The kind of a request. One that was refused never counts as the guard's own, nor one from outside as a probe."""
     place = ctx.place
     is_probe = place.exempt and ctx.private_peer
     if (is_probe or place.page is not None or ctx.for_operator) and ctx.denial is None:
@@ -23,7 +23,7 @@ def kind_of(ctx: RequestContext) -> RequestKind:
 
 
 def outcome_of(ctx: RequestContext) -> Outcome:
-    """What became of a request that was answered. A block for failed authentications goes on counting as its cause."""
+    """What became of a request that was answered. A block for failed authentications counts as one more of them."""
     denial = ctx.denial
     if ctx.auth_failed or (denial is not None and is_for_authentication(denial)):
         return Outcome.UNAUTHENTICATED
@@ -33,5 +33,5 @@ def outcome_of(ctx: RequestContext) -> Outcome:
 
 
 def is_for_authentication(denial: Denial) -> bool:
-    """Whether a request is refused because its caller is not who they should be."""
+    """Whether a request is refused because its caller has no valid credentials."""
     return denial.code is UNAUTHENTICATED or (denial.code is BLOCKED and denial.detail == PolicyName.BRUTE_FORCE)

@@ -9,7 +9,7 @@ from typing import Final
 from fraiseql_guard.core.signals import UNKNOWN
 
 NOT_A_ROUTE: Final = "//"
-"""Stands for a path under the operator's that is written in a way that leads to none of its routes."""
+"""Stands for a path below the operator's whose spelling leads to none of its routes."""
 
 
 class OwnPage(StrEnum):
@@ -24,8 +24,9 @@ class OwnPage(StrEnum):
 class Place:
     """What a request's path stands for.
 
-    ``graphql`` is the configured path that speaks GraphQL and covers it, ``below_admin`` what follows the operator's
-    path; None elsewhere. ``endpoint`` is its label, ``malformed`` why no app may see it (empty if one may).
+    ``graphql`` is the configured GraphQL path that covers it, and ``below_admin`` the rest behind the operator's path;
+    None elsewhere. ``endpoint`` is the label in metrics. ``malformed`` says why no app may see the path; ``""`` if it
+    may.
     """
 
     graphql: str | None = None

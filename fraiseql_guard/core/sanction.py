@@ -29,7 +29,7 @@ class Sanction:
 class Escalation:
     """An escalation policy: so many offences inside a window bring a sanction. The runbooks name four.
 
-    An offence of a policy that is not ``enforced`` (monitor mode) is kept under keys that bind no one.
+    Offences of a policy that is not ``enforced`` (monitor mode) are kept under keys of their own, which block no one.
     """
 
     policy: PolicyName
@@ -39,7 +39,7 @@ class Escalation:
     enforced: bool = True
 
     def __hash__(self) -> int:
-        return self._hash  # one of a few that live long, and looked up with every trip
+        return self._hash  # one of a few that live long, and looked up with every request
 
     @cached_property
     def _hash(self) -> int:

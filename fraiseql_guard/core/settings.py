@@ -54,7 +54,7 @@ __all__ = ["Mode", "Settings", "SettingsError"]
 
 
 class Mode(StrEnum):
-    """What becomes of a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
+    """What happens with a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
 
     ENFORCE = "enforce"
     MONITOR = "monitor"

@@ -1,4 +1,4 @@
-"""What is told of a database statement."""
+"""What metrics and log lines say of a database statement."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """What is told of a database statement: its kind (``select``, ``call``, ...) and the table, view or function that
-    it is about, ``""`` where there is none."""
+    """The kind of a statement (``select``, ``call``, ...), and the table, view or function that it is about: ``""``
+    without one."""
 
     query_type: str
     table_name: str
 
 
 Naming = Callable[[], Statement]
-"""Says what is told of a statement: found out when it is asked for, which is seldom before the statement has ended."""
+"""Finds out what a statement is about. It is called when a signal needs it, usually after the statement has ended."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final
 
 SHARED_PEER_FACTOR: Final = 20
-"""Everybody behind an untrusted proxy looks alike: what they have in common is that much larger."""
+"""Callers behind an untrusted proxy look alike: the limits that they share are so many times as large."""
 _WINDOW_NAMES: Final[Mapping[int, str]] = {1: "second", 60: "minute", 3600: "hour", 86400: "day"}
 
 
@@ -43,7 +43,7 @@ class Burst:
     percent: int | None = None
 
     def of(self, limit: Limit) -> int:
-        """In requests, for the bucket of this rate; a share is rounded down."""
+        """The burst in requests, for the bucket of this rate; a share is rounded down."""
         return self.requests if self.percent is None else limit.tokens * self.percent // 100
 
     def __str__(self) -> str:
@@ -96,7 +96,7 @@ class Charge:
 
 @dataclass(slots=True)  # made with every request: a frozen one takes three times as long to make
 class Bucket:
-    """State of a bucket after a trip. ``remaining`` is fractional."""
+    """State of a bucket after the store was asked. ``remaining`` is fractional."""
 
     charge: Charge
     remaining: float
@@ -121,7 +121,7 @@ class Bucket:
 def network_bucket(policy: str, network: str) -> str:
     """Name of a bucket that all subjects of a group share, for ``Charge.bucket``: ``default@2001:db8::/48``.
 
-    Any other bucket belongs to the one subject of the trip.
+    Any other bucket belongs to one subject.
     """
     return f"{policy}@{network}"
 
@@ -129,10 +129,9 @@ def network_bucket(policy: str, network: str) -> str:
 def mounted_bucket(name: str, limit: Limit, burst: int) -> str:
     """Name of the bucket of a rate that a guard was mounted with, for ``Charge.bucket``: ``default:100/60+20``.
 
-    Where two guards are given different rates their buckets are two, wherever they count; where they are given the same
-    one, such as two workers of an app, it is one. A rate that is changed at run time goes on in the bucket of the one
-    that the guard was mounted with. If rates that differ shared a bucket, the smaller one would have to cut off what
-    the larger one had counted.
+    Guards that are mounted with different rates have different buckets; guards with the same rate, such as the workers
+    of an app, share one. A rate that is changed at run time stays in the bucket of the mounted one. If different rates
+    shared a bucket, the smaller one would cut off what the larger one has counted.
     """
     return f"{name}:{limit.tokens}/{limit.window_seconds}+{burst}"
 

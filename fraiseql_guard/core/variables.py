@@ -1,4 +1,4 @@
-"""How a table of variables becomes a frozen value: forms, sources, errors, and hints for misspelt names."""
+"""Reads a table of variables into values: forms, sources, errors, and hints for misspelt names."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class FailureReason(StrEnum):
 
 
 class PolicyName(StrEnum):
-    """Who or what imposed a sanction: an escalation policy of the contract, or the operator."""
+    """The origin of a sanction: one of the runbooks' escalation policies, or the operator."""
 
     RATE_LIMIT_ABUSE = "rate_limit_abuse"
     BRUTE_FORCE = "brute_force"
@@ -76,7 +76,7 @@ class KeyFamily(StrEnum):
 
 
 class LoginOutcome(StrEnum):
-    """What became of a login that the app has asked or told us about."""
+    """Outcome of a login that the app has asked about or reported."""
 
     FAILED = "failed"
     SUCCEEDED = "succeeded"
@@ -84,7 +84,7 @@ class LoginOutcome(StrEnum):
 
 
 class RequestKind(StrEnum):
-    """What a request is to the guard, so that a ratio is one of callers alone."""
+    """Kind of a request. Ratios are made of the kinds that callers send, and leave out the guard's own."""
 
     GUARDED = "guarded"  # where a token can be asked for: GraphQL, and the paths that are named
     OTHER = "other"
@@ -93,7 +93,7 @@ class RequestKind(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a request."""
+    """Outcome of a request."""
 
     ANSWERED = "answered"
     UNAUTHENTICATED = "unauthenticated"  # its authentication failed, whether the guard or the app says so
@@ -102,7 +102,7 @@ class Outcome(StrEnum):
 
 
 class FailureSource(StrEnum):
-    """What an address failed with."""
+    """What the failed authentications of an address were made with."""
 
     TOKEN = "token"  # noqa: S105 - a source, not a secret
     LOGIN = "login"
@@ -114,7 +114,7 @@ FAULT_PARTS: Final = (
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "InFlight", "MemoryPressure",
     "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "RequestForms", "RequestPaths",
 )  # fmt: skip
-"""Parts of the guard that can break; gates are called by their class."""
+"""Parts of the guard that can break; checks are named by their class."""
 
 LIMITS: Final = (
     "max_query_depth", "max_query_complexity", "max_list_size", "max_offset", "max_aliases", "max_root_fields",
