@@ -118,12 +118,7 @@ class Middleware:
         self.mount_options = mount_options
         self.host = Host.of(mount_options.settings, inner.host if inner else None)
         self.host.providers.offer(POOL, self.database.facts)
-        self.reloader = RuntimeReloader(
-            mount_options,
-            self.host,
-            self.database,
-            on_runtime=lambda runtime: setattr(self._dispatcher, "runtime", runtime),
-        )
+        self.reloader = RuntimeReloader(mount_options, self.host, self.database, on_runtime=self._serve_with)
         self._dispatcher = Dispatcher(self.reloader.runtime)
 
     def _serve_with(self, runtime: Runtime) -> None:

@@ -43,7 +43,7 @@ class CachedRefusal:
         "_before",
         "_caller",
         "_head",
-        "_repeats",
+        "_refusal_cache",
         "_status",
         "ctx",
         "denial",
