@@ -17,8 +17,8 @@ from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, schema_of
-from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.logins import MARK, logins
@@ -26,22 +26,18 @@ from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
-from fraiseql_guard.asgi.startup_warnings import startup_warnings
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
-from fraiseql_guard.core.settings import Settings, name_of, warnings
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
-from fraiseql_guard.telemetry.metrics import multiprocess
 from fraiseql_guard.telemetry.process import POOL, Host
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
-_SHOWN: Final = 10
-"""Most paths that a sentence names."""
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""
 
@@ -265,32 +261,10 @@ class Middleware:
 
     def _announce(self, host: Any) -> None:
         """Say that we have started, and what deserves a look. ``host`` is the app that the scope names."""
-        settings = self.settings
-        fields = {
-            "protections": sorted(each.value for each in Protection if self._runtime.mounted(each)),
-            "mode": settings.mode,
-            "store": "redis" if settings.redis_url else "memory",
-            "graphql_paths": list(settings.graphql_paths),
-        }
-        with suppress(Exception):  # signals are no reason to fail a request
-            sentences = [*warnings(), *startup_warnings(self.mount_options, self.app), *self._open_paths(host)]
-            if self._runtime.recorder.metrics.shares_its_pid:
-                sentences.append(multiprocess.SHARED_PID)
-            self._runtime.recorder.process.started(fields, sentences)
+        announce(self._runtime, self.mount_options, self.app, host=host, guards=Middleware)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):
                 self._tell_of(names)
-
-    def _open_paths(self, host: Any) -> list[str]:
-        """What to say of routes that speak GraphQL and are not guarded, where the app shows its routes."""
-        shown = self.app if self._runtime.tell(routes_of, self.app) else host
-        found = self._runtime.tell(unguarded_graphql, shown, self._runtime.paths, Middleware)
-        if not found:
-            return []
-        return [
-            f"GraphQL is served on {', '.join(found[:_SHOWN])} and not guarded there: name it in "
-            f"{name_of('graphql_paths')}, beside the other paths"
-        ]
 
     def _adopt_schema(self, host: Any) -> None:
         """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""

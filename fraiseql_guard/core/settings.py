@@ -14,7 +14,7 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import key_forms, parsing
+from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing
 from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
@@ -91,8 +91,8 @@ class Settings:
     )
 
     # the caller's address
-    trusted_proxies: tuple[parsing.TrustedPeer, ...] = setting(
-        ValueForm(parsing.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
+    trusted_proxies: tuple[network_forms.TrustedPeer, ...] = setting(
+        ValueForm(network_forms.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
         "",
         "Proxies whose forwarding header is believed.",
     )
@@ -102,7 +102,7 @@ class Settings:
         "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
     )
     nat64_prefixes: tuple[IPv6Network, ...] = setting(
-        ValueForm(parsing.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
+        ValueForm(network_forms.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
         "",
         "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
         "is its IPv4 address.",
@@ -147,7 +147,7 @@ class Settings:
         PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
     )
     tiers: Mapping[str, Limit] = setting(
-        ValueForm(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
+        ValueForm(cost_forms.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
         "",
         "Rates by tier; a tier replaces all other rates of its user.",
         changeable=True,
@@ -304,13 +304,13 @@ class Settings:
     )
     list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.", changeable=True)
     field_costs: Mapping[str, int] = setting(
-        ValueForm(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
+        ValueForm(cost_forms.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
         "",
         "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
         changeable=True,
     )
     list_fields: tuple[str, ...] = setting(
-        ValueForm(parsing.list_fields, "a list of field or Type.field", "followers,User.friends"),
+        ValueForm(cost_forms.list_fields, "a list of field or Type.field", "followers,User.friends"),
         "",
         "Fields that return lists, where no schema tells.",
         changeable=True,
@@ -323,7 +323,9 @@ class Settings:
     )
     list_arguments: tuple[str, ...] = setting(
         ValueForm(
-            parsing.list_arguments, "a list of argument, field.argument or Type.field.argument", "nodes.ids,users.ids"
+            cost_forms.list_arguments,
+            "a list of argument, field.argument or Type.field.argument",
+            "nodes.ids,users.ids",
         ),
         "_entities.representations",
         "Arguments that are lists and bring an item for each of theirs: their length is the size.",
@@ -364,7 +366,7 @@ class Settings:
     )
     apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
     cost_budgets: Mapping[str, int] = setting(
-        ValueForm(parsing.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
+        ValueForm(cost_forms.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
         "",
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
         changeable=True,

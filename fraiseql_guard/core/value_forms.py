@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core import key_forms, parsing, redis_urls
+from fraiseql_guard.core import key_forms, network_forms, parsing, redis_urls
 from fraiseql_guard.core.redis_urls import RedisUrl
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.variables import ValueForm
@@ -52,7 +52,7 @@ BYTES: Final = ValueForm(parsing.integer(1), "a whole number of bytes", "1048576
 PERCENT: Final = ValueForm(parsing.integer(1, 100), "a whole number from 1 to 100", "95")
 MODE: Final = ValueForm(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
 TEXT: Final = ValueForm(parsing.text, "printable text", "fraiseql")
-NETWORKS: Final = ValueForm(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
+NETWORKS: Final = ValueForm(network_forms.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
 PATHS: Final = ValueForm(parsing.paths, "a list of paths that begin with /", "/graphql")
 NAMES: Final = ValueForm(parsing.names, "a list of GraphQL names", "login,register")
 PUBLIC_KEY: Final = ValueForm(_public_key, "a public key in PEM", "$(cat public.pem)", secret=True)
