@@ -10,7 +10,7 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.operations.operator.interface import BLOCK_SECONDS, Done, Operator, Target
 
 _APP: Final = "app"
-"""The actor of what the app itself does through our methods."""
+"""The actor of what the app does through these methods."""
 
 
 class Guard(Middleware):
@@ -22,7 +22,7 @@ class Guard(Middleware):
 
     @property
     def operator(self) -> Operator:
-        """Everything that an operator can see and do; the methods below are the runbooks' own names for some of it."""
+        """All that an operator can see and do. The methods below have the names that the runbooks use."""
         return self._runtime.operator
 
     def admin_app(self) -> Any:

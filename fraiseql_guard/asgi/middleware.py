@@ -46,8 +46,8 @@ class Middleware:
     """An ASGI middleware with some of the protections.
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
-    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
-    an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes what the app tells of its database.
+    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` holds the metrics instead of
+    an own one, ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``.
 
@@ -98,7 +98,7 @@ class Middleware:
             self._unusable = self._spoils(error)
 
     def _build(self, mount_options: MountOptions, app: Any) -> None:
-        """Take over a guard directly inside, and make all that is made once."""
+        """Take over a guard directly inside, and build the runtime."""
         self.database = mount_options.database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
@@ -127,9 +127,9 @@ class Middleware:
         return self._unusable.error if self._unusable is not None else None
 
     mount_options: MountOptions
-    """What this middleware, and those that it has taken over, were given."""
+    """The options of this middleware, joined with those of the ones that it has taken over."""
     host: Host
-    """What is known of this process beside its requests: memory, caches, and what others offer."""
+    """The process beside its requests: memory, caches, and facts that others offer."""
 
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
         """Count one of the app's caches in the metrics, and let operators clear it.
@@ -140,11 +140,11 @@ class Middleware:
         self.host.caches.observe(name, size, clear)
 
     def collect_garbage(self) -> Collected:
-        """Collect this process's garbage now; everything else stands still meanwhile."""
+        """Collect this process's garbage now. Nothing else runs in the process meanwhile."""
         return collect_garbage()
 
     database: DatabaseSignals
-    """Where the app tells of its database; the same one for all that became one."""
+    """Hears what the app's database does; one for all middlewares that became one."""
 
     def observe_pool(self, pool: Any) -> None:
         """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
@@ -179,7 +179,7 @@ class Middleware:
 
     @property
     def recorder(self) -> RequestRecorder:
-        """Where signals go."""
+        """Records requests in metrics and log lines."""
         return self._runtime.recorder
 
     async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
@@ -213,9 +213,9 @@ class Middleware:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
     async def _inside(self, around: Middleware, scope: Any, receive: Any, send: Any) -> None:
-        """Decide as well what a guard further outside has let pass: each does what it is configured for.
+        """Decide about a request that a guard further outside has let pass: each does what it is configured for.
 
-        The app around this one finds its scope and its context again as they were.
+        Afterwards the scope is as the app around this guard had it.
         """
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
@@ -231,7 +231,7 @@ class Middleware:
             scope.update(kept)
 
     def meet(self, inner: Middleware) -> None:
-        """Another guard decides inside of this one's app: said once, and closed with us if nothing else closes it."""
+        """Note a guard that decides inside of this one's app: it is logged once, and closed with this one."""
         if inner is not self and inner not in self._inner and inner.unusable_because is None:
             self._inner.add(inner)
             self._tell_of(inner.mount_options.names)
@@ -242,7 +242,7 @@ class Middleware:
             self._runtime.recorder.warn(told(self.mount_options.names, inner))
 
     def _start(self, scope: Any) -> None:
-        """Begin with the first scope, or become unusable: an exception here would stop no server."""
+        """Start with the first scope, or become unusable: an exception here would not stop the server."""
         self._started = True
         if self._unusable is None:
             try:
@@ -260,14 +260,14 @@ class Middleware:
             self._runtime.watch_host()
 
     def _announce(self, host: Any) -> None:
-        """Say that we have started, and what deserves a look. ``host`` is the app that the scope names."""
+        """Log the start, and the guards inside. ``host`` is the app that the scope names."""
         announce(self._runtime, self.mount_options, self.app, host=host, guards=Middleware)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):
                 self._tell_of(names)
 
     def _adopt_schema(self, host: Any) -> None:
-        """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
+        """Take over the schema that a FraiseQL app shows: mounted by add_middleware, a guard sees that app only now."""
         if self.mount_options.schema is not None:
             return
         schema = schema_of(host)
@@ -276,7 +276,7 @@ class Middleware:
             self.reloader.adopt(self.mount_options)
 
     async def _check_store(self) -> None:
-        """Say what of the store deserves a look, beside the requests."""
+        """Log what of the store deserves a look, beside the requests."""
         for sentence in await self._runtime.store.check():
             self._runtime.recorder.warn(sentence)
 
@@ -294,7 +294,7 @@ class Middleware:
         return watch
 
     async def _know_documents(self) -> None:
-        """A worker that starts says so once it knows what the fleet trusts: else it refuses for a moment."""
+        """Wait for the trusted documents: a worker without them refuses every document for a moment."""
         trusted = self.reloader.components.documents.trusted
         if trusted is not None:
             trusted.ensure_polling()
@@ -303,7 +303,7 @@ class Middleware:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        """Close connections and write what is still to be logged. The end of the lifespan does it."""
         if self._check is not None:
             self._check.cancel()
         await self._runtime.control.aclose()  # first: it keeps the ticker running
@@ -323,5 +323,5 @@ class Middleware:
         self._runtime.recorder.log.close()
 
     def release(self) -> None:
-        """An outer guard has taken over: take our metrics out of the registry."""
+        """Take the metrics out of the registry, since an outer guard has taken over."""
         self._runtime.recorder.metrics.close()

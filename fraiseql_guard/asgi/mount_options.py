@@ -20,7 +20,7 @@ _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Pr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MountOptions:
-    """What the middlewares that became one were given. ``explicit`` are the settings that were really chosen."""
+    """The options of the middlewares that became one. ``explicit`` are the settings that were chosen, not defaults."""
 
     names: tuple[str, ...]
     protections: frozenset[Protection]
@@ -35,7 +35,7 @@ class MountOptions:
     """Whether the host may still bring its schema, with the first scope."""
 
     def joined(self, inner: MountOptions) -> MountOptions:
-        """Ours and those of the middleware directly inside; SettingsError where they contradict each other."""
+        """These options and those of the middleware directly inside. SettingsError where they contradict each other."""
         both = f"{' + '.join(self.names)} and {' + '.join(inner.names)}"
         for option, value in inner.explicit.items():
             if option in self.explicit and self.explicit[option] != value:
@@ -61,7 +61,7 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
 
 
 def authenticates(mount_options: MountOptions) -> bool:
-    """Whether tokens are verified: asked for, and a key is there. SettingsError if nothing else was asked for."""
+    """Whether tokens are verified: the protection is mounted, and there is a key. SettingsError if it must have one."""
     possible = mount_options.settings.authenticates
     if mount_options.protections == {Protection.AUTH} and not possible:
         raise SettingsError(
@@ -78,7 +78,7 @@ def authenticates(mount_options: MountOptions) -> bool:
 
 
 def mounted(mount_options: MountOptions) -> frozenset[Protection]:
-    """The protections that really act: without a key no caller can be authenticated."""
+    """The protections that act: authentication does only with a key."""
     return mount_options.protections if authenticates(mount_options) else mount_options.protections - {Protection.AUTH}
 
 

@@ -1,4 +1,4 @@
-"""Obeys what an operator has said to the fleet: overrides become a new runtime, commands are carried out once.
+"""Applies what operators say to the fleet: overrides become a new runtime, commands are carried out once.
 
 Each change of the settings in force builds a new runtime, which is put in place in one assignment: requests at work end
 on the one that they began with. The components, which hold something, live on (components.py).
@@ -57,7 +57,7 @@ class RuntimeReloader:
         self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
     def take(self, control: ControlSet) -> None:
-        """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
+        """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""
         components = self.components
         parts = (
             components.blocks,
@@ -68,19 +68,21 @@ class RuntimeReloader:
         )
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
-        self._forget_callers()  # callers that come again are decided anew, as something else may hold now
+        self._forget_callers()  # what was decided about callers may not hold any more
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, mount_options: MountOptions) -> None:
-        """Go on with a schema that was found late, or with the certainty that there is none; nothing else may have
-        changed. SettingsError if the settings cannot do without."""
+        """Take over options in which a schema was found late, or is known to be missing; nothing else may have changed.
+
+        SettingsError if the settings need one.
+        """
         self._mount_options = mount_options
         documents = replace(self.components.documents, schema=schema_table(mount_options))
         self.components = replace(self.components, documents=documents)
         self._put(self._built(self._switches.options))
 
     def clear_caches(self) -> None:
-        """Forget what can be found out again: documents, tokens, refusals, and what the app has registered."""
+        """Empty all caches: documents, tokens, refusals, and those that the app has registered."""
         self._host.caches.clear_all(self._recorder.warn)
 
     # --- overrides ----------------------------------------------------------------------------------------------------
@@ -111,14 +113,14 @@ class RuntimeReloader:
         self.runtime.head_cache.forget()
 
     def _tell_modes(self) -> None:
-        """And what else there is to say of the settings in force."""
+        """Export the fingerprint of the settings in force, and which protections only monitor."""
         tell, process = self.runtime.tell, self._recorder.process
         tell(lambda: process.built(package_version(), self._digest.of_settings(self.settings)))
         for protection in WITH_MODE:
             tell(process.mode, protection, self.runtime.modes[protection] is Mode.MONITOR)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Runtime]:
-        """The runtime with all overrides; if they do not go together, with those that do, one after the other."""
+        """The overrides that can be used, and their runtime: all, or those that do not contradict earlier ones."""
         try:
             return wanted, self._built(wanted)
         except SettingsError as error:
@@ -140,7 +142,7 @@ class RuntimeReloader:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _obey(self, entries: Iterable[Entry]) -> None:
-        """Carry out what was not there before. What was told before this process first looked is not for it."""
+        """Carry out new commands. Those that are older than the process's first look are not meant for it."""
         known, self._known_commands = self._known_commands, frozenset(entry.id for entry in entries)
         for entry in entries:
             command = self._commands.get(entry.key)
@@ -154,7 +156,7 @@ class RuntimeReloader:
         except Exception as error:  # noqa: BLE001 - one part that breaks keeps no other from being told
             self.runtime.tell(self._recorder.fault, "steering", error)
 
-    # --- what the heartbeat says of us --------------------------------------------------------------------------------
+    # --- the heartbeat's facts ----------------------------------------------------------------------------------------
 
     def _facts(self) -> Mapping[str, Any]:
         runtime = self.runtime
@@ -167,7 +169,7 @@ class RuntimeReloader:
         }
 
     def _key_fingerprints(self) -> Mapping[str, str]:
-        """Of the secrets by slot, of all other keys by the option that brought them."""
+        """Fingerprints of the keys in force: of secrets by their slot, of other keys by their option."""
         known = Fingerprints.of_keys(self.settings)
         identity = self.components.identity
         others = {} if identity is None else identity.verifier.fingerprints()

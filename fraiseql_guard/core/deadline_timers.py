@@ -1,9 +1,7 @@
-"""Deadlines that are nearly always met, at the price of one timer of the event loop for all of them.
+"""Deadlines that are nearly always met, with one timer of the event loop for all of them.
 
-A timer of the loop's own for each request, set and cancelled, was a tenth of what the guard costs a request (measured
-between all that an app does). Here setting one is an entry in a heap, and a deadline that was met is found out by
-asking. Ringing costs what is due, however many are set: ten thousand slow operations do not slow down each other's
-deadlines.
+A deadline is an entry in a heap; one that was met is recognised by asking what had it. When the timer rings, the cost
+depends on the deadlines that are due, and not on how many are set.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Memories of bounded size: what was not used for longest goes first."""
+"""Caches of bounded size, which drop the entries that were not used for longest."""
 
 from __future__ import annotations
 

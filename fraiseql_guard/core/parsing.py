@@ -1,4 +1,4 @@
-"""From the text of a variable (or a keyword argument's value) to a typed value.
+"""Parsers from the text of a variable, or a keyword argument's value, to a typed value.
 
 Every parser takes what an environment variable or a caller may give and returns the value, or raises ``ValueError``
 whose text completes the sentence "NAME='value' ...". Parsers never repeat the value: it may be a secret.

@@ -1,4 +1,4 @@
-"""What a Redis URL says, read strictly: a URL that another reading would take for another server is refused.
+"""Reads Redis URLs strictly, and refuses one that another client would take for another server.
 
 No error repeats a part of the URL, since any part of it may be a part of the password.
 """
@@ -41,7 +41,7 @@ _OF_OTHER_CLIENTS: Final = frozenset(
     socket_timeout timeout
     """.split()
 )
-"""How redis-py is tuned: a URL may be shared with it, and none of these says which server is meant."""
+"""Options that tune redis-py. A URL may be shared with it, and none of these says which server is meant."""
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
 

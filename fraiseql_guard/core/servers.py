@@ -1,4 +1,4 @@
-"""How many workers the server was started with, as its command line and the processes around this one tell it."""
+"""Finds out how many workers the server was started with: by command lines, and by the processes around this one."""
 
 from __future__ import annotations
 

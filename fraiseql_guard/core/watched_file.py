@@ -1,4 +1,4 @@
-"""What a file says, read again after the file has changed."""
+"""A value that is read from a file, and read again after the file has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 LOOK_AGAIN_SECONDS: Final = 5.0
 
 _Stamp = tuple[int, int, int, int]
-"""What differs when a file has changed: both times, the inode, the size."""
+"""Differs after a file has changed: both times, the inode, the size."""
 
 
 class _Absence(Enum):
