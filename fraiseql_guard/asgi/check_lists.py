@@ -43,6 +43,7 @@ def head_checks(
     """Checks that decide by the head of a request. ``pages`` decide who may read the pages that the guard serves."""
     active = active_in(modes)
     checks: list[HeadCheck] = []
+    # Blocks of operators come first: a blocked caller learns nothing else.
     if not active.isdisjoint(SANCTIONING):
         checks.append(components.blocks)
     checks.append(RequestPaths(first_in_force(modes, _CHECKING) or _CHECKING[0]))
@@ -71,12 +72,14 @@ def body_checks(
 ) -> tuple[Check, ...]:
     """Checks that decide by the operation that a request asks for. ``configured`` are the settings before overrides."""
     checks: list[Check] = []
+    # Read and measure the document; all checks below lean on that.
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
         checks.append(components.documents.blocked)
     if Protection.AUTH in active and settings.public_operations:
         checks.append(PublicOperations(settings))
+    # Memory, points, slots: what the operation would use up.
     if Protection.RATE_LIMIT in active:
         if settings.shed_above_memory_percent is not None:
             checks.append(MemoryPressure(components.host.memory, settings.shed_above_memory_percent))

@@ -152,6 +152,7 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
 
 def _show_caches(host: Host, telemetry: TelemetryParts, identity: IdentityParts | None) -> None:
     """Name the caches among those whose size is exported and which an operator can clear."""
+    # The names are those of the console and of the command line.
     metrics = telemetry.recorder.metrics
     host.caches.own("refusals", telemetry.refusals)
     host.caches.own("repeats", telemetry.refusal_cache)
@@ -165,6 +166,7 @@ def _documents(
 ) -> DocumentParts:
     settings = mount_options.settings
     persisted = persisted_queries(settings, on_problem=recorder.warn) if measures(mount_options) else None
+    # Documents of the fleet count only where a setting says so.
     trusted = None
     if persisted is not None and settings.trusted_documents != "off":
         trusted = DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
@@ -219,6 +221,7 @@ def _after_poll(
     """What a worker does after each look at the store, twice a second."""
 
     async def after_poll() -> None:
+        # Each step asks the store at most once, and none of them raises.
         hooks.watch_host()
         if documents.trusted is not None:
             documents.trusted.ensure_polling()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.core.settings import SettingsError, name_of
@@ -25,7 +27,7 @@ class Guard(Middleware):
         """All that an operator can see and do. The methods below have the names that the runbooks use."""
         return self._runtime.operator
 
-    def admin_app(self) -> Any:
+    def admin_app(self) -> ASGIApp:
         """The operator's HTTP API as an ASGI app for a port of its own; from now on it is served there alone.
 
         SettingsError if it could not be used.
@@ -37,7 +39,7 @@ class Guard(Middleware):
             )
         self._dispatcher.apart = True
 
-        async def admin(scope: Any, receive: Any, send: Any) -> None:
+        async def admin(scope: Scope, receive: Receive, send: Send) -> None:
             await self._dispatcher.serve_operators(scope, receive, send)
 
         return admin

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, schema_of
@@ -59,7 +60,7 @@ class Middleware:
 
     def __init__(
         self,
-        app: Any,
+        app: ASGIApp,
         *,
         settings: Settings | None = None,
         schema: SchemaSource | None = None,
@@ -69,7 +70,7 @@ class Middleware:
         database: DatabaseSignals | None = None,
         **options: Any,
     ) -> None:
-        self.app: Any = app
+        self.app: ASGIApp = app
         self._unusable: UnusableGuard | None = None
         self._started = self._has_lifespan = False
         self._inner: WeakSet[Middleware] = WeakSet()
@@ -78,6 +79,7 @@ class Middleware:
         self._spoils = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
         try:
+            # Read the settings, and build everything that can be built before the first request.
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
             mount_options = MountOptions(
                 names=(type(self).__name__,),
@@ -97,7 +99,7 @@ class Middleware:
                 raise
             self._unusable = self._spoils(error)
 
-    def _build(self, mount_options: MountOptions, app: Any) -> None:
+    def _build(self, mount_options: MountOptions, app: ASGIApp) -> None:
         """Take over a guard directly inside, and build the runtime."""
         self.database = mount_options.database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
@@ -194,8 +196,9 @@ class Middleware:
         """Tell of a login (reports.Logins.succeeded)."""
         await logins(request, self).succeeded(identifier)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
+        # The mark shows that a guard further outside has seen this scope.
         outer = scope.get(MARK)
         if outer is None and not self._started:
             self._start(scope)
@@ -206,13 +209,14 @@ class Middleware:
             await self._inside(outer, scope, receive, send)
             return
         scope[MARK] = self
+        # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
-    async def _inside(self, around: Middleware, scope: Any, receive: Any, send: Any) -> None:
+    async def _inside(self, around: Middleware, scope: Scope, receive: Receive, send: Send) -> None:
         """Decide about a request that a guard further outside has let pass: each does what it is configured for.
 
         Afterwards the scope is as the app around this guard had it.
@@ -241,7 +245,7 @@ class Middleware:
             self._told.add(inner)
             self._runtime.recorder.warn(told(self.mount_options.names, inner))
 
-    def _start(self, scope: Any) -> None:
+    def _start(self, scope: Scope) -> None:
         """Start with the first scope, or become unusable: an exception here would not stop the server."""
         self._started = True
         if self._unusable is None:
@@ -251,6 +255,7 @@ class Middleware:
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing may pass
                 self._unusable = self._spoils(error)
                 return
+            # Look at the app, and say what deserves a look.
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
@@ -280,8 +285,8 @@ class Middleware:
         for sentence in await self._runtime.store.check():
             self._runtime.recorder.warn(sentence)
 
-    def _watching_the_end(self, send: Any) -> Any:
-        async def watch(message: Any) -> None:
+    def _watching_the_end(self, send: Send) -> Send:
+        async def watch(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._know_documents()
                 self._runtime.tell(self._runtime.neighbours.look, self.app)  # the app may have begun to trace
@@ -306,7 +311,8 @@ class Middleware:
         """Close connections and write what is still to be logged. The end of the lifespan does it."""
         if self._check is not None:
             self._check.cancel()
-        await self._runtime.control.aclose()  # first: it keeps the ticker running
+        # End the background tasks, count what was deferred, then close what they use.
+        await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.ticker.aclose()
         self._runtime.tell(self._runtime.refusal_cache.tell)
         self._runtime.tell(self._runtime.recorder.tell)
@@ -316,6 +322,7 @@ class Middleware:
             await trusted.aclose()
         await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
+        # Guards further inside, which no lifespan reaches, and the log at last.
         inside, self._inner = list(self._inner), WeakSet()
         for inner in inside:
             if not inner._has_lifespan:  # noqa: SLF001 - a mounted app: frameworks tell it of no end

@@ -37,6 +37,7 @@ class MountOptions:
     def joined(self, inner: MountOptions) -> MountOptions:
         """These options and those of the middleware directly inside. SettingsError where they contradict each other."""
         both = f"{' + '.join(self.names)} and {' + '.join(inner.names)}"
+        # Two values of one option would depend on the order of mounting.
         for option, value in inner.explicit.items():
             if option in self.explicit and self.explicit[option] != value:
                 raise SettingsError(f"{both} are mounted on each other and give {option} two values. Give it once")

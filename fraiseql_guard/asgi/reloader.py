@@ -66,6 +66,7 @@ class RuntimeReloader:
             components.allow_list,
             components.fleet.census,
         )
+        # Each part takes over what concerns it, and none keeps another from that.
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
         self._forget_callers()  # what was decided about callers may not hold any more
@@ -93,6 +94,7 @@ class RuntimeReloader:
             self._recorder.warn(f"an override is ignored: {problem}")
         if switches.options == self._switches.options:
             return
+        # Build a runtime of all that can be used, and put it in force.
         self._switches = switches
         options, runtime = self._usable(switches.options)
         self._put(runtime)
@@ -125,6 +127,7 @@ class RuntimeReloader:
             return wanted, self._built(wanted)
         except SettingsError as error:
             self._recorder.warn(f"an override is ignored: {error}")
+        # Find those that go together, in the operators' order.
         options: dict[str, str] = {}
         runtime = self._built(options)
         for option, value in wanted.items():

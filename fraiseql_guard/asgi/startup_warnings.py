@@ -61,6 +61,7 @@ def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator
 
 def _middlewares_inside(app: Any) -> Iterator[str]:
     """Middlewares that hide answers from the guard, do its work a second time, or miss its refusals."""
+    # Middlewares that are in place, and those that Starlette has yet to build.
     inside = {type(each).__name__ for each in chain(app)}
     inside |= {cls.__name__ for each in chain(app) for cls in declared(each)}
     yield from blinding(inside)

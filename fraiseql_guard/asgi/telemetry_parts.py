@@ -30,6 +30,7 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
     cannot be had."""
     settings = mount_options.settings
     metrics = Metrics.of(mount_options.registry, workers=settings.worker_count)
+    # The recorder tells the traffic and the journal of every request and refusal.
     traffic, journal = TrafficStats(), RefusalJournal()
     log = EventLog(settings, metrics, logger=mount_options.logger)
     recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note)

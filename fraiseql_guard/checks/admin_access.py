@@ -28,6 +28,7 @@ class AdminAccess:
             return Denial(WEBSOCKET_REFUSED, protection=self.protection)
         if ctx.operator_refusal is not None:
             return ctx.operator_refusal
+        # Without a token nothing was tried; a wrong one is an offence.
         if not ctx.header(b"authorization"):
             return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN

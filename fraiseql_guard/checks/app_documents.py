@@ -92,6 +92,7 @@ class AppDocuments:
         query_hash = ctx.query_hash
         if denial.code.name not in _LIMITS or denial.limit is None or denial.actual is None or query_hash is None:
             return
+        # Count each caller once, and hold no more than the store can take.
         caller = ctx.subject.tag  # a user, an IPv4 address, or the /48 of an IPv6 address
         if query_hash in self._in_force or len(self._waiting) >= _WAITING or not self._room(caller, query_hash):
             return
@@ -130,6 +131,7 @@ class AppDocuments:
     def _room(self, caller: str, query_hash: str) -> bool:
         """Whether the caller counts for this document, and has not just done so."""
         now = self._clock()
+        # Start a new half window for a caller when the last one is over.
         since, documents = self._noted.get(caller) or (now, set())
         if now - since >= WINDOW_SECONDS / 2:  # half: a caller who goes on being refused never drops out
             since, documents = now, set()

@@ -68,9 +68,11 @@ class Authentication:
         """Set the identity, or refuse; note where the key that would decide is not at hand."""
         if ctx.preflight or ctx.page:
             return None
+        # A blocked address has only tokens verified that were good before.
         lines = ctx.lines(b"authorization")
         if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
+        # Verify the token; what fails here may be a key that is not at hand.
         found = self._verifier.verify(lines)
         if isinstance(found, Identity):
             ctx.identify(found)
@@ -106,6 +108,7 @@ class Authentication:
     def _refuse(self, ctx: RequestContext, found: TokenFailure) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
+        # A failure is recorded, whether or not the request may go on without a token.
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
         if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
             ctx.token_pending = True
@@ -133,6 +136,7 @@ class PublicOperations:
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False
+        # One field that is not public decides for the whole request.
         measured = ctx.measured
         if measured is not None and measured.complete and measured.root_fields and measured.root_fields <= self._public:
             ctx.public_operation = True

@@ -39,9 +39,11 @@ class BlockedDocuments:
         """Refuse what is blocked. What could not be measured has no operations, but its text may be known."""
         if not (self._documents or self._operations):
             return None
+        # By the text of any document in the request.
         for digest in ctx.hashes:
             if digest in self._documents:
                 return self._refuse(f"document {digest}", self._documents[digest])
+        # By the name of any operation in any of them.
         for name in ctx.measured.names if ctx.measured is not None else ():
             if name in self._operations:
                 return self._refuse(f"operation {name}", self._operations[name])

@@ -49,6 +49,7 @@ class OperatorBlocks:
         """Refuse callers from a blocked network."""
         if not self._all or ctx.address not in self._all:
             return None
+        # Several blocks may cover the address: the longest counts.
         until = max(block.until for block in self._blocks if ctx.address in block.networks)
         seconds = max(1.0, until - self._clock())
         return Denial(

@@ -90,6 +90,7 @@ class Concurrency:
         denial = self._over_own_share(ctx, anonymous=anonymous) or self._over_pool(ctx, anonymous=anonymous)
         if denial is not None:
             return denial
+        # There is room: take one slot in each count.
         own, at_work = ctx.subject.key, self._at_work
         ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
         for key in ctx.concurrency_slots:
@@ -111,6 +112,7 @@ class Concurrency:
             return self._overloaded(most, everyone)
         if anonymous and (strangers := self._at_work.get(_ANONYMOUS, 0)) >= (half := max(1, pool // 2)):
             return self._overloaded(half, strangers)
+        # Only the last slots are left.
         only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
         if not only_express_left:
             return None

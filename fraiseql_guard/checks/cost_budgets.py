@@ -44,10 +44,12 @@ class CostBudgets:
         points, budget = self._points(ctx.measured), self._budget_of(ctx)
         if not points or budget is None:
             return None
+        # Can the operation ever be paid?
         if points > budget.capacity:
             if _is_known(ctx.measured):
                 return Denial(CHARGE_TOO_LARGE, limit=budget.capacity, actual=points, detail=_POLICY)
             points = budget.capacity  # what is only assumed to be too dear takes the whole budget
+        # Put it on the bill; anonymous IPv6 callers pay for their wider networks as well.
         charge = replace(budget, tokens=points)
         ctx.charges = (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
         return None

@@ -75,6 +75,7 @@ class HttpRequestForm:
             return Denial(WEBSOCKET_REFUSED, protection=self._sockets)
         if ctx.method not in _METHODS:
             return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
+        # Requests that browsers make by themselves: preflights, pages, cross-site requests.
         if ctx.method == "OPTIONS":
             return self._preflight(ctx)
         if self._is_page(ctx):

@@ -51,6 +51,7 @@ class Lockouts:
     async def locked(self, identifier: str, ctx: RequestContext) -> Lockout | None:
         """The lockout in force, if any."""
         try:
+            # Ask the store for a lockout, and this process for attempts at work.
             subject = login_subject(identifier, ctx.address_subject)
             outcome = await self._store.admit(AdmitRequest(subject, enforced=self._escalation.enforced))
             lockout = self._in_force(outcome) or self._begin(subject.name, ctx)
@@ -129,6 +130,7 @@ class Lockouts:
     def _in_force(self, outcome: AdmitResult) -> Lockout | None:
         if not self._escalation.enforced:
             return None
+        # Without the store, and with a policy that refuses then, nothing is known of the login.
         if outcome.unavailable:
             return _UNDECIDED
         sanction = outcome.sanction or (outcome.imposed.sanction if outcome.imposed else None)

@@ -27,6 +27,7 @@ class _Readers:
         """Whether a request comes from one of them."""
         if not ctx.shared_peer and ctx.address in self._networks:
             return True
+        # Behind a shared peer the address says nothing, but the token does.
         scheme, _, token = ctx.header(b"authorization").partition(" ")
         return self._token is not None and scheme.lower() == "bearer" and self._token.matches(token.strip())
 

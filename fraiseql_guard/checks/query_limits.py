@@ -20,6 +20,7 @@ class QueryLimits:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Set what was measured; refuse what is unreadable or over a limit."""
+        # Servers and apps do not agree on what a GET's body means.
         if ctx.body and ctx.method != "POST":
             return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
         reading = self._reader.read(

@@ -78,12 +78,14 @@ class RateLimits:
     def bill(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
         """All charges of a request. A refused one costs its main bucket what the refusal says; a lenient refusal has a
         bucket of its own."""
+        # Every request pays from its main bucket; a refused one from that alone.
         main = self.main_charge(ctx)
         if denial is not None:
             if is_lenient(denial):
                 return self._with_networks(ctx, self._lenient_charge(ctx, denial))
             tokens = min(denial.tokens, main.capacity)
             return self._with_networks(ctx, _take(main, tokens)) if tokens else ()
+        # One that passed pays as much as it asks for, from all its buckets.
         tokens = self._tokens(ctx)
         further = self._further_charges(ctx)
         if not further and not ctx.address_subject.networks and tokens == 1:

@@ -68,10 +68,12 @@ class Sanctions:
 
     def exempt(self, ctx: RequestContext) -> frozenset[PolicyName]:
         """Policies whose blocks of this address do not bind this request."""
+        # A verified user is not bound by what others at the address did.
         if ctx.identity is not None:
             return self._never
         if ctx.public_operation or ctx.preflight or ctx.token_failure is FailureReason.TOKEN_EXPIRED:
             return _AUTOMATIC
+        # A block for brute force binds those who send another bad token.
         return self._never if ctx.token_failure is not None else self._without_token
 
     def exempt_by_head(self, ctx: RequestContext) -> frozenset[PolicyName]:

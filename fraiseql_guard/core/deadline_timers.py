@@ -124,6 +124,7 @@ class DeadlineTimers:
                 expire(pending, now - when, *args)
             except Exception as error:  # noqa: BLE001 - one that breaks keeps no other from ringing, as in the loop
                 self._loop.call_exception_handler({"message": "a deadline's work failed", "exception": error})
+        # Drop the next ones that are done, and set the timer to the first that is not.
         heap = self._heap
         while heap and heap[0][2].done():
             heappop(heap)

@@ -38,6 +38,7 @@ class PerLoop(Generic[T]):
         return self._by_loop.pop(asyncio.get_running_loop(), None)
 
     def _made(self, loop: asyncio.AbstractEventLoop) -> T:
+        # The list is copied, since another thread may add its loop meanwhile.
         for closed in [other for other in list(self._by_loop) if other.is_closed()]:
             self._by_loop.pop(closed, None)
         value = self._by_loop[loop] = self._make(loop)
@@ -88,6 +89,7 @@ class LoopTask(Generic[T]):
     async def aclose(self) -> None:
         """End the task of the running event loop, and wait until it has ended."""
         held = self._held.pop()
+        # Another event loop keeps its task.
         if held is not None and held.task is not None:
             held.task.cancel()
             await asyncio.wait([held.task])

@@ -42,6 +42,7 @@ def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:
     peers: tuple[TrustedPeer, ...] = tuple(
         "unix" if item == "unix" else network(item) for item in _network_items(value)
     )
+    # Everything is trusted only where it is said twice.
     for peer in peers:
         if peer != "unix" and peer.prefixlen == 0 and peers.count(peer) < 2:
             raise ValueError(

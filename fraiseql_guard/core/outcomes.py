@@ -14,6 +14,7 @@ _SERVER_ERROR: Final = 500
 def kind_of(ctx: RequestContext) -> RequestKind:
     """The kind of a request. One that was refused never counts as the guard's own, nor one from outside as a probe."""
     place = ctx.place
+    # A probe comes from a private peer, and asks for an exempt path.
     is_probe = place.exempt and ctx.private_peer
     if (is_probe or place.page is not None or ctx.for_operator) and ctx.denial is None:
         return RequestKind.OWN
@@ -27,6 +28,7 @@ def outcome_of(ctx: RequestContext) -> Outcome:
     denial = ctx.denial
     if ctx.auth_failed or (denial is not None and is_for_authentication(denial)):
         return Outcome.UNAUTHENTICATED
+    # A guard further inside refuses in this one's place.
     if denial is not None or ctx.refused_inside:
         return Outcome.REFUSED
     return Outcome.FAILED if ctx.status >= _SERVER_ERROR else Outcome.ANSWERED

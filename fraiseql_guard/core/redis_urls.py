@@ -66,6 +66,7 @@ class RedisUrl:
     def parse(cls, url: str) -> RedisUrl:
         """Read a URL; ValueError, whose text completes "NAME=(secret) ...", if it is none or names files in vain."""
         scheme, parts = _split(url)
+        # Which servers, and how to reach them.
         kind = _KINDS[scheme["kind"]]
         encrypted = scheme["tls"] == "rediss"
         userinfo, _, hosts = parts["authority"].rpartition("@")
@@ -74,6 +75,7 @@ class RedisUrl:
             path, target = _socket_path(hosts, parts["path"]), ""
         else:
             places = _places(hosts, several=kind != "standalone")
+        # What to say there: the options may hold what the URL's own places hold as well.
         options = _options(parts["query"] or "", kind, encrypted=encrypted)
         user, password = _user(userinfo, options)
         master, database = _target(kind, target, options)
@@ -235,6 +237,7 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
     except OSError as error:
         raise ValueError(f"names ssl_ca_certs that cannot be used: {_cause(error)}") from None
+    # "none" turns both checks off, as in redis-py.
     context.check_hostname = verify != "none" and check in _YES
     context.verify_mode = ssl.CERT_NONE if verify == "none" else ssl.CERT_REQUIRED
     if certificate := options.get("ssl_certfile"):

@@ -22,6 +22,7 @@ own method."""
 def enter(scope: MutableMapping[str, Any], ctx: RequestContext) -> None:
     """Mark a request as the one that the app works on: in this task, in tasks that it starts, and in its threads."""
     scope[REQUEST] = ctx
+    # Logins may be tried from now on, since the end of the request is seen.
     ctx.attempts = ()  # its end will be seen
     ctx.before = _current.get()  # an app may ask another app, or itself
     _current.set(ctx)

@@ -48,6 +48,7 @@ class Secret:
         return self._text
 
     def _parse(self, content: bytes) -> str:
+        # Editors and orchestrators end a file with a line break.
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n").strip()
         if not text:
             raise ValueError("the file is empty")

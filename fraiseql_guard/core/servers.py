@@ -36,8 +36,10 @@ def started_workers(
     this one are not seen, unless the command line names their number."""
     own = os.getpid() if pid is None else pid
     parent = _parent(proc, own)
+    # The command line of this process comes first: it may be the server's own.
     lines = [_command_line(proc, each) for each in (own, parent) if each]
     found = next(filter(None, map(_by_arguments, lines)), None)
+    # Without a number on a command line: a variable, or the processes that are there.
     if found is None:
         around = os.environ if environ is None else environ
         server = _server_among(sys.modules if modules is None else modules)

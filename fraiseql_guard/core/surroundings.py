@@ -72,6 +72,7 @@ def counting_apart(settings: Settings, environ: Mapping[str, str] | None = None)
     around = os.environ if environ is None else environ
     if around.get(MULTIPROCESS, "").strip():
         return None
+    # The settings know best; else the server's processes tell.
     if settings.worker_count > 1:
         variable = name_of("workers") if settings.workers is not None else "WEB_CONCURRENCY"
         known = f"{variable}={settings.worker_count}"
@@ -109,6 +110,7 @@ def _times(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
 def _sizes(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
     if settings.max_body_bytes > settings.max_buffered_bytes:
         yield _above("max_body_bytes", "max_buffered_bytes", settings, "the largest bodies are always refused (503)")
+    # The rest is about documents.
     if Protection.QUERY_LIMITS not in protections:
         return
     if settings.max_query_chars > settings.max_body_bytes:

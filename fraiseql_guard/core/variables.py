@@ -102,6 +102,7 @@ def read_values(
 def _read_one(row: SettingVariable, argument: object, environ: Mapping[str, str]) -> tuple[Any, str]:
     given = environ.get(row.name, "").strip()
     in_file = environ.get(row.name + _FILE, "").strip() if row.form.secret else ""
+    # An argument wins over the variable, and the variable over the default.
     if argument is not None:
         return row.read(argument, row.option), "argument"
     if given and in_file:
@@ -128,6 +129,7 @@ def _secret_file(row: SettingVariable, path: str) -> Secret:
 
 
 def _unknown_option(option: str, rows: Mapping[str, SettingVariable]) -> str:
+    # Hint at the option that was probably meant.
     near = get_close_matches(option, rows, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     return f"{option} is not an option{hint} All options: fraiseql-guard config"

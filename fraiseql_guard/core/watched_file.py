@@ -104,6 +104,7 @@ class WatchedFile(Generic[T]):
         stamp, content, failure = None, None, self._failure
         try:
             stamp = self._look_at_stamp()
+            # Read only what has changed.
             changed = stamp != self._stamp
             if changed and failure is not None and failure.stamp is not None and failure.stamp == stamp:
                 self._on_failure(failure.cause, False)  # the same bad content: reading it again tells nothing
@@ -114,6 +115,7 @@ class WatchedFile(Generic[T]):
         except (OSError, ValueError) as error:
             self._fail(now, error, stamp, content)
             return False
+        # The file can be used: an outage, if there was one, is over.
         self._stamp, self._failure = stamp, None
         if failure is not None:
             self._on_recovery(now - failure.since)

@@ -25,6 +25,7 @@ _AUTH, _RATE, _QUERY, _TIME = (
     Protection.TIMEOUT,
 )
 
+# Who asks.
 UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is required or the token was not accepted.")
 KEYS_UNAVAILABLE = Code(
     "KEYS_UNAVAILABLE", 503, _AUTH, "The token cannot be checked at the moment: its keys could not be fetched."
@@ -32,20 +33,24 @@ KEYS_UNAVAILABLE = Code(
 USER_STATUS_UNAVAILABLE = Code(
     "USER_STATUS_UNAVAILABLE", 503, _AUTH, "Whether this user may go on cannot be told at the moment."
 )
+# Sanctions, rates and budgets.
 BLOCKED = Code("BLOCKED", 403, _RATE, "Requests from this caller are blocked for now.")
 RATE_LIMITED = Code("RATE_LIMITED", 429, _RATE, "Too many requests.")
 COST_BUDGET_EXCEEDED = Code(
     "COST_BUDGET_EXCEEDED", 429, _RATE, "The operation costs more than is left of the hour's budget."
 )
 CHARGE_TOO_LARGE = Code("CHARGE_TOO_LARGE", 400, _RATE, "The request costs more than the limit can ever admit.")
+# Operations at work, memory, the store.
 CONCURRENCY_LIMIT = Code("CONCURRENCY_LIMIT", 429, _RATE, "Too many operations of this caller are at work.")
 OVERLOADED = Code("OVERLOADED", 503, _RATE, "Too many operations are at work.")
 MEMORY_PRESSURE = Code("MEMORY_PRESSURE", 503, _RATE, "Memory is short: queries are not served for now.")
 STORE_UNAVAILABLE = Code("STORE_UNAVAILABLE", 503, _RATE, "Rate limits cannot be decided at the moment.")
+# The guard itself.
 GUARD_FAULT = Code("GUARD_FAULT", 503, _QUERY, "The request could not be checked.")
 GUARD_MISCONFIGURED = Code(
     "GUARD_MISCONFIGURED", 503, _QUERY, "Requests are not served: the guard's configuration cannot be used."
 )
+# Deadlines, and bodies of requests.
 QUERY_TIMEOUT = Code("QUERY_TIMEOUT", 504, _TIME, "The operation did not finish in time.")
 BODY_TIMEOUT = Code("BODY_TIMEOUT", 408, _QUERY, "The request body did not arrive in time.")
 BODY_TOO_LARGE = Code("BODY_TOO_LARGE", 413, _QUERY, "The request body is too large.")
@@ -53,6 +58,7 @@ BODY_SHARE_FULL = Code(
     "BODY_SHARE_FULL", 429, _QUERY, "Too many request bodies of this caller are being read at the moment."
 )
 BODY_BUFFER_FULL = Code("BODY_BUFFER_FULL", 503, _QUERY, "Too many request bodies are being read at the moment.")
+# The form of HTTP requests.
 METHOD_NOT_ALLOWED = Code("METHOD_NOT_ALLOWED", 405, _QUERY, "This method is not accepted on a GraphQL path.")
 MUTATION_BY_GET = Code("MUTATION_BY_GET", 405, _QUERY, "Mutations are only accepted by POST.")
 UNSUPPORTED_MEDIA_TYPE = Code("UNSUPPORTED_MEDIA_TYPE", 415, _QUERY, "Send GraphQL as application/json.")
@@ -61,6 +67,7 @@ CROSS_SITE_REQUEST = Code("CROSS_SITE_REQUEST", 400, _QUERY, "Cross-site request
 WEBSOCKET_REFUSED = Code("WEBSOCKET_REFUSED", 403, _QUERY, "WebSocket is not accepted on this path.")
 PATH_INVALID = Code("PATH_INVALID", 400, _QUERY, "The request's path is not accepted.")
 BAD_REQUEST = Code("BAD_REQUEST", 400, _QUERY, "The request is not a well-formed GraphQL request.")
+# Batches, persisted and trusted documents.
 BATCHING_DISABLED = Code("BATCHING_DISABLED", 400, _QUERY, "Batches of operations are not accepted.")
 PERSISTED_QUERY_NOT_SUPPORTED = Code(
     "PERSISTED_QUERY_NOT_SUPPORTED",
@@ -74,9 +81,11 @@ DOCUMENTS_UNAVAILABLE = Code(
     "DOCUMENTS_UNAVAILABLE", 503, _QUERY, "Which documents are trusted cannot be told at the moment."
 )
 NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
+# Documents that cannot be read.
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
 GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
 OPERATION_NOT_FOUND = Code("OPERATION_NOT_FOUND", 400, _QUERY, "The document has no such operation.")
+# Documents and variables over a limit.
 QUERY_TOO_LONG = Code("QUERY_TOO_LONG", 400, _QUERY, "The document has too many characters.")
 QUERY_TOO_MANY_TOKENS = Code("QUERY_TOO_MANY_TOKENS", 400, _QUERY, "The document has too many tokens.")
 QUERY_TOO_DEEP = Code("QUERY_TOO_DEEP", 400, _QUERY, "The operation is nested too deeply.")
@@ -94,6 +103,7 @@ TOO_MANY_FRAGMENTS = Code("TOO_MANY_FRAGMENTS", 400, _QUERY, "The document has t
 LITERAL_TOO_DEEP = Code("LITERAL_TOO_DEEP", 400, _QUERY, "A value in the document is nested too deeply.")
 VARIABLES_TOO_DEEP = Code("VARIABLES_TOO_DEEP", 400, _QUERY, "The variables are nested too deeply.")
 VARIABLES_TOO_LARGE = Code("VARIABLES_TOO_LARGE", 400, _QUERY, "The variables hold too many values.")
+# The guard's own pages, and the operator's API.
 METRICS_FORBIDDEN = Code("METRICS_FORBIDDEN", 403, Protection.METRICS, "The metrics are not served to this caller.")
 HEALTH_FORBIDDEN = Code(
     "HEALTH_FORBIDDEN", 403, Protection.METRICS, "The health details are not served to this caller."
@@ -101,6 +111,7 @@ HEALTH_FORBIDDEN = Code(
 ADMIN_UNAUTHENTICATED = Code(
     "ADMIN_UNAUTHENTICATED", 401, Protection.ADMIN, "Authentication is required or the token was not accepted."
 )
+# Introspection.
 INTROSPECTION_DENIED = Code("INTROSPECTION_DENIED", 400, _QUERY, "Introspection is not allowed here.")
 INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The introspection is nested too deeply.")
 

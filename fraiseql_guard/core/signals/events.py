@@ -22,6 +22,7 @@ QUERY_TEXT: Final = "query_text"
 
 _WHO = ("user_id", "ip_address")
 
+# Requests, authentication and sanctions, by the runbooks' names.
 HTTP_REQUEST = Event(
     "http.request",
     "INFO",
@@ -68,6 +69,7 @@ DOS_DETECTED = Event(
     (*_WHO, "expensive_queries_count", "time_window_seconds", "action"),
     always=True,
 )
+# Operations and database statements.
 EXPENSIVE_QUERY = Event(
     "graphql.expensive_query",
     "WARNING",
@@ -86,6 +88,7 @@ DB_QUERY_TIMEOUT = Event(
     "Query stopped at its deadline",
     ("query_duration_ms", "timeout_ms", "query_type", "table_name", "user_id"),
 )
+# Memory.
 HIGH_MEMORY = Event(
     "system.high_memory",
     "WARNING",
@@ -98,6 +101,7 @@ MEMORY_CRITICAL = Event(
     "Memory use is critical",
     ("memory_used_bytes", "memory_limit_bytes", "memory_usage_percent", "swap_used_bytes"),
 )
+# The guard's own: refusals and logins.
 REQUEST_REFUSED = Event(
     "guard.request_refused",
     "WARNING",
@@ -111,6 +115,7 @@ LOGIN_FAILED = Event(
     (*_WHO, "endpoint", "user_agent"),
 )
 LOGIN_SUCCEEDED = Event("guard.login_succeeded", "INFO", "The app reported a login", (*_WHO, "endpoint"))
+# Start and configuration.
 STARTED = Event(
     "guard.started", "INFO", "Guard started", ("protections", "mode", "store", "graphql_paths"), always=True
 )
@@ -126,7 +131,8 @@ OVERRIDDEN = Event(
     "guard.overridden", "WARNING", "Settings in force were changed by an operator", ("overrides",), always=True
 )
 COMMANDED = Event("guard.commanded", "INFO", "An operator's command was carried out", ("command", "actor"), always=True)
-GATE_FAULT = Event("guard.fault", "ERROR", "Unexpected error inside the guard", ("part", "error"))
+# Faults, the store, keys.
+FAULT_SEEN = Event("guard.fault", "ERROR", "Unexpected error inside the guard", ("part", "error"))
 STORE_FAILED = Event(
     "guard.store_failed", "ERROR", "Store does not answer", ("reason", "detail", "policy", "breaker_open")
 )
@@ -148,6 +154,7 @@ KEY_SOURCE_FAILED = Event(
 KEY_SOURCE_RECOVERED = Event(
     "guard.key_source_recovered", "INFO", "Keys can be read again", ("source", "outage_seconds"), always=True
 )
+# What the app and its surroundings do.
 SHARED_PEER_SEEN = Event(
     "guard.shared_peer",
     "ERROR",

@@ -41,6 +41,7 @@ _REFUSALS = tuple(
     for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection, *_ALSO.get(code, ())))
 )
 
+# Requests: what they were, and what became of them.
 REFUSALS = Metric("fraiseql_guard_refusals_total", _COUNTER, "Requests refused.", _REFUSAL_LABELS, closed=_REFUSALS)
 WOULD_REFUSE = Metric(
     "fraiseql_guard_would_refuse_total",
@@ -69,6 +70,7 @@ COST_BUDGET = Metric(
     "Operations refused because the caller's cost budget was used up.",
     ("user_id", "ip_address"),
 )
+# Authentication.
 AUTH_FAILURE_REASONS = Metric(
     "fraiseql_guard_auth_failures_total",
     _COUNTER,
@@ -89,6 +91,7 @@ ADMIN_FAILURES = Metric(
     ("token",),
     closed=(("missing",), ("wrong",)),
 )
+# Statements, rates, sanctions, logins.
 STATEMENT_TIMEOUTS = Metric(
     "fraiseql_guard_statement_timeouts_total",
     _COUNTER,
@@ -113,6 +116,7 @@ LOGINS = Metric(
     ("outcome",),
     closed=tuple((outcome.value,) for outcome in LoginOutcome),
 )
+# Keys that verify tokens.
 TOKEN_KEYS = Metric(
     "fraiseql_guard_token_keys_total",
     _COUNTER,
@@ -127,6 +131,7 @@ KEY_SOURCE_ERRORS = Metric(
     ("source",),
     closed=(("setting",), ("file",), ("url",)),
 )
+# The store.
 STORE_FAILURES = Metric(
     "fraiseql_guard_store_failures_total",
     _COUNTER,
@@ -151,6 +156,7 @@ STORE_UNREADABLE = Metric(
     ("family",),
     closed=tuple((family.value,) for family in KeyFamily),
 )
+# Faults, and requests that ended early.
 FAULTS = Metric(
     "fraiseql_guard_faults_total",
     _COUNTER,
@@ -164,6 +170,7 @@ ABANDONED = Metric(
 DISCONNECTS = Metric(
     "fraiseql_guard_disconnects_total", _COUNTER, "GraphQL requests whose client left before the answer."
 )
+# What deserves an operator's look.
 MODE_MONITOR = Metric(
     "fraiseql_guard_mode_monitor",
     _GAUGE,
@@ -181,6 +188,7 @@ SHARED_PEER = Metric(
     _GAUGE,
     "1 while an untrusted private peer sends forwarding headers: name it among the trusted proxies.",
 )
+# What telemetry leaves out.
 LABEL_OVERFLOW = Metric(
     "fraiseql_guard_label_overflow_total",
     _COUNTER,
@@ -191,6 +199,7 @@ LOG_LINES_SUPPRESSED = Metric(
     "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
 )
 LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
+# What is in force, and how old it is.
 BUILD_INFO = Metric(
     "fraiseql_guard_build_info",
     _GAUGE,
@@ -210,9 +219,11 @@ OVERRIDES_IN_FORCE = Metric(
     "What operators have said for a while and is in force, by kind; limit: of single callers.",
     ("kind",),
 )
+# What requests at work hold.
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
 
+# Memory.
 MEMORY_USED = Metric(
     "fraiseql_guard_memory_used_bytes", _GAUGE, "Memory in use (working set of the container, else of the process)."
 )

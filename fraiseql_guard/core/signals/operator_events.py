@@ -8,6 +8,7 @@ from fraiseql_guard.core.signals.events import Event
 
 _ABOUT_CALLER = ("actor", "user_id", "ip_address")
 
+# Blocks.
 ADMIN_BLOCK = Event(
     "admin.block",
     "WARNING",
@@ -28,6 +29,7 @@ ADMIN_LIFT_ALL = Event(
 ADMIN_UNLOCK = Event(
     "admin.unlock", "WARNING", "Operator unlocked a login", ("actor", "identifier", "ip_address", "lifted"), always=True
 )
+# Limits, and the allow-list.
 ADMIN_LIMIT = Event(
     "admin.limit",
     "WARNING",
@@ -56,6 +58,7 @@ ADMIN_DISALLOW = Event(
     ("actor", "ip_address", "removed"),
     always=True,
 )
+# Overrides, and commands to all workers.
 ADMIN_SWITCH = Event(
     "admin.switch",
     "WARNING",
@@ -70,6 +73,7 @@ ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor",
 ADMIN_CLEAR_CACHES = Event(
     "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
 )
+# Documents, and database statements.
 ADMIN_TRUST = Event(
     "admin.trust",
     "WARNING",
@@ -83,6 +87,7 @@ ADMIN_DISTRUST = Event(
 ADMIN_KILL = Event(
     "admin.kill", "WARNING", "Operator stopped a statement of the database", ("actor", "pid", "stopped"), always=True
 )
+# Where operators act from.
 ADMIN_OVERRIDES_FILE = Event(
     "admin.overrides_file",
     "WARNING",

@@ -11,6 +11,7 @@ _BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0, 4194304.
 
 _COUNTER, _GAUGE, _HISTOGRAM = MetricKind.COUNTER, MetricKind.GAUGE, MetricKind.HISTOGRAM
 
+# HTTP requests.
 HTTP_REQUESTS = Metric(
     "fraiseql_http_requests_total", _COUNTER, "HTTP requests answered.", ("endpoint", "status", "user_id")
 )
@@ -20,6 +21,7 @@ RESPONSE_TIME = Metric(
 )
 REQUEST_SIZE = Metric("fraiseql_http_request_size_bytes", _HISTOGRAM, "Size of request bodies.", buckets=_BYTES)
 RESPONSE_SIZE = Metric("fraiseql_http_response_size_bytes", _HISTOGRAM, "Size of answer bodies.", buckets=_BYTES)
+# Rates, authentication, logins.
 RATE_LIMIT_EXCEEDED = Metric(
     "fraiseql_rate_limit_exceeded_total", _COUNTER, "Requests refused for their rate.", ("user_id", "ip_address")
 )
@@ -31,6 +33,7 @@ AUTH_FAILURES = Metric(
 )
 AUTH_SUCCESS = Metric("fraiseql_auth_success_total", _COUNTER, "Successful authentications.")
 ACCOUNT_LOCKOUTS = Metric("fraiseql_account_lockouts_total", _COUNTER, "Login identifiers locked out at an address.")
+# GraphQL operations.
 QUERY_DURATION = Metric(
     "fraiseql_graphql_query_duration_seconds",
     _HISTOGRAM,
@@ -71,6 +74,7 @@ QUERIES_ERRORS = Metric(
     "fraiseql_graphql_queries_errors", _COUNTER, "GraphQL requests that ended in errors, a timeout or a disconnect."
 )
 
+# The app's database and caches.
 DB_QUERY_DURATION = Metric(
     "fraiseql_db_query_duration_seconds",
     _HISTOGRAM,
@@ -97,6 +101,7 @@ DB_CONNECTIONS_WAITING = Metric(
 CACHE_SIZE = Metric(
     "fraiseql_cache_size_bytes", _GAUGE, "Memory held by caches: the guard's own (estimated) and those the app reports."
 )
+# The process and its garbage collector.
 PROCESS_RESIDENT_MEMORY = Metric(
     "process_resident_memory_bytes", _GAUGE, "Resident memory size in bytes.", source=Source.PROCESS
 )
@@ -127,6 +132,7 @@ GC_UNCOLLECTABLE = Metric(
     ("generation",),
     source=Source.PROCESS,
 )
+# The machine.
 NODE_MEMORY_TOTAL = Metric("node_memory_MemTotal_bytes", _GAUGE, "Memory of the machine.", source=Source.NODE)
 
 RUNBOOK_METRICS: Final[tuple[Metric, ...]] = tuple(
