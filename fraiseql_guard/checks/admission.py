@@ -108,6 +108,10 @@ class Admission:
         if denial is None and (usual := self.usual_request(ctx)) is not None:
             return self.conclude(ctx, usual, await self._store.admit(usual))
         self._note_documents(ctx, denial)
+        return await self._admit_special(ctx, denial)
+
+    async def _admit_special(self, ctx: RequestContext, denial: Denial | None) -> Decision:
+        """The same for a request that is not usual, or that a check has denied."""
         # What does the request cost, and can that ever be paid?
         free = self._rates.free(ctx)
         charges = () if free else self._bill(ctx, denial)
@@ -168,10 +172,8 @@ class Admission:
         # What checks, and guards further outside, found out.
         if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None:
             return True
-        # What decides who pays into which bucket.
-        if ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation:
-            return True
-        if self._refusals.knows(ctx.subject.key):
+        # What decides who pays from which bucket.
+        if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
             return True
         return (ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx)
 
@@ -187,8 +189,7 @@ class Admission:
         ctx.unpaid = True
         self._refusals.remember(request, result)
         refusal = self._refusal(result)
-        expired_in_a_flood = lenient and refusal.code is RATE_LIMITED and ctx.token_failure is not None
-        if result.sanction is not None or expired_in_a_flood:
+        if result.sanction is not None or (lenient and _is_flood_of_expired_tokens(ctx, refusal)):
             self._note_block(ctx, refusal)
         return Decision(refusal, result.imposed)
 
@@ -257,3 +258,13 @@ class Admission:
             return impossible
         short = max(result.buckets, key=lambda bucket: bucket.retry_after_seconds)
         return refuse_budget(short) or refuse(short)
+
+
+def _pays_otherwise(ctx: RequestContext) -> bool:
+    """Whether another bucket than its subject's own pays for the request."""
+    return ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation
+
+
+def _is_flood_of_expired_tokens(ctx: RequestContext, refusal: Denial) -> bool:
+    """Whether the bucket of expired tokens, which are refused leniently, is empty."""
+    return refusal.code is RATE_LIMITED and ctx.token_failure is not None

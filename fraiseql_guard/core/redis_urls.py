@@ -208,12 +208,17 @@ def _options(query: str, kind: Kind, *, encrypted: bool) -> dict[str, str]:
             raise ValueError(_unknown_option(name, known, query))
         if not value or name in found:
             raise ValueError(f"gives the option {name} no value, or two")
+        found[name] = _decoded(value.replace("+", " "))
+    _refuse_contradictions(found, encrypted=encrypted)
+    return found
+
+
+def _refuse_contradictions(options: Mapping[str, str], *, encrypted: bool) -> None:
+    for name in options:
         if name in _TLS_OPTIONS and not encrypted:
             raise ValueError(f"has the TLS option {name}, and redis:// is not encrypted; write rediss://")
-        found[name] = _decoded(value.replace("+", " "))
-    if "sentinel_username" in found and "sentinel_password" not in found:
+    if "sentinel_username" in options and "sentinel_password" not in options:
         raise ValueError("gives the Sentinels a user without a password (sentinel_password)")
-    return found
 
 
 def _unknown_option(name: str, known: frozenset[str], query: str) -> str:

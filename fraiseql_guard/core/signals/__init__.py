@@ -12,7 +12,7 @@ from fraiseql_guard.core.signals.events import *
 from fraiseql_guard.core.signals.events import REQUEST_EVENTS, Event
 from fraiseql_guard.core.signals.guard_metrics import *
 from fraiseql_guard.core.signals.guard_metrics import GUARD_METRICS
-from fraiseql_guard.core.signals.labels import *
+from fraiseql_guard.core.signals.label_values import *
 from fraiseql_guard.core.signals.metric import *
 from fraiseql_guard.core.signals.metric import Metric
 from fraiseql_guard.core.signals.operator_events import *

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.core.signals.labels import Protection
+from fraiseql_guard.core.signals.label_values import Protection
 
 
 @dataclass(frozen=True, slots=True, eq=False)  # each is one object, found in tables by what it is and not by its texts

@@ -16,7 +16,7 @@ from fraiseql_guard.core.signals.codes import (
     WEBSOCKET_REFUSED,
     Code,
 )
-from fraiseql_guard.core.signals.labels import (
+from fraiseql_guard.core.signals.label_values import (
     FAULT_PARTS,
     LIMITS,
     FailureReason,
