@@ -56,7 +56,7 @@ def head_trip() -> None:
 
 def usual() -> None:
     """No request is usual, so that each has its trip made and packed."""
-    put("checks.admission:Admission", "usual", _nothing)
+    put("checks.admission:Admission", "usual_request", _nothing)
 
 
 def packed() -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import redis
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.networks import parse_address, subject_of

@@ -27,7 +27,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import OctKey, import_key
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.key_forms import ALGORITHMS as ALGORITHM_FAMILIES
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.tokens import TokenVerifier

@@ -7,7 +7,8 @@ import pytest
 
 from fraiseql_guard import Guard
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import DATABASE_VARIABLE, VARIABLES
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.settings import VARIABLES
 from tools.docs import FILES, ROOT, rendered
 from tools.promql import PENDING
 

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity import TokenVerifier
 from tests.support import keys

@@ -15,7 +15,7 @@ import psycopg
 
 from examples.drills.definitions import Attack
 from examples.drills.scene import Scene
-from fraiseql_guard.core.settings import DATABASE_VARIABLE
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
 from fraiseql_guard.testing import make_token
 
 USERS: Final = 4

@@ -17,7 +17,8 @@ from typing import Any, Final
 
 from examples.fraiseql_blog.serve import DATABASE_URL
 from examples.process import OURS, ExampleServer
-from fraiseql_guard.core.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.runbooks.render import Choices, scaled, write_rule_files
 from tests.support.redis_server import RedisServer
 from tools.alertmanager import AlertmanagerServer, Webhook

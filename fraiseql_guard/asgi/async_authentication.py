@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.checks.authentication import Authentication, refuse
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import USER_STATUS_UNAVAILABLE, Protection
 from fraiseql_guard.identity.key_sources import KeyObserver

@@ -12,7 +12,8 @@ from typing import Final
 from fraiseql_guard.asgi.pipeline import announced_excess, look_at_body
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.http.envelope import is_json
 from fraiseql_guard.graphql.http.multipart import read_form

@@ -1,48 +1,45 @@
-"""What outlives every change of the settings at run time: one of each for a guard, however often its stack is built."""
+"""The parts of a guard that hold something: connections, counters, memories, and what an operator has said.
+
+They are made once, from the settings that the guard was mounted with, and outlive every change of the settings at run
+time: none of them depends on an option that can be changed (settings.CHANGEABLE).
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
-
-from prometheus_client import CollectorRegistry
 
 from fraiseql_guard.asgi.async_authentication import IdentityParts, identity_parts
 from fraiseql_guard.asgi.body_budget import BufferBudget
+from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
-from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
 from fraiseql_guard.checks.blocks import OperatorBlocks
 from fraiseql_guard.checks.concurrency import PoolRefusals
+from fraiseql_guard.checks.sanctions import owner_of
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Books
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.graphql.cost.schema import SchemaTable
 from fraiseql_guard.graphql.documents.persisted import PersistedQueries, persisted_queries
 from fraiseql_guard.identity.allow_list import AllowList
-from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.operations.fleet.census import SanctionCensus
 from fraiseql_guard.operations.fleet.heartbeat import Facts, HeartbeatTask
 from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
-from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
-from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.control import ControlSet
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.protocol import Store
-from fraiseql_guard.stores.refusals import Refusals
-from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.metrics import multiprocess
 from fraiseql_guard.telemetry.process import Host
@@ -50,163 +47,186 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Components:
-    """The parts of a guard that hold something: connections, counters, memories, and what an operator has said.
+class RuntimeHooks:
+    """How the components reach the runtime in force, which is replaced with every change of the settings."""
 
-    Made from the base settings; none of them leans on an option that can be changed at run time (settings.CHANGEABLE).
-    """
+    on_control: Callable[[ControlSet], None]
+    """Takes over what an operator has said."""
+    watch_host: Callable[[], object]
+    """Keeps the gauges of this process fresh, in the event loop that serves."""
+    settings: Callable[[], Settings]
+    """The settings in force."""
+    facts: Facts
+    """What the heartbeat tells of the runtime."""
 
-    store: Store
-    control: ControlWatch
-    presence: HeartbeatTask
-    census: SanctionCensus
-    traffic: TrafficStats
-    recorder: RequestRecorder
-    host: Host
-    refusals: Refusals
-    refusal_cache: RefusalResponseCache
-    books: Books
-    timers: PerLoop[DeadlineTimers]
-    neighbours: Neighbours
-    mounts: MountPrefixes
-    at_work: Counter[tuple[str, str]]
-    pool_refusals: PoolRefusals
-    attempts: Counter[str]
-    budget: BufferBudget
-    database: DatabaseSignals
-    identity: IdentityParts | None
-    allow_list: AllowList
-    blocks: OperatorBlocks
-    documents: BlockedDocuments
-    app_documents: AppDocuments
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentParts:
+    """What is known of documents and of the schema that they are measured by."""
+
+    blocked: BlockedDocuments
+    of_app: AppDocuments
     schema: SchemaTable | None
     persisted: PersistedQueries | None
     trusted: DocumentsWatch | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetParts:
+    """What connects this process with its operators and the other workers."""
+
+    control: ControlWatch
+    heartbeat: HeartbeatTask
+    census: SanctionCensus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AtWork:
+    """What the requests at work hold in this process."""
+
+    budget: BufferBudget
+    operations: Counter[tuple[str, str]] = field(default_factory=Counter)
+    logins: Counter[str] = field(default_factory=Counter)
+    pool_refusals: PoolRefusals = field(default_factory=PoolRefusals)
+    timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """One of each for a guard, however often its runtime is built."""
+
+    store: Store
+    telemetry: TelemetryParts
+    identity: IdentityParts | None
+    documents: DocumentParts
+    fleet: FleetParts
+    at_work: AtWork
+    host: Host
+    database: DatabaseSignals
+    allow_list: AllowList
+    blocks: OperatorBlocks
+    books: Books
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    mounts: MountPrefixes = field(default_factory=MountPrefixes)
+
+
 def build_components(
-    settings: Settings,
-    *,
-    authenticates: bool,
-    counts: bool,
-    measures: bool,
-    blocks_for: Protection,
-    schema: SchemaTable | None,
-    registry: CollectorRegistry | None,
-    logger: Any,
-    host: Host,
-    database: DatabaseSignals,
-    user_status: AskUserStatus | None,
-    on_control: Callable[[ControlSet], None],
-    watch_host: Callable[[], object],
-    in_force: Callable[[], Settings],
-    facts: Facts,
+    mount_options: MountOptions, *, host: Host, database: DatabaseSignals, hooks: RuntimeHooks
 ) -> Components:
-    """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control``
-    takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. ``watch_host`` keeps the
-    gauges of this process fresh, in whichever event loop serves. SettingsError if something asked for cannot be had."""
-    metrics = Metrics.of(registry, workers=settings.worker_count)
-    traffic, journal = TrafficStats(), RefusalJournal()
-    log = EventLog(settings, metrics, logger=logger)
-    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note)
-    database.attach(recorder.database)
+    """Make each part once. SettingsError if something that was asked for cannot be had."""
+    settings = mount_options.settings
+    blocks = OperatorBlocks(owner_of(PolicyName.OPERATOR, mounted(mount_options)))
+    schema = schema_table(mount_options)  # before metrics are registered, in case it cannot be read
+    telemetry = telemetry_parts(mount_options, database)
+    recorder = telemetry.recorder
     store = open_store(settings, recorder.process)
-    presence = HeartbeatTask(
-        store,
-        traffic=traffic,
-        journal=journal,
+    identity = _identity(mount_options, recorder)
+    _show_caches(host, telemetry, identity)
+    documents = _documents(mount_options, schema, store, recorder)
+    return Components(
+        store=store,
+        telemetry=telemetry,
+        identity=identity,
+        documents=documents,
+        fleet=_fleet(mount_options, store, telemetry, documents, host, hooks),
+        at_work=AtWork(budget=BufferBudget(settings.max_buffered_bytes)),
         host=host,
-        settings=in_force,
-        facts=facts,
-        observer=recorder.process,
-        counts_alone=counts and not multiprocess.is_active(),
+        database=database,
+        allow_list=AllowList(settings, on_problem=recorder.warn),
+        blocks=blocks,
+        books=Books(place_of(store, settings), id(recorder.metrics), counts(mount_options)),
     )
-    path = settings.overrides_file
-    refusals = Refusals()
-    refusal_cache = RefusalResponseCache(recorder, refusals, counted=counts)
 
-    told_before = metrics.before_collecting
 
-    def tell() -> None:
-        refusal_cache.tell()
-        recorder.tell()
+def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> IdentityParts | None:
+    if not authenticates(mount_options):
+        return None
+    return identity_parts(
+        mount_options.settings,
+        user_status=mount_options.user_status,
+        observer=recorder.process,
+        on_fault=partial(recorder.fault, "user_status"),
+        on_problem=recorder.warn,
+    )
 
-    def tell_all() -> None:
-        told_before()  # another guard's, with the same metrics
-        tell()
 
-    metrics.before_collecting, traffic.before_looking = tell_all, tell
-    identity = _identity(settings, user_status, recorder) if authenticates else None
-    host.caches.own("refusals", refusals)
-    host.caches.own("repeats", refusal_cache)
+def _show_caches(host: Host, telemetry: TelemetryParts, identity: IdentityParts | None) -> None:
+    """Name the caches among those whose size is exported and which an operator can clear."""
+    # The names are those of the console and of the command line.
+    metrics = telemetry.recorder.metrics
+    host.caches.own("refusals", telemetry.refusals)
+    host.caches.own("repeats", telemetry.refusal_cache)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
-    persisted = persisted_queries(settings, on_problem=recorder.warn) if measures else None
-    trusted = (
-        DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
-        if persisted is not None and settings.trusted_documents != "off"
-        else None
-    )
 
-    app_documents, census = (
-        AppDocuments(store, observer=recorder.process),
-        SanctionCensus(store, observer=recorder.process),
-    )
 
-    async def after_poll() -> None:
-        watch_host()
-        if trusted is not None:
-            trusted.ensure_polling()
-        await app_documents.tick()
-        await presence.tick()
-        await census.tick()
-
-    return Components(
-        store=store,
-        control=ControlWatch(
-            store,
-            on_change=on_control,
-            beside=_overrides(path, recorder) if path is not None else None,
-            after_poll=after_poll,
-        ),
-        presence=presence,
-        census=census,
-        traffic=traffic,
-        recorder=recorder,
-        host=host,
-        refusals=refusals,
-        refusal_cache=refusal_cache,
-        books=Books(place_of(store, settings), id(metrics), counts),
-        timers=PerLoop(DeadlineTimers),
-        neighbours=Neighbours(),
-        mounts=MountPrefixes(),
-        at_work=Counter(),
-        pool_refusals=PoolRefusals(),
-        attempts=Counter(),
-        budget=BufferBudget(settings.max_buffered_bytes),
-        database=database,
-        identity=identity,
-        allow_list=AllowList(settings, on_problem=recorder.warn),
-        blocks=OperatorBlocks(blocks_for),
-        documents=BlockedDocuments(),
-        app_documents=app_documents,
+def _documents(
+    mount_options: MountOptions, schema: SchemaTable | None, store: Store, recorder: RequestRecorder
+) -> DocumentParts:
+    settings = mount_options.settings
+    persisted = persisted_queries(settings, on_problem=recorder.warn) if measures(mount_options) else None
+    # Documents of the fleet count only where a setting says so.
+    trusted = None
+    if persisted is not None and settings.trusted_documents != "off":
+        trusted = DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
+    return DocumentParts(
+        blocked=BlockedDocuments(),
+        of_app=AppDocuments(store, observer=recorder.process),
         schema=schema,
         persisted=persisted,
         trusted=trusted,
     )
 
 
-def _overrides(path: Path, recorder: RequestRecorder) -> OverridesFile:
-    changed = partial(recorder.process.acted, signals.ADMIN_OVERRIDES_FILE)
-    return OverridesFile(path, on_problem=recorder.warn, on_change=changed)
-
-
-def _identity(settings: Settings, user_status: AskUserStatus | None, recorder: RequestRecorder) -> IdentityParts:
-    return identity_parts(
-        settings,
-        user_status=user_status,
-        observer=recorder.process,
-        on_fault=partial(recorder.fault, "user_status"),
-        on_problem=recorder.warn,
+def _fleet(
+    mount_options: MountOptions,
+    store: Store,
+    telemetry: TelemetryParts,
+    documents: DocumentParts,
+    host: Host,
+    hooks: RuntimeHooks,
+) -> FleetParts:
+    process = telemetry.recorder.process
+    heartbeat = HeartbeatTask(
+        store,
+        traffic=telemetry.traffic,
+        journal=telemetry.journal,
+        host=host,
+        settings=hooks.settings,
+        facts=hooks.facts,
+        observer=process,
+        counts_alone=counts(mount_options) and not multiprocess.is_active(),
     )
+    census = SanctionCensus(store, observer=process)
+    control = ControlWatch(
+        store,
+        on_change=hooks.on_control,
+        beside=_overrides_file(mount_options.settings, telemetry.recorder),
+        after_poll=_after_poll(hooks, documents, heartbeat, census),
+    )
+    return FleetParts(control=control, heartbeat=heartbeat, census=census)
+
+
+def _overrides_file(settings: Settings, recorder: RequestRecorder) -> OverridesFile | None:
+    if settings.overrides_file is None:
+        return None
+    changed = partial(recorder.process.acted, signals.ADMIN_OVERRIDES_FILE)
+    return OverridesFile(settings.overrides_file, on_problem=recorder.warn, on_change=changed)
+
+
+def _after_poll(
+    hooks: RuntimeHooks, documents: DocumentParts, heartbeat: HeartbeatTask, census: SanctionCensus
+) -> Callable[[], Awaitable[None]]:
+    """What a worker does after each look at the store, twice a second."""
+
+    async def after_poll() -> None:
+        # Each step asks the store at most once, and none of them raises.
+        hooks.watch_host()
+        if documents.trusted is not None:
+            documents.trusted.ensure_polling()
+        await documents.of_app.tick()
+        await heartbeat.tick()
+        await census.tick()
+
+    return after_poll

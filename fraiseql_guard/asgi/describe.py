@@ -11,7 +11,9 @@ from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core import request
-from fraiseql_guard.core.context import Identity, Place, RequestContext, first_lines
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext, first_lines
+from fraiseql_guard.core.place import Place
 from fraiseql_guard.core.signals import UNKNOWN
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 

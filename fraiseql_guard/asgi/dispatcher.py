@@ -15,7 +15,8 @@ from fraiseql_guard.asgi.request_handler import Exchange
 from fraiseql_guard.asgi.runtime import OperatorAuthentication, Runtime
 from fraiseql_guard.asgi.uncovered import UncoveredGraphQL
 from fraiseql_guard.asgi.upgrade import Upgrade
-from fraiseql_guard.core.context import Place, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.place import Place
 from fraiseql_guard.core.request import REQUEST
 from fraiseql_guard.core.signals import GUARD_FAULT, Code
 from fraiseql_guard.telemetry.spans import active_span, mark

@@ -9,7 +9,8 @@ from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.batches import batch_size
 from fraiseql_guard.asgi.describe import endpoint
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext, outers
+from fraiseql_guard.core.context import RequestContext, outers
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.outcomes import is_for_authentication
 from fraiseql_guard.core.signals import UNKNOWN, FailureReason
 from fraiseql_guard.telemetry.spans import active_span

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.core.settings import SettingsError, name_of
@@ -10,7 +12,7 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.operations.operator.interface import BLOCK_SECONDS, Done, Operator, Target
 
 _APP: Final = "app"
-"""The actor of what the app itself does through our methods."""
+"""The actor of what the app does through these methods."""
 
 
 class Guard(Middleware):
@@ -22,10 +24,10 @@ class Guard(Middleware):
 
     @property
     def operator(self) -> Operator:
-        """Everything that an operator can see and do; the methods below are the runbooks' own names for some of it."""
+        """All that an operator can see and do. The methods below have the names that the runbooks use."""
         return self._runtime.operator
 
-    def admin_app(self) -> Any:
+    def admin_app(self) -> ASGIApp:
         """The operator's HTTP API as an ASGI app for a port of its own; from now on it is served there alone.
 
         SettingsError if it could not be used.
@@ -35,10 +37,10 @@ class Guard(Middleware):
                 f"{self.mount_options.names[0]} serves no HTTP API. Set {name_of('admin_tokens')} to name=token (32 "
                 f"bytes or more), or {name_of('admin_scope')}"
             )
-        self._entrance.apart = True
+        self._dispatcher.apart = True
 
-        async def admin(scope: Any, receive: Any, send: Any) -> None:
-            await self._entrance.serve_operators(scope, receive, send)
+        async def admin(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._dispatcher.serve_operators(scope, receive, send)
 
         return admin
 

@@ -13,7 +13,8 @@ from collections.abc import Callable, Hashable
 from copy import copy
 from typing import Any, Final
 
-from fraiseql_guard.core.context import RequestContext, Subject, first_lines
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.context import RequestContext, first_lines
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.identity.addresses import only_proxies_send

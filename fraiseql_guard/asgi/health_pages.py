@@ -6,7 +6,8 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.core.context import OwnPage, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.place import OwnPage
 from fraiseql_guard.telemetry.process.health import Health
 
 _NOT_FOUND: Final = 404

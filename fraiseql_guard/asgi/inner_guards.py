@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
-from fraiseql_guard.asgi.mount import chain
+from fraiseql_guard.asgi.app_chain import chain
 
 
 def names_inside(app: Any, guards: type) -> list[tuple[str, ...]]:

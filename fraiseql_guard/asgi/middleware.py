@@ -1,7 +1,7 @@
-"""The ASGI adapter that every middleware of ours is: one list of gates, longer or shorter.
+"""The ASGI adapter that every middleware of ours is: one list of checks, longer or shorter.
 
 Mounted on each other directly they become one: the outermost takes over the protections, settings and schema of those
-inside, so that the gates run in their one right order whatever the order of mounting. With something else in between
+inside, so that the checks run in their one right order whatever the order of mounting. With something else in between
 (a mounted app, a route's own middleware) each decides for itself.
 """
 
@@ -16,30 +16,29 @@ from typing import Any, ClassVar, Final
 from weakref import WeakSet
 
 from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.app_routes import routes_of, unguarded_graphql
+from fraiseql_guard.asgi.announcement import announce
+from fraiseql_guard.asgi.app_chain import chain, schema_of
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.logins import MARK, logins
-from fraiseql_guard.asgi.mount import MountOptions, chain, schema_of, startup_warnings
+from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
-from fraiseql_guard.core.settings import Settings, name_of, warnings
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
-from fraiseql_guard.telemetry.metrics import multiprocess
 from fraiseql_guard.telemetry.process import POOL, Host
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
-_SHOWN: Final = 10
-"""Most paths that a sentence names."""
 _DOCUMENTS_SECONDS: Final = 2.0
 """Longest that a start waits for the trusted documents of the store."""
 
@@ -48,8 +47,8 @@ class Middleware:
     """An ASGI middleware with some of the protections.
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
-    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` takes the metrics instead of
-    an own one, ``logger`` (structlog or logging) the log lines. ``database`` takes what the app tells of its database.
+    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` holds the metrics instead of
+    an own one, ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``.
 
@@ -61,7 +60,7 @@ class Middleware:
 
     def __init__(
         self,
-        app: Any,
+        app: ASGIApp,
         *,
         settings: Settings | None = None,
         schema: SchemaSource | None = None,
@@ -71,7 +70,7 @@ class Middleware:
         database: DatabaseSignals | None = None,
         **options: Any,
     ) -> None:
-        self.app: Any = app
+        self.app: ASGIApp = app
         self._unusable: UnusableGuard | None = None
         self._started = self._has_lifespan = False
         self._inner: WeakSet[Middleware] = WeakSet()
@@ -80,6 +79,7 @@ class Middleware:
         self._spoils = partial(UnusableGuard, logger=logger, log_file=options.get("log_file"))
         late = built_by_starlette()
         try:
+            # Read the settings, and build everything that can be built before the first request.
             own = (settings.override(**options) if options else settings) if settings else Settings.load(**options)
             mount_options = MountOptions(
                 names=(type(self).__name__,),
@@ -99,8 +99,8 @@ class Middleware:
                 raise
             self._unusable = self._spoils(error)
 
-    def _build(self, mount_options: MountOptions, app: Any) -> None:
-        """Take over a guard directly inside, and make all that is made once."""
+    def _build(self, mount_options: MountOptions, app: ASGIApp) -> None:
+        """Take over a guard directly inside, and build the runtime."""
         self.database = mount_options.database or DatabaseSignals()
         inner = app if isinstance(app, Middleware) else None
         if inner is not None:
@@ -116,10 +116,12 @@ class Middleware:
         self.mount_options = mount_options
         self.host = Host.of(mount_options.settings, inner.host if inner else None)
         self.host.providers.offer(POOL, self.database.facts)
-        self.reloader = RuntimeReloader(
-            mount_options, self.host, self.database, on_stack=lambda new: setattr(self._entrance, "runtime", new)
-        )
-        self._entrance = Dispatcher(self.reloader.runtime)
+        self.reloader = RuntimeReloader(mount_options, self.host, self.database, on_runtime=self._serve_with)
+        self._dispatcher = Dispatcher(self.reloader.runtime)
+
+    def _serve_with(self, runtime: Runtime) -> None:
+        """Requests that begin from now on meet this runtime."""
+        self._dispatcher.runtime = runtime
 
     @property
     def unusable_because(self) -> Exception | None:
@@ -127,9 +129,9 @@ class Middleware:
         return self._unusable.error if self._unusable is not None else None
 
     mount_options: MountOptions
-    """What this middleware, and those that it has taken over, were given."""
+    """The options of this middleware, joined with those of the ones that it has taken over."""
     host: Host
-    """What is known of this process beside its requests: memory, caches, and what others offer."""
+    """The process beside its requests: memory, caches, and facts that others offer."""
 
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
         """Count one of the app's caches in the metrics, and let operators clear it.
@@ -140,11 +142,11 @@ class Middleware:
         self.host.caches.observe(name, size, clear)
 
     def collect_garbage(self) -> Collected:
-        """Collect this process's garbage now; everything else stands still meanwhile."""
+        """Collect this process's garbage now. Nothing else runs in the process meanwhile."""
         return collect_garbage()
 
     database: DatabaseSignals
-    """Where the app tells of its database; the same one for all that became one."""
+    """Hears what the app's database does; one for all middlewares that became one."""
 
     def observe_pool(self, pool: Any) -> None:
         """Export how full a database pool is: see :meth:`DatabaseSignals.observe_pool`."""
@@ -160,7 +162,7 @@ class Middleware:
 
     @property
     def _runtime(self) -> Runtime:
-        return self._entrance.runtime
+        return self._dispatcher.runtime
 
     @property
     def settings(self) -> Settings:
@@ -174,12 +176,12 @@ class Middleware:
 
     @property
     def runtime(self) -> Runtime:
-        """The gates and all that they lean on."""
+        """The checks and all that they lean on."""
         return self._runtime
 
     @property
     def recorder(self) -> RequestRecorder:
-        """Where signals go."""
+        """Records requests in metrics and log lines."""
         return self._runtime.recorder
 
     async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
@@ -194,8 +196,9 @@ class Middleware:
         """Tell of a login (reports.Logins.succeeded)."""
         await logins(request, self).succeeded(identifier)
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
+        # The mark shows that a guard further outside has seen this scope.
         outer = scope.get(MARK)
         if outer is None and not self._started:
             self._start(scope)
@@ -206,16 +209,17 @@ class Middleware:
             await self._inside(outer, scope, receive, send)
             return
         scope[MARK] = self
+        # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
             await self.app(scope, receive, self._watching_the_end(send))
         else:
-            await self._entrance.serve(self.app, scope, receive, send)
+            await self._dispatcher.serve(self.app, scope, receive, send)
 
-    async def _inside(self, around: Middleware, scope: Any, receive: Any, send: Any) -> None:
-        """Decide as well what a guard further outside has let pass: each does what it is configured for.
+    async def _inside(self, around: Middleware, scope: Scope, receive: Receive, send: Send) -> None:
+        """Decide about a request that a guard further outside has let pass: each does what it is configured for.
 
-        The app around this one finds its scope and its context again as they were.
+        Afterwards the scope is as the app around this guard had it.
         """
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
@@ -231,7 +235,7 @@ class Middleware:
             scope.update(kept)
 
     def meet(self, inner: Middleware) -> None:
-        """Another guard decides inside of this one's app: said once, and closed with us if nothing else closes it."""
+        """Note a guard that decides inside of this one's app: it is logged once, and closed with this one."""
         if inner is not self and inner not in self._inner and inner.unusable_because is None:
             self._inner.add(inner)
             self._tell_of(inner.mount_options.names)
@@ -241,8 +245,8 @@ class Middleware:
             self._told.add(inner)
             self._runtime.recorder.warn(told(self.mount_options.names, inner))
 
-    def _start(self, scope: Any) -> None:
-        """Begin with the first scope, or become unusable: an exception here would stop no server."""
+    def _start(self, scope: Scope) -> None:
+        """Start with the first scope, or become unusable: an exception here would not stop the server."""
         self._started = True
         if self._unusable is None:
             try:
@@ -251,6 +255,7 @@ class Middleware:
             except Exception as error:  # noqa: BLE001 - whatever it is, nothing may pass
                 self._unusable = self._spoils(error)
                 return
+            # Look at the app, and say what deserves a look.
             self._runtime.tell(self._runtime.neighbours.look, self.app)
             self._runtime.tell(name_server_errors, scope.get("app"))
             self._announce(scope.get("app"))
@@ -260,36 +265,14 @@ class Middleware:
             self._runtime.watch_host()
 
     def _announce(self, host: Any) -> None:
-        """Say that we have started, and what deserves a look. ``host`` is the app that the scope names."""
-        settings = self.settings
-        fields = {
-            "protections": sorted(each.value for each in Protection if self._runtime.mounted(each)),
-            "mode": settings.mode,
-            "store": "redis" if settings.redis_url else "memory",
-            "graphql_paths": list(settings.graphql_paths),
-        }
-        with suppress(Exception):  # signals are no reason to fail a request
-            sentences = [*warnings(), *startup_warnings(self.mount_options, self.app), *self._open_paths(host)]
-            if self._runtime.recorder.metrics.shares_its_pid:
-                sentences.append(multiprocess.SHARED_PID)
-            self._runtime.recorder.process.started(fields, sentences)
+        """Log the start, and the guards inside. ``host`` is the app that the scope names."""
+        announce(self._runtime, self.mount_options, self.app, host=host, guards=Middleware)
         with suppress(Exception):  # an app may show anything
             for names in names_inside(self.app, Middleware):
                 self._tell_of(names)
 
-    def _open_paths(self, host: Any) -> list[str]:
-        """What to say of routes that speak GraphQL and are not guarded, where the app shows its routes."""
-        shown = self.app if self._runtime.tell(routes_of, self.app) else host
-        found = self._runtime.tell(unguarded_graphql, shown, self._runtime.paths, Middleware)
-        if not found:
-            return []
-        return [
-            f"GraphQL is served on {', '.join(found[:_SHOWN])} and not guarded there: name it in "
-            f"{name_of('graphql_paths')}, beside the other paths"
-        ]
-
     def _adopt_schema(self, host: Any) -> None:
-        """A FraiseQL app shows its schema; mounted by add_middleware, we meet that app with the first scope."""
+        """Take over the schema that a FraiseQL app shows: mounted by add_middleware, a guard sees that app only now."""
         if self.mount_options.schema is not None:
             return
         schema = schema_of(host)
@@ -298,12 +281,12 @@ class Middleware:
             self.reloader.adopt(self.mount_options)
 
     async def _check_store(self) -> None:
-        """Say what of the store deserves a look, beside the requests."""
+        """Log what of the store deserves a look, beside the requests."""
         for sentence in await self._runtime.store.check():
             self._runtime.recorder.warn(sentence)
 
-    def _watching_the_end(self, send: Any) -> Any:
-        async def watch(message: Any) -> None:
+    def _watching_the_end(self, send: Send) -> Send:
+        async def watch(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 await self._know_documents()
                 self._runtime.tell(self._runtime.neighbours.look, self.app)  # the app may have begun to trace
@@ -316,8 +299,8 @@ class Middleware:
         return watch
 
     async def _know_documents(self) -> None:
-        """A worker that starts says so once it knows what the fleet trusts: else it refuses for a moment."""
-        trusted = self.reloader.components.trusted
+        """Wait for the trusted documents: a worker without them refuses every document for a moment."""
+        trusted = self.reloader.components.documents.trusted
         if trusted is not None:
             trusted.ensure_polling()
             await trusted.wait_until_known(_DOCUMENTS_SECONDS)
@@ -325,19 +308,21 @@ class Middleware:
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
-        """Give back connections and write out what is still to be logged. Happens by itself at a lifespan's end."""
+        """Close connections and write what is still to be logged. The end of the lifespan does it."""
         if self._check is not None:
             self._check.cancel()
-        await self._runtime.control.aclose()  # first: it keeps the ticker running
+        # End the background tasks, count what was deferred, then close what they use.
+        await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.ticker.aclose()
         self._runtime.tell(self._runtime.refusal_cache.tell)
         self._runtime.tell(self._runtime.recorder.tell)
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
-        if (trusted := self.reloader.components.trusted) is not None:
+        if (trusted := self.reloader.components.documents.trusted) is not None:
             await trusted.aclose()
-        await self.reloader.components.presence.leave()
+        await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
+        # Guards further inside, which no lifespan reaches, and the log at last.
         inside, self._inner = list(self._inner), WeakSet()
         for inner in inside:
             if not inner._has_lifespan:  # noqa: SLF001 - a mounted app: frameworks tell it of no end
@@ -345,5 +330,5 @@ class Middleware:
         self._runtime.recorder.log.close()
 
     def release(self) -> None:
-        """An outer guard has taken over: take our metrics out of the registry."""
+        """Take the metrics out of the registry, since an outer guard has taken over."""
         self._runtime.recorder.metrics.close()

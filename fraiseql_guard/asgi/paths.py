@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
-from fraiseql_guard.core.context import NOT_A_ROUTE, OwnPage, Place
 from fraiseql_guard.core.lru import Memo
+from fraiseql_guard.core.place import NOT_A_ROUTE, OwnPage, Place
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import UNKNOWN
 

@@ -14,7 +14,8 @@ from fraiseql_guard.asgi.deadline import Deadline
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import at_work
 from fraiseql_guard.core.settings import Mode
 from fraiseql_guard.core.signals import (
@@ -70,7 +71,7 @@ async def decide(runtime: Runtime, ctx: RequestContext, request_body: RequestBod
                 denial = await _read_and_ask(runtime, ctx, request_body)
             if request_body.disconnected:
                 denial = denial or _LEFT
-        decision = await runtime.admission.settle(ctx, denial)
+        decision = await runtime.admission.admit(ctx, denial)
         return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
         fault = _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)

@@ -19,7 +19,8 @@ from fraiseql_guard.asgi.head_cache import announces_body
 from fraiseql_guard.asgi.pipeline import decide, readmit
 from fraiseql_guard.asgi.request_body import DISCONNECT, MalformedMessageError, body_part
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
@@ -33,7 +34,7 @@ def _keep(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> None:
     """Of a request that passed without a token: its head alone decides what the next one like it asks of the store."""
     head = ctx.head
     if head is not None and denial is None and ctx.identity is None and b"authorization" not in ctx.headers:
-        head.trip = runtime.admission.usual(ctx)
+        head.trip = runtime.admission.usual_request(ctx)
 
 
 class Passage:

@@ -16,8 +16,10 @@ from threading import Lock
 from typing import Any, Final
 
 from fraiseql_guard.asgi.replies import Header
-from fraiseql_guard.core.context import Bucket, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import LoopTimer
+from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.refusals import Refusals, RefusedCaller
 from fraiseql_guard.telemetry import request_id
 from fraiseql_guard.telemetry.recorder import RequestRecorder

@@ -1,7 +1,7 @@
-"""Obeys what an operator has said to the fleet: overrides become a new stack, commands are carried out once.
+"""Applies what operators say to the fleet: overrides become a new runtime, commands are carried out once.
 
-A stack is built anew for each change of the settings in force and put in place in one assignment: requests at work end
-on the one that they began with. All that holds something lives on (lasting.py).
+Each change of the settings in force builds a new runtime, which is put in place in one assignment: requests at work end
+on the one that they began with. The components, which hold something, live on (components.py).
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fraiseql_guard.asgi.components import Components, build_components
-from fraiseql_guard.asgi.mount import MountOptions, authenticates, build_runtime, measures, mounted
+from fraiseql_guard.asgi.components import RuntimeHooks, build_components
+from fraiseql_guard.asgi.mount_options import MountOptions, schema_table
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.checks.sanctions import owner_of
+from fraiseql_guard.asgi.runtime_builder import build_runtime
 from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
-from fraiseql_guard.core.signals import WITH_MODE, PolicyName, Protection
-from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.fleet.switches import SettingOverrides, read_switches
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
@@ -27,114 +26,108 @@ from fraiseql_guard.telemetry.process.garbage import collect_garbage
 
 
 class RuntimeReloader:
-    """Holds the stack in force. ``on_stack`` is given each new one; ``host`` outlives them all."""
+    """Holds the runtime in force. ``on_runtime`` is given each new one; ``host`` outlives them all."""
 
     def __init__(
-        self, mount_options: MountOptions, host: Host, database: DatabaseSignals, *, on_stack: Callable[[Runtime], None]
+        self,
+        mount_options: MountOptions,
+        host: Host,
+        database: DatabaseSignals,
+        *,
+        on_runtime: Callable[[Runtime], None],
     ) -> None:
         self._mount_options = mount_options
         self._host = host
-        self._database = database
-        self._on_stack = on_stack
+        self._on_runtime = on_runtime
         self._switches = SettingOverrides()
         self._digest = Fingerprints()
         self._known_commands: frozenset[str] | None = None
         self.settings = mount_options.settings
-        self.components = self._build_components()
+        hooks = RuntimeHooks(
+            on_control=self.take,
+            watch_host=lambda: self.runtime.watch_host(),  # the one in force then
+            settings=lambda: self.settings,
+            facts=self._facts,
+        )
+        self.components = build_components(mount_options, host=host, database=database, hooks=hooks)
+        self._recorder = self.components.telemetry.recorder
         self.runtime = build_runtime(mount_options, self.components, mount_options.settings)
         self.runtime.own_caches()
         self._tell_modes()
         self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
     def take(self, control: ControlSet) -> None:
-        """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
+        """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""
         components = self.components
         parts = (
             components.blocks,
-            components.documents,
-            components.app_documents,
+            components.documents.blocked,
+            components.documents.of_app,
             components.allow_list,
-            components.census,
+            components.fleet.census,
         )
+        # Each part takes over what concerns it, and none keeps another from that.
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
-        self._forget_callers()  # callers that come again are decided anew, as something else may hold now
+        self._forget_callers()  # what was decided about callers may not hold any more
         self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
 
     def adopt(self, mount_options: MountOptions) -> None:
-        """Go on with a schema that was found late, or with the certainty that there is none; nothing else may have
-        changed. SettingsError if the settings cannot do without."""
+        """Take over options in which a schema was found late, or is known to be missing; nothing else may have changed.
+
+        SettingsError if the settings need one.
+        """
         self._mount_options = mount_options
-        self.components = replace(
-            self.components, schema=load_schema(mount_options.schema) if measures(mount_options) else None
-        )
+        documents = replace(self.components.documents, schema=schema_table(mount_options))
+        self.components = replace(self.components, documents=documents)
         self._put(self._built(self._switches.options))
 
     def clear_caches(self) -> None:
-        """Forget what can be found out again: documents, tokens, refusals, and what the app has registered."""
-        self._host.caches.clear_all(self.components.recorder.warn)
-
-    def _build_components(self) -> Components:
-        mount_options = self._mount_options
-        return build_components(
-            mount_options.settings,
-            authenticates=authenticates(mount_options),
-            counts=Protection.METRICS in mount_options.protections,
-            measures=measures(mount_options),
-            blocks_for=owner_of(PolicyName.OPERATOR, mounted(mount_options)),
-            schema=load_schema(mount_options.schema) if measures(mount_options) else None,
-            registry=mount_options.registry,
-            logger=mount_options.logger,
-            host=self._host,
-            database=self._database,
-            user_status=mount_options.user_status,
-            on_control=self.take,
-            watch_host=lambda: self.runtime.watch_host(),  # the one in force then
-            in_force=lambda: self.settings,
-            facts=self._facts,
-        )
+        """Empty all caches: documents, tokens, refusals, and those that the app has registered."""
+        self._host.caches.clear_all(self._recorder.warn)
 
     # --- overrides ----------------------------------------------------------------------------------------------------
 
     def _override(self, control: ControlSet) -> None:
         switches = read_switches(control)
         for problem in switches.problems:
-            self.components.recorder.warn(f"an override is ignored: {problem}")
+            self._recorder.warn(f"an override is ignored: {problem}")
         if switches.options == self._switches.options:
             return
+        # Build a runtime of all that can be used, and put it in force.
         self._switches = switches
         options, runtime = self._usable(switches.options)
         self._put(runtime)
         said = {name_of(option): value for option, value in options.items()}
-        self.components.recorder.process.overridden(said)
+        self._recorder.process.overridden(said)
 
     def _put(self, runtime: Runtime) -> None:
         self.runtime, self.settings = runtime, runtime.settings
         runtime.own_caches()
-        self.components.recorder.use(runtime.settings)
+        self._recorder.use(runtime.settings)
         self._forget_callers()
         self._tell_modes()
         runtime.watch_host()
-        self._on_stack(runtime)
+        self._on_runtime(runtime)
 
     def _forget_callers(self) -> None:
-        self.components.refusal_cache.forget()
+        self.components.telemetry.refusal_cache.forget()
         self.runtime.head_cache.forget()
 
     def _tell_modes(self) -> None:
-        """And what else there is to say of the settings in force."""
-        tell, process = self.runtime.tell, self.components.recorder.process
+        """Export the fingerprint of the settings in force, and which protections only monitor."""
+        tell, process = self.runtime.tell, self._recorder.process
         tell(lambda: process.built(package_version(), self._digest.of_settings(self.settings)))
         for protection in WITH_MODE:
-            monitors = self.runtime.modes[protection] is Mode.MONITOR
-            self.runtime.tell(self.components.recorder.process.mode, protection, monitors)
+            tell(process.mode, protection, self.runtime.modes[protection] is Mode.MONITOR)
 
     def _usable(self, wanted: Mapping[str, str]) -> tuple[Mapping[str, str], Runtime]:
-        """The stack with all overrides; if they do not go together, with those that do, one after the other."""
+        """The overrides that can be used, and their runtime: all, or those that do not contradict earlier ones."""
         try:
             return wanted, self._built(wanted)
         except SettingsError as error:
-            self.components.recorder.warn(f"an override is ignored: {error}")
+            self._recorder.warn(f"an override is ignored: {error}")
+        # Find those that go together, in the operators' order.
         options: dict[str, str] = {}
         runtime = self._built(options)
         for option, value in wanted.items():
@@ -152,21 +145,21 @@ class RuntimeReloader:
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def _obey(self, entries: Iterable[Entry]) -> None:
-        """Carry out what was not there before. What was told before this process first looked is not for it."""
+        """Carry out new commands. Those that are older than the process's first look are not meant for it."""
         known, self._known_commands = self._known_commands, frozenset(entry.id for entry in entries)
         for entry in entries:
             command = self._commands.get(entry.key)
             if known is not None and entry.id not in known and command is not None:
                 self._guarded(command)
-                self.components.recorder.process.commanded(entry.key, entry.actor)
+                self._recorder.process.commanded(entry.key, entry.actor)
 
     def _guarded(self, part: Callable[..., Any], *facts: Any) -> None:
         try:
             part(*facts)
         except Exception as error:  # noqa: BLE001 - one part that breaks keeps no other from being told
-            self.runtime.tell(self.components.recorder.fault, "steering", error)
+            self.runtime.tell(self._recorder.fault, "steering", error)
 
-    # --- what the heartbeat says of us --------------------------------------------------------------------------------
+    # --- the heartbeat's facts ----------------------------------------------------------------------------------------
 
     def _facts(self) -> Mapping[str, Any]:
         runtime = self.runtime
@@ -179,7 +172,7 @@ class RuntimeReloader:
         }
 
     def _key_fingerprints(self) -> Mapping[str, str]:
-        """Of the secrets by slot, of all other keys by the option that brought them."""
+        """Fingerprints of the keys in force: of secrets by their slot, of other keys by their option."""
         known = Fingerprints.of_keys(self.settings)
         identity = self.components.identity
         others = {} if identity is None else identity.verifier.fingerprints()

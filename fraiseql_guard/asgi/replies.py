@@ -11,9 +11,11 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.asgi.deciding_setting import detail
-from fraiseql_guard.core.context import Bucket, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.request import at_work
+from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.graphql.http.media_types import JSON, answer_type, preference
 
 Header = tuple[bytes, bytes]

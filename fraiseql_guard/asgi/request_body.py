@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from fraiseql_guard.asgi.body_budget import BufferBudget, HeldBody
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 Message = Any

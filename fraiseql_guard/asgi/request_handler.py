@@ -16,7 +16,8 @@ from fraiseql_guard.asgi.pipeline import decide, judge
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT
 from fraiseql_guard.telemetry.spans import active_span, span_in
@@ -126,7 +127,7 @@ class Exchange:
     def _release(self) -> None:
         """Give back what the request took: for an app that works on after its time was up, once it ends."""
         ctx, runtime = self.ctx, self._runtime
-        if ctx.slots and runtime.in_flight is not None:
+        if ctx.concurrency_slots and runtime.in_flight is not None:
             runtime.in_flight.release(ctx)
         if ctx.attempts:
             runtime.lockouts.release(ctx)

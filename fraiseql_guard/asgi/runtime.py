@@ -21,8 +21,9 @@ from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
-from fraiseql_guard.core.context import Books, Denial, RequestContext
+from fraiseql_guard.core.context import Books, RequestContext
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings

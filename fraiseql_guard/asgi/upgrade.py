@@ -13,7 +13,8 @@ from fraiseql_guard.asgi.describe import present_identity
 from fraiseql_guard.asgi.finish import record_outcome, refusal, tell_outside, with_headers
 from fraiseql_guard.asgi.pipeline import decide
 from fraiseql_guard.asgi.runtime import Runtime
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 
 _HTTP_ANSWER: Final = "websocket.http.response"

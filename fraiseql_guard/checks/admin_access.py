@@ -1,10 +1,11 @@
-"""Who may use the operator's API? A request without a right token learns nothing there, and pays."""
+"""Refuses requests for the operator's API that no operator sends: they learn nothing there, and pay for the attempt."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import ADMIN_UNAUTHENTICATED, WEBSOCKET_REFUSED, FailureReason, PolicyName, Protection
 
@@ -20,13 +21,14 @@ class AdminAccess:
     reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """One answer for all, whatever was asked for."""
+        """Refuse with one and the same answer, whichever route was asked for."""
         if not ctx.for_operator or ctx.actor:
             return None
         if ctx.socket:
             return Denial(WEBSOCKET_REFUSED, protection=self.protection)
         if ctx.operator_refusal is not None:
             return ctx.operator_refusal
+        # Without a token nothing was tried; a wrong one is an offence.
         if not ctx.header(b"authorization"):
             return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS)
         ctx.token_failure = FailureReason.INVALID_TOKEN

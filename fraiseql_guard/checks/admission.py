@@ -1,6 +1,6 @@
-"""The one trip to the store: settles a request's whole bill, whatever became of it before.
+"""Asks the store about a request, once: pays its whole bill, and has a check's denial recorded.
 
-The store answers in the order 403 (sanction), 429 (rate), then the gate's own denial stands.
+The store answers in the order 403 (sanction), 429 (rate); else the check's own denial stands.
 """
 
 from __future__ import annotations
@@ -14,39 +14,43 @@ from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.cost_budgets import refuse_budget
 from fraiseql_guard.checks.rate_limits import RateLimits, is_lenient, refuse, unpayable
 from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
-from fraiseql_guard.core.context import Bucket, Charge, Denial, Escalation, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
+from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.stores.credit import Drawn
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed, Store
 from fraiseql_guard.stores.refusals import Refusals
 
-_TRIPS: Final = 1_000
-_BYTES_PER_TRIP: Final = 1_500
+_MOST_REQUESTS: Final = 1_000
+"""Usual requests to the store that are remembered."""
+_BYTES_PER_REQUEST: Final = 1_500
 _RETRY_STORE_SECONDS: Final = 1.0
 _KNOWN: Final = (BLOCKED, RATE_LIMITED)
-"""What a gate refuses for because the store has said so a moment ago."""
+"""Codes with which a check refuses because the store has said so a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What the trip decided: the refusal in force, if any, and a sanction that this request brought about."""
+    """What was decided with the store: the refusal in force, if any, and a sanction that this request brought about."""
 
     denial: Denial | None
     imposed: Imposed | None = None
 
 
 PASSED: Final = Decision(None)
-"""What most trips decide."""
+"""The decision about most requests."""
 
 
 class Admission:
     """Asks the store, once, and only if there is something to ask. ``modes`` has every protection.
 
-    The trips that were made lately are remembered here: like all that was made of the settings, they end with these.
-    ``configured`` are the settings before any override (RateLimits).
+    What usual requests ask is remembered here, for as long as the settings in force are. ``configured`` are the
+    settings before any override (RateLimits).
     """
 
     def __init__(
@@ -71,20 +75,24 @@ class Admission:
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
         self._sanctioning = any(modes[each] is not Mode.OFF for each in SANCTIONING)
         self._enforced = any(modes[each] is Mode.ENFORCE for each in SANCTIONING)
-        self._trips: Lru[Hashable, AdmitRequest] = Lru(_TRIPS)
+        self._usual: Lru[Hashable, AdmitRequest] = Lru(_MOST_REQUESTS)
         self.refused_lately = refusals.knows
-        """Whether :meth:`remembered` may know something about the subject with this key: no usual trip then."""
+        """Whether :meth:`remembered` may know a refusal of the subject with this key: no request is usual then."""
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        if not self._charging or ctx.token_pending or ctx.payers or self._rates.free(ctx):
-            return None  # (what guards further outside have paid is looked at in settle)
+        if not self._charging or ctx.token_pending or self._rates.free(ctx):
+            return None
+        if ctx.payers:
+            return None  # admit() finds out what guards further outside have paid
         bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
-        """What to ask the store before the body is read: whether a caller is still blocked who was, as far as this
-        process knows. None of all others."""
+        """The question whether a caller is still blocked, to be asked before the body is read.
+
+        None if this process knows of no block of the caller.
+        """
         if not self._enforced:
             return None
         exempt = self._sanctions.exempt_by_head(ctx)
@@ -93,104 +101,119 @@ class Admission:
             return None
         return AdmitRequest(ctx.subject, exempt=exempt)
 
-    async def settle(self, ctx: RequestContext, denial: Denial | None) -> Decision:
-        """Pay, be refused, or have the gate's denial recorded."""
+    async def admit(self, ctx: RequestContext, denial: Denial | None) -> Decision:
+        """Pay for the request, or refuse it, or have a check's ``denial`` recorded."""
         if not self._sanctioning or (denial is not None and denial.code in _KNOWN):
-            return Decision(denial)  # who is known to be blocked has nothing to ask the store
-        trip = self.usual(ctx) if denial is None else None
-        if trip is not None:
-            return self.conclude(ctx, trip, await self._store.admit(trip))
+            return Decision(denial)  # the store has nothing to add
+        if denial is None and (usual := self.usual_request(ctx)) is not None:
+            return self.conclude(ctx, usual, await self._store.admit(usual))
         self._note_documents(ctx, denial)
+        return await self._admit_special(ctx, denial)
+
+    async def _admit_special(self, ctx: RequestContext, denial: Denial | None) -> Decision:
+        """The same for a request that is not usual, or that a check has denied."""
+        # What does the request cost, and can that ever be paid?
         free = self._rates.free(ctx)
-        # A limit that is only watched keeps no offence of another protection from being counted.
-        charging = self._charging and not free and (denial is None or self._limiting)
-        charges = self._rates.bill(ctx, denial) if charging else ()
-        if ctx.charges and charges and denial is None:
-            charges = (*charges, *ctx.charges)
+        charges = () if free else self._bill(ctx, denial)
         if (impossible := unpayable(charges)) is not None:
             return Decision(impossible)
-        lenient = denial is not None and is_lenient(denial)
-        if ctx.payers and charges and not lenient:
-            return await self._settle_the_rest(ctx, denial, Drawn(ctx, charges))
+        if ctx.payers and charges and not is_lenient(denial):
+            return await self._admit_the_rest(ctx, denial, Drawn(ctx, charges))
+        # Does this process know the store's answer?
         if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
             return Decision(self._refuse(ctx, bucket))
-        trip = self._trip(ctx, denial, charges)
-        if free and trip.offence is None and not ctx.guarded:
+        request = self._request(ctx, denial, charges)
+        if free and request.offence is None and not ctx.guarded:
             return Decision(denial)
-        return self.conclude(ctx, trip, await self._store.admit(trip), denial)
+        return self.conclude(ctx, request, await self._store.admit(request), denial)
 
-    async def _settle_the_rest(self, ctx: RequestContext, denial: Denial | None, drawn: Drawn) -> Decision:
+    async def _admit_the_rest(self, ctx: RequestContext, denial: Denial | None, drawn: Drawn) -> Decision:
         """The same where guards further outside have paid a part of the bill to the same store."""
         admitted = False
         try:
             if (bucket := self._refusals.find(ctx.subject, drawn.charges)) is not None:
                 return Decision(self._refuse(ctx, bucket))
-            trip = self._trip(ctx, denial, drawn.charges)
-            outcome = await self._store.admit(trip)
-            admitted = outcome.admitted
-            decision = self.conclude(ctx, trip, outcome, denial)
+            request = self._request(ctx, denial, drawn.charges)
+            result = await self._store.admit(request)
+            admitted = result.admitted
+            decision = self.conclude(ctx, request, result, denial)
             if admitted:
-                drawn.keep(ctx, outcome.buckets)
-                ctx.buckets = (*outcome.buckets, *drawn.covered)
+                drawn.keep(ctx, result.buckets)
+                ctx.buckets = (*result.buckets, *drawn.covered)
             return decision
         finally:
             if not admitted:
                 drawn.give_back()
 
-    def usual(self, ctx: RequestContext) -> AdmitRequest | None:
-        """The trip of a request of which nothing is special: the same one each time that it comes."""
-        identity, measured, subject = ctx.identity, ctx.measured, ctx.subject
-        special = (
-            ctx.payers or ctx.charges or ctx.shared_peer or ctx.cross_site_simple or ctx.preflight
-            or ctx.public_operation or ctx.would_refuse or ctx.token_failure is not None
-            or self._refusals.knows(subject.key) or ((ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx))
-        )  # fmt: skip
-        if special or not self._sanctioning:
+    def usual_request(self, ctx: RequestContext) -> AdmitRequest | None:
+        """What to ask the store for a request of which nothing is special; None for a special one.
+
+        Requests of one subject, tier and kind of operation ask the same, so that it is made once.
+        """
+        if not self._sanctioning or self._is_special(ctx):
             return None
+        identity, measured = ctx.identity, ctx.measured
         key = (
-            subject.key,
+            ctx.subject.key,
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
         )
-        trip = self._trips.get(key)
-        if trip is None:
+        request = self._usual.get(key)
+        if request is None:
             charges = self._rates.bill(ctx, None) if self._charging else ()
             if unpayable(charges) is not None:
                 return None
-            trip = self._trip(ctx, None, charges)
-            self._trips.put(key, trip)
-        return trip
+            request = self._request(ctx, None, charges)
+            self._usual.put(key, request)
+        return request
+
+    def _is_special(self, ctx: RequestContext) -> bool:
+        """Whether more counts than the subject, its tier and the kind of the operation."""
+        # What checks, and guards further outside, found out.
+        if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None:
+            return True
+        # What decides who pays from which bucket.
+        if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
+            return True
+        return (ctx.allow_listed or ctx.private_peer) and self._rates.free(ctx)
 
     def conclude(
-        self, ctx: RequestContext, trip: AdmitRequest, outcome: AdmitResult, denial: Denial | None = None
+        self, ctx: RequestContext, request: AdmitRequest, result: AdmitResult, denial: Denial | None = None
     ) -> Decision:
-        """What the store's answer means for a request that a gate has let pass, or has denied."""
-        lenient = denial is not None and is_lenient(denial)
-        if outcome.buckets and not (lenient and outcome.admitted):  # whose client is told of no bucket of its own
-            ctx.buckets = outcome.buckets
-        if outcome.admitted:
-            imposed = outcome.imposed
-            return PASSED if denial is None and imposed is None else Decision(denial, imposed)
+        """What the store's answer means for a request that the checks have let pass, or have denied."""
+        lenient = is_lenient(denial)
+        if result.buckets and not (lenient and result.admitted):  # the answer shows no bucket of lenient refusals
+            ctx.buckets = result.buckets
+        if result.admitted:
+            return PASSED if denial is None and result.imposed is None else Decision(denial, result.imposed)
         ctx.unpaid = True
-        self._refusals.remember(trip, outcome)
-        refusal = self._denial(outcome)
-        expired_in_a_flood = lenient and refusal.code is RATE_LIMITED and ctx.token_failure is not None
-        if (outcome.sanction is not None or expired_in_a_flood) and ctx.identity is None:
+        self._refusals.remember(request, result)
+        refusal = self._refusal(result)
+        if result.sanction is not None or (lenient and _is_flood_of_expired_tokens(ctx, refusal)):
             self._note_block(ctx, refusal)
-        return Decision(refusal, outcome.imposed)
+        return Decision(refusal, result.imposed)
 
     def _note_block(self, ctx: RequestContext, refusal: Denial) -> None:
-        if self._modes[refusal.owner] is Mode.ENFORCE:
+        """Verify no more than a few tokens of a refused address (Authentication)."""
+        if ctx.identity is None and self._modes[refusal.owner] is Mode.ENFORCE:
             self._blocked.note(ctx.address_subject, refusal)
+
+    def _bill(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
+        """All charges of a request that is not free: those of the rate limits, and those that checks have added."""
+        # A limit that is only watched keeps no offence of another protection from being counted.
+        if not self._charging or (denial is not None and not self._limiting):
+            return ()
+        charges = self._rates.bill(ctx, denial)
+        return (*charges, *ctx.charges) if charges and denial is None else charges
 
     @property
     def size_bytes(self) -> int:
-        """What is remembered, estimated by the number of trips."""
-        return len(self._trips) * _BYTES_PER_TRIP
+        """What is remembered, estimated by the number of requests."""
+        return len(self._usual) * _BYTES_PER_REQUEST
 
     def forget(self) -> None:
-        """Make every trip anew."""
-        self._trips.clear()
+        """Make every request anew."""
+        self._usual.clear()
 
     def _note_documents(self, ctx: RequestContext, denial: Denial | None) -> None:
         for refusal in ctx.would_refuse if denial is None else (denial,):
@@ -205,9 +228,10 @@ class Admission:
             return None
         return self._sanctions.offence(ctx, offender)
 
-    def _trip(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
+    def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
+        """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
-        lenient = denial is not None and is_lenient(denial)
+        lenient = is_lenient(denial)
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
@@ -223,13 +247,24 @@ class Admission:
         ctx.buckets, ctx.unpaid = (bucket,), True
         return refuse_budget(bucket) or refuse(bucket)
 
-    def _denial(self, outcome: AdmitResult) -> Denial:
-        if outcome.sanction is not None:
-            return self._sanctions.refuse(outcome.sanction)
-        if outcome.unavailable:
+    def _refusal(self, result: AdmitResult) -> Denial:
+        """The refusal for a request that the store did not admit."""
+        if result.sanction is not None:
+            return self._sanctions.refuse(result.sanction)
+        if result.unavailable:
             return Denial(STORE_UNAVAILABLE, retry_after_seconds=_RETRY_STORE_SECONDS)
-        never = [bucket.charge for bucket in outcome.buckets if math.isinf(bucket.retry_after_seconds)]
+        never = [bucket.charge for bucket in result.buckets if math.isinf(bucket.retry_after_seconds)]
         if (impossible := unpayable(never)) is not None:
             return impossible
-        short = max(outcome.buckets, key=lambda bucket: bucket.retry_after_seconds)
+        short = max(result.buckets, key=lambda bucket: bucket.retry_after_seconds)
         return refuse_budget(short) or refuse(short)
+
+
+def _pays_otherwise(ctx: RequestContext) -> bool:
+    """Whether another bucket than its subject's own pays for the request."""
+    return ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation
+
+
+def _is_flood_of_expired_tokens(ctx: RequestContext, refusal: Denial) -> bool:
+    """Whether the bucket of expired tokens, which are refused leniently, is empty."""
+    return refusal.code is RATE_LIMITED and ctx.token_failure is not None

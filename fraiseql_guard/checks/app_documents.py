@@ -1,9 +1,9 @@
-"""Documents of the app's own: what several callers are refused for is a page, not an attack.
+"""Recognises documents of the app's own by the number of callers that are refused for them.
 
-An app that is deployed with a page over a limit has every visitor send the same document. Each of them would collect
+An app that is deployed with a page over a limit makes every visitor send the same document. Each visitor would collect
 offences, and be blocked for what the app does. So all workers count in the store which callers were refused for which
-document; one that enough of them were refused for is told to all workers, and from then on brings no offence. It is
-refused all the same, and costs its callers what it did before.
+document. A document that enough callers were refused for is published to all workers, and brings no more offences. It
+is still refused, and costs its callers what it did before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Final, Protocol
 import orjson
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import AppDocument, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import AppDocument, Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
@@ -23,7 +24,7 @@ from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.stores.refused import WINDOW_SECONDS, RefusedFor
 
 KEPT_SECONDS: Final = 86_400.0
-"""A document is the app's own for so long: one that is still refused afterwards is found, and told, anew."""
+"""A document stays the app's own for so long; one that is still refused afterwards is found, and published, anew."""
 MOST_IN_FORCE: Final = 50
 """Documents of the app's own at a time."""
 MOST_A_CALLER: Final = 5
@@ -40,7 +41,7 @@ _LIMITS: Final[Mapping[str, Code]] = {
         s.TOO_MANY_FRAGMENTS, s.QUERY_TOO_LONG, s.QUERY_TOO_MANY_TOKENS, s.LITERAL_TOO_DEEP,
     )
 }  # fmt: skip
-"""Refusals that an app may bring about: what a document asks for is more than a setting allows."""
+"""Refusals that an app can cause: its document asks for more than a setting allows."""
 
 
 class AppDocumentObserver(Protocol):
@@ -60,7 +61,7 @@ class AppDocumentObserver(Protocol):
 
 
 class AppDocuments:
-    """Notes refusals in memory, counts them in the store from a background task, and knows what all workers found.
+    """Notes refusals in memory, counts them in the store from a background task, and knows what all workers have found.
 
     ``clock`` counts seconds and never goes back.
     """
@@ -91,6 +92,7 @@ class AppDocuments:
         query_hash = ctx.query_hash
         if denial.code.name not in _LIMITS or denial.limit is None or denial.actual is None or query_hash is None:
             return
+        # Count each caller once, and hold no more than the store can take.
         caller = ctx.subject.tag  # a user, an IPv4 address, or the /48 of an IPv6 address
         if query_hash in self._in_force or len(self._waiting) >= _WAITING or not self._room(caller, query_hash):
             return
@@ -100,14 +102,14 @@ class AppDocuments:
         )
 
     async def tick(self) -> None:
-        """To be called twice a second: asks the store nothing where nothing was noted. Never raises."""
+        """Write what was noted to the store; to be called twice a second. Never raises."""
         if not self._waiting and not self._untold:
             return
         try:
             await self._count()
             await self._tell()
         except StoreError:
-            pass  # counted by the store; the next tick tries again
+            pass  # the store has counted it; the next tick tries again
         except Exception as error:  # noqa: BLE001 - what is found out in the background must not stop it
             self._observer.fault("app_documents", error)
 
@@ -129,8 +131,9 @@ class AppDocuments:
     def _room(self, caller: str, query_hash: str) -> bool:
         """Whether the caller counts for this document, and has not just done so."""
         now = self._clock()
+        # Start a new half window for a caller when the last one is over.
         since, documents = self._noted.get(caller) or (now, set())
-        if now - since >= WINDOW_SECONDS / 2:  # so that who goes on being refused never drops out of the window
+        if now - since >= WINDOW_SECONDS / 2:  # half: a caller who goes on being refused never drops out
             since, documents = now, set()
         self._noted.put(caller, (since, documents))
         if query_hash in documents or len(documents) >= MOST_A_CALLER:
@@ -146,7 +149,7 @@ def _written(document: AppDocument) -> Entry:
 
 
 def _read(entry: Entry) -> AppDocument | None:
-    """None for what another version of ours may have said."""
+    """None for an entry of another version of the guard that this one cannot read."""
     try:
         code, limit, actual, operation = orjson.loads(entry.value)
         return AppDocument(entry.key, _LIMITS[code], float(limit), float(actual), str(operation)[:_NAME_CHARACTERS])

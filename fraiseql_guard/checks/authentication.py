@@ -1,4 +1,4 @@
-"""Who is asking? Verifies the token, and decides whether this request needs one."""
+"""Verifies the token of a request, and decides whether the request needs one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-from fraiseql_guard.core.context import Denial, Identity, RequestContext
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import (
@@ -46,7 +48,7 @@ class Verifier(Protocol):
 class Authentication:
     """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
 
-    ``blocked`` are addresses whose tokens are not worth much cryptography: blocked ones, and those that send expired
+    ``blocked`` are addresses that have only a few tokens verified: those that are blocked, and those that send expired
     tokens in a flood. ``modes`` has every protection.
     """
 
@@ -63,12 +65,14 @@ class Authentication:
         self._may_be_public = bool(settings.public_operations)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Set the identity, or say why there is none; note where a key is missing to tell."""
+        """Set the identity, or refuse; note where the key that would decide is not at hand."""
         if ctx.preflight or ctx.page:
             return None
+        # A blocked address has only tokens verified that were good before.
         lines = ctx.lines(b"authorization")
         if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
+        # Verify the token; what fails here may be a key that is not at hand.
         found = self._verifier.verify(lines)
         if isinstance(found, Identity):
             ctx.identify(found)
@@ -79,7 +83,7 @@ class Authentication:
         return self._refuse(ctx, found)
 
     def decide_at_last(self, ctx: RequestContext, *, fetched: bool) -> Denial | None:
-        """Decide after the keys' source was asked; ``fetched``: it has just answered."""
+        """Decide after the source of keys was asked; ``fetched`` if it has just answered."""
         ctx.keys_missing = False
         found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
         if isinstance(found, Identity):
@@ -90,10 +94,9 @@ class Authentication:
         return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
 
     def _unseen(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
-        """The refusal of an address that is blocked, or sends expired tokens in a flood, and has had enough tokens
-        verified. That of a block counts like its cause.
+        """The refusal of an address whose tokens are not verified any more. That of a block counts like its cause.
 
-        One that is not enforced is none: its caller would go on without having been asked who they are.
+        A refusal that is not enforced is none here: its caller would pass without having been identified.
         """
         if self._verifier.knows(lines):
             return None
@@ -105,6 +108,7 @@ class Authentication:
     def _refuse(self, ctx: RequestContext, found: TokenFailure) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
+        # A failure is recorded, whether or not the request may go on without a token.
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
         if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
             ctx.token_pending = True
@@ -117,7 +121,7 @@ class Authentication:
 
 
 class PublicOperations:
-    """After the body was read: may this be called without a token?"""
+    """Decides, after the body was read, whether a request without a valid token calls public operations alone."""
 
     protection: Final = Protection.AUTH
 
@@ -125,11 +129,14 @@ class PublicOperations:
         self._public = frozenset(settings.public_operations)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Pass if every root field of every operation in the request is a public one. What was not measured whole has
-        fields that nothing is known of."""
+        """Pass if every root field of every operation in the request is public.
+
+        A request that was not measured completely may have other fields, and does not pass.
+        """
         if not ctx.token_pending or ctx.token_failure is None:
             return None
         ctx.token_pending = False
+        # One field that is not public decides for the whole request.
         measured = ctx.measured
         if measured is not None and measured.complete and measured.root_fields and measured.root_fields <= self._public:
             ctx.public_operation = True

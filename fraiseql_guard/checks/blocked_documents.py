@@ -1,7 +1,7 @@
-"""Has the operator blocked this very document, or an operation of this name?
+"""Refuses documents and operations that an operator has blocked.
 
-A name is what a client says of itself: to block it stops a deployment that went wrong, not an attacker. The document's
-digest is exact, and the smallest change of its text is another document.
+A client chooses the names of its operations: to block one stops a deployment that went wrong, not an attacker. A
+document is blocked by its digest, and is another one after the smallest change of its text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import DOCUMENT_BLOCKED, Protection
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 
@@ -38,9 +39,11 @@ class BlockedDocuments:
         """Refuse what is blocked. What could not be measured has no operations, but its text may be known."""
         if not (self._documents or self._operations):
             return None
+        # By the text of any document in the request.
         for digest in ctx.hashes:
             if digest in self._documents:
                 return self._refuse(f"document {digest}", self._documents[digest])
+        # By the name of any operation in any of them.
         for name in ctx.measured.names if ctx.measured is not None else ():
             if name in self._operations:
                 return self._refuse(f"operation {name}", self._operations[name])

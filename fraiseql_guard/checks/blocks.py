@@ -1,4 +1,4 @@
-"""Has the operator blocked this address or its network? Stops everyone, with or without a token."""
+"""Refuses callers from addresses and networks that an operator has blocked, with or without a token."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import BLOCKED, PolicyName, Protection
 from fraiseql_guard.identity.networks import NetworkSet
@@ -21,8 +22,11 @@ class _Block:
 
 
 class OperatorBlocks:
-    """Blocks of networks as the control set has them; an operator's block of a user or a single address of a user's
-    subject is found by the trip. ``protection`` is in whose name they refuse. ``clock`` counts seconds."""
+    """Blocks of networks, as the control set has them. Blocks of a single user or address are the store's, and found by
+    Admission.
+
+    ``protection`` is the one in whose name and mode they refuse. ``clock`` counts seconds.
+    """
 
     reads: Final = HeadReads()
 
@@ -45,6 +49,7 @@ class OperatorBlocks:
         """Refuse callers from a blocked network."""
         if not self._all or ctx.address not in self._all:
             return None
+        # Several blocks may cover the address: the longest counts.
         until = max(block.until for block in self._blocks if ctx.address in block.networks)
         seconds = max(1.0, until - self._clock())
         return Denial(

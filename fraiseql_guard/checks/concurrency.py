@@ -1,4 +1,4 @@
-"""How many operations may be at work at once, so that one caller's slow queries starve no other's cheap ones."""
+"""Bounds the operations that are at work at once, so that one caller's slow queries do not starve the others."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections import Counter, deque
 from collections.abc import Callable
 from typing import Final
 
-from fraiseql_guard.core.context import SHARED_PEER_FACTOR, Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Code, Protection
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR
 
 _KEPT_FREE: Final = 2
-"""Database connections that operations never take: for health checks and what the app does by itself."""
+"""Database connections that operations never take: they are left for health checks and the app's own work."""
 _EXPRESS: Final = 2
-"""The last slots below that: an operation in one has a second, so that a pool of slow queries answers quick ones."""
+"""The last slots below that. An operation in one has a second, so that quick queries are answered while slow ones
+fill the pool."""
 _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
 _EVERYONE: Final = ("everyone", "")
@@ -26,7 +29,7 @@ def _unknown() -> int | None:
 
 
 class PoolRefusals:
-    """How many operations were refused for want of database connections within the last minute."""
+    """Counts the operations of the last minute that were refused for want of database connections."""
 
     __slots__ = ("_clock", "_seconds")
 
@@ -54,13 +57,13 @@ class PoolRefusals:
 
 
 class Concurrency:
-    """Counts the operations at work in this process, per subject, of the anonymous together, and of everyone.
+    """Bounds the operations at work in this process: of each subject, of anonymous callers together, and of all.
 
-    The last two follow the database pool where its size is known: from the settings, else from the pool itself
-    (``pool_size``), which may come after us and change its size. A slot that was taken is given back with
+    The last two bounds follow the size of the database pool: from the settings, else from the pool itself
+    (``pool_size``), which may be opened later than the guard, and change. A slot that was taken is given back with
     :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
 
-    With ``express`` the last two slots are for queries of callers who have nothing else at work, for a second each.
+    With ``express`` the last two slots are open to queries of callers who have nothing else at work, for a second each.
     """
 
     protection: Final = Protection.RATE_LIMIT
@@ -83,27 +86,47 @@ class Concurrency:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Take the request's slots, all or none."""
-        pool, at_work = self._configured or self._pool_size(), self._at_work
-        own, anonymous = ctx.subject.key, ctx.identity is None
-        most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
-        mine = at_work.get(own, 0)
-        if mine >= most:
-            return _full(CONCURRENCY_LIMIT, most, mine)
-        if pool:
-            everyone = at_work.get(_EVERYONE, 0)
-            if everyone >= (most := max(1, pool - _KEPT_FREE)):
-                return self._overloaded(most, everyone)
-            if anonymous and at_work.get(_ANONYMOUS, 0) >= (most := max(1, pool // 2)):
-                return self._overloaded(most, at_work[_ANONYMOUS])
-            only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
-            if only_express_left:
-                if mine or ctx.measured is None or not ctx.measured.complete or ctx.measured.kind == "mutation":
-                    return self._overloaded(pool - _KEPT_FREE, everyone)
-                ctx.express_seconds = _EXPRESS_SECONDS
-        ctx.slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
-        for key in ctx.slots:
+        anonymous = ctx.identity is None
+        denial = self._over_own_share(ctx, anonymous=anonymous) or self._over_pool(ctx, anonymous=anonymous)
+        if denial is not None:
+            return denial
+        # There is room: take one slot in each count.
+        own, at_work = ctx.subject.key, self._at_work
+        ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
+        for key in ctx.concurrency_slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
+
+    def _over_own_share(self, ctx: RequestContext, *, anonymous: bool) -> Denial | None:
+        most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
+        mine = self._at_work.get(ctx.subject.key, 0)
+        return _full(CONCURRENCY_LIMIT, most, mine) if mine >= most else None
+
+    def _over_pool(self, ctx: RequestContext, *, anonymous: bool) -> Denial | None:
+        """The refusal if the database pool has no connection left for this operation, as far as its size is known."""
+        pool = self._configured or self._pool_size()
+        if not pool:
+            return None
+        everyone = self._at_work.get(_EVERYONE, 0)
+        if everyone >= (most := max(1, pool - _KEPT_FREE)):
+            return self._overloaded(most, everyone)
+        if anonymous and (strangers := self._at_work.get(_ANONYMOUS, 0)) >= (half := max(1, pool // 2)):
+            return self._overloaded(half, strangers)
+        # Only the last slots are left.
+        only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
+        if not only_express_left:
+            return None
+        if not self._may_take_express(ctx):
+            return self._overloaded(pool - _KEPT_FREE, everyone)
+        ctx.express_seconds = _EXPRESS_SECONDS
+        return None
+
+    def _may_take_express(self, ctx: RequestContext) -> bool:
+        """Whether the last slots are open to a request: to a query, of a caller who has nothing else at work."""
+        measured = ctx.measured
+        if measured is None or not measured.complete or measured.kind == "mutation":
+            return False
+        return not self._at_work.get(ctx.subject.key, 0)
 
     def _overloaded(self, limit: int, at_work: int) -> Denial:
         self._refusals.note()
@@ -111,13 +134,13 @@ class Concurrency:
 
     def release(self, ctx: RequestContext) -> None:
         """Give back what the request took; a second call gives back nothing."""
-        for key in ctx.slots:
+        for key in ctx.concurrency_slots:
             left = self._at_work[key] - 1
             if left > 0:
                 self._at_work[key] = left
             else:
                 self._at_work.pop(key, None)  # the memory holds subjects at work alone
-        ctx.slots = ()
+        ctx.concurrency_slots = ()
 
     @property
     def at_work(self) -> int:

@@ -1,6 +1,6 @@
-"""Has the caller points left for what this operation costs? Budgets of points per hour, by tier.
+"""Charges what an operation costs to its caller's budget: points per hour, by tier.
 
-A budget is one more bucket of the request's bill, so that it is checked and paid in the same trip as the rate limits.
+A budget is one more bucket of the request's bill. The same call to the store pays it and the rate limits.
 """
 
 from __future__ import annotations
@@ -9,19 +9,12 @@ import math
 from dataclasses import replace
 from typing import Final, TypeGuard
 
-from fraiseql_guard.core.context import (
-    SHARED_PEER_FACTOR,
-    Bucket,
-    Charge,
-    Denial,
-    Limit,
-    Measured,
-    RequestContext,
-    mounted_bucket,
-    network_bucket,
-)
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, COST_BUDGET_EXCEEDED, Protection
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Limit, mounted_bucket, network_bucket
 
 _POLICY: Final = "cost"
 _ANYONE: Final = "default"
@@ -45,27 +38,34 @@ class CostBudgets:
         self._unmeasured = settings.max_query_complexity
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Add the charges to the bill. What exceeds a whole budget can never be paid: that is no matter of waiting."""
+        """Add the charges to the bill. Refuse an operation that costs more than a whole budget: waiting cannot help."""
         if not ctx.operation or ctx.public_operation or ctx.allow_listed:
             return None
-        points, identity = self._points(ctx.measured), ctx.identity
-        if not points:
+        points, budget = self._points(ctx.measured), self._budget_of(ctx)
+        if not points or budget is None:
             return None
-        own = self._charges.get((identity and identity.tier) or _ANYONE) or self._charges.get(_ANYONE)
-        if own is None:
-            return None
-        if ctx.shared_peer and identity is None:
-            own = replace(own, limit=own.limit.times(SHARED_PEER_FACTOR), bucket=f"{own.key}*{SHARED_PEER_FACTOR}")
-        if points > own.capacity:
+        # Can the operation ever be paid?
+        if points > budget.capacity:
             if _is_known(ctx.measured):
-                return Denial(CHARGE_TOO_LARGE, limit=own.capacity, actual=points, detail=_POLICY)
-            points = own.capacity
-        own = replace(own, tokens=points)
-        ctx.charges = (own,) if identity is not None else (own, *_of_networks(ctx, own))
+                return Denial(CHARGE_TOO_LARGE, limit=budget.capacity, actual=points, detail=_POLICY)
+            points = budget.capacity  # what is only assumed to be too dear takes the whole budget
+        # Put it on the bill; anonymous IPv6 callers pay for their wider networks as well.
+        charge = replace(budget, tokens=points)
+        ctx.charges = (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
         return None
 
+    def _budget_of(self, ctx: RequestContext) -> Charge | None:
+        """The budget of the caller's tier, else the default one, else none. Callers that look alike share one."""
+        identity = ctx.identity
+        tier = identity.tier if identity is not None else None
+        budget = self._charges.get(tier or _ANYONE) or self._charges.get(_ANYONE)
+        if budget is None or not ctx.shared_peer or identity is not None:
+            return budget
+        bucket = f"{budget.key}*{SHARED_PEER_FACTOR}"
+        return replace(budget, limit=budget.limit.times(SHARED_PEER_FACTOR), bucket=bucket)
+
     def _points(self, measured: Measured | None) -> int:
-        """What could not be measured, and passes where the query limits only watch, costs what these allow."""
+        """The cost in points: at least what the query limits allow, if the request could not be measured completely."""
         if _is_known(measured):
             return measured.complexity
         return max(self._unmeasured, measured.complexity if measured is not None else 0)
@@ -97,7 +97,7 @@ def _is_budget(bucket: Bucket) -> bool:
 
 
 def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:
-    """The caller's budget after the trip, if the request had one."""
+    """The caller's budget as the store has answered, if the request had one."""
     return next((bucket for bucket in buckets if _is_budget(bucket)), None)
 
 

@@ -1,11 +1,12 @@
-"""Is this a form of request that GraphQL may come in? Methods, media types, encodings, browsers."""
+"""Refuses HTTP requests in a form that GraphQL may not come in: methods, media types, encodings, browsers' requests."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import (
@@ -33,7 +34,7 @@ _PREFLIGHTED: Final = frozenset(
 _UPLOAD: Final = "multipart/form-data"
 _NO_UPLOADS: Final = f"Uploads need {name_of('multipart')}=true."
 _MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
-"""Headers with which a client says that a form is meant: any page can make its visitor's browser send a bare one."""
+"""Headers that show that a client means to send a form: a page of any site can make a browser send one without."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _READS: Final = HeadReads(
     headers=_PREFLIGHTED
@@ -53,7 +54,7 @@ _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"conten
 
 
 class HttpRequestForm:
-    """Looks at the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
+    """Decides by the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
 
     ``sockets`` is the protection in whose name and mode WebSockets are refused.
     """
@@ -74,6 +75,7 @@ class HttpRequestForm:
             return Denial(WEBSOCKET_REFUSED, protection=self._sockets)
         if ctx.method not in _METHODS:
             return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
+        # Requests that browsers make by themselves: preflights, pages, cross-site requests.
         if ctx.method == "OPTIONS":
             return self._preflight(ctx)
         if self._is_page(ctx):
@@ -92,7 +94,7 @@ class HttpRequestForm:
 
     @staticmethod
     def _is_page(ctx: RequestContext) -> bool:
-        """A browser asking for the GraphiQL page: it names no query anywhere, so that there is nothing to run."""
+        """Whether a browser asks for the GraphiQL page: there is no query in the request that the app could run."""
         has_body = ctx.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in ctx.headers
         return (
             ctx.method in ("GET", "HEAD")

@@ -1,7 +1,7 @@
-"""Lockouts of logins that the app reports: five failures of one identifier at one address.
+"""Lockouts of logins that the app reports: so many failures of one identifier at one address.
 
-The guard knows nothing of passwords; the app asks before it looks at one, and tells how it went. Nothing in here
-raises: without the store the failure policy decides, and what breaks locks for a second.
+The guard knows no passwords: the app asks before it looks at one, and reports the outcome. Nothing here raises: without
+the store the failure policy decides, and a login that could not be checked is locked for a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 @dataclass(frozen=True, slots=True)
 class Lockout:
-    """A login that is not to be tried now, whatever the password; answer 429 with Retry-After."""
+    """A login that must not be tried now, whatever its password; the app answers 429 with Retry-After."""
 
     retry_after_seconds: int
 
@@ -34,9 +34,9 @@ _UNDECIDED: Final = Lockout(1)
 class Lockouts:
     """Counts failed logins by identifier and address. Each method is one exchange with the store.
 
-    Attempts at one login that run at the same time were all asked about before any of them failed. So a process lets
-    only so many of them run at once as failures bring a lockout; an attempt ends with its report, or with its request.
-    ``at_work`` counts them, and outlives a change of the settings.
+    Attempts at one login that run at the same time were all allowed before any of them failed. So a process lets no
+    more of them run at once than the failures that bring a lockout. An attempt ends with its report, or with its
+    request. ``at_work`` counts the attempts, and outlives a change of the settings.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Lockouts:
     async def locked(self, identifier: str, ctx: RequestContext) -> Lockout | None:
         """The lockout in force, if any."""
         try:
+            # Ask the store for a lockout, and this process for attempts at work.
             subject = login_subject(identifier, ctx.address_subject)
             outcome = await self._store.admit(AdmitRequest(subject, enforced=self._escalation.enforced))
             lockout = self._in_force(outcome) or self._begin(subject.name, ctx)
@@ -90,7 +91,7 @@ class Lockouts:
             self._broke(error)
 
     def release(self, ctx: RequestContext) -> None:
-        """The request is over, and with it the attempts that it did not report."""
+        """End the attempts of a request that it has not reported."""
         for name in ctx.attempts or ():
             self._end(name, ctx)
 
@@ -129,6 +130,7 @@ class Lockouts:
     def _in_force(self, outcome: AdmitResult) -> Lockout | None:
         if not self._escalation.enforced:
             return None
+        # Without the store, and with a policy that refuses then, nothing is known of the login.
         if outcome.unavailable:
             return _UNDECIDED
         sanction = outcome.sanction or (outcome.imposed.sanction if outcome.imposed else None)

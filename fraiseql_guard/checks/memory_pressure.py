@@ -1,10 +1,11 @@
-"""Is memory so short that queries had better wait? The last resort before the kernel kills."""
+"""Sheds queries while memory is short: the last resort before the kernel kills the process."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import MEMORY_PRESSURE, Protection
 from fraiseql_guard.telemetry.process.memory_watch import MemoryWatch
 
@@ -14,8 +15,8 @@ _RETRY_SECONDS: Final = 5.0
 class MemoryPressure:
     """Sheds GraphQL queries while memory use is above ``percent``, as the last look found it.
 
-    Mutations pass: they are few, and what they bring about is wanted most. That is why this gate waits for the
-    document, which is measured in little memory whatever its result would take.
+    Mutations pass, since they are few and matter most. This check therefore runs after the document was measured, which
+    takes little memory whatever the result would take.
     """
 
     protection: Final = Protection.RATE_LIMIT

@@ -1,11 +1,12 @@
-"""Who may read what is meant for operators alone: the metrics and the health details? Never the public by accident,
-also behind a proxy."""
+"""Decides who may read the metrics and the health details: operators and probes, and not the public behind a proxy."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, OwnPage, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.place import OwnPage
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import HEALTH_FORBIDDEN, METRICS_FORBIDDEN, Protection
@@ -16,7 +17,7 @@ _CHALLENGE: Final = ((b"www-authenticate", b"Bearer"),)
 
 
 class _Readers:
-    """Those who may read both, from wherever they come: the configured networks, and callers with the token."""
+    """Readers of both pages: callers in the configured networks, and callers with the token."""
 
     def __init__(self, settings: Settings) -> None:
         self._networks = NetworkSet(settings.metrics_networks)
@@ -26,6 +27,7 @@ class _Readers:
         """Whether a request comes from one of them."""
         if not ctx.shared_peer and ctx.address in self._networks:
             return True
+        # Behind a shared peer the address says nothing, but the token does.
         scheme, _, token = ctx.header(b"authorization").partition(" ")
         return self._token is not None and scheme.lower() == "bearer" and self._token.matches(token.strip())
 
@@ -35,7 +37,7 @@ def _asks_for(ctx: RequestContext, page: OwnPage) -> bool:
 
 
 class MetricsAccess:
-    """Loopback peers that are no proxy, the configured networks, or the token."""
+    """Lets loopback peers that are no proxy read the metrics, callers in the configured networks, and the token's."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS
@@ -55,7 +57,7 @@ class MetricsAccess:
 
 
 class HealthAccess:
-    """Private peers that are no proxy (a kubelet probes from its node), and the metrics' readers."""
+    """Lets private peers that are no proxy read the health details (a kubelet's probes), and the metrics' readers."""
 
     protection: Final = Protection.METRICS
     reads: Final = _READS

@@ -1,16 +1,17 @@
-"""Does the operation cost more than is allowed? Reads and measures the GraphQL request."""
+"""Reads and measures GraphQL requests, and refuses those that are unreadable or over a limit."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import BAD_REQUEST, Protection
 from fraiseql_guard.graphql.reader import Reader
 
 
 class QueryLimits:
-    """Measures every GraphQL request that reaches it; what it cannot read, it refuses."""
+    """Measures every GraphQL request that reaches it, and refuses what it cannot read."""
 
     protection: Final = Protection.QUERY_LIMITS
 
@@ -19,6 +20,7 @@ class QueryLimits:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Set what was measured; refuse what is unreadable or over a limit."""
+        # Servers and apps do not agree on what a GET's body means.
         if ctx.body and ctx.method != "POST":
             return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
         reading = self._reader.read(

@@ -1,4 +1,4 @@
-"""What does this request take from which buckets, and is there room?"""
+"""Makes the bill of a request: how many tokens it takes from which buckets."""
 
 from __future__ import annotations
 
@@ -6,28 +6,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.core.context import (
-    SHARED_PEER_FACTOR,
-    Bucket,
-    Charge,
-    Denial,
-    Limit,
-    RequestContext,
-    mounted_bucket,
-    network_bucket,
-)
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, CROSS_SITE_REQUEST, RATE_LIMITED, FailureReason
+from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Limit, mounted_bucket, network_bucket
 
 LENIENCY: Final = 10
-"""So many times the anonymous rate may an address be refused for what costs it nothing of that rate."""
+"""The bucket of lenient refusals is so many times as large as the anonymous rate's."""
 
 
 class RateLimits:
-    """Writes the bill of a request. The charges of the common cases are made once, here.
+    """Makes the bill of a request. The charges of the common cases are made once, here.
 
-    ``settings`` are those in force. ``configured`` are those that the guard was mounted with, before any override: they
-    tell its buckets from those of other guards. By default the same.
+    ``settings`` are those in force. ``configured`` are those that the guard was mounted with, before any override, by
+    default the same: buckets are named by them.
     """
 
     def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
@@ -68,8 +61,8 @@ class RateLimits:
         return (self._charge(policy, limit, first),) if limit else ()
 
     def free(self, ctx: RequestContext) -> bool:
-        """Whether nothing is counted: allow-listed addresses, probes on exempt paths, and what a browser asks before it
-        sends what a page of a configured origin wants to send."""
+        """Whether nothing is counted: allow-listed addresses, probes on exempt paths, and preflights for pages of a
+        configured origin."""
         expected = ctx.preflight and ctx.from_origin_of(self._origins)
         return ctx.allow_listed or expected or (ctx.private_peer and ctx.place.exempt)
 
@@ -83,14 +76,16 @@ class RateLimits:
         return self._public if ctx.public_operation else self._anonymous
 
     def bill(self, ctx: RequestContext, denial: Denial | None) -> tuple[Charge, ...]:
-        """All charges of a request. A refused one costs its main bucket what the refusal says; one that costs nothing
-        though it is the client's doing has a bucket of its own."""
+        """All charges of a request. A refused one costs its main bucket what the refusal says; a lenient refusal has a
+        bucket of its own."""
+        # Every request pays from its main bucket; a refused one from that alone.
         main = self.main_charge(ctx)
         if denial is not None:
             if is_lenient(denial):
                 return self._with_networks(ctx, self._lenient_charge(ctx, denial))
             tokens = min(denial.tokens, main.capacity)
             return self._with_networks(ctx, _take(main, tokens)) if tokens else ()
+        # One that passed pays as much as it asks for, from all its buckets.
         tokens = self._tokens(ctx)
         further = self._further_charges(ctx)
         if not further and not ctx.address_subject.networks and tokens == 1:
@@ -137,10 +132,14 @@ class RateLimits:
         )
 
 
-def is_lenient(denial: Denial) -> bool:
-    """Whether a refusal costs nothing of the rate, because innocent clients are refused for it: up to a ceiling, which
-    is no offence to reach."""
-    return denial.tokens == 0 and (denial.code is CROSS_SITE_REQUEST or denial.reason is FailureReason.TOKEN_EXPIRED)
+def is_lenient(denial: Denial | None) -> bool:
+    """Whether a refusal costs nothing of the rate, because innocent clients are refused for it.
+
+    It has a bucket of its own; to empty that one is no offence. False without a refusal.
+    """
+    if denial is None or denial.tokens:
+        return False
+    return denial.code is CROSS_SITE_REQUEST or denial.reason is FailureReason.TOKEN_EXPIRED
 
 
 def _for_many(charge: Charge) -> Charge:
@@ -157,7 +156,7 @@ def _take(charge: Charge, tokens: int) -> Charge:
 
 
 def unpayable(charges: Sequence[Charge]) -> Denial | None:
-    """A charge above a bucket's capacity can never be paid: that is the request's fault, not a matter of waiting."""
+    """The refusal of a charge above its bucket's capacity, which can never be paid; None if all can."""
     for charge in charges:
         if charge.tokens > charge.capacity:
             return Denial(CHARGE_TOO_LARGE, limit=charge.capacity, actual=charge.tokens, detail=charge.policy, tokens=0)

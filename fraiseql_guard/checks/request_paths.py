@@ -1,10 +1,11 @@
-"""Can the path be read in one way? A path that routers and the guard may read differently reaches no app."""
+"""Refuses paths that a router may read differently than the guard does."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import PATH_INVALID, Protection
 

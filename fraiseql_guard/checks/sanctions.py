@@ -1,4 +1,4 @@
-"""Which requests does a block bind, and which offence does a refusal count for?"""
+"""Decides which requests a block binds, and which offence a refusal counts for."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, Escalation, RequestContext, Sanction
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import POLICY_OWNERS, Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, UNKNOWN, FailureReason, PolicyName, Protection
 
@@ -31,8 +33,8 @@ def owner_of(policy: PolicyName, mounted: Container[Protection]) -> Protection:
 class Sanctions:
     """The escalation policies, and the exceptions that keep the innocent out of them.
 
-    ``modes`` has every protection. A sanction whose protection does not enforce here binds no request of an enforcing
-    stack: else it would end the trip without a refusal, and with it what the other protections ask of the store.
+    ``modes`` has every protection. Where any protection enforces, a sanction of one that does not binds no request: the
+    store would answer with it alone, and the other protections would learn nothing of their buckets.
     """
 
     def __init__(self, settings: Settings, modes: Mapping[Protection, Mode]) -> None:
@@ -58,18 +60,20 @@ class Sanctions:
         return self._escalations[denial.offence]
 
     def _punishable(self, ctx: RequestContext) -> bool:
-        """Callers behind an untrusted proxy, or without an address, may be innocent, and so is the visitor of a foreign
-        page; the allow-listed are never sanctioned automatically."""
+        """Whether offences count. Callers behind an untrusted proxy or without an address may be innocent, as are
+        visitors of a foreign page; the allow-listed are never sanctioned automatically."""
         if ctx.allow_listed:
             return False
         return ctx.identity is not None or not (ctx.shared_peer or ctx.cross_site_simple or ctx.address == UNKNOWN)
 
     def exempt(self, ctx: RequestContext) -> frozenset[PolicyName]:
         """Policies whose blocks of this address do not bind this request."""
+        # A verified user is not bound by what others at the address did.
         if ctx.identity is not None:
             return self._never
         if ctx.public_operation or ctx.preflight or ctx.token_failure is FailureReason.TOKEN_EXPIRED:
             return _AUTOMATIC
+        # A block for brute force binds those who send another bad token.
         return self._never if ctx.token_failure is not None else self._without_token
 
     def exempt_by_head(self, ctx: RequestContext) -> frozenset[PolicyName]:

@@ -15,7 +15,8 @@ from fraiseql_guard.cli.errors import REFUSED, told
 from fraiseql_guard.cli.fleet import known_status, name_of_worker
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import DATABASE_VARIABLE, Settings
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.deps import OperatorDeps
 from fraiseql_guard.stores import RedisStore

@@ -1,9 +1,7 @@
-"""Deadlines that are nearly always met, at the price of one timer of the event loop for all of them.
+"""Deadlines that are nearly always met, with one timer of the event loop for all of them.
 
-A timer of the loop's own for each request, set and cancelled, was a tenth of what the guard costs a request (measured
-between all that an app does). Here setting one is an entry in a heap, and a deadline that was met is found out by
-asking. Ringing costs what is due, however many are set: ten thousand slow operations do not slow down each other's
-deadlines.
+A deadline is an entry in a heap; one that was met is recognised by asking what had it. When the timer rings, the cost
+depends on the deadlines that are due, and not on how many are set.
 """
 
 from __future__ import annotations
@@ -126,6 +124,7 @@ class DeadlineTimers:
                 expire(pending, now - when, *args)
             except Exception as error:  # noqa: BLE001 - one that breaks keeps no other from ringing, as in the loop
                 self._loop.call_exception_handler({"message": "a deadline's work failed", "exception": error})
+        # Drop the next ones that are done, and set the timer to the first that is not.
         heap = self._heap
         while heap and heap[0][2].done():
             heappop(heap)

@@ -53,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 
 def public_key(pem: str) -> str:
-    """PEM text of a public key (what kind, and whether it is strong enough, is checked by who verifies with it)."""
+    """PEM text of a public key. The verifier that uses it checks its kind and strength."""
     if "PRIVATE KEY-----" in pem:
         raise ValueError(
             "is a private key, which has no business here: openssl pkey -in private.pem -pubout prints the public one"

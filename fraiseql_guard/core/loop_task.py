@@ -1,7 +1,7 @@
-"""What an event loop has one of: a task, a timer, a connection. Each loop has its own, and a closed one is forgotten.
+"""Values, tasks and timers of which each event loop has one. Those of a closed loop are forgotten.
 
-A process may serve from several event loops, in turns or in threads. What belongs to one of them must neither be used
-in another nor be made again each time that the loops alternate.
+A process may serve from several event loops, in turns or in threads. What belongs to one loop must not be used in
+another one, and need not be made again when the loops alternate.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ class PerLoop(Generic[T]):
         return self._by_loop.pop(asyncio.get_running_loop(), None)
 
     def _made(self, loop: asyncio.AbstractEventLoop) -> T:
+        # The list is copied, since another thread may add its loop meanwhile.
         for closed in [other for other in list(self._by_loop) if other.is_closed()]:
             self._by_loop.pop(closed, None)
         value = self._by_loop[loop] = self._make(loop)
@@ -88,13 +89,14 @@ class LoopTask(Generic[T]):
     async def aclose(self) -> None:
         """End the task of the running event loop, and wait until it has ended."""
         held = self._held.pop()
+        # Another event loop keeps its task.
         if held is not None and held.task is not None:
             held.task.cancel()
             await asyncio.wait([held.task])
 
 
 class LoopTimer:
-    """Calls ``call`` a while after it was asked to, in the event loop that asked: once for all who ask meanwhile."""
+    """Calls ``call`` some seconds after :meth:`start`, in the same event loop, and once for all starts in between."""
 
     __slots__ = ("_call", "_seconds", "_waiting")
 
@@ -104,7 +106,7 @@ class LoopTimer:
         self._waiting: PerLoop[list[asyncio.TimerHandle]] = PerLoop(lambda _: [])
 
     def start(self) -> None:
-        """Call it in so many seconds, if that is not due already; RuntimeError if no event loop runs."""
+        """Schedule the call, if none is scheduled in this loop; RuntimeError if no event loop runs."""
         loop = asyncio.get_running_loop()
         waiting = self._waiting.of(loop)
         if not waiting:

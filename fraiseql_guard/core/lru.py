@@ -1,4 +1,4 @@
-"""Memories of bounded size: what was not used for longest goes first."""
+"""Caches of bounded size, which drop the entries that were not used for longest."""
 
 from __future__ import annotations
 
@@ -64,6 +64,7 @@ class Lru(Generic[K, V]):
         self._entries[key] = value
         self._sizes[key] = size_bytes
         self._bytes += size_bytes
+        # One large entry may push out several small ones.
         while len(self._entries) > self._max_entries or self._bytes > self._max_bytes:
             self.pop_oldest()
 
@@ -130,6 +131,7 @@ class RankedLru(Generic[K, V]):
     def put(self, key: K, value: V, *, above: bool) -> None:
         """Write a value; if there is no room, the oldest of the others goes, or the oldest of all if all are above."""
         into, other = (self._above, self._below) if above else (self._below, self._above)
+        # A key stands in one rank at a time.
         other.pop(key)
         into.put(key, value)
         if self.count() > self._max_entries:
@@ -178,6 +180,7 @@ class Memo(dict[K, V], Generic[K, V]):
     def __missing__(self, key: K) -> V:
         answer = self._ask(key)
         if self._keeps(key):
+            # Emptying is rarer, and in sum cheaper, than keeping an order.
             if len(self) >= self._max_entries:
                 self.clear()
             self[key] = answer

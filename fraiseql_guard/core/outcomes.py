@@ -1,18 +1,20 @@
-"""What a request is, and what became of it: the labels that every ratio rests on."""
+"""The kind of a request and its outcome: the two labels that every ratio in the metrics is made of."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import BLOCKED, UNAUTHENTICATED, Outcome, PolicyName, RequestKind
 
 _SERVER_ERROR: Final = 500
 
 
 def kind_of(ctx: RequestContext) -> RequestKind:
-    """What a request is: what was refused is never one of our own pages, and what comes from outside no probe."""
+    """The kind of a request. One that was refused never counts as the guard's own, nor one from outside as a probe."""
     place = ctx.place
+    # A probe comes from a private peer, and asks for an exempt path.
     is_probe = place.exempt and ctx.private_peer
     if (is_probe or place.page is not None or ctx.for_operator) and ctx.denial is None:
         return RequestKind.OWN
@@ -22,15 +24,16 @@ def kind_of(ctx: RequestContext) -> RequestKind:
 
 
 def outcome_of(ctx: RequestContext) -> Outcome:
-    """What became of a request that was answered. A block for failed authentications goes on counting as its cause."""
+    """What became of a request that was answered. A block for failed authentications counts as one more of them."""
     denial = ctx.denial
     if ctx.auth_failed or (denial is not None and is_for_authentication(denial)):
         return Outcome.UNAUTHENTICATED
+    # A guard further inside refuses in this one's place.
     if denial is not None or ctx.refused_inside:
         return Outcome.REFUSED
     return Outcome.FAILED if ctx.status >= _SERVER_ERROR else Outcome.ANSWERED
 
 
 def is_for_authentication(denial: Denial) -> bool:
-    """Whether a request is refused because its caller is not who they should be."""
+    """Whether a request is refused because its caller has no valid credentials."""
     return denial.code is UNAUTHENTICATED or (denial.code is BLOCKED and denial.detail == PolicyName.BRUTE_FORCE)

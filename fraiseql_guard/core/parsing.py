@@ -1,4 +1,4 @@
-"""From the text of a variable (or a keyword argument's value) to a typed value.
+"""Parsers from the text of a variable, or a keyword argument's value, to a typed value.
 
 Every parser takes what an environment variable or a caller may give and returns the value, or raises ``ValueError``
 whose text completes the sentence "NAME='value' ...". Parsers never repeat the value: it may be a secret.
@@ -11,13 +11,12 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
-from fraiseql_guard.core.context import Burst, Limit
-from fraiseql_guard.core.translated import LENGTHS, embedded_network
+from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.translated import embedded_network
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-TrustedPeer = Network | Literal["unix"]
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
 _FALSE: Final = frozenset({"0", "false", "no", "off"})
@@ -25,9 +24,9 @@ _WINDOWS: Final[Mapping[str, int]] = {
     "second": 1, "s": 1, "minute": 60, "min": 60, "m": 60, "hour": 3600, "h": 3600, "day": 86400, "d": 86400,
 }  # fmt: skip
 _RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,6})\s*+([a-z]+?)s?", re.ASCII)
-_TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
 _ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
-_NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
+NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
+"""A GraphQL name."""
 
 
 def boolean(value: object) -> bool:
@@ -139,7 +138,7 @@ def _sequence(value: object) -> Iterable[object]:
 def names(value: object) -> tuple[str, ...]:
     """A list of GraphQL names."""
     found = items(value)
-    if not all(_NAME.fullmatch(name) for name in found):
+    if not all(NAME.fullmatch(name) for name in found):
         raise ValueError("holds something that is not a GraphQL name")
     return found
 
@@ -215,89 +214,6 @@ def network(value: object) -> Network:
     if found.version == 6 and found.prefixlen >= 96 and (mapped := found.network_address.ipv4_mapped) is not None:
         return ipaddress.ip_network((int(mapped), found.prefixlen - 96))
     return (embedded_network(found) or found) if isinstance(found, ipaddress.IPv6Network) else found
-
-
-def networks(value: object) -> tuple[Network, ...]:
-    """A list of addresses and networks, or one network."""
-    return tuple(network(item) for item in _network_items(value))
-
-
-def _network_items(value: object) -> tuple[str, ...]:
-    return (str(value),) if isinstance(value, Network) else items(value)  # iterating it would list its addresses
-
-
-def translator_prefixes(value: object) -> tuple[ipaddress.IPv6Network, ...]:
-    """A list of prefixes behind which a translator puts IPv4 addresses."""
-    found: list[ipaddress.IPv6Network] = []
-    for item in _network_items(value):
-        try:
-            prefix = ipaddress.IPv6Network(str(item).strip())
-        except ValueError:
-            raise ValueError("holds something that is not an IPv6 prefix") from None
-        if prefix.prefixlen not in LENGTHS:
-            raise ValueError("holds a prefix whose length is not 32, 40, 48, 56, 64 or 96 (RFC 6052)")
-        found.append(prefix)
-    return tuple(found)
-
-
-def trusted_peers(value: object) -> tuple[TrustedPeer, ...]:
-    """A list of addresses, networks and ``unix``. Trusting everything must be said twice: ``0.0.0.0/0,0.0.0.0/0``."""
-    peers: tuple[TrustedPeer, ...] = tuple(
-        "unix" if item == "unix" else network(item) for item in _network_items(value)
-    )
-    for peer in peers:
-        if peer != "unix" and peer.prefixlen == 0 and peers.count(peer) < 2:
-            raise ValueError(
-                "trusts every peer, so that anyone may claim any address; if nothing else can reach this server, "
-                "say it twice"
-            )
-    return peers
-
-
-def field_costs(value: object) -> Mapping[str, int]:
-    """``Type.field=points`` pairs."""
-    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
-    costs: dict[str, int] = {}
-    for name, points in pairs:
-        type_name, _, field_name = str(name).strip().partition(".")
-        if not (_NAME.fullmatch(type_name) and _NAME.fullmatch(field_name)):
-            raise ValueError("holds something that is not Type.field=points")
-        costs[f"{type_name}.{field_name}"] = integer(0, 1_000_000)(points)
-    return costs
-
-
-def tiers(value: object) -> Mapping[str, Limit]:
-    """``name=rate`` pairs."""
-    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
-    found = {text(str(name)): rate(limit) for name, limit in pairs}
-    if not all(_TIER.fullmatch(name) for name in found):
-        raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
-    return found
-
-
-def cost_budgets(value: object) -> Mapping[str, int]:
-    """``tier=points`` pairs."""
-    pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
-    found = {text(str(name)): integer(1, 10**9)(points) for name, points in pairs}
-    if not all(_TIER.fullmatch(name) for name in found):
-        raise ValueError("names a tier with something else than letters, digits, dots, dashes and underscores")
-    return found
-
-
-def list_fields(value: object) -> tuple[str, ...]:
-    """Field names, alone or as ``Type.field``."""
-    found = items(value)
-    if not all(all(_NAME.fullmatch(part) for part in item.split(".", 1)) for item in found):
-        raise ValueError("holds something that is neither a field name nor Type.field")
-    return found
-
-
-def list_arguments(value: object) -> tuple[str, ...]:
-    """Names of arguments, alone or behind their field, or their type and field."""
-    found = items(value)
-    if not all(all(_NAME.fullmatch(part) for part in item.split(".", 2)) for item in found):
-        raise ValueError("holds something that is neither an argument, field.argument nor Type.field.argument")
-    return found
 
 
 def header_name(value: object) -> str:

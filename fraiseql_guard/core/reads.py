@@ -1,7 +1,7 @@
-"""What of a request's head a decision depends on.
+"""Parts of a request's head that a decision depends on.
 
-What was found out about one head is kept for the next one like it (asgi/head_cache.py). Which heads are alike is
-decided by what everything that looks at a head declares here: a part that none declares is a part that may differ.
+The head cache (asgi/head_cache.py) keeps what was decided about one head for the next one like it. Two heads are alike
+if all parts are that any check declares here; other parts may differ.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadReads:
-    """Parts that a decision reads, beside those that tell every two heads apart: the peer, the method, the path in all
-    its spellings, and whether there is a query string.
+    """Parts that a decision reads, beside those that every decision may read: the peer, the method, the path in all its
+    spellings, and whether there is a query string.
 
-    ``headers``: by name, in lower case. Of ``authorization`` that is whether it came, and its scheme. ``query_string``:
-    the text itself. ``proxy_headers``: which headers came that only proxies send (identity/proxy_headers.py). What
-    depends on the credentials in a header is decided with every request and never kept.
+    ``headers`` are names in lower case; of ``authorization`` only its presence and its scheme count. ``query_string``
+    is the text itself. ``proxy_headers`` stands for the presence of headers that only proxies send
+    (identity/proxy_headers.py). Decisions that depend on credentials are made with every request, and never kept.
     """
 
     headers: frozenset[bytes] = frozenset()
@@ -26,7 +26,7 @@ class HeadReads:
 
     @classmethod
     def union(cls, all_reads: Iterable[HeadReads]) -> HeadReads:
-        """What any of them reads."""
+        """All that any of them reads."""
         each = tuple(all_reads)
         return cls(
             headers=frozenset().union(*(reads.headers for reads in each)),

@@ -1,4 +1,4 @@
-"""What a Redis URL says, read strictly: a URL that another reading would take for another server is refused.
+"""Reads Redis URLs strictly, and refuses one that another client would take for another server.
 
 No error repeats a part of the URL, since any part of it may be a part of the password.
 """
@@ -25,6 +25,7 @@ _SCHEMES: Final = re.compile(r"(?P<tls>redis|rediss)(?:\+(?P<kind>sentinel|clust
 _PARTS: Final = re.compile(
     r"(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?P<fragment>#.*)?", re.DOTALL
 )
+_KINDS: Final[Mapping[str | None, Kind]] = {None: "standalone", "sentinel": "sentinel", "cluster": "cluster"}
 _HOST: Final = re.compile(r"[\w.~-]+")
 _BAD_ESCAPE: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _MOST_DATABASES: Final = 2**31 - 1
@@ -40,7 +41,7 @@ _OF_OTHER_CLIENTS: Final = frozenset(
     socket_timeout timeout
     """.split()
 )
-"""How redis-py is tuned: a URL may be shared with it, and none of these says which server is meant."""
+"""Options that tune redis-py. A URL may be shared with it, and none of these says which server is meant."""
 _YES: Final = frozenset({"1", "true", "yes", "on"})
 _NO: Final = frozenset({"0", "false", "no", "off"})
 
@@ -64,22 +65,20 @@ class RedisUrl:
     @classmethod
     def parse(cls, url: str) -> RedisUrl:
         """Read a URL; ValueError, whose text completes "NAME=(secret) ...", if it is none or names files in vain."""
-        scheme = _SCHEMES.match(url)
-        if scheme is None:
-            raise ValueError("does not begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
-        parts = _PARTS.fullmatch(url, scheme.end())
-        if parts is None or parts["fragment"] is not None:
-            raise ValueError(f"holds a raw #: {_ENCODE}")
-        if "@" in parts["path"] or parts["authority"].count("@") > 1:
-            raise ValueError(f"holds a raw / or @ in front of the host: {_ENCODE}")
-        kind: Kind = "sentinel" if scheme["kind"] == "sentinel" else "cluster" if scheme["kind"] else "standalone"
+        scheme, parts = _split(url)
+        # Which servers, and how to reach them.
+        kind = _KINDS[scheme["kind"]]
         encrypted = scheme["tls"] == "rediss"
         userinfo, _, hosts = parts["authority"].rpartition("@")
-        path = _socket_path(hosts, parts["path"]) if scheme["unix"] else None
-        places = () if scheme["unix"] else _places(hosts, several=kind != "standalone")
+        path, places, target = None, (), parts["path"]
+        if scheme["unix"]:
+            path, target = _socket_path(hosts, parts["path"]), ""
+        else:
+            places = _places(hosts, several=kind != "standalone")
+        # What to say there: the options may hold what the URL's own places hold as well.
         options = _options(parts["query"] or "", kind, encrypted=encrypted)
         user, password = _user(userinfo, options)
-        master, database = _target(kind, "" if scheme["unix"] else parts["path"], options)
+        master, database = _target(kind, target, options)
         return cls(
             kind=kind,
             path=path,
@@ -92,6 +91,19 @@ class RedisUrl:
             master=master,
             tls=_tls(options) if encrypted else None,
         )
+
+
+def _split(url: str) -> tuple[re.Match[str], re.Match[str]]:
+    """The scheme, and the parts behind it; ValueError for raw characters that would hide the host."""
+    scheme = _SCHEMES.match(url)
+    if scheme is None:
+        raise ValueError("does not begin with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://")
+    parts = _PARTS.fullmatch(url, scheme.end())
+    if parts is None or parts["fragment"] is not None:
+        raise ValueError(f"holds a raw #: {_ENCODE}")
+    if "@" in parts["path"] or parts["authority"].count("@") > 1:
+        raise ValueError(f"holds a raw / or @ in front of the host: {_ENCODE}")
+    return scheme, parts
 
 
 def _decoded(text: str) -> str:
@@ -189,22 +201,31 @@ def _options(query: str, kind: Kind, *, encrypted: bool) -> dict[str, str]:
     known = _OPTIONS | (_SENTINEL_OPTIONS if kind == "sentinel" else frozenset())
     found: dict[str, str] = {}
     for pair in filter(None, query.split("&")):
-        name, equals, value = pair.partition("=")
+        name, _, value = pair.partition("=")
         if name in _OF_OTHER_CLIENTS:
             continue
         if name not in known:
-            near = get_close_matches(name, known, n=1, cutoff=0.8)
-            hint = f"did you mean {near[0]}? All" if near else "all"
-            raw = f" (or a raw ?: {_ENCODE})" if "@" in query else ""
-            raise ValueError(f"has an unknown option behind its ?{raw}; {hint} options: {', '.join(sorted(known))}")
-        if not equals or not value or name in found:
+            raise ValueError(_unknown_option(name, known, query))
+        if not value or name in found:
             raise ValueError(f"gives the option {name} no value, or two")
+        found[name] = _decoded(value.replace("+", " "))
+    _refuse_contradictions(found, encrypted=encrypted)
+    return found
+
+
+def _refuse_contradictions(options: Mapping[str, str], *, encrypted: bool) -> None:
+    for name in options:
         if name in _TLS_OPTIONS and not encrypted:
             raise ValueError(f"has the TLS option {name}, and redis:// is not encrypted; write rediss://")
-        found[name] = _decoded(value.replace("+", " "))
-    if "sentinel_username" in found and "sentinel_password" not in found:
+    if "sentinel_username" in options and "sentinel_password" not in options:
         raise ValueError("gives the Sentinels a user without a password (sentinel_password)")
-    return found
+
+
+def _unknown_option(name: str, known: frozenset[str], query: str) -> str:
+    near = get_close_matches(name, known, n=1, cutoff=0.8)
+    hint = f"did you mean {near[0]}? All" if near else "all"
+    raw = f" (or a raw ?: {_ENCODE})" if "@" in query else ""
+    return f"has an unknown option behind its ?{raw}; {hint} options: {', '.join(sorted(known))}"
 
 
 def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
@@ -221,6 +242,7 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=options.get("ssl_ca_certs"))
     except OSError as error:
         raise ValueError(f"names ssl_ca_certs that cannot be used: {_cause(error)}") from None
+    # "none" turns both checks off, as in redis-py.
     context.check_hostname = verify != "none" and check in _YES
     context.verify_mode = ssl.CERT_NONE if verify == "none" else ssl.CERT_REQUIRED
     if certificate := options.get("ssl_certfile"):

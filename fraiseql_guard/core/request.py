@@ -1,4 +1,4 @@
-"""What the app can ask about the request that it works on."""
+"""The request that an app works on, as the app and the parts of the guard inside it can ask for it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,29 @@ from typing import Any, Final
 from fraiseql_guard.core.context import IDLE, RequestContext, outers
 
 REQUEST: Final = "fraiseql_guard.core.request"
-"""Key of the scope under which the innermost guard shows the app what it knows of the request."""
+"""Key of the ASGI scope under which the innermost guard puts its context of the request."""
 
 _current: Final[ContextVar[RequestContext | None]] = ContextVar("fraiseql_guard_request", default=None)
 
 current: Final[Callable[[], RequestContext | None]] = _current.get
-"""The request that this task or thread works on. Every database statement asks: no function of ours is in between."""
+"""Returns the request that this task or thread works on. Every database statement asks, so it is the ContextVar's
+own method."""
 
 
 def enter(scope: MutableMapping[str, Any], ctx: RequestContext) -> None:
-    """The app begins to work on a request: in this task, in those that it starts, and in its threads."""
+    """Mark a request as the one that the app works on: in this task, in tasks that it starts, and in its threads."""
     scope[REQUEST] = ctx
+    # Logins may be tried from now on, since the end of the request is seen.
     ctx.attempts = ()  # its end will be seen
     ctx.before = _current.get()  # an app may ask another app, or itself
     _current.set(ctx)
 
 
 def leave(ctx: RequestContext | None = None) -> None:
-    """The app is done, if it was asked at all: whose work this was a part of goes on (without ``ctx``: nothing does).
-    What the app started and left running still knows whose work it is."""
+    """Mark the app's work on a request as done, and restore the request that this work was a part of.
+
+    Without ``ctx`` no request is at work afterwards. Tasks that the app has left running keep their request.
+    """
     if ctx is None:
         _current.set(None)
     elif (before := ctx.before) is not IDLE:
@@ -67,13 +71,13 @@ def guard_deadline(scope: MutableMapping[str, Any], *, clock: Callable[[], float
 
 
 def remaining_seconds(ctx: RequestContext, now: float) -> float | None:
-    """The same of a request at hand."""
+    """The same for a context, at the moment ``now`` of time.monotonic."""
     ends_at = stops_at(ctx)
     return None if ends_at is None else max(0.0, ends_at - now)
 
 
 def stops_at(ctx: RequestContext) -> float | None:
-    """When the first of the guards around the app stops the work on a request, by time.monotonic; None if none will."""
+    """When the first of the guards around the app stops the work, on the clock of time.monotonic; None if none will."""
     if ctx.outer is None:
         return ctx.ends_at
     ends = [each.ends_at for each in (ctx, *outers(ctx)) if each.ends_at is not None]

@@ -1,4 +1,4 @@
-"""A secret that does not show itself, given directly or in a file that may be exchanged while we run."""
+"""Secrets that appear in no repr, given directly or in a file that may be exchanged at run time."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Secret:
     ) -> None:
         self._text = text
         self._path = path
-        self._check: Callable[[str], object] | None = None  # the first text is checked by who asked for it
+        self._check: Callable[[str], object] | None = None  # the caller has checked the first text
         self._file: WatchedFile[str] | None = None
         if path is not None:
             self._file = WatchedFile(path, self._parse, clock=clock)
@@ -48,6 +48,7 @@ class Secret:
         return self._text
 
     def _parse(self, content: bytes) -> str:
+        # Editors and orchestrators end a file with a line break.
         text = content.decode().replace("\r\n", "\n").replace("\r", "\n").strip()
         if not text:
             raise ValueError("the file is empty")

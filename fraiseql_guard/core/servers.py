@@ -1,4 +1,4 @@
-"""How many workers the server was started with, as its command line and the processes around this one tell it."""
+"""Finds out how many workers the server was started with: by command lines, and by the processes around this one."""
 
 from __future__ import annotations
 
@@ -36,16 +36,30 @@ def started_workers(
     this one are not seen, unless the command line names their number."""
     own = os.getpid() if pid is None else pid
     parent = _parent(proc, own)
+    # The command line of this process comes first: it may be the server's own.
     lines = [_command_line(proc, each) for each in (own, parent) if each]
     found = next(filter(None, map(_by_arguments, lines)), None)
+    # Without a number on a command line: a variable, or the processes that are there.
     if found is None:
-        given = (os.environ if environ is None else environ).get(GUNICORN_ARGUMENTS, "")
-        loaded = sys.modules if modules is None else modules
-        server = next((name for name in _SERVERS if name in loaded), None)
-        found = _by_variable(given) if server == "gunicorn" else None
-        if found is None and server is not None and lines:
-            found = _by_siblings(proc, parent, lines, server)
+        around = os.environ if environ is None else environ
+        server = _server_among(sys.modules if modules is None else modules)
+        found = _without_arguments(proc, parent, lines, server, around) if server is not None else None
     return found if found is not None and found.count > 1 else None
+
+
+def _server_among(modules: Collection[str]) -> str | None:
+    """The server that has loaded this process, by the modules that are imported."""
+    return next((name for name in _SERVERS if name in modules), None)
+
+
+def _without_arguments(
+    proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str, environ: Mapping[str, str]
+) -> StartedWorkers | None:
+    """Where no command line names the number: by gunicorn's variable, else by the processes beside this one."""
+    found = _by_variable(environ.get(GUNICORN_ARGUMENTS, "")) if server == "gunicorn" else None
+    if found is None and lines:
+        found = _by_siblings(proc, parent, lines, server)
+    return found
 
 
 def _by_arguments(line: Sequence[str]) -> StartedWorkers | None:

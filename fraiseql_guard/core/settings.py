@@ -14,11 +14,32 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import key_forms, parsing, redis_urls
-from fraiseql_guard.core.context import Burst, Escalation, Limit
-from fraiseql_guard.core.redis_urls import RedisUrl
+from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing
+from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
+from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.value_forms import (
+    ACTOR,
+    ADMIN_TOKENS,
+    BYTES,
+    COUNT,
+    COUNT_OR_ZERO,
+    JWT_SECRET,
+    MODE,
+    NAMES,
+    NETWORKS,
+    PATHS,
+    PERCENT,
+    PUBLIC_KEY,
+    RATE,
+    REDIS_URL,
+    SECONDS,
+    SWITCH,
+    TEXT,
+    TOKEN,
+)
 from fraiseql_guard.core.variables import (
     SettingsError,
     SettingVariable,
@@ -33,60 +54,11 @@ __all__ = ["Mode", "Settings", "SettingsError"]
 
 
 class Mode(StrEnum):
-    """What becomes of a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
+    """What happens with a refusal: it is answered, it is only counted, or its protection is not mounted at all."""
 
     ENFORCE = "enforce"
     MONITOR = "monitor"
     OFF = "off"
-
-
-def _long_enough(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    if len(secret.reveal().encode(errors="surrogatepass")) < 32:
-        raise ValueError("is shorter than 32 bytes, so it could be guessed")
-    return secret
-
-
-def _actor(value: object) -> str:
-    text = str(value).strip()
-    if not text.isprintable() or not 0 < len(text) <= 255:
-        raise ValueError("is no name that a line can show")
-    return text
-
-
-def _admin_tokens(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    parsing.admin_tokens(secret.reveal())
-    return secret
-
-
-def _public_key(value: object) -> Secret:
-    """Handled like a secret, though it is none: it may come in a file, and then changes with the file."""
-    pem = value if isinstance(value, Secret) else Secret(str(value).strip().replace("\\n", "\n"))
-    key_forms.public_key(pem.reveal())
-    return pem
-
-
-def _redis_url(value: object) -> Secret:
-    secret = value if isinstance(value, Secret) else Secret(str(value).strip())
-    RedisUrl.parse(parsing.text(secret.reveal()))
-    return secret
-
-
-RATE: Final = ValueForm(parsing.rate, "N/second, N/minute, N/hour, N/day or N/30s", "100/minute")
-SECONDS: Final = ValueForm(parsing.seconds, "seconds, more than 0 and at most 86400", "30")
-SWITCH: Final = ValueForm(parsing.boolean, "true or false", "true")
-COUNT: Final = ValueForm(parsing.integer(1), "a whole number of at least 1", "10")
-COUNT_OR_ZERO: Final = ValueForm(parsing.integer(0), "a whole number of at least 0", "20")
-BYTES: Final = ValueForm(parsing.integer(1), "a whole number of bytes", "1048576")
-PERCENT: Final = ValueForm(parsing.integer(1, 100), "a whole number from 1 to 100", "95")
-MODE: Final = ValueForm(parsing.choice("enforce", "monitor"), "enforce or monitor", "monitor")
-TEXT: Final = ValueForm(parsing.text, "printable text", "fraiseql")
-NETWORKS: Final = ValueForm(parsing.networks, "a list of addresses and networks", "10.0.0.0/8,192.0.2.7")
-PATHS: Final = ValueForm(parsing.paths, "a list of paths that begin with /", "/graphql")
-NAMES: Final = ValueForm(parsing.names, "a list of GraphQL names", "login,register")
-PUBLIC_KEY: Final = ValueForm(_public_key, "a public key in PEM", "$(cat public.pem)", secret=True)
-JWT_SECRET: Final = ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -base64 48)", secret=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +66,13 @@ class Settings:
     """Everything that can be configured. Build it with :meth:`load`."""
 
     # general
-    mode: str = setting(MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.")
-    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.")
-    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.")
-    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.")
-    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.")
+    mode: str = setting(
+        MODE, "enforce", "enforce refuses; monitor only counts and logs what would be refused.", changeable=True
+    )
+    mode_rate_limit: str | None = setting(MODE, None, "Mode of the rate limits alone.", changeable=True)
+    mode_auth: str | None = setting(MODE, None, "Mode of the authentication alone.", changeable=True)
+    mode_query_limits: str | None = setting(MODE, None, "Mode of the query limits alone.", changeable=True)
+    mode_timeout: str | None = setting(MODE, None, "Mode of the query timeout alone.", changeable=True)
     environment: str | None = setting(
         TEXT, None, "FraiseQL's environment; development allows introspection.", name="FRAISEQL_ENVIRONMENT"
     )
@@ -117,8 +91,8 @@ class Settings:
     )
 
     # the caller's address
-    trusted_proxies: tuple[parsing.TrustedPeer, ...] = setting(
-        ValueForm(parsing.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
+    trusted_proxies: tuple[network_forms.TrustedPeer, ...] = setting(
+        ValueForm(network_forms.trusted_peers, "a list of addresses, networks and unix", "10.0.0.0/8,unix"),
         "",
         "Proxies whose forwarding header is believed.",
     )
@@ -128,7 +102,7 @@ class Settings:
         "Header in which trusted proxies name the client: x-forwarded-for, forwarded, or one with a single address.",
     )
     nat64_prefixes: tuple[IPv6Network, ...] = setting(
-        ValueForm(parsing.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
+        ValueForm(network_forms.translator_prefixes, "a list of IPv6 prefixes", "2001:db8:64::/96"),
         "",
         "Prefixes behind which translators put IPv4 callers, besides 64:ff9b::/96 and 64:ff9b:1::/96: each such caller "
         "is its IPv4 address.",
@@ -136,38 +110,47 @@ class Settings:
 
     # rate limits
     rate_limit_default: Limit = setting(
-        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT"
+        RATE, "100/minute", "Rate of an anonymous address.", name="FRAISEQL_RATE_LIMIT_DEFAULT", changeable=True
     )
     rate_limit_authenticated: Limit | None = setting(
-        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED"
+        RATE, "500/minute", "Rate of a verified user.", name="FRAISEQL_RATE_LIMIT_AUTHENTICATED", changeable=True
     )
     rate_limit_graphql: Limit | None = setting(
-        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL"
+        RATE, None, "Further rate on GraphQL paths.", name="FRAISEQL_RATE_LIMIT_GRAPHQL", changeable=True
     )
     rate_limit_graphql_query: Limit | None = setting(
-        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY"
+        RATE, None, "Further rate of GraphQL queries.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_QUERY", changeable=True
     )
     rate_limit_graphql_mutation: Limit | None = setting(
-        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION"
+        RATE, None, "Further rate of GraphQL mutations.", name="FRAISEQL_RATE_LIMIT_GRAPHQL_MUTATION", changeable=True
     )
     rate_limit_burst: Burst = setting(
         ValueForm(parsing.burst, "a whole number of requests, or a share of the rate from 0% to 1000%", "20%"),
         "20%",
         "Requests above a rate that a full bucket holds: a number, or a share of the rate, rounded down.",
         name="FRAISEQL_RATE_LIMIT_BURST",
+        changeable=True,
     )
-    rate_limit_public: Limit = setting(RATE, "20/minute", "Rate of public operations (one token a root field).")
-    max_in_flight: int = setting(COUNT, "10", "Most operations of one caller at work at once, in a process.")
+    rate_limit_public: Limit = setting(
+        RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
+    )
+    max_in_flight: int = setting(
+        COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
+    )
     database_pool_size: int | None = setting(
-        COUNT, None, "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers."
+        COUNT,
+        None,
+        "Connections of the app's database pool: all but 2 may be at work, half for anonymous callers.",
+        changeable=True,
     )
     shed_above_memory_percent: int | None = setting(
         PERCENT, None, "Last resort: GraphQL queries are refused (503) while memory use is above this; mutations pass."
     )
     tiers: Mapping[str, Limit] = setting(
-        ValueForm(parsing.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
+        ValueForm(cost_forms.tiers, "a list of name=rate", "free=50/minute,pro=500/minute"),
         "",
         "Rates by tier; a tier replaces all other rates of its user.",
+        changeable=True,
     )
     tier_claim: str = setting(TEXT, "tier", "Claim of the token that names the user's tier.")
     allow_list: tuple[parsing.Network, ...] = setting(
@@ -186,12 +169,7 @@ class Settings:
 
     # the store
     redis_url: Secret | None = setting(
-        ValueForm(
-            _redis_url,
-            redis_urls.ACCEPTED,
-            "redis://127.0.0.1:6379/0",
-            secret=True,
-        ),
+        REDIS_URL,
         None,
         "Redis that holds limits and sanctions for all workers; without it each process counts alone.",
         name="FRAISEQL_REDIS_URL",
@@ -280,71 +258,101 @@ class Settings:
     )
 
     # query limits
-    max_query_depth: int = setting(COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH")
-    max_query_complexity: int = setting(
-        COUNT, "1000", "Highest complexity of an operation, in points.", name="FRAISEQL_MAX_QUERY_COMPLEXITY"
+    max_query_depth: int = setting(
+        COUNT, "10", "Deepest nesting of fields.", name="FRAISEQL_MAX_QUERY_DEPTH", changeable=True
     )
-    max_list_size: int = setting(COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE")
-    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.")
+    max_query_complexity: int = setting(
+        COUNT,
+        "1000",
+        "Highest complexity of an operation, in points.",
+        name="FRAISEQL_MAX_QUERY_COMPLEXITY",
+        changeable=True,
+    )
+    max_list_size: int = setting(
+        COUNT, "1000", "Largest list that may be asked for.", name="FRAISEQL_MAX_LIST_SIZE", changeable=True
+    )
+    max_offset: int = setting(COUNT_OR_ZERO, "10000", "Farthest offset that may be asked for.", changeable=True)
     edges_node_one_level: bool = setting(
-        SWITCH, "true", "Whether edges and the node below it (Relay's connections) are one level of the depth."
+        SWITCH,
+        "true",
+        "Whether edges and the node below it (Relay's connections) are one level of the depth.",
+        changeable=True,
     )
     max_aliases: int = setting(
-        COUNT_OR_ZERO, "30", "Most aliases that ask one object for a field again, counted through fragments."
+        COUNT_OR_ZERO,
+        "30",
+        "Most aliases that ask one object for a field again, counted through fragments.",
+        changeable=True,
     )
-    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.")
-    max_duplicate_keys: int = setting(COUNT, "50", "Most repetitions of one response key in an object's selection.")
-    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.")
-    max_operations: int = setting(COUNT, "10", "Most operations in a document.")
-    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.")
-    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.")
-    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.")
-    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.")
-    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.")
-    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.")
+    max_root_fields: int = setting(COUNT, "20", "Most root fields of an operation.", changeable=True)
+    max_duplicate_keys: int = setting(
+        COUNT, "50", "Most repetitions of one response key in an object's selection.", changeable=True
+    )
+    max_directives: int = setting(COUNT_OR_ZERO, "50", "Most directives in a document.", changeable=True)
+    max_operations: int = setting(COUNT, "10", "Most operations in a document.", changeable=True)
+    max_fragments: int = setting(COUNT_OR_ZERO, "50", "Most fragments in a document.", changeable=True)
+    max_tokens: int = setting(COUNT, "2000", "Most lexical tokens in a document.", changeable=True)
+    max_query_chars: int = setting(COUNT, "50000", "Most characters in a document.", changeable=True)
+    max_literal_depth: int = setting(COUNT, "20", "Deepest nesting of a value in a document.", changeable=True)
+    max_variables_depth: int = setting(COUNT, "20", "Deepest nesting of the variables.", changeable=True)
+    max_variables_nodes: int = setting(COUNT, "10000", "Most values in the variables.", changeable=True)
     monitor_limits: tuple[str, ...] = setting(
         ValueForm(parsing.subset(*LIMITS), "a list of limits by their options", "max_aliases,max_query_depth"),
         "",
         "Limits that are only counted and logged, while the others refuse.",
+        changeable=True,
     )
-    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.")
+    list_multiplier: int = setting(COUNT, "10", "Assumed size of a list whose size is not known.", changeable=True)
     field_costs: Mapping[str, int] = setting(
-        ValueForm(parsing.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
+        ValueForm(cost_forms.field_costs, "a list of Type.field=points", "User.posts=10,Post.comments=10"),
         "",
         "Points of single fields (else 1 with children or at the root, 0 for a leaf).",
+        changeable=True,
     )
     list_fields: tuple[str, ...] = setting(
-        ValueForm(parsing.list_fields, "a list of field or Type.field", "followers,User.friends"),
+        ValueForm(cost_forms.list_fields, "a list of field or Type.field", "followers,User.friends"),
         "",
         "Fields that return lists, where no schema tells.",
+        changeable=True,
     )
     slicing_arguments: tuple[str, ...] = setting(
-        NAMES, "limit,first,last,take,top,count,size,pageSize,perPage", "Arguments that say how large a list is."
+        NAMES,
+        "limit,first,last,take,top,count,size,pageSize,perPage",
+        "Arguments that say how large a list is.",
+        changeable=True,
     )
     list_arguments: tuple[str, ...] = setting(
         ValueForm(
-            parsing.list_arguments, "a list of argument, field.argument or Type.field.argument", "nodes.ids,users.ids"
+            cost_forms.list_arguments,
+            "a list of argument, field.argument or Type.field.argument",
+            "nodes.ids,users.ids",
         ),
         "_entities.representations",
         "Arguments that are lists and bring an item for each of theirs: their length is the size.",
+        changeable=True,
     )
     filter_arguments: tuple[str, ...] = setting(
         NAMES,
         "where,filter,filters,by,having,condition,conditions,criteria,match,range,order,sort,zone,timezone,tz",
         "Words in the names of arguments and input fields (where, orderBy, user_filter) in which no size is looked "
         "for.",
+        changeable=True,
     )
     unsliced_lists: str = setting(
         ValueForm(parsing.choice("assume", "refuse"), "assume or refuse", "refuse"),
         "assume",
         "Lists without a slicing argument: assume the list multiplier, or refuse (needs a schema).",
+        changeable=True,
     )
     introspection: str | None = setting(
         ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,
         "Who may introspect; unset: all callers in development, else none.",
+        changeable=True,
     )
-    introspection_max_list_depth: int = setting(COUNT, "3", "Most lists inside each other in an introspection.")
+    introspection_max_list_depth: int = setting(
+        COUNT, "3", "Most lists inside each other in an introspection.", changeable=True
+    )
     trusted_documents: str = setting(
         ValueForm(parsing.choice("off", "allow", "require"), "off, allow or require", "require"),
         "off",
@@ -358,65 +366,83 @@ class Settings:
     )
     apq: bool = setting(SWITCH, "false", "Whether clients may register documents by their hash (Apollo's APQ).")
     cost_budgets: Mapping[str, int] = setting(
-        ValueForm(parsing.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
+        ValueForm(cost_forms.cost_budgets, "a list of tier=points", "free=1000,pro=10000,default=500"),
         "",
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
+        changeable=True,
     )
-    cost_in_response: bool = setting(SWITCH, "false", "Whether answers carry their cost in extensions.cost.")
+    cost_in_response: bool = setting(
+        SWITCH, "false", "Whether answers carry their cost in extensions.cost.", changeable=True
+    )
     hide_suggestions: bool | None = setting(
-        SWITCH, None, "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development."
+        SWITCH,
+        None,
+        "Whether 'Did you mean' is taken out of the app's errors; unset: everywhere but in development.",
+        changeable=True,
     )
-    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.")
+    batching: bool = setting(SWITCH, "false", "Whether an array of operations is accepted.", changeable=True)
     multipart: bool = setting(
         SWITCH, "false", "Whether uploads (GraphQL multipart requests) are accepted, up to max_request_bytes."
     )
-    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.")
+    max_batch_size: int = setting(COUNT, "10", "Most operations in a batch.", changeable=True)
 
     # bodies
-    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.")
-    max_request_bytes: int = setting(BYTES, "10485760", "Largest body on other paths, and of an upload.")
+    max_body_bytes: int = setting(BYTES, "1048576", "Largest body on GraphQL paths.", changeable=True)
+    max_request_bytes: int = setting(
+        BYTES, "10485760", "Largest body on other paths, and of an upload.", changeable=True
+    )
     max_buffered_bytes: int = setting(
         BYTES,
         "67108864",
         "Most memory for the bodies of a process at one time; those of one caller take an eighth, or one largest body.",
     )
-    body_timeout_seconds: float = setting(SECONDS, "10", "Longest time to read a body on GraphQL paths.")
-    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.")
+    body_timeout_seconds: float = setting(
+        SECONDS, "10", "Longest time to read a body on GraphQL paths.", changeable=True
+    )
+    body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.", changeable=True)
 
     # the deadline
     query_timeout: float = setting(
-        SECONDS, "30", "Longest time of a GraphQL request (FraiseQL: whole seconds).", name="FRAISEQL_QUERY_TIMEOUT"
+        SECONDS,
+        "30",
+        "Longest time of a GraphQL request (FraiseQL: whole seconds).",
+        name="FRAISEQL_QUERY_TIMEOUT",
+        changeable=True,
     )
-    mutation_timeout: float | None = setting(SECONDS, None, "Longest time of a mutation, if not the query timeout.")
-    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.")
-    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.")
-    cancel_mutations: bool = setting(SWITCH, "false", "Whether a client that leaves cancels its mutation too.")
-    slow_query_seconds: float = setting(SECONDS, "5", "Duration from which a database statement is logged as slow.")
+    mutation_timeout: float | None = setting(
+        SECONDS, None, "Longest time of a mutation, if not the query timeout.", changeable=True
+    )
+    request_timeout: float | None = setting(SECONDS, None, "Longest time of a request on other paths.", changeable=True)
+    stream_idle_seconds: float = setting(SECONDS, "60", "Longest silence inside a streamed answer.", changeable=True)
+    cancel_mutations: bool = setting(
+        SWITCH, "false", "Whether a client that leaves cancels its mutation too.", changeable=True
+    )
+    slow_query_seconds: float = setting(
+        SECONDS, "5", "Duration from which a database statement is logged as slow.", changeable=True
+    )
 
     # offences and sanctions
-    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.")
-    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.")
-    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.")
-    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.")
-    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.")
-    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.")
-    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.")
-    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.")
-    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.")
+    rate_limit_abuse_offences: int = setting(COUNT, "50", "Rate limit violations that bring a block.", changeable=True)
+    rate_limit_abuse_window_seconds: int = setting(COUNT, "300", "Window of those violations.", changeable=True)
+    rate_limit_abuse_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
+    brute_force_offences: int = setting(COUNT, "15", "Failed tokens of an address that bring a block.", changeable=True)
+    brute_force_window_seconds: int = setting(COUNT, "300", "Window of those failures.", changeable=True)
+    brute_force_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
+    dos_offences: int = setting(COUNT, "10", "Expensive queries that bring a block.", changeable=True)
+    dos_window_seconds: int = setting(COUNT, "60", "Window of those queries.", changeable=True)
+    dos_block_seconds: int = setting(COUNT, "300", "Length of that block.", changeable=True)
     lockout_offences: int = setting(
-        COUNT, "5", "Failed logins of one identifier at one address, as the app reports them, that bring a lockout."
+        COUNT,
+        "5",
+        "Failed logins of one identifier at one address, as the app reports them, that bring a lockout.",
+        changeable=True,
     )
-    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.")
-    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.")
+    lockout_window_seconds: int = setting(COUNT, "300", "Window of those logins.", changeable=True)
+    lockout_seconds: int = setting(COUNT, "1800", "Length of that lockout.", changeable=True)
 
     # the operator's HTTP API
     admin_tokens: Secret | None = setting(
-        ValueForm(
-            _admin_tokens,
-            "a list of name=token, each token 32 bytes or more",
-            "oncall=$(openssl rand -hex 32)",
-            secret=True,
-        ),
+        ADMIN_TOKENS,
         None,
         "Tokens of the operator's HTTP API, by actor. Without tokens and scope the path belongs to the app.",
     )
@@ -431,12 +457,12 @@ class Settings:
         "Where the API stands.",
     )
     admin_token: Secret | None = setting(
-        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        TOKEN,
         None,
         "Token that the fraiseql-guard command sends with --url; the guard itself does not read it.",
     )
     actor: str | None = setting(
-        ValueForm(_actor, "printable text of at most 255 characters", "alice"),
+        ACTOR,
         None,
         "Who acts with the fraiseql-guard command on a Redis, for the audit; unset: the user of the system.",
     )
@@ -449,7 +475,7 @@ class Settings:
         NETWORKS, "", "Networks that may read the metrics, besides loopback peers that are no proxy."
     )
     metrics_token: Secret | None = setting(
-        ValueForm(_long_enough, "32 bytes or more", "$(openssl rand -hex 32)", secret=True),
+        TOKEN,
         None,
         "Bearer token that may read the metrics from anywhere.",
     )
@@ -555,24 +581,7 @@ class Settings:
 VARIABLES: Final[tuple[SettingVariable, ...]] = table_of(Settings)
 """The table, in the order of the documentation."""
 
-CHANGEABLE: Final = frozenset(
-    """
-    mode mode_rate_limit mode_auth mode_query_limits mode_timeout
-    rate_limit_default rate_limit_authenticated rate_limit_graphql rate_limit_graphql_query
-    rate_limit_graphql_mutation rate_limit_burst rate_limit_public max_in_flight database_pool_size tiers
-    max_query_depth max_query_complexity max_list_size max_offset max_aliases max_root_fields max_duplicate_keys
-    max_directives max_operations max_fragments max_tokens max_query_chars max_literal_depth max_variables_depth
-    max_variables_nodes monitor_limits list_multiplier field_costs list_fields slicing_arguments list_arguments
-    filter_arguments unsliced_lists edges_node_one_level introspection introspection_max_list_depth cost_budgets
-    cost_in_response hide_suggestions batching max_batch_size max_body_bytes max_request_bytes
-    body_timeout_seconds body_idle_seconds
-    query_timeout mutation_timeout request_timeout stream_idle_seconds cancel_mutations
-    rate_limit_abuse_offences rate_limit_abuse_window_seconds rate_limit_abuse_block_seconds
-    brute_force_offences brute_force_window_seconds brute_force_block_seconds
-    dos_offences dos_window_seconds dos_block_seconds lockout_offences lockout_window_seconds lockout_seconds
-    slow_query_seconds
-    """.split()
-)
+CHANGEABLE: Final = frozenset(row.option for row in VARIABLES if row.changeable)
 """Options that an operator can override while the process runs: numbers, limits, modes. Never a secret, a path, a
 network or the store: access to the store must not suffice to decide which tokens hold."""
 
@@ -608,27 +617,6 @@ POLICY_OWNERS: Final[Mapping[PolicyName, Protection]] = {
     PolicyName.OPERATOR: Protection.RATE_LIMIT,
 }
 """The protection in whose name (and mode) a policy's sanctions refuse."""
-
-FRAISEQL_VARIABLES: Final = frozenset(
-    f"FRAISEQL_{name}"
-    for name in """
-    APP_NAME APP_VERSION APQ_BACKEND_CONFIG APQ_CACHE_RESPONSES APQ_MODE APQ_QUERIES_DIR APQ_RESPONSE_CACHE_TTL
-    APQ_STORAGE_BACKEND AUTH0_ALGORITHMS AUTH0_API_IDENTIFIER AUTH0_DOMAIN AUTH_ENABLED AUTH_PROVIDER AUTO_CAMEL_CASE
-    CACHE_TTL COMPLEXITY_DEFAULT_LIST_SIZE COMPLEXITY_ENABLED COMPLEXITY_FIELD_MULTIPLIERS
-    COMPLEXITY_INCLUDE_IN_RESPONSE COMPLEXITY_MAX_DEPTH COMPLEXITY_MAX_SCORE COORDINATE_DISTANCE_METHOD CORS_ENABLED
-    CORS_HEADERS CORS_METHODS CORS_ORIGINS DATABASE_ECHO DATABASE_MAX_OVERFLOW DATABASE_POOL_RECYCLE
-    DATABASE_POOL_SIZE DATABASE_POOL_TIMEOUT DATABASE_URL DEFAULT_ERROR_CONFIG DEFAULT_MUTATION_SCHEMA
-    DEFAULT_QUERY_SCHEMA DEFAULT_STRING_COLLATION DEV_AUTH_PASSWORD DEV_AUTH_USERNAME ENABLE_PLAYGROUND
-    ENTITY_ROUTING ENVIRONMENT EXECUTION_TIMEOUT_MS INCLUDE_EXECUTION_METADATA INTROSPECTION_POLICY
-    JSONB_FIELD_LIMIT_THRESHOLD MAX_QUERY_DEPTH PLAYGROUND_TOOL PRODUCTION QUERY_TIMEOUT RATE_LIMIT_BLACKLIST
-    RATE_LIMIT_BURST_SIZE RATE_LIMIT_ENABLED RATE_LIMIT_REQUESTS_PER_HOUR RATE_LIMIT_REQUESTS_PER_MINUTE
-    RATE_LIMIT_WHITELIST RATE_LIMIT_WINDOW_TYPE REVOCATION_CHECK_ENABLED REVOCATION_CLEANUP_INTERVAL
-    REVOCATION_ENABLED REVOCATION_STORE_TYPE REVOCATION_TTL SKIP_RUST TURBO_ROUTER_CACHE_SIZE
-    """.split()
-)
-"""FraiseQL 1.9's own variables: known, and not ours to warn about."""
-DATABASE_VARIABLE: Final = "FRAISEQL_DATABASE_URL"
-"""The one of them that the command line reads."""
 
 
 def warnings(environ: Mapping[str, str] | None = None) -> list[str]:

@@ -38,7 +38,7 @@ def warnings_of(
     *,
     environ: Mapping[str, str] | None = None,
 ) -> list[str]:
-    """What the settings and the environment tell before any app is there."""
+    """Sentences about the settings and the environment, for which no app is needed."""
     around = os.environ if environ is None else environ
     sentences = [*_peers(around), *_times(settings, protections), *_sizes(settings, protections)]
     sentences += [*_paths(settings, protections), *_keys(settings, protections), *_files(settings, protections)]
@@ -72,6 +72,7 @@ def counting_apart(settings: Settings, environ: Mapping[str, str] | None = None)
     around = os.environ if environ is None else environ
     if around.get(MULTIPROCESS, "").strip():
         return None
+    # The settings know best; else the server's processes tell.
     if settings.worker_count > 1:
         variable = name_of("workers") if settings.workers is not None else "WEB_CONCURRENCY"
         known = f"{variable}={settings.worker_count}"
@@ -109,6 +110,7 @@ def _times(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
 def _sizes(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
     if settings.max_body_bytes > settings.max_buffered_bytes:
         yield _above("max_body_bytes", "max_buffered_bytes", settings, "the largest bodies are always refused (503)")
+    # The rest is about documents.
     if Protection.QUERY_LIMITS not in protections:
         return
     if settings.max_query_chars > settings.max_body_bytes:
@@ -125,14 +127,11 @@ def _above(option: str, other: str, settings: Settings, consequence: str) -> str
 
 
 def _paths(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
-    own = [("metrics_path", Protection.METRICS), ("health_path", Protection.METRICS)]
-    if settings.admin_tokens is not None or settings.admin_scope is not None:
-        own.append(("admin_path", Protection.ADMIN))
-    served = [option for option, protection in own if protection in protections]
+    served = _own_paths(settings, protections)
     for option in served:
         path: str = getattr(settings, option)
         for guarded in settings.graphql_paths:
-            if (guarded == "/" and option != "admin_path") or path == guarded or path.startswith(f"{guarded}/"):
+            if _lies_under(path, guarded, is_page=option != "admin_path"):
                 yield (
                     f"{name_of(option)}={path} lies under {name_of('graphql_paths')}={guarded}: "
                     "one of the two is never served. Move one of them"
@@ -142,6 +141,22 @@ def _paths(settings: Settings, protections: frozenset[Protection]) -> Iterator[s
             f"{name_of('metrics_path')} and {name_of('health_path')} are one path: the details are never served. "
             "Move one of them"
         )
+
+
+def _own_paths(settings: Settings, protections: frozenset[Protection]) -> list[str]:
+    """Options with paths that the guard itself serves."""
+    own = ["metrics_path", "health_path"] if Protection.METRICS in protections else []
+    has_operators = settings.admin_tokens is not None or settings.admin_scope is not None
+    if has_operators and Protection.ADMIN in protections:
+        own.append("admin_path")
+    return own
+
+
+def _lies_under(path: str, guarded: str, *, is_page: bool) -> bool:
+    """Whether one path covers the other. An app at / may still have the operator's API below it, but no page."""
+    if guarded == "/":
+        return is_page
+    return path == guarded or path.startswith(f"{guarded}/")
 
 
 def _keys(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:

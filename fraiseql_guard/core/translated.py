@@ -1,4 +1,4 @@
-"""IPv4 addresses inside IPv6 ones: what translators between the two (NAT64, SIIT) make of a caller's address.
+"""IPv4 addresses inside IPv6 ones, as translators between the two (NAT64, SIIT) write a caller's address.
 
 An app that is reached over IPv6 alone sees all IPv4 callers of a translator in one /64. Each of them is one caller, and
 its IPv4 address is its name, as it would be without the translator.
@@ -30,8 +30,8 @@ _UNTRANSLATED: Final = tuple(
         ),
     )
 )
-"""What no prefix can make a caller's address of: a private address opens doors, and no translator vouches for one
-(RFC 6052, section 3.1). The others belong to no host."""
+"""Networks that translators do not stand for (RFC 6052, section 3.1): private addresses, which are trusted more than
+others, and addresses of no host."""
 
 
 def is_translated(address: IPv4Address) -> bool:

@@ -1,4 +1,4 @@
-"""How a table of variables becomes a frozen value: forms, sources, errors, and hints for misspelt names."""
+"""Reads a table of variables into values: forms, sources, errors, and hints for misspelt names."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ class SettingVariable:
     form: ValueForm
     default: str | None  # in the variable's own form; None: unset
     doc: str
+    changeable: bool = False  # an operator may override it while the process runs
 
     def read(self, value: object, origin: str) -> Any:
         """Parse a value given by ``origin``; SettingsError with the whole explanation if it cannot be used."""
@@ -53,9 +54,14 @@ class SettingVariable:
             ) from None
 
 
-def setting(form: ValueForm, default: str | None, doc: str, *, name: str | None = None) -> Any:
-    """Declare a row as a dataclass field. Without ``name`` the variable is FRAISEQL_GUARD_<OPTION>."""
-    return field(metadata={"form": form, "default": default, "doc": doc, "name": name})
+def setting(
+    form: ValueForm, default: str | None, doc: str, *, name: str | None = None, changeable: bool = False
+) -> Any:
+    """Declare a row as a dataclass field. Without ``name`` the variable is FRAISEQL_GUARD_<OPTION>.
+
+    A ``changeable`` option is a number, a limit or a mode that an operator can override while the process runs.
+    """
+    return field(metadata={"form": form, "default": default, "doc": doc, "name": name, "changeable": changeable})
 
 
 def table_of(cls: type) -> tuple[SettingVariable, ...]:
@@ -67,6 +73,7 @@ def table_of(cls: type) -> tuple[SettingVariable, ...]:
             row.metadata["form"],
             row.metadata["default"],
             row.metadata["doc"],
+            row.metadata["changeable"],
         )
         for row in fields(cls)
         if "form" in row.metadata
@@ -95,6 +102,7 @@ def read_values(
 def _read_one(row: SettingVariable, argument: object, environ: Mapping[str, str]) -> tuple[Any, str]:
     given = environ.get(row.name, "").strip()
     in_file = environ.get(row.name + _FILE, "").strip() if row.form.secret else ""
+    # An argument wins over the variable, and the variable over the default.
     if argument is not None:
         return row.read(argument, row.option), "argument"
     if given and in_file:
@@ -121,6 +129,7 @@ def _secret_file(row: SettingVariable, path: str) -> Secret:
 
 
 def _unknown_option(option: str, rows: Mapping[str, SettingVariable]) -> str:
+    # Hint at the option that was probably meant.
     near = get_close_matches(option, rows, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     return f"{option} is not an option{hint} All options: fraiseql-guard config"

@@ -1,4 +1,4 @@
-"""What a file says, read again after the file has changed."""
+"""A value that is read from a file, and read again after the file has changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 LOOK_AGAIN_SECONDS: Final = 5.0
 
 _Stamp = tuple[int, int, int, int]
-"""What differs when a file has changed: both times, the inode, the size."""
+"""Differs after a file has changed: both times, the inode, the size."""
 
 
 class _Absence(Enum):
@@ -104,6 +104,7 @@ class WatchedFile(Generic[T]):
         stamp, content, failure = None, None, self._failure
         try:
             stamp = self._look_at_stamp()
+            # Read only what has changed.
             changed = stamp != self._stamp
             if changed and failure is not None and failure.stamp is not None and failure.stamp == stamp:
                 self._on_failure(failure.cause, False)  # the same bad content: reading it again tells nothing
@@ -114,6 +115,7 @@ class WatchedFile(Generic[T]):
         except (OSError, ValueError) as error:
             self._fail(now, error, stamp, content)
             return False
+        # The file can be used: an outage, if there was one, is over.
         self._stamp, self._failure = stamp, None
         if failure is not None:
             self._on_recovery(now - failure.since)

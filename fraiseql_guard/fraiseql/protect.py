@@ -7,8 +7,8 @@ from typing import Any
 from fraiseql.audit import set_security_logger
 from fraiseql.fastapi.dependencies import get_db_pool
 
+from fraiseql_guard.asgi.app_chain import chain
 from fraiseql_guard.asgi.guard import Guard
-from fraiseql_guard.asgi.mount import chain
 from fraiseql_guard.fraiseql.repository import repository_dependency
 from fraiseql_guard.fraiseql.security import BridgedSecurityLogger
 from fraiseql_guard.fraiseql.wiring import wire

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial, Measured
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.cost.analyzed_document import gravest
 from fraiseql_guard.graphql.cost.list_sizes import MOST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import Code, PolicyName
 
 UNPARSED_TOKENS = 10

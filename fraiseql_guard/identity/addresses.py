@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Settings

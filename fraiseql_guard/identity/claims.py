@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
-from fraiseql_guard.core.context import Identity, Subject
+from fraiseql_guard.core.callers import Identity, Subject
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import FailureReason
 

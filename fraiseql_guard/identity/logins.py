@@ -6,7 +6,7 @@ import json
 import unicodedata
 from typing import Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 
 MAX_IDENTIFIER_CHARACTERS: Final = 255
 _KIND: Final = "login"

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import UNKNOWN
 from fraiseql_guard.core.translated import is_translated, stands_alone
 

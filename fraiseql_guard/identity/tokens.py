@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View, prepare
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin

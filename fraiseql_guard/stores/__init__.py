@@ -6,8 +6,8 @@ Redis stand a breaker with a failure policy (failover.py) and the process's memo
 
 from __future__ import annotations
 
-from fraiseql_guard.core.context import network_bucket
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.token_buckets import network_bucket
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Observer, Store, StoreError

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
 
 VERIFICATIONS_A_SECOND: Final = 10.0

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard.core.context import Bucket, Charge, RequestContext, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.protocol import OVERRIDE, Store
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 

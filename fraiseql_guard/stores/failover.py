@@ -12,10 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import replace
 from typing import Final, TypeVar
 
-from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.loop_task import LoopTask
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat

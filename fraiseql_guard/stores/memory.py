@@ -12,9 +12,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 
-from fraiseql_guard.core.context import Escalation, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru, RankedLru
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.protocol import (
     ABUSE_INTERVAL_SECONDS,

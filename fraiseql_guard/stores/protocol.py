@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.stores.control import ControlStore
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fraiseql_guard.core.context import Bucket, Charge, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.token_buckets import Bucket, Charge
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
 
 LONGEST_SECONDS: Final = 1.0

@@ -5,7 +5,7 @@ from urllib.parse import quote
 import pytest
 
 from fraiseql_guard.asgi.paths import PathTable
-from fraiseql_guard.core.context import OwnPage, Place
+from fraiseql_guard.core.place import OwnPage, Place
 from fraiseql_guard.core.settings import Settings
 
 

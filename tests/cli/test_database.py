@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from fraiseql_guard.core.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.routes import BESIDE
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import SECRET, Operator

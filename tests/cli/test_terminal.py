@@ -20,9 +20,11 @@ from fraiseql_guard.cli import app, top
 from fraiseql_guard.cli.render import harmless, print_line, print_text, warn
 from fraiseql_guard.cli.tables import table_of
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Target, Worker
 from fraiseql_guard.operations.operator.records import (
     CallerCounts,

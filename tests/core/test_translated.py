@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings, SettingsError
 from fraiseql_guard.core.translated import LENGTHS, embedded_ipv4, is_translated
 from fraiseql_guard.identity import AddressResolver

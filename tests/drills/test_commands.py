@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from fraiseql_guard import Guard
-from fraiseql_guard.core.settings import DATABASE_VARIABLE, name_of
+from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
+from fraiseql_guard.core.settings import name_of
 from tests.cli.fleet import SECRET, TOKEN, Operator, eventually
 from tests.operations.runbooks.pages import Command, for_drills
 from tests.support.asgi import EchoApp

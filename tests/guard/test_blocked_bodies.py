@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import PUBLIC_ADDRESS, Connection, graphql, request

@@ -2,7 +2,8 @@
 
 import time
 
-from fraiseql_guard.core.context import Denial, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import BLOCKED
 from fraiseql_guard.stores.blocked import BlockedAddresses
 from fraiseql_guard.testing import ManualClock, make_token

@@ -12,7 +12,8 @@ import pytest
 from fraiseql_guard import AuthMiddleware, Guard, QueryLimitMiddleware, QueryTimeoutMiddleware, RateLimitMiddleware
 from fraiseql_guard.asgi.logins import logins
 from fraiseql_guard.checks.lockouts import Lockout
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.operations.operator.interface import Target

@@ -7,8 +7,10 @@ import json
 import os
 from importlib.metadata import version
 
-from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.operations.fleet.census import INTERVAL_SECONDS, SanctionCensus
 from fraiseql_guard.operations.operator.records import read_heartbeat
 from fraiseql_guard.stores.control import Entry, EntryKind
@@ -37,7 +39,7 @@ async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded
     guard = guarded()
     guard.guard.runtime.control.ensure_polling()
     store = guard.guard.runtime.store
-    await until(lambda: guard.guard.reloader.components.presence.worker_id)
+    await until(lambda: guard.guard.reloader.components.fleet.heartbeat.worker_id)
     (before,) = {each.worker.fingerprint for each in await workers(store)}
     assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
     await store.tell(Entry(EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))

@@ -99,7 +99,7 @@ class Twin:
 
     def seen(self) -> Any:
         """What an operator is shown of callers, but for time."""
-        traffic = self.guard.reloader.components.traffic
+        traffic = self.guard.reloader.components.telemetry.traffic
         requests = {name: sum(values) + traffic._current[name] for name, values in traffic.series().items()}
         return requests | {"seconds": 0}, traffic.seen(50), sorted(map(str, traffic.callers(50)))
 

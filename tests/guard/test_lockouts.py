@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Mount, Route
 
 from fraiseql_guard import Guard, logins
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject, read_login
 from fraiseql_guard.stores.control import Entry, EntryKind

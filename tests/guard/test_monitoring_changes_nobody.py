@@ -12,7 +12,8 @@ import pytest
 
 from fraiseql_guard import Guard
 from fraiseql_guard.asgi.logins import logins
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.stores.control import Entry, EntryKind

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.checks.http_request import HttpRequestForm
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import CROSS_SITE_REQUEST, Protection
 from fraiseql_guard.testing import make_token

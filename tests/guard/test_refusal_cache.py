@@ -17,7 +17,8 @@ from fraiseql_guard import Guard, RateLimitMiddleware
 from fraiseql_guard.asgi import dispatcher, refusal_cache, replies
 from fraiseql_guard.asgi.refusal_cache import CachedRefusal, RefusalResponseCache
 from fraiseql_guard.checks.rate_limits import refuse
-from fraiseql_guard.core.context import Bucket, Charge, Limit, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
 from tests.support.clocks import own_clock
@@ -96,7 +97,7 @@ async def test_a_repetition_is_answered_and_counted_like_any_other_refusal(
     assert told(quick) == told(slow)
     for event in ("security.rate_limit", "http.request"):
         assert lines_in_all(quick, event) == lines_in_all(slow, event)
-    pulses = [each.guard.reloader.components.traffic for each in (quick, slow)]
+    pulses = [each.guard.reloader.components.telemetry.traffic for each in (quick, slow)]
     assert pulses[0].seen(5) == pulses[1].seen(5)
     assert pulses[0].callers(5) == pulses[1].callers(5)
 

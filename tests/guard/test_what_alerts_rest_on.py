@@ -36,7 +36,7 @@ def series(guard, name: str) -> set[tuple[str, ...]]:
 
 async def seen(guard) -> float:
     """The requests that the console shows."""
-    return guard.guard.reloader.components.traffic.seen(9).requests
+    return guard.guard.reloader.components.telemetry.traffic.seen(9).requests
 
 
 @pytest.mark.parametrize("metric", [each for each in METRICS if each.closed], ids=lambda each: each.name)
@@ -80,7 +80,7 @@ async def test_nor_where_plain_requests_are_tallied(path):
     for _ in range(5):
         await request(middleware, "GET", path, client=LOOPBACK)
         await request(middleware, "GET", "/page", client=LOOPBACK)
-    assert middleware.reloader.components.traffic.seen(9).requests == 5
+    assert middleware.reloader.components.telemetry.traffic.seen(9).requests == 5
     await middleware.aclose()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity import TokenFailure, TokenVerifier

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity import TokenFailure, TokenVerifier

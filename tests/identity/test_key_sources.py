@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import Settings, SettingsError

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.identity.logins import canonical_identifier, login_subject, read_login
 from fraiseql_guard.stores.redis.namespace import Namespace
 

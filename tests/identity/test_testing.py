@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraiseql_guard.core.context import Identity
+from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.settings import Settings, SettingsError
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity import TokenFailure, TokenVerifier

@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, RedisStore
 from tests.support.redis_load import (
     ALICE,

@@ -9,7 +9,7 @@ from contextlib import aclosing
 import pytest
 import redis
 
-from fraiseql_guard.core.context import Charge, Limit
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 from fraiseql_guard.stores.redis.client.sentinel import Sentinels

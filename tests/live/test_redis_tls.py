@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
 from fraiseql_guard.stores.redis.client.cluster import SLOTS
 from tests.support.certificate import Certificate

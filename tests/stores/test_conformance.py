@@ -8,8 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.stores import AdmitRequest, network_bucket
 from fraiseql_guard.stores.refused import MOST_DOCUMENTS, RefusedFor

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import (
     AdmitRequest,
     AdmitResult,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, StoreError
 from fraiseql_guard.stores.control import Entry, EntryKind, command
 from fraiseql_guard.stores.failover import FailoverStore

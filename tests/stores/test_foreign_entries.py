@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import redis
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.operations.operator.interface import Origin, Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores import AdmitRequest, FailoverStore, RedisStore

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, MemoryStore
 from tests.stores.conftest import ManualClock
 

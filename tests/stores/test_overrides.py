@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, network_bucket
 from tests.support.redis_server import RedisServer
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from fraiseql_guard.core.context import Bucket, Charge, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, AdmitResult, MemoryStore, Refusals
 from tests.stores.conftest import ManualClock
 

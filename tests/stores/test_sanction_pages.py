@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.stores.lift_job import DONE, RUNNING, SILENT_SECONDS, STOPPED
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, moment_of
 from tests.stores.conftest import Bench, ask

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from fraiseql_guard.core.context import RequestContext, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.request import enter
 
 LIMIT = "SELECT current_setting('statement_timeout') FROM pg_class LIMIT 1"

@@ -12,7 +12,8 @@ import json
 import sys
 import time
 
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
 
 RATE = Charge("default", Limit(10, 1), burst=90)

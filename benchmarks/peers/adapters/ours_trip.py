@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.peers.adapters.app import plain
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, Refusals, open_store
 
 

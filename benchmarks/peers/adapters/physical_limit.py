@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import hiredis
 
 from benchmarks.peers.adapters.app import plain
-from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.stores.redis.admit_codec import trip_arguments
 from fraiseql_guard.stores.redis.scripts import Script

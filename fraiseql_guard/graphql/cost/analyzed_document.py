@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial, OperationKind
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.cost.cost import CostRules
 from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Path

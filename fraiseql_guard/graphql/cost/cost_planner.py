@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
-from fraiseql_guard.core.context import OperationKind
+from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.graphql.cost.cost import ROOT_TYPES, CostRules
 from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Term, make_plan
 from fraiseql_guard.graphql.cost.places import Draft, PageLevel, PagePlaces

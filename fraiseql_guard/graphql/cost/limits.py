@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View

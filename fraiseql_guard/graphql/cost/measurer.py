@@ -8,8 +8,9 @@ from hashlib import sha256
 from typing import Any, Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial, Measured
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View, prepare
 from fraiseql_guard.graphql.cost.cost import CostRules

@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.graphql.documents.registrations import Registrations
 from fraiseql_guard.graphql.documents.trusted import TrustedDocuments

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.graphql.http.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
 from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError, take_census

@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.graphql.http.media_types import read_media_type
 from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
 from fraiseql_guard.graphql.refusals import malformed

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fraiseql_guard.core.context import OperationKind
+from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.graphql.syntax.skip_include import Removal
 from fraiseql_guard.graphql.syntax.values import Value
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.graphql.refusals import contradiction, over, syntax_error
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
 from fraiseql_guard.graphql.syntax.parser import Parsed, UnexpectedError, parse

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from operator import length_hint
 from typing import Final
 
-from fraiseql_guard.core.context import OperationKind
+from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.graphql.syntax.ast import (
     FieldNode,
     FragmentNode,

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error

@@ -9,7 +9,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
-from fraiseql_guard.core.context import Denial, RequestContext
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.operations.operator.interface import Refusal
 from fraiseql_guard.operations.operator.records import write_refusal

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from heapq import nlargest
 from typing import Final
 
-from fraiseql_guard.core.context import RequestContext, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.operations.operator.records import CallerCounts, Seen
 

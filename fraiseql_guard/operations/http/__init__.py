@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import version
 
-from fraiseql_guard.core.context import Identity, RequestContext
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.identity.tokens import KEYS_SECONDS, KeysMissing, TokenVerifier
 from fraiseql_guard.operations.http.authentication import AdminAuthentication, Identify

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
-from fraiseql_guard.core.context import NOT_A_ROUTE, Identity, RequestContext
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.place import NOT_A_ROUTE
 from fraiseql_guard.operations.http.dispatch import AdminDispatch, Fault
 from fraiseql_guard.operations.http.request import AdminDeps
 from fraiseql_guard.operations.http.sessions import Session, Visitor, cookie_name

@@ -19,7 +19,7 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Identity, Subject
+from fraiseql_guard.core.callers import Identity, Subject
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.interface import OperatorError
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.checks.admin_access import HEADERS
-from fraiseql_guard.core.context import Denial, Identity
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import ADMIN_UNAUTHENTICATED, USER_STATUS_UNAVAILABLE, PolicyName, Protection
 from fraiseql_guard.identity.user_status import NoAnswer, UserStatusCheck
 from fraiseql_guard.stores.protocol import AdmitRequest, Store

@@ -38,7 +38,7 @@ READINGS: Final[Mapping[Event, LogReading]] = {
     s.HIGH_MEMORY: LogReading(Runbook.MEMORY),
     s.MEMORY_CRITICAL: LogReading(Runbook.MEMORY),
     s.STORE_FAILED: LogReading(Runbook.GUARD, ("reason",)),
-    s.GATE_FAULT: LogReading(Runbook.GUARD, ("part",)),
+    s.FAULT_SEEN: LogReading(Runbook.GUARD, ("part",)),
     s.SHARED_PEER_SEEN: LogReading(Runbook.GUARD),
     s.REQUEST_REFUSED: LogReading(Runbook.GUARD, ("code",)),
 }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from heapq import nlargest
 from typing import Final
 
-from fraiseql_guard.core.context import Sanction
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.operations.operator.blocks import block_of, told_block
 from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
 from fraiseql_guard.operations.operator.offenders import offenders_among

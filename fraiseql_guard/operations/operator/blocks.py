@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from fraiseql_guard.core import parsing, signals
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of

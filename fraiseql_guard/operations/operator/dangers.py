@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core import parsing
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.operations.operator.deps import OperatorDeps, shown

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fraiseql_guard.core import parsing, signals
-from fraiseql_guard.core.context import Limit, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import name_of as variable
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.blocks import as_listed
 from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.operations.operator.interface import Offender
 from fraiseql_guard.operations.operator.records import CallerCounts, Heartbeat
 from fraiseql_guard.operations.operator.targets import target_of

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fraiseql_guard.core import parsing
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network, words

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
-from fraiseql_guard.core.context import Limit, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import KeyFamily
+from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.stores.protocol import OVERRIDE, HeldLimit, StoreError
 from fraiseql_guard.stores.redis.admit_codec import bucket_name
 from fraiseql_guard.stores.redis.fleet import Ask, Run

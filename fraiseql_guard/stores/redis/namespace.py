@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 
 NAMESPACE: Final = "fg"
 """The namespace where none is chosen."""

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.protocol import OVERRIDE, StoreError
 from fraiseql_guard.stores.redis.client.address import Command

@@ -7,7 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.protocol import Sanctioned, StoreError
 from fraiseql_guard.stores.redis.admit_codec import MILLIONTHS, read_reason

@@ -12,8 +12,9 @@ import math
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.loop_task import PerLoop
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Sanctioned, StoreError
 from fraiseql_guard.stores.redis.admit_codec import (

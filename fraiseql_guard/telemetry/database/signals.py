@@ -9,9 +9,10 @@ from functools import partial, reduce
 from operator import add
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Naming, RequestContext, Statement, outers
+from fraiseql_guard.core.context import RequestContext, outers
 from fraiseql_guard.core.request import current
 from fraiseql_guard.core.signals import QUERY_TYPES
+from fraiseql_guard.core.statement import Naming, Statement
 from fraiseql_guard.telemetry.database.pools import PoolState, ReadPool, reader_of
 from fraiseql_guard.telemetry.database.statements import UNKNOWN, Statements
 from fraiseql_guard.telemetry.recorder import DatabaseRecorder

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, Final
 
-from fraiseql_guard.core.context import Statement
 from fraiseql_guard.core.lru import Memo
+from fraiseql_guard.core.statement import Statement
 from fraiseql_guard.telemetry.database.sql_tokens import Token, tokens
 
 _PREFIX_CHARS: Final = 8192

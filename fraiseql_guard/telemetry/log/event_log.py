@@ -11,7 +11,7 @@ import orjson
 import structlog
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import Event, Metric
 from fraiseql_guard.telemetry.log.rate_limit import FloodLimits

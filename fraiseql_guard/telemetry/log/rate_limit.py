@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable
 from typing import Final
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 
 LINES_PER_SUBJECT: Final = 5
 LINES_PER_EVENT: Final = 200

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import Naming, RequestContext, everywhere
+from fraiseql_guard.core.context import RequestContext, everywhere
 from fraiseql_guard.core.signals import FailureReason
+from fraiseql_guard.core.statement import Naming
 from fraiseql_guard.telemetry import escape_label
 from fraiseql_guard.telemetry.recorder.deferred_records import DeferredRecords
 from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter

@@ -38,7 +38,7 @@ class SignalEmitter:
     def fault(self, part: str, error: BaseException) -> None:
         """Something of ours broke: counted, and logged within the flood limits."""
         self.metrics.inc(s.FAULTS, part)
-        self.log.emit(s.GATE_FAULT, {"part": part, "error": f"{type(error).__name__}: {error}"}, subject=part)
+        self.log.emit(s.FAULT_SEEN, {"part": part, "error": f"{type(error).__name__}: {error}"}, subject=part)
 
     def due(self, what: str, seconds: float) -> bool:
         """Whether to say again what every request could cause. ``what`` is one of a few words of ours."""

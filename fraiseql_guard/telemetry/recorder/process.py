@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import AppDocument
+from fraiseql_guard.core.denial import AppDocument
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import OTHER, Event, KeyFamily, PolicyName, Protection
 from fraiseql_guard.core.surroundings import PEER_REPLACED

@@ -12,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import Denial, RequestContext, Statement
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import ANONYMOUS, Code, Event, FailureReason, Metric, PolicyName
+from fraiseql_guard.core.statement import Statement
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.telemetry.metrics.labels import escape_label

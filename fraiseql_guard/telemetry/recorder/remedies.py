@@ -34,7 +34,7 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.OVERLOADED: _raise("database_pool_size", "Look for slow queries first: fraiseql-guard queries"),
     s.STORE_UNAVAILABLE: f"Bring the Redis of {name_of('redis_url')} back; {name_of('on_store_failure')} decides "
     "what happens until then.",
-    s.GUARD_FAULT: f"Look for {s.GATE_FAULT.name} in the log: something of the guard's own broke.",
+    s.GUARD_FAULT: f"Look for {s.FAULT_SEEN.name} in the log: something of the guard's own broke.",
     s.GUARD_MISCONFIGURED: f"Correct what {s.START_FAILED.name} in the log names, and start again.",
     s.QUERY_TIMEOUT: _raise("query_timeout", "Make the query faster"),
     s.BODY_TIMEOUT: _raise("body_timeout_seconds", "Look at the client's network"),

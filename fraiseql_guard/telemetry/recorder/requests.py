@@ -8,7 +8,10 @@ from functools import partial
 from typing import Any, Final
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.context import Denial, Identity, Measured, RequestContext, everywhere
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext, everywhere
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.outcomes import kind_of, outcome_of
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import (

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial, FailureReason
-from fraiseql_guard.core.signals import CODES
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.signals import CODES, FailureReason
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.operator.records import read_refusal
 from fraiseql_guard.telemetry.recorder.remedies import remedy

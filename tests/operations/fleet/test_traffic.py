@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.context import Denial, Identity, RequestContext, Subject
+from fraiseql_guard.core.callers import Identity, Subject
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.operations.fleet import traffic as p
 from fraiseql_guard.testing import ManualClock
 from tests.support.properties import examples

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.testing import make_token
 from tests.operations.http.conftest import TOKEN, felt, mounted
@@ -360,7 +361,7 @@ async def test_what_a_worker_has_let_pass_is_known_by_its_hash(api) -> None:
 
 async def _heartbeat(api) -> None:
     """Until the worker has told what it has seen so far."""
-    presence = api.guard.guard.reloader.components.presence
+    presence = api.guard.guard.reloader.components.fleet.heartbeat
     for _ in range(4):
         await presence.tick()
 

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator import lift_all
 from fraiseql_guard.operations.operator.interface import NotAppliedError, NotFoundError, Origin, Target

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from fraiseql_guard.core.context import Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.interface import OperatorError, Target
 from fraiseql_guard.operations.operator.records import CallerCounts, Heartbeat, write_heartbeat

@@ -6,8 +6,10 @@ import hiredis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, network_bucket
 from fraiseql_guard.stores.redis.admit_codec import trip_arguments, trip_call
 from fraiseql_guard.stores.redis.namespace import Namespace

@@ -8,8 +8,10 @@ from contextlib import AsyncExitStack, aclosing
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError, network_bucket
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, TrustedDocument

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
+from fraiseql_guard.core.token_buckets import Charge, Limit
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError
 from fraiseql_guard.stores.redis.client.address import Address
 from fraiseql_guard.stores.redis.client.error_replies import reply_error

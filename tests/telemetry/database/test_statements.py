@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Statement
 from fraiseql_guard.core.signals import QUERY_TYPES
+from fraiseql_guard.core.statement import Statement
 from fraiseql_guard.telemetry.database.sql_tokens import tokens
 from fraiseql_guard.telemetry.database.statements import Statements, parse
 

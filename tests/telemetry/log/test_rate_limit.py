@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.context import Subject
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.identity.networks import parse_address, subject_of
 from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_EVENT, LINES_PER_KIND, LINES_PER_SUBJECT, FloodLimits
 from tests.support.properties import examples

@@ -1,0 +1,100 @@
+"""Which checks a request meets, the cheapest first, and what is changed in the app's answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from fraiseql_guard.asgi import head_cache, replies
+from fraiseql_guard.asgi.answer_editor import Edit
+from fraiseql_guard.asgi.components import Components
+from fraiseql_guard.asgi.cost_note import with_cost
+from fraiseql_guard.asgi.runtime import Check, HeadCheck, first_in_force
+from fraiseql_guard.asgi.suggestions import without_suggestions
+from fraiseql_guard.checks.admin_access import AdminAccess
+from fraiseql_guard.checks.authentication import PublicOperations
+from fraiseql_guard.checks.concurrency import Concurrency
+from fraiseql_guard.checks.cost_budgets import CostBudgets
+from fraiseql_guard.checks.http_request import HttpRequestForm
+from fraiseql_guard.checks.memory_pressure import MemoryPressure
+from fraiseql_guard.checks.query_limits import QueryLimits
+from fraiseql_guard.checks.request_paths import RequestPaths
+from fraiseql_guard.checks.sanctions import SANCTIONING
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Mode, Settings
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.identity.addresses import AddressResolver
+
+_CLOSED_TO_SOCKETS: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT)
+"""Protections that operations over a WebSocket on a GraphQL path would pass by."""
+_CHECKING: Final = (*_CLOSED_TO_SOCKETS, Protection.TIMEOUT)
+"""Protections that lean on the path of a request."""
+
+
+def active_in(modes: Mapping[Protection, Mode]) -> frozenset[Protection]:
+    """The protections that enforce or monitor. ``modes`` has every protection."""
+    return frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
+
+
+def head_checks(
+    settings: Settings, modes: Mapping[Protection, Mode], components: Components, pages: Iterable[HeadCheck]
+) -> tuple[HeadCheck, ...]:
+    """Checks that decide by the head of a request. ``pages`` decide who may read the pages that the guard serves."""
+    active = active_in(modes)
+    checks: list[HeadCheck] = []
+    # Blocks of operators come first: a blocked caller learns nothing else.
+    if not active.isdisjoint(SANCTIONING):
+        checks.append(components.blocks)
+    checks.append(RequestPaths(first_in_force(modes, _CHECKING) or _CHECKING[0]))
+    if active - {Protection.METRICS}:
+        sockets = first_in_force(modes, _CLOSED_TO_SOCKETS) or _CLOSED_TO_SOCKETS[0]
+        checks.append(HttpRequestForm(settings, sockets=sockets))
+    checks.extend(pages)
+    if Protection.ADMIN in active:
+        checks.append(AdminAccess())
+    return tuple(checks)
+
+
+def head_reads(resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None) -> HeadReads:
+    """What tells two request heads apart: all that any part of the guard which looks at a head declares to read."""
+    every_check = (*checks, *((token_check,) if token_check is not None else ()))
+    return HeadReads.union((head_cache.READS, replies.READS, resolver.reads, *(check.reads for check in every_check)))
+
+
+def body_checks(
+    settings: Settings,
+    configured: Settings,
+    active: frozenset[Protection],
+    components: Components,
+    reader: Reader | None,
+    concurrency: Concurrency | None,
+) -> tuple[Check, ...]:
+    """Checks that decide by the operation that a request asks for. ``configured`` are the settings before overrides."""
+    checks: list[Check] = []
+    # Read and measure the document; all checks below lean on that.
+    if reader is not None:
+        checks.append(QueryLimits(reader))
+    if Protection.QUERY_LIMITS in active:
+        checks.append(components.documents.blocked)
+    if Protection.AUTH in active and settings.public_operations:
+        checks.append(PublicOperations(settings))
+    # Memory, points, slots: what the operation would use up.
+    if Protection.RATE_LIMIT in active:
+        if settings.shed_above_memory_percent is not None:
+            checks.append(MemoryPressure(components.host.memory, settings.shed_above_memory_percent))
+        if settings.cost_budgets:
+            checks.append(CostBudgets(settings, configured))
+    if concurrency is not None:
+        checks.append(concurrency)  # last: a slot that it takes is given back at the end of the request
+    return tuple(checks)
+
+
+def answer_edits(settings: Settings, modes: Mapping[Protection, Mode]) -> tuple[Edit, ...]:
+    """What is changed in the app's answers to GraphQL requests."""
+    edits: list[Edit] = []
+    if settings.suggestions_hidden and modes[Protection.QUERY_LIMITS] is Mode.ENFORCE:
+        edits.append(without_suggestions)
+    if settings.cost_in_response:
+        edits.append(with_cost)
+    return tuple(edits)

@@ -1,0 +1,110 @@
+"""Options that a middleware is mounted with, how those of two middlewares join, and which protections they bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.identity.user_status import AskUserStatus
+from fraiseql_guard.telemetry.database import DatabaseSignals
+
+_MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
+"""Protections that need to know which operation is asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountOptions:
+    """The options of the middlewares that became one. ``explicit`` are the settings that were chosen, not defaults."""
+
+    names: tuple[str, ...]
+    protections: frozenset[Protection]
+    settings: Settings
+    explicit: Mapping[str, Any]
+    schema: SchemaSource | None
+    registry: CollectorRegistry | None
+    logger: Any
+    user_status: AskUserStatus | None = None
+    database: DatabaseSignals | None = None
+    awaits_schema: bool = False
+    """Whether the host may still bring its schema, with the first scope."""
+
+    def joined(self, inner: MountOptions) -> MountOptions:
+        """These options and those of the middleware directly inside. SettingsError where they contradict each other."""
+        both = f"{' + '.join(self.names)} and {' + '.join(inner.names)}"
+        # Two values of one option would depend on the order of mounting.
+        for option, value in inner.explicit.items():
+            if option in self.explicit and self.explicit[option] != value:
+                raise SettingsError(f"{both} are mounted on each other and give {option} two values. Give it once")
+        return MountOptions(
+            names=(*self.names, *inner.names),
+            protections=self.protections | inner.protections,
+            settings=self.settings.override(**inner.explicit),
+            explicit={**inner.explicit, **self.explicit},
+            schema=_either("schema", self.schema, inner.schema, both),
+            registry=_either("registry", self.registry, inner.registry, both),
+            logger=_either("logger", self.logger, inner.logger, both),
+            user_status=_either("user_status", self.user_status, inner.user_status, both),
+            database=_either("database", self.database, inner.database, both),
+            awaits_schema=self.awaits_schema,
+        )
+
+
+def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
+    if outer is not None and inner is not None and outer is not inner:
+        raise SettingsError(f"{both} are mounted on each other and give two different {name} objects. Give it once")
+    return outer if outer is not None else inner
+
+
+def authenticates(mount_options: MountOptions) -> bool:
+    """Whether tokens are verified: the protection is mounted, and there is a key. SettingsError if it must have one."""
+    possible = mount_options.settings.authenticates
+    if mount_options.protections == {Protection.AUTH} and not possible:
+        raise SettingsError(
+            f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
+            f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
+        )
+    if Protection.AUTH in mount_options.protections and mount_options.settings.auth_paths and not possible:
+        raise SettingsError(
+            f"{name_of('auth_paths')}={','.join(mount_options.settings.auth_paths)!r} needs a key to verify tokens "
+            f"with: without one these paths are open to everyone. Set {name_of('jwt_secret')} or another key, "
+            "or remove it"
+        )
+    return Protection.AUTH in mount_options.protections and possible
+
+
+def mounted(mount_options: MountOptions) -> frozenset[Protection]:
+    """The protections that act: authentication does only with a key."""
+    return mount_options.protections if authenticates(mount_options) else mount_options.protections - {Protection.AUTH}
+
+
+def measures(mount_options: MountOptions) -> bool:
+    """Whether GraphQL requests are read and measured."""
+    excuses = authenticates(mount_options) and bool(mount_options.settings.public_operations)
+    return excuses or bool(mount_options.protections & _MEASURED)
+
+
+def counts(mount_options: MountOptions) -> bool:
+    """Whether plain metrics are mounted, so that every answer counts."""
+    return Protection.METRICS in mount_options.protections
+
+
+def schema_table(mount_options: MountOptions) -> SchemaTable | None:
+    """What the schema says of types and fields; None without a schema, or where no request is measured."""
+    return load_schema(mount_options.schema) if measures(mount_options) else None
+
+
+def refuse_without_schema(mount_options: MountOptions, settings: Settings) -> None:
+    """SettingsError if the settings need a schema, and none was given or is still to come."""
+    has_schema = mount_options.schema is not None or mount_options.awaits_schema
+    needs_schema = settings.unsliced_lists == "refuse" and Protection.QUERY_LIMITS in mount_options.protections
+    if needs_schema and not has_schema:
+        raise SettingsError(
+            f"{name_of('unsliced_lists')}='refuse' needs a schema to know which fields are lists. Accepted: "
+            f"Guard(app, schema=...), or {name_of('unsliced_lists')}=assume"
+        )

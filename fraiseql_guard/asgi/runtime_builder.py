@@ -1,0 +1,221 @@
+"""Builds the runtime: the checks, and all that they lean on, for the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+
+from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
+from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads
+from fraiseql_guard.asgi.components import Components
+from fraiseql_guard.asgi.head_cache import RequestHeadCache
+from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_without_schema
+from fraiseql_guard.asgi.paths import PathTable
+from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
+from fraiseql_guard.checks.admission import Admission
+from fraiseql_guard.checks.concurrency import Concurrency
+from fraiseql_guard.checks.lockouts import Lockouts
+from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
+from fraiseql_guard.core.settings import Mode, Settings
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.graphql.reader import Reader
+from fraiseql_guard.identity.addresses import AddressResolver
+from fraiseql_guard.operations.http import Standing, administered, open_door
+from fraiseql_guard.operations.operator.alone import OwnKnowledge
+from fraiseql_guard.operations.operator.store_operator import StoreOperator
+from fraiseql_guard.stores.blocked import BlockedAddresses
+from fraiseql_guard.stores.failover import FailoverStore
+from fraiseql_guard.telemetry.process import Memory
+from fraiseql_guard.telemetry.process.health import Health
+
+
+def build_runtime(mount_options: MountOptions, components: Components, settings: Settings) -> Runtime:
+    """The runtime of these settings. SettingsError if they ask for what cannot be had."""
+    refuse_without_schema(mount_options, settings)
+    return _RuntimeBuilder(mount_options, components, settings).build()
+
+
+def modes_of(mount_options: MountOptions, components: Components, settings: Settings) -> Mapping[Protection, Mode]:
+    """The mode of every protection; one that is not mounted, or that cannot act, is OFF."""
+    protections = mount_options.protections
+    modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
+    # Pages are served or not: they have no monitor mode.
+    modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
+    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
+    if components.identity is None:
+        modes[Protection.AUTH] = Mode.OFF  # there is no key to verify tokens with
+    return modes
+
+
+class _RuntimeBuilder:
+    """Builds one runtime. Each method makes one of its parts."""
+
+    def __init__(self, mount_options: MountOptions, components: Components, settings: Settings) -> None:
+        self._mount_options = mount_options
+        self._components = components
+        self._settings = settings
+        self._modes = modes_of(mount_options, components, settings)
+        self._active = active_in(self._modes)
+        # What several parts share.
+        serves_pages = Protection.METRICS in self._active
+        self._metrics_access = MetricsAccess(settings) if serves_pages else None
+        self._health_access = HealthAccess(settings) if serves_pages else None
+        self._resolver = AddressResolver(settings)
+        self._blocked = BlockedAddresses()
+        self._identity = self._identity_checks()
+        self._token_check = self._identity.check if self._identity else None
+        self._head_checks = self._checks_by_head()
+        self._concurrency = self._concurrency_check()
+        self._reader = self._document_reader()
+        self._operator = self._store_operator()
+
+    def build(self) -> Runtime:
+        """Put the parts together."""
+        components, settings = self._components, self._settings
+        telemetry, at_work = components.telemetry, components.at_work
+        return Runtime(
+            settings=settings,
+            modes=self._modes,
+            paths=PathTable(settings, admin=Protection.ADMIN in self._active),
+            resolver=self._resolver,
+            metrics_access=self._metrics_access,
+            health_access=self._health_access,
+            in_flight=self._concurrency,
+            verifier=components.identity.verifier if components.identity else None,
+            identification=self._identity.identification if self._identity else None,
+            head_gates=self._head_checks,
+            token_gate=self._token_check,
+            body_gates=self._checks_by_body(),
+            edits=answer_edits(settings, self._modes),
+            store=components.store,
+            control=components.fleet.control,
+            allow_list=components.allow_list,
+            admission=self._admission(),
+            lockouts=Lockouts(components.store, telemetry.recorder, settings, at_work.logins),
+            recorder=telemetry.recorder,
+            budget=at_work.budget,
+            refusal_cache=telemetry.refusal_cache,
+            head_cache=RequestHeadCache(head_reads(self._resolver, self._head_checks, self._token_check)),
+            books=components.books,
+            timers=at_work.timers,
+            neighbours=components.neighbours,
+            mounts=components.mounts,
+            host=components.host,
+            health=self._health(),
+            database=components.database,
+            reader=self._reader,
+            operator=self._operator,
+            door=self._operator_api() if Protection.ADMIN in self._active else None,
+        )
+
+    # --- checks -------------------------------------------------------------------------------------------------------
+
+    def _identity_checks(self) -> IdentityChecks | None:
+        parts = self._components.identity
+        if parts is None:
+            return None
+        return identity_checks(parts, self._settings, blocked=self._blocked, modes=self._modes)
+
+    def _checks_by_head(self) -> tuple[HeadCheck, ...]:
+        pages = [page for page in (self._metrics_access, self._health_access) if page is not None]
+        return head_checks(self._settings, self._modes, self._components, pages)
+
+    def _concurrency_check(self) -> Concurrency | None:
+        if Protection.RATE_LIMIT not in self._active:
+            return None
+        limits_rates = self._modes[Protection.RATE_LIMIT] is Mode.ENFORCE
+        stops_work = self._modes[Protection.TIMEOUT] is Mode.ENFORCE
+        at_work = self._components.at_work
+        return Concurrency(
+            self._settings,
+            at_work.operations,
+            refusals=at_work.pool_refusals if limits_rates else None,
+            pool_size=self._components.database.size,
+            express=limits_rates and stops_work,
+        )
+
+    def _document_reader(self) -> Reader | None:
+        if not measures(self._mount_options):
+            return None
+        settings, documents = self._settings, self._components.documents
+        if Protection.QUERY_LIMITS not in self._active:
+            settings = replace(settings, monitor_limits=())  # no limit refuses, so none is watched
+        return Reader(settings, documents.schema, persisted=documents.persisted)
+
+    def _checks_by_body(self) -> tuple[Check, ...]:
+        return body_checks(
+            self._settings,
+            self._mount_options.settings,
+            self._active,
+            self._components,
+            self._reader,
+            self._concurrency,
+        )
+
+    def _admission(self) -> Admission:
+        return Admission(
+            self._components.store,
+            self._components.telemetry.refusals,
+            self._settings,
+            self._modes,
+            self._blocked,
+            app_documents=self._components.documents.of_app,
+            configured=self._mount_options.settings,
+        )
+
+    # --- what operators see and do ------------------------------------------------------------------------------------
+
+    def _store_operator(self) -> StoreOperator:
+        components = self._components
+        return StoreOperator(
+            components.store,
+            self._settings,
+            allow_list=components.allow_list,
+            audit=components.telemetry.recorder.process.acted,
+            remembered=self._reader.texts if self._reader is not None else None,
+            own=self._own_knowledge(),
+        )
+
+    def _own_knowledge(self) -> OwnKnowledge | None:
+        """What this worker knows while the store does not answer. None of a store in memory, which always answers."""
+        store, fleet = self._components.store, self._components.fleet
+        if not isinstance(store, FailoverStore):
+            return None
+        return OwnKnowledge(
+            heartbeat=fleet.heartbeat.heartbeat,
+            control=fleet.control.at_present,
+            sanctions=store.known_sanctions,
+            refusals=fleet.heartbeat.unwritten,
+        )
+
+    def _operator_api(self) -> OperatorAuthentication:
+        components, recorder = self._components, self._components.telemetry.recorder
+        verifier = components.identity.verifier if components.identity else None
+        user_status = components.identity.user_status if components.identity else None
+        return open_door(
+            self._settings,
+            self._operator,
+            verifier,
+            standing=Standing(components.store, user_status),
+            audit=recorder.process.acted,
+            fault=recorder.fault,
+        )
+
+    def _health(self) -> Health:
+        components, host = self._components, self._components.host
+        recorder = components.telemetry.recorder
+
+        def memory_now() -> Memory | None:
+            with suppress(Exception):  # signals are no reason to fail a request
+                host.memory.look(recorder.process)
+            return host.memory.memory
+
+        return Health(
+            self._settings,
+            components.store,
+            host.providers,
+            memory=memory_now,
+            refused_for_pool=components.at_work.pool_refusals.last_minute,
+            on_problem=recorder.warn,
+        )

@@ -1,0 +1,77 @@
+"""Sentences about options and an app that deserve a look at the start, although nothing in them is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fraiseql_guard.asgi.app_chain import chain, declared
+from fraiseql_guard.asgi.mount_options import MountOptions
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.surroundings import blinding, warnings_of
+from fraiseql_guard.graphql.cost.schema import load_schema
+from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
+
+_NAMED: Final = 10
+"""Most fields that a sentence names."""
+
+
+def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
+    """One sentence for each thing that deserves a look, with its remedy. ``app`` is what the guard wraps."""
+    settings = mount_options.settings
+    return [
+        *_without_store(mount_options, settings),
+        *_without_key(mount_options, settings),
+        *_unsliced_lists(mount_options, settings),
+        *warnings_of(settings, mount_options.protections),
+        *_middlewares_inside(app),
+    ]
+
+
+def _without_store(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    if settings.redis_url is None and mount_options.protections & {Protection.RATE_LIMIT, Protection.AUTH}:
+        yield (
+            f"{name_of('redis_url')} is not set: limits and sanctions live in this process alone, so that each worker "
+            "admits the full limit and forgets everything when it ends"
+        )
+
+
+def _without_key(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    if Protection.AUTH not in mount_options.protections or settings.authenticates:
+        return
+    yield (
+        f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
+        "anonymous"
+    )
+    if mount_options.user_status is not None:
+        yield "user_status is given and will never be asked: without a key there is no verified user"
+
+
+def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    table = load_schema(mount_options.schema) if Protection.QUERY_LIMITS in mount_options.protections else None
+    if table is None or not (unsliced := unsliced_fields(table, settings)):
+        return
+    more = f" and {len(unsliced) - _NAMED} more" if len(unsliced) > _NAMED else ""
+    yield (
+        f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
+        f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
+    )
+
+
+def _middlewares_inside(app: Any) -> Iterator[str]:
+    """Middlewares that hide answers from the guard, do its work a second time, or miss its refusals."""
+    # Middlewares that are in place, and those that Starlette has yet to build.
+    inside = {type(each).__name__ for each in chain(app)}
+    inside |= {cls.__name__ for each in chain(app) for cls in declared(each)}
+    yield from blinding(inside)
+    if any(each.__module__.startswith("fraiseql.") and each.__name__ == "MetricsMiddleware" for each in declared(app)):
+        yield (
+            "FraiseQL's own metrics are set up as well (setup_metrics): the guard's are served in their place, and "
+            "their middleware costs a database connection for each query that is stopped. Remove setup_metrics"
+        )
+    if "CORSMiddleware" in inside:
+        yield (
+            "CORSMiddleware is mounted inside the guard, so that refusals reach browsers without CORS headers: "
+            f"mount it outside, or set {name_of('cors_origins')}"
+        )

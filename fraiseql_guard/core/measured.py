@@ -1,0 +1,40 @@
+"""What a GraphQL request asks for, in numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+OperationKind = Literal["query", "mutation", "subscription"]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a GraphQL request asks for: over all operations that the app could run, the largest of each number."""
+
+    kind: OperationKind
+    name: str | None
+    root_fields: frozenset[str]
+    """Names (not aliases) of all root fields of any operation, whatever @skip and @include say. The set is complete:
+    decisions about who may call what rest on it."""
+    root_field_count: int  # how often fields stand at those roots, as far as it matters
+    mutation_root_fields: int
+    depth: int
+    complexity: int
+    list_size: int
+    introspection: bool = False
+    near: tuple[str, ...] = ()  # limits that are nearly used up, by option
+    names: tuple[str, ...] = ()  # of every operation in every document
+    unmeasured: int = 0  # elements of a batch about which nothing of this is known
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything in the request was measured."""
+        return not self.unmeasured
+
+
+def joint_hash(hashes: Sequence[str]) -> str | None:
+    """The query_hash of a batch: the hex SHA-256 of its documents' hashes; None without a document."""
+    return sha256("".join(hashes).encode()).hexdigest() if hashes else None

@@ -1,0 +1,42 @@
+"""What the path of a request stands for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from fraiseql_guard.core.signals import UNKNOWN
+
+NOT_A_ROUTE: Final = "//"
+"""Stands for a path below the operator's whose spelling leads to none of its routes."""
+
+
+class OwnPage(StrEnum):
+    """A page that the guard serves itself."""
+
+    METRICS = "metrics"
+    HEALTH = "health"  # the details
+    ALIVE = "alive"  # the short one, where the app has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What a request's path stands for.
+
+    ``graphql`` is the configured GraphQL path that covers it, and ``below_admin`` the rest behind the operator's path;
+    None elsewhere. ``endpoint`` is the label in metrics. ``malformed`` says why no app may see the path; ``""`` if it
+    may.
+    """
+
+    graphql: str | None = None
+    needs_token: bool = False
+    exempt: bool = False
+    page: OwnPage | None = None
+    below_admin: str | None = None
+    endpoint: str = UNKNOWN
+    malformed: str = ""
+
+
+NOWHERE: Final = Place()
+"""The place of a path that no setting names."""

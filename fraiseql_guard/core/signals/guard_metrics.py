@@ -1,0 +1,237 @@
+"""Metrics of the guard's own: they begin with ``fraiseql_guard_``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from fraiseql_guard.core.signals.codes import (
+    BAD_REQUEST,
+    BLOCKED,
+    BODY_TIMEOUT,
+    CODES,
+    GUARD_FAULT,
+    PATH_INVALID,
+    USER_STATUS_UNAVAILABLE,
+    WEBSOCKET_REFUSED,
+    Code,
+)
+from fraiseql_guard.core.signals.label_values import (
+    FAULT_PARTS,
+    LIMITS,
+    FailureReason,
+    KeyFamily,
+    LoginOutcome,
+    Outcome,
+    PolicyName,
+    Protection,
+    RequestKind,
+)
+from fraiseql_guard.core.signals.metric import Metric, MetricKind
+
+_COUNTER, _GAUGE = MetricKind.COUNTER, MetricKind.GAUGE
+
+_REFUSAL_LABELS = ("protection", "code")
+_ANY_PROTECTION = (BLOCKED, GUARD_FAULT, BAD_REQUEST, BODY_TIMEOUT, PATH_INVALID, WEBSOCKET_REFUSED)
+"""Refused in the name of the protection that is the cause, or that cannot decide without what is missing."""
+_ALSO: Mapping[Code, tuple[Protection, ...]] = {USER_STATUS_UNAVAILABLE: (Protection.ADMIN,)}
+_REFUSALS = tuple(
+    (protection.value, code.name)
+    for code in CODES
+    for protection in (tuple(Protection) if code in _ANY_PROTECTION else (code.protection, *_ALSO.get(code, ())))
+)
+
+# Requests: what they were, and what became of them.
+REFUSALS = Metric("fraiseql_guard_refusals_total", _COUNTER, "Requests refused.", _REFUSAL_LABELS, closed=_REFUSALS)
+WOULD_REFUSE = Metric(
+    "fraiseql_guard_would_refuse_total",
+    _COUNTER,
+    "Requests that enforcing would have refused (monitor mode).",
+    _REFUSAL_LABELS,
+    closed=_REFUSALS,
+)
+REQUESTS = Metric(
+    "fraiseql_guard_requests_total",
+    _COUNTER,
+    "HTTP requests answered, by what they are and what became of them: every series exists from the start.",
+    ("kind", "outcome"),
+    closed=tuple((kind.value, outcome.value) for kind in RequestKind for outcome in Outcome),
+)
+NEAR_LIMIT = Metric(
+    "fraiseql_guard_near_limit_total",
+    _COUNTER,
+    "Operations over 80 percent of a limit and not beyond it.",
+    ("limit",),
+    closed=tuple((limit,) for limit in LIMITS),
+)
+COST_BUDGET = Metric(
+    "fraiseql_guard_cost_budget_exceeded_total",
+    _COUNTER,
+    "Operations refused because the caller's cost budget was used up.",
+    ("user_id", "ip_address"),
+)
+# Authentication.
+AUTH_FAILURE_REASONS = Metric(
+    "fraiseql_guard_auth_failures_total",
+    _COUNTER,
+    "Failed authentications by reason alone: every series exists from the start, so alerts may rest on it.",
+    ("failure_reason",),
+    closed=tuple((reason.value,) for reason in FailureReason),
+)
+FAILING_ADDRESSES = Metric(
+    "fraiseql_guard_failing_addresses",
+    _GAUGE,
+    "Addresses (/64s of IPv6) whose authentication failed within the last 5 minutes, by what failed.",
+    ("source",),
+)
+ADMIN_FAILURES = Metric(
+    "fraiseql_guard_admin_failures_total",
+    _COUNTER,
+    "Requests for the operator's API without a right token: it was missing, or wrong.",
+    ("token",),
+    closed=(("missing",), ("wrong",)),
+)
+# Statements, rates, sanctions, logins.
+STATEMENT_TIMEOUTS = Metric(
+    "fraiseql_guard_statement_timeouts_total",
+    _COUNTER,
+    "Requests of which the database stopped a statement at its time limit, before their own deadline.",
+)
+RATE_LIMIT_TOTAL = Metric(
+    "fraiseql_guard_rate_limit_exceeded_total",
+    _COUNTER,
+    "Requests refused for their rate, of all callers together: it exists from the start, so alerts may rest on it.",
+)
+SANCTIONS = Metric(
+    "fraiseql_guard_sanctions_total",
+    _COUNTER,
+    "Sanctions imposed, by policy.",
+    ("policy",),
+    closed=tuple((policy.value,) for policy in PolicyName),
+)
+LOGINS = Metric(
+    "fraiseql_guard_logins_total",
+    _COUNTER,
+    "Logins that the app reported, by outcome; locked: it asked, and was told not to try.",
+    ("outcome",),
+    closed=tuple((outcome.value,) for outcome in LoginOutcome),
+)
+# Keys that verify tokens.
+TOKEN_KEYS = Metric(
+    "fraiseql_guard_token_keys_total",
+    _COUNTER,
+    "Tokens verified, by the key that matched.",
+    ("key",),
+    closed=(("current",), ("old",), ("new",), ("jwks",)),
+)
+KEY_SOURCE_ERRORS = Metric(
+    "fraiseql_guard_key_source_errors_total",
+    _COUNTER,
+    "Failed readings of keys that verify tokens, by source: the settings and their files, a JWK set's file or address.",
+    ("source",),
+    closed=(("setting",), ("file",), ("url",)),
+)
+# The store.
+STORE_FAILURES = Metric(
+    "fraiseql_guard_store_failures_total",
+    _COUNTER,
+    "Failed exchanges with the store, by reason.",
+    ("reason",),
+    closed=(("timeout",), ("connection",), ("refused",), ("server",), ("script",)),
+)
+STORE_BREAKER_OPEN = Metric(
+    "fraiseql_guard_store_breaker_open", _GAUGE, "1 while the store is given up and the failure policy decides."
+)
+STORE_FALLBACKS = Metric(
+    "fraiseql_guard_store_fallbacks_total",
+    _COUNTER,
+    "Requests decided without the store, by failure policy.",
+    ("policy",),
+    closed=(("local",), ("open",), ("closed",)),
+)
+STORE_UNREADABLE = Metric(
+    "fraiseql_guard_store_unreadable_total",
+    _COUNTER,
+    "Different entries in the store that other software wrote and that are left out, by the kind of their key.",
+    ("family",),
+    closed=tuple((family.value,) for family in KeyFamily),
+)
+# Faults, and requests that ended early.
+FAULTS = Metric(
+    "fraiseql_guard_faults_total",
+    _COUNTER,
+    "Unexpected errors inside the guard.",
+    ("part",),
+    closed=tuple((part,) for part in FAULT_PARTS),
+)
+ABANDONED = Metric(
+    "fraiseql_guard_abandoned_total", _COUNTER, "Requests whose app went on after it was cancelled at the deadline."
+)
+DISCONNECTS = Metric(
+    "fraiseql_guard_disconnects_total", _COUNTER, "GraphQL requests whose client left before the answer."
+)
+# What deserves an operator's look.
+MODE_MONITOR = Metric(
+    "fraiseql_guard_mode_monitor",
+    _GAUGE,
+    "1 while a protection only counts and logs what it would refuse.",
+    ("protection",),
+)
+APP_DOCUMENTS = Metric(
+    "fraiseql_guard_app_document_over_limit",
+    _GAUGE,
+    "How many times its limit a document asks for that several callers are refused for; 0 once that has ended.",
+    ("query_hash", "operation", "code"),
+)
+SHARED_PEER = Metric(
+    "fraiseql_guard_shared_peer",
+    _GAUGE,
+    "1 while an untrusted private peer sends forwarding headers: name it among the trusted proxies.",
+)
+# What telemetry leaves out.
+LABEL_OVERFLOW = Metric(
+    "fraiseql_guard_label_overflow_total",
+    _COUNTER,
+    "Events counted under __other__ because a bounded label was full.",
+    ("metric",),
+)
+LOG_LINES_SUPPRESSED = Metric(
+    "fraiseql_guard_log_lines_suppressed_total", _COUNTER, "Log lines left out in a flood.", ("event",)
+)
+LOG_FAILURES = Metric("fraiseql_guard_log_failures_total", _COUNTER, "Log lines that could not be written.")
+# What is in force, and how old it is.
+BUILD_INFO = Metric(
+    "fraiseql_guard_build_info",
+    _GAUGE,
+    "1 for the version of the guard and the fingerprint of the settings in force; 0 for what was in force before.",
+    ("version", "fingerprint"),
+)
+JWKS_AGE = Metric(
+    "fraiseql_guard_jwks_age_seconds",
+    _GAUGE,
+    "Age of the JWK set in force: since it was fetched (url), or written (file). The oldest of all workers.",
+    ("source",),
+)
+SANCTIONS_IN_FORCE = Metric("fraiseql_guard_sanctions_in_force", _GAUGE, "Sanctions in force, of all subjects.")
+OVERRIDES_IN_FORCE = Metric(
+    "fraiseql_guard_overrides_in_force",
+    _GAUGE,
+    "What operators have said for a while and is in force, by kind; limit: of single callers.",
+    ("kind",),
+)
+# What requests at work hold.
+IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
+BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
+
+# Memory.
+MEMORY_USED = Metric(
+    "fraiseql_guard_memory_used_bytes", _GAUGE, "Memory in use (working set of the container, else of the process)."
+)
+MEMORY_LIMIT = Metric(
+    "fraiseql_guard_memory_limit_bytes", _GAUGE, "Memory there is: the container's, else the machine's."
+)
+MEMORY_RATIO = Metric("fraiseql_guard_memory_usage_ratio", _GAUGE, "Memory in use over the limit; 1 is full.")
+
+GUARD_METRICS: Final[tuple[Metric, ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Metric)
+)

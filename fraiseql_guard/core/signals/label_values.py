@@ -1,0 +1,126 @@
+"""Values that the labels of metrics and the fields of log lines can have."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+
+class Protection(StrEnum):
+    """What can be mounted alone, switched to monitor mode, and be the cause of a refusal."""
+
+    RATE_LIMIT = "rate_limit"
+    AUTH = "auth"
+    QUERY_LIMITS = "query_limits"
+    TIMEOUT = "timeout"
+    METRICS = "metrics"
+    ADMIN = "admin"
+
+
+WITH_MODE: Final = (Protection.RATE_LIMIT, Protection.AUTH, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+"""Protections that can be watched instead of enforced, each by itself."""
+
+
+ANONYMOUS: Final = "anonymous"
+"""user_id of a caller without a verified identity."""
+OTHER: Final = "__other__"
+"""Label value that collects what no longer fits into a bounded label."""
+UNKNOWN: Final = "unknown"
+"""Address of a peer that the server does not name, and endpoint of a path that no route knows."""
+
+
+class FailureReason(StrEnum):
+    """Why an authentication failed (runbook: authentication failures)."""
+
+    INVALID_TOKEN = "invalid_token"  # noqa: S105 - a reason, not a secret
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105
+    INVALID_SIGNATURE = "invalid_signature"
+    MISSING_TOKEN = "missing_token"  # noqa: S105
+    USER_NOT_FOUND = "user_not_found"
+    USER_DISABLED = "user_disabled"
+    INSUFFICIENT_PERMISSIONS = "insufficient_permissions"
+
+
+class PolicyName(StrEnum):
+    """The origin of a sanction: one of the runbooks' escalation policies, or the operator."""
+
+    RATE_LIMIT_ABUSE = "rate_limit_abuse"
+    BRUTE_FORCE = "brute_force"
+    DOS = "dos"
+    ACCOUNT_LOCKOUT = "account_lockout"
+    OPERATOR = "operator"
+
+
+class KeyFamily(StrEnum):
+    """Keys in Redis that hold the same kind of thing (stores/redis/key_families.py)."""
+
+    SANCTIONS = "sanctions"
+    SANCTION_INDEX = "sanction_index"
+    LIMITS = "limits"
+    LIMIT_INDEX = "limit_index"
+    BUCKETS = "buckets"
+    OFFENCES = "offences"
+    REPEATS = "repeats"
+    GROUPS = "groups"
+    CONTROL = "control"
+    DOCUMENTS = "documents"
+    DOCUMENT_TEXTS = "document_texts"
+    HEARTBEATS = "heartbeats"
+    HEARTBEAT_TIMES = "heartbeat_times"
+    REFUSALS = "refusals"
+    ACTIONS = "actions"
+    REFUSED_DOCUMENTS = "refused_documents"
+    REFUSED_TIMES = "refused_times"
+    LIFTING = "lifting"
+    PROBE = "probe"
+
+
+class LoginOutcome(StrEnum):
+    """Outcome of a login that the app has asked about or reported."""
+
+    FAILED = "failed"
+    SUCCEEDED = "succeeded"
+    LOCKED = "locked"  # not tried, because its identifier is locked out at this address
+
+
+class RequestKind(StrEnum):
+    """Kind of a request. Ratios are made of the kinds that callers send, and leave out the guard's own."""
+
+    GUARDED = "guarded"  # where a token can be asked for: GraphQL, and the paths that are named
+    OTHER = "other"
+    BROWSER = "browser"  # a CORS preflight, or a page of GraphiQL: never asked for a token
+    OWN = "own"  # answered by the guard itself (metrics, health, the operator's), and probes on exempt paths
+
+
+class Outcome(StrEnum):
+    """Outcome of a request."""
+
+    ANSWERED = "answered"
+    UNAUTHENTICATED = "unauthenticated"  # its authentication failed, whether the guard or the app says so
+    REFUSED = "refused"
+    FAILED = "failed"  # the app answered with a status of 500 or more, or not at all
+
+
+class FailureSource(StrEnum):
+    """What the failed authentications of an address were made with."""
+
+    TOKEN = "token"  # noqa: S105 - a source, not a secret
+    LOGIN = "login"
+
+
+FAULT_PARTS: Final = (
+    "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
+    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "steering", "user_status",
+    "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
+    "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
+)  # fmt: skip
+"""Parts of the guard that can break; checks are named by their class."""
+
+LIMITS: Final = (
+    "max_query_depth", "max_query_complexity", "max_list_size", "max_offset", "max_aliases", "max_root_fields",
+    "max_duplicate_keys", "introspection_max_list_depth",
+)  # fmt: skip
+"""Limits on a measured operation, by the option that sets them: they can be watched one by one."""
+
+QUERY_TYPES: Final = ("select", "insert", "update", "delete", "call", "other")
+"""query_type of a database statement."""

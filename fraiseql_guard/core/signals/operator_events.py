@@ -1,0 +1,108 @@
+"""Log lines about what operators do. Each has its actor; a field that was not given is null."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fraiseql_guard.core.signals.events import Event
+
+_ABOUT_CALLER = ("actor", "user_id", "ip_address")
+
+# Blocks.
+ADMIN_BLOCK = Event(
+    "admin.block",
+    "WARNING",
+    "Operator blocked a caller",
+    (*_ABOUT_CALLER, "issuer", "tenant", "duration_seconds", "reason", "forced", "would_have_met"),
+    always=True,
+)
+ADMIN_LIFT = Event(
+    "admin.lift", "WARNING", "Operator lifted sanctions", (*_ABOUT_CALLER, "issuer", "tenant", "lifted"), always=True
+)
+ADMIN_LIFT_ALL = Event(
+    "admin.lift_all",
+    "WARNING",
+    "Operator lifted all sanctions of an origin",
+    ("actor", "origin", "lifted", "state"),
+    always=True,
+)
+ADMIN_UNLOCK = Event(
+    "admin.unlock", "WARNING", "Operator unlocked a login", ("actor", "identifier", "ip_address", "lifted"), always=True
+)
+# Limits, and the allow-list.
+ADMIN_LIMIT = Event(
+    "admin.limit",
+    "WARNING",
+    "Operator set a caller's limit",
+    (*_ABOUT_CALLER, "issuer", "tenant", "limit", "duration_seconds"),
+    always=True,
+)
+ADMIN_LIMIT_CLEARED = Event(
+    "admin.limit_cleared",
+    "WARNING",
+    "Operator ended the override of a caller's limit",
+    (*_ABOUT_CALLER, "issuer", "tenant", "cleared"),
+    always=True,
+)
+ADMIN_ALLOW = Event(
+    "admin.allow",
+    "WARNING",
+    "Operator allowed an address",
+    ("actor", "ip_address", "duration_seconds", "reason", "lifted"),
+    always=True,
+)
+ADMIN_DISALLOW = Event(
+    "admin.disallow",
+    "WARNING",
+    "Operator took an address off the allow-list",
+    ("actor", "ip_address", "removed"),
+    always=True,
+)
+# Overrides, and commands to all workers.
+ADMIN_SWITCH = Event(
+    "admin.switch",
+    "WARNING",
+    "Operator overrode something on all workers",
+    ("actor", "kind", "name", "value", "duration_seconds", "reason"),
+    always=True,
+)
+ADMIN_UNSWITCH = Event(
+    "admin.unswitch", "WARNING", "Operator took an override back", ("actor", "kind", "name", "removed"), always=True
+)
+ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor", "workers"), always=True)
+ADMIN_CLEAR_CACHES = Event(
+    "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
+)
+# Documents, and database statements.
+ADMIN_TRUST = Event(
+    "admin.trust",
+    "WARNING",
+    "Operator trusted documents",
+    ("actor", "documents", "count", "added", "manifest"),
+    always=True,
+)
+ADMIN_DISTRUST = Event(
+    "admin.distrust", "WARNING", "Operator took a trusted document back", ("actor", "document", "manifest"), always=True
+)
+ADMIN_KILL = Event(
+    "admin.kill", "WARNING", "Operator stopped a statement of the database", ("actor", "pid", "stopped"), always=True
+)
+# Where operators act from.
+ADMIN_OVERRIDES_FILE = Event(
+    "admin.overrides_file",
+    "WARNING",
+    "The overrides file says something else than before",
+    ("actor", "file", "added", "removed", "in_force"),
+    always=True,
+)
+ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
+ADMIN_LOGIN_FAILED = Event(
+    "admin.login_failed",
+    "WARNING",
+    "The operator's API was asked without a right token",
+    ("user_id", "ip_address", "endpoint", "presented", "user_agent"),
+)
+
+OPERATOR_EVENTS: Final[tuple[Event, ...]] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Event)
+)
