@@ -71,7 +71,7 @@ class Guarded:
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.guard._stack.recorder.tell()
+        self.guard._stack.recorder.flush()
         self.guard._stack.recorder.log.flush()
         if not self._log_path.exists():
             return []

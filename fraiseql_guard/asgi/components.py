@@ -45,7 +45,7 @@ from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.metrics import multiprocess
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 
@@ -62,7 +62,7 @@ class Components:
     census: SanctionCensus
     traffic: TrafficStats
     recorder: RequestRecorder
-    host: Host
+    host: ProcessMonitor
     refusals: Refusals
     refusal_cache: RefusalResponseCache
     books: Books
@@ -94,7 +94,7 @@ def build_components(
     schema: SchemaTable | None,
     registry: CollectorRegistry | None,
     logger: Any,
-    host: Host,
+    host: ProcessMonitor,
     database: DatabaseSignals,
     user_status: AskUserStatus | None,
     on_control: Callable[[ControlSet], None],
@@ -129,7 +129,7 @@ def build_components(
 
     def tell() -> None:
         refusal_cache.tell()
-        recorder.tell()
+        recorder.flush()
 
     def tell_all() -> None:
         told_before()  # another guard's, with the same metrics

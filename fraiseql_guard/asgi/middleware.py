@@ -34,7 +34,7 @@ from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.metrics import multiprocess
-from fraiseql_guard.telemetry.process import POOL, Host
+from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
@@ -114,8 +114,8 @@ class Middleware:
             mount_options = replace(mount_options, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app = app
         self.mount_options = mount_options
-        self.host = Host.of(mount_options.settings, inner.host if inner else None)
-        self.host.providers.offer(POOL, self.database.facts)
+        self.host = ProcessMonitor.of(mount_options.settings, inner.host if inner else None)
+        self.host.fact_sources.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(
             mount_options, self.host, self.database, on_stack=lambda runtime: setattr(self._entrance, "stack", runtime)
         )
@@ -128,7 +128,7 @@ class Middleware:
 
     mount_options: MountOptions
     """What this middleware, and those that it has taken over, were given."""
-    host: Host
+    host: ProcessMonitor
     """What is known of this process beside its requests: memory, caches, and what others offer."""
 
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
@@ -329,9 +329,9 @@ class Middleware:
         if self._check is not None:
             self._check.cancel()
         await self._runtime.control.aclose()  # first: it keeps the ticker running
-        await self.host.ticker.aclose()
+        await self.host.periodic_task.aclose()
         self._runtime.tell(self._runtime.refusal_cache.tell)
-        self._runtime.tell(self._runtime.recorder.tell)
+        self._runtime.tell(self._runtime.recorder.flush)
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.trusted) is not None:

@@ -218,7 +218,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         health=Health(
             settings,
             components.store,
-            host.providers,
+            host.fact_sources,
             memory=memory_now,
             refused_for_pool=components.pool_refusals.last_minute,
             on_problem=recorder.warn,

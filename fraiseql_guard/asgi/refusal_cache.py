@@ -19,10 +19,10 @@ from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.core.context import Bucket, Denial, RequestContext
 from fraiseql_guard.core.loop_task import LoopTimer
 from fraiseql_guard.stores.refusals import Refusals, RefusedCaller
-from fraiseql_guard.telemetry import request_id
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 from fraiseql_guard.telemetry.recorder.deferred_records import TELL_SECONDS
 from fraiseql_guard.telemetry.spans import active_span, mark
+from fraiseql_guard.telemetry.trace import request_id
 
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000

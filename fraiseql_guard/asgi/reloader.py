@@ -22,7 +22,7 @@ from fraiseql_guard.operations.fleet.switches import SettingOverrides, read_swit
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.telemetry.database import DatabaseSignals
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
 
 
@@ -30,7 +30,7 @@ class RuntimeReloader:
     """Holds the stack in force. ``on_stack`` is given each new one; ``host`` outlives them all."""
 
     def __init__(
-        self, mount_options: MountOptions, host: Host, database: DatabaseSignals, *, on_stack: Callable[[Runtime], None]
+        self, mount_options: MountOptions, host: ProcessMonitor, database: DatabaseSignals, *, on_stack: Callable[[Runtime], None]
     ) -> None:
         self._mount_options = mount_options
         self._host = host

@@ -55,9 +55,9 @@ class _Timed:
         except BaseException as error:
             took, limit = clock() - began_at, checkout.limit_seconds
             stopped = was_stopped(error, took, limit)
-            signals.settled(ctx, statement, took, timed_out=stopped, timeout_seconds=limit)
+            signals.statement_ended(ctx, statement, took, timed_out=stopped, timeout_seconds=limit)
             raise
-        signals.settled(ctx, statement, clock() - began_at)
+        signals.statement_ended(ctx, statement, clock() - began_at)
         return done
 
     async def executemany(self, query: Any, params_seq: Iterable[Any], **how: Any) -> None:

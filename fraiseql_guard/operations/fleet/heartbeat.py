@@ -20,7 +20,7 @@ from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.operator.interface import Refusal, Worker
 from fraiseql_guard.operations.operator.records import Heartbeat, read_refusal, write_heartbeat
 from fraiseql_guard.stores.protocol import Store, StoreError
-from fraiseql_guard.telemetry.process import POOL, Host, Memory
+from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
 
 TTL_SECONDS: Final = 4.0
 """A worker that says nothing for so long is gone."""
@@ -63,7 +63,7 @@ class HeartbeatTask:
         *,
         traffic: TrafficStats,
         journal: RefusalJournal,
-        host: Host,
+        host: ProcessMonitor,
         settings: Callable[[], Settings],
         facts: Facts,
         observer: HeartbeatObserver,
@@ -159,7 +159,7 @@ class HeartbeatTask:
 
     def _worker(self) -> Worker:
         settings, memory = self._settings(), self._host.memory.memory
-        pool = self._host.providers.ask(POOL, self._observer.warn)
+        pool = self._host.fact_sources.ask(POOL, self._observer.warn)
         series, now = self._traffic.series(), self._clock()
         return Worker(
             id=self.worker_id,

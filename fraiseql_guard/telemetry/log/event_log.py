@@ -14,7 +14,7 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Subject
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import Event, Metric
-from fraiseql_guard.telemetry.log.rate_limit import FloodLimits
+from fraiseql_guard.telemetry.log.rate_limit import LogRateLimit
 from fraiseql_guard.telemetry.log.sanitize import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.log.writer import LineWriter
@@ -48,7 +48,7 @@ class EventLog:
     flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
     """
 
-    __slots__ = ("_clock", "_counts", "_flood", "_shut", "_speak", "_writer")
+    __slots__ = ("_clock", "_counts", "_rate_limit", "_shut", "_speak", "_writer")
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class EventLog:
     ) -> None:
         self._clock = clock
         self._counts = metrics
-        self._flood = FloodLimits()
+        self._rate_limit = LogRateLimit()
         self._shut = _below(settings.log_level)
         self._writer: LineWriter | None = None
         if logger is not None:
@@ -97,7 +97,7 @@ class EventLog:
         is left out as well, and so need not be made at all. Never raises."""
         if event.name in self._shut:
             return None
-        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
+        suppressed = self._rate_limit.admit(event.name, subject, self._clock(), always=always or event.always)
         if suppressed is None and self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
         return suppressed
@@ -129,7 +129,7 @@ class EventLog:
         """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
         if event.name in self._shut:
             return
-        self._flood.leave_out(event.name, subject, lines)
+        self._rate_limit.leave_out(event.name, subject, lines)
         if self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
 

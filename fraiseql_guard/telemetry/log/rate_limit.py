@@ -26,7 +26,7 @@ class _Event:
         self.owed_to_others = 0
 
 
-class FloodLimits:
+class LogRateLimit:
     """Lines per second of the clock, for each event and for each of its subjects.
 
     A subject is a caller, or a text of ours. The addresses of an IPv6 /64 are one caller, and its /56 and /48 have four

@@ -22,7 +22,7 @@ from secrets import token_hex
 from typing import Final
 
 from fraiseql_guard.telemetry.metrics import value_files
-from fraiseql_guard.telemetry.metrics.lives import PREFIX, TEMPORARY, exists
+from fraiseql_guard.telemetry.metrics.process_locks import PREFIX, TEMPORARY, exists
 from fraiseql_guard.telemetry.metrics.value_files import BOUND, SUFFIX, DamagedFileError, Entry, Key, Labels, Values
 
 try:

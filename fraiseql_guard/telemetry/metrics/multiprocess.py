@@ -21,7 +21,7 @@ from fraiseql_guard.telemetry.metrics import value_files
 from fraiseql_guard.telemetry.metrics.exposition import is_internal
 from fraiseql_guard.telemetry.metrics.folding import CLAIM, LIVE_GAUGE, MOST_WORKERS, Folder
 from fraiseql_guard.telemetry.metrics.labels import names_caller
-from fraiseql_guard.telemetry.metrics.lives import Life, LiveProcesses, exists, take_census
+from fraiseql_guard.telemetry.metrics.process_locks import LiveProcesses, ProcessLock, exists, find_processes
 from fraiseql_guard.telemetry.metrics.value_files import SUFFIX, DamagedFileError, Entry, Key
 
 VARIABLE: Final = MULTIPROCESS
@@ -80,7 +80,7 @@ class Workers:
 
     def fold(self) -> bool:
         """Fold what dead workers counted; whether some were left for the next time."""
-        dead = take_census(self._directory).dead
+        dead = find_processes(self._directory).dead
         try:
             self._folder.fold(dead)
         except Exception:  # noqa: BLE001 - whatever a file leads to: what is not folded is read as it stands
@@ -100,7 +100,7 @@ class Workers:
 
     def _living(self) -> tuple[set[int], set[int]]:
         """The pids of living workers, and those of them that mean something here."""
-        census, paths = take_census(self._directory), self._files()
+        census, paths = find_processes(self._directory), self._files()
         pids = {pid for path in paths if (pid := _pid_of(path)) is not None}
         living = {pid for pid in pids if self._is_alive(pid, census, paths)}
         return living, {pid for pid in living if pid in census.neighbours or pid not in census.alive} | {os.getpid()}
@@ -145,12 +145,12 @@ class Workers:
         return started <= written + _CLOCK_SLACK_SECONDS
 
 
-def _life_in(directory: Path) -> Life:
+def _life_in(directory: Path) -> ProcessLock:
     """The lock of this process in a directory: one for all guards, as their files are one set."""
-    lives: dict[Path, Life] = getattr(ValueClass, _LIFE, {})
+    lives: dict[Path, ProcessLock] = getattr(ValueClass, _LIFE, {})
     setattr(ValueClass, _LIFE, lives)
     if directory not in lives:
-        lives[directory] = Life(directory)
+        lives[directory] = ProcessLock(directory)
     return lives[directory]
 
 

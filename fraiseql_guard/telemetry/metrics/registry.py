@@ -18,7 +18,7 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import SettingsError
 from fraiseql_guard.core.signals import Metric, MetricKind, Source
 from fraiseql_guard.telemetry.metrics import exposition, multiprocess, openmetrics
-from fraiseql_guard.telemetry.metrics.aside import Aside
+from fraiseql_guard.telemetry.metrics.background_thread import BackgroundThread
 from fraiseql_guard.telemetry.metrics.labels import LabelLimits, clean_label
 from fraiseql_guard.telemetry.metrics.series import UNUSED_SECONDS, Record, RecordedMetric, Series, with_closed_labels
 
@@ -49,8 +49,9 @@ class Metrics:
     """
 
     __slots__ = (
-        "_aside", "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected",
-        "_lock", "_process", "_rested_at", "_silent_in", "_workers", "before_collecting", "registry", "users",
+        "_background", "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms",
+        "_injected", "_lock", "_process", "_rested_at", "_silent_in", "_workers", "before_collecting", "registry",
+        "users",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +71,7 @@ class Metrics:
         """Guards that have their metrics here."""
         self._lock = RLock()
         self._workers = self._shared_directory()
-        self._aside = Aside("fraiseql-guard-metrics")
+        self._background = BackgroundThread("fraiseql-guard-metrics")
         self._silent_in = 0  # the thread in which this asks its own registry
         self._gc_seen: dict[tuple[str, int], int] = {}
         self._gc_time = 0.0
@@ -149,7 +150,7 @@ class Metrics:
         self._write_down()
         form = _form(as_openmetrics)
         try:
-            seen, ours, text = await self._aside.run(self._read, self._workers, form)
+            seen, ours, text = await self._background.run(self._read, self._workers, form)
         except RuntimeError:  # no threads any more: the interpreter ends
             return self.render(as_openmetrics=as_openmetrics)
         return b"".join((text, self._foreign(seen, ours, form), form.END))
@@ -168,7 +169,7 @@ class Metrics:
         seen = workers.look()
         ours = self._ours(seen)
         if more:
-            self._aside.submit(workers.fold)
+            self._background.submit(workers.fold)
         return seen, ours, form.render(ours)
 
     def _ours(self, seen: multiprocess.SeenFiles | None) -> list[Family]:

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCo
 
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.signals import MetricKind, Source
-from fraiseql_guard.telemetry import CONTENT_TYPE, Metrics
+from fraiseql_guard.telemetry import Metrics
+from fraiseql_guard.telemetry.metrics.exposition import CONTENT_TYPE
 from tests.telemetry.metrics.scrape import Scrape, promtool_complaints
 
 

@@ -1,8 +1,8 @@
 """Which of the processes that share a directory live: each holds a lock on a file of its own there.
 
 The kernel frees the lock (flock) when the process ends, however it ends, and tells every process of the machine, those
-of other containers included, where a pid says nothing. The file's name says whose it is: pid, home, and a random token.
-The home is the boot and the pid namespace; a pid means something to processes of the same home alone.
+of other containers included, where a pid says nothing. The file's name says whose it is: pid, pid_space, and a random
+token. The pid_space is the boot and the pid namespace; a pid means something to processes of the same pid_space alone.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ class LiveProcesses:
     neighbours: frozenset[int]
     """Those of them whose pids mean something here."""
     dead: Mapping[int, tuple[Path, ...]]
-    """All of this home whose locks are free, with their files, those who began first in front."""
+    """All of this pid_space whose locks are free, with their files, those who began first in front."""
     known: frozenset[int]
     """All with a file."""
 
 
-class Life:
+class ProcessLock:
     """The lock of this process, from now until it ends. A forked child has one of its own from its first moment on.
 
     Without locks in this file system the process has none, and the directory is as it was without this class.
@@ -65,7 +65,7 @@ class Life:
         self._begin()
 
     def _begin(self) -> None:
-        self._held, name = None, f"{PREFIX}{os.getpid()}_{home()}_{token_hex(4)}"
+        self._held, name = None, f"{PREFIX}{os.getpid()}_{pid_space()}_{token_hex(4)}"
         with suppress(OSError):
             self._held = _locked(self._directory / f"{name}{TEMPORARY}", self._directory / f"{name}{ALIVE}")
             self._part_from_namesakes(f"{name}{ALIVE}")
@@ -81,11 +81,11 @@ class Life:
                 path.unlink(missing_ok=True)
 
 
-def take_census(directory: Path) -> LiveProcesses:
+def find_processes(directory: Path) -> LiveProcesses:
     """Ask the kernel which locks are held."""
     alive, here, strangers = set[int](), set[int](), set[int]()
     free: dict[int, list[Path]] = {}
-    own_home = home()
+    own_home = pid_space()
     for path in _by_age(directory.glob(f"{PREFIX}*{ALIVE}")):
         pid, _, rest = path.name.removeprefix(PREFIX).partition("_")
         at_home = rest.partition("_")[0] == own_home
@@ -137,7 +137,7 @@ def exists(pid: int) -> bool:
     return facts.get("Tgid", str(pid)).strip() == str(pid) and facts.get("State", "R")[:1] not in _ENDED
 
 
-def home() -> str:
+def pid_space() -> str:
     """Boot and pid namespace of this process, in eight characters."""
     boot, namespace = "", ""
     with suppress(OSError):

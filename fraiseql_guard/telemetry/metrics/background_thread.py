@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 R = TypeVar("R")
 
 
-class Aside:
+class BackgroundThread:
     """Starts its thread with the first work; a forked child starts its own. One work at a time, in turn.
 
     It is not the loop's own pool of threads: the app may have filled that one.
