@@ -40,7 +40,7 @@ from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.user_status import AskUserStatus
-from fraiseql_guard.operations.http import Standing, administered, open_door
+from fraiseql_guard.operations.http import Standing, build_authentication, is_enabled
 from fraiseql_guard.operations.operator.alone import OwnKnowledge
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
@@ -141,7 +141,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         )
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
-    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
+    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and is_enabled(settings) else Mode.OFF
     modes[Protection.AUTH] = modes[Protection.AUTH] if components.identity is not None else Mode.OFF
     active = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
     express = modes[Protection.TIMEOUT] is modes[Protection.RATE_LIMIT] is Mode.ENFORCE
@@ -260,7 +260,7 @@ def _door(settings: Settings, operator: Operator, components: Components) -> Ope
     recorder = components.recorder
     verifier = components.identity.verifier if components.identity else None
     standing = Standing(components.store, components.identity.user_status if components.identity else None)
-    return open_door(
+    return build_authentication(
         settings, operator, verifier, standing=standing, audit=recorder.process.acted, fault=recorder.fault
     )
 

@@ -18,7 +18,7 @@ from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import WITH_MODE, PolicyName, Protection
 from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
-from fraiseql_guard.operations.fleet.switches import SettingOverrides, read_switches
+from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.telemetry.database import DatabaseSignals
@@ -97,7 +97,7 @@ class RuntimeReloader:
     # --- overrides ----------------------------------------------------------------------------------------------------
 
     def _override(self, control: ControlSet) -> None:
-        switches = read_switches(control)
+        switches = setting_overrides(control)
         for problem in switches.problems:
             self.components.recorder.warn(f"an override is ignored: {problem}")
         if switches.options == self._switches.options:

@@ -42,16 +42,16 @@ def logs(
             until=moment(until, now) if until else "",
             events=frozenset(event or ()),
         )
-        tally = LogSummary()
+        summary = LogSummary()
         with _progress(sum(map(size_of, files))) as advance:
             for path in files:
-                _read(path, tally, wanted, advance)
-    print_json(report_as_json(tally, top=top)) if as_json else print_text(report_as_text(tally, top=top))
-    if not tally.matching:
+                _read(path, summary, wanted, advance)
+    print_json(report_as_json(summary, top=top)) if as_json else print_text(report_as_text(summary, top=top))
+    if not summary.matching:
         raise typer.Exit(REFUSED)
 
 
-def _read(path: Path, tally: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
+def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
     with opened(path) as (stream, position):
         seen = 0
 
@@ -62,7 +62,7 @@ def _read(path: Path, tally: LogSummary, wanted: LogFilter, advance: Callable[[i
             seen = now
 
         try:
-            tally.read(lines_of(stream, advanced), wanted)
+            summary.read(lines_of(stream, advanced), wanted)
         except (EOFError, OSError) as error:  # a compressed file that is still written to, or is none
             raise ValueError(f"{path}: {error}") from None
 

@@ -18,14 +18,14 @@ from rich.console import Console, RenderableType
 
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.tables import table_of
-from fraiseql_guard.operations.operator.shapes import plain
+from fraiseql_guard.operations.operator.json_values import to_plain
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
     """As JSON, with every non-ASCII character escaped: no terminal and no locale can spoil it."""
-    print(json.dumps(plain(value), indent=2))
+    print(json.dumps(to_plain(value), indent=2))
 
 
 def on_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""How the guard tells an operator what it did: metrics, log lines, and the ids that tie them to requests.
+"""Metrics, log lines and trace ids: how the guard tells an operator what it did.
 
 Other rooms take ``EventLog`` and ``Metrics`` from here, and everything else from the part that it belongs to:
 

@@ -39,13 +39,13 @@ class LogFilter:
     until: str = ""
     events: frozenset[str] = frozenset()
 
-    def has(self, entry: LogLine) -> bool:
+    def has(self, line: LogLine) -> bool:
         """Whether a line is asked for."""
-        if self.events and entry.event not in self.events:
+        if self.events and line.event not in self.events:
             return False
-        if self.since and entry.timestamp < self.since:
+        if self.since and line.timestamp < self.since:
             return False
-        return not self.until or entry.timestamp < self.until
+        return not self.until or line.timestamp < self.until
 
 
 def parse(line: bytes) -> LogLine | None:

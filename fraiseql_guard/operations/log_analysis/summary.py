@@ -13,7 +13,7 @@ from fraiseql_guard.operations.log_analysis.log_line import LogFilter, LogLine, 
 from fraiseql_guard.operations.log_analysis.wrappers import unwrapped
 from fraiseql_guard.operations.runbooks.model import Runbook
 
-NOBODY: Final = "-"
+NO_VALUE: Final = "-"
 """Stands for a field that a line leaves empty."""
 
 
@@ -71,13 +71,13 @@ class Incident:
         if reading.sanction:
             self.sanctions += 1
             return  # its offences have been counted already
-        self.users.add(entry.text("user_id") or NOBODY, entry.weight)
-        self.addresses.add(entry.text("ip_address") or NOBODY, entry.weight)
+        self.users.add(entry.text("user_id") or NO_VALUE, entry.weight)
+        self.addresses.add(entry.text("ip_address") or NO_VALUE, entry.weight)
         self.timeline.add(entry.timestamp, entry.weight)
         for name in reading.kinds:
             if name not in self.kinds:
                 self.kinds[name] = TopCounter()
-            self.kinds[name].add(entry.text(name) or NOBODY, entry.weight)
+            self.kinds[name].add(entry.text(name) or NO_VALUE, entry.weight)
 
     @property
     def total(self) -> int:

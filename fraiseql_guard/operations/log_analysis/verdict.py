@@ -13,7 +13,7 @@ from typing import Final
 
 from fraiseql_guard.core.signals import ANONYMOUS, FailureReason
 from fraiseql_guard.operations.log_analysis.counting import TopCounter
-from fraiseql_guard.operations.log_analysis.summary import NOBODY, Incident
+from fraiseql_guard.operations.log_analysis.summary import NO_VALUE, Incident
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 _FEW: Final = 3
@@ -106,7 +106,7 @@ def _query_dos(incident: Incident) -> Iterator[_Sign]:
 def _database(incident: Incident) -> Iterator[_Sign]:
     for name, what in (("table_name", "table"), ("operation", "operation")):
         leader, share = _leader(incident.kinds.get(name, TopCounter()))
-        if leader != NOBODY and share >= _ONE_REASON:
+        if leader != NO_VALUE and share >= _ONE_REASON:
             yield CauseKind.MISCONFIGURATION, f"{share:.0%} concern the {what} {leader}: look for a missing index"
     if _few(incident.users)[1] >= _FEW_SHARE and _are_named(incident.users):
         yield CauseKind.ATTACK, _of_few(incident.users, "users")
@@ -136,13 +136,13 @@ _SIGNS: Final[Mapping[Runbook, Callable[[Incident], Iterator[_Sign]]]] = {
 
 def _one_kind(incident: Incident, name: str, meaning: str) -> Iterator[_Sign]:
     leader, share = _leader(incident.kinds.get(name, TopCounter()))
-    if leader != NOBODY and share >= _ONE_REASON:
+    if leader != NO_VALUE and share >= _ONE_REASON:
         yield CauseKind.UNCLEAR, f"{share:.0%} have the {name} {leader}: {meaning}"
 
 
 def _leader(counter: TopCounter) -> tuple[str, float]:
     top = counter.top(1)
-    return (top[0][0], counter.share()) if top else (NOBODY, 0.0)
+    return (top[0][0], counter.share()) if top else (NO_VALUE, 0.0)
 
 
 def _few(counter: TopCounter) -> tuple[int, float]:
@@ -161,4 +161,4 @@ _ONE: Final[Mapping[str, str]] = {"addresses": "address", "users": "user"}
 
 
 def _are_named(counter: TopCounter) -> bool:
-    return all(name not in (ANONYMOUS, NOBODY) for name, _ in counter.top(_few(counter)[0]))
+    return all(name not in (ANONYMOUS, NO_VALUE) for name, _ in counter.top(_few(counter)[0]))

@@ -8,7 +8,7 @@ from heapq import nlargest
 from typing import Final
 
 from fraiseql_guard.core.context import Sanction
-from fraiseql_guard.operations.operator.blocks import block_of, told_block
+from fraiseql_guard.operations.operator.blocks import block_of, network_block
 from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import Heartbeat
@@ -38,7 +38,7 @@ async def alone(own: OwnKnowledge, beat: Heartbeat, control: ControlSet) -> Alon
     networks = list(control.networks(EntryKind.BLOCK))
     held: list[Block] = [
         *(block_of(each) for each in nlargest(_SHOWN, sanctions, key=lambda each: each.expires_in_seconds)),
-        *(told_block(known, entry) for known, entry in networks),
+        *(network_block(known, entry) for known, entry in networks),
     ]
     return Alone(
         worker=beat.worker.id,

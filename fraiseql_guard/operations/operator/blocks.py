@@ -15,7 +15,15 @@ from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operations.operator.deps import (
+    OperatorDeps,
+    duration_text,
+    network,
+    network_text,
+    printable_text,
+    seconds,
+    store_answering,
+)
 from fraiseql_guard.operations.operator.interface import (
     BLOCK_SECONDS,
     Block,
@@ -26,7 +34,7 @@ from fraiseql_guard.operations.operator.interface import (
     Target,
 )
 from fraiseql_guard.operations.operator.lift_all import counted
-from fraiseql_guard.operations.operator.pages import some_of
+from fraiseql_guard.operations.operator.pages import filtered_page
 from fraiseql_guard.operations.operator.targets import (
     fields_of,
     kind_of,
@@ -67,7 +75,7 @@ class Blocks:
         kind, lasts = kind_of(target), seconds(duration_seconds)
         if kind == "identifier":
             raise OperatorError("a login is locked out by its failures alone: block its user or address", field=kind)
-        words(reason, "reason")
+        printable_text(reason, "reason")
         if kind == "user_id":
             met, known = await self._block_user(target, lasts, reason, actor)
         else:
@@ -75,7 +83,7 @@ class Blocks:
         fields = {**fields_of(target), "duration_seconds": lasts, "reason": reason, "forced": force}
         await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, "would_have_met": met.requests if met else None})
         return Done(
-            message=f"{_upper(name_of(target))} is blocked for {lasting(lasts)}.",
+            message=f"{_upper(name_of(target))} is blocked for {duration_text(lasts)}.",
             changed=not known,
             affected=0 if known else 1,
             would_have_met=met.requests if met else None,
@@ -87,7 +95,7 @@ class Blocks:
         deps = self._deps
         beats = await deps.heartbeats()
         subject = await subject_of_user(deps, target)
-        with answering():
+        with store_answering():
             in_force = await deps.store.sanctions_of(subject)
             await deps.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
@@ -101,7 +109,7 @@ class Blocks:
         if not force:
             refuse_danger(deps, control, wanted, caller, met)
         held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
-        with answering():
+        with store_answering():
             for entry in held:
                 if entry.key != str(wanted):  # written by hand in another form
                     await deps.store.delete_override(entry.kind, entry.key)
@@ -132,7 +140,7 @@ class Blocks:
         """Those of this name who are sanctioned or were seen, because to lift too much does no harm; else the one that
         the name means, so that its offences are forgotten."""
         store = self._deps.store
-        with answering():
+        with store_answering():
             held = [each async for batch in self._subjects() for each in users_among(batch, target)]
             subjects = {*held, *await users_seen(self._deps, target)} or {await subject_of_user(self._deps, target)}
             return sum([await store.lift(subject) for subject in subjects])
@@ -140,7 +148,7 @@ class Blocks:
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
         """How many ended, and the wider blocks that still hold."""
         store, told = self._deps.store, list((await self._deps.control()).networks(EntryKind.BLOCK))
-        with answering():
+        with store_answering():
             ended = sum(
                 [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
             )
@@ -176,14 +184,14 @@ class Blocks:
         if not logins and (not cursor or cursor.startswith(_NETWORKS)):
             first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
             told.sort(key=lambda each: -each[1].expires_in_seconds)
-            items = [told_block(*each) for each in told[first : first + count]]
+            items = [network_block(*each) for each in told[first : first + count]]
             cursor, last = "", first + count >= len(told)
             if not last or len(items) == count:
-                with answering():
+                with store_answering():
                     more = await store.count_sanctions()
                 following = f"{_NETWORKS}{first + count}" if more or not last else None
                 return BlockPage(items=items, next_cursor=following, total=len(told) + more)
-        page = await some_of(
+        page = await filtered_page(
             store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
         )
         items = sorted([*items, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
@@ -194,12 +202,12 @@ class Blocks:
         kind_of(Target(identifier=identifier))
         where = None if ip_address is None else network(ip_address)
         store = self._deps.store
-        with answering():
+        with store_answering():
             due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
             ended = sum([await store.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
-        at = f" at {shown(where)}" if where else ""
+        at = f" at {network_text(where)}" if where else ""
         message = f"{identifier} is unlocked{at}." if ended else f"{identifier} was not locked out{at}."
         return Done(message=message, changed=ended > 0, affected=ended)
 
@@ -236,10 +244,10 @@ def block_of(sanction: Sanction) -> Block:
     )
 
 
-def told_block(known: parsing.Network, entry: Entry) -> Block:
+def network_block(known: parsing.Network, entry: Entry) -> Block:
     """An operator's block of a network as an operator sees it."""
     return Block(
-        target=Target(ip_address=shown(known)),
+        target=Target(ip_address=network_text(known)),
         origin=Origin.OPERATOR,
         policy=_OPERATOR.value,
         expires_in_seconds=entry.expires_in_seconds,

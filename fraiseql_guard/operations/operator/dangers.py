@@ -11,7 +11,7 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.context import Subject
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.identity.networks import NetworkSet
-from fraiseql_guard.operations.operator.deps import OperatorDeps, shown
+from fraiseql_guard.operations.operator.deps import OperatorDeps, network_text
 from fraiseql_guard.operations.operator.interface import DangerousError
 from fraiseql_guard.operations.operator.records import Heartbeat
 from fraiseql_guard.stores.control import ControlSet, EntryKind
@@ -56,7 +56,7 @@ def refuse_danger(
         return
     would_meet = "" if met is None else f"; it would have met {met.requests} of the last {met.of} requests"
     raise DangerousError(
-        f"{shown(wanted)} {' and '.join(reasons)}{would_meet}",
+        f"{network_text(wanted)} {' and '.join(reasons)}{would_meet}",
         field="ip_address",
         would_have_met=None if met is None else met.requests,
     )
@@ -72,9 +72,9 @@ def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, c
         yield "is loopback: this machine itself, and whatever forwards to it"
     proxies = [each for each in settings.trusted_proxies if each != "unix"]
     if proxy := next((each for each in proxies if _overlap(each, wanted)), None):
-        yield f"meets the trusted proxy {shown(proxy)} ({name_of('trusted_proxies')})"
+        yield f"meets the trusted proxy {network_text(proxy)} ({name_of('trusted_proxies')})"
     if allowed := next((each for each in _allowed(deps, control) if _overlap(each, wanted)), None):
-        yield f"meets the allow-listed {shown(allowed)}"
+        yield f"meets the allow-listed {network_text(allowed)}"
 
 
 def _allowed(deps: OperatorDeps, control: ControlSet) -> Iterator[parsing.Network]:

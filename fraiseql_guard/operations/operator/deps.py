@@ -42,12 +42,12 @@ class OperatorDeps:
 
     async def control(self) -> ControlSet:
         """The control set as it is now."""
-        with answering():
+        with store_answering():
             return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
 
     async def heartbeats(self) -> Sequence[Heartbeat]:
         """What the living workers say of themselves."""
-        with answering():
+        with store_answering():
             beats = await self.store.beats()
         found = []
         for number, beat in enumerate(beats, start=1):
@@ -82,7 +82,7 @@ class OperatorDeps:
 
 
 @contextmanager
-def answering() -> Iterator[None]:
+def store_answering() -> Iterator[None]:
     """A store that does not answer becomes NotAppliedError."""
     try:
         yield
@@ -109,19 +109,19 @@ def network(value: object, name: str = "ip_address") -> parsing.Network:
         ) from None
 
 
-def words(value: str, name: str) -> str:
+def printable_text(value: str, name: str) -> str:
     """Text that a line can show; OperatorError if it is too long or not printable."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_TEXT:
         raise OperatorError(f"{name} is not printable text of at most {_LONGEST_TEXT} characters", field=name)
     return value
 
 
-def shown(wanted: parsing.Network) -> str:
+def network_text(wanted: parsing.Network) -> str:
     """A network for a person: a single address without its length."""
     return str(wanted.network_address) if wanted.num_addresses == 1 else str(wanted)
 
 
-def lasting(duration_seconds: float) -> str:
+def duration_text(duration_seconds: float) -> str:
     """How long something lasts, for a person."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if duration_seconds >= size and duration_seconds % size == 0:

@@ -10,7 +10,7 @@ from typing import Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.graphql.documents.manifests import document_of, parse_manifest
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import (
     ConflictError,
     Document,
@@ -54,7 +54,7 @@ class Documents:
     async def documents(self) -> Sequence[Document]:
         """Operator.documents."""
         filed = [document_shown(listed(each), FILE) for each in self._filed().values()]
-        with answering():
+        with store_answering():
             index = await self._index()
         return sorted([*filed, *(document_shown(each, STORE) for each in index.entries)], key=lambda each: each.id)
 
@@ -71,7 +71,7 @@ class Documents:
                     f"{each.id[:64]}, and it would hold: nothing was added",
                     field="id",
                 )
-        with answering():
+        with store_answering():
             adding = await self._deps.store.add_documents(wanted)
         if adding.conflict is not None:
             raise ConflictError(
@@ -98,7 +98,7 @@ class Documents:
 
     async def distrust(self, id_: str, *, actor: str = "") -> Done:
         """Operator.distrust."""
-        with answering():
+        with store_answering():
             removed = await self._deps.store.remove_documents([id_])
         still = ""
         with suppress(NotAppliedError):

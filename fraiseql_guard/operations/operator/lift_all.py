@@ -11,7 +11,7 @@ from typing import Final
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
@@ -46,7 +46,7 @@ class LiftAll:
             if until is not None and loop.time() >= until:
                 return _going_on(whose, job)
             await asyncio.sleep(_LOOK_SECONDS)
-            with answering():
+            with store_answering():
                 job = await self._deps.store.lifting(whose)
             if job is None or job.silent:
                 job = await self._begin(origin, actor)
@@ -57,7 +57,7 @@ class LiftAll:
     async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
         """Operator.lifting."""
         whose = _name(origin)
-        with answering():
+        with store_answering():
             job = await self._deps.store.lifting(whose)
         if job is None:
             raise NotFoundError(f"sanctions of {whose} origin were not lifted together in the last hour")
@@ -76,7 +76,7 @@ class LiftAll:
     async def _begin(self, origin: Origin | None, actor: str) -> LiftJob | None:
         """Begin it or join it. What is done within a moment is over when this returns."""
         store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
-        with answering():
+        with store_answering():
             total = await store.count_sanctions()
             worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
             told = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)

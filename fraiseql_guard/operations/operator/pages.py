@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from fraiseql_guard.operations.operator.deps import answering
+from fraiseql_guard.operations.operator.deps import store_answering
 from fraiseql_guard.operations.operator.interface import OperatorError
 from fraiseql_guard.stores.sanction_pages import Page
 
@@ -17,7 +17,7 @@ _ROUND: Final = 40
 """As much as so many entries costs one exchange."""
 
 
-async def some_of(
+async def filtered_page(
     read: Callable[[int, str], Awaitable[Page[V]]], count: int, cursor: str, keep: Callable[[V], bool]
 ) -> Page[V]:
     """A page of the entries to keep; OperatorError if no page gave the cursor."""
@@ -25,7 +25,7 @@ async def some_of(
     looked_at = 0
     try:
         while True:
-            with answering():
+            with store_answering():
                 page = await read(count - len(found), cursor)
             found += [each for each in page.items if keep(each)]
             looked_at += len(page.items) + _ROUND

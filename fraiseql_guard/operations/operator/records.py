@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import orjson
 
 from fraiseql_guard.operations.operator.interface import Action, Refusal, Worker
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 
 V = TypeVar("V")
 
@@ -113,7 +113,7 @@ def _read(cls: type[V], record: bytes) -> V | None:
     if len(record) > _LONGEST:
         return None
     try:
-        return revived(cls, orjson.loads(record))
+        return from_json(cls, orjson.loads(record))
     except ValueError:  # an orjson.JSONDecodeError is one
         return None
 

@@ -30,10 +30,10 @@ from fraiseql_guard.operations.operator.interface import (
     OperatorError,
     Origin,
 )
+from fraiseql_guard.operations.operator.json_values import from_json
 from fraiseql_guard.operations.operator.remote_answers import detail_of, refusal_of, unreached
 from fraiseql_guard.operations.operator.route import Arguments, Route
 from fraiseql_guard.operations.operator.routes import ROUTES
-from fraiseql_guard.operations.operator.shapes import revived
 from fraiseql_guard.stores.documents import digest_of
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -180,8 +180,8 @@ class RemoteOperator:
             raise OperatorError(f"{self._url} answered what this version does not understand: a list without items")
         try:
             if route.many:
-                return [each if route.result is None else revived(route.result, each) for each in answer["items"]]
-            return answer if route.result is None else revived(route.result, answer)
+                return [each if route.result is None else from_json(route.result, each) for each in answer["items"]]
+            return answer if route.result is None else from_json(route.result, answer)
         except ValueError as error:
             raise OperatorError(f"{self._url} answered what this version does not understand: {error}") from None
 

@@ -16,7 +16,7 @@ import httpx
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import ADMIN_UNAUTHENTICATED, CODES
 from fraiseql_guard.operations.operator.interface import DangerousError, NotAppliedError, NotFoundError, OperatorError
-from fraiseql_guard.operations.operator.shapes import MARK
+from fraiseql_guard.operations.operator.json_values import MARK
 
 _MARK_NAME, _MARK = MARK
 _PROBLEM: Final = "application/problem+json"

@@ -12,7 +12,7 @@ from fraiseql_guard.core.signals import KeyFamily
 from fraiseql_guard.core.surroundings import counting_apart, several_on
 from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.operations.operator.alone import OwnKnowledge, alone
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import (
     Action,
     NotAppliedError,
@@ -101,7 +101,7 @@ class Reports:
 
     async def refusals(self, count: int = 50) -> Sequence[Refusal]:
         """Operator.refusals."""
-        with answering():
+        with store_answering():
             records = await self._deps.store.recent(count)
         return self._deps.readable(KeyFamily.REFUSALS, records, read_refusal)
 
@@ -117,7 +117,7 @@ class Reports:
 
     async def actions(self, count: int = 50) -> Sequence[Action]:
         """Operator.actions."""
-        with answering():
+        with store_answering():
             records = await self._deps.store.actions(count)
         return self._deps.readable(KeyFamily.ACTIONS, records, read_action)
 

@@ -12,7 +12,7 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.context import Subject
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.identity.networks import subject_of
-from fraiseql_guard.operations.operator.deps import OperatorDeps, network, words
+from fraiseql_guard.operations.operator.deps import OperatorDeps, network, printable_text
 from fraiseql_guard.operations.operator.interface import OperatorError, Target
 
 _FIELDS = ("user_id", "ip_address", "identifier")
@@ -27,7 +27,7 @@ def kind_of(target: Target) -> str:
         raise OperatorError("give exactly one of user_id, ip_address and identifier", field=(given or ["user_id"])[-1])
     if given[0] != "user_id" and (target.issuer is not None or target.tenant is not None):
         raise OperatorError("issuer and tenant belong to a user_id", field="issuer")
-    if not words(getattr(target, given[0]), given[0]).strip():
+    if not printable_text(getattr(target, given[0]), given[0]).strip():
         raise OperatorError(f"{given[0]} is empty", field=given[0])
     return given[0]
 

@@ -17,20 +17,20 @@ MARK: Final = ("x-fraiseql-guard", "operator-api")
 """Header of every answer of the HTTP API: no other app's answer is taken for one."""
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A value as JSON knows it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): to_plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(each) for each in value]
+        return [to_plain(each) for each in value]
     return value
 
 
-def revived(kind: type[Value], value: Any) -> Value:
+def from_json(kind: type[Value], value: Any) -> Value:
     """The value of a dataclass from its JSON; ValueError if it is none."""
     try:
         found: Value = _reader(kind)(value)  # type: ignore[arg-type]  # a type is hashable
