@@ -1,4 +1,4 @@
-"""The answers as text for a terminal, and as JSON."""
+"""Writes a summary as text for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _MAX_BARS: Final = 20
 
 
 def as_json(summary: LogSummary, *, top: int) -> dict[str, Any]:
-    """Everything that is known, for a program."""
+    """The whole summary as JSON data; ``top`` names of each list."""
     return {
         "lines": summary.lines,
         "matching": summary.matching,
@@ -28,7 +28,7 @@ def as_json(summary: LogSummary, *, top: int) -> dict[str, Any]:
 
 
 def as_text(summary: LogSummary, *, top: int) -> str:
-    """The same for a person."""
+    """The summary as text; ``top`` names of each list."""
     return "\n".join(_lines(summary, top))
 
 

@@ -1,4 +1,4 @@
-"""What one worker knows by itself while the store does not answer."""
+"""What one worker can tell by itself while the store does not answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fraiseql_guard.operations.operator.records import Heartbeat
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _SHOWN: Final = 100
-"""Most callers, refusals and sanctions that are told of."""
+"""Callers, refusals and sanctions that are shown at most, of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,17 +23,17 @@ class OwnKnowledge:
     """Where a process finds what it knows without asking the store."""
 
     heartbeat: Callable[[], Heartbeat]
-    """What it would say of itself now."""
+    """Returns the heartbeat that it would write now."""
     control: Callable[[], ControlSet]
-    """What operators have said, as last heard."""
+    """Returns the overrides in force, as last read from the store."""
     sanctions: Callable[[], Awaitable[Sequence[Sanction]]]
-    """Those that it has met or imposed."""
+    """Returns the sanctions that it has met or imposed."""
     refusals: Callable[[int], Sequence[Refusal]]
-    """Those that it could not write, the newest first."""
+    """Returns so many refusals that it could not write yet, the newest first."""
 
 
 async def alone(own: OwnKnowledge, beat: Heartbeat, control: ControlSet) -> Alone:
-    """What a worker knows besides its own heartbeat and the overrides in force."""
+    """What a worker knows besides its heartbeat (``beat``) and the overrides in force (``control``)."""
     sanctions = await own.sanctions()
     networks = list(control.networks(EntryKind.BLOCK))
     held: list[Block] = [

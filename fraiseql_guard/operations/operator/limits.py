@@ -44,7 +44,7 @@ from fraiseql_guard.stores.protocol import HeldLimit
 
 
 class LimitActions:
-    """The part of the operator that limits are about."""
+    """The operator's methods about limits."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -111,7 +111,7 @@ class LimitActions:
 
 
 class AllowListing:
-    """The part of the operator that the allow-list is about."""
+    """The operator's methods about the allow-list."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -119,7 +119,7 @@ class AllowListing:
     async def allow(
         self, ip_address: str, *, reason: str = "", duration_seconds: float | None = None, actor: str = ""
     ) -> Done:
-        """Operator.allow. Automatic sanctions inside end, because an address is not allowed for it to stay blocked."""
+        """Operator.allow. Automatic sanctions inside the network end with it."""
         wanted = network(ip_address)
         if wanted.prefixlen == 0:
             raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")
@@ -165,7 +165,7 @@ class AllowListing:
         return Done(message=f"{network_text(wanted)} {now}.", changed=ended > 0, affected=ended)
 
     def _refuse_elsewhere(self, wanted: parsing.Network) -> None:
-        """OperatorError if an address is allowed where an operator cannot take it back."""
+        """Raise OperatorError if an address is allowed by the settings or their file, which no operator can change."""
         settings = self._deps.settings
         places = (
             ("allow_list", settings.allow_list),

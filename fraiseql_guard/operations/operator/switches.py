@@ -26,7 +26,8 @@ _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGE
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of switch: its entries, what it says in a sentence, and OperatorError for a bad name or value."""
+    """A kind of switch: its entries, its sentence for people, and checks that raise OperatorError for a bad name or
+    value."""
 
     entry: EntryKind
     says: str
@@ -35,7 +36,7 @@ class _Kind:
 
 
 class SwitchActions:
-    """The part of the operator that fleet-wide overrides are about."""
+    """The operator's methods about fleet-wide overrides."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -116,7 +117,7 @@ def _kind(kind: str) -> _Kind:
 
 
 def _in(form: FieldForm, field: str) -> Callable[[str], None]:
-    """A check that a name or a value has the form that its field has over HTTP."""
+    """A check that a name or value has the form of its field in the HTTP API."""
 
     def check(text: str) -> None:
         try:
