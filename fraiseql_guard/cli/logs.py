@@ -1,4 +1,4 @@
-"""``fraiseql-guard logs``: the runbooks' questions, answered from the guard's log."""
+"""``fraiseql-guard logs``: answers the runbooks' questions from the guard's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import print_json, print_text
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
 from fraiseql_guard.operations.log_analysis.reading import lines_of, opened, size_of
@@ -36,7 +36,7 @@ def logs(
     are none of the guard's are counted and passed over. Ends with 1 if no line matches.
     """
     now = datetime.now(UTC)
-    with told():
+    with exit_on_error():
         wanted = LogFilter(
             since=moment(since, now) if since else "",
             until=moment(until, now) if until else "",
@@ -52,6 +52,7 @@ def logs(
 
 
 def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
+    """Add the lines of a file to the summary. ValueError if it cannot be read to its end."""
     with opened(path) as (stream, position):
         seen = 0
 
@@ -69,7 +70,8 @@ def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[
 
 @contextmanager
 def _progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal and there is something to wait for."""
+    """A progress bar on standard error, if that is a terminal and the size is known. Yields a function that advances it
+    by so many bytes."""
     if not sys.stderr.isatty() or not size:
         yield lambda _: None
         return

@@ -114,18 +114,17 @@ def explain(
     table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
     # What needs no parser; a document beyond it is not parsed, like that of a request.
     lexical, parses = _scan(text, settings)
-    prepared = prepare(text, settings, CostRules(settings, table)) if parses else None
-    analyzed = prepared if isinstance(prepared, AnalyzedDocument) else None
-    # Every operation is bounded, whichever is named: without a name, the first one will do.
-    if operation_name is None and analyzed is not None and None not in analyzed.names:
-        operation_name = analyzed.document.operations[0].name
+    analyzed = _analyzed(text, settings, table) if parses else None
+    if operation_name is None and analyzed is not None:
+        operation_name = _first_name(analyzed)
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
     digest = sha256(text.encode(errors="replace")).hexdigest()
-    view = analyzed.view(variables or {}) if analyzed is not None else None
+    values = variables or {}
+    view = analyzed.view(values) if analyzed is not None else None
     if analyzed is None or not isinstance(view, View):
         return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
     # What the plan says of these variables.
-    tree = _Tree(analyzed, view, Bindings(variables or {}, analyzed.document.defaults))
+    tree = _Tree(analyzed, view, Bindings(values, analyzed.document.defaults))
     operations = tuple(tree.operations())
     return Explanation(
         query_hash=digest,
@@ -136,6 +135,17 @@ def explain(
         refusal=refusal,
         shortened=tree.shortened,
     )
+
+
+def _analyzed(text: str, settings: Settings, table: SchemaTable | None) -> AnalyzedDocument | None:
+    """The document as requests with it are measured; None if it is invalid."""
+    prepared = prepare(text, settings, CostRules(settings, table))
+    return prepared if isinstance(prepared, AnalyzedDocument) else None
+
+
+def _first_name(analyzed: AnalyzedDocument) -> str | None:
+    """The name of the first operation, if all have one: each of them is bounded, whichever a request names."""
+    return None if None in analyzed.names else analyzed.document.operations[0].name
 
 
 def _measured(settings: Settings, numbers: Numbers) -> Iterable[LimitVerdict]:
