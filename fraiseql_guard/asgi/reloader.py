@@ -30,7 +30,12 @@ class RuntimeReloader:
     """Holds the stack in force. ``on_stack`` is given each new one; ``host`` outlives them all."""
 
     def __init__(
-        self, mount_options: MountOptions, host: ProcessMonitor, database: DatabaseSignals, *, on_stack: Callable[[Runtime], None]
+        self,
+        mount_options: MountOptions,
+        host: ProcessMonitor,
+        database: DatabaseSignals,
+        *,
+        on_stack: Callable[[Runtime], None],
     ) -> None:
         self._mount_options = mount_options
         self._host = host

@@ -104,7 +104,7 @@ def test_the_limit_of_an_address_is_set_and_cleared(fleet, operator, address):
     fleet.felt(200, address=address)
 
 
-def test_monitor_mode_refuses_nobody_and_is_cleared(fleet, operator, address):
+def test_monitor_mode_refuses_nothing_and_is_cleared(fleet, operator, address):
     fleet.felt(400, WIDE, address=address)
     ran = operator.done("mode", "monitor", "--for", "5m", "--protection", "query_limits", "--reason", "our mistake")
     assert "(5 min)" in ran.out

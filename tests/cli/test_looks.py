@@ -148,7 +148,7 @@ def _me():
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def test_behind_sudo_the_person_is_named_and_nobody_else_by_that_variable(monkeypatch):
+def test_behind_sudo_the_person_is_named_and_only_root_by_that_variable(monkeypatch):
     monkeypatch.setenv("SUDO_USER", "ada")
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert actor() == "ada"

@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from fraiseql_guard.telemetry import Metrics
-from fraiseql_guard.telemetry.process import POOL
-from fraiseql_guard.telemetry.process import Memory
+from fraiseql_guard.telemetry.process import POOL, Memory
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 

@@ -98,7 +98,7 @@ async def test_whatever_breaks_stops_nothing():
     assert faults == ["presence"]
 
 
-async def test_a_heartbeat_stays_small_whoever_calls():
+async def test_a_heartbeat_stays_small_whatever_the_callers():
     store, traffic = MemoryStore(), TrafficStats()
     for number in range(2_000):
         traffic.note(seen(user=f"{number}" + "x" * 250), 0)

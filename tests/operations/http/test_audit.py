@@ -1,4 +1,4 @@
-"""Every route that changes something leaves its line, request by token and by the console's session; so does a file."""
+"""Every route that changes something leaves its line, asked by token and by the console's session; so does a file."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def test_every_route_that_changes_something_is_tried_and_every_change_has_a_rout
 
 
 def test_the_console_changes_nothing_but_by_these_routes():
-    request = "".join(file.read_text(encoding="utf-8") for file in CONSOLE.glob("*.js"))
-    changes = set(re.findall(r'change\("([A-Z]+)", "([a-z/-]+)"', request))
+    asked = "".join(file.read_text(encoding="utf-8") for file in CONSOLE.glob("*.js"))
+    changes = set(re.findall(r'change\("([A-Z]+)", "([a-z/-]+)"', asked))
     assert len(changes) >= 7
     assert {(method, f"/{path}") for method, path in changes} <= set(CASES) | SESSIONS
-    assert len(re.findall(r"\bfetch\(", request)) == 1, "there is one place that asks"
+    assert len(re.findall(r"\bfetch\(", asked)) == 1, "there is one place that asks"
 
 
 def audited(api: Api) -> list[dict[str, Any]]:

@@ -96,7 +96,7 @@ async def test_no_session_opens_another(serve) -> None:
     await api.refused(400, "POST", "/session", token=None, headers=headers)
 
 
-async def test_what_is_no_cookie_of_ours_is_nobody(serve) -> None:
+async def test_a_cookie_that_is_not_ours_is_no_session(serve) -> None:
     api = serve(rate_limit_default="100000/minute")
     _, _, headers = await opened(api)
     value = re.search(rf"{SECURE_COOKIE}=([^;]+)", headers["cookie"])[1]

@@ -22,10 +22,10 @@ class Users:
         self.status: dict[str, Any] = {}
         self.error: BaseException | None = None
         self.seconds = 0.0
-        self.request: list[Any] = []
+        self.asked: list[Any] = []
 
     async def __call__(self, identity: Any) -> Any:
-        self.request.append(identity)
+        self.asked.append(identity)
         await asyncio.sleep(self.seconds)
         if self.error is not None:
             raise self.error
@@ -110,8 +110,8 @@ async def test_a_session_of_a_user_is_asked_about_with_every_request(serve, secr
     api = mount(serve, secret, users)
     cookie = await session_of(api, carols)
     assert (await api.done("GET", "/session", token=None, headers=cookie))["actor"] == "user:carol"
-    request = users.request[-1]
-    assert (request.user_id, request.claims["tenant"], SCOPE in request.scopes) == ("carol", "acme", True)
+    asked = users.asked[-1]
+    assert (asked.user_id, asked.claims["tenant"], SCOPE in asked.scopes) == ("carol", "acme", True)
     users.status["carol"] = "disabled"
     assert (await api("POST", "/gc", token=None, headers=cookie)).status == 401
     other = mount(serve, secret, users, admin_scope="another:scope")

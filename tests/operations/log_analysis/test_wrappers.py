@@ -1,4 +1,4 @@
-"""The guard's lines are found in whatever form collectors keep them, and nothing else is taken for one."""
+"""The guard's lines are found in every form that container runtimes keep them in, and nothing else is taken for one."""
 
 import json
 import random

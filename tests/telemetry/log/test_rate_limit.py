@@ -1,4 +1,4 @@
-"""The flood limits keep exact accounts in bounded memory."""
+"""The log's rate limit counts exactly, in bounded memory."""
 
 from __future__ import annotations
 

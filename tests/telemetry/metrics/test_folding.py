@@ -121,7 +121,7 @@ def test_a_living_worker_of_another_container_has_its_gauges(workers, tmp_path):
         worker.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 4)")
         worker.do("metrics.inc(s.QUERIES)")
     two_pid = two.process.pid
-    # As another container's: a pid that is no process here, and a pid_space that is not ours; the lock goes on to be held.
+    # As another container's: a pid that is no process here, and a pid space that is not ours. The lock is still held.
     for path in [*tmp_path.glob(f"*_{two_pid}.db"), *tmp_path.glob(f"{PREFIX}{two_pid}_*")]:
         path.rename(tmp_path / path.name.replace(f"_{two_pid}", f"_{DEAD}").replace(pid_space(), "0" * 8))
     scrape = one.scrape()

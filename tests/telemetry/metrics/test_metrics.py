@@ -101,7 +101,7 @@ def test_closed_series_and_counters_without_labels_exist_from_the_start_so_that_
     assert scrape.value(s.RESPONSE_TIME, suffix="_count") == 0
 
 
-def test_what_nobody_fed_is_not_exported_because_zero_would_be_a_lie():
+def test_what_was_never_set_is_not_exported_because_zero_would_be_wrong():
     scrape = Scrape(Metrics().render())
     for metric in s.METRICS:
         if metric.kind is MetricKind.GAUGE and metric.source is not Source.PROCESS:
