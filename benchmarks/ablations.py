@@ -89,7 +89,7 @@ def backlog() -> None:
 
     def add(self: Any, *record: Any) -> None:
         self._waiting.append(record)
-        self.tell()
+        self.flush()
 
     put("telemetry.recorder.deferred_records:DeferredRecords", "add", add)
 

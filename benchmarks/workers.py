@@ -123,7 +123,7 @@ def dead_files(folder: Path) -> list[Path]:
 
 def fill(folder: Path, workers: int, *, begin: int = 0) -> None:
     """Leave what so many dead workers leave: one child counts, and its files are copied under pids of no process."""
-    from fraiseql_guard.telemetry.metrics.lives import ALIVE, PREFIX, home
+    from fraiseql_guard.telemetry.metrics.process_locks import ALIVE, PREFIX, pid_space
 
     with tempfile.TemporaryDirectory() as name:
         environ = {**os.environ, VARIABLE: name}
@@ -131,7 +131,7 @@ def fill(folder: Path, workers: int, *, begin: int = 0) -> None:
         made = {path.name.rpartition("_")[0]: path.read_bytes() for path in Path(name).glob("*.db")}
     for number in range(begin, begin + workers):
         pid = 4_200_000 + number  # above the greatest that Linux has (2 ** 22)
-        (folder / f"{PREFIX}{pid}_{home()}_{number:08x}{ALIVE}").touch()
+        (folder / f"{PREFIX}{pid}_{pid_space()}_{number:08x}{ALIVE}").touch()
         for prefix, content in made.items():
             (folder / f"{prefix}_{pid}.db").write_bytes(content)
 

@@ -23,7 +23,7 @@ __all__ = ["ManualClock", "make_token", "sign", "signing_key"]
 
 
 class ManualClock:
-    """A clock, in seconds, that moves only when it is told to. Call it to read it."""
+    """A clock in seconds that moves only by :meth:`advance`. Call it to read it."""
 
     __slots__ = ("_now",)
 
@@ -51,10 +51,10 @@ def make_token(
 ) -> str:
     """A token (JWT) for user ``sub``, signed with ``key``: a secret (HS256), or a private key as PEM or JWK text.
 
-    It is valid from now on, for FRAISEQL_TOKEN_LIFETIME_SECONDS (3600) unless ``expires_in_seconds`` says otherwise; a
-    negative number makes an expired one. ``algorithm`` is another one that the key can make, ``kid`` the key's name in
-    the header (a JWK brings its own). Further keywords are claims of their own, ``exp`` and ``iat`` among them.
-    ValueError for a key that cannot sign.
+    It is valid from now on, for FRAISEQL_TOKEN_LIFETIME_SECONDS (3600) unless ``expires_in_seconds`` is given; a
+    negative number makes an expired token. ``algorithm`` is another one that the key can make, ``kid`` the key's name
+    in the header (a JWK has its own). Further keywords are claims, ``exp`` and ``iat`` included. ValueError for a key
+    that cannot sign.
     """
     now = int(clock())
     lifetime = _lifetime_seconds() if expires_in_seconds is None else expires_in_seconds
@@ -70,7 +70,7 @@ def sign(claims: Mapping[str, Any], key: str, *, algorithm: str | None = None, k
         raise ValueError(f"the key cannot sign by {name}: it is of the family {family}")
     header = {"alg": name} | ({"kid": kid or material.kid} if kid or material.kid else {})
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864), which many do not know yet
+        warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864), which many verifiers do not know yet
         return jwt.encode(header, dict(claims), material, [name])
 
 
@@ -78,7 +78,7 @@ def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
     """The key in a text: a private key in PEM, a JWK, or else a secret. ValueError if it cannot sign."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about weak keys: what is accepted is checked by who verifies
+            warnings.simplefilter("ignore")  # about weak keys: the verifier decides what it accepts
             if text.lstrip().startswith("{"):
                 return _able(import_key(json.loads(text)))
             if "-----BEGIN" in text:

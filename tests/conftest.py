@@ -71,7 +71,7 @@ class Guarded:
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.guard._runtime.recorder.tell()
+        self.guard._runtime.recorder.flush()
         self.guard._runtime.recorder.log.flush()
         if not self._log_path.exists():
             return []

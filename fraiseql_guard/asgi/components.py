@@ -42,7 +42,7 @@ from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.metrics import multiprocess
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
 
@@ -101,7 +101,7 @@ class Components:
     documents: DocumentParts
     fleet: FleetParts
     at_work: AtWork
-    host: Host
+    host: ProcessMonitor
     database: DatabaseSignals
     allow_list: AllowList
     blocks: OperatorBlocks
@@ -111,7 +111,7 @@ class Components:
 
 
 def build_components(
-    mount_options: MountOptions, *, host: Host, database: DatabaseSignals, hooks: RuntimeHooks
+    mount_options: MountOptions, *, host: ProcessMonitor, database: DatabaseSignals, hooks: RuntimeHooks
 ) -> Components:
     """Make each part once. SettingsError if something that was asked for cannot be had."""
     settings = mount_options.settings
@@ -150,7 +150,7 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
     )
 
 
-def _show_caches(host: Host, telemetry: TelemetryParts, identity: IdentityParts | None) -> None:
+def _show_caches(host: ProcessMonitor, telemetry: TelemetryParts, identity: IdentityParts | None) -> None:
     """Name the caches among those whose size is exported and which an operator can clear."""
     # The names are those of the console and of the command line.
     metrics = telemetry.recorder.metrics
@@ -184,7 +184,7 @@ def _fleet(
     store: Store,
     telemetry: TelemetryParts,
     documents: DocumentParts,
-    host: Host,
+    host: ProcessMonitor,
     hooks: RuntimeHooks,
 ) -> FleetParts:
     process = telemetry.recorder.process

@@ -35,7 +35,7 @@ from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.cost.schema import SchemaSource
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
-from fraiseql_guard.telemetry.process import POOL, Host
+from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
@@ -114,8 +114,8 @@ class Middleware:
             mount_options = replace(mount_options, schema=next(filter(None, map(schema_of, chain(app))), None))
         self.app = app
         self.mount_options = mount_options
-        self.host = Host.of(mount_options.settings, inner.host if inner else None)
-        self.host.providers.offer(POOL, self.database.facts)
+        self.host = ProcessMonitor.of(mount_options.settings, inner.host if inner else None)
+        self.host.fact_sources.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(mount_options, self.host, self.database, on_runtime=self._serve_with)
         self._dispatcher = Dispatcher(self.reloader.runtime)
 
@@ -130,7 +130,7 @@ class Middleware:
 
     mount_options: MountOptions
     """The options of this middleware, joined with those of the ones that it has taken over."""
-    host: Host
+    host: ProcessMonitor
     """The process beside its requests: memory, caches, and facts that others offer."""
 
     def observe_cache(self, name: str, size: Callable[[], int], clear: Callable[[], Any] | None = None) -> None:
@@ -313,9 +313,9 @@ class Middleware:
             self._check.cancel()
         # End the background tasks, count what was deferred, then close what they use.
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
-        await self.host.ticker.aclose()
+        await self.host.periodic_task.aclose()
         self._runtime.tell(self._runtime.refusal_cache.tell)
-        self._runtime.tell(self._runtime.recorder.tell)
+        self._runtime.tell(self._runtime.recorder.flush)
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:

@@ -21,10 +21,10 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import LoopTimer
 from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.refusals import Refusals, RefusedCaller
-from fraiseql_guard.telemetry import request_id
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 from fraiseql_guard.telemetry.recorder.deferred_records import TELL_SECONDS
 from fraiseql_guard.telemetry.spans import active_span, mark
+from fraiseql_guard.telemetry.trace import request_id
 
 _SIZE: Final = 1_000
 _BYTES_PER_ANSWER: Final = 3_000

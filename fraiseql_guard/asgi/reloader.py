@@ -17,11 +17,11 @@ from fraiseql_guard.asgi.runtime_builder import build_runtime
 from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
-from fraiseql_guard.operations.fleet.switches import SettingOverrides, read_switches
+from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.telemetry.database import DatabaseSignals
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
 
 
@@ -31,7 +31,7 @@ class RuntimeReloader:
     def __init__(
         self,
         mount_options: MountOptions,
-        host: Host,
+        host: ProcessMonitor,
         database: DatabaseSignals,
         *,
         on_runtime: Callable[[Runtime], None],
@@ -89,7 +89,7 @@ class RuntimeReloader:
     # --- overrides ----------------------------------------------------------------------------------------------------
 
     def _override(self, control: ControlSet) -> None:
-        switches = read_switches(control)
+        switches = setting_overrides(control)
         for problem in switches.problems:
             self._recorder.warn(f"an override is ignored: {problem}")
         if switches.options == self._switches.options:

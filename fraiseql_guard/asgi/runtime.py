@@ -35,7 +35,7 @@ from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.health import Health
 from fraiseql_guard.telemetry.recorder import RequestRecorder
 
@@ -112,7 +112,7 @@ class Runtime:
     lockouts: Lockouts
     recorder: RequestRecorder
     budget: BufferBudget
-    host: Host
+    host: ProcessMonitor
     health: Health
     database: DatabaseSignals
     operator: Operator
@@ -183,7 +183,7 @@ class Runtime:
         """Keep the gauges of this worker and the last look at its memory fresh, whichever worker is scraped."""
         sheds = self.settings.shed_above_memory_percent is not None and self.mounted(Protection.RATE_LIMIT)
         if sheds or self.mounted(Protection.METRICS):
-            self.host.ticker.ensure_running(self.publish)
+            self.host.periodic_task.ensure_running(self.publish)
 
     def publish(self) -> None:
         """Write down what this process holds at the moment. Never raises."""

@@ -21,7 +21,7 @@ from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
-from fraiseql_guard.operations.http import Standing, administered, open_door
+from fraiseql_guard.operations.http import Standing, build_authentication, is_enabled
 from fraiseql_guard.operations.operator.alone import OwnKnowledge
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores.blocked import BlockedAddresses
@@ -42,7 +42,7 @@ def modes_of(mount_options: MountOptions, components: Components, settings: Sett
     modes = {each: settings.mode_of(each) if each in protections else Mode.OFF for each in Protection}
     # Pages are served or not: they have no monitor mode.
     modes[Protection.METRICS] = Mode.ENFORCE if Protection.METRICS in protections else Mode.OFF
-    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and administered(settings) else Mode.OFF
+    modes[Protection.ADMIN] = Mode.ENFORCE if Protection.ADMIN in protections and is_enabled(settings) else Mode.OFF
     if components.identity is None:
         modes[Protection.AUTH] = Mode.OFF  # there is no key to verify tokens with
     return modes
@@ -193,7 +193,7 @@ class _RuntimeBuilder:
         components, recorder = self._components, self._components.telemetry.recorder
         verifier = components.identity.verifier if components.identity else None
         user_status = components.identity.user_status if components.identity else None
-        return open_door(
+        return build_authentication(
             self._settings,
             self._operator,
             verifier,
@@ -214,7 +214,7 @@ class _RuntimeBuilder:
         return Health(
             self._settings,
             components.store,
-            host.providers,
+            host.fact_sources,
             memory=memory_now,
             refused_for_pool=components.at_work.pool_refusals.last_minute,
             on_problem=recorder.warn,

@@ -54,7 +54,7 @@ def _flush_before_reading(parts: TelemetryParts) -> None:
 
     def flush() -> None:
         parts.refusal_cache.tell()
-        parts.recorder.tell()
+        parts.recorder.flush()
 
     def flush_all() -> None:
         flush_others()

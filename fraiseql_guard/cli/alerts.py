@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import print_line
 from fraiseql_guard.operations.runbooks.chosen_labels import BY, parse_by, parse_labels
 from fraiseql_guard.operations.runbooks.dashboard import render_dashboard
@@ -35,7 +35,7 @@ _BY = ",".join(BY)
 
 
 class Format(StrEnum):
-    """Who reads the rules."""
+    """The program that reads the rules."""
 
     PROMETHEUS = "prometheus"
     OPERATOR = "prometheus-operator"
@@ -63,7 +63,7 @@ def alerts(
 
     With --format prometheus-operator they are one PrometheusRule.
     """
-    with told():
+    with exit_on_error():
         choices = Choices(runbook_url=runbook_url, scale=scale, by=parse_by(by), labels=parse_labels(label or ()))
         metadata = parse_metadata(metadata_label or ())
         if form is Format.OPERATOR:
@@ -89,7 +89,7 @@ def dashboard(
     ] = "",
 ) -> None:
     """Write the dashboard for Grafana. It needs the recording rules of `fraiseql-guard alerts`."""
-    with told():
+    with exit_on_error():
         if folder_uid and not api:
             raise ValueError("--folder-uid is of Grafana's HTTP API: give it with --api")
         choices = Choices(runbook_url=runbook_url, scale=scale, by=parse_by(by))
@@ -100,7 +100,7 @@ def dashboard(
 
 
 def parse_metadata(texts: list[str] | tuple[()]) -> dict[str, str]:
-    """Labels of a Kubernetes resource; ValueError for what is none."""
+    """The values of --metadata-label, as labels of a Kubernetes resource. ValueError for what is no label."""
     found = dict(text.partition("=")[::2] for text in texts)
     if wrong := next((text for text in texts if not all(text.partition("="))), None):
         raise ValueError(f"--metadata-label {wrong!r} is no label. Accepted: for example release=prometheus")

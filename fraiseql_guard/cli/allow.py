@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import ForOption, ReasonOption, print_done, seconds_of
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.targets import address_of, line
+from fraiseql_guard.cli.targets import address_of, command_line
 from fraiseql_guard.operations.operator.routes import WHERE
 
 allow = typer.Typer(help="Addresses that are not counted and never blocked automatically.", no_args_is_help=True)
@@ -27,17 +27,17 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Do not count an address or a network, and never block it automatically."""
-    with told():
+    with exit_on_error():
         seconds = seconds_of(lasts)
         address = address_of(address)
         done = ask(
             url,
-            lambda to: to.operator.allow(address, reason=reason, duration_seconds=seconds, actor=to.actor),
+            lambda fleet: fleet.operator.allow(address, reason=reason, duration_seconds=seconds, actor=fleet.actor),
             acting_as=acting_as,
         )
-        undo = line("allow", "remove", address, url=url)
+        undo = command_line("allow", "remove", address, url=url)
         lifted = f", which lifted {done.affected} automatic sanctions," if done.affected else ""
-        tell(done, f"allowed {address}{lifted}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+        print_done(done, f"allowed {address}{lifted}", as_json=as_json, lasts_seconds=seconds, undo=undo)
 
 
 @allow.command("remove")
@@ -45,17 +45,17 @@ def remove(
     address: _AddressArgument, acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False
 ) -> None:
     """Take an operator's entry off the allow-list."""
-    with told():
+    with exit_on_error():
         address = address_of(address)
-        done = ask(url, lambda to: to.operator.disallow(address, actor=to.actor), acting_as=acting_as)
-        tell(done, as_json=as_json)
+        done = ask(url, lambda fleet: fleet.operator.disallow(address, actor=fleet.actor), acting_as=acting_as)
+        print_done(done, as_json=as_json)
 
 
 @allow.command("list")
 def list_allowed(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """List the whole allow-list: from the settings, the file and operators."""
-    with told():
-        found = ask(url, lambda to: to.operator.allowed())
+    with exit_on_error():
+        found = ask(url, lambda fleet: fleet.operator.allowed())
     if as_json:
         print_json(found)
         return

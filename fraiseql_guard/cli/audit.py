@@ -1,6 +1,6 @@
-"""The audit of what a command does by itself: a line for each change, in the log file or on standard error.
+"""The audit of commands that act without a worker: a line for each change, in the log file or on standard error.
 
-Lines are written before the command goes on, not in the background: a command that has ended has left its line.
+Lines are written before the command goes on, not in the background: no command ends without its line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ _FLUSH_SECONDS: Final = 5.0
 
 
 class CommandAudit:
-    """An Audit (operations/operator/deps.py). Lines that the file does not take go to standard error. Never raises."""
+    """An Audit (operations/operator/deps.py). A line that cannot be written to the file goes to standard error. Never
+    raises."""
 
     def __init__(self, settings: Settings) -> None:
         self._rendered = io.StringIO()
@@ -30,6 +31,7 @@ class CommandAudit:
 
     def __call__(self, event: Event, fields: Mapping[str, Any]) -> None:
         """Write the line of a change."""
+        # Rendered as in a worker's log, then written here and now.
         self._log.emit(event, fields, always=True)
         self._log.flush(_FLUSH_SECONDS)
         line = self._rendered.getvalue().encode()

@@ -7,17 +7,17 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.connect import AsOption, Reached, UrlOption, ask
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import HOUR, ForceOption, ForOption, ReasonOption, seconds_of, tell
-from fraiseql_guard.cli.paging import SHOWN, LimitOption, lifted, pages, say_more
+from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, ask
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import HOUR, ForceOption, ForOption, ReasonOption, print_done, seconds_of
+from fraiseql_guard.cli.paging import SHOWN, LimitOption, lift_all, pages, warn_of_more
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
     TenantOption,
     UserOption,
-    line,
+    command_line,
     named,
     option,
     target_of,
@@ -44,28 +44,30 @@ def block(
     as_json: JsonOption = False,
 ) -> None:
     """Refuse everything from an address, a network or a user for a while; or a document, or operations of a name."""
-    with told():
+    with exit_on_error():
         seconds = seconds_of(lasts)
         if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
             kind, name = switch
-            undo = line("unblock", *option(f"--{kind}", name), url=url)
+            undo = command_line("unblock", *option(f"--{kind}", name), url=url)
             done = ask(
                 url,
-                lambda to: to.operator.switch(kind, name, duration_seconds=seconds, reason=reason, actor=to.actor),
+                lambda fleet: fleet.operator.switch(
+                    kind, name, duration_seconds=seconds, reason=reason, actor=fleet.actor
+                ),
                 acting_as=acting_as,
             )
-            tell(done, f"blocked {kind} {name}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+            print_done(done, f"blocked {kind} {name}", as_json=as_json, lasts_seconds=seconds, undo=undo)
             return
         target = target_of(address, user, issuer, tenant, command="block")
         done = ask(
             url,
-            lambda to: to.operator.block(
-                target, duration_seconds=seconds, reason=reason, force=force, actor=to.actor, caller=to.caller
+            lambda fleet: fleet.operator.block(
+                target, duration_seconds=seconds, reason=reason, force=force, actor=fleet.actor, caller=fleet.caller
             ),
             acting_as=acting_as,
         )
-        undo = line("unblock", *words_of(target), url=url)
-        tell(done, f"blocked {named(target)}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+        undo = command_line("unblock", *words_of(target), url=url)
+        print_done(done, f"blocked {named(target)}", as_json=as_json, lasts_seconds=seconds, undo=undo)
 
 
 def unblock(
@@ -80,15 +82,15 @@ def unblock(
     as_json: JsonOption = False,
 ) -> None:
     """End every block of an address, a network or a user, automatic ones too; or of a document or an operation."""
-    with told():
+    with exit_on_error():
         if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
             kind, name = switch
-            done = ask(url, lambda to: to.operator.unswitch(kind, name, actor=to.actor), acting_as=acting_as)
-            tell(done, as_json=as_json)
+            done = ask(url, lambda fleet: fleet.operator.unswitch(kind, name, actor=fleet.actor), acting_as=acting_as)
+            print_done(done, as_json=as_json)
             return
         target = target_of(address, user, issuer, tenant, command="unblock")
-        done = ask(url, lambda to: to.operator.lift(target, actor=to.actor), acting_as=acting_as)
-        tell(done, as_json=as_json)
+        done = ask(url, lambda fleet: fleet.operator.lift(target, actor=fleet.actor), acting_as=acting_as)
+        print_done(done, as_json=as_json)
 
 
 def lift(
@@ -112,23 +114,22 @@ def lift(
     as_json: JsonOption = False,
 ) -> None:
     """End sanctions: those of the addresses and users that are named, or all of an origin."""
-    with told():
-        targets = [target_of(each, None, command="lift") for each in addresses or ()]
-        targets += [Target(user_id=each) for each in users or ()]
+    with exit_on_error():
+        targets = _targets_of(addresses or (), users or ())
         if everything == bool(targets):
-            raise ValueError(f"whose? Name addresses and users, or say --all: {line('lift', '--all')}")
+            raise ValueError(f"whose? Name addresses and users, or say --all: {command_line('lift', '--all')}")
         if origin is not None and not everything:
-            raise ValueError(f"--origin goes with --all: {line('lift', '--all', '--origin', origin)}")
+            raise ValueError(f"--origin goes with --all: {command_line('lift', '--all', '--origin', origin)}")
         if everything:
             chosen = _origin(origin or Origin.AUTOMATIC.value)
-            tell(ask(url, lambda to: lifted(to, chosen), acting_as=acting_as), as_json=as_json)
+            print_done(ask(url, lambda fleet: lift_all(fleet, chosen), acting_as=acting_as), as_json=as_json)
             return
-        each_done = ask(url, lambda to: _lift_each(to, targets), acting_as=acting_as)
+        each_done = ask(url, lambda fleet: _lift_each(fleet, targets), acting_as=acting_as)
         if as_json:
             print_json(each_done)
             return
         for done in each_done:
-            tell(done)
+            print_done(done)
 
 
 def unlock(
@@ -139,11 +140,13 @@ def unlock(
     as_json: JsonOption = False,
 ) -> None:
     """End the lockouts of a login: at one address, or everywhere."""
-    with told():
+    with exit_on_error():
         done = ask(
-            url, lambda to: to.operator.unlock(identifier, ip_address=address, actor=to.actor), acting_as=acting_as
+            url,
+            lambda fleet: fleet.operator.unlock(identifier, ip_address=address, actor=fleet.actor),
+            acting_as=acting_as,
         )
-        tell(done, as_json=as_json)
+        print_done(done, as_json=as_json)
 
 
 def blocks(
@@ -153,14 +156,19 @@ def blocks(
     as_json: JsonOption = False,
 ) -> None:
     """List sanctions in force, the longest first: who, whose doing, until when, why."""
-    with told():
-        found = ask(url, lambda to: pages(to.operator.blocks_page, None if everything else most))
+    with exit_on_error():
+        found = ask(url, lambda fleet: pages(fleet.operator.blocks_page, None if everything else most))
     if as_json:
         print_json(found.items)
     else:
         headers = ("who", "origin", "policy", "ends in", "reason", "by")
         print_rows(headers, [_row(each) for each in found.items], none="Nobody is blocked.")
-    say_more(found)
+    warn_of_more(found)
+
+
+def _targets_of(addresses: Sequence[str], users: Sequence[str]) -> list[Target]:
+    """The targets that are named. ValueError for an address that is none."""
+    return [*(target_of(each, None, command="lift") for each in addresses), *(Target(user_id=each) for each in users)]
 
 
 def _row(each: Block) -> Sequence[object]:
@@ -168,11 +176,13 @@ def _row(each: Block) -> Sequence[object]:
     return named(each.target), each.origin.value, each.policy, left, each.reason, each.actor
 
 
-async def _lift_each(to: Reached, targets: Sequence[Target]) -> list[Done]:
-    return [await to.operator.lift(target, actor=to.actor) for target in targets]
+async def _lift_each(fleet: FleetConnection, targets: Sequence[Target]) -> list[Done]:
+    return [await fleet.operator.lift(target, actor=fleet.actor) for target in targets]
 
 
 def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[str | None]) -> tuple[str, str] | None:
+    """Kind and name of the block of a document or operation; None if neither is given. ValueError if more than one
+    thing is given, those in ``beside`` included."""
     given = [(kind, name) for kind, name in (("document", document), ("operation", operation)) if name is not None]
     if len(given) + sum(each is not None for each in beside) > 1:
         raise ValueError("one thing at a time: an address, --user, --document or --operation")
@@ -180,6 +190,7 @@ def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[
 
 
 def _origin(word: str) -> Origin | None:
+    """The value of --origin; None for any. ValueError for anything else."""
     if word == "any":
         return None
     try:

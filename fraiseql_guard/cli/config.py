@@ -7,13 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
-from fraiseql_guard.cli.connect import Reached, UrlOption, ask
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.connect import FleetConnection, UrlOption, ask
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
 from fraiseql_guard.core.settings import Settings, warnings
 from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
-from fraiseql_guard.operations.fleet.switches import read_switches
+from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
 from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 
@@ -26,7 +26,7 @@ def config(
     """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
     Without --fleet or --url no worker is asked: it is what this environment says."""
     here, sentences = url is None and not fleet, []
-    with told():
+    with exit_on_error():
         if here:
             settings = Settings.load()
             rows = configuration.rows(settings)
@@ -41,18 +41,18 @@ def config(
         warn(f"warning: {sentence}")
 
 
-async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:
-    """What the other side was started with, and over it what operators have set for all workers."""
-    rows, switches = await to.operator.config(), await to.operator.switches()
-    told = [Entry(EntryKind(each.kind), each.name, value=each.value) for each in switches]
-    held = read_switches(ControlSet(entries=tuple(told))).options
+async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:
+    """The settings that the other side was started with, with those in their place that operators have overridden."""
+    rows, switches = await fleet.operator.config(), await fleet.operator.switches()
+    entries = [Entry(EntryKind(each.kind), each.name, value=each.value) for each in switches]
+    held = setting_overrides(ControlSet(entries=tuple(entries))).options
     return [
         {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows
     ]
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Aligned on a terminal; one tab-separated line a setting in a pipe, so that grep and cut work."""
+    """Print the settings: aligned on a terminal, in a pipe one tab-separated line each, for grep and cut."""
     cells = [(row["variable"], _text(row["value"]), row["source"], row["documentation"]) for row in rows]
     print_rows(("variable", "value", "source", "documentation"), cells, none="No setting is known.")
 

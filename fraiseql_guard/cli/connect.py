@@ -1,4 +1,4 @@
-"""How a command reaches the fleet: on the Redis that the workers share, or through a worker's HTTP API."""
+"""Connects a command to the fleet: through the Redis that the workers share, or through a worker's HTTP API."""
 
 from __future__ import annotations
 
@@ -44,39 +44,42 @@ AsOption = Annotated[
     ),
 ]
 STORE_SECONDS: Final = 5.0
-"""Longest wait for Redis: no request waits for us."""
+"""Longest wait for Redis. A person can wait longer than a request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reached:
-    """The fleet, and who acts on it."""
+class FleetConnection:
+    """A connection to the fleet, and the actor that uses it."""
 
     operator: Operator
     actor: str
     caller: str | None = None
-    """The address from which the typist came to this machine, if that is known."""
+    """The address from which the person at the keyboard is logged in, if that is known."""
 
 
-def ask(url: str | None, action: Callable[[Reached], Awaitable[Answer]], *, acting_as: str | None = None) -> Answer:
-    """Do something with the fleet. OperatorError, SettingsError or ValueError if that cannot be."""
+def ask(
+    url: str | None, action: Callable[[FleetConnection], Awaitable[Answer]], *, acting_as: str | None = None
+) -> Answer:
+    """Connect to the fleet, run ``action`` with the connection, and return its result. OperatorError, SettingsError or
+    ValueError if that cannot be done."""
 
     async def go() -> Answer:
-        async with reach(url, acting_as=acting_as) as reached:
-            return await action(reached)
+        async with connect(url, acting_as=acting_as) as fleet:
+            return await action(fleet)
 
     return asyncio.run(go())
 
 
 @asynccontextmanager
-async def reach(url: str | None, *, acting_as: str | None = None) -> AsyncIterator[Reached]:
-    """The fleet at a URL, or else on the Redis of the environment."""
+async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIterator[FleetConnection]:
+    """A connection to the fleet: through the API at ``url``, or through the Redis of the environment."""
     settings = Settings.load()
     if url is not None:
         if acting_as is not None:
             raise ValueError("--as goes without --url: through a worker, the name of the token is who acts")
         remote = _remote(url, settings)
         try:
-            yield Reached(operator=remote, actor="")
+            yield FleetConnection(operator=remote, actor="")
         finally:
             await remote.aclose()
         return
@@ -88,7 +91,7 @@ async def reach(url: str | None, *, acting_as: str | None = None) -> AsyncIterat
     store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
     try:
         operator = StoreOperator(store, settings, audit=CommandAudit(settings))
-        yield Reached(operator=operator, actor=acting(settings, acting_as), caller=caller())
+        yield FleetConnection(operator=operator, actor=acting(settings, acting_as), caller=caller())
     except NotAppliedError as error:
         raise NotAppliedError(
             f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
@@ -99,14 +102,14 @@ async def reach(url: str | None, *, acting_as: str | None = None) -> AsyncIterat
 
 
 def acting(settings: Settings, acting_as: str | None = None) -> str:
-    """Who acts, for the audit: as the command says, as the environment says, or else as the system knows it.
+    """The name of the actor, for the audit: of the command (--as), else of the environment, else of the system.
     SettingsError for a name that a line cannot show."""
     named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
     return named or actor()
 
 
 def actor() -> str:
-    """The person at this machine, also behind sudo."""
+    """The name of the user at this machine, also behind sudo."""
     number = os.getuid() if hasattr(os, "getuid") else -1
     if number == 0 and (before := os.environ.get("SUDO_USER")):
         return before
@@ -119,7 +122,7 @@ def actor() -> str:
 
 
 def caller() -> str | None:
-    """The address at the other end of an SSH session: to block it is to lock oneself out."""
+    """The address at the other end of an SSH session; None without one. To block it is to lock oneself out."""
     first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
     try:
         return str(ip_address(first))
@@ -139,6 +142,7 @@ def _remote(url: str, settings: Settings) -> RemoteOperator:
 
 
 def _in_the_clear(url: httpx.URL) -> bool:
+    """Whether a token sent there can be read on the way: over plain HTTP to another machine."""
     if url.scheme == "https" or url.host == "localhost":
         return False
     try:

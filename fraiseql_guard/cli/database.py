@@ -11,7 +11,7 @@ import typer
 
 from fraiseql_guard.cli.audit import CommandAudit
 from fraiseql_guard.cli.connect import STORE_SECONDS, AsOption, UrlOption, acting, ask
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.fleet import known_status, name_of_worker
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line, print_rows, printable
 from fraiseql_guard.core import signals
@@ -34,8 +34,8 @@ def queries(
     as_json: JsonOption = False,
 ) -> None:
     """List what the app's connections do in PostgreSQL at the moment, the longest first."""
-    with told():
-        found = _asked(lambda on, url: on.running(url, at_least_seconds=at_least))
+    with exit_on_error():
+        found = _ask_database(lambda on, url: on.running(url, at_least_seconds=at_least))
     if as_json:
         print_json([{**_fields(each), "what": each.what} for each in found])
         return
@@ -49,10 +49,10 @@ def kill(
     as_json: JsonOption = False,
 ) -> None:
     """Stop the statement of one of the app's connections; the connection lives on. Those of others are not touched."""
-    with told():
+    with exit_on_error():
         settings = Settings.load()
         actor = acting(settings, acting_as)
-        stopped = _asked(lambda on, url: on.cancel(url, pid))
+        stopped = _ask_database(lambda on, url: on.cancel(url, pid))
         asyncio.run(_audited(settings, actor, {"pid": pid, "stopped": stopped}))
     if as_json:
         print_json({"pid": pid, "stopped": stopped})
@@ -66,7 +66,7 @@ def kill(
 
 def pool(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show how full the database pool of each worker is, where the guard can see it."""
-    with told():
+    with exit_on_error():
         found = ask(url, known_status)
     known: Mapping[str, Mapping[str, int]] = {
         name_of_worker(each): each.pool for each in found.workers if each.pool is not None
@@ -78,8 +78,9 @@ def pool(url: UrlOption = None, as_json: JsonOption = False) -> None:
     print_rows(("worker", *_COLUMNS), rows, none="No worker tells of a pool: is one observed (protect, observe_pool)?")
 
 
-def _asked(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answer:
-    """Ask PostgreSQL. ValueError if that cannot be; the URL, which holds a password, is in no message."""
+def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answer:
+    """The answer of PostgreSQL to a question. ValueError if there is none; no message shows the URL, which may hold a
+    password."""
     url = os.environ.get(DATABASE_VARIABLE, "")
     if not url:
         raise ValueError(f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name")
@@ -97,15 +98,16 @@ def _asked(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -> Answe
 
 
 async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) -> None:
-    """Leave the line, and an entry in the ring of the workers' Redis, if there is one and it answers."""
+    """Audit what was done: write its line, and keep it among the last actions in Redis, if one is configured and
+    answers."""
     audit = CommandAudit(settings)
     if settings.redis_url is None:
         audit(signals.ADMIN_KILL, {"actor": actor, **fields})
         return
     store = RedisStore(settings.redis_url.reveal(), timeout_seconds=STORE_SECONDS, namespace=settings.namespace)
     try:
-        bench = OperatorDeps(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
-        await bench.record(signals.ADMIN_KILL, actor, fields)
+        deps = OperatorDeps(store=store, settings=settings, allow_list=AllowList(settings), audit=audit)
+        await deps.record(signals.ADMIN_KILL, actor, fields)
     finally:
         await store.aclose()
 

@@ -1,6 +1,6 @@
-"""``fraiseql-guard demo``: a guarded GraphQL app inside this process, asked well and badly, and what comes back.
+"""``fraiseql-guard demo``: sends good and bad requests to a guarded GraphQL app in this process, and shows the answers.
 
-Nothing is listened on and nothing is configured: the requests go to the app directly, and the store is memory.
+It opens no port and needs no configuration: the requests go to the app directly, and the store is memory.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _OPTIONS: Final[Mapping[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Act:
-    """One thing that callers do. ``token``: good, forged or none. The last answer has the status ``ends``."""
+    """Some requests of one caller. ``token`` is good, forged or none; ``ends`` is the status of the last answer."""
 
     title: str
     document: str
@@ -72,7 +72,7 @@ _ACTS: Final = (
 
 
 class _Root:
-    """What the fields resolve to."""
+    """The values that the schema's fields resolve to."""
 
     name = "Ada"
 

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from fraiseql_guard.cli.audit import CommandAudit
-from fraiseql_guard.cli.connect import AsOption, Reached, UrlOption, acting, ask
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import tell
+from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, acting, ask
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import print_done
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
-from fraiseql_guard.cli.targets import line
+from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Event
@@ -53,7 +53,7 @@ def add_documents(
     as_json: JsonOption = False,
 ) -> None:
     """Trust documents: by the SHA-256 of their text, or by the ids that a manifest gives them. All, or none."""
-    with told():
+    with exit_on_error():
         place = _place(manifest, url)
         found = _distinct(each for file in files for each in _documents_in(file))
         if place is not None:
@@ -66,23 +66,23 @@ def add_documents(
             _print(_shown(found, FILE), as_json)
             return
         wanted = _shown(found, STORE)
-        done = ask(url, lambda to: to.operator.trust(wanted, actor=to.actor), acting_as=acting_as)
+        done = ask(url, lambda fleet: fleet.operator.trust(wanted, actor=fleet.actor), acting_as=acting_as)
     if not as_json:
         _print(wanted, as_json)
-    undo = line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
-    tell(done, done.message.rstrip("."), as_json=as_json, undo=undo)
+    undo = command_line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
+    print_done(done, done.message.rstrip("."), as_json=as_json, undo=undo)
 
 
 @documents.command("list")
 def list_documents(manifest: _ManifestOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Print the trusted documents: id, type, name, and where they come from, one on a line."""
-    with told():
+    with exit_on_error():
         place = _place(manifest, url)
         if place is not None:
             known = parse_manifest(place.read_bytes()).documents
             _print(_shown((known[id_] for id_ in sorted(known)), FILE), as_json)
             return
-        found = ask(url, lambda to: to.operator.documents())
+        found = ask(url, lambda fleet: fleet.operator.documents())
     _print(found, as_json)
 
 
@@ -97,7 +97,7 @@ def remove_documents(
     as_json: JsonOption = False,
 ) -> None:
     """Trust documents no longer."""
-    with told():
+    with exit_on_error():
         place = _place(manifest, url)
         ids = list(dict.fromkeys(id_ for name in names for id_ in _ids_in(name)))
         if not ids:
@@ -110,14 +110,15 @@ def remove_documents(
             for id_ in ids:
                 _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
             return
-        done = ask(url, lambda to: _remove(to, ids), acting_as=acting_as)
-    tell(done, as_json=as_json)
+        done = ask(url, lambda fleet: _remove(fleet, ids), acting_as=acting_as)
+    print_done(done, as_json=as_json)
 
 
-async def _remove(to: Reached, ids: Sequence[str]) -> Done:
-    """Take them out of the fleet's. What is not there comes first: to say so ends it before anything was done."""
-    stored = {each.id for each in await to.operator.documents() if each.source == STORE}
-    done = [await to.operator.distrust(id_, actor=to.actor) for id_ in sorted(ids, key=stored.__contains__)]
+async def _remove(fleet: FleetConnection, ids: Sequence[str]) -> Done:
+    """Take documents out of those of the fleet. One that is not there comes first, so that its error ends the command
+    before anything is done."""
+    stored = {each.id for each in await fleet.operator.documents() if each.source == STORE}
+    done = [await fleet.operator.distrust(id_, actor=fleet.actor) for id_ in sorted(ids, key=stored.__contains__)]
     return replace(
         done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
     )
@@ -129,7 +130,7 @@ def _audit_manifest(event: Event, place: Path, facts: Mapping[str, Any], acting_
 
 
 def _place(manifest: Path | None, url: str | None) -> Path | None:
-    """The manifest that is meant; None for the documents of the fleet."""
+    """The manifest that a command is about; None for the documents of the fleet. ValueError if neither is given."""
     if manifest is not None and url is not None:
         raise ValueError("--manifest and --url are two places: give one of them")
     settings = Settings.load()
@@ -153,11 +154,12 @@ def _documents_in(file: Path) -> Sequence[TrustedDocument]:
 
 
 def _ids_in(name: str) -> Sequence[str]:
+    """The ids of the documents in a file; what is no file is an id itself."""
     return [each.id for each in _documents_in(Path(name))] if Path(name).is_file() else [name]
 
 
 def _distinct(found: Iterable[TrustedDocument]) -> Sequence[TrustedDocument]:
-    """Each id once; ConflictError if one stands for two texts."""
+    """The documents, each id once. ConflictError if an id stands for two texts."""
     by_id: dict[str, TrustedDocument] = {}
     for each in found:
         if by_id.setdefault(each.id, each).text != each.text:

@@ -1,7 +1,7 @@
-"""``fraiseql-guard drill``: a runbook's incident on a real FraiseQL, from the attack to the verified recovery.
+"""``fraiseql-guard drill``: rehearses a runbook's incident on a real FraiseQL, from the attack to the recovery.
 
-The drills need the FraiseQL example, Redis, PostgreSQL, Prometheus and Alertmanager, which the repository brings and a
-wheel does not.
+Drills need the FraiseQL example, Redis, PostgreSQL, Prometheus and Alertmanager: the repository has them, a wheel does
+not.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import JsonOption
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def drill(
 
     Ends with 0 if all went as the runbook says and ordinary users were served meanwhile, else 1.
     """
-    with told():
+    with exit_on_error():
         if missing := _missing(REPOSITORY):
             raise ValueError(missing)
     command = [sys.executable, "-m", "examples.drills", *(names or ()), *(["--json"] if as_json else [])]
@@ -43,12 +43,12 @@ def drill(
     while True:
         try:
             raise typer.Exit(running.wait())
-        except KeyboardInterrupt:  # it has heard it too, and is ending what it started
+        except KeyboardInterrupt:  # the drill gets Ctrl-C as well, and ends what it started
             continue
 
 
 def _missing(repository: Path) -> str:
-    """What a drill lacks here, in a sentence; empty if nothing."""
+    """A sentence that says what a drill lacks here; empty if nothing."""
     if not (repository / "examples" / "drills" / "__main__.py").exists():
         return (
             "a drill starts the FraiseQL example with Redis, PostgreSQL, Prometheus and Alertmanager, which are not in "

@@ -1,4 +1,4 @@
-"""Times as people type and read them: ``90s``, ``15m``, ``1h``, ``2d``; ``until 2026-01-31T14:35+01:00 (1 h)``."""
+"""Reads and writes times as people do: ``90s``, ``15m``, ``1h``, ``2d``; ``until 2026-01-31T14:35+01:00 (1 h)``."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Final
 _SIZES: Final = (86_400, 3_600, 60, 1)
 _DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 LONGEST_SECONDS: Final = 365 * 86_400
-"""As long as anything that an operator says can last."""
+"""The longest duration of an operator's action."""
 ACCEPTED: Final = "90s, 15m, 1h, 2d or 1h30m, up to 365d"
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of ``1h30m``. A bare number is refused: 15 may mean minutes. ValueError says what fits."""
+    """The seconds of a text such as ``1h30m``. ValueError for anything else, also for a bare number, which may mean
+    minutes."""
     match = _DURATION.fullmatch(text.strip().lower())
     parts = [int(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, _SIZES, strict=False))
@@ -24,7 +25,7 @@ def parse_duration(text: str) -> float:
 
 
 def in_words(seconds: float) -> str:
-    """``1 h``, ``1 h 30 min``, ``45 s``: the two largest units, rounded."""
+    """A duration in its two largest units, rounded: ``1 h``, ``1 h 30 min``, ``45 s``."""
     left = max(round(seconds), 0)
     if left >= 3_600:
         left = round(left / 60) * 60  # seconds do not matter over hours
@@ -37,7 +38,7 @@ def in_words(seconds: float) -> str:
 
 
 def local_time(moment: object, timespec: str = "seconds") -> str:
-    """A moment (Unix seconds) in local time with its offset, as ISO 8601 has it; a question mark for what is none."""
+    """A Unix time as ISO 8601 in local time with its offset; a question mark for what is none."""
     try:
         return datetime.fromtimestamp(moment).astimezone().isoformat(timespec=timespec)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError, OSError):
@@ -45,5 +46,5 @@ def local_time(moment: object, timespec: str = "seconds") -> str:
 
 
 def until(seconds: float, *, now: float) -> str:
-    """``until 2026-01-31T14:35+01:00 (1 h)``."""
+    """The end of a duration that begins ``now``: ``until 2026-01-31T14:35+01:00 (1 h)``."""
     return f"until {local_time(now + seconds, 'minutes')} ({in_words(seconds)})"

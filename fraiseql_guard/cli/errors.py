@@ -1,4 +1,4 @@
-"""What all commands share: how errors are told, and the exit codes."""
+"""The exit codes of all commands, and how their errors are printed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operations.operator.interface import DangerousError, NotFoundError, OperatorError
 
 REFUSED: Final = 1
-"""Exit code of a negative answer: a refused document, nothing found."""
+"""The exit code of a negative answer: a refused document, nothing found."""
 ERROR: Final = 2
-"""Exit code of what could not be done; one line on standard error says why and what helps."""
+"""The exit code of a command that could not do its work; a line on standard error says why, and what helps."""
 DANGEROUS: Final = 3
-"""Exit code of what was not done because it would meet too many, and wants --force."""
+"""The exit code of a command that did nothing because it would hit the wrong callers; it needs --force."""
 
 EXIT_CODES: Final = (
     "Ends with 0 if it was done, 1 if the answer is no or nothing was found, 2 if it could not be done "
@@ -25,8 +25,8 @@ EXIT_CODES: Final = (
 
 
 @contextmanager
-def told() -> Iterator[None]:
-    """What cannot be done is said in a line, and ends the command with the exit code that says so."""
+def exit_on_error() -> Iterator[None]:
+    """Print an error as one line on standard error, and end the command with the exit code for it."""
     try:
         yield
     except DangerousError as error:

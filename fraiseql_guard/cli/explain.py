@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard.cli.connect import UrlOption
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.query_text import text_of, text_of_line
 from fraiseql_guard.cli.render import print_json, print_text
 from fraiseql_guard.core.settings import Settings, name_of
@@ -44,7 +44,7 @@ def explain(
     A hash is looked up in the manifest, then in the documents that the fleet trusts; with --url also in what that
     worker remembers.
     """
-    with told():
+    with exit_on_error():
         given = json.loads(variables)
         if not isinstance(given, dict):
             raise ValueError(f"--variables={variables} is no JSON object. Accepted: for example '{{\"first\": 20}}'")

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from fraiseql_guard.cli.connect import Reached, UrlOption, ask
+from fraiseql_guard.cli.connect import FleetConnection, UrlOption, ask
 from fraiseql_guard.cli.durations import in_words
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
 from fraiseql_guard.core.settings import CHANGEABLE, Mode
 from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Worker
@@ -17,7 +17,7 @@ from fraiseql_guard.operations.operator.interface import NotAppliedError, Status
 
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
-    with told():
+    with exit_on_error():
         found = ask(url, seen_status)
         print_json(found) if as_json else _print_status(found)
         if not found.store_answers:
@@ -38,24 +38,24 @@ def _print_status(found: Status) -> None:
         print_line(f"note: {note}")
 
 
-async def known_status(to: Reached) -> Status:
-    """The status of the fleet; NotAppliedError while the store does not answer, because then it is not known."""
-    found = await seen_status(to)
+async def known_status(fleet: FleetConnection) -> Status:
+    """The status of the whole fleet; NotAppliedError while the store does not answer, because then it is not known."""
+    found = await seen_status(fleet)
     if not found.store_answers:
         raise NotAppliedError(f"the store does not answer: only the worker {_only_worker(found)} is known")
     return found
 
 
-async def seen_status(to: Reached) -> Status:
+async def seen_status(fleet: FleetConnection) -> Status:
     """The status, or what one worker knows while the store does not answer; NotAppliedError if that is nothing."""
-    found = await to.operator.status()
+    found = await fleet.operator.status()
     if not found.store_answers and found.alone is None:
         raise NotAppliedError(next(iter(found.notes), "the store does not answer"))
     return found
 
 
 def summary(found: Status) -> str:
-    """The fleet in one line. What is not known is never a zero."""
+    """The fleet in one line. A number that is not known is never shown as 0."""
     switches = _counted(len(found.switches), "override")
     if found.alone is not None:
         here = _counted(found.alone.sanctions, "sanction")
@@ -71,7 +71,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def of_one_worker(found: Status) -> str:
-    """A sentence that names the one worker a status is of while the store does not answer."""
+    """A sentence that names the one worker whose knowledge a status shows while the store does not answer."""
     return f"the store does not answer: what is shown is what the worker {_only_worker(found)} knows by itself"
 
 
@@ -101,7 +101,7 @@ def _worker_row(worker: Worker, now: float) -> Sequence[object]:
 
 
 def _mode(modes: Mapping[str, str]) -> str:
-    """The mode of all mounted protections that can be watched, or each with its own."""
+    """The mode that all mounted protections have in common; else each protection with its own."""
     own = {name: mode for name, mode in modes.items() if f"mode_{name}" in CHANGEABLE and mode != Mode.OFF}
     if len(set(own.values())) == 1:
         return next(iter(own.values()))
@@ -123,7 +123,7 @@ def keys(
 ) -> None:
     """Show which worker verifies tokens with which keys, and how many each has verified. Ends with 0 if all workers
     have the same keys (with --has: the same key in that slot), 1 if not."""
-    with told():
+    with exit_on_error():
         workers = ask(url, known_status).workers
     agreed, sentence = verdict(workers, has)
     if as_json:
@@ -131,26 +131,35 @@ def keys(
         listed = [{name: getattr(each, name) for name in fields} for each in workers]
         print_json({"agreed": agreed, "verdict": sentence, "workers": listed})
     else:
-        rows = [
-            (name_of_worker(each), slot, fingerprint, each.token_keys.get(slot, 0))
-            for each in workers
-            for slot, fingerprint in sorted(each.key_fingerprints.items())
-            if has in (None, slot)
-        ]
-        print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
-        if on_terminal() or not agreed:
-            print_line(sentence) if on_terminal() else warn(sentence)
+        _print_keys(workers, has)
+        if on_terminal():
+            print_line(sentence)
+        elif not agreed:
+            warn(sentence)
     raise typer.Exit(0 if agreed else REFUSED)
 
 
+def _print_keys(workers: Sequence[Worker], slot: str | None) -> None:
+    """A row for each key of each worker, or for those in one slot."""
+    rows = [
+        (name_of_worker(each), name, fingerprint, each.token_keys.get(name, 0))
+        for each in workers
+        for name, fingerprint in sorted(each.key_fingerprints.items())
+        if slot in (None, name)
+    ]
+    print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
+
+
 def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, str]:
-    """Whether all workers verify with the same keys (or one slot's), and a sentence that says who differs."""
+    """Whether all workers verify with the same keys (or with the same key in one slot), and a sentence that names the
+    workers that differ."""
     if not workers:
         return False, "No worker reports: nothing is known of their keys."
     held = {name_of_worker(each): _keys_of(each, slot) for each in workers}
     what = ("keys", "other keys") if slot is None else (f"key as {slot}", f"another key as {slot}")
     if slot is not None and (without := [name for name, own in held.items() if not own]):
         return False, f"{len(without)} of {len(held)} workers have no key as {slot}: {', '.join(without)}."
+    # Workers by the keys that they have: the smallest group is named.
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for name, own in held.items():
         groups.setdefault(own, []).append(name)

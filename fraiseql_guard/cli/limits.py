@@ -1,4 +1,4 @@
-"""``fraiseql-guard limit set|clear|list``: another limit for one user or address, for a while."""
+"""``fraiseql-guard limit set|clear|list``: gives one user or address another limit for a while."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Annotated
 import typer
 
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import HOUR, ForOption, seconds_of, tell
-from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, say_more
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import HOUR, ForOption, print_done, seconds_of
+from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, warn_of_more
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
     TenantOption,
     UserOption,
-    line,
+    command_line,
     named,
     target_of,
     words_of,
@@ -39,7 +39,7 @@ def set_limit(
     as_json: JsonOption = False,
 ) -> None:
     """Raise or lower one user's or address's limit for a while: it replaces all their other rates."""
-    with told():
+    with exit_on_error():
         seconds = seconds_of(lasts)
         try:
             parsing.rate(rate)
@@ -48,11 +48,11 @@ def set_limit(
         target = target_of(address, user, issuer, tenant, command="limit set 500/minute")
         done = ask(
             url,
-            lambda to: to.operator.set_limit(target, rate, duration_seconds=seconds, actor=to.actor),
+            lambda fleet: fleet.operator.set_limit(target, rate, duration_seconds=seconds, actor=fleet.actor),
             acting_as=acting_as,
         )
-        undo = line("limit", "clear", *words_of(target), url=url)
-        tell(done, f"limited {named(target)} to {rate}", as_json=as_json, lasts_seconds=seconds, undo=undo)
+        undo = command_line("limit", "clear", *words_of(target), url=url)
+        print_done(done, f"limited {named(target)} to {rate}", as_json=as_json, lasts_seconds=seconds, undo=undo)
 
 
 @limit.command("clear")
@@ -66,10 +66,10 @@ def clear_limit(
     as_json: JsonOption = False,
 ) -> None:
     """End one user's or address's own limit: the configured ones hold again."""
-    with told():
+    with exit_on_error():
         target = target_of(address, user, issuer, tenant, command="limit clear")
-        done = ask(url, lambda to: to.operator.clear_limit(target, actor=to.actor), acting_as=acting_as)
-        tell(done, as_json=as_json)
+        done = ask(url, lambda fleet: fleet.operator.clear_limit(target, actor=fleet.actor), acting_as=acting_as)
+        print_done(done, as_json=as_json)
 
 
 @limit.command("list")
@@ -80,9 +80,9 @@ def list_limits(
     as_json: JsonOption = False,
 ) -> None:
     """List the limits that operators have set."""
-    with told():
-        found = ask(url, lambda to: pages(to.operator.limits_page, None if everything else most))
-    say_more(found)
+    with exit_on_error():
+        found = ask(url, lambda fleet: pages(fleet.operator.limits_page, None if everything else most))
+    warn_of_more(found)
     if as_json:
         print_json(found.items)
         return

@@ -1,4 +1,4 @@
-"""``fraiseql-guard logs``: the runbooks' questions, answered from the guard's log."""
+"""``fraiseql-guard logs``: answers the runbooks' questions from the guard's log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import print_json, print_text
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
 from fraiseql_guard.operations.log_analysis.reading import lines_of, opened, size_of
@@ -36,22 +36,23 @@ def logs(
     are none of the guard's are counted and passed over. Ends with 1 if no line matches.
     """
     now = datetime.now(UTC)
-    with told():
+    with exit_on_error():
         wanted = LogFilter(
             since=moment(since, now) if since else "",
             until=moment(until, now) if until else "",
             events=frozenset(event or ()),
         )
-        tally = LogSummary()
+        summary = LogSummary()
         with _progress(sum(map(size_of, files))) as advance:
             for path in files:
-                _read(path, tally, wanted, advance)
-    print_json(report_as_json(tally, top=top)) if as_json else print_text(report_as_text(tally, top=top))
-    if not tally.matching:
+                _read(path, summary, wanted, advance)
+    print_json(report_as_json(summary, top=top)) if as_json else print_text(report_as_text(summary, top=top))
+    if not summary.matching:
         raise typer.Exit(REFUSED)
 
 
-def _read(path: Path, tally: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
+def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[[int], None]) -> None:
+    """Add the lines of a file to the summary. ValueError if it cannot be read to its end."""
     with opened(path) as (stream, position):
         seen = 0
 
@@ -62,14 +63,15 @@ def _read(path: Path, tally: LogSummary, wanted: LogFilter, advance: Callable[[i
             seen = now
 
         try:
-            tally.read(lines_of(stream, advanced), wanted)
+            summary.read(lines_of(stream, advanced), wanted)
         except (EOFError, OSError) as error:  # a compressed file that is still written to, or is none
             raise ValueError(f"{path}: {error}") from None
 
 
 @contextmanager
 def _progress(size: int) -> Iterator[Callable[[int], None]]:
-    """A bar on standard error, if that is a terminal and there is something to wait for."""
+    """A progress bar on standard error, if that is a terminal and the size is known. Yields a function that advances it
+    by so many bytes."""
     if not sys.stderr.isatty() or not size:
         yield lambda _: None
         return

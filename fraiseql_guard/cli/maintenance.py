@@ -1,4 +1,4 @@
-"""``gc``, ``clear-caches`` and ``actions``: what every worker does at once, and what operators have done."""
+"""``gc``, ``clear-caches`` and ``actions``: commands to every worker, and the list of what operators have done."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import typer
 
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import tell
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import print_done
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
 
 
 def gc(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Make every worker collect its garbage now."""
-    with told():
-        done = ask(url, lambda to: to.operator.collect_garbage(actor=to.actor), acting_as=acting_as)
-    tell(done, as_json=as_json)
+    with exit_on_error():
+        done = ask(url, lambda fleet: fleet.operator.collect_garbage(actor=fleet.actor), acting_as=acting_as)
+    print_done(done, as_json=as_json)
 
 
 def clear_caches(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Make every worker forget its remembered documents, tokens and refusals, and the app's registered caches."""
-    with told():
-        done = ask(url, lambda to: to.operator.clear_caches(actor=to.actor), acting_as=acting_as)
-    tell(done, as_json=as_json)
+    with exit_on_error():
+        done = ask(url, lambda fleet: fleet.operator.clear_caches(actor=fleet.actor), acting_as=acting_as)
+    print_done(done, as_json=as_json)
 
 
 def actions(
@@ -34,8 +34,8 @@ def actions(
     as_json: JsonOption = False,
 ) -> None:
     """List what operators have done lately, the newest first."""
-    with told():
-        found = ask(url, lambda to: to.operator.actions(count))
+    with exit_on_error():
+        found = ask(url, lambda fleet: fleet.operator.actions(count))
     if as_json:
         print_json(found)
         return
@@ -44,7 +44,7 @@ def actions(
 
 
 def _fields(fields: Mapping[str, Any]) -> str:
-    """What says something: the actor stands in a column of its own."""
+    """The fields of an action that are not empty; the actor has a column of its own."""
     said = {name: value for name, value in fields.items() if name != "actor" and value not in (None, "", False)}
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in said.items()

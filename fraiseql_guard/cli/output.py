@@ -1,4 +1,5 @@
-"""What an action did, in one line: what, to which target, until when, how many it would have met, how it is undone."""
+"""Prints what an action did in one line: the target, until when it holds, how many requests it would have refused, and
+the command that undoes it."""
 
 from __future__ import annotations
 
@@ -29,11 +30,11 @@ def seconds_of(text: str) -> float:
         raise ValueError(f"--for {error}") from None
 
 
-def tell(
+def print_done(
     done: Done, deed: str = "", *, as_json: bool = False, lasts_seconds: float | None = None, undo: str | None = None
 ) -> None:
-    """Say what was done: in the operator's own words, or with ``deed`` as the sentence's beginning, when that ends in
-    local time (``lasts_seconds`` from now), and the command against it (``undo``)."""
+    """Print what was done. ``deed`` begins the sentence, unless nothing changed: then the operator's own message is
+    printed. ``lasts_seconds`` is how long it holds, ``undo`` the command that ends it."""
     if as_json:
         print_json(done)
         return
@@ -42,12 +43,12 @@ def tell(
         return
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
     met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
-    said, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
-    if back and on_terminal():
-        print_line(said)
+    sentence, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
+    if back and on_terminal():  # on a line of its own, to be copied
+        print_line(sentence)
         print_command(back)
     else:
-        print_line(f"{said} {back}".rstrip())
+        print_line(f"{sentence} {back}".rstrip())
 
 
 def _met(done: Done) -> str:

@@ -1,4 +1,4 @@
-"""Lists too long to be shown whole, and what takes so long that it says how far it is."""
+"""Lists that are too long to be shown whole, and actions that take so long that they report how far they are."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 
 import typer
 
-from fraiseql_guard.cli.connect import Reached
+from fraiseql_guard.cli.connect import FleetConnection
 from fraiseql_guard.cli.render import warn
 from fraiseql_guard.operations.operator.interface import Done, Origin
 
@@ -23,34 +23,34 @@ LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help=
 
 
 class ShownPage(Protocol[V]):
-    """A page of an operator's list."""
+    """A page of one of the operator's lists."""
 
     @property
     def items(self) -> Sequence[V]:
-        """What is on it."""
+        """The items of this page."""
         ...
 
     @property
     def next_cursor(self) -> str | None:
-        """What gives the next page."""
+        """The cursor of the next page; None on the last one."""
         ...
 
     @property
     def total(self) -> int:
-        """Of all pages together, about."""
+        """About how many items all pages have together."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ShownList(Generic[V]):
-    """The items of some pages, and how many more there are, about."""
+    """The items of some pages, and about how many more there are."""
 
     items: Sequence[V]
     more: int
 
 
 async def pages(read: Callable[[int, str], Awaitable[ShownPage[V]]], most: int | None) -> ShownList[V]:
-    """At most so many items of a list, or all."""
+    """The first items of a list, ``most`` at most; all with None."""
     found: list[Any] = []
     cursor: str | None = ""
     total = 0
@@ -61,22 +61,22 @@ async def pages(read: Callable[[int, str], Awaitable[ShownPage[V]]], most: int |
     return ShownList(found, 0 if cursor is None else max(1, total - len(found)))
 
 
-def say_more(found: ShownList[Any]) -> None:
-    """Say on standard error that not all is shown."""
+def warn_of_more(found: ShownList[Any]) -> None:
+    """Print on standard error how many items are not shown, if there are any."""
     if found.more:
         warn(f"{found.more:,} more: --limit {len(found.items) + found.more}, or --all")
 
 
-async def lifted(to: Reached, origin: Origin | None) -> Done:
-    """Lift all sanctions of an origin; what takes long says on standard error how far it is until it is over."""
-    done = await to.operator.lift_all(origin=origin, actor=to.actor, wait_seconds=_WAIT_SECONDS)
+async def lift_all(fleet: FleetConnection, origin: Origin | None) -> Done:
+    """Lift all sanctions of an origin, and wait for the end. One that takes long reports on standard error."""
+    done = await fleet.operator.lift_all(origin=origin, actor=fleet.actor, wait_seconds=_WAIT_SECONDS)
     while done.details.get("running"):
         warn(done.message)
         await asyncio.sleep(_WAIT_SECONDS)
-        found = await to.operator.lifting(origin=origin)
+        found = await fleet.operator.lifting(origin=origin)
         if found.state == "stopped":  # its worker has ended: another one goes on
             warn(found.message)
-            done = await to.operator.lift_all(origin=origin, actor=to.actor, wait_seconds=_WAIT_SECONDS)
+            done = await fleet.operator.lift_all(origin=origin, actor=fleet.actor, wait_seconds=_WAIT_SECONDS)
         else:
             running = {"running": True} if found.state == "running" else {}
             done = Done(message=found.message, changed=found.lifted > 0, affected=found.lifted, details=running)

@@ -1,4 +1,4 @@
-"""``fraiseql-guard paths``: which paths of an app speak GraphQL, and whether they are guarded."""
+"""``fraiseql-guard paths``: finds the paths of an app that serve GraphQL, and whether they are guarded."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import typer
 from fraiseql_guard.asgi.app_routes import AppRoute, routes_of
 from fraiseql_guard.asgi.middleware import Middleware
 from fraiseql_guard.asgi.paths import PathTable
-from fraiseql_guard.cli.errors import REFUSED, told
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_json, print_line
 from fraiseql_guard.core.settings import Settings, name_of
 
@@ -30,7 +30,7 @@ _CUSTOMARY: Final = (
     "/query",
     "/",
 )
-"""Where GraphQL is usually served."""
+"""Paths where GraphQL is usually served."""
 _SECONDS: Final = 10.0
 _MOST_PATHS: Final = 200
 _QUERY: Final = {"query": "{__typename}"}
@@ -38,7 +38,8 @@ _QUERY: Final = {"query": "{__typename}"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathFound:
-    """One path. ``protection`` is what holds there: the configured path, ``token``, ``exempt``, or empty."""
+    """One path of an app. ``protection`` names what holds there: the configured path, ``token``, ``exempt``, or
+    nothing."""
 
     path: str
     methods: Sequence[str]
@@ -61,7 +62,7 @@ def paths(
     MODULE:APP is imported and its routes are read. A URL is asked: one small query on each path that its openapi.json
     names, and where GraphQL is usually served.
     """
-    with told():
+    with exit_on_error():
         found = _served(target) if "://" in target else _imported(target, factory=factory)
         if not found:
             raise ValueError(f"{target} shows no path that could be looked at. Accepted: MODULE:APP, or a URL")
@@ -110,7 +111,7 @@ def _load(target: str, *, factory: bool) -> Any:
 
 
 def _settings_of(guard: Any) -> Settings:
-    """What a guard was given, or will be given once its app builds it; without one the environment's."""
+    """The settings of a guard, or of one that its app has not built yet; without a guard those of the environment."""
     if guard is None:
         return Settings.load()
     if isinstance(guard, Middleware):
@@ -136,13 +137,13 @@ def _judged(route: AppRoute, table: PathTable) -> PathFound:
 
 
 def _served(url: str) -> Sequence[PathFound]:
-    """Ask each path for ``__typename``. OSError if the server cannot be reached."""
+    """The paths at a URL that answer a small GraphQL query. OSError if the server cannot be reached."""
     base = url.rstrip("/")
     with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
         try:
             named = _documented(client, base)
             candidates = list(dict.fromkeys([*named, *_CUSTOMARY]))[:_MOST_PATHS]
-            found = [_asked(client, base, path) for path in candidates]
+            found = [_asked_path(client, base, path) for path in candidates]
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise OSError(f"{base} cannot be asked: {error or type(error).__name__}") from error
     return [each for each in found if each is not None]
@@ -156,17 +157,18 @@ def _documented(client: httpx.Client, base: str) -> Iterable[str]:
 
 
 def _can_be_asked(path: object) -> bool:
-    """Whether a path that an app names is one without parameters that fits into a URL."""
+    """Whether a path has no parameters and fits into a URL."""
     return isinstance(path, str) and path.startswith("/") and path.isprintable() and "{" not in path
 
 
-def _asked(client: httpx.Client, base: str, path: str) -> PathFound | None:
-    """None where no GraphQL is spoken. The guard refuses plain text on every path that it covers, whatever it holds."""
+def _asked_path(client: httpx.Client, base: str, path: str) -> PathFound | None:
+    """Ask one path; None if it serves no GraphQL."""
     answer = _json_of(client.post(base + path, json=_QUERY))
     if not _is_graphql(answer):
         return None
     guarded = _is_guards(answer)
     if not guarded:
+        # The guard refuses plain text on every path that it covers.
         guarded = _is_guards(_json_of(client.post(base + path, content=b"?", headers={"content-type": "text/plain"})))
     protection = "guarded" if guarded else ""
     return PathFound(path=path, methods=("POST",), graphql=True, guarded=guarded, protection=protection)
@@ -189,7 +191,7 @@ def _is_graphql(content: Any) -> bool:
 
 
 def _is_guards(content: Any) -> bool:
-    """Whether the guard itself has refused, in the shape of GraphQL paths."""
+    """Whether an answer is a refusal of the guard, as it has them on GraphQL paths."""
     errors = content.get("errors") if isinstance(content, Mapping) else None
     first = errors[0] if isinstance(errors, list) and errors else None
     extensions = first.get("extensions") if isinstance(first, Mapping) else None

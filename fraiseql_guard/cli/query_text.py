@@ -1,4 +1,4 @@
-"""The text that a command is about: a file's, standard input's, or that behind a log line's query_hash."""
+"""Finds the GraphQL text that a command is about: in a file, on standard input, or by a log line's query_hash."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _STANDARD_INPUT: Final = "-"
 
 
 def text_of(query: str, *, url: str | None, manifest: Path | None) -> str:
-    """The text of a file (``-``: standard input), or, if there is no such file, of a query_hash. OSError, ValueError,
-    OperatorError."""
+    """The text of a file (``-``: standard input), or of a query_hash if there is no such file. OSError, ValueError or
+    OperatorError if it cannot be found."""
     if query == _STANDARD_INPUT:
         return sys.stdin.read()
     if _HASH.fullmatch(query) and not Path(query).exists():
@@ -34,12 +34,13 @@ def text_of(query: str, *, url: str | None, manifest: Path | None) -> str:
 
 
 def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
-    """The text that a log line of ours is about (``-``: the first such line of standard input): its own, if it carries
-    it whole, else that of its query_hash."""
+    """The text that a log line is about (``-``: the first line of standard input with a query_hash): the one that the
+    line carries, if that is whole, else the one of its query_hash."""
     lines = sys.stdin if line == _STANDARD_INPUT else (line,)
     for context in _contexts(lines):
         query_hash, text = str(context["query_hash"]), context.get(QUERY_TEXT)
         if isinstance(text, str):
+            # The log cuts long texts, and writes controls out.
             for whole in (text, _WRITTEN_OUT.sub(_read, text)):
                 if digest_of(whole) == query_hash:
                     return whole
@@ -48,7 +49,7 @@ def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
 
 
 def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> str:
-    """The text behind a query_hash, or its beginning: of the manifest at hand, else as the fleet knows it."""
+    """The text of a query_hash, or of the beginning of one: from the manifest, else from the fleet."""
     settings = Settings.load()
     path = manifest or settings.trusted_documents_file
     if path is not None:
@@ -64,17 +65,17 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
             f"{name_of('redis_url')} for the documents that the fleet trusts, or --url https://HOST/admin for those "
             f"that a worker remembers too. The text of what is refused is logged with {name_of('log_query_text')}=true"
         )
-    return ask(url, lambda to: to.operator.document(query_hash)).text
+    return ask(url, lambda fleet: fleet.operator.document(query_hash)).text
 
 
 def _read(written_out: re.Match[str]) -> str:
-    """A control as a log line writes it out; what is printable stood so in the document."""
+    """The control that a log line wrote out as ``\\u001b``. A printable character stood so in the document itself."""
     character = chr(int(written_out[1], 16))
     return written_out[0] if character.isprintable() else character
 
 
 def _contexts(lines: Any) -> Iterator[Mapping[str, Any]]:
-    """The facts of each line that has a query_hash."""
+    """The context of each line that has a query_hash."""
     for line in lines:
         try:
             found = orjson.loads(line)

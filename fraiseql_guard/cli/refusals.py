@@ -1,4 +1,4 @@
-"""``fraiseql-guard why``: why a request was refused, and what would help."""
+"""``fraiseql-guard why``: explains why a request was refused, and what would help."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from fraiseql_guard.cli.connect import UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_rows
 from fraiseql_guard.operations.operator.interface import Refusal
 
@@ -28,11 +28,11 @@ def why(
     as_json: JsonOption = False,
 ) -> None:
     """Say why a request was refused and what would help, while it is among the recent ones."""
-    with told():
+    with exit_on_error():
         if request_id is None:
-            _list(ask(url, lambda to: to.operator.refusals(count)), as_json)
+            _list(ask(url, lambda fleet: fleet.operator.refusals(count)), as_json)
             return
-        found = ask(url, lambda to: to.operator.why(request_id))
+        found = ask(url, lambda fleet: fleet.operator.why(request_id))
     if as_json:
         print_json(found)
         return
@@ -51,7 +51,7 @@ def _list(refusals: Sequence[Refusal], as_json: bool) -> None:
 
 
 def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
-    """What is known, in the order in which one asks; what is not, is left out."""
+    """The facts of a refusal, the most important ones first. Those that are not known are left out."""
     verb = "refused" if found.enforced else "would have been refused (monitor mode)"
     yield "what", f"{found.method} {found.endpoint} {verb}: {found.status} {found.code} ({found.protection})"
     yield "why", found.detail or found.message

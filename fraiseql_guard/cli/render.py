@@ -1,7 +1,7 @@
-"""How answers are shown: aligned on a terminal, tab-separated in a pipe, JSON when asked for.
+"""Prints the answers of commands: aligned on a terminal, tab-separated in a pipe, or as JSON.
 
-Everything that a command says goes through here, and nothing that comes from outside (names, addresses, reasons, log
-lines, what Redis or another server holds) reaches a terminal as more than text.
+All output goes through here, so that nothing from outside (names, addresses, reasons, log lines, what Redis or another
+server holds) reaches a terminal as anything but text.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from rich.console import Console, RenderableType
 
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.tables import table_of
-from fraiseql_guard.operations.operator.shapes import plain
+from fraiseql_guard.operations.operator.json_values import to_plain
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def print_json(value: Any) -> None:
-    """As JSON, with every non-ASCII character escaped: no terminal and no locale can spoil it."""
-    print(json.dumps(plain(value), indent=2))
+    """Print a value as JSON, with every non-ASCII character escaped: it is the same in any locale."""
+    print(json.dumps(to_plain(value), indent=2))
 
 
 def on_terminal() -> bool:
-    """Whether a person looks at the output."""
+    """Whether the output goes to a terminal."""
     return sys.stdout.isatty()
 
 
 def printable(value: object) -> str:
-    """One line without control characters: names come from outside, and may aim at the terminal or at the columns.
-    What is not there is a dash."""
+    """A value as one line without control characters; a dash for None and "". Names come from outside, and may be made
+    to confuse the terminal or the columns."""
     if value is None or value == "":
         return "-"
     if isinstance(value, bool):
@@ -44,8 +44,8 @@ def printable(value: object) -> str:
 
 
 def harmless(text: str) -> str:
-    """The text with everything written out that is not printed as it is: controls (C0, C1), what reverses or hides
-    text, separators of lines, surrogates, what Unicode has not assigned."""
+    """The text with every character written out that is not printable: controls (C0, C1), marks that reverse or hide
+    text, separators of lines, surrogates, and what Unicode has not assigned."""
     if text.isprintable():
         return text
     return "".join(
@@ -54,13 +54,13 @@ def harmless(text: str) -> str:
 
 
 def grid(headers: Sequence[str], rows: Iterable[Sequence[object]], *, width: int) -> RenderableType:
-    """The rows as an aligned table of a terminal so wide, or one after the other where words would break."""
+    """The rows as an aligned table for a terminal so wide; one below the other if words would have to be broken."""
     return table_of(headers, [[printable(cell) for cell in row] for row in rows], width=width)
 
 
 def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], *, none: str) -> None:
-    """Rows, aligned on a terminal and else one tab-separated line each; ``none`` is said on standard error if there
-    are none, so that a pipe reads nothing."""
+    """Print rows: aligned on a terminal, else one tab-separated line each. If there are none, print ``none`` on
+    standard error, so that a pipe reads nothing."""
     if not rows:
         warn(none)
     elif on_terminal():
@@ -72,38 +72,38 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], *, none
 
 
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
-    """Labels with their values, one a line."""
+    """Print labels with their values, one on a line."""
     for label, value in facts:
         print_line(f"{label:<12} {printable(value)}", hanging=13)
 
 
 def remaining(seconds: float | None) -> object:
-    """A time that is left, in words for a person and as whole seconds for a pipe; None where nothing ends."""
+    """The time that is left: in words on a terminal, as whole seconds in a pipe. None for what does not end."""
     if seconds is None or not on_terminal():
         return None if seconds is None else round(seconds)
     return in_words(seconds)
 
 
 def print_text(text: str) -> None:
-    """Several lines."""
+    """Print a text of several lines."""
     for line in text.split("\n"):
         print_line(line)
 
 
 def print_line(text: str, *, hanging: int | None = None, columns: bool = False) -> None:
-    """A line, whatever stands in it and whatever encoding the output has. On a terminal it is wrapped between words,
-    below its own indentation or ``hanging`` blanks. ``columns`` keeps tabs, between cells that are printable."""
+    """Print a line, made safe, in any encoding. On a terminal it is wrapped between words, and goes on below its own
+    indentation, or below ``hanging`` blanks. ``columns`` keeps the tabs between cells."""
     safe = "\t".join(map(harmless, text.split("\t"))) if columns else harmless(text)
     _say(safe, sys.stdout, hanging)
 
 
 def print_command(text: str) -> None:
-    """A line that is there to be copied: never wrapped."""
+    """Print a line that is meant to be copied, and so is never wrapped."""
     _write(harmless(text), sys.stdout)
 
 
 def warn(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     _say(harmless(text), sys.stderr, None)
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Final
 
 import typer
 
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
-from fraiseql_guard.cli.errors import told
-from fraiseql_guard.cli.output import HOUR, ForOption, ReasonOption, seconds_of, tell
+from fraiseql_guard.cli.errors import exit_on_error
+from fraiseql_guard.cli.output import HOUR, ForOption, ReasonOption, print_done, seconds_of
 from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
-from fraiseql_guard.cli.targets import line
+from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.variables import SettingVariable
 from fraiseql_guard.operations.operator.fields import MODE, PROTECTION
@@ -25,7 +26,7 @@ _ALSO: Final = {
     "query_timeout": " (FraiseQL's own limit, which has the same variable, follows in apps wrapped by "
     "fraiseql_guard.fraiseql.protect(); in others it stays as it was at their start)"
 }
-"""What else a variable is about, by its option."""
+"""What else a variable changes, by its option."""
 _PROTECTIONS: Final = tuple[str, ...](PROTECTION.schema["enum"])
 
 
@@ -50,33 +51,28 @@ def mode(
     as_json: JsonOption = False,
 ) -> None:
     """Refuse (enforce) or only count and log (monitor) on all workers for a while, without a restart."""
-    with told():
+    with exit_on_error():
         if protection not in _PROTECTIONS:
             raise ValueError(f"--protection {protection!r} is none. Accepted: {', '.join(_PROTECTIONS)}")
         whose = "every protection" if protection == ALL else protection
         if wanted is None:
             _list("mode", url, as_json)
         elif wanted == CLEAR:
-            done = ask(url, lambda to: to.operator.unswitch("mode", protection, actor=to.actor), acting_as=acting_as)
-            tell(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
-        elif wanted in _MODES:
-            seconds = seconds_of(lasts)
             done = ask(
-                url,
-                lambda to: to.operator.switch(
-                    "mode", protection, wanted, duration_seconds=seconds, reason=reason, actor=to.actor
-                ),
-                acting_as=acting_as,
+                url, lambda fleet: fleet.operator.unswitch("mode", protection, actor=fleet.actor), acting_as=acting_as
             )
+            print_done(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
+        elif wanted in _MODES:
             own = () if protection == ALL else ("--protection", protection)
-            undo = line("mode", CLEAR, *own, url=url)
-            tell(done, f"{whose} in mode {wanted} on all workers", as_json=as_json, lasts_seconds=seconds, undo=undo)
+            undo = command_line("mode", CLEAR, *own, url=url)
+            switch = _Switched("mode", protection, wanted, f"{whose} in mode {wanted} on all workers", undo)
+            _switch(switch, lasts, reason, acting_as=acting_as, url=url, as_json=as_json)
         else:
             raise ValueError(f"{wanted[:40]!r} is no mode. Accepted: {', '.join(_MODES)} or {CLEAR}")
 
 
 def _variables(incomplete: str) -> Iterator[tuple[str, str]]:
-    """For the shell: the variables that begin so, with what they do."""
+    """The variables that begin so, with what they do: for the shell's completion."""
     word = incomplete.upper()
     return ((row.name, row.doc) for row in VARIABLES if row.option in CHANGEABLE and row.name.startswith(word))
 
@@ -105,32 +101,55 @@ def set_variable(
     as_json: JsonOption = False,
 ) -> None:
     """Set a variable on all workers for a while, without a restart."""
-    with told():
+    with exit_on_error():
         if clear is not None and variable is not None:
-            raise ValueError(f"one thing at a time: {line('set', '--clear', clear)}")
+            raise ValueError(f"one thing at a time: {command_line('set', '--clear', clear)}")
         if clear is not None:
             row = _row_of(clear)
-            done = ask(url, lambda to: to.operator.unswitch("setting", row.name, actor=to.actor), acting_as=acting_as)
-            tell(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
+            done = ask(
+                url, lambda fleet: fleet.operator.unswitch("setting", row.name, actor=fleet.actor), acting_as=acting_as
+            )
+            print_done(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
         elif list_all or variable is None:
             _list("setting", url, as_json)
         else:
-            row, seconds = _changeable(variable, value), seconds_of(lasts)
-            text = str(value)
-            done = ask(
-                url,
-                lambda to: to.operator.switch(
-                    "setting", row.name, text, duration_seconds=seconds, reason=reason, actor=to.actor
-                ),
-                acting_as=acting_as,
-            )
-            undo = line("set", "--clear", row.name, url=url)
-            done_text = f"set {row.name} to {text} on all workers{_ALSO.get(row.option, '')}"
-            tell(done, done_text, as_json=as_json, lasts_seconds=seconds, undo=undo)
+            switch = _of_variable(_changeable(variable, value), str(value), url)
+            _switch(switch, lasts, reason, acting_as=acting_as, url=url, as_json=as_json)
+
+
+def _of_variable(row: SettingVariable, value: str, url: str | None) -> _Switched:
+    deed = f"set {row.name} to {value} on all workers{_ALSO.get(row.option, '')}"
+    return _Switched("setting", row.name, value, deed, command_line("set", "--clear", row.name, url=url))
+
+
+@dataclass(frozen=True, slots=True)
+class _Switched:
+    """A fleet-wide override to set: its kind, name and value, what is said of it, and the command that ends it."""
+
+    kind: str
+    name: str
+    value: str
+    deed: str
+    undo: str
+
+
+def _switch(
+    switch: _Switched, lasts: str, reason: str, *, acting_as: str | None, url: str | None, as_json: bool
+) -> None:
+    """Set an override for a while, and print what was done."""
+    seconds = seconds_of(lasts)
+    done = ask(
+        url,
+        lambda fleet: fleet.operator.switch(
+            switch.kind, switch.name, switch.value, duration_seconds=seconds, reason=reason, actor=fleet.actor
+        ),
+        acting_as=acting_as,
+    )
+    print_done(done, switch.deed, as_json=as_json, lasts_seconds=seconds, undo=switch.undo)
 
 
 def _changeable(word: str, value: str | None) -> SettingVariable:
-    """The variable, if it can be changed to this value while workers run; else ValueError."""
+    """The row of a variable that can be changed to this value while workers run; else ValueError."""
     row = _row_of(word)
     if value is None:
         raise ValueError(f"{row.name}: what value? Accepted: {row.form.accepts}, for example {row.form.example}")
@@ -141,16 +160,17 @@ def _changeable(word: str, value: str | None) -> SettingVariable:
 
 
 def _row_of(word: str) -> SettingVariable:
+    """The row of a variable, given by its name or its option. ValueError, with the nearest name, for anything else."""
     for row in VARIABLES:
         if word in (row.name, row.option) or word.upper() == row.name:
             return row
     near = get_close_matches(word.upper(), [row.name for row in VARIABLES], n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
-    raise ValueError(f"{word[:80]!r} is no variable{hint} All variables: {line('config')}")
+    raise ValueError(f"{word[:80]!r} is no variable{hint} All variables: {command_line('config')}")
 
 
 def _list(kind: str, url: str | None, as_json: bool) -> None:
-    found = [each for each in ask(url, lambda to: to.operator.switches()) if each.kind == kind]
+    found = [each for each in ask(url, lambda fleet: fleet.operator.switches()) if each.kind == kind]
     if as_json:
         print_json(found)
     else:
@@ -158,6 +178,6 @@ def _list(kind: str, url: str | None, as_json: bool) -> None:
 
 
 def print_switches(found: list[Switch], *, none: str) -> None:
-    """Overrides in force as rows."""
+    """Print overrides in force as rows."""
     rows = [(each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor) for each in found]
     print_rows(("name", "value", "ends in", "reason", "by"), rows, none=none)

@@ -1,4 +1,4 @@
-"""Rows for a terminal: an aligned table where no word has to be broken for it, else each row as lines of its own."""
+"""Lays rows out for a terminal: as an aligned table if no word has to be broken, else each row as lines of its own."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 
 _GAP: Final = 2
 _LONGEST_WORD: Final = 64
-"""A longer run without a blank may be broken: no code, address or digest is one."""
+"""A longer word may be broken. No code, address or digest is so long."""
 
 
 def table_of(headers: Sequence[str], rows: Sequence[Sequence[str]], *, width: int) -> RenderableType:
-    """The rows in so many columns of a terminal. Texts are printed as they are: they hold no control characters."""
+    """The rows for a terminal that is so wide. Cells are printed as they are, and must not hold control characters."""
     widths = _widths(headers, rows, width)
     return _records(headers, rows) if widths is None else _table(headers, rows, widths)
 
@@ -31,7 +31,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequen
 
 
 def _records(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
-    """Each row as a label and a value a line, with an empty line after it."""
+    """Each row as lines of a label and a value, with an empty line between rows."""
     found: list[RenderableType] = []
     for row in rows:
         lines = Table.grid(padding=(0, _GAP, 0, 0))
@@ -44,13 +44,15 @@ def _records(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> Group:
 
 
 def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int] | None:
-    """As wide as each column wants to be, or as it can be without a broken word; None if there is no room for that."""
+    """The width of each column: as wide as its content if there is room, else at least as wide as its longest word.
+    None if there is no room for that."""
     columns = [[header, *(row[number] for row in rows)] for number, header in enumerate(headers)]
     least = [max(map(_longest_word, column)) for column in columns]
     wanted = [max(each, *map(cell_len, column)) for each, column in zip(least, columns, strict=True)]
     room = width - _GAP * (len(columns) - 1) - sum(least)
     if room < 0:
         return None
+    # The columns that need least get their full width first.
     for number in sorted(range(len(columns)), key=lambda each: wanted[each] - least[each]):
         more = min(wanted[number] - least[number], room)
         least[number] += more

@@ -1,4 +1,4 @@
-"""The target of a command: an address or network as it stands, a user by --user."""
+"""Reads the target of a command: an address or network as an argument, or a user by --user."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TenantOption = Annotated[str | None, typer.Option("--tenant", help="The user's t
 def target_of(
     address: str | None, user: str | None, issuer: str | None = None, tenant: str | None = None, *, command: str
 ) -> Target:
-    """Exactly one target; ValueError that says how it is given."""
+    """The target of a command. ValueError, with an example, unless exactly one is given."""
     if (address is None) == (user is None):
         raise ValueError(f"whom? Give an address or --user ID: {PROGRAM} {command} 203.0.113.9")
     if address is not None and (issuer or tenant):
@@ -33,7 +33,7 @@ def target_of(
     try:
         return Target(ip_address=address_of(str(address)))
     except ValueError as error:
-        meant = line(*command.split(), *option("--user", str(address)))
+        meant = command_line(*command.split(), *option("--user", str(address)))
         raise ValueError(f"{error}. For a user: {meant}") from None
 
 
@@ -47,7 +47,7 @@ def address_of(text: str) -> str:
 
 
 def words_of(target: Target) -> list[str]:
-    """The words that name this target to a command."""
+    """The arguments that name this target to a command."""
     if target.user_id is None:
         return [str(target.ip_address)]
     further = (("--issuer", target.issuer), ("--tenant", target.tenant))
@@ -68,11 +68,11 @@ def named(target: Target) -> str:
 
 
 def option(name: str, value: str) -> list[str]:
-    """An option with its value, also where the value looks like an option itself."""
+    """An option with its value, written so that a value that begins with a dash is not read as an option."""
     return [f"{name}={value}"] if value.startswith("-") else [name, value]
 
 
-def line(*words: str, url: str | None = None) -> str:
-    """A whole command, quoted for the shell."""
-    reached: Sequence[str] = () if url is None else ("--url", url)
-    return shlex.join((PROGRAM, *words, *reached))
+def command_line(*words: str, url: str | None = None) -> str:
+    """A whole command of ours, quoted for the shell."""
+    through: Sequence[str] = () if url is None else ("--url", url)
+    return shlex.join((PROGRAM, *words, *through))

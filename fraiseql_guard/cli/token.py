@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.render import print_command
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.testing import sign
@@ -43,7 +43,7 @@ def token(
 
     For development: this makes a token of any user.
     """
-    with told():
+    with exit_on_error():
         settings = Settings.load()
         if settings.environment != _DEVELOPMENT and not outside_development:
             raise ValueError(
@@ -60,6 +60,7 @@ def token(
 
 
 def _key_text(file: Path | None, settings: Settings) -> str:
+    """The key to sign with: of the file, else the configured secret. ValueError without either."""
     if file is not None:
         text = file.read_text(encoding="utf-8").strip()
         if not text.startswith(("-----BEGIN", "{")):
@@ -71,6 +72,7 @@ def _key_text(file: Path | None, settings: Settings) -> str:
 
 
 def _claim(given: str) -> tuple[str, Any]:
+    """A value of --claim: its name, and its value as JSON, or else as text."""
     name, separator, text = given.partition("=")
     if not separator or not name:
         raise ValueError(f"--claim={given} is no NAME=VALUE. Accepted: for example --claim tier=pro")

@@ -1,4 +1,4 @@
-"""``fraiseql-guard top``: requests, refusals and who is refused most, live."""
+"""``fraiseql-guard top``: shows requests, refusals and the callers that are refused most, live."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from fraiseql_guard.cli.connect import Reached, UrlOption, ask
+from fraiseql_guard.cli.connect import FleetConnection, UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
-from fraiseql_guard.cli.errors import told
+from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.fleet import of_one_worker, seen_status, summary
 from fraiseql_guard.cli.render import JsonOption, grid, on_terminal, print_json, print_line, print_rows, printable
 from fraiseql_guard.cli.targets import named
@@ -27,7 +27,7 @@ _HEADERS: Final = ("who", "requests", "refused", "codes")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """What one look sees."""
+    """What is shown at one moment."""
 
     status: Status
     offenders: Sequence[Offender]
@@ -41,45 +41,45 @@ def top(
     as_json: JsonOption = False,
 ) -> None:
     """Watch requests, refusals and who is refused most in the last five minutes. Ctrl-C ends it."""
-    with told():
+    with exit_on_error():
         if as_json or once or not on_terminal():
-            frame = ask(url, lambda to: look(to, count))
+            frame = ask(url, lambda fleet: look(fleet, count))
             print_json(frame) if as_json else print_frame(frame)
             if not frame.status.store_answers:
                 raise NotAppliedError(of_one_worker(frame.status))
             return
         try:
-            ask(url, lambda to: _watch(to, count, every))
+            ask(url, lambda fleet: _watch(fleet, count, every))
         except KeyboardInterrupt:
             return
 
 
-async def look(to: Reached, count: int) -> Frame:
-    """One look: at one worker alone while the store does not answer."""
-    status = await seen_status(to)
+async def look(fleet: FleetConnection, count: int) -> Frame:
+    """What the fleet shows now; what one worker shows while the store does not answer."""
+    status = await seen_status(fleet)
     alone = status.alone
     return Frame(
-        status=status, offenders=await to.operator.offenders(count) if alone is None else alone.offenders[:count]
+        status=status, offenders=await fleet.operator.offenders(count) if alone is None else alone.offenders[:count]
     )
 
 
 def print_frame(frame: Frame) -> None:
-    """One look as lines."""
+    """Print a frame as lines."""
     for line in (*_heading(frame.status), *_marks(frame.status)):
         print_line(line)
     print_rows(_HEADERS, _rows(frame.offenders), none="Nobody was refused in the last five minutes.")
 
 
-async def _watch(to: Reached, count: int, every: float) -> None:
+async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
-        frame, trouble = await look(to, count), ""  # what cannot be reached at all ends the command
+        frame, trouble = await look(fleet, count), ""  # an error of the first look ends the command
         while True:
             drawn = _drawn(frame, live.console.width)
             live.update(Group(drawn, Text(trouble, style="red")), refresh=True)
             await asyncio.sleep(every)
             try:
-                frame, trouble = await look(to, count), ""
-            except OperatorError as error:  # a store that restarts: what was seen last stays in view
+                frame, trouble = await look(fleet, count), ""
+            except OperatorError as error:  # a store that restarts: the last frame stays in view
                 trouble = printable(error)
 
 
@@ -93,14 +93,14 @@ def _drawn(frame: Frame, width: int) -> Group:
 
 def _heading(status: Status) -> Sequence[str]:
     rates = ((rate(status.workers, name), name) for name in (REQUESTS, REFUSALS))
-    told = ", ".join(f"{'?' if value is None else f'{value:,.1f}'} {name}/s" for value, name in rates)
+    shown = ", ".join(f"{'?' if value is None else f'{value:,.1f}'} {name}/s" for value, name in rates)
     counted = [each.in_flight for each in status.workers if each.in_flight is not None]
-    at_work = sum(counted) if counted else "?"
-    return (summary(status), f"{local_time(status.at)}  {told}, {at_work} in flight")
+    in_flight = sum(counted) if counted else "?"
+    return (summary(status), f"{local_time(status.at)}  {shown}, {in_flight} in flight")
 
 
 def _marks(status: Status) -> Sequence[str]:
-    """What has to be known of the numbers: that they are of one worker alone."""
+    """Notes that the numbers need: that they are of one worker alone."""
     return () if status.alone is None else [f"note: {note}" for note in status.notes]
 
 
@@ -114,7 +114,8 @@ def _codes(offender: Offender) -> str:
 
 
 def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
-    """A series summed over the workers. Each ends at its own moment: those that lag are moved by whole steps."""
+    """A series added up over the workers. Each ends at the moment of its heartbeat: older ones are moved back by whole
+    steps."""
     newest = max((each.series_ends_at for each in workers), default=0.0)
     added: list[float] = []
     for each in workers:
@@ -127,14 +128,14 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
 
 
 def rate(workers: Sequence[Worker], name: str) -> float | None:
-    """A second's worth of a series: of its last whole step, as the newest one is still being counted. None if no worker
-    has told of one."""
+    """The rate of a series a second, over its last whole step: the newest one is still being counted. None if no worker
+    has reported any."""
     steps = total(workers, name)
     return steps[-2] / STEP_SECONDS if len(steps) > 1 else None
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """The values as bars, the largest the highest."""
+    """The values as a line of bars, the largest one at full height."""
     largest = max(values, default=0.0) or 1.0
     return "".join(
         _BARS[min(round(value / largest * 8), 8) if value <= 0 else max(round(value / largest * 8), 1)]

@@ -1,7 +1,5 @@
 """All that is special to a FraiseQL 1.x host. FraiseQL is no dependency of the guard: importing this needs it."""
 
-from __future__ import annotations
-
 from fraiseql_guard.fraiseql.protect import protect
 
 __all__ = ["protect"]

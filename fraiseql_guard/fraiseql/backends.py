@@ -1,6 +1,6 @@
-"""What the app's connections do in PostgreSQL at the moment, and what an operator can do about it.
+"""Lists what the app's connections do in PostgreSQL at the moment, and stops their statements.
 
-For the command line: it connects by itself, with the URL that the app uses.
+For the command line: it opens a connection of its own, with the URL that the app uses.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fraiseql_guard.telemetry.database.statements import Statements
 
 _QUERY_CHARS: Final = 500
 _CONNECT_SECONDS: Final = 5
-# The app's own: what is connected as the same role, to the same database, under the same application_name as its URL.
+# The app's own connections: of the same role, to the same database, under the same application_name as in its URL.
 _OWN: Final = """
     backend_type = 'client backend' AND pid <> pg_backend_pid() AND usename = current_user
     AND datname = current_database() AND application_name = current_setting('application_name')
@@ -33,10 +33,10 @@ _CANCEL: Final = f"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE {_O
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A connection at work.
+    """A connection that works on a statement, or is in a transaction.
 
-    ``state`` is PostgreSQL's (active, idle in transaction, ...); ``seconds`` since its statement began; ``waits_for`` a
-    lock or the client. ``query`` is the beginning of the statement, with the values in it.
+    ``state`` is PostgreSQL's (active, idle in transaction, ...), ``seconds`` the time since its statement began,
+    ``waits_for`` a lock or the client. ``query`` is the beginning of the statement, with the values in it.
     """
 
     pid: int
@@ -47,7 +47,7 @@ class Backend:
 
     @property
     def what(self) -> str:
-        """The statement's type and table, as in labels and log lines."""
+        """The type and table of the statement, as in labels and log lines."""
         statement = Statements().describe(self.query)
         return f"{statement.query_type} {statement.table_name}".rstrip()
 

@@ -1,4 +1,4 @@
-"""The user that the guard has verified, as FraiseQL's UserContext."""
+"""Gives FraiseQL the user that the guard has verified, as its UserContext."""
 
 # FastAPI evaluates the annotations of a dependency, so they are not postponed here.
 
@@ -13,9 +13,9 @@ from fraiseql_guard.core.request import context_of
 
 
 async def current_user(request: Request) -> UserContext | None:
-    """What FastAPI calls in the place of FraiseQL's ``get_current_user_optional``.
+    """Replaces FraiseQL's dependency ``get_current_user_optional``: the user of a request, None if it has none.
 
-    An auth provider of the app's own goes on deciding who its user is: it may know more than the token says.
+    If the app has an auth provider of its own, that one still decides: it may know more than the token says.
     """
     if get_auth_provider() is not None:
         return await get_current_user_optional(_bearer_token(request))
@@ -28,9 +28,9 @@ def _bearer_token(request: Request) -> str | None:
 
 
 def user_of(ctx: RequestContext | None) -> UserContext | None:
-    """The user that the guard has verified; None if there is none. Made for every request: it is the app's to change.
+    """The verified user of a request, None if there is none. A new object each time, because the app may change it.
 
-    Roles from the claim ``roles`` (or ``role``), permissions from ``permissions`` and the token's scopes.
+    Roles come from the claim ``roles`` or ``role``, permissions from ``permissions`` and the token's scopes.
     """
     identity = None if ctx is None else ctx.verified
     if identity is None:
@@ -49,6 +49,7 @@ def user_of(ctx: RequestContext | None) -> UserContext | None:
 
 
 def _texts(value: Any) -> list[str]:
+    """The texts of a claim that is a list or a single text; none of any other."""
     if isinstance(value, str):
         return [value]
     return [each for each in value if isinstance(each, str)] if isinstance(value, list | tuple) else []

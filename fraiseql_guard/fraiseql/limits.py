@@ -1,7 +1,7 @@
-"""How long PostgreSQL may work on a request's statements, and how it is told without a trip of its own.
+"""Sets PostgreSQL's time limit for a request's statements (statement_timeout), without a round trip of its own.
 
-One more exchange with the database would cost a request more than all else that happens around a statement here. So
-the limit travels in one message with the BEGIN that is sent anyway.
+One more exchange with the database would cost a request more than everything else that the guard does around a
+statement. So the limit is sent in one message with the BEGIN that is sent anyway.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from psycopg.generators import execute
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
 
 MARGIN_SECONDS: Final = 0.25
-"""The guard's own deadline comes first and answers the client; PostgreSQL's is for when the guard cannot."""
+"""How much longer PostgreSQL's limit is than the time that a request has left. The guard's own deadline comes first and
+answers the client; PostgreSQL stops the statement where the guard cannot."""
 STEPS_A_SECOND: Final = 4
-"""Limits are rounded up to such steps, so that PostgreSQL's own statistics of statements stay few."""
+"""Limits are rounded up to such steps, so that pg_stat_statements does not see a new statement for each of them."""
 WORTHWHILE: Final = 1.25
-"""A limit that is this much too long is set anew."""
+"""A limit in force that is so many times too long is replaced."""
 
 KNOWN_SECONDS: Final = 60.0
-"""How long what a session allows by itself is taken for known."""
+"""How long a session's own limit is taken for known."""
 
 is_setting: Final = re.compile(r"\s*set\b", re.IGNORECASE).match
-"""Of a statement: no limit is sent before it."""
+"""Whether a statement is a SET: no limit is sent before it."""
 _OWN_LIMIT: Final = re.compile(
     r"\s*set\s++(?:local\s++|session\s++)?statement_timeout\s*+(?:=|to)\s*+'?(\d+)(?:ms)?\b", re.IGNORECASE
 )
@@ -35,18 +36,21 @@ _NOW: Final = b"pg_catalog.current_setting('statement_timeout')"
 _DURATION: Final = re.compile(rb"(\d+)(ms|s|min|h|d|)")
 _UNITS: Final[Mapping[bytes, float]] = {b"": 0.001, b"ms": 0.001, b"s": 1, b"min": 60, b"h": 3600, b"d": 86_400}
 _DONE: Final = (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK)
+_NO_OPTIONS: Final = (None, None, None)
+"""Of a connection whose transactions psycopg begins with a plain BEGIN."""
 
 
 def own_limit(setting: str) -> float | None:
-    """The seconds that FraiseQL (or the app) sets itself: its will be done, and no second limit is sent."""
+    """The seconds of a SET statement_timeout of FraiseQL's or the app's own, which stays in force; None for any other
+    SET."""
     found = _OWN_LIMIT.match(setting)
     return None if found is None else int(found[1]) / 1000
 
 
 class SessionLimit:
-    """What PostgreSQL allows a statement of a connection by itself: the limit of its role, its database or its server.
+    """The limit that a session has by itself: of its role, its database or its server.
 
-    Asked for once a minute, for PgBouncer may put another server's session behind a connection.
+    Read once a minute, because PgBouncer may put another server's session behind a connection.
     """
 
     __slots__ = ("known_until", "seconds")
@@ -56,34 +60,37 @@ class SessionLimit:
         self.known_until = -math.inf
 
 
-class Bounded(Protocol):
-    """A connection whose statements are bounded."""
+class BoundedConnection(Protocol):
+    """A connection whose statements are bounded (a Checkout)."""
 
     connection: Any
     session: SessionLimit
     clock: Callable[[], float]
 
 
-async def tell(bounded: Bounded, seconds: float, plainly: Callable[..., Any]) -> float:
-    """Set the limit in one exchange, which also begins the transaction if none has begun. Returns the seconds that are
-    in force then: a lower limit of PostgreSQL's own stays. Raises what psycopg does.
+async def send_limit(bounded: BoundedConnection, seconds: float, execute_plainly: Callable[..., Any]) -> float:
+    """Set the limit in one exchange, which also begins the transaction if none has begun. Returns the limit in force
+    then, in seconds: a lower one of the session stays. Raises what psycopg does.
 
-    In a pipeline, and to begin a transaction that has options of its own, ``plainly`` executes it: on the cursor, where
-    a message of our own would be out of place.
+    In a pipeline, and where the transaction has options of its own, the limit goes through the cursor
+    (``execute_plainly``): a message beside psycopg's own would be out of place there.
     """
     connection: AsyncConnection[Any] = bounded.connection
     pgconn, session, now = connection.pgconn, bounded.session, bounded.clock()
     begins = pgconn.transaction_status == TransactionStatus.IDLE
-    if pgconn.pipeline_status != PipelineStatus.OFF or (
-        begins
-        and not (connection.isolation_level is None and connection.read_only is None and connection.deferrable is None)
-    ):
-        await plainly(_lower_of(seconds), prepare=False)
+    in_pipeline = pgconn.pipeline_status != PipelineStatus.OFF
+    options = (connection.isolation_level, connection.read_only, connection.deferrable)
+    if in_pipeline or (begins and options != _NO_OPTIONS):
+        await execute_plainly(_lower_of(seconds), prepare=False)
         return seconds
+    # A session whose own limit is known needs no look at it.
     known = now < session.known_until
     if known:
         seconds = min(seconds, session.seconds)
-    command = b"SET LOCAL statement_timeout = %d" % int(seconds * 1000) if known else _lower_of(seconds)
+        command = b"SET LOCAL statement_timeout = %d" % int(seconds * 1000)
+    else:
+        command = _lower_of(seconds)
+    # One exchange, on psycopg's own connection and under its lock.
     lock = connection.lock
     await lock.acquire()  # ``async with`` takes twice as many calls
     try:
@@ -96,14 +103,16 @@ async def tell(bounded: Bounded, seconds: float, plainly: Callable[..., Any]) ->
             raise error_from_result(result)
     if known:
         return seconds
+    # What was in force before is the session's own limit, unless the transaction has set another.
     before = _seconds(results[-1].get_value(0, 0))
-    if begins:  # else it may be what was set in this transaction
+    if begins:
         session.seconds, session.known_until = before, now + KNOWN_SECONDS
     return min(before, seconds)
 
 
 def _lower_of(seconds: float) -> bytes:
-    """A statement that sets the limit, unless a lower one is in force, and returns what was in force before."""
+    """A statement that sets the limit unless a lower one is in force, and returns the limit that was in force
+    before."""
     limit = b"'%dms'" % int(seconds * 1000)
     return (
         b"SELECT %(now)s, pg_catalog.set_config('statement_timeout', CASE WHEN %(now)s = '0' OR %(now)s"
@@ -112,8 +121,8 @@ def _lower_of(seconds: float) -> bytes:
 
 
 def _seconds(setting: bytes | None) -> float:
-    """PostgreSQL's way to write a duration; 0 is none."""
+    """The seconds of a duration as PostgreSQL writes it (``250ms``, ``5min``); infinite for 0, which is no limit."""
     found = _DURATION.fullmatch(setting or b"")
     if found is None:
-        return math.inf  # of a server that writes it in another way nothing is known
+        return math.inf  # a server that writes it in another way: its limit is not known
     return int(found[1]) * _UNITS[found[2]] or math.inf

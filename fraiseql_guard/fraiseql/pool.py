@@ -1,4 +1,4 @@
-"""FraiseQL's connection pool with a clock: its connections time what they execute, and bound it in PostgreSQL."""
+"""FraiseQL's connection pool, with connections that time their statements and bound them in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 
 _NOTHING: Final = object()
 _MOST_LIMITS: Final = 16
-"""Different limits of repositories that are kept apart."""
-_coming: Final[ContextVar[Checkout | None]] = ContextVar("fraiseql_guard_checkout", default=None)
-"""Who is about to get a connection, while the pool still checks it."""
+"""Pools that are remembered by the limit of their repository."""
+_checking_out: Final[ContextVar[Checkout | None]] = ContextVar("fraiseql_guard_checkout", default=None)
+"""The checkout that is about to get a connection, while the pool still checks it."""
 
 
 class TimedPool:
-    """A psycopg pool as FraiseQL's repository uses it; whatever else it is asked for is the pool's own."""
+    """A psycopg pool whose ``connection()`` gives out timed connections. Every other attribute is that of the pool."""
 
     def __init__(self, pool: Any, signals: DatabaseSignals, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.plain = pool
@@ -44,7 +44,7 @@ class TimedPool:
         self._of_hosts: Memo[float, HostPool] = Memo(partial(HostPool, self, self._checkout), _MOST_LIMITS)
 
     def of_host(self, limit_seconds: float | None) -> Any:
-        """The same pool for a repository of FraiseQL's that sets a limit of its own before its statements."""
+        """The pool for a FraiseQL repository that sends a limit of its own (in seconds) before its statements."""
         if not limit_seconds:
             return self
         return self._of_hosts[limit_seconds]
@@ -54,7 +54,8 @@ class TimedPool:
 
 
 class HostPool:
-    """A timed pool whose connections never raise a lower limit of PostgreSQL's own to the one that FraiseQL sends."""
+    """A timed pool whose connections replace the limit that FraiseQL sends, so that it never raises a lower one of
+    PostgreSQL's own."""
 
     def __init__(self, pool: TimedPool, checkout: Callable[..., Checkout], limit_seconds: float) -> None:
         self._pool = pool
@@ -66,8 +67,8 @@ class HostPool:
 
 
 class Checkout:
-    """One connection for as long as it is out of the pool. Its cursors are timed for that long and no longer: the pool
-    has other users."""
+    """One connection for as long as it is out of the pool, as an async context manager. Its cursors are timed for that
+    long and no longer, because the pool has other users."""
 
     __slots__ = (
         "_factory", "_host", "_lending", "clock", "connection", "limit_seconds", "replaced", "session", "signals",
@@ -84,28 +85,29 @@ class Checkout:
         self._lending = lend(timeout)
         self._host = host
         self.clock = clock
-        self._factory: Factory | None = None
+        self._factory: CursorFactory | None = None
         self.signals = signals
         self.connection: Any = None
-        """The one that is lent, or that the pool tries at the moment."""
+        """The connection that is lent, or that the pool checks at the moment."""
         self.limit_seconds: float | None = None
-        """What holds in its transaction, as far as is known; None before anything was told."""
+        """The limit in force in its transaction, as far as it is known; None before one was sent."""
         self.session = SessionLimit()
         self.replaced: object = _NOTHING
-        """A statement of FraiseQL's in whose place the limit is told."""
+        """The statement of FraiseQL's in whose place the limit is sent."""
 
     async def __aenter__(self) -> AsyncConnection[Any]:
-        coming = _coming.set(self)
+        token = _checking_out.set(self)
         try:
             connection: AsyncConnection[Any] = await self._lending.__aenter__()
         finally:
-            _coming.reset(coming)
-        if connection is not self.connection:  # as it came, without a check that was ours to bound
+            _checking_out.reset(token)
+        # If the pool checked the connection, that statement has set the limit already (CursorFactory).
+        if connection is not self.connection:
             self.connection, self.limit_seconds = connection, None
         factory: Any = connection.cursor_factory
-        if not isinstance(factory, Factory):
-            factory = Factory(factory)
-            connection.cursor_factory = factory  # it is only ever called
+        if not isinstance(factory, CursorFactory):
+            factory = CursorFactory(factory)
+            connection.cursor_factory = factory  # psycopg only ever calls it
         factory.checkout, self._factory, self.session = self, factory, factory.session
         return connection
 
@@ -118,44 +120,58 @@ class Checkout:
         return ending
 
     def due(self, query: Any) -> float | None:
-        """The limit in seconds that PostgreSQL has to be told before ``query``: never 0, which would be none at all.
+        """The limit in seconds that has to be set before ``query``: never 0, which would be no limit.
 
         None if the one in force will do, or none can be set.
         """
+        # SET LOCAL needs a transaction, and ends with it.
         connection = self.connection
         status = connection.pgconn.transaction_status
         if status == TransactionStatus.IDLE:
-            self.limit_seconds = None  # SET LOCAL ended with its transaction
+            self.limit_seconds = None
             if connection.autocommit:
                 return None
         elif status != TransactionStatus.INTRANS:
             return None
         if isinstance(query, str) and is_setting(query):
-            if self._host is not None and query == self._host[0]:
-                self.replaced = query
-                return self._host[1]
-            own = own_limit(query)
-            self.limit_seconds = self.limit_seconds if own is None else own
-            return None
+            return self._due_before_setting(query)
+
+        # The time that the request has left, rounded up.
         ctx = current()
-        ends_at = None if ctx is None else ctx.ends_at if ctx.outer is None else stops_at(ctx)
+        if ctx is None:
+            return None
+        ends_at = ctx.ends_at if ctx.outer is None else stops_at(ctx)
         if ends_at is None:
             return None
         now = self.clock()
         remaining = max(0.0, ends_at - now)
         limit = ceil((remaining + MARGIN_SECONDS) * STEPS_A_SECOND) / STEPS_A_SECOND
+
+        # A limit in force stays if it is not much longer; so does the session's own if that is shorter.
         in_force, session = self.limit_seconds, self.session
-        if in_force is None and session.seconds <= limit and now < session.known_until:
-            self.limit_seconds = session.seconds  # it holds without a word
+        if in_force is not None:
+            return limit if in_force > limit * WORTHWHILE else None
+        if session.seconds <= limit and now < session.known_until:
+            self.limit_seconds = session.seconds
             return None
-        return limit if in_force is None or in_force > limit * WORTHWHILE else None
+        return limit
+
+    def _due_before_setting(self, query: str) -> float | None:
+        """The limit to set in the place of the SET that FraiseQL sends; None for a SET of the app's own."""
+        if self._host is not None and query == self._host[0]:
+            self.replaced = query
+            return self._host[1]
+        own = own_limit(query)
+        if own is not None:
+            self.limit_seconds = own
+        return None
 
 
-class Factory:
-    """Makes a connection's cursors: timed ones while a checkout has it, else as before.
+class CursorFactory:
+    """Makes a connection's cursors: timed ones while a checkout has the connection, else plain ones.
 
-    It stays with the connection: the pool checks it before the next checkout gets it, and that check's statement begins
-    the transaction, so that it brings the limit along.
+    It stays with the connection. The pool checks a connection before the next checkout gets it, and the statement of
+    that check begins the transaction: then it sets the limit as well.
     """
 
     __slots__ = ("_bounded", "_plain", "_timed", "checkout", "session")
@@ -168,7 +184,7 @@ class Factory:
     def __call__(self, connection: AsyncConnection[Any], *, row_factory: Any = None) -> AsyncCursor[Any]:
         checkout, kind = self.checkout, self._timed
         if checkout is None:
-            checkout, kind = _coming.get(), self._bounded
+            checkout, kind = _checking_out.get(), self._bounded
             if checkout is None:
                 return self._plain(connection, row_factory=row_factory)  # type: ignore[no-any-return]
             checkout.connection, checkout.session = connection, self.session

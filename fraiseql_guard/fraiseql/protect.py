@@ -1,4 +1,4 @@
-"""One call for a FraiseQL app: the guard around it, and the wiring that only FraiseQL needs. Nothing is patched."""
+"""Guards a FraiseQL app in one call, with the wiring that only FraiseQL needs. Nothing is patched."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def protect(app: Any, **options: Any) -> Guard:
 
 
 def _pool() -> Any:
-    """FraiseQL's pool of this moment: it makes a new one at each start."""
+    """The pool that FraiseQL has now: it makes a new one at each start of the app."""
     try:
         return get_db_pool()
     except RuntimeError:  # before the start there is none

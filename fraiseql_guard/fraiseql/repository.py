@@ -1,4 +1,4 @@
-"""FraiseQL's repository on a timed pool, which bounds its statements by the time that is left of their request."""
+"""FraiseQL's repository on a timed pool, which bounds its statements by the time that their request has left."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 
 
 class GuardedRepository(FraiseQLRepository):
-    """FraiseQL sends ``query_timeout`` to PostgreSQL before each statement of :meth:`run`, and before no other.
+    """A repository that leaves the limit of its statements to the timed pool.
 
-    The timed pool bounds all of them, at less cost. So FraiseQL's own is left to it only where it is the shorter one.
+    FraiseQL itself sends ``query_timeout`` to PostgreSQL before each statement of :meth:`run`, and before no other. The
+    pool bounds all statements, and at less cost. FraiseQL sends its own limit only where that is shorter.
     """
 
     @property
     def query_timeout(self) -> float | None:
-        """Seconds: FraiseQL's own; None where the request has less time left, which the pool sees to."""
+        """FraiseQL's own limit in seconds; None where the request has less time left, so that the pool sets the
+        limit."""
         own, ctx = self._own_timeout, current()
         ends_at = None if ctx is None else stops_at(ctx)
         if ends_at is None:
@@ -38,10 +40,10 @@ class GuardedRepository(FraiseQLRepository):
 def repository_dependency(
     signals: DatabaseSignals, settings: Callable[[], Settings]
 ) -> Callable[[], Awaitable[FraiseQLRepository]]:
-    """What FastAPI calls in the place of FraiseQL's ``get_db``. ``settings`` are the guard's, as they are in force.
+    """The dependency that replaces FraiseQL's ``get_db``. ``settings`` returns the guard's settings in force.
 
-    FraiseQL reads FRAISEQL_QUERY_TIMEOUT too, once. While it has what the guard began with, it follows an operator's
-    override; a limit that the app gives FraiseQL stays.
+    FraiseQL reads FRAISEQL_QUERY_TIMEOUT too, at its start. As long as its limit is the one that the guard started
+    with, it follows an operator's override; a limit that the app gave FraiseQL stays.
     """
     timed: TimedPool | None = None
     common = settings().query_timeout

@@ -1,4 +1,4 @@
-"""FraiseQL's own security events, in the guard's log and metrics."""
+"""Takes FraiseQL's own security events into the guard's log and metrics."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _FAILURES: Final[Mapping[SecurityEventType, FailureReason]] = {
     SecurityEventType.AUTHZ_PERMISSION_DENIED: FailureReason.INSUFFICIENT_PERMISSIONS,
     SecurityEventType.AUTHZ_ROLE_DENIED: FailureReason.INSUFFICIENT_PERMISSIONS,
 }
-_TOLD_ALREADY: Final = frozenset({SecurityEventType.QUERY_TIMEOUT, SecurityEventType.AUTH_SUCCESS})
-"""A stopped statement is told with its table, a success with every request that comes with a good token."""
+_RECORDED_ELSEWHERE: Final = frozenset({SecurityEventType.QUERY_TIMEOUT, SecurityEventType.AUTH_SUCCESS})
+"""Events that the guard records itself: a stopped statement with its table, a success with the verified token."""
 
 
 class BridgedSecurityLogger(SecurityLogger):
-    """Takes FraiseQL's events over. By itself FraiseQL writes them into ``security_events.log`` in the working
-    directory; handlers that the app has put on its logger ``fraiseql.security`` still get them."""
+    """Records FraiseQL's events through the guard. FraiseQL by itself writes them to ``security_events.log`` in the
+    working directory. Handlers that the app has added to the logger ``fraiseql.security`` still get them."""
 
     def __init__(self, recorder: Callable[[], RequestRecorder]) -> None:
         super().__init__(log_to_file=False, log_to_stdout=False)
         self._recorder = recorder
 
     def log_event(self, event: SecurityEvent) -> None:
-        """Never raises for what our own log does."""
+        """Record an event. Never raises because of the guard's own log."""
         if logging.getLogger("fraiseql.security").hasHandlers():
             super().log_event(event)
-        if event.event_type in _TOLD_ALREADY:
+        if event.event_type in _RECORDED_ELSEWHERE:
             return
         fields: dict[str, Any] = {
             "user_id": event.user_id,
@@ -48,7 +48,7 @@ class BridgedSecurityLogger(SecurityLogger):
             "resource": event.resource,
         }
         ctx = current()
-        if ctx is not None:  # what the guard knows was verified
+        if ctx is not None:  # the guard has verified these itself
             del fields["user_id"], fields["ip_address"]
         recorder = self._recorder()
         try:

@@ -1,4 +1,4 @@
-"""What FastAPI calls in the place of FraiseQL's dependencies."""
+"""Replaces FraiseQL's dependencies by the guard's, through FastAPI's dependency_overrides."""
 
 # FastAPI evaluates the annotations of a dependency, so they are not postponed here.
 
@@ -13,20 +13,19 @@ from fraiseql_guard.fraiseql.identity import current_user
 
 
 def wire(overrides: dict[Any, Any], guarded_db: Callable[[], Awaitable[Any]]) -> list[str]:
-    """Put our dependencies into ``overrides`` (``app.dependency_overrides``), but for those that the app overrides
-    itself: their names are returned.
+    """Put the guard's dependencies into ``overrides`` (``app.dependency_overrides``). Returns the names of those that
+    the app overrides itself, which are left alone.
 
     As soon as an app has any override, FastAPI analyses the signatures of all dependencies anew in every request, level
-    by level: for FraiseQL's four levels that costs more CPU than everything else here. So the topmost one is overridden
-    as well, by one with a single argument and nothing below it, which is cheaper than no override at all. Without even
-    that it would be cheaper still, but who a request's user is must be read from that very request: what an app asks
-    itself inside of it, around the guard, has none.
+    by level. For FraiseQL's four levels that costs more CPU than everything else here. So the topmost dependency is
+    overridden as well, by one with a single argument and no dependencies, which is cheaper than no override at all. It
+    needs the request, because requests that an app makes to itself, around the guard, have no user.
     """
 
     async def graphql_context(request: Request) -> dict[str, Any]:
         return await build_graphql_context(await guarded_db(), await current_user(request))
 
-    # What FastAPI would work out from the code in every request: with this it finds it ready.
+    # FastAPI would find this out in every request; with the attribute it need not.
     graphql_context.__signature__ = signature(graphql_context)  # type: ignore[attr-defined]
 
     ours = {get_db: guarded_db, get_current_user_optional: current_user}

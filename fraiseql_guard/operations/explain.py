@@ -1,12 +1,12 @@
-"""Where the cost of a document comes from, and which limits it meets: what the guard sees, for people.
+"""Explains where the cost of a document comes from, and which limits it meets.
 
-The verdict is the Reader's own and the tree is read from the plan that prices requests, so that neither can disagree
-with what happens to a request.
+The verdict is that of the Reader, and the tree is read from the plan that prices requests: neither can disagree with
+what happens to a request.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Any, Final
@@ -32,8 +32,11 @@ _MAX_SHOWN_DEPTH: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class ExplainedField:
-    """A field that costs something, or has children. ``cost`` = ``size`` times weight and children, and the cost of its
-    arguments once; of a page the size counts for the children alone that hold its items."""
+    """A field that costs something, or has children.
+
+    ``cost`` is ``size`` times weight and children, plus the cost of the arguments once. Of a page, the size multiplies
+    only the children that hold its items.
+    """
 
     key: str
     field: str  # with its type, if that is known
@@ -42,7 +45,7 @@ class ExplainedField:
     arguments: int
     size: int
     origin: SizeOrigin
-    said_by: str  # an argument or a $variable
+    said_by: str  # the argument or $variable that gives the size
     times: int  # how often it stands at the root
     unsliced: bool  # a list whose size is unknown
     children: tuple[ExplainedField, ...]
@@ -50,7 +53,7 @@ class ExplainedField:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedOperation:
-    """One operation with what it costs."""
+    """One operation, its cost, and the fields that make it up."""
 
     kind: str
     name: str | None
@@ -60,7 +63,7 @@ class ExplainedOperation:
 
 @dataclass(frozen=True, slots=True)
 class LimitVerdict:
-    """One limit and what the document has of it."""
+    """One limit, and the document's number for it."""
 
     setting: str
     code: str
@@ -69,13 +72,13 @@ class LimitVerdict:
 
     @property
     def exceeded(self) -> bool:
-        """Whether the document has too much of it."""
+        """Whether the document is over the limit."""
         return self.actual > self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class ExplainedRefusal:
-    """Why the guard refuses the request."""
+    """The refusal that the guard answers a request with."""
 
     code: str
     status: int
@@ -88,7 +91,7 @@ class ExplainedRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the guard sees in a document. ``complexity`` is None if it cannot be measured."""
+    """What the guard finds in a document. ``complexity`` is None if it cannot be measured."""
 
     query_hash: str
     complexity: int | None
@@ -109,32 +112,49 @@ def explain(
 ) -> Explanation:
     """Explain a document with the variables of one request. SettingsError if the schema cannot be read."""
     table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
+    # What needs no parser; a document beyond it is not parsed, like that of a request.
     lexical, parses = _scan(text, settings)
-    prepared = prepare(text, settings, CostRules(settings, table)) if parses else None
-    if operation_name is None and isinstance(prepared, AnalyzedDocument) and None not in prepared.names:
-        operation_name = prepared.document.operations[0].name  # every operation is bounded whichever is named
+    analyzed = _analyzed(text, settings, table) if parses else None
+    if operation_name is None and analyzed is not None:
+        operation_name = _first_name(analyzed)
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
-    view = prepared.view(variables or {}) if isinstance(prepared, AnalyzedDocument) else None
     digest = sha256(text.encode(errors="replace")).hexdigest()
-    if not isinstance(prepared, AnalyzedDocument) or not isinstance(view, View):
+    values = variables or {}
+    view = analyzed.view(values) if analyzed is not None else None
+    if analyzed is None or not isinstance(view, View):
         return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
-    tree = _Tree(prepared, view, Bindings(variables or {}, prepared.document.defaults))
-    measured: dict[str, LimitVerdict] = {}
-    for setting, code, limit, actual in Judge(settings, Prescanner(settings).max_nesting).compare(
-        Numbers(prepared, view, tree.prices)
-    ):  # aliases have two rows: an introspection's are counted on their own
-        most = max(actual, measured[setting].actual if setting in measured else 0)
-        measured[setting] = LimitVerdict(setting, code.name, limit, most)
+    # What the plan says of these variables.
+    tree = _Tree(analyzed, view, Bindings(values, analyzed.document.defaults))
     operations = tuple(tree.operations())
     return Explanation(
         query_hash=digest,
         complexity=tree.prices.complexity,
         operations=operations,
-        limits=(*lexical, *measured.values()),
+        limits=(*lexical, *_measured(settings, Numbers(analyzed, view, tree.prices))),
         unsliced=tuple(sorted({view.plan.terms[number].field for number in tree.unsliced})),
         refusal=refusal,
         shortened=tree.shortened,
     )
+
+
+def _analyzed(text: str, settings: Settings, table: SchemaTable | None) -> AnalyzedDocument | None:
+    """The document as requests with it are measured; None if it is invalid."""
+    prepared = prepare(text, settings, CostRules(settings, table))
+    return prepared if isinstance(prepared, AnalyzedDocument) else None
+
+
+def _first_name(analyzed: AnalyzedDocument) -> str | None:
+    """The name of the first operation, if all have one: each of them is bounded, whichever a request names."""
+    return None if None in analyzed.names else analyzed.document.operations[0].name
+
+
+def _measured(settings: Settings, numbers: Numbers) -> Iterable[LimitVerdict]:
+    """The limits on what was measured, each once: aliases have two rows, of which an introspection's is one."""
+    found: dict[str, LimitVerdict] = {}
+    for setting, code, limit, actual in Judge(settings, Prescanner(settings).max_nesting).compare(numbers):
+        most = max(actual, found[setting].actual if setting in found else 0)
+        found[setting] = LimitVerdict(setting, code.name, limit, most)
+    return found.values()
 
 
 def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool]:
@@ -156,6 +176,7 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
 def _ask_the_guard(
     text: str, settings: Settings, table: SchemaTable | None, variables: Mapping[str, Any] | None, name: str | None
 ) -> ExplainedRefusal | None:
+    """The refusal of a request with this document; None if it would pass."""
     try:
         body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
     except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
@@ -172,7 +193,7 @@ def _ask_the_guard(
 
 
 class _Tree:
-    """Reads the plan of one request as a tree, as far as it can be shown."""
+    """Reads the plan of one request as a tree, of 500 fields at most."""
 
     def __init__(self, prepared: AnalyzedDocument, view: View, bindings: Bindings) -> None:
         plan = view.plan
@@ -198,15 +219,13 @@ class _Tree:
             yield self._field(number, times, depth=depth, held=held)
 
     def _field(self, number: int, times: int, *, depth: int, held: bool) -> ExplainedField:
+        """One field with its children. ``held``: it holds the items of a page, whose size is counted already."""
         term, asked = self._plan.terms[number], self._asked[number]
         size = self.prices.sizes[number]
         origin, said_by = origin_of(term, asked, size, self._bindings)
         if held and asked.size is None and origin is not SizeOrigin.GUESSED:
             size, origin = 1, SizeOrigin.ONE
         paged = term.page is PageSize.ALWAYS or origin is SizeOrigin.GUESSED or asked.size is not None
-        ways = self._plan.levels[term.level] if term.level >= 0 else ()
-        inside = dict.fromkeys([child for way in ways for child in way[0]], 1)
-        others = dict.fromkeys([child for way in ways for child in way[1]], 1)
         return ExplainedField(
             key=term.path[-1],
             field=term.field,
@@ -218,22 +237,27 @@ class _Tree:
             said_by=said_by,
             times=times,
             unsliced=number in self.unsliced,
-            children=(
-                *self._fields(inside, depth=depth + 1, held=paged),
-                *self._fields(others, depth=depth + 1, held=False),
-            ),
+            children=tuple(self._children(term.level, depth=depth + 1, paged=paged)),
         )
+
+    def _children(self, level: int, *, depth: int, paged: bool) -> Iterator[ExplainedField]:
+        """The fields at a level: first those that hold the items of a page, then the others."""
+        ways = self._plan.levels[level] if level >= 0 else ()
+        items = dict.fromkeys([child for way in ways for child in way[0]], 1)
+        others = dict.fromkeys([child for way in ways for child in way[1]], 1)
+        yield from self._fields(items, depth=depth, held=paged)
+        yield from self._fields(others, depth=depth, held=False)
 
 
 def as_json(explanation: Explanation) -> dict[str, Any]:
-    """The explanation as plain data."""
+    """The explanation as plain JSON data."""
     found = asdict(explanation)
     limits = [{**asdict(each), "exceeded": each.exceeded} for each in explanation.limits]
     return {"accepted": explanation.refusal is None, **found, "limits": limits}
 
 
 def render(explanation: Explanation) -> str:
-    """The explanation as text."""
+    """The explanation as text for a terminal: the tree of costs, the limits, and the verdict."""
     rows = [row for operation in explanation.operations for row in _rows(operation)]
     width = max((len(name) for name, _, _ in rows), default=0)
     digits = max((len(cost) for _, cost, _ in rows), default=0)
@@ -248,6 +272,7 @@ def render(explanation: Explanation) -> str:
 
 
 def _rows(operation: ExplainedOperation) -> Iterator[tuple[str, str, str]]:
+    """Name, cost and note of an operation and all its fields, indented by their depth."""
     title = f"{operation.kind} {operation.name or ''}".strip()
     yield title, str(operation.cost), ""
     pending = [(field, 1) for field in reversed(operation.fields)]

@@ -1,26 +1,14 @@
-"""Metrics, log lines and trace ids: how the guard tells an operator what it did."""
+"""Metrics, log lines and trace ids: how the guard tells an operator what it did.
 
-from __future__ import annotations
+Other rooms take ``EventLog`` and ``Metrics`` from here, and everything else from the part that it belongs to:
 
-from dataclasses import dataclass
+* ``recorder``: turns what happened into metrics and log lines. Only this part emits signals; it uses all the others.
+* ``metrics``, ``log``: the two outputs.
+* ``process``, ``database``: what the guard measures of its process, and what the app reports of its database.
+* ``trace``, ``spans``: request ids, trace ids, and the spans of OpenTelemetry.
+"""
 
 from fraiseql_guard.telemetry.log.event_log import EventLog
-from fraiseql_guard.telemetry.metrics.exposition import CONTENT_TYPE
-from fraiseql_guard.telemetry.metrics.labels import escape_label
 from fraiseql_guard.telemetry.metrics.registry import Metrics
-from fraiseql_guard.telemetry.trace import request_id, trace_id
 
-__all__ = ["CONTENT_TYPE", "EventLog", "Metrics", "Telemetry", "escape_label", "request_id", "trace_id"]
-
-
-@dataclass(frozen=True, slots=True)
-class Telemetry:
-    """The two voices of one guard."""
-
-    metrics: Metrics
-    log: EventLog
-
-    def close(self) -> None:
-        """Write the last lines and take the metrics out of their registry."""
-        self.log.close()
-        self.metrics.close()
+__all__ = ["EventLog", "Metrics"]

@@ -1,7 +1,7 @@
-"""The spans of OpenTelemetry, where an app uses it. Without ``opentelemetry-api`` there are none, and nothing to pay.
+"""The spans of OpenTelemetry, if the app uses it. Without ``opentelemetry-api`` there are none, and they cost nothing.
 
-An instrumentation may stand outside of the guard or inside: outside, its span is active when the guard begins; inside,
-it is active in the task that runs the app, and shows itself when the answer begins.
+An instrumentation may stand outside of the guard or inside. Outside, its span is active when the guard begins. Inside,
+it is active in the task that runs the app, and is found when the answer begins.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _no_span() -> Span:
 def _active_span() -> Span:
     known = _context.get_current()
     if not known:
-        return None  # no span is active, which is quickly told
+        return None  # no span is active: the quick way to find out
     span = _trace.get_current_span(known)
     return span if span.get_span_context().is_valid else None
 
@@ -43,8 +43,8 @@ active_span: Final[Callable[[], Span]] = _no_span if _trace is None else _active
 
 
 def span_in(task: asyncio.Task[Any] | None) -> Span:
-    """The span that is active in a task: what a timer asks, which runs in no request's context. None before Python
-    3.12, where a task does not show its context to others."""
+    """The span that is active in a task, for a timer, which runs in no request's context. None before Python 3.12,
+    where the context of another task cannot be read."""
     if task is asyncio.current_task():
         return active_span()
     get_context = getattr(task, "get_context", None)
@@ -52,12 +52,12 @@ def span_in(task: asyncio.Task[Any] | None) -> Span:
 
 
 def trace_of(span: Span) -> str:
-    """The trace id of a span, 32 hex digits; ``""`` of none."""
+    """The trace id of a span, 32 hex digits; ``""`` without a span."""
     return f"{span.get_span_context().trace_id:032x}" if span else ""
 
 
 def sampled_trace(span: Span) -> str:
-    """The trace id of a span that is kept, so that it can be found again; else ``""``."""
+    """The trace id of a span that is sampled, so that it can be found later; else ``""``."""
     if not span:
         return ""
     context = span.get_span_context()
@@ -65,7 +65,7 @@ def sampled_trace(span: Span) -> str:
 
 
 def mark(span: Span, code: str, protection: str, *, enforced: bool = True) -> None:
-    """Say on a span that its request was refused, or would be if its protection were enforced."""
+    """Mark a span: its request was refused, or would be if its protection were enforced."""
     if span and span.is_recording():
         span.set_attribute(CODE, code)
         span.set_attribute(PROTECTION, protection)
@@ -73,12 +73,12 @@ def mark(span: Span, code: str, protection: str, *, enforced: bool = True) -> No
 
 
 class Tracing:
-    """Hands a trace down to the app where none came, so that what the app's instrumentation makes of the request bears
-    the trace id that the guard logs.
+    """Gives the app a trace for a request that came without one, so that its instrumentation uses the trace id that the
+    guard logs.
 
-    Whether such a trace is kept is what the app's own sampler says of it. Where the sampler is not known (no SDK, or
-    one that was given to the instrumentation alone) nothing is handed down: it would overrule the sampling. Then the
-    trace id is found out when the answer begins.
+    The app's own sampler decides whether such a trace is sampled. Where the sampler is not known (there is no SDK, or
+    it was given to the instrumentation alone) the app gets no trace, because that would overrule its sampling; the
+    guard then reads the trace id when the answer begins.
     """
 
     __slots__ = ("_propagate", "_sampler")
@@ -89,14 +89,14 @@ class Tracing:
 
     @property
     def active(self) -> bool:
-        """Whether the app traces its requests, as far as that was known at the last look."""
+        """Whether the app traces its requests, as of the last :meth:`look`."""
         return self._sampler is not None
 
     def look(self) -> None:
-        """Whether a tracer provider has been set. Too slow for every request."""
+        """Find out whether the app has set a tracer provider. Too slow for every request."""
         if _trace is None or self._sampler is not None:
             return
-        with suppress(Exception):  # another's code
+        with suppress(Exception):  # code of a tracing library
             sampler = getattr(_trace.get_tracer_provider(), "sampler", None)
             if sampler is not None:
                 from opentelemetry import propagate
@@ -106,15 +106,16 @@ class Tracing:
     def headers_for(
         self, headers: Mapping[bytes, bytes], method: str, trace_id: Callable[[], str]
     ) -> dict[bytes, bytes]:
-        """Further headers for the app; none if a trace has come with the request, or goes on around it."""
+        """Headers that give the app a trace; none if the request came with one, or one is active around it."""
         if self._sampler is None or active_span() is not None:
             return {}
         came = _trace.get_current_span(self._propagate.extract(headers, getter=_getter)).get_span_context()
         if came.is_valid:
             return {}
         number = int(trace_id(), 16)
-        kept = self._sampler.should_sample(None, number, method, _trace.SpanKind.SERVER).decision.is_sampled()
-        flags = _trace.TraceFlags(_trace.TraceFlags.SAMPLED if kept else _trace.TraceFlags.DEFAULT)
+        sampled = self._sampler.should_sample(None, number, method, _trace.SpanKind.SERVER).decision.is_sampled()
+        flags = _trace.TraceFlags(_trace.TraceFlags.SAMPLED if sampled else _trace.TraceFlags.DEFAULT)
+        # A remote parent span with the guard's trace id, in the headers of the app's propagator.
         parent = _trace.SpanContext(number, randbits(64) or 1, is_remote=True, trace_flags=flags)
         carrier: dict[str, str] = {}
         self._propagate.inject(carrier, _trace.set_span_in_context(_trace.NonRecordingSpan(parent)))
@@ -122,7 +123,7 @@ class Tracing:
 
 
 class _Headers:
-    """How OpenTelemetry's propagators read the headers of ASGI."""
+    """A getter for OpenTelemetry's propagators that reads the headers of ASGI."""
 
     def get(self, carrier: Mapping[bytes, bytes], key: str) -> list[str] | None:
         value = carrier.get(key.lower().encode("latin-1"))

@@ -1,4 +1,4 @@
-"""What ties a log line to a request: the trace id it came with, and a request id that is always ours."""
+"""The ids that tie a log line to a request: its trace id, and a request id that the guard always makes itself."""
 
 from __future__ import annotations
 
@@ -15,9 +15,11 @@ _DRAWN_BYTES: Final = 4096
 
 
 class Ids:
-    """Random ids of 32 hex digits: 128 bits of the system's randomness each, drawn many at a time, because a system
-    call for every request would cost more than all else about it. Never the same in two processes: what a fork
-    inherits is thrown away. Thread-safe as far as a list's ``pop`` is."""
+    """Random ids of 32 hex digits: 128 bits of the system's randomness each. Thread-safe, as ``list.pop`` is.
+
+    They are drawn many at a time, because a system call for each request would cost more than the rest of its id. Ids
+    that a forked process inherits are thrown away, so that no two processes use the same.
+    """
 
     __slots__ = ("_drawn",)
 
@@ -34,7 +36,7 @@ class Ids:
             return digits[:_ID_CHARS]
 
     def forget(self) -> None:
-        """Draw anew: what is held may be held elsewhere too."""
+        """Throw the drawn ids away: another process may hold them too."""
         self._drawn = []
 
 
@@ -43,8 +45,8 @@ os.register_at_fork(after_in_child=_next_id.forget)
 
 
 def trace_id(traceparent: str | None, span: Span = None) -> str:
-    """32 lowercase hex digits: of the OpenTelemetry span, else of a valid traceparent (W3C), else random. The span is
-    the active one, unless another is given (``""``: there was none)."""
+    """The trace id of a request, 32 lowercase hex digits: of the OpenTelemetry span, else of a valid traceparent (W3C),
+    else random. The span is the active one unless another is given (``""``: there was none)."""
     if found := trace_of(active_span() if span is None else span):
         return found
     if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)):
@@ -55,4 +57,5 @@ def trace_id(traceparent: str | None, span: Span = None) -> str:
 
 
 request_id: Final[Callable[[], str]] = _next_id
-"""32 hex digits, 128 bits that cannot be guessed. Never taken from the request: callers look refusals up by it."""
+"""A new request id: 32 hex digits, 128 bits that cannot be guessed. It never comes from the client, because refusals
+are looked up by it."""

@@ -9,7 +9,7 @@ import pytest
 
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.interface import Block, Done, LimitOverride
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 from fraiseql_guard.testing import make_token
 from tests.cli.fleet import QUERY, Operator, eventually
 
@@ -89,7 +89,7 @@ def test_a_limit_is_set_listed_and_cleared(fleet, operator):
     ran = operator.done("limit", "set", "2/hour", "--user", "lea", "--for", "2d")
     assert "(2 d)" in ran.out
     fleet.felt(429, user="lea")
-    (held,) = [revived(LimitOverride, each) for each in operator.done("limit", "list", "--json").json]
+    (held,) = [from_json(LimitOverride, each) for each in operator.done("limit", "list", "--json").json]
     assert (held.target.user_id, held.limit) == ("lea", "2/hour")
     assert operator.done("limit", "list").rows[0][:2] == ["user lea", "2/hour"]
     operator.done(*undo_of(ran))
@@ -104,7 +104,7 @@ def test_the_limit_of_an_address_is_set_and_cleared(fleet, operator, address):
     fleet.felt(200, address=address)
 
 
-def test_monitor_mode_refuses_nobody_and_is_cleared(fleet, operator, address):
+def test_monitor_mode_refuses_nothing_and_is_cleared(fleet, operator, address):
     fleet.felt(400, WIDE, address=address)
     ran = operator.done("mode", "monitor", "--for", "5m", "--protection", "query_limits", "--reason", "our mistake")
     assert "(5 min)" in ran.out
@@ -204,10 +204,10 @@ def test_what_is_done_twice_is_no_error(operator, address):
 
 
 def test_every_answer_in_json_has_the_interfaces_shape(operator, address):
-    done = revived(Done, operator.done("block", address, "--json").json)
+    done = from_json(Done, operator.done("block", address, "--json").json)
     assert done.changed
-    assert any(revived(Block, each).target.ip_address == address for each in operator.done("blocks", "--json").json)
-    assert revived(Done, operator.done("unblock", address, "--json").json).affected == 1
+    assert any(from_json(Block, each).target.ip_address == address for each in operator.done("blocks", "--json").json)
+    assert from_json(Done, operator.done("unblock", address, "--json").json).affected == 1
     for words in (["lift", address], ["allow", "list"], ["mode"], ["set", "--list"], ["actions"], ["why"], ["gc"]):
         operator.done(*words, "--json").json  # noqa: B018 - it parses
 

@@ -18,7 +18,7 @@ from fraiseql_guard.cli.render import printable
 from fraiseql_guard.cli.top import rate, sparkline, total
 from fraiseql_guard.core.settings import CHANGEABLE, name_of
 from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Worker
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 from tests.cli.fleet import WORKERS, Operator, eventually
 
 
@@ -82,7 +82,7 @@ pytestmark = pytest.mark.redis
 
 def test_status_lists_every_worker(fleet, operator):
     eventually(lambda: len(operator("status", "--json").json["workers"]) == WORKERS, "every worker should report")
-    found = revived(Status, operator.done("status", "--json").json)
+    found = from_json(Status, operator.done("status", "--json").json)
     assert {each.pid for each in found.workers} == {server.pid for server in fleet.workers}
     assert not any("differ in their configuration" in note for note in found.notes)  # each has a log file of its own
     lines = operator.done("status").out.splitlines()
@@ -113,7 +113,7 @@ def test_top_shows_who_is_refused_most_and_with_what(fleet, operator):
         fleet.statuses("{ a", address=address)
 
     def seen():
-        found = [revived(Offender, each) for each in operator("top", "--json").json["offenders"]]
+        found = [from_json(Offender, each) for each in operator("top", "--json").json["offenders"]]
         return any(each.target.ip_address == address and each.refusals >= 20 for each in found) or found
 
     eventually(seen, f"{address} should be seen")
@@ -126,7 +126,7 @@ def test_why_tells_what_was_refused_and_what_helps(fleet, operator):
     (request_id,) = [refusal.json()["errors"][0]["extensions"]["requestId"]]
     assert request_id == refusal.headers["x-request-id"]
     eventually(lambda: operator("why", request_id).code == 0, "the refusal should be found")
-    found = revived(Refusal, operator.done("why", request_id, "--json").json)
+    found = from_json(Refusal, operator.done("why", request_id, "--json").json)
     assert (found.code, found.ip_address, found.actual) == ("QUERY_TOO_COMPLEX", "203.0.113.201", 5000)
     told = operator.done("why", request_id).out
     assert "400 QUERY_TOO_COMPLEX (query_limits)" in told
@@ -138,7 +138,7 @@ def test_why_tells_what_was_refused_and_what_helps(fleet, operator):
 def test_actions_name_who_did_what(fleet, on_redis, by_http):
     on_redis.done("block", "203.0.113.202", "--reason", "an audit")
     by_http.done("unblock", "203.0.113.202")
-    newest = [revived(Action, each) for each in on_redis.done("actions", "--json", "--last", "2").json]
+    newest = [from_json(Action, each) for each in on_redis.done("actions", "--json", "--last", "2").json]
     assert [each.actor for each in newest] == ["oncall", _me()]
     assert newest[1].fields["reason"] == "an audit"
     assert "203.0.113.202" in by_http.done("actions").rows[0][3]
@@ -148,7 +148,7 @@ def _me():
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def test_behind_sudo_the_person_is_named_and_nobody_else_by_that_variable(monkeypatch):
+def test_behind_sudo_the_person_is_named_and_only_root_by_that_variable(monkeypatch):
     monkeypatch.setenv("SUDO_USER", "ada")
     monkeypatch.setattr(os, "getuid", lambda: 0)
     assert actor() == "ada"

@@ -42,7 +42,7 @@ def test_a_redis_that_does_not_answer_is_said_so(words):
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_a_url_where_nobody_listens_is_said_so(words):
+def test_a_url_without_a_server_is_said_so(words):
     line = refused(Operator({name_of("admin_token"): TOKEN}, ("--url", f"https://{NOWHERE}/admin"))(*words))
     assert f"https://{NOWHERE}/admin cannot be reached" in line
     assert TOKEN not in line

@@ -3,7 +3,7 @@
 import pytest
 
 from fraiseql_guard.operations.operator.interface import Status
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 from tests.cli.fleet import eventually
 
 pytestmark = pytest.mark.redis
@@ -29,7 +29,7 @@ def test_status_shows_one_worker_and_no_zero(silent, by_http):
     assert f"/{silent.pid} knows by itself" in ran.err
     in_json = by_http("status", "--json")
     assert in_json.code == 2
-    found = revived(Status, in_json.json)
+    found = from_json(Status, in_json.json)
     assert (found.sanctions, found.store_answers, len(found.workers)) == (None, False, 1)
 
 

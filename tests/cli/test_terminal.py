@@ -26,6 +26,7 @@ from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.operations.operator.interface import Action, Offender, Refusal, Status, Target, Worker
+from fraiseql_guard.operations.operator.json_values import to_plain
 from fraiseql_guard.operations.operator.records import (
     CallerCounts,
     Heartbeat,
@@ -34,7 +35,6 @@ from fraiseql_guard.operations.operator.records import (
     write_heartbeat,
     write_refusal,
 )
-from fraiseql_guard.operations.operator.shapes import plain
 from fraiseql_guard.stores import RedisStore
 from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.documents import TrustedDocument
@@ -267,7 +267,7 @@ def test_what_a_url_answers_reaches_no_terminal(words, monkeypatch):
                          sanctions=None, notes=[HOSTILE]),
     }  # fmt: skip
     items = {"status": values["status"], "why": hostile_refusal("BLOCKED")}
-    answer = plain(items.get(words[0], {"items": [], "message": HOSTILE}))
+    answer = to_plain(items.get(words[0], {"items": [], "message": HOSTILE}))
     for status, body in ((200, answer), (400, {"status": 400, "detail": HOSTILE, "code": HOSTILE})):
         with peer(status, body, **MARKED, Content_Type="application/problem+json") as server:
             environment = {name_of("admin_token"): TOKEN}

@@ -1,4 +1,4 @@
-"""An operator sees what the app's connections do in PostgreSQL, and can stop it; nobody else's."""
+"""An operator sees what the app's own connections do in PostgreSQL, and can stop it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PostgreSQL is told how long it may take without being asked once more than the app asks it."""
+"""PostgreSQL gets its time limit without a round trip more than the app's own."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def test_the_limit_is_a_little_later_than_the_deadline_and_never_0(
 
 
 @pytest.mark.parametrize("check", [check_as_fraiseql_does, None])
-async def test_a_limit_costs_no_trip_to_the_database(url: str, guarded: Any, check: Any) -> None:
+async def test_a_limit_costs_no_round_trip_to_the_database(url: str, guarded: Any, check: Any) -> None:
     from psycopg_pool import AsyncConnectionPool
 
     async with AsyncConnectionPool(url, open=False, min_size=1, max_size=1, check=check) as pool:
@@ -170,7 +170,7 @@ async def test_in_a_pipeline_it_is_set_as_well(checked: Any, guarded: Any) -> No
         assert await first.fetchone() in (("3s",), ("3250ms",))
 
 
-async def test_statements_that_nobody_can_name_are_bounded_too(pool: Any, guarded: Any) -> None:
+async def test_statements_without_a_known_type_are_bounded_too(pool: Any, guarded: Any) -> None:
     from psycopg import errors
 
     work_until(0.1)

@@ -59,7 +59,7 @@ async def test_a_logger_of_the_app_s_own_is_told_the_time() -> None:
     for each in (logger, own):
         guard = Guard(EchoApp(), logger=each)
         await request(guard, "GET", "/page")
-        guard.recorder.tell()
+        guard.recorder.flush()
         guard.recorder.log.close()
     (record,) = [each for each in handler.records if each.getMessage() == "http.request"]
     assert abs(seconds(record.timestamp) - record.created) < 5

@@ -66,7 +66,7 @@ async def test_refusals_and_new_tokens_do_not_wait(guarded, secret) -> None:
 async def test_a_body_is_not_kept(guarded) -> None:
     guard = guarded()
     await graphql(guard, "{me{id}}")
-    assert all(record[0].body is None for record in guard.guard.runtime.recorder._backlog._waiting)
+    assert all(record[0].body is None for record in guard.guard.runtime.recorder._deferred._waiting)
 
 
 async def test_nothing_is_lost_or_told_twice_by_looking_from_other_threads() -> None:
@@ -77,7 +77,7 @@ async def test_nothing_is_lost_or_told_twice_by_looking_from_other_threads() -> 
 
     def look() -> None:
         while not stop.is_set():
-            backlog.tell()
+            backlog.flush()
 
     threads = [threading.Thread(target=look) for _ in range(3)]
     for thread in threads:
@@ -87,7 +87,7 @@ async def test_nothing_is_lost_or_told_twice_by_looking_from_other_threads() -> 
     stop.set()
     for thread in threads:
         thread.join()
-    backlog.tell()
+    backlog.flush()
     assert told == list(range(20_000))
     assert not faults
 
@@ -111,5 +111,5 @@ async def test_one_record_that_breaks_keeps_no_other_from_being_told() -> None:
     backlog = DeferredRecords(tell, lambda part, error: faults.append(f"{part}: {error}"))
     for number in range(3):
         backlog.add(number)
-    backlog.tell()
+    backlog.flush()
     assert (told, faults) == ([0, 2], ["settle: 1"])

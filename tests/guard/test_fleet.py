@@ -350,7 +350,7 @@ async def test_what_a_worker_says_of_itself(guarded, redis, secret) -> None:
         guarded(redis_url=redis.url, store_timeout_ms=5000, jwt_secret=other),
     ]
     for guard in guards:
-        guard.guard.host.providers.offer(POOL, lambda: {"active": 3, "idle": 2, "total": 10, "waiting": 0})
+        guard.guard.host.fact_sources.offer(POOL, lambda: {"active": 3, "idle": 2, "total": 10, "waiting": 0})
         for _ in range(2):
             assert await status(guard, token=make_token(other, sub="alice")) == 200
         assert await status(guard) == 401

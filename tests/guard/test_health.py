@@ -5,8 +5,7 @@ import asyncio
 import pytest
 
 from fraiseql_guard.telemetry import Metrics
-from fraiseql_guard.telemetry.process import POOL
-from fraiseql_guard.telemetry.process.memory import Memory
+from fraiseql_guard.telemetry.process import POOL, Memory
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 
@@ -87,7 +86,7 @@ async def test_memory_decides_about_the_status(guarded, used, status, http_statu
 
 async def test_the_pool_is_shown_by_whoever_knows_it(guarded) -> None:
     guard = holding(guarded(), 10)
-    guard.guard.host.providers.offer(POOL, lambda: {"active": 10, "idle": 0, "total": 10, "waiting": 3})
+    guard.guard.host.fact_sources.offer(POOL, lambda: {"active": 10, "idle": 0, "total": 10, "waiting": 3})
     reply = await details(guard)
     assert reply.json["database"] == {"pool": {"active": 10, "idle": 0, "total": 10, "waiting": 3}}
     assert (reply.status, reply.json["status"]) == (200, "degraded")
@@ -96,7 +95,7 @@ async def test_the_pool_is_shown_by_whoever_knows_it(guarded) -> None:
 async def test_many_probes_at_once_ask_once(guarded) -> None:
     guard = holding(guarded(), 10)
     asked: list[int] = []
-    guard.guard.host.providers.offer(POOL, lambda: asked.append(1) or {"active": 1})
+    guard.guard.host.fact_sources.offer(POOL, lambda: asked.append(1) or {"active": 1})
     replies = await asyncio.gather(*(details(guard) for _ in range(20)))
     assert {reply.status for reply in replies} == {200}
     for _ in range(20):

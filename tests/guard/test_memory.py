@@ -141,7 +141,7 @@ async def test_what_the_guard_remembers_is_counted_and_can_be_forgotten(guarded,
     assert before > 0  # the series of the metrics
     token = make_token(secret, sub="alice")
     assert [(await graphql(guard, "{me{id}}", token=token)).status for _ in range(2)] == [200, 429]
-    guard.guard.recorder.tell()
+    guard.guard.recorder.flush()
     look(guard)
     held = guard.metric("fraiseql_cache_size_bytes")
     assert held > before + 1600 + 700

@@ -84,7 +84,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def lines_of(path: Any, guard: Any) -> list[dict[str, Any]]:
-    guard.recorder.tell()
+    guard.recorder.flush()
     guard.recorder.log.flush()
     return [json.loads(line) for line in path.read_text().splitlines()]
 

@@ -15,7 +15,7 @@ from fraiseql_guard import checks
 from fraiseql_guard.checks.concurrency import PoolRefusals
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FAULT_PARTS, METRICS
-from fraiseql_guard.telemetry.log.failures import FailingAddresses
+from fraiseql_guard.telemetry.recorder.auth_failures import FailingAddresses
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.asgi import LOOPBACK, EchoApp, graphql, request

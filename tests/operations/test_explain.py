@@ -109,7 +109,7 @@ def test_it_says_where_a_size_came_from(query, variables, schema, key, origin, s
     assert (field.origin, field.said_by, field.size) == (origin, said_by, size)
 
 
-def test_it_names_the_fields_whose_lists_nobody_can_size():
+def test_it_names_the_fields_whose_lists_have_no_known_size():
     query = "{users(limit:5){followers{id} posts{id}} feed{id} postsConnection{edges{node{id}}}}"
     found = explain(query, SETTINGS, schema=BLOG)
     assert found.unsliced == ("Query.postsConnection", "User.followers", "User.posts")

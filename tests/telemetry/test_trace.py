@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from fraiseql_guard.telemetry import request_id, trace_id
+from fraiseql_guard.telemetry.trace import request_id, trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SPAN = "00f067aa0ba902b7"
@@ -62,7 +62,7 @@ def test_request_ids_are_ours_and_never_twice():
 def test_processes_that_fork_do_not_share_ids():
     program = (
         "import os\n"
-        "from fraiseql_guard.telemetry import request_id\n"
+        "from fraiseql_guard.telemetry.trace import request_id\n"
         "request_id()\n"
         "ours, theirs = os.pipe()\n"
         "if os.fork() == 0:\n"

@@ -1,4 +1,4 @@
-"""Counts what is in force in the store, now and then, for the gauges: never by listing it."""
+"""Counts the sanctions and overrides in force, for the gauges. The store counts them: nothing is listed."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _KINDS: Final = (
     EntryKind.DOCUMENT,
     EntryKind.OPERATION,
 )
-"""What operators say and is a state; a command is none."""
+"""Kinds of overrides that hold for a while. Commands (collect garbage, clear caches) do not: they are not counted."""
 _LIMIT: Final = "limit"
 
 
 class CensusObserver(Protocol):
-    """Hears what was counted."""
+    """Receives the counts."""
 
     def in_force(self, sanctions: int) -> None:
-        """Sanctions."""
+        """How many sanctions are in force."""
         ...
 
     def overrides_in_force(self, counts: Mapping[str, int]) -> None:
-        """Overrides, by their kind."""
+        """How many overrides are in force, by their kind; kinds that are not named stay as they were."""
         ...
 
 
@@ -48,12 +48,12 @@ class SanctionCensus:
         self._counted_at = -math.inf
 
     def update(self, control: ControlSet) -> None:
-        """Count the entries of a control set that is in force from now on."""
+        """Count the overrides of a control set that has just come into force."""
         found = Counter(entry.kind for entry in control.entries)
         self._observer.overrides_in_force({kind.value: found[kind] for kind in _KINDS})
 
     async def tick(self) -> None:
-        """To be called twice a second: asks the store every five. Without an answer the last count stays."""
+        """Called twice a second; asks the store every INTERVAL_SECONDS. Without an answer the last counts stay."""
         now = self._clock()
         if now - self._counted_at < INTERVAL_SECONDS:
             return
@@ -62,4 +62,4 @@ class SanctionCensus:
             self._observer.in_force(await self._store.count_sanctions())
             self._observer.overrides_in_force({_LIMIT: await self._store.count_limits()})
         except StoreError:
-            return  # counted by the store
+            return  # the store reports its failures itself

@@ -1,4 +1,4 @@
-"""A worker's heartbeat: about once a second it says what it is, and writes out what waits to be told."""
+"""A worker's heartbeat: about once a second it writes a report of itself to the store, and its recent refusals."""
 
 from __future__ import annotations
 
@@ -20,41 +20,43 @@ from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.operator.interface import Refusal, Worker
 from fraiseql_guard.operations.operator.records import Heartbeat, read_refusal, write_heartbeat
 from fraiseql_guard.stores.protocol import Store, StoreError
-from fraiseql_guard.telemetry.process import POOL, Host, Memory
+from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
 
 TTL_SECONDS: Final = 4.0
-"""A worker that says nothing for so long is gone."""
+"""A worker whose last heartbeat is older counts as gone."""
 MAX_PAYLOAD_BYTES: Final = 16_384
 _TOP: Final = (30, 10, 3, 0)
-"""How many callers of each kind are published: the first number with which the payload is small enough."""
+"""Callers of each kind that a heartbeat names: the first of these numbers with which it is small enough."""
 _OWN: Final = frozenset({"log_file", "admin_token", "actor"})
-"""Options that may differ from worker to worker of one fleet: where it logs, and as what its shell acts elsewhere."""
+"""Options that may differ between the workers of one fleet, and so are not part of its fingerprint: where a worker
+logs, and as what commands in its environment act."""
 _UNWRITTEN: Final = 200
-"""Most refusals that wait for a store that does not answer."""
+"""Most refusals that wait while the store does not answer."""
 
 Facts = Callable[[], Mapping[str, Any]]
-"""What changes: settings in force, modes, breaker, control_version, in_flight."""
+"""Returns what changes while a worker runs, as fields of Worker: modes, breaker_open, control_version, in_flight,
+..."""
 
 
 class HeartbeatObserver(Protocol):
-    """Hears of what breaks while a heartbeat is made."""
+    """Receives what goes wrong while a heartbeat is made."""
 
     def fault(self, part: str, error: BaseException) -> None:
-        """Something of ours broke."""
+        """An error of the guard's own."""
         ...
 
     def warn(self, sentence: str) -> None:
-        """Something of the app's broke."""
+        """Something that an operator should look at, such as a pool of the app's that cannot be read."""
         ...
 
 
 class HeartbeatTask:
-    """Beats for one process, in turn with writing its journal: one command to the store a call of :meth:`tick`.
+    """Writes the heartbeats of one process, in turn with its journal of refusals: one command to the store for each
+    call of :meth:`tick`.
 
-    ``facts`` describe the process at the moment, as fields of Worker; ``host`` knows its memory and pool. ``observer``
-    hears of whatever breaks in here. The identity is made with the first beat, so that forked
-    workers are several. ``counts_alone``: the metrics of this process are its own, and another one of this host would
-    be missing from them, which is said.
+    ``facts`` describe the process at the moment; ``host`` knows its memory and pool. The worker's id is made with the
+    first heartbeat, so that each forked worker has one of its own. ``counts_alone``: /metrics shows this process alone,
+    and the observer is warned if another worker of the same host would be missing from it. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -63,7 +65,7 @@ class HeartbeatTask:
         *,
         traffic: TrafficStats,
         journal: RefusalJournal,
-        host: Host,
+        host: ProcessMonitor,
         settings: Callable[[], Settings],
         facts: Facts,
         observer: HeartbeatObserver,
@@ -90,7 +92,7 @@ class HeartbeatTask:
         self.worker_id = ""
 
     async def tick(self) -> None:
-        """To be called twice a second. Never raises: nothing that is told is worth a request."""
+        """Called twice a second: writes a heartbeat or the journal. Never raises."""
         if self._pid != os.getpid():
             self._begin()
         try:
@@ -101,24 +103,24 @@ class HeartbeatTask:
             else:
                 await self._write_journal()
         except StoreError:
-            pass  # counted by the store; the next tick tries again
-        except Exception as error:  # noqa: BLE001 - what describes the process must not stop it
+            pass  # the store reports its failures itself; the next tick tries again
+        except Exception as error:  # noqa: BLE001 - a report must not stop what it reports of
             self._observer.fault("presence", error)
         self._beat_next = not self._beat_next
 
     def heartbeat(self) -> Heartbeat:
-        """What this process would say of itself now."""
+        """The heartbeat that this process would write now."""
         if self._pid != os.getpid():
             self._begin()
         return Heartbeat(worker=self._worker(), callers=self._traffic.callers(_TOP[0]))
 
     def unwritten(self, count: int) -> Sequence[Refusal]:
-        """The refusals that the store has not taken yet, the newest first."""
+        """The last refusals that the store has not taken yet, the newest first."""
         read = [read_refusal(record) for record in (*self._unwritten, *self._journal.waiting(self.worker_id))]
         return [each for each in reversed(read) if each is not None][:count]
 
     async def leave(self) -> None:
-        """Write what waits, and be gone at once. Nothing happens if no heartbeat was ever written."""
+        """Write the journal, and take the heartbeat out of the store. Does nothing if none was ever written."""
         if self._pid != os.getpid():
             return
         with suppress(StoreError):
@@ -132,10 +134,12 @@ class HeartbeatTask:
             self._unwritten = []
 
     async def _look_for_neighbours(self, living: int) -> None:
-        """Say once if another process of this host counts for itself. One that has died is gone after a while."""
+        """Warn once if another process of this host is alive, whose counts /metrics of this one does not show."""
+        # The heartbeat of a process that this one replaces is gone by then.
         if self._clock() - self._started_at < 2 * TTL_SECONDS:
             return
         self._looked_for = living
+        # Ids are host-pid-token: another pid of the same host is a neighbour.
         own = self.worker_id.rsplit("-", 2)
         others = [beat.worker_id.rsplit("-", 2) for beat in await self._store.beats()]
         if any(other[0] == own[0] and other[1:2] != own[1:2] for other in others):
@@ -148,7 +152,7 @@ class HeartbeatTask:
         self.worker_id = f"{socket.gethostname()[:64]}-{self._pid}-{token_hex(3)}"
 
     def _payload(self) -> bytes:
-        """The heartbeat with as many callers as there is room for."""
+        """The heartbeat, with as many callers as fit into MAX_PAYLOAD_BYTES."""
         worker = self._worker()
         for top in _TOP:
             callers, seen = self._traffic.callers(top), self._traffic.seen(2 * top)
@@ -159,7 +163,8 @@ class HeartbeatTask:
 
     def _worker(self) -> Worker:
         settings, memory = self._settings(), self._host.memory.memory
-        pool = self._host.providers.ask(POOL, self._observer.warn)
+        pool = self._host.fact_sources.ask(POOL, self._observer.warn)
+        # Before ``keys`` is read: it has the deferred counts added.
         series, now = self._traffic.series(), self._clock()
         return Worker(
             id=self.worker_id,
@@ -188,11 +193,11 @@ def _memory_facts(memory: Memory) -> Mapping[str, float]:
 
 
 class Fingerprints:
-    """Digests that are equal where the configuration is.
+    """Digests that are equal where configurations are.
 
-    That of the settings covers the secrets' texts. Its length and the key, which is made of the secrets themselves,
-    leave no way to try guesses at a weak one by it as long as a strong one is beside it. Those of keys
-    are of at least 32 bytes, whose tokens would confirm a guess as well.
+    That of the settings covers the secrets' texts. It is short, and its key is made of all secrets together, so that a
+    weak one cannot be guessed by it as long as a strong one is configured beside it. Signing keys have at least 32
+    bytes; each token that they sign would confirm a guess as well as their digest does.
     """
 
     __slots__ = ("_known",)
@@ -201,9 +206,11 @@ class Fingerprints:
         self._known: tuple[Settings, tuple[str, ...], str] | None = None
 
     def of_settings(self, settings: Settings) -> str:
-        """Of every effective setting; where a value came from makes no difference, nor what is a process's own."""
+        """The digest of all effective settings, but for those that are a process's own. Where a value came from makes
+        no difference."""
         values = [getattr(settings, row.option) for row in VARIABLES if row.option not in _OWN]
         secrets = tuple([each.reveal() for each in values if isinstance(each, Secret)])
+        # Settings are replaced and never edited, but a secret's file may change.
         if self._known is None or self._known[0] is not settings or self._known[1] != secrets:
             key = blake2b("\0".join(secrets).encode(errors="surrogatepass"), digest_size=32).digest()
             shown = [repr(secrets.index(each.reveal())) if isinstance(each, Secret) else repr(each) for each in values]
@@ -213,7 +220,7 @@ class Fingerprints:
 
     @staticmethod
     def of_keys(settings: Settings) -> Mapping[str, str]:
-        """Of the keys that verify tokens, by slot."""
+        """The digests of the keys that verify tokens, by slot (current, old, new)."""
         slots = {"current": settings.jwt_secret, "old": settings.jwt_secret_old, "new": settings.jwt_secret_new}
         return {
             slot: blake2b(secret.reveal().encode(errors="surrogatepass"), key=b"slot", digest_size=6).hexdigest()
@@ -223,7 +230,7 @@ class Fingerprints:
 
 
 def package_version() -> str:
-    """Of this package, as it is installed."""
+    """The version of this package as it is installed; "0" where it is not."""
     try:
         return version("fraiseql-guard")
     except PackageNotFoundError:

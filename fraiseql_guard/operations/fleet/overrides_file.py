@@ -1,6 +1,6 @@
-"""Overrides from a file, for those without Redis: what an operator would tell the store, as entries of the control set.
+"""Reads overrides from a file, for deployments without Redis: the same entries that operators put into the store.
 
-YAML; every list and every ``expires_at`` and ``reason`` may be missing:
+The file is YAML. Every list, and every ``expires_at`` and ``reason``, may be missing:
 
     modes:
       - {protection: all, mode: monitor, expires_at: 2026-12-31T00:00:00Z, reason: an incident}
@@ -28,17 +28,17 @@ import yaml
 from fraiseql_guard.core import parsing
 from fraiseql_guard.core.settings import SettingsError, name_of
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
-from fraiseql_guard.operations.fleet.switches import options_of
+from fraiseql_guard.operations.fleet.setting_overrides import options_of
 from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
 
 ACTOR: Final = "overrides file"
-"""Who has said what is in the file."""
+"""The actor of all entries of the file."""
 _SHA256_CHARACTERS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """One of the file's lists: what its items become, and the keys of theirs that say what."""
+    """One of the file's lists: the kind of its entries, and the item's keys that hold an entry's key and value."""
 
     kind: EntryKind
     key: str
@@ -57,15 +57,15 @@ _NAMED: Final = 20
 """Most entries that one line of the audit names."""
 
 Dated = tuple[Entry, float | None]
-"""An entry, and when it ends in seconds since 1970."""
+"""An entry, and when it ends (Unix time); None for one that does not."""
 
 
 class OverridesFile:
-    """The file's entries, as EntrySource of a control watch. A file that is not there says nothing.
+    """The file's entries, as an EntrySource of the control watch. A file that does not exist has none.
 
-    SettingsError at construction if there is one and it cannot be used. Later a bad file leaves the last good one in
-    force, and ``on_problem`` is told once for each change. ``on_change`` is given the fields of an audit's line for
-    each change of what the file says, the first included. ``clock`` tells the seconds since 1970.
+    SettingsError at construction if the file exists and cannot be used. Later a bad file leaves the last good one in
+    force, and ``on_problem`` is called once for each change of it. ``on_change`` is called with the fields of an audit
+    line for each change of the entries, the first included. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class OverridesFile:
         self._on_change = on_change
         self._entries: tuple[Dated, ...] = ()
         try:
-            # Each poll of the control watch looks.
+            # No interval of its own: each poll of the control watch looks at the file.
             self._file: WatchedFile[tuple[Dated, ...]] = WatchedFile(
                 path, _parse, interval_seconds=0, absent=(), on_failure=self._failed
             )
@@ -94,14 +94,14 @@ class OverridesFile:
         self._put(self._file.value)
 
     def changed(self) -> bool:
-        """Look at the file; whether it says something else now."""
+        """Look at the file. Whether its entries have changed."""
         if not self._file.changed():
             return False
         self._put(self._file.value)
         return True
 
     def entries(self) -> tuple[Entry, ...]:
-        """What it says at the moment."""
+        """The entries in force at the moment, each with the time that is left."""
         now = self._clock()
         return tuple(
             replace(entry, expires_in_seconds=LONGEST_SECONDS if until is None else until - now)
@@ -134,19 +134,9 @@ def _parse(content: bytes) -> tuple[Dated, ...]:
 
 
 def read_overrides(text: str) -> tuple[Dated, ...]:
-    """The entries of a file; ValueError names the item and what is wrong with it."""
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark is not None else ""
-        raise ValueError(f"it is not YAML{where}") from None
-    if content is None:
-        return ()
-    if not isinstance(content, Mapping):
-        raise ValueError(f"it has no lists. Accepted: {', '.join(_LISTS)}")
+    """The entries of a file; of two with one kind and key the last. ValueError names the item and what is wrong."""
     found: dict[tuple[EntryKind, str], Dated] = {}
-    for name, items in content.items():
+    for name, items in _load(text).items():
         if name not in _LISTS:
             raise ValueError(f"{str(name)[:60]!r} is none of its lists. Accepted: {', '.join(_LISTS)}")
         if not isinstance(items, list) and items is not None:
@@ -157,14 +147,30 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
     return tuple(found.values())
 
 
+def _load(text: str) -> Mapping[Any, Any]:
+    """The file's lists by their names; an empty file has none. ValueError if it is no YAML mapping."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark is not None else ""
+        raise ValueError(f"it is not YAML{where}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, Mapping):
+        raise ValueError(f"it has no lists. Accepted: {', '.join(_LISTS)}")
+    return content
+
+
 def _entry(where: str, row: _List, item: object) -> Dated:
+    """The entry of one item. ValueError says where it stands and what is wrong with it."""
     wanted = [row.key, *filter(None, [row.value])]
     if not isinstance(item, Mapping) or any(item.get(name) is None for name in wanted):
         raise ValueError(f"{where} needs {' and '.join(wanted)}")
     if unknown := sorted({str(key) for key in item} - {*wanted, "reason", "expires_at"}):
         raise ValueError(f"{where} has an unknown key {unknown[0]!r}")
     value = item[row.value] if row.value else ""
-    if isinstance(value, bool):
+    if isinstance(value, bool):  # an unquoted true of YAML
         value = str(value).lower()
     entry = Entry(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
     try:
@@ -174,6 +180,7 @@ def _entry(where: str, row: _List, item: object) -> Dated:
 
 
 def _checked(entry: Entry) -> Entry:
+    """The entry, in the form that the store would keep it in. ValueError if it cannot be used."""
     if entry.kind in (EntryKind.MODE, EntryKind.SETTING):
         options_of(entry)
     elif entry.kind is EntryKind.BLOCK:
@@ -188,7 +195,7 @@ def _checked(entry: Entry) -> Entry:
 
 
 def _moment(value: Any) -> float | None:
-    """A date ends when it begins; a time without a zone is UTC."""
+    """An ``expires_at`` as Unix time. An entry with a date ends when that day begins; a time without a zone is UTC."""
     if value is None:
         return None
     if isinstance(value, str):

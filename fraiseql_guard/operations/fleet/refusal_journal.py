@@ -1,4 +1,4 @@
-"""The last refusals, so that ``why REQUEST_ID`` has an answer: noted with the request, written by a background task."""
+"""Keeps the last refusals for ``why REQUEST_ID``: noted with the request, written to the store by the heartbeat."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from fraiseql_guard.operations.operator.records import write_refusal
 from fraiseql_guard.telemetry.recorder.remedies import remedy
 
 PER_MINUTE: Final = 3
-"""Refusals of one subject that are noted in a minute: a flood must not push out what others ask about."""
+"""Refusals of one caller that are noted in a minute: a flood of one must not push out those of others."""
 _SUBJECTS: Final = 5_000
 _WAITING_OF_USERS: Final = 100
 _WAITING_OF_ALL: Final = 20
-"""Most records that wait to be written. Addresses are free, so a flood from many of them fills no more than this."""
+"""Most records that wait to be written. Callers without a verified user share a small part, because a flood can come
+from any number of addresses."""
 _DETAIL_CHARACTERS: Final = 256
 
 
 class RefusalJournal:
-    """Records of refusals that wait to be written to the store. ``clock`` tells the seconds since 1970."""
+    """Records of refusals that wait to be written to the store. ``clock`` is Unix time."""
 
     __slots__ = ("_clock", "_noted", "_waiting")
 
@@ -36,8 +37,9 @@ class RefusalJournal:
         self._waiting: deque[Refusal] = deque()
 
     def note(self, ctx: RequestContext, denial: Denial, enforced: bool) -> None:
-        """A request is refused, or would be."""
-        if len(self._waiting) >= (_WAITING_OF_USERS if ctx.identity is not None else _WAITING_OF_ALL):
+        """Note that a request is refused, or would be (``enforced`` False), if there is room."""
+        room = _WAITING_OF_USERS if ctx.identity is not None else _WAITING_OF_ALL
+        if len(self._waiting) >= room:
             return
         now = self._clock()
         if not self._room(ctx, int(now // 60)):
@@ -69,7 +71,7 @@ class RefusalJournal:
         )
 
     def take(self, worker: str) -> list[bytes]:
-        """What waits, as it is kept, with the worker's id; it waits no longer."""
+        """The records that wait, with the worker's id, as the store keeps them. They wait no longer."""
         records = self.waiting(worker)
         self._waiting.clear()
         return records
@@ -78,11 +80,12 @@ class RefusalJournal:
         """The same, and it goes on waiting."""
         records: list[bytes] = []
         for each in self._waiting:
-            with suppress(TypeError):  # text from outside that is no UTF-8: it could not be read either
+            with suppress(TypeError):  # text from outside that is no UTF-8 cannot be written as JSON
                 records.append(write_refusal(replace(each, worker=worker)))
         return records
 
     def _room(self, ctx: RequestContext, minute: int) -> bool:
+        """Whether the caller has a refusal left in this minute; takes it."""
         key = ctx.subject.kind, ctx.subject.name
         noted = self._noted.get(key)
         if noted is None or noted[0] != minute:

@@ -1,7 +1,7 @@
-"""What a process has seen in the last five minutes: series for charts, and who caused them.
+"""Statistics of the last five minutes of one process: series for charts, and the callers that caused them.
 
-A request costs a few additions, whatever comes; everything is bounded. Each process publishes its own with its
-heartbeat, and views of the fleet add them up.
+A request costs a few additions, and all memory is bounded whatever comes. Each process publishes its statistics with
+its heartbeat; views of the fleet add them up.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ STEP_SECONDS: Final = 5.0
 STEPS: Final = 60
 """Steps that are kept: five minutes."""
 WINDOW_SECONDS: Final = 30.0
-"""Callers are counted in windows of this length; the last ten make the last five minutes, give or take one."""
+"""Callers are counted in windows of this length. The last ten make up five minutes, give or take one window."""
 _WINDOWS: Final = 10
 _MAX_CALLERS: Final = 1_000
 _RING: Final = 1_000
@@ -35,7 +35,7 @@ WOULD_REFUSE: Final = "would_refuse"
 QUERIES: Final = "queries"
 ERRORS: Final = "errors"
 SECONDS: Final = "seconds"
-"""Time that the requests of a step took together: divided by their number, the mean."""
+"""The time that the requests of a step took together; divided by their number, it is the mean."""
 _BY_PROTECTION: Final[Mapping[Protection, str]] = {each: f"{REFUSALS}:{each.value}" for each in Protection}
 SERIES: Final = (REQUESTS, REFUSALS, WOULD_REFUSE, QUERIES, ERRORS, SECONDS, *_BY_PROTECTION.values())
 """Names of the series. ``refusals:`` with a protection is its part of the refusals."""
@@ -65,7 +65,7 @@ def _nothing() -> None:
 
 
 class TrafficStats:
-    """Counts the requests of this process. ``clock`` counts seconds and never goes back."""
+    """Counts the requests of this process. ``clock`` counts seconds and never goes back. Not thread-safe."""
 
     __slots__ = (
         "_callers",
@@ -87,9 +87,9 @@ class TrafficStats:
         self._series: dict[str, deque[float]] = {name: deque([0.0] * STEPS, maxlen=STEPS) for name in SERIES}
         self._current: dict[str, float] = dict.fromkeys(SERIES, 0.0)
         self._step_ends = now + STEP_SECONDS
-        self._callers: _Window = {}
+        self._callers: _Window = {}  # of the current window
         self._windows: deque[_Window] = deque(maxlen=_WINDOWS - 1)
-        self._past: _Window = {}  # the windows together
+        self._past: _Window = {}  # the windows before it, added up
         self._window_ends = now + WINDOW_SECONDS
         self._ring: deque[tuple[str, Subject]] = deque(maxlen=_RING)
         self.before_looking: Callable[[], None] = _nothing
@@ -98,8 +98,8 @@ class TrafficStats:
         """Tokens verified by each key."""
 
     def note(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
-        """A request has ended, answered or refused, after so many seconds; or so many of one kind, after so many
-        seconds together."""
+        """Count a request that has ended, answered or refused, after so many seconds; or ``times`` requests like it,
+        after so many seconds together."""
         now = self._clock()
         if now >= self._step_ends:
             self._turn(now)
@@ -129,7 +129,7 @@ class TrafficStats:
             self.keys[ctx.identity.key] += times
 
     def series(self) -> Mapping[str, list[float]]:
-        """Five minutes in steps, the last complete one the newest."""
+        """Every series: five minutes in steps of STEP_SECONDS, the last complete step the newest."""
         self.before_looking()
         now = self._clock()
         if now >= self._step_ends:
@@ -137,7 +137,7 @@ class TrafficStats:
         return {name: [round(value, 3) for value in values] for name, values in self._series.items()}
 
     def callers(self, count: int) -> list[CallerCounts]:
-        """The callers with the most refusals and those with the most requests, so many of each."""
+        """The callers with the most refusals and those with the most requests, ``count`` of each at most."""
         self.before_looking()
         together = _added((self._past, self._callers))
         most = nlargest(count, ((key, each) for key, each in together.items() if each.refusals), _weight)
@@ -156,7 +156,7 @@ class TrafficStats:
         ]
 
     def seen(self, count: int) -> Seen:
-        """Of the last requests, how many came from the most frequent addresses and users."""
+        """How many of the last requests came from the most frequent addresses and users, ``count`` of each at most."""
         self.before_looking()
         addresses = Counter(address for address, _ in self._ring)
         users = Counter(subject.name for _, subject in self._ring if subject.kind == "user")
@@ -167,13 +167,13 @@ class TrafficStats:
         )
 
     def last_requests(self) -> Iterable[tuple[str, Subject]]:
-        """Addresses and subjects of the last requests of this process, at most 1,000."""
+        """The addresses and subjects of the last requests of this process, at most 1,000."""
         self.before_looking()
         return tuple(self._ring)
 
     def _new(self, key: _Key, ctx: RequestContext) -> _CallerTraffic:
-        """Room for one caller more. A flood of one-shot addresses pushes out its like, not who is often here: once a
-        window is full, the busier half of it stays, so that the work is small for each caller that comes."""
+        """Add a caller to the current window. When that is full, the busier half of it stays: a flood of addresses that
+        come once pushes out its like, and sorting costs little for each caller that comes."""
         if len(self._callers) >= _MAX_CALLERS:
             self._callers = _busiest(self._callers, _MAX_CALLERS // 2)
         shown = ctx.user_id if ctx.identity is not None else ctx.address
@@ -181,10 +181,11 @@ class TrafficStats:
         return caller
 
     def _turn(self, now: float) -> None:
-        """Complete the step, and those in which nothing happened."""
+        """Complete the current step, and the window if it is over."""
         for name, values in self._series.items():
             values.append(self._current[name])
             self._current[name] = 0.0
+        # Steps since then in which no request came.
         silent = int((now - self._step_ends) // STEP_SECONDS)
         for values in self._series.values():
             values.extend([0.0] * min(silent, STEPS))

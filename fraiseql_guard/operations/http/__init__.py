@@ -1,73 +1,10 @@
-"""The operator's HTTP API: one table of routes, served under the admin path or on a port of its own."""
+"""The operator's HTTP API and its console, served under the admin path of the app or on a port of its own.
 
-from __future__ import annotations
+``authentication`` finds out who asks; ``dispatch`` answers one request of a known operator by the table in ``routes``;
+``sessions`` and ``pages`` are the console's.
+"""
 
-from functools import cache
-from importlib.metadata import version
-
-from fraiseql_guard.core.callers import Identity
-from fraiseql_guard.core.context import RequestContext
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
-from fraiseql_guard.identity.tokens import KEYS_SECONDS, KeysMissing, TokenVerifier
-from fraiseql_guard.operations.http.authentication import AdminAuthentication, Identify
-from fraiseql_guard.operations.http.dispatch import Fault
-from fraiseql_guard.operations.http.openapi import description
-from fraiseql_guard.operations.http.pages import console
-from fraiseql_guard.operations.http.request import AdminDeps
-from fraiseql_guard.operations.http.sessions import Sessions
+from fraiseql_guard.operations.http.builder import build_authentication, is_enabled
 from fraiseql_guard.operations.http.standing import Standing
-from fraiseql_guard.operations.http.tokens import AdminTokens
-from fraiseql_guard.operations.operator.deps import Audit
-from fraiseql_guard.operations.operator.interface import Operator
 
-__all__ = ["Standing", "administered", "open_door"]
-
-
-def administered(settings: Settings) -> bool:
-    """Whether anybody could use the API; without, its path belongs to the app."""
-    return settings.admin_tokens is not None or settings.admin_scope is not None
-
-
-def open_door(
-    settings: Settings,
-    operator: Operator,
-    verifier: TokenVerifier | None,
-    *,
-    standing: Standing,
-    audit: Audit,
-    fault: Fault,
-) -> AdminAuthentication:
-    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified."""
-    if settings.admin_tokens is None and verifier is None:
-        raise SettingsError(
-            f"{name_of('admin_scope')}={settings.admin_scope!r} needs a key to verify tokens with. Set "
-            f"{name_of('jwt_secret')}, or {name_of('admin_tokens')} instead"
-        )
-    tokens = AdminTokens(settings.admin_tokens)
-    deps = AdminDeps(
-        operator=operator,
-        sessions=Sessions(lambda: tokens.text, settings.admin_path),
-        description=cache(lambda: description(settings.admin_path, version("fraiseql-guard"))),
-        audit=audit,
-    )
-    return AdminAuthentication(
-        deps,
-        tokens,
-        path=settings.admin_path,
-        scope=settings.admin_scope,
-        identify=_identify(verifier) if verifier is not None else None,
-        standing=standing,
-        pages=console(settings.admin_path) if settings.admin_tokens is not None else None,  # sessions need one
-        fault=fault,
-    )
-
-
-def _identify(verifier: TokenVerifier) -> Identify:
-    async def identify(ctx: RequestContext) -> Identity | None:
-        found = verifier.verify(ctx.lines(b"authorization"))
-        if isinstance(found, KeysMissing):
-            fetched = await verifier.fetch_keys(KEYS_SECONDS)
-            found = verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
-        return found if isinstance(found, Identity) else None
-
-    return identify
+__all__ = ["Standing", "build_authentication", "is_enabled"]

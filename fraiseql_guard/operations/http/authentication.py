@@ -1,4 +1,4 @@
-"""The door of the operator's API: which requests are for it, and who comes in."""
+"""Finds out which operator makes a request to the API, and answers everything under the admin path."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.place import NOT_A_ROUTE
 from fraiseql_guard.operations.http.dispatch import AdminDispatch, Fault
 from fraiseql_guard.operations.http.request import AdminDeps
-from fraiseql_guard.operations.http.sessions import Session, Visitor, cookie_name
+from fraiseql_guard.operations.http.sessions import Principal, Session, cookie_name
 from fraiseql_guard.operations.http.standing import Standing
 from fraiseql_guard.operations.http.tokens import AdminTokens
 
 USER_ACTOR: Final = "user:"
-"""Before the sub of a token that has the scope; no name of an admin token has a colon."""
+"""Begins the actor of a user with the admin scope, before the token's sub. No name of an admin token has a colon."""
 _BEARER: Final = "bearer"
 
 Identify = Callable[[RequestContext], Awaitable[Identity | None]]
-"""The verified user of a request's Authorization header."""
+"""Returns the verified user of a request's Authorization header; None if there is none."""
 
 
 class AdminAuthentication:
-    """Answers for everything under ``path``, however that is written: none of it ever reaches the app.
+    """Answers every request under ``path``, however that is written; none of them reaches the app.
 
-    A right token is known before anything else is decided, so that nothing slows or blocks it. ``scope`` makes users
-    operators that ``identify`` verifies, as long as ``standing`` says nothing against them. ``pages`` are ASGI apps
-    that answer everybody, by their path below the admin path.
+    A right token is recognized before any other decision, so that no limit or block holds an operator back. Users whose
+    token carries ``scope`` are operators too: ``identify`` verifies them, and ``standing`` may object. ``pages`` are
+    ASGI apps that need no token, by their path below the admin path.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class AdminAuthentication:
         self._fault = fault
 
     async def receive(self, scope: Any, ctx: RequestContext) -> Any:
-        """The ASGI app that answers a request. Sets ``ctx.actor`` if an operator asks."""
+        """The ASGI app that answers a request. Sets ``ctx.actor`` if an operator makes it."""
         path = NOT_A_ROUTE if ctx.place.below_admin is None else ctx.place.below_admin
         ctx.guarded, ctx.endpoint = False, self._prefix
         if path in self._pages and ctx.method in ("GET", "HEAD"):
@@ -60,55 +60,60 @@ class AdminAuthentication:
             return self._pages[path]
         ctx.for_operator = True
         secure = scope.get("scheme") == "https" or not ctx.loopback_peer
-        visitor = await self._visitor(ctx, secure=secure)
-        if visitor is None:
-            return _nobody
-        ctx.actor = visitor.actor
-        return AdminDispatch(self._deps, visitor, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
+        principal = await self._principal(ctx, secure=secure)
+        if principal is None:
+            return _unauthorized
+        ctx.actor = principal.actor
+        return AdminDispatch(self._deps, principal, ctx, self._fault, path=path, prefix=self._prefix, secure=secure)
 
-    async def _visitor(self, ctx: RequestContext, *, secure: bool) -> Visitor | None:
-        """An Authorization header decides alone; without one a session's cookie does."""
+    async def _principal(self, ctx: RequestContext, *, secure: bool) -> Principal | None:
+        """The operator that makes a request. An Authorization header decides alone; without one the cookie of a session
+        does."""
         lines = ctx.lines(b"authorization")
+        # A session of the console.
         if not lines:
             cookie = _cookie(ctx, cookie_name(secure=secure))
-            visitor = self._deps.sessions.visitor(cookie, ctx.address) if cookie else None
-            return None if visitor is None else await self._still(visitor, ctx)
+            principal = self._deps.sessions.verify(cookie, ctx.address) if cookie else None
+            return None if principal is None else await self._if_in_standing(principal, ctx)
+        # One of the configured admin tokens. Two headers are none of them: which one counts is not clear.
         scheme, _, token = lines[0].strip(" \t").partition(" ")
         if len(lines) == 1 and scheme.lower() == _BEARER:
             actor = self._tokens.actor(token.strip(" "))
             if actor is not None:
-                return Visitor(actor=actor, address=ctx.address, session=Session(actor=actor))
+                return Principal(actor=actor, address=ctx.address, session=Session(actor=actor))
+        # The token of a user who has the admin scope.
         return await self._by_scope(ctx)
 
-    async def _by_scope(self, ctx: RequestContext) -> Visitor | None:
+    async def _by_scope(self, ctx: RequestContext) -> Principal | None:
         identity = await self._identify(ctx) if self._identify is not None and self._scope is not None else None
         if identity is None:
             return None
         actor = USER_ACTOR + identity.user_id
         session, until = Session(actor=actor), identity.expires_at
-        return await self._still(
-            Visitor(actor=actor, address=ctx.address, session=session, until=until, identity=identity), ctx
+        return await self._if_in_standing(
+            Principal(actor=actor, address=ctx.address, session=session, until=until, identity=identity), ctx
         )
 
-    async def _still(self, visitor: Visitor, ctx: RequestContext) -> Visitor | None:
-        """A visitor who may come in now: a user has the scope, and nothing has happened to them meanwhile."""
-        identity = visitor.identity
+    async def _if_in_standing(self, principal: Principal, ctx: RequestContext) -> Principal | None:
+        """The principal, if it may act now; sets ``ctx.operator_refusal`` if not. A user must still have the scope, and
+        be in good standing."""
+        identity = principal.identity
         if identity is None:
-            return None if visitor.actor.startswith(USER_ACTOR) else visitor
+            return None if principal.actor.startswith(USER_ACTOR) else principal
         if self._standing is None or self._scope not in identity.scopes:
             return None
         ctx.operator_refusal = await self._standing.refusal(identity)
-        return None if ctx.operator_refusal is not None else visitor
+        return None if ctx.operator_refusal is not None else principal
 
 
 def _cookie(ctx: RequestContext, ours: str) -> str | None:
-    """Our cookie, if there is exactly one."""
+    """The value of the cookie of this name, if there is exactly one."""
     pairs = [part.strip().partition("=") for line in ctx.lines(b"cookie") for part in line.split(";")]
     found = [value for name, _, value in pairs if name == ours]
     return found[0] if len(found) == 1 else None
 
 
-async def _nobody(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
-    """Never reached: a gate has refused. If it were, it says nothing."""
+async def _unauthorized(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
+    """An empty 401. Not reached in practice: the check of admin access refuses such a request before."""
     await send({"type": "http.response.start", "status": 401, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})

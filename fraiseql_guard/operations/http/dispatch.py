@@ -1,4 +1,4 @@
-"""One request of a known operator: find its route, check its fields, do it, answer."""
+"""Answers one request of a known operator: finds its route, reads its fields, calls the operator's method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fraiseql_guard.operations.http.parsing import checked, json_fields, query_f
 from fraiseql_guard.operations.http.problems import GUARDING, OURS, Header, Problem, problem_json, problem_of, to_json
 from fraiseql_guard.operations.http.request import AdminDeps, AdminRequest, Reply
 from fraiseql_guard.operations.http.routes import ROUTES
-from fraiseql_guard.operations.http.sessions import CSRF_HEADER, Visitor
+from fraiseql_guard.operations.http.sessions import CSRF_HEADER, Principal
 from fraiseql_guard.operations.operator.interface import OperatorError
 from fraiseql_guard.operations.operator.route import Route
 
@@ -20,7 +20,7 @@ _JSON: Final = b"application/json"
 _PROBLEM: Final = b"application/problem+json"
 
 Fault = Callable[[str, BaseException], None]
-"""Told of what is our own mistake."""
+"""Called with the part that broke and its error, when the guard itself is at fault."""
 
 
 def _by_path() -> Mapping[str, Mapping[str, Route]]:
@@ -34,14 +34,14 @@ _PATHS: Final = _by_path()
 
 
 class AdminDispatch:
-    """An ASGI app for one request. ``path`` is what stands after the admin path, ``prefix`` the admin path itself."""
+    """An ASGI app for one request. ``prefix`` is the admin path, ``path`` what stands behind it."""
 
-    __slots__ = ("_ctx", "_deps", "_fault", "_path", "_prefix", "_secure", "_visitor")
+    __slots__ = ("_ctx", "_deps", "_fault", "_path", "_prefix", "_principal", "_secure")
 
     def __init__(
         self,
         deps: AdminDeps,
-        visitor: Visitor,
+        principal: Principal,
         ctx: RequestContext,
         fault: Fault,
         *,
@@ -50,7 +50,7 @@ class AdminDispatch:
         secure: bool,
     ) -> None:
         self._deps = deps
-        self._visitor = visitor
+        self._principal = principal
         self._ctx = ctx
         self._fault = fault
         self._path = path
@@ -58,7 +58,7 @@ class AdminDispatch:
         self._secure = secure
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer it, whatever happens."""
+        """Answer the request; every error becomes a problem (RFC 9457)."""
         try:
             status, headers, body = await self._serve(scope, receive)
         except OperatorError as error:
@@ -79,6 +79,7 @@ class AdminDispatch:
         return problem.status, headers, problem_json(problem, self._ctx.request_id)
 
     async def _serve(self, scope: Any, receive: Any) -> tuple[int, tuple[Header, ...], bytes]:
+        # Find the route.
         template, in_path = _find(self._path)
         methods = _PATHS[template]
         self._ctx.endpoint = self._prefix + template
@@ -89,26 +90,31 @@ class AdminDispatch:
         if route is None:
             names = ", ".join(methods)
             raise Problem(405, f"{template} takes {names}, not this method", headers=(_allow(methods),))
-        ctx = self._ctx
-        if method not in _SAFE and not self._visitor.may_change(ctx.header(CSRF_HEADER.lower().encode())):
+        if method not in _SAFE and not self._principal.may_change(self._ctx.header(CSRF_HEADER.lower().encode())):
             raise Problem(403, f"a session changes things only with its {CSRF_HEADER} (GET /session tells it)")
+        # Read the fields, call the method, write its result.
+        given = await self._fields(route, in_path, method, receive)
+        result = await (route.handler or call)(
+            AdminRequest(deps=self._deps, principal=self._principal, route=route, given=given, secure=self._secure)
+        )
+        reply = result if isinstance(result, Reply) else Reply(result)
+        body = to_json({"items": list(reply.value)} if route.many else reply.value)
+        return reply.status, ((b"content-type", _JSON), *reply.headers), body
+
+    async def _fields(self, route: Route, in_path: Mapping[str, str], method: str, receive: Any) -> dict[str, Any]:
+        """The fields of the request that were given: of its path, its query string and its body."""
+        ctx = self._ctx
         given = {**checked(in_path, route.in_path), **query_fields(ctx.query_string, route.query)}
         if method in ("POST", "PUT"):
             given |= json_fields(await read_body(receive, ctx.headers), ctx.headers, route.body)
-        asked = AdminRequest(deps=self._deps, visitor=self._visitor, route=route, given=given, secure=self._secure)
-        result = await (route.handler or call)(asked)
-        more = result.headers if isinstance(result, Reply) else ()
-        value = result.value if isinstance(result, Reply) else result
-        status = result.status if isinstance(result, Reply) else 200
-        body = to_json({"items": list(value)} if route.many else value)
-        return status, ((b"content-type", _JSON), *more), body
+        return given
 
 
 _RETRY: Final[tuple[Header, ...]] = ((b"retry-after", b"1"),)
 
 
 def _find(path: str) -> tuple[str, Mapping[str, str]]:
-    """The template of a path, and what stands in its one parameter."""
+    """The template of a path, and the value of its parameter, if it has one. Problem if no route has this path."""
     if path in _PATHS and "{" not in path:
         return path, {}
     folder, _, last = path.rpartition("/")

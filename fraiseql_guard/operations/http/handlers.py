@@ -1,4 +1,4 @@
-"""Answers a request with one call of the operator's method that its route names, or one for each of two targets."""
+"""Calls the operator's method that a route names: once, or once for each of two targets."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from fraiseql_guard.operations.http.request import AdminRequest, Reply
 from fraiseql_guard.operations.operator.interface import Done
 
 _WAIT_SECONDS: Final = 1.0
-"""How long a route waits for the end of what may go on in the background."""
+"""How long a request waits for an action that may go on in the background."""
 
 
-async def call(asked: AdminRequest) -> Any:
-    """What the method answers, or a Reply."""
-    route = asked.route
-    method = getattr(asked.deps.operator, route.calls)
-    told = _told(asked)
-    results = [await method(**arguments, **told) for arguments in route.calls_of(asked.given)]
-    result: Any = results[0] if len(results) == 1 else _both(results)
+async def call(request: AdminRequest) -> Any:
+    """The method's result, or a Reply with status 202 if the action goes on in the background."""
+    route = request.route
+    method = getattr(request.deps.operator, route.calls)
+    implied = _implied_arguments(request)
+    results = [await method(**arguments, **implied) for arguments in route.calls_of(request.given)]
+    result: Any = results[0] if len(results) == 1 else _combined(results)
     if route.only:
         return [each for each in result if all(getattr(each, name) == value for name, value in route.only.items())]
-    return Reply(result, status=202) if route.accepted and result.details.get("running") else result
+    goes_on = route.accepted and result.details.get("running")
+    return Reply(result, status=202) if goes_on else result
 
 
-def _told(asked: AdminRequest) -> dict[str, Any]:
-    """Arguments that no request carries."""
-    told: dict[str, Any] = {}
-    if asked.route.event is not None:
-        told["actor"] = asked.visitor.actor
-    if asked.route.caller:
-        told["caller"] = asked.visitor.address
-    if asked.route.accepted:
-        told["wait_seconds"] = _WAIT_SECONDS
-    return told
+def _implied_arguments(request: AdminRequest) -> dict[str, Any]:
+    """Arguments that are no fields of the request: who acts, from where, and how long to wait."""
+    implied: dict[str, Any] = {}
+    if request.route.event is not None:
+        implied["actor"] = request.principal.actor
+    if request.route.caller:
+        implied["caller"] = request.principal.address
+    if request.route.accepted:
+        implied["wait_seconds"] = _WAIT_SECONDS
+    return implied
 
 
-def _both(done: Sequence[Done]) -> Done:
-    """What was done to a user and to an address, as one."""
+def _combined(done: Sequence[Done]) -> Done:
+    """The results for a user and for an address as one: sentences joined, counts added."""
     first, *more = done
     for each in more:
         counts = [count for count in (first.would_have_met, each.would_have_met) if count is not None]

@@ -1,4 +1,4 @@
-"""The description of the operator's API (OpenAPI 3.1), made of the table of routes and the values' dataclasses."""
+"""Describes the operator's API as OpenAPI 3.1, from the table of routes and the dataclasses that they answer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PRIMITIVES: Final[Mapping[Any, Mapping[str, Any]]] = {
 
 
 def description(path: str, version: str) -> Mapping[str, Any]:
-    """The whole description of an API that stands under ``path``."""
+    """The description of an API that is served under ``path``."""
     schemas: dict[str, Any] = {_PROBLEM: _problem()}
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -143,16 +143,27 @@ def _problem() -> Mapping[str, Any]:
 
 
 def _schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
-    """JSON Schema of an annotation."""
+    """The JSON Schema of an annotation. A dataclass is added to ``schemas`` and referred to. TypeError for what has
+    none."""
     if kind in _PRIMITIVES:
         return _PRIMITIVES[kind]
-    if is_dataclass(kind) and isinstance(kind, type):
+    if isinstance(kind, type):
+        return _class_schema(kind, schemas)
+    return _generic_schema(kind, schemas)
+
+
+def _class_schema(kind: type, schemas: dict[str, Any]) -> Mapping[str, Any]:
+    if is_dataclass(kind):
         if kind.__name__ not in schemas:
-            schemas[kind.__name__] = {}  # one that refers to itself ends here
+            schemas[kind.__name__] = {}  # a dataclass that refers to itself ends here
             schemas[kind.__name__] = _object(kind, schemas)
         return {"$ref": f"#/components/schemas/{kind.__name__}"}
-    if isinstance(kind, type) and issubclass(kind, Enum):
+    if issubclass(kind, Enum):
         return {"type": "string", "enum": [each.value for each in kind]}
+    raise TypeError(f"{kind!r} has no JSON Schema here")
+
+
+def _generic_schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         return {"anyOf": [{"type": "null"} if each is type(None) else dict(_schema(each, schemas)) for each in inner]}
@@ -164,7 +175,7 @@ def _schema(kind: Any, schemas: dict[str, Any]) -> Mapping[str, Any]:
 
 
 def _moment(name: str) -> Mapping[str, Any]:
-    """What a number is that stands for a moment."""
+    """The description of a number that is a moment, by its name; empty for any other."""
     return {"description": _UNIX_TIME} if name == "at" or name.endswith("_at") else {}
 
 

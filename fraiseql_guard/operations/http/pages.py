@@ -1,7 +1,7 @@
-"""The console: files that everybody may read below the admin path, so that operators can log in.
+"""Serves the console's files below the admin path. They need no token, so that operators can log in.
 
-They hold no secret and know nothing; their reader still has to show a token. The policy has a browser load and
-ask nothing but this very server, run no script that stands in a page, and make no text into markup.
+The files hold no secret: all data comes from the API, which asks for a token. Their Content-Security-Policy lets a
+browser load and ask this server alone, run no inline script, and turn no text into markup.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _HEADERS: Final[tuple[Header, ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class ConsoleFile:
-    """One answer that is always the same, as an ASGI app."""
+    """An ASGI app with one fixed answer."""
 
     status: int
     headers: tuple[Header, ...]
     body: bytes = b""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG002 - an ASGI app
-        """Send it."""
+        """Send the answer; its headers alone for HEAD."""
         headers = [*_HEADERS, *self.headers, (b"content-length", b"%d" % len(self.body))]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else self.body})
 
 
 def console(admin_path: str) -> Mapping[str, ConsoleFile]:
-    """The console's files by their path below the admin path, read once. The path itself leads to its folder by a
-    relative address, which holds behind whatever proxies put before it."""
+    """The console's files by their path below the admin path, read once. The admin path itself redirects to its folder
+    by a relative address, which is right behind a proxy that adds a prefix."""
     found = {f"/{file.name}": _page(file) for file in _FOLDER.iterdir() if file.suffix in _MEDIA_TYPES}
     found["/"] = found.pop(f"/{_INDEX}")
     found[""] = ConsoleFile(308, ((b"location", f"{admin_path.rpartition('/')[2]}/".encode()),))

@@ -1,4 +1,4 @@
-"""From a request to checked fields: exactly those of its route, each in its form, or a problem that names one."""
+"""Reads the fields of a request: exactly those that its route takes, each checked, or a Problem that names one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOADER: Final = Loader(1_000)
 
 
 async def read_body(receive: Any, headers: Mapping[bytes, bytes]) -> bytes:
-    """The whole body, bounded in size and time; a problem if it is too much or none that we read."""
+    """The whole body. Problem if it is larger than MAX_BODY_BYTES, takes longer than BODY_SECONDS, or does not end."""
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > 10 or int(announced) > MAX_BODY_BYTES):
         raise _too_large()
@@ -43,7 +43,7 @@ def _too_large() -> Problem:
 
 
 def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Field]) -> dict[str, Any]:
-    """The fields of a JSON body. An empty body has none."""
+    """The fields of a JSON body; an empty body has none. Problem for anything but a JSON object of these fields."""
     if not body:
         return checked({}, fields)
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
@@ -59,7 +59,8 @@ def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Fi
 
 
 def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
-    """The fields of a query string."""
+    """The fields of a query string. Problem for unknown and repeated names, and for what is not percent-encoded
+    UTF-8."""
     try:
         text = query.decode("ascii")
         pairs = parse_qsl(
@@ -75,7 +76,7 @@ def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
 
 
 def checked(given: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
-    """The given fields, read."""
+    """The given fields, each read in its form. Problem for an unknown, a missing or an unusable one."""
     known = {field.name: field for field in fields}
     for name in given:
         if name not in known:
@@ -95,5 +96,5 @@ def checked(given: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]
 
 
 def _shown(name: str) -> str:
-    """A field's name as the caller wrote it, fit for an answer."""
+    """A field's name as the caller wrote it, short and printable."""
     return name[:64].encode("unicode_escape", "surrogatepass").decode()

@@ -1,4 +1,5 @@
-"""Answers of the operator's API as bytes: JSON, and problems (RFC 9457). None is cached, and no type is guessed."""
+"""The answers of the operator's API as bytes: JSON, and problems (RFC 9457), with headers that forbid caching and
+guessing of types."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.operations.operator.interface import DangerousError, OperatorError
-from fraiseql_guard.operations.operator.shapes import MARK
+from fraiseql_guard.operations.operator.json_values import MARK
 
 Header = tuple[bytes, bytes]
 
@@ -18,13 +19,13 @@ GUARDING: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )
-"""Headers of every answer. Those of CORS are not among them: no page of another origin has any business here."""
+"""Headers of every answer. There are none of CORS: pages of other origins may not use the API."""
 OURS: Final[Header] = (MARK[0].encode(), MARK[1].encode())
-"""Header of every answer of the API, so that no other app's answer is taken for one."""
+"""Marks every answer of the API, so that a client takes no other app's answer for one."""
 
 
-class Problem(Exception):  # noqa: N818 - it is answered, not raised to anybody
-    """Ends a request with a status, one sentence, and further members of the answer."""
+class Problem(Exception):  # noqa: N818 - becomes an answer, and is no error of the program
+    """Ends a request with a status, one sentence (``detail``), and further members of the answer."""
 
     def __init__(self, status: int, detail: str, *, headers: Iterable[Header] = (), **members: Any) -> None:
         super().__init__(detail)
@@ -35,7 +36,7 @@ class Problem(Exception):  # noqa: N818 - it is answered, not raised to anybody
 
 
 def problem_of(error: OperatorError) -> Problem:
-    """What an operator's error is over HTTP."""
+    """The answer that an OperatorError becomes."""
     if isinstance(error, DangerousError):
         remedy = 'The same with "force": true does it.'
         problem = Problem(error.status, str(error), code=error.code, field=error.field, remedy=remedy)
@@ -53,7 +54,7 @@ def problem_json(problem: Problem, request_id: str) -> bytes:
 
 
 def to_json(value: Any) -> bytes:
-    """A result as JSON: dataclasses by their fields' names."""
+    """A result as JSON. Dataclasses become objects with the names of their fields."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""One request to the operator's API, read and checked, and what answers it leans on."""
+"""One request to the operator's API, read and checked, and what handlers need to answer it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fraiseql_guard.operations.http.sessions import Sessions, Visitor
+from fraiseql_guard.operations.http.sessions import Principal, Sessions
 from fraiseql_guard.operations.operator.deps import Audit
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.operations.operator.route import Route
@@ -14,7 +14,7 @@ from fraiseql_guard.operations.operator.route import Route
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminDeps:
-    """What every answer leans on; made once."""
+    """What handlers use, made once for the API."""
 
     operator: Operator
     sessions: Sessions
@@ -24,19 +24,19 @@ class AdminDeps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminRequest:
-    """One request, read and checked: only fields that were given are in ``given``."""
+    """One request, read and checked. ``given`` holds the fields that the request carries, and no others."""
 
     deps: AdminDeps
-    visitor: Visitor
+    principal: Principal
     route: Route
     given: Mapping[str, Any]
     secure: bool
-    """Whether it came over TLS, or at least not from another machine: where a cookie must be Secure."""
+    """Whether a cookie must be Secure: always, but for plain HTTP from this very machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A result with headers of its own."""
+    """A result with a status or headers of its own."""
 
     value: Any
     headers: tuple[tuple[bytes, bytes], ...] = ()

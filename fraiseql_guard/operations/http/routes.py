@@ -1,4 +1,4 @@
-"""The routes of the HTTP API: the operator's table (operations/operator/routes.py), and those that only HTTP has."""
+"""The routes of the HTTP API: those of the operator (operations/operator/routes.py), and those that only HTTP has."""
 
 from __future__ import annotations
 
@@ -28,11 +28,12 @@ class KeyUse:
     """Tokens that the key has verified in these workers."""
 
 
-async def _keys(asked: AdminRequest) -> Sequence[KeyUse]:
-    status = await asked.deps.operator.status()
+async def _keys(request: AdminRequest) -> Sequence[KeyUse]:
+    status = await request.deps.operator.status()
     if not status.store_answers:
         raise NotAppliedError("the store does not answer: which keys the workers have is not known")
     workers = status.workers
+    # Of each key, by slot and fingerprint: how many tokens each worker that has it has verified.
     held: dict[tuple[str, str], list[int]] = {}
     for worker in workers:
         for slot, fingerprint in worker.key_fingerprints.items():
@@ -43,24 +44,24 @@ async def _keys(asked: AdminRequest) -> Sequence[KeyUse]:
     ]
 
 
-async def _openapi(asked: AdminRequest) -> Mapping[str, Any]:
-    return asked.deps.description()
+async def _openapi(request: AdminRequest) -> Mapping[str, Any]:
+    return request.deps.description()
 
 
-async def _open_session(asked: AdminRequest) -> Reply:
-    visitor = asked.visitor
-    session, cookie = asked.deps.sessions.open(visitor, secure=asked.secure)
-    asked.deps.audit(signals.ADMIN_LOGIN, {"actor": visitor.actor, "ip_address": visitor.address})
+async def _open_session(request: AdminRequest) -> Reply:
+    principal = request.principal
+    session, cookie = request.deps.sessions.open(principal, secure=request.secure)
+    request.deps.audit(signals.ADMIN_LOGIN, {"actor": principal.actor, "ip_address": principal.address})
     return Reply(session, ((b"set-cookie", cookie),))
 
 
-async def _session(asked: AdminRequest) -> Session:
-    return asked.visitor.session
+async def _session(request: AdminRequest) -> Session:
+    return request.principal.session
 
 
-async def _close_session(asked: AdminRequest) -> Reply:
-    cookie = asked.deps.sessions.cookie("", 0, secure=asked.secure)
-    return Reply(Session(actor=asked.visitor.actor), ((b"set-cookie", cookie),))
+async def _close_session(request: AdminRequest) -> Reply:
+    cookie = request.deps.sessions.cookie("", 0, secure=request.secure)
+    return Reply(Session(actor=request.principal.actor), ((b"set-cookie", cookie),))
 
 
 ROUTES: Final[tuple[Route, ...]] = (

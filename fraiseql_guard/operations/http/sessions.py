@@ -1,8 +1,8 @@
-"""Sessions of the console: a signed cookie in place of the token, so that no token stays in a browser.
+"""Sessions of the console: a signed cookie stands for the token, so that no token stays in a browser.
 
-Nothing is stored: every worker verifies what any worker has signed, with a key derived from the admin tokens. A change
-of the tokens ends all sessions. That of a user carries what their token says, so that the app is asked about them with
-every request. Logging out makes the browser forget its cookie.
+The server stores nothing. Every worker verifies what any worker has signed, with a key derived from the admin tokens,
+so a change of the tokens ends all sessions. The cookie of a user with the admin scope carries what their token said,
+and every request checks that the user may still act. Logging out makes the browser forget the cookie.
 """
 
 from __future__ import annotations
@@ -48,64 +48,67 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visitor:
-    """Who has shown a right token, or the cookie of a session."""
+class Principal:
+    """The operator that makes a request: it has shown a right token, or the cookie of a session."""
 
     actor: str
     address: str
     session: Session
     by_cookie: bool = False
     until: float | None = None
-    """When what was shown expires (Unix time), if it says so itself."""
+    """When the token expires (Unix time); None if it does not say."""
     identity: Identity | None = None
-    """The user that is an operator by scope; None of a named token."""
+    """The user who is an operator by scope; None for one of the configured admin tokens."""
 
     def may_change(self, csrf_token: str) -> bool:
-        """Whether a request that changes something is really the visitor's own: a cookie comes along by itself."""
+        """Whether a request that changes something is wanted. A browser sends cookies along with any request, so one by
+        cookie must bring the session's CSRF token as well."""
         return not self.by_cookie or hmac.compare_digest(csrf_token.encode(), self.session.csrf_token.encode())
 
 
 class Sessions:
-    """Opens and verifies sessions. ``tokens`` is the present text of all admin tokens ("" without any); ``clock`` tells
-    the seconds since 1970; ``path`` is where the cookie is sent to over loopback http."""
+    """Opens and verifies sessions. ``tokens`` returns the present text of all admin tokens ("" without any), ``clock``
+    Unix time; ``path`` is the cookie's path over loopback http."""
 
     def __init__(self, tokens: Callable[[], str], path: str, *, clock: Callable[[], float] = time.time) -> None:
         self._tokens = tokens
         self._path = path
         self._clock = clock
 
-    def open(self, visitor: Visitor, *, secure: bool) -> tuple[Session, bytes]:
-        """A new session of someone who has shown a token, and its Set-Cookie header."""
+    def open(self, principal: Principal, *, secure: bool) -> tuple[Session, bytes]:
+        """A new session of an operator who has shown a token, and its Set-Cookie header. OperatorError without admin
+        tokens, for a principal by cookie, and for claims that do not fit into a cookie."""
         if not self._tokens():
             raise OperatorError(
                 f"sessions need {name_of('admin_tokens')}: their cookies are signed with a key made of it"
             )
-        if visitor.by_cookie:
+        if principal.by_cookie:
             raise OperatorError("a session is opened with the token, not with the cookie of another session")
         now = self._clock()
-        expires = now + SESSION_SECONDS if visitor.until is None else min(now + SESSION_SECONDS, visitor.until)
-        user = () if visitor.identity is None else (_written(visitor.identity),)
-        payload = json.dumps([visitor.actor, expires, secrets.token_urlsafe(24), *user], separators=(",", ":"))
+        expires = now + SESSION_SECONDS if principal.until is None else min(now + SESSION_SECONDS, principal.until)
+        user = () if principal.identity is None else (_written(principal.identity),)
+        payload = json.dumps([principal.actor, expires, secrets.token_urlsafe(24), *user], separators=(",", ":"))
         body = base64.urlsafe_b64encode(payload.encode()).rstrip(b"=").decode()
         cookie = f"{body}.{self._sign('session', body)}"
         if len(cookie) > _LONGEST_COOKIE:
             raise OperatorError("the token's claims are too long for a session's cookie: send the token itself")
-        return self._session(visitor.actor, expires, body), self.cookie(cookie, expires - now, secure=secure)
+        return self._session(principal.actor, expires, body), self.cookie(cookie, expires - now, secure=secure)
 
     def cookie(self, value: str, seconds: float, *, secure: bool) -> bytes:
-        """A Set-Cookie header; an empty value with 0 seconds forgets it. The prefix of a secure one asks for the path /
-        and no domain."""
+        """A Set-Cookie header; an empty value with 0 seconds makes the browser forget the cookie."""
+        # The prefix __Host- demands the path / and no domain.
         name, path = cookie_name(secure=secure), "/" if secure else self._path
         line = f"{name}={value}; Path={path}; Max-Age={int(seconds)}; HttpOnly; SameSite=Strict"
         return (line + ("; Secure" if secure else "")).encode()
 
-    def visitor(self, cookie: str, address: str) -> Visitor | None:
-        """Whose cookie this is; None if it is not one of ours, or has expired."""
+    def verify(self, cookie: str, address: str) -> Principal | None:
+        """The operator whose session a cookie is of; None if none of the workers signed it, or it has expired."""
         body, _, signature = cookie.partition(".")
         if len(cookie) > _LONGEST_COOKIE or not cookie.isascii() or not self._tokens():
             return None
         if not hmac.compare_digest(signature, self._sign("session", body)):
             return None
+        # Signed by us, but maybe by another version.
         try:
             actor, expires, _, *user = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
             identity = _read(*user) if user else None
@@ -114,7 +117,7 @@ class Sessions:
         if self._clock() >= expires:
             return None
         session = self._session(actor, expires, body)
-        return Visitor(actor=actor, address=address, session=session, by_cookie=True, identity=identity)
+        return Principal(actor=actor, address=address, session=session, by_cookie=True, identity=identity)
 
     def _session(self, actor: str, expires: float, body: str) -> Session:
         left = round(expires - self._clock(), 3)
@@ -127,7 +130,7 @@ class Sessions:
 
 
 def _written(identity: Identity) -> dict[str, Any]:
-    """A user as the cookie carries them: the app is asked about them with every request, as with their token."""
+    """A user as the cookie carries them: all that a later request needs to check their standing."""
     return {
         "user_id": identity.user_id,
         "subject": identity.subject.name,

@@ -1,7 +1,8 @@
-"""May the user of a genuine token with the right scope still act as an operator?
+"""Checks whether a user with the admin scope may still act as an operator.
 
-A scope says what its bearer was when the token was issued. What has become of them since is asked with every request.
-Tokens that are named in the settings are no users, and never asked about.
+A scope says what its bearer was when the token was issued. Every request checks what has become of them since: whether
+the app still knows the user, and whether another operator has blocked them. The configured admin tokens are no users,
+and are not checked.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from fraiseql_guard.stores.protocol import AdmitRequest, Store
 
 _RETRY_SECONDS: Final = 1.0
 _AUTOMATIC: Final = frozenset(PolicyName) - {PolicyName.OPERATOR}
-"""What a user's requests have brought about stops no operator."""
+"""Automatic sanctions: what a user's ordinary requests brought about does not stop them as an operator."""
 
 
 class Standing:
-    """Asks the app (``user_status``, where it gave one) and the store, which has the blocks of users."""
+    """Asks the app, if it gave a ``user_status``, and the store, which has the blocks of users."""
 
     def __init__(self, store: Store, user_status: UserStatusCheck | None) -> None:
         self._store = store
         self._user_status = user_status
 
     async def refusal(self, identity: Identity) -> Denial | None:
-        """Why this user is no operator now: the app has disabled them or does not know them, does not answer, or
-        another operator has blocked them. Never an offence: the token is genuine."""
+        """Why this user may not act now; None if they may. The app has disabled them, does not know them or does not
+        answer, or an operator has blocked them. The denial is never an offence: the token is genuine."""
         failure = await self._user_status.failure(identity) if self._user_status is not None else None
         if isinstance(failure, NoAnswer):
             return Denial(
@@ -40,6 +41,7 @@ class Standing:
         return Denial(ADMIN_UNAUTHENTICATED, headers=HEADERS, reason=failure)
 
     async def _is_blocked(self, identity: Identity) -> bool:
-        """Also if the store cannot tell, and the failure policy is to refuse then."""
+        """Whether an operator has blocked the user; also if the store does not answer and the failure policy is to
+        refuse."""
         outcome = await self._store.admit(AdmitRequest(identity.subject, exempt=_AUTOMATIC))
         return not outcome.admitted

@@ -1,4 +1,4 @@
-"""Who an admin token belongs to."""
+"""Finds the operator that an admin token belongs to."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fraiseql_guard.core.secret import Secret
 
 
 class AdminTokens:
-    """The configured tokens by actor, fresh to the 5 seconds of their file."""
+    """The configured admin tokens, each with its actor's name. A change of their file shows within 5 seconds."""
 
     def __init__(self, secret: Secret | None) -> None:
         self._secret = secret
@@ -19,11 +19,11 @@ class AdminTokens:
 
     @property
     def text(self) -> str:
-        """The present text of all tokens; "" without any."""
+        """The present text of all tokens, as configured; "" without any."""
         return self._secret.reveal() if self._secret is not None else ""
 
     def actor(self, token: str) -> str | None:
-        """Whose token this is. Compared with every one of them, whichever matches, in constant time."""
+        """The name of the actor whose token this is; None if it is none. Takes the same time whichever matches."""
         if (text := self.text) != self._text:
             pairs = parsing.admin_tokens(text).items()
             self._digests = tuple((name, _digest(known)) for name, known in pairs)
@@ -36,5 +36,5 @@ class AdminTokens:
 
 
 def _digest(token: str) -> bytes:
-    """Of one length whatever the token's, so that not even that shows."""
+    """A digest has one length whatever the token's, so that the time of a comparison does not tell it."""
     return sha256(token.encode(errors="surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""Counting in bounded memory: the most frequent of any number of names, and events along the time."""
+"""Counters in bounded memory: the most frequent of any number of names, and events over time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ _PRECISIONS: Final = (16, 13, 10)  # characters of 2026-01-31T12:00:00.000Z that
 
 
 class TopCounter:
-    """Counts names; of those it forgets when there are too many, none was more frequent than ``error``.
+    """Counts names, and forgets rare ones when there are too many.
 
-    A count is never too high, and too low by ``error`` at most (Misra and Gries, 1982, in batches).
+    A count is never too high, and too low by ``error`` at most (Misra and Gries, 1982, in batches). No name that was
+    forgotten was counted more often than ``error``.
     """
 
     __slots__ = ("_counts", "_max", "error", "total")
@@ -34,33 +35,34 @@ class TopCounter:
             self._forget()
 
     def _forget(self) -> None:
+        # Take from every count what the first name beyond the most frequent ones has: those below it drop out.
         least = heapq.nlargest(self._max + 1, self._counts.values())[-1]
         self.error += least
         self._counts = {name: count - least for name, count in self._counts.items() if count > least}
 
     def top(self, count: int) -> list[tuple[str, int]]:
-        """The most frequent names, equal ones by name."""
+        """The most frequent names with their counts; of equal counts, in the order of the names."""
         return heapq.nsmallest(count, self._counts.items(), key=lambda each: (-each[1], each[0]))
 
     def share(self, count: int = 1) -> float:
-        """Part of the total that the most frequent names make, 0 to 1."""
+        """The part of the total that the most frequent names have, 0 to 1."""
         return sum(amount for _, amount in self.top(count)) / self.total if self.total else 0.0
 
     def __len__(self) -> int:
-        """How many names are known; at least so many were counted."""
+        """How many names are remembered: at least so many were counted."""
         return len(self._counts)
 
     def __contains__(self, name: object) -> bool:
-        """Whether a name is known."""
+        """Whether a name is remembered."""
         return name in self._counts
 
     def __getitem__(self, name: str) -> int:
-        """How often a name was counted, at least."""
+        """How often a name was counted, at least; 0 for one that is not remembered."""
         return self._counts.get(name, 0)
 
 
 class Timeline:
-    """Events a minute; over a long time an hour, and then a day, so that it stays short."""
+    """Counts events by minute; over a longer time by hour, and then by day, so that it stays short."""
 
     __slots__ = ("_moments", "_precision")
 
@@ -69,7 +71,7 @@ class Timeline:
         self._precision = 0
 
     def add(self, timestamp: str, amount: int = 1) -> None:
-        """Count at a moment, in the form of a log line's timestamp."""
+        """Count events at a moment, given as a log line's timestamp."""
         moment = timestamp[: _PRECISIONS[self._precision]]
         self._moments[moment] = self._moments.get(moment, 0) + amount
         if len(self._moments) > _MAX_MOMENTS and self._precision + 1 < len(_PRECISIONS):
@@ -84,11 +86,11 @@ class Timeline:
 
     @property
     def moments(self) -> Mapping[str, int]:
-        """Counts by moment, in the order of time: ``2026-01-31T12:00Z``, ``2026-01-31T12Z``, or a day of UTC."""
+        """The counts by moment, in order: ``2026-01-31T12:00Z``, ``2026-01-31T12Z``, or a day in UTC."""
         zone = "" if self.unit == "day" else "Z"
         return {f"{moment}{zone}": amount for moment, amount in sorted(self._moments.items())}
 
     @property
     def unit(self) -> str:
-        """What a moment is."""
+        """What a moment stands for: minute, hour or day."""
         return ("minute", "hour", "day")[self._precision]

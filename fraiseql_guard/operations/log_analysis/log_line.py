@@ -1,4 +1,4 @@
-"""One line of the log, read; and which lines are asked for."""
+"""Parses lines of the guard's log, and chooses those that are asked about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAX_SUPPRESSED: Final = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """An event. ``weight`` counts those that a flood has cost since the last line, too."""
+    """One event. ``weight`` is how many it stands for: itself, and those that the log's rate limit left out before."""
 
     timestamp: str
     event: str
@@ -26,30 +26,31 @@ class LogLine:
     weight: int
 
     def text(self, field: str) -> str | None:
-        """A field of the context as text; None if it is not there."""
+        """A field of the context as text; None if it is missing or null."""
         value = self.context.get(field)
         return None if value is None else str(value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Which lines are asked for: between two moments (as timestamps are written), of some events."""
+    """Chooses lines by time (``since`` included, ``until`` excluded, as timestamps are written) and by event. Empty
+    values choose all."""
 
     since: str = ""
     until: str = ""
     events: frozenset[str] = frozenset()
 
-    def has(self, entry: LogLine) -> bool:
-        """Whether a line is asked for."""
-        if self.events and entry.event not in self.events:
+    def has(self, line: LogLine) -> bool:
+        """Whether a line is chosen."""
+        if self.events and line.event not in self.events:
             return False
-        if self.since and entry.timestamp < self.since:
+        if self.since and line.timestamp < self.since:
             return False
-        return not self.until or entry.timestamp < self.until
+        return not self.until or line.timestamp < self.until
 
 
 def parse(line: bytes) -> LogLine | None:
-    """A line in the shape of the contract; None for anything else, whatever it is."""
+    """The event of a line that the guard wrote; None for any other line."""
     try:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -67,7 +68,7 @@ def parse(line: bytes) -> LogLine | None:
 
 
 def moment(text: str, now: datetime) -> str:
-    """A moment as timestamps are written: from an age (``10m``) or a date (RFC 3339). ValueError for anything else."""
+    """The timestamp of an age before ``now`` (``10m``) or of a date (RFC 3339). ValueError for anything else."""
     if age := _AGE.fullmatch(text.strip()):
         return _written(now - timedelta(**{_UNITS[age[2]]: int(age[1])}))
     try:

@@ -1,4 +1,4 @@
-"""Lines of log files of any size: plain, compressed, or from standard input, in bounded memory."""
+"""Reads the lines of log files of any size in bounded memory: plain, compressed (gzip), or from standard input."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 MAX_LINE_BYTES: Final = 1 << 20
-"""A longer line is none of ours: it is passed over, and counted as one that cannot be read."""
+"""The guard writes no longer line: one that is counts as unreadable."""
 OVERLONG: Final = b"..."
-"""Stands for a line that is too long; no JSON."""
+"""Stands for a line that is too long. It is no JSON, so that it counts as unreadable."""
 STANDARD_INPUT: Final = Path("-")
 _CHUNK_BYTES: Final = 1 << 20
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 
 
 def lines_of(stream: BinaryIO, advanced: Callable[[], None] = lambda: None) -> Iterator[bytes]:
-    """Every line without its newline, OVERLONG for one that is too long. ``advanced`` is told of each chunk."""
-    rest, skipping = b"", False
+    """Every line without its newline, OVERLONG for one that is too long. ``advanced`` is called after each chunk."""
+    rest, skipping = b"", False  # an unfinished line, or whether the rest of a long one is skipped
     while chunk := stream.read(_CHUNK_BYTES):
         advanced()
         lines = (rest + chunk).split(b"\n")
@@ -36,7 +36,8 @@ def lines_of(stream: BinaryIO, advanced: Callable[[], None] = lambda: None) -> I
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
-    """A log to read, and how many of its bytes on the disk have been read. OSError if it cannot be."""
+    """A log to read, and a function that returns how many of its bytes on the disk have been read. OSError if it cannot
+    be opened."""
     if path == STANDARD_INPUT:
         yield sys.stdin.buffer, lambda: 0
         return
@@ -49,5 +50,5 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
 
 
 def size_of(path: Path) -> int:
-    """Bytes on the disk; 0 of standard input, whose size is unknown."""
+    """The bytes of a log on the disk; 0 for standard input, whose size is not known."""
     return 0 if path == STANDARD_INPUT else path.stat().st_size

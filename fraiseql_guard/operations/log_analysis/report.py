@@ -1,4 +1,4 @@
-"""The answers as text for a terminal, and as JSON."""
+"""Writes a summary as text for a terminal, and as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from fraiseql_guard.operations.log_analysis.counting import TopCounter
-from fraiseql_guard.operations.log_analysis.summary import NOBODY, Incident, LogSummary
+from fraiseql_guard.operations.log_analysis.summary import NO_VALUE, Incident, LogSummary
 from fraiseql_guard.operations.log_analysis.verdict import CauseVerdict, judge
 from fraiseql_guard.operations.runbooks.model import Runbook
 
@@ -14,22 +14,22 @@ _BAR: Final = 40
 _MAX_BARS: Final = 20
 
 
-def as_json(tally: LogSummary, *, top: int) -> dict[str, Any]:
-    """Everything that is known, for a program."""
+def as_json(summary: LogSummary, *, top: int) -> dict[str, Any]:
+    """The whole summary as JSON data; ``top`` names of each list."""
     return {
-        "lines": tally.lines,
-        "matching": tally.matching,
-        "unreadable": tally.unreadable,
-        "events": dict(tally.events.top(top)),
+        "lines": summary.lines,
+        "matching": summary.matching,
+        "unreadable": summary.unreadable,
+        "events": dict(summary.events.top(top)),
         "runbooks": {
-            runbook.value: _incident_as_json(runbook, incident, top) for runbook, incident in _in_order(tally)
+            runbook.value: _incident_as_json(runbook, incident, top) for runbook, incident in _in_order(summary)
         },
     }
 
 
-def as_text(tally: LogSummary, *, top: int) -> str:
-    """The same for a person."""
-    return "\n".join(_lines(tally, top))
+def as_text(summary: LogSummary, *, top: int) -> str:
+    """The summary as text; ``top`` names of each list."""
+    return "\n".join(_lines(summary, top))
 
 
 def _incident_as_json(runbook: Runbook, incident: Incident, top: int) -> Mapping[str, Any]:
@@ -49,15 +49,15 @@ def _incident_as_json(runbook: Runbook, incident: Incident, top: int) -> Mapping
     }
 
 
-def _lines(tally: LogSummary, top: int) -> Iterator[str]:
-    unreadable = f", {tally.unreadable} of them no lines of the guard" if tally.unreadable else ""
-    yield f"{tally.lines} lines{unreadable}; {tally.matching} match"
-    for runbook, incident in _in_order(tally):
+def _lines(summary: LogSummary, top: int) -> Iterator[str]:
+    unreadable = f", {summary.unreadable} of them no lines of the guard" if summary.unreadable else ""
+    yield f"{summary.lines} lines{unreadable}; {summary.matching} match"
+    for runbook, incident in _in_order(summary):
         yield ""
         yield from _incident(runbook, incident, judge(runbook, incident), top)
-    if tally.matching:
+    if summary.matching:
         yield ""
-        yield from _table("events", tally.events, top)
+        yield from _table("events", summary.events, top)
 
 
 def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: int) -> Iterator[str]:
@@ -76,7 +76,7 @@ def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: 
 
 
 def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:
-    if not counter.total or counter[NOBODY] == counter.total:
+    if not counter.total or counter[NO_VALUE] == counter.total:
         return
     yield f"   {name}"
     rows = counter.top(top)
@@ -86,5 +86,5 @@ def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:
         yield f"   {rest:>9} {rest / counter.total:>5.0%}  (all others)"
 
 
-def _in_order(tally: LogSummary) -> Iterator[tuple[Runbook, Incident]]:
-    return ((runbook, tally.incidents[runbook]) for runbook in Runbook if runbook in tally.incidents)
+def _in_order(summary: LogSummary) -> Iterator[tuple[Runbook, Incident]]:
+    return ((runbook, summary.incidents[runbook]) for runbook in Runbook if runbook in summary.incidents)

@@ -1,4 +1,4 @@
-"""What a log says, added up: one incident for each runbook, with who, what, and when."""
+"""Adds up the lines of a log: one incident for each runbook, with callers, kinds of events, and times."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from fraiseql_guard.operations.log_analysis.log_line import LogFilter, LogLine, 
 from fraiseql_guard.operations.log_analysis.wrappers import unwrapped
 from fraiseql_guard.operations.runbooks.model import Runbook
 
-NOBODY: Final = "-"
-"""Stands for a field that a line leaves empty."""
+NO_VALUE: Final = "-"
+"""Stands for a field that a line leaves empty, such as the user of an anonymous request."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogReading:
-    """How an event is read: the runbook that asks, the fields that tell its kinds apart, and whether it sanctions."""
+    """How the lines of an event are read: the runbook that they belong to, the fields that tell their ``kinds`` apart,
+    and whether they are about a sanction."""
 
     runbook: Runbook
     kinds: tuple[str, ...] = ()
@@ -42,14 +43,14 @@ READINGS: Final[Mapping[Event, LogReading]] = {
     s.SHARED_PEER_SEEN: LogReading(Runbook.GUARD),
     s.REQUEST_REFUSED: LogReading(Runbook.GUARD, ("code",)),
 }
-"""Which lines are read for which runbook."""
+"""The events that are read, each for one runbook."""
 
 _BY_NAME: Final = {event.name: reading for event, reading in READINGS.items()}
 
 
 @dataclass(slots=True)
 class Incident:
-    """What concerns one runbook."""
+    """All lines that concern one runbook, added up."""
 
     events: TopCounter = field(default_factory=TopCounter)
     users: TopCounter = field(default_factory=TopCounter)
@@ -70,24 +71,24 @@ class Incident:
             self.monitored += entry.weight
         if reading.sanction:
             self.sanctions += 1
-            return  # its offences have been counted already
-        self.users.add(entry.text("user_id") or NOBODY, entry.weight)
-        self.addresses.add(entry.text("ip_address") or NOBODY, entry.weight)
+            return  # the offences behind it are lines of their own
+        self.users.add(entry.text("user_id") or NO_VALUE, entry.weight)
+        self.addresses.add(entry.text("ip_address") or NO_VALUE, entry.weight)
         self.timeline.add(entry.timestamp, entry.weight)
         for name in reading.kinds:
             if name not in self.kinds:
                 self.kinds[name] = TopCounter()
-            self.kinds[name].add(entry.text(name) or NOBODY, entry.weight)
+            self.kinds[name].add(entry.text(name) or NO_VALUE, entry.weight)
 
     @property
     def total(self) -> int:
-        """Events but for sanctions."""
+        """The number of events, sanctions not included."""
         return self.users.total
 
 
 @dataclass(slots=True)
 class LogSummary:
-    """Everything that was read."""
+    """All lines that were read, added up."""
 
     lines: int = 0
     matching: int = 0
@@ -96,7 +97,7 @@ class LogSummary:
     incidents: dict[Runbook, Incident] = field(default_factory=dict)
 
     def read(self, lines: Iterable[bytes], wanted: LogFilter) -> None:
-        """Add the lines of one file up. Any may be anything; what is no line of ours is counted and passed over."""
+        """Add the lines of one file. Lines that the guard did not write are counted as unreadable."""
         for line in unwrapped(lines):
             if not line:
                 continue

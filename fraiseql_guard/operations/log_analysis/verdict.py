@@ -1,7 +1,7 @@
-"""Attack or misconfiguration? As the runbooks tell them apart: by who is refused, and for what.
+"""Judges whether an incident is an attack or a misconfiguration, as the runbooks tell them apart.
 
 An attack comes from few callers and goes on after refusals. A misconfiguration meets many callers alike, for one
-reason. Where the lines say neither, the verdict says so.
+reason. Where the lines show neither, the verdict is ``unclear``.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Final
 
 from fraiseql_guard.core.signals import ANONYMOUS, FailureReason
 from fraiseql_guard.operations.log_analysis.counting import TopCounter
-from fraiseql_guard.operations.log_analysis.summary import NOBODY, Incident
+from fraiseql_guard.operations.log_analysis.summary import NO_VALUE, Incident
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 _FEW: Final = 3
 _FEW_SHARE: Final = 0.5
-"""So much from so few callers is theirs alone."""
+"""If the few most frequent callers have so much of all events, the incident is theirs."""
 _MANY: Final = 10
 _ONE_REASON: Final = 0.8
 _ENOUGH: Final = 10
-"""Fewer events say nothing."""
+"""Fewer events are too few for a verdict."""
 
 
 class CauseKind(StrEnum):
-    """What it is."""
+    """The possible causes of an incident."""
 
     ATTACK = "attack"
     MISCONFIGURATION = "misconfiguration"
@@ -35,7 +35,7 @@ class CauseKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CauseVerdict:
-    """What it is, why, and where the runbook goes on."""
+    """The cause of an incident, and the reasons for the verdict as sentences."""
 
     kind: CauseKind
     reasons: tuple[str, ...]
@@ -45,7 +45,7 @@ _Sign = tuple[CauseKind, str]
 
 
 def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
-    """The verdict on what concerns one runbook."""
+    """The verdict on an incident: unclear if its signs contradict each other."""
     if incident.total < _ENOUGH and not incident.sanctions:
         return CauseVerdict(CauseKind.UNCLEAR, (f"{incident.total} events are too few to tell",))
     signs = list(_SIGNS.get(runbook, _no_signs)(incident))
@@ -57,7 +57,7 @@ def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
 
 
 def _callers(incident: Incident) -> Iterator[_Sign]:
-    """Few callers, or many alike?"""
+    """Signs of few callers, or of many alike."""
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} sanctions: callers went on in spite of many refusals"
     for what, counter in (("addresses", incident.addresses), ("users", incident.users)):
@@ -106,7 +106,7 @@ def _query_dos(incident: Incident) -> Iterator[_Sign]:
 def _database(incident: Incident) -> Iterator[_Sign]:
     for name, what in (("table_name", "table"), ("operation", "operation")):
         leader, share = _leader(incident.kinds.get(name, TopCounter()))
-        if leader != NOBODY and share >= _ONE_REASON:
+        if leader != NO_VALUE and share >= _ONE_REASON:
             yield CauseKind.MISCONFIGURATION, f"{share:.0%} concern the {what} {leader}: look for a missing index"
     if _few(incident.users)[1] >= _FEW_SHARE and _are_named(incident.users):
         yield CauseKind.ATTACK, _of_few(incident.users, "users")
@@ -136,17 +136,17 @@ _SIGNS: Final[Mapping[Runbook, Callable[[Incident], Iterator[_Sign]]]] = {
 
 def _one_kind(incident: Incident, name: str, meaning: str) -> Iterator[_Sign]:
     leader, share = _leader(incident.kinds.get(name, TopCounter()))
-    if leader != NOBODY and share >= _ONE_REASON:
+    if leader != NO_VALUE and share >= _ONE_REASON:
         yield CauseKind.UNCLEAR, f"{share:.0%} have the {name} {leader}: {meaning}"
 
 
 def _leader(counter: TopCounter) -> tuple[str, float]:
     top = counter.top(1)
-    return (top[0][0], counter.share()) if top else (NOBODY, 0.0)
+    return (top[0][0], counter.share()) if top else (NO_VALUE, 0.0)
 
 
 def _few(counter: TopCounter) -> tuple[int, float]:
-    """The fewest callers, of three at most, that make half of everything; and their share."""
+    """The smallest number of callers that have half of all events, at most three, and their share."""
     shares = ((count, counter.share(count)) for count in range(1, _FEW + 1))
     return next((each for each in shares if each[1] >= _FEW_SHARE), (_FEW, counter.share(_FEW)))
 
@@ -161,4 +161,4 @@ _ONE: Final[Mapping[str, str]] = {"addresses": "address", "users": "user"}
 
 
 def _are_named(counter: TopCounter) -> bool:
-    return all(name not in (ANONYMOUS, NOBODY) for name, _ in counter.top(_few(counter)[0]))
+    return all(name not in (ANONYMOUS, NO_VALUE) for name, _ in counter.top(_few(counter)[0]))

@@ -1,11 +1,11 @@
-r"""Log lines as collectors of containers keep them, taken out of what these put around them.
+r"""Unwraps log lines that container runtimes and their tools have put something around.
 
 Known are CRI's files (``2026-01-31T12:00:00.1Z stdout F {...}``), Docker's json-file
 (``{"log":"{...}\n","stream":"stdout","time":"..."}``), ``kubectl logs --prefix`` (``[pod/api-1/app] {...}``) and
 ``--timestamps``, ``docker compose logs`` (``api-1  | {...}``), and these inside each other. Nothing else is taken off:
-a line of another program that quotes one of ours (its caller chose it, maybe) must not count as ours.
+a line of another program that quotes one of the guard's, maybe because its caller made it, must not count as one.
 
-Collectors cut long lines into parts. Parts of one stream are joined; there may be parts of several in between.
+Runtimes cut long lines into parts. Parts of one stream are joined again, also if parts of others stand in between.
 """
 
 from __future__ import annotations
@@ -25,30 +25,32 @@ _CRI: Final = re.compile(_TIME + rb" (stdout|stderr) ([FP])(?::[A-Z]++)*+ ", re.
 _STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
 _JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
 _PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)
-"""What stands before a line, each once at most."""
+"""What may stand before a line, each once."""
 _MAX_STREAMS: Final = 1_000
-"""Most streams whose parts wait for their end; the oldest makes room."""
+"""Streams whose parts wait for their end at most; beyond, the oldest one is ended."""
 
 
 class _WrappedLine(NamedTuple):
-    """What one line holds: of which stream, whether that ends a line of it, and the text."""
+    """One line without its wrapping: its stream, whether it ends a line of that stream, and its text."""
 
     stream: bytes
     whole: bool
     text: bytes
     kept: bool
-    """Whether a collector's file held it: then another collector may have wrapped what is in it."""
+    """Whether it was wrapped as in a runtime's file. Then its text may be wrapped once more."""
 
 
 def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines without what collectors have put around them, whole; OVERLONG for one that is too long. Parts whose end
-    never comes are a line by themselves."""
-    waiting: dict[bytes, bytearray] = {}
+    """The lines without wrapping, each whole; OVERLONG for one that is too long. Parts whose end never comes are
+    yielded as a line at the end."""
+    waiting: dict[bytes, bytearray] = {}  # parts of lines, by their stream
     for line in lines:
         part = _part_of(line)
+        # An ordinary line.
         if part.whole and part.stream not in waiting:
             yield _part_of(part.text).text if part.kept else part.text
             continue
+        # A part of a long one.
         held = waiting.setdefault(part.stream, bytearray())
         if len(held) <= MAX_LINE_BYTES:
             held += part.text
@@ -64,8 +66,8 @@ def _joined(held: bytearray) -> bytes:
 
 
 def _part_of(line: bytes) -> _WrappedLine:
-    """Take off what stands before the line, and one file's form. What is in that may be a part, which is left as it is:
-    the middle of a line may look like anything."""
+    """Take off what stands before a line, and the form of one runtime's file. The text in that is left as it is: it may
+    be the middle of a line, which may look like anything."""
     stream, text, prefixes = b"", line, list(_PREFIXES)
     while True:
         if kept := _of_json_file(text) if text.startswith(b"{") else _of_cri(text):
@@ -85,7 +87,7 @@ def _of_cri(text: bytes) -> _WrappedLine | None:
 
 
 def _of_json_file(text: bytes) -> _WrappedLine | None:
-    """An entry whose log has no newline at its end is a part."""
+    """A line of Docker's json-file; None for any other. An entry whose ``log`` has no newline at its end is a part."""
     if not text.startswith(_JSON_FILE):
         return None
     try:

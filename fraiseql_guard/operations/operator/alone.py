@@ -1,4 +1,4 @@
-"""What one worker knows by itself while the store does not answer."""
+"""What one worker can tell by itself while the store does not answer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from heapq import nlargest
 from typing import Final
 
 from fraiseql_guard.core.sanction import Sanction
-from fraiseql_guard.operations.operator.blocks import block_of, told_block
+from fraiseql_guard.operations.operator.blocks import block_of, network_block
 from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import Heartbeat
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _SHOWN: Final = 100
-"""Most callers, refusals and sanctions that are told of."""
+"""Callers, refusals and sanctions that are shown at most, of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,22 +23,22 @@ class OwnKnowledge:
     """Where a process finds what it knows without asking the store."""
 
     heartbeat: Callable[[], Heartbeat]
-    """What it would say of itself now."""
+    """Returns the heartbeat that it would write now."""
     control: Callable[[], ControlSet]
-    """What operators have said, as last heard."""
+    """Returns the overrides in force, as last read from the store."""
     sanctions: Callable[[], Awaitable[Sequence[Sanction]]]
-    """Those that it has met or imposed."""
+    """Returns the sanctions that it has met or imposed."""
     refusals: Callable[[int], Sequence[Refusal]]
-    """Those that it could not write, the newest first."""
+    """Returns so many refusals that it could not write yet, the newest first."""
 
 
 async def alone(own: OwnKnowledge, beat: Heartbeat, control: ControlSet) -> Alone:
-    """What a worker knows besides its own heartbeat and the overrides in force."""
+    """What a worker knows besides its heartbeat (``beat``) and the overrides in force (``control``)."""
     sanctions = await own.sanctions()
     networks = list(control.networks(EntryKind.BLOCK))
     held: list[Block] = [
         *(block_of(each) for each in nlargest(_SHOWN, sanctions, key=lambda each: each.expires_in_seconds)),
-        *(told_block(known, entry) for known, entry in networks),
+        *(network_block(known, entry) for known, entry in networks),
     ]
     return Alone(
         worker=beat.worker.id,

@@ -1,12 +1,12 @@
-"""Blocks and lockouts: bring about, end, list.
+"""Blocks and lockouts: imposes, lifts and lists them.
 
-A block of an address or network is an entry of the control set, which every process keeps; a block of a user stands in
-the user's own slot of the store, where the trip of each of the user's requests finds it.
+A block of an address or network is an entry of the control set, which every process polls. A block of a user is kept
+with the user's buckets, where the one store call of each of their requests finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from fraiseql_guard.core import parsing, signals
@@ -16,7 +16,15 @@ from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import canonical_identifier, read_login
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.dangers import Met, met_by_network, met_by_user, refuse_danger
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operations.operator.deps import (
+    OperatorDeps,
+    duration_text,
+    network,
+    network_text,
+    printable_text,
+    seconds,
+    store_answering,
+)
 from fraiseql_guard.operations.operator.interface import (
     BLOCK_SECONDS,
     Block,
@@ -27,7 +35,7 @@ from fraiseql_guard.operations.operator.interface import (
     Target,
 )
 from fraiseql_guard.operations.operator.lift_all import counted
-from fraiseql_guard.operations.operator.pages import some_of
+from fraiseql_guard.operations.operator.pages import filtered_page
 from fraiseql_guard.operations.operator.targets import (
     fields_of,
     kind_of,
@@ -44,12 +52,13 @@ from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 _OPERATOR = PolicyName.OPERATOR
 _MOST: Final = 1_000
 _NETWORKS: Final = "network_"
-"""Begins the cursor of a page that begins among operators' blocks of networks, before how many there were."""
+"""Begins the cursor of a page that starts among operators' blocks of networks; the number of those before it
+follows."""
 CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
 
 
 class Blocks:
-    """The part of the operator that sanctions are about."""
+    """The operator's methods about sanctions."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -68,7 +77,7 @@ class Blocks:
         kind, lasts = kind_of(target), seconds(duration_seconds)
         if kind == "identifier":
             raise OperatorError("a login is locked out by its failures alone: block its user or address", field=kind)
-        words(reason, "reason")
+        printable_text(reason, "reason")
         if kind == "user_id":
             met, known = await self._block_user(target, lasts, reason, actor)
         else:
@@ -76,7 +85,7 @@ class Blocks:
         fields = {**fields_of(target), "duration_seconds": lasts, "reason": reason, "forced": force}
         await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, "would_have_met": met.requests if met else None})
         return Done(
-            message=f"{_upper(name_of(target))} is blocked for {lasting(lasts)}.",
+            message=f"{_upper(name_of(target))} is blocked for {duration_text(lasts)}.",
             changed=not known,
             affected=0 if known else 1,
             would_have_met=met.requests if met else None,
@@ -84,11 +93,12 @@ class Blocks:
         )
 
     async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> tuple[Met | None, bool]:
-        """Which callers it would have met, and whether it was in force already for as long."""
+        """Block a user. Returns how many recent requests it would have refused, and whether it held already for as
+        long."""
         deps = self._deps
         beats = await deps.heartbeats()
         subject = await subject_of_user(deps, target)
-        with answering():
+        with store_answering():
             in_force = await deps.store.sanctions_of(subject)
             await deps.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
@@ -97,14 +107,15 @@ class Blocks:
     async def _block_network(
         self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
     ) -> tuple[Met | None, bool]:
+        """Block a network: the same, and DangerousError without ``force`` where it would meet the wrong callers."""
         deps = self._deps
         met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
         if not force:
             refuse_danger(deps, control, wanted, caller, met)
         held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
-        with answering():
+        with store_answering():
             for entry in held:
-                if entry.key != str(wanted):  # written by hand in another form
+                if entry.key != str(wanted):  # the same network, written by hand in another form
                     await deps.store.delete_override(entry.kind, entry.key)
             await deps.store.tell(Entry(EntryKind.BLOCK, str(wanted), lasts, reason, actor))
         return met, any(entry.expires_in_seconds >= lasts for entry in held)
@@ -130,18 +141,18 @@ class Blocks:
         )
 
     async def _lift_user(self, target: Target) -> int:
-        """Those of this name who are sanctioned or were seen, because to lift too much does no harm; else the one that
-        the name means, so that its offences are forgotten."""
+        """Lift the sanctions of all users of this name who are sanctioned or were seen lately: to lift too many does no
+        harm. Without any, forget the offences of the user that the name means. Returns how many sanctions ended."""
         store = self._deps.store
-        with answering():
+        with store_answering():
             held = [each async for batch in self._subjects() for each in users_among(batch, target)]
             subjects = {*held, *await users_seen(self._deps, target)} or {await subject_of_user(self._deps, target)}
             return sum([await store.lift(subject) for subject in subjects])
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
-        """How many ended, and the wider blocks that still hold."""
+        """Lift the sanctions inside a network. Returns how many ended, and the wider blocks that still hold there."""
         store, told = self._deps.store, list((await self._deps.control()).networks(EntryKind.BLOCK))
-        with answering():
+        with store_answering():
             ended = sum(
                 [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
             )
@@ -149,14 +160,14 @@ class Blocks:
         return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
 
     async def _inside(self, wanted: parsing.Network) -> set[Subject]:
-        """The one subject of an address, sanctioned or not, so that its offences are forgotten; of a network all that
-        are sanctioned."""
+        """The subjects to lift: the one of an address, sanctioned or not, so that its offences are forgotten; of a
+        network all that are sanctioned."""
         if wanted.num_addresses == 1:
             return {as_listed(subject_of(wanted.network_address))}
         return {each async for batch in self._subjects() for each in batch if lies_in(each, wanted)}
 
     async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
-        """Who is sanctioned, in batches."""
+        """All subjects with a sanction, in batches."""
         async for batch in self._deps.store.sanctioned():
             yield [subject for subject, _ in batch]
 
@@ -172,48 +183,69 @@ class Blocks:
 
     async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
         """Operator.blocks_page."""
-        store, items = self._deps.store, list[Block]()
-        told = list((await self._deps.control()).networks(EntryKind.BLOCK)) if not logins else []
-        if not logins and (not cursor or cursor.startswith(_NETWORKS)):
-            first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
-            told.sort(key=lambda each: -each[1].expires_in_seconds)
-            items = [told_block(*each) for each in told[first : first + count]]
-            cursor, last = "", first + count >= len(told)
-            if not last or len(items) == count:
-                with answering():
-                    more = await store.count_sanctions()
-                following = f"{_NETWORKS}{first + count}" if more or not last else None
-                return BlockPage(items=items, next_cursor=following, total=len(told) + more)
-        page = await some_of(
-            store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
+        if logins:
+            return await self._sanctions_page(count, cursor, keep=_is_lockout)
+        networks = sorted(
+            (await self._deps.control()).networks(EntryKind.BLOCK), key=lambda each: -each[1].expires_in_seconds
         )
-        items = sorted([*items, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
-        return BlockPage(items=items, next_cursor=page.cursor or None, total=len(told) + page.total)
+        if cursor and not cursor.startswith(_NETWORKS):
+            return await self._sanctions_page(count, cursor, further=len(networks))
+        # Operators' blocks of networks come first.
+        number = cursor.removeprefix(_NETWORKS)
+        first = int(number) if number.isdecimal() else 0
+        items = [network_block(*each) for each in networks[first : first + count]]
+        last = first + count >= len(networks)
+        if last and len(items) < count:
+            # There is room for sanctions of the store.
+            return await self._sanctions_page(count - len(items), "", before=items, further=len(networks))
+        with store_answering():
+            more = await self._deps.store.count_sanctions()
+        following = f"{_NETWORKS}{first + count}" if more or not last else None
+        return BlockPage(items=items, next_cursor=following, total=len(networks) + more)
+
+    async def _sanctions_page(
+        self,
+        count: int,
+        cursor: str,
+        *,
+        before: Sequence[Block] = (),
+        further: int = 0,
+        keep: Callable[[Sanction], bool] = lambda _: True,
+    ) -> BlockPage:
+        """A page of the store's sanctions, behind the blocks ``before``. ``further`` blocks are not in the store."""
+        page = await filtered_page(self._deps.store.sanctions_page, count, cursor, keep)
+        items = sorted([*before, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
+        return BlockPage(items=items, next_cursor=page.cursor or None, total=further + page.total)
 
     async def unlock(self, identifier: str, *, ip_address: str | None = None, actor: str = "") -> Done:
         """Operator.unlock."""
         kind_of(Target(identifier=identifier))
         where = None if ip_address is None else network(ip_address)
         store = self._deps.store
-        with answering():
+        with store_answering():
             due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
             ended = sum([await store.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
-        at = f" at {shown(where)}" if where else ""
+        at = f" at {network_text(where)}" if where else ""
         message = f"{identifier} is unlocked{at}." if ended else f"{identifier} was not locked out{at}."
         return Done(message=message, changed=ended > 0, affected=ended)
 
 
 def _locked(subject: Subject, identifier: str, where: parsing.Network | None) -> bool:
+    """Whether a subject is the lockout of a login identifier, at an address inside ``where`` if that is given."""
     login = read_login(subject)
     if login is None or login[0] != canonical_identifier(identifier):
         return False
     return where is None or lies_in(Subject("address", login[1]), where)
 
 
+def _is_lockout(sanction: Sanction) -> bool:
+    return sanction.subject.kind == "login"
+
+
 def as_listed(subject: Subject) -> Subject:
-    """A subject as the store lists it: without its wider networks."""
+    """A subject without its wider networks, as the store lists it."""
     return Subject(subject.kind, subject.name, subject.group)
 
 
@@ -226,7 +258,7 @@ def _origin(sanction: Sanction) -> Origin:
 
 
 def block_of(sanction: Sanction) -> Block:
-    """A sanction as an operator sees it."""
+    """A sanction as operators see it."""
     return Block(
         target=target_of(sanction.subject),
         origin=_origin(sanction),
@@ -237,10 +269,10 @@ def block_of(sanction: Sanction) -> Block:
     )
 
 
-def told_block(known: parsing.Network, entry: Entry) -> Block:
-    """An operator's block of a network as an operator sees it."""
+def network_block(known: parsing.Network, entry: Entry) -> Block:
+    """An operator's block of a network, as operators see it."""
     return Block(
-        target=Target(ip_address=shown(known)),
+        target=Target(ip_address=network_text(known)),
         origin=Origin.OPERATOR,
         policy=_OPERATOR.value,
         expires_in_seconds=entry.expires_in_seconds,

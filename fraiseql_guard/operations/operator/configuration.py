@@ -1,4 +1,4 @@
-"""Every effective setting as a row that can be shown: secrets are stars."""
+"""Every effective setting as a row that can be shown; the value of a secret is ``****``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MASK = "****"
 
 
 def rows(settings: Settings) -> Sequence[Mapping[str, Any]]:
-    """One row a variable, in the order of the documentation."""
+    """One row for each variable, in the order of the documentation."""
     return [
         {
             "variable": row.name,
@@ -28,7 +28,7 @@ def rows(settings: Settings) -> Sequence[Mapping[str, Any]]:
 
 
 def shown(value: object) -> str | int | float | bool | None:
-    """A value in the form in which it could be given again; a secret as stars."""
+    """A value in the form in which the environment could give it; ``****`` for a secret."""
     if isinstance(value, Secret):
         return MASK
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What makes the block of a network dangerous, and how many recent requests a block would have met."""
+"""Finds out which callers a block of a network would hit by mistake, and how many recent requests it would refuse."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.identity.networks import NetworkSet
-from fraiseql_guard.operations.operator.deps import OperatorDeps, shown
+from fraiseql_guard.operations.operator.deps import OperatorDeps, network_text
 from fraiseql_guard.operations.operator.interface import DangerousError
 from fraiseql_guard.operations.operator.records import Heartbeat
 from fraiseql_guard.stores.control import ControlSet, EntryKind
 
 _WIDEST: Final = {4: 16, 6: 32}
-"""Shortest prefixes that need no force."""
+"""The shortest prefix, by IP version, that can be blocked without force."""
 _LOOPBACK: Final = tuple(map(parsing.network, ("127.0.0.0/8", "::1/128")))
 
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """Of the requests lately seen by all workers, those that a block would have refused."""
+    """How many of the last requests (``of``), over all workers, a block would have refused."""
 
     requests: int
     of: int
 
 
 def met_by_network(beats: Iterable[Heartbeat], wanted: parsing.Network) -> Met | None:
-    """Requests from a network; None if no worker has said what it saw."""
+    """The requests from a network; None if no worker reports what it has seen."""
     inside = NetworkSet((wanted,))
     counted = [(beat.seen.requests, _from(beat, inside)) for beat in beats]
     return Met(sum(met for _, met in counted), sum(seen for seen, _ in counted)) if counted else None
 
 
 def met_by_user(beats: Sequence[Heartbeat], subject: Subject) -> Met | None:
-    """Requests of a user."""
+    """The requests of a user; None if no worker reports what it has seen."""
     if not beats:
         return None
     return Met(sum(beat.seen.users.get(subject.name, 0) for beat in beats), sum(beat.seen.requests for beat in beats))
@@ -50,45 +50,49 @@ def _from(beat: Heartbeat, inside: NetworkSet) -> int:
 def refuse_danger(
     deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None, met: Met | None
 ) -> None:
-    """DangerousError if a block of this network would meet callers that it is not meant for."""
+    """Raise DangerousError if a block of this network would meet callers that it cannot be meant for: the actor itself
+    (at the address ``caller``), a trusted proxy, loopback, the allow-listed, or very many."""
     reasons = list(_reasons(deps, control, wanted, caller))
     if not reasons:
         return
     would_meet = "" if met is None else f"; it would have met {met.requests} of the last {met.of} requests"
     raise DangerousError(
-        f"{shown(wanted)} {' and '.join(reasons)}{would_meet}",
+        f"{network_text(wanted)} {' and '.join(reasons)}{would_meet}",
         field="ip_address",
         would_have_met=None if met is None else met.requests,
     )
 
 
 def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None) -> Iterator[str]:
-    settings = deps.settings
+    """Each reason not to block the network, as the end of a sentence that begins with it."""
     if wanted.prefixlen < _WIDEST[wanted.version]:
         yield f"is wider than /{_WIDEST[wanted.version]}"
-    if own := _first_inside([caller] if caller else [], wanted):
-        yield f"holds your own address {own}"
-    if any(_overlap(each, wanted) for each in _LOOPBACK):
+    if caller and _holds(wanted, caller):
+        yield f"holds your own address {caller}"
+    if _first_met(_LOOPBACK, wanted) is not None:
         yield "is loopback: this machine itself, and whatever forwards to it"
-    proxies = [each for each in settings.trusted_proxies if each != "unix"]
-    if proxy := next((each for each in proxies if _overlap(each, wanted)), None):
-        yield f"meets the trusted proxy {shown(proxy)} ({name_of('trusted_proxies')})"
-    if allowed := next((each for each in _allowed(deps, control) if _overlap(each, wanted)), None):
-        yield f"meets the allow-listed {shown(allowed)}"
+    proxies = (each for each in deps.settings.trusted_proxies if each != "unix")
+    if (proxy := _first_met(proxies, wanted)) is not None:
+        yield f"meets the trusted proxy {network_text(proxy)} ({name_of('trusted_proxies')})"
+    if (allowed := _first_met(_allowed(deps, control), wanted)) is not None:
+        yield f"meets the allow-listed {network_text(allowed)}"
 
 
 def _allowed(deps: OperatorDeps, control: ControlSet) -> Iterator[parsing.Network]:
+    """The whole allow-list: of the settings, of their file, and of operators."""
     yield from deps.settings.allow_list
     yield from (entry.network for entry in deps.allow_list.entries())
     yield from (network for network, _ in control.networks(EntryKind.ALLOW))
 
 
-def _first_inside(addresses: Iterable[str], wanted: parsing.Network) -> str | None:
-    for address in addresses:
-        with suppress(ValueError):  # unknown, a unix socket
-            if _overlap(parsing.network(address), wanted):
-                return address
-    return None
+def _first_met(networks: Iterable[parsing.Network], wanted: parsing.Network) -> parsing.Network | None:
+    return next((each for each in networks if _overlap(each, wanted)), None)
+
+
+def _holds(wanted: parsing.Network, address: str) -> bool:
+    with suppress(ValueError):  # the address is not known, or the peer is a unix socket
+        return _overlap(parsing.network(address), wanted)
+    return False
 
 
 def _overlap(one: parsing.Network, other: parsing.Network) -> bool:

@@ -1,4 +1,4 @@
-"""What every action of an operator leans on: the store, the settings, the audit, and a common way to fail."""
+"""What every action of an operator uses: the store, the settings, the audit, and checks of common arguments."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ V = TypeVar("V")
 
 _LONGEST_TEXT: Final = 255
 _READ_AT_ONCE: Final = 4
-"""Heartbeats between two turns of the event loop."""
+"""Heartbeats that are read before the event loop gets its turn: a large fleet must not hold requests up."""
 _UNKNOWN_VERSION: Final = -1
-"""No control set has it, so that the whole set is read."""
+"""No control set has this version, so that the store returns the whole set."""
 
 Audit = Callable[[Event, Mapping[str, Any]], None]
-"""Writes the line of an action. Never raises."""
+"""Writes the audit line of an action: the event, and its fields. Never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorDeps:
-    """``clock`` tells the seconds since 1970."""
+    """The parts that an operator's actions share. ``clock`` is Unix time."""
 
     store: Store
     settings: Settings
@@ -41,13 +41,13 @@ class OperatorDeps:
     clock: Callable[[], float] = field(default=time.time)
 
     async def control(self) -> ControlSet:
-        """The control set as it is now."""
-        with answering():
+        """The control set as the store has it now. NotAppliedError if the store does not answer."""
+        with store_answering():
             return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
 
     async def heartbeats(self) -> Sequence[Heartbeat]:
-        """What the living workers say of themselves."""
-        with answering():
+        """The heartbeats of all living workers. NotAppliedError if the store does not answer."""
+        with store_answering():
             beats = await self.store.beats()
         found = []
         for number, beat in enumerate(beats, start=1):
@@ -61,7 +61,7 @@ class OperatorDeps:
         return found
 
     def readable(self, family: KeyFamily, records: Sequence[bytes], read: Callable[[bytes], V | None]) -> list[V]:
-        """The records of a ring that are some of ours; the others are left out and counted."""
+        """The records that ``read`` can read, as values. The others are counted as unreadable, and left out."""
         found = []
         for record in records:
             value = read(record)
@@ -72,18 +72,18 @@ class OperatorDeps:
         return found
 
     async def record(self, event: Event, actor: str, fields: Mapping[str, Any]) -> None:
-        """Audit what was done: the line is the audit, the entry of the ring a convenience. It stays done if the ring
-        cannot take it."""
-        told = {"actor": actor, **{name: value for name, value in fields.items() if value is not None}}
-        self.audit(event, told)
-        action = Action(at=self.clock(), actor=actor, event=event.name, fields={**told, "actor": actor})
+        """Audit what was done: write its line, and keep it among the last actions in the store. The line is the audit:
+        a store that does not answer changes nothing."""
+        given = {"actor": actor, **{name: value for name, value in fields.items() if value is not None}}
+        self.audit(event, given)
+        action = Action(at=self.clock(), actor=actor, event=event.name, fields={**given, "actor": actor})
         with suppress(StoreError):
             await self.store.record_action(write_action(action))
 
 
 @contextmanager
-def answering() -> Iterator[None]:
-    """A store that does not answer becomes NotAppliedError."""
+def store_answering() -> Iterator[None]:
+    """Turn the error of a store that does not answer into NotAppliedError."""
     try:
         yield
     except StoreError as error:
@@ -91,7 +91,7 @@ def answering() -> Iterator[None]:
 
 
 def seconds(value: float, name: str = "duration_seconds") -> float:
-    """A duration in force; OperatorError if it is none."""
+    """A duration in seconds; OperatorError unless it is a number from 1 to a year."""
     usable = isinstance(value, int | float) and not isinstance(value, bool)
     if not usable or not 1 <= value <= LONGEST_SECONDS:
         raise OperatorError(f"{name}={str(value)[:40]} is not between 1 and {LONGEST_SECONDS:.0f} seconds", field=name)
@@ -109,20 +109,20 @@ def network(value: object, name: str = "ip_address") -> parsing.Network:
         ) from None
 
 
-def words(value: str, name: str) -> str:
-    """Text that a line can show; OperatorError if it is too long or not printable."""
+def printable_text(value: str, name: str) -> str:
+    """Text that a log line can show; OperatorError if it is too long or not printable."""
     if not isinstance(value, str) or not value.isprintable() or len(value) > _LONGEST_TEXT:
         raise OperatorError(f"{name} is not printable text of at most {_LONGEST_TEXT} characters", field=name)
     return value
 
 
-def shown(wanted: parsing.Network) -> str:
-    """A network for a person: a single address without its length."""
+def network_text(wanted: parsing.Network) -> str:
+    """A network for people: a single address without its prefix length."""
     return str(wanted.network_address) if wanted.num_addresses == 1 else str(wanted)
 
 
-def lasting(duration_seconds: float) -> str:
-    """How long something lasts, for a person."""
+def duration_text(duration_seconds: float) -> str:
+    """A duration for people, in the largest unit that it is a whole number of: ``1 h``, ``90 s``."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if duration_seconds >= size and duration_seconds % size == 0:
             return f"{duration_seconds / size:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""Documents: which are trusted in the whole fleet, and the text behind a log line's query_hash."""
+"""Trusted documents of the whole fleet, and the text behind a log line's query_hash."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.graphql.documents.manifests import document_of, parse_manifest
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import (
     ConflictError,
     Document,
@@ -32,20 +32,20 @@ from fraiseql_guard.stores.documents import (
 from fraiseql_guard.stores.protocol import StoreError
 
 QUERY_HASH: Final = r"[0-9a-f]{12,64}"
-"""A query_hash, or as much of its beginning as tells it apart."""
+"""A query_hash, or its beginning: at least 12 digits."""
 STORE, FILE, PROCESS = "store", "file", "process"
-"""Sources of a document."""
+"""Where a document comes from: the fleet's store, the manifest of this host, the memory of this process."""
 _LONGEST_ID: Final = 256
 AUDITED: Final = 20
-"""Most documents that one line of the audit names."""
+"""Documents that one line of the audit names at most."""
 _UNKNOWN_VERSION: Final = -1
 
 Remembered = Callable[[], Iterable[tuple[str, str]]]
-"""Hex SHA-256 and text of every document that a process remembers."""
+"""Returns the SHA-256 (hexadecimal) and the text of every document that a process remembers."""
 
 
 class Documents:
-    """The part of the operator that documents are about. ``remembered`` are those of this very process."""
+    """The operator's methods about documents. ``remembered`` are those of this process; None outside of a guard."""
 
     def __init__(self, deps: OperatorDeps, remembered: Remembered | None) -> None:
         self._deps = deps
@@ -54,7 +54,7 @@ class Documents:
     async def documents(self) -> Sequence[Document]:
         """Operator.documents."""
         filed = [document_shown(listed(each), FILE) for each in self._filed().values()]
-        with answering():
+        with store_answering():
             index = await self._index()
         return sorted([*filed, *(document_shown(each, STORE) for each in index.entries)], key=lambda each: each.id)
 
@@ -62,7 +62,7 @@ class Documents:
         """Operator.trust."""
         wanted = [_checked(each) for each in documents]
         filed: Mapping[str, TrustedDocument] = {}
-        with suppress(NotAppliedError):  # a manifest that cannot be read says nothing, and contradicts nothing
+        with suppress(NotAppliedError):  # a manifest that cannot be read contradicts nothing
             filed = self._filed()
         for each in wanted:
             if each.id in filed and filed[each.id].text != each.text:
@@ -71,7 +71,7 @@ class Documents:
                     f"{each.id[:64]}, and it would hold: nothing was added",
                     field="id",
                 )
-        with answering():
+        with store_answering():
             adding = await self._deps.store.add_documents(wanted)
         if adding.conflict is not None:
             raise ConflictError(
@@ -98,7 +98,7 @@ class Documents:
 
     async def distrust(self, id_: str, *, actor: str = "") -> Done:
         """Operator.distrust."""
-        with answering():
+        with store_answering():
             removed = await self._deps.store.remove_documents([id_])
         still = ""
         with suppress(NotAppliedError):
@@ -118,20 +118,14 @@ class Documents:
             raise OperatorError(
                 f"{prefix[:80]!r} is no query_hash: 64 hexadecimal digits, or at least the first 12", field="query_hash"
             )
-        found: dict[str, Document] = {}
-        with suppress(NotAppliedError):
-            filed = [(listed(each), each.text) for each in self._filed().values()]
-            found = {entry.digest: document_shown(entry, FILE, text) for entry, text in filed}
-        found = {digest: each for digest, each in found.items() if digest.startswith(prefix)}
+        # Of the three sources, the manifest wins over the store, and both over what this process remembers.
+        found = self._found_in_memory(prefix)
         answers = True
         try:
-            found = {**await self._stored(prefix), **found}
+            found |= await self._found_in_store(prefix)
         except StoreError:
             answers = False
-        for digest, text in self._remembered() if self._remembered is not None else ():
-            if digest.startswith(prefix) and digest not in found:
-                entry = listed(TrustedDocument(digest, text))
-                found[digest] = document_shown(entry, PROCESS, text)
+        found |= self._found_in_file(prefix)
         if len(found) > 1:
             raise OperatorError(
                 f"{len(found)} documents have a query_hash that begins with {prefix}: {', '.join(sorted(found)[:5])}. "
@@ -142,8 +136,27 @@ class Documents:
             return each
         raise NotFoundError(self._unknown(prefix, answers=answers), field="query_hash")
 
-    async def _stored(self, prefix: str) -> dict[str, Document]:
-        """Those of the store by their query_hash, which begins so. StoreError."""
+    def _found_in_file(self, prefix: str) -> dict[str, Document]:
+        """The manifest's documents whose query_hash begins so, by it; none if the manifest cannot be read."""
+        found: dict[str, Document] = {}
+        with suppress(NotAppliedError):
+            for each in self._filed().values():
+                entry = listed(each)
+                if entry.digest.startswith(prefix):
+                    found[entry.digest] = document_shown(entry, FILE, each.text)
+        return found
+
+    def _found_in_memory(self, prefix: str) -> dict[str, Document]:
+        """The documents that this process remembers and whose query_hash begins so, by it."""
+        remembered = self._remembered() if self._remembered is not None else ()
+        return {
+            digest: document_shown(listed(TrustedDocument(digest, text)), PROCESS, text)
+            for digest, text in remembered
+            if digest.startswith(prefix)
+        }
+
+    async def _found_in_store(self, prefix: str) -> dict[str, Document]:
+        """The store's documents whose query_hash begins so, by it. StoreError if the store does not answer."""
         entries = [each for each in (await self._index()).entries if each.digest.startswith(prefix)]
         texts = await self._deps.store.document_texts([each.id for each in entries])
         return {
@@ -153,7 +166,7 @@ class Documents:
         }
 
     def _unknown(self, prefix: str, *, answers: bool) -> str:
-        """Where it was looked for, and how the text becomes known."""
+        """A sentence that says where the text was looked for, and how it can be found."""
         path = self._deps.settings.trusted_documents_file
         places = [f"the manifest {path}"] if path is not None else []
         places += ["the store's trusted documents" + ("" if answers else " (it does not answer)")]
@@ -174,7 +187,7 @@ class Documents:
         return "by all workers, within a second" if shared else "by this process, as long as it lives"
 
     def _cross_site_simple(self) -> str:
-        """What a worker that does not look at trusted documents says of itself; of others nothing is known."""
+        """A sentence about this worker, if it does not ask for trusted documents; what others do is not known."""
         if self._remembered is None or self._deps.settings.trusted_documents != "off":
             return ""
         return f" {name_of('trusted_documents')} is off in this worker, so that it does not ask for them."
@@ -210,7 +223,7 @@ def _checked(document: Document) -> TrustedDocument:
 
 
 def document_shown(entry: Listed, source: str, text: str = "") -> Document:
-    """A trusted document as an operator sees it."""
+    """A trusted document as operators see it."""
     return Document(
         id=entry.id,
         name=entry.name,

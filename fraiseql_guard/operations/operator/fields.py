@@ -1,7 +1,7 @@
-"""The fields of requests to the operator's API: how each form is read, written and described, in one place.
+"""The fields of requests to the operator's API: how each form of value is read, written and described.
 
-A reader takes a value as JSON has it (a query parameter as text) and returns it, or raises ValueError whose text
-completes the sentence "duration_seconds ...".
+A reader takes a value as JSON has it, or a query parameter as text, and returns it. Its ValueError completes the
+sentence that begins with the field's name: "duration_seconds ...".
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LONGEST_TEXT: Final = 255
 _LIMIT: Final = r"^[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|[1-9][0-9]{0,3}s)$"
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
 _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-"""Necessary, not sufficient: what Unicode calls not printable is refused as well, and no short pattern says so."""
+"""What a JSON Schema can say of printable text. The reader refuses everything else that Unicode calls not printable."""
 
 
 def _as_it_is(value: Any) -> Any:
@@ -38,7 +38,7 @@ def _as_it_is(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class FieldForm:
-    """One form of value: how the API reads it, its JSON Schema, and how a client writes it (None: leaves it out)."""
+    """One form of value: how the API reads it, its JSON Schema, and how a client writes it (None: it is left out)."""
 
     read: Callable[[Any], Any]
     schema: Schema
@@ -47,8 +47,8 @@ class FieldForm:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a body or a parameter of a query or path. One that is not ``required`` and was not given is left to
-    the operator's own default."""
+    """A field of a body, or a parameter of a query or path. One that is not given takes the operator's own default,
+    unless it is ``required``."""
 
     name: str
     form: FieldForm
@@ -56,13 +56,13 @@ class Field:
     required: bool = False
     argument: str = ""
     """The argument of the Operator's method that takes it, where that has another name. ``target`` and ``documents``
-    are made of several fields (route.py)."""
+    take several fields (route.py)."""
     default: Any = None
-    """What the API takes for one that was not given, where the method needs a value."""
+    """The value of a field that is not given, where the method has no default."""
 
     @property
     def taken_as(self) -> str:
-        """The name of the argument that takes it."""
+        """The name of the argument that takes the field."""
         return self.argument or self.name
 
 
@@ -77,7 +77,7 @@ def _text(value: Any) -> str:
 
 
 def _document(value: Any) -> str:
-    """What is wrong with it as GraphQL, the operator says; the body's bound is the text's."""
+    """Any text: the operator itself checks whether it is GraphQL, and the bound of the body holds for its length."""
     if not isinstance(value, str) or not value.strip():
         raise ValueError("is not the text of a document")
     return value
@@ -112,9 +112,9 @@ def _flag(value: Any) -> bool:
 
 
 def _limit(value: Any) -> str:
-    """A bare number is a rate a minute: so the runbooks write it."""
+    """A rate. A bare number means a minute, as in FraiseQL's runbooks."""
     if isinstance(value, float) and value.is_integer():
-        value = int(value)  # as JSON Schema has it
+        value = int(value)  # JSON Schema calls 5.0 an integer
     if isinstance(value, int) and not isinstance(value, bool):
         value = f"{value}/minute"
     if not isinstance(value, str):
@@ -157,7 +157,7 @@ def _matching(pattern: str, accepts: str, write: Callable[[Any], Any] = _as_it_i
 
 
 def _cursor(pattern: str) -> FieldForm:
-    """The first page has none."""
+    """A page's cursor; the first page has none."""
     return _matching(f"^{pattern}$", "what a page has given as its next_cursor", lambda cursor: cursor or None)
 
 
@@ -170,7 +170,7 @@ ADDRESS: Final = FieldForm(
 )
 """An address, or a network in CIDR notation."""
 ONE_ADDRESS: Final = FieldForm(_address, {**ADDRESS.schema, "format": "ip-address"})
-"""An address; the operator refuses what holds several callers."""
+"""One address. The operator refuses a network that holds several callers."""
 SECONDS: Final = FieldForm(_seconds, {"type": "number", "minimum": 1, "maximum": LONGEST_SECONDS})
 FLAG: Final = FieldForm(_flag, {"type": "boolean"})
 LIMIT: Final = FieldForm(

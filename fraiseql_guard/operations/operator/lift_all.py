@@ -1,4 +1,4 @@
-"""The lifting of all sanctions of an origin: in batches, in the background, once at a time in the whole fleet."""
+"""Lifts all sanctions of an origin: in batches, in the background, by one worker of the fleet at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
 from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
@@ -19,17 +19,17 @@ from fraiseql_guard.stores.protocol import Sanctioned, StoreError
 from fraiseql_guard.stores.sanction_pages import BATCH
 
 _ATTEMPTS: Final = 8
-"""Failures of the store in a row after which it is given up; then the same again goes on."""
+"""Failures of the store after which the job stops. The same command again continues it."""
 _RETRY_SECONDS: Final = 0.5
-_SAID_SECONDS: Final = 0.25
-"""Between two words about how far it is."""
+_REPORT_SECONDS: Final = 0.25
+"""How often the store is told how far the job is."""
 _LOOK_SECONDS: Final = 0.2
 _SHARE: Final = 0.5
-"""Of the time that a batch took the event loop is left to requests before the next one."""
+"""Part of the time that a batch took for which the next one waits, so that requests are served meanwhile."""
 
 
 class LiftAll:
-    """The part of the operator that lifts everything."""
+    """The operator's methods that lift everything."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -42,12 +42,14 @@ class LiftAll:
         loop, whose = asyncio.get_running_loop(), _name(origin)
         until = None if wait_seconds is None else loop.time() + wait_seconds
         job = await self._begin(origin, actor)
+        # Wait for its end, whichever worker does it.
         while job is None or job.state == RUNNING:
             if until is not None and loop.time() >= until:
                 return _going_on(whose, job)
             await asyncio.sleep(_LOOK_SECONDS)
-            with answering():
+            with store_answering():
                 job = await self._deps.store.lifting(whose)
+            # Its worker has ended: continue it here.
             if job is None or job.silent:
                 job = await self._begin(origin, actor)
         if job.state != DONE:
@@ -57,7 +59,7 @@ class LiftAll:
     async def lifting(self, *, origin: Origin | None = Origin.AUTOMATIC) -> Lifting:
         """Operator.lifting."""
         whose = _name(origin)
-        with answering():
+        with store_answering():
             job = await self._deps.store.lifting(whose)
         if job is None:
             raise NotFoundError(f"sanctions of {whose} origin were not lifted together in the last hour")
@@ -74,61 +76,62 @@ class LiftAll:
         )
 
     async def _begin(self, origin: Origin | None, actor: str) -> LiftJob | None:
-        """Begin it or join it. What is done within a moment is over when this returns."""
+        """Begin the job, or join the one that runs. A small one is done when this returns."""
         store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
-        with answering():
+        with store_answering():
             total = await store.count_sanctions()
             worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
-            told = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)
-        if not told.granted:
-            await self._record(whose, actor, told.job, "joined")
-            return told.job
+            begun = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)
+        if not begun.granted:
+            await self._record(whose, actor, begun.job, "joined")
+            return begun.job
         task = asyncio.get_running_loop().create_task(self._work(origin, job_id, actor))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         done, _ = await asyncio.wait({task}, timeout=_LOOK_SECONDS)
         if done:
             return task.result()
-        await self._record(whose, actor, told.job, RUNNING)  # its end is audited as well, if this process lives so long
-        return told.job
+        await self._record(whose, actor, begun.job, RUNNING)  # its end is audited as well, if this process still lives
+        return begun.job
 
     async def _work(self, origin: Origin | None, job_id: str, actor: str) -> LiftJob:
-        """Lift until nothing is left that was there when it was last asked for. Never raises StoreError."""
+        """Lift until nothing is left that was there when the command was last given. Never raises StoreError."""
         store, whose, failures = self._deps.store, _name(origin), 0
         while True:
             try:
                 if not await self._pass(origin, job_id):
                     return LiftJob(id="")  # another worker does it; this one was silent for too long
-                told = await store.finish_lifting(whose, job_id, state=DONE)
+                ended = await store.finish_lifting(whose, job_id, state=DONE)
             except StoreError as error:
                 failures += 1
                 if failures >= _ATTEMPTS:
                     return await self._stop(whose, job_id, actor, f"the store does not answer ({error.reason})")
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            if told.granted and told.job is not None:
-                await self._record(whose, actor, told.job, DONE)
-                return told.job
-            if told.job is None or told.job.id != job_id:
+            if ended.granted and ended.job is not None:
+                await self._record(whose, actor, ended.job, DONE)
+                return ended.job
+            if ended.job is None or ended.job.id != job_id:
                 return LiftJob(id="")
+            # Not granted: the command was given again meanwhile, so that there is another pass.
 
     async def _pass(self, origin: Origin | None, job_id: str) -> bool:
-        """Go over everything once; False if another worker does it."""
+        """Go over all sanctions once, and report how far it is. False if another worker has taken the job over."""
         store, loop, whose = self._deps.store, asyncio.get_running_loop(), _name(origin)
         seen = lifted = 0
-        said_at = loop.time()
+        reported_at = loop.time()
         async for batch in self._steps(origin):
             seen += batch[0]
             lifted += batch[1]
-            if loop.time() - said_at >= _SAID_SECONDS:
+            if loop.time() - reported_at >= _REPORT_SECONDS:
                 if not (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted:
                     return False
                 seen = lifted = 0
-                said_at = loop.time()
+                reported_at = loop.time()
         return (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted
 
     async def _steps(self, origin: Origin | None) -> AsyncIterator[tuple[int, int]]:
-        """After each batch, how many were looked at and how many ended."""
+        """Lift batch by batch. Yields after each how many sanctions were looked at, and how many ended."""
         store, loop = self._deps.store, asyncio.get_running_loop()
         async for batch in store.sanctioned():
             due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
@@ -137,6 +140,7 @@ class LiftAll:
                 began, some = loop.time(), due[start : start + BATCH]
                 yield len(some), await store.lift_many(some)
                 await asyncio.sleep(_SHARE * (loop.time() - began))
+        # Operators' blocks of networks are entries of the control set.
         if origin is not Origin.AUTOMATIC:
             control = await store.control(-1)
             for entry in control.of(EntryKind.BLOCK) if control is not None else ():
@@ -145,10 +149,10 @@ class LiftAll:
     async def _stop(self, whose: str, job_id: str, actor: str, why: str) -> LiftJob:
         stopped = LiftJob(id=job_id, actor=actor, state=STOPPED, why=why)
         try:
-            told = await self._deps.store.finish_lifting(whose, job_id, state=STOPPED, why=why)
+            ended = await self._deps.store.finish_lifting(whose, job_id, state=STOPPED, why=why)
         except StoreError:
-            told = None  # its silence says the same
-        job = told.job if told is not None and told.job is not None else stopped
+            ended = None  # a job that reports nothing more counts as stopped after a while
+        job = ended.job if ended is not None and ended.job is not None else stopped
         await self._record(whose, actor, job, STOPPED)
         return job
 
@@ -172,6 +176,7 @@ def _going_on(whose: str, job: LiftJob | None) -> Done:
 
 
 def _sentence(whose: str, job: LiftJob) -> str:
+    """How far a job is, for people."""
     ended = f"{counted(job.lifted)} of {whose} origin ended"
     if job.state == DONE:
         return f"{ended}."
@@ -182,5 +187,5 @@ def _sentence(whose: str, job: LiftJob) -> str:
 
 
 def counted(count: int) -> str:
-    """So many sanctions, for a person."""
+    """A number of sanctions, for people."""
     return "1 sanction" if count == 1 else f"{count:,} sanctions"

@@ -11,7 +11,15 @@ from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.core.token_buckets import Limit
 from fraiseql_guard.identity.networks import subject_of
 from fraiseql_guard.operations.operator.blocks import as_listed
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, network, seconds, shown, words
+from fraiseql_guard.operations.operator.deps import (
+    OperatorDeps,
+    duration_text,
+    network,
+    network_text,
+    printable_text,
+    seconds,
+    store_answering,
+)
 from fraiseql_guard.operations.operator.interface import (
     BLOCK_SECONDS,
     Allowed,
@@ -21,7 +29,7 @@ from fraiseql_guard.operations.operator.interface import (
     OperatorError,
     Target,
 )
-from fraiseql_guard.operations.operator.pages import some_of
+from fraiseql_guard.operations.operator.pages import filtered_page
 from fraiseql_guard.operations.operator.targets import (
     fields_of,
     kind_of,
@@ -37,7 +45,7 @@ from fraiseql_guard.stores.protocol import HeldLimit
 
 
 class LimitActions:
-    """The part of the operator that limits are about."""
+    """The operator's methods about limits."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -49,14 +57,14 @@ class LimitActions:
         wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
         subject = await self._subject(target)
         burst = deps.settings.rate_limit_burst.of(wanted)
-        with answering():
+        with store_answering():
             held = await deps.store.limit_of(subject)
             await deps.store.set_limit(subject, wanted, burst, lasts, actor=actor)
         known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
         return Done(
-            message=f"The limit of {name_of(target)} is {wanted} for {lasting(lasts)}.",
+            message=f"The limit of {name_of(target)} is {wanted} for {duration_text(lasts)}.",
             changed=not known,
             affected=1,
             details={"limit": str(wanted), "burst": burst},
@@ -65,7 +73,7 @@ class LimitActions:
     async def clear_limit(self, target: Target, *, actor: str = "") -> Done:
         """Operator.clear_limit."""
         store = self._deps.store
-        with answering():
+        with store_answering():
             of_user = kind_of(target) == "user_id"
             due = users_among([each.subject for each in await store.limits()], target) if of_user else []
             due = due or [await self._subject(target)]
@@ -77,7 +85,7 @@ class LimitActions:
 
     async def limits(self) -> Sequence[LimitOverride]:
         """Operator.limits."""
-        with answering():
+        with store_answering():
             held = await self._deps.store.limits()
         return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
 
@@ -92,7 +100,7 @@ class LimitActions:
             target = target_of(held.subject)
             return all(getattr(target, name) == value for name, value in asked.items())
 
-        page = await some_of(self._deps.store.limits_page, count, cursor, meant)
+        page = await filtered_page(self._deps.store.limits_page, count, cursor, meant)
         items = [_override(each) for each in page.items]
         return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
 
@@ -104,7 +112,7 @@ class LimitActions:
 
 
 class AllowListing:
-    """The part of the operator that the allow-list is about."""
+    """The operator's methods about the allow-list."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -112,22 +120,22 @@ class AllowListing:
     async def allow(
         self, ip_address: str, *, reason: str = "", duration_seconds: float | None = None, actor: str = ""
     ) -> Done:
-        """Operator.allow. Automatic sanctions inside end, because an address is not allowed for it to stay blocked."""
+        """Operator.allow. Automatic sanctions inside the network end with it."""
         wanted = network(ip_address)
         if wanted.prefixlen == 0:
             raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")
         lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
-        words(reason, "reason")
+        printable_text(reason, "reason")
         deps, store = self._deps, self._deps.store
         held = [(known, entry) for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
-        with answering():
-            await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
+        with store_answering():
+            await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, printable_text(reason, "reason"), actor))
             lifted = await self._lift_inside(wanted)
         fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
         await deps.record(signals.ADMIN_ALLOW, actor, fields)
         more = f" {lifted} automatic sanctions of it ended." if lifted else ""
         return Done(
-            message=f"{shown(wanted)} is allowed for {lasting(lasts)}.{more}",
+            message=f"{network_text(wanted)} is allowed for {duration_text(lasts)}.{more}",
             changed=not any(entry.expires_in_seconds >= lasts for _, entry in held),
             affected=lifted,
         )
@@ -151,14 +159,14 @@ class AllowListing:
         entries = [entry for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
         if not entries:
             self._refuse_elsewhere(wanted)
-        with answering():
+        with store_answering():
             ended = sum([await deps.store.delete_override(entry.kind, entry.key) for entry in entries])
         await deps.record(signals.ADMIN_DISALLOW, actor, {"ip_address": str(wanted), "removed": ended})
         now = "is no longer allowed" if ended else "was not on the allow-list"
-        return Done(message=f"{shown(wanted)} {now}.", changed=ended > 0, affected=ended)
+        return Done(message=f"{network_text(wanted)} {now}.", changed=ended > 0, affected=ended)
 
     def _refuse_elsewhere(self, wanted: parsing.Network) -> None:
-        """OperatorError if an address is allowed where an operator cannot take it back."""
+        """Raise OperatorError if an address is allowed by the settings or their file, which no operator can change."""
         settings = self._deps.settings
         places = (
             ("allow_list", settings.allow_list),
@@ -167,7 +175,7 @@ class AllowListing:
         for option, networks in places:
             if wanted in networks:
                 raise OperatorError(
-                    f"{shown(wanted)} is allowed by {variable(option)}, and can be taken back only there",
+                    f"{network_text(wanted)} is allowed by {variable(option)}, and can be taken back only there",
                     field="ip_address",
                 )
 
@@ -177,10 +185,10 @@ class AllowListing:
         now = deps.clock()
         told = (await deps.control()).networks(EntryKind.ALLOW)
         return [
-            *(Allowed(ip_address=shown(each), source="settings") for each in deps.settings.allow_list),
+            *(Allowed(ip_address=network_text(each), source="settings") for each in deps.settings.allow_list),
             *(
                 Allowed(
-                    ip_address=shown(each.network),
+                    ip_address=network_text(each.network),
                     reason=each.reason,
                     expires_in_seconds=None if each.expires_at is None else each.expires_at - now,
                     source="file",
@@ -189,7 +197,7 @@ class AllowListing:
             ),
             *(
                 Allowed(
-                    ip_address=shown(known),
+                    ip_address=network_text(known),
                     reason=entry.reason,
                     expires_in_seconds=entry.expires_in_seconds,
                     actor=entry.actor,

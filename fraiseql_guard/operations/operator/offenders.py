@@ -1,4 +1,4 @@
-"""Who was refused most, of what workers have seen."""
+"""The callers that were refused most, from the heartbeats of all workers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fraiseql_guard.operations.operator.targets import target_of
 
 
 def offenders_among(beats: Iterable[Heartbeat], count: int) -> Sequence[Offender]:
-    """The callers with the most refusals, the worst first."""
+    """The ``count`` callers with the most refusals, the worst first."""
     seen: dict[tuple[str, str], list[CallerCounts]] = {}
     for beat in beats:
         for caller in beat.callers:

@@ -1,7 +1,7 @@
-"""What workers and operators leave in the store for each other to read: heartbeats, refusals, actions.
+"""The records that workers and operators leave in the store for each other: heartbeats, refusals, actions.
 
-JSON, because versions of ours meet there during a rolling upgrade: unknown keys are ignored, missing ones have their
-defaults, and what cannot be read at all is left out.
+They are JSON, because several versions of the guard share a store during a rolling upgrade: unknown keys are ignored,
+missing ones take their defaults, and a record that cannot be read at all is left out.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Final, TypeVar
 import orjson
 
 from fraiseql_guard.operations.operator.interface import Action, Refusal, Worker
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 
 V = TypeVar("V")
 
 _LONGEST: Final = 65_536
-"""Bytes of the longest record that is read: none of ours is so long."""
+"""Bytes of the longest record that is read. The guard writes none that is so long."""
 _YEAR_9999: Final = 253_370_764_800.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerCounts:
-    """What a worker has seen of one caller in the last five minutes.
+    """What a worker has counted of one caller in the last five minutes.
 
-    ``kind``, ``name`` and ``group`` are those of its Subject, so that a user_id can be resolved to the exact one;
-    ``shown`` is its user_id or address.
+    ``kind``, ``name`` and ``group`` are those of its Subject, so that a user_id can be resolved to exactly one user;
+    ``shown`` is the user_id or address.
     """
 
     kind: str
@@ -42,8 +42,8 @@ class CallerCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """Of the last requests of a worker (at most 1,000): how many came from which address and user; the most frequent
-    ones. ``users`` are names of subjects."""
+    """How many of a worker's last requests (at most 1,000) came from its most frequent addresses and users. ``users``
+    are named as their subjects."""
 
     requests: int = 0
     addresses: Mapping[str, int] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """What a worker says of itself about once a second."""
+    """A worker's report of itself, about once a second."""
 
     worker: Worker
     callers: Sequence[CallerCounts] = ()
@@ -61,12 +61,12 @@ class Heartbeat:
 
 
 def write_heartbeat(heartbeat: Heartbeat) -> bytes:
-    """A heartbeat as it is kept in the store."""
+    """A heartbeat as the store keeps it."""
     return _written(heartbeat)
 
 
 def read_heartbeat(payload: bytes) -> Heartbeat | None:
-    """A heartbeat from the store; None if it is none."""
+    """A heartbeat from the store; None for anything else."""
     found = _read(Heartbeat, payload)
     if found is None or not all(map(_is_moment, _moments(found.worker))):
         return None
@@ -74,29 +74,29 @@ def read_heartbeat(payload: bytes) -> Heartbeat | None:
 
 
 def write_refusal(refusal: Refusal) -> bytes:
-    """A refusal as it is kept in the ring of recent ones."""
+    """A refusal as the store keeps it among the last ones."""
     return _written(refusal)
 
 
 def read_refusal(record: bytes) -> Refusal | None:
-    """A refusal from the ring; None if it is none."""
+    """A refusal from the store; None for anything else."""
     found = _read(Refusal, record)
     return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
 
 
 def write_action(action: Action) -> bytes:
-    """An operator's action as it is kept in the ring of actions."""
+    """An operator's action as the store keeps it among the last ones."""
     return _written(action)
 
 
 def read_action(record: bytes) -> Action | None:
-    """An action from the ring; None if it is none."""
+    """An action from the store; None for anything else."""
     found = _read(Action, record)
     return replace(found, time=iso_time(found.at)) if found is not None and _is_moment(found.at) else None
 
 
 def iso_time(at: float) -> str:
-    """A moment (Unix time) as ISO 8601 in UTC; empty for what is none."""
+    """A Unix time as ISO 8601 in UTC; empty for a number that no calendar has."""
     try:
         found = datetime.fromtimestamp(at, UTC)
     except (TypeError, ValueError, OverflowError, OSError):
@@ -109,11 +109,11 @@ def _written(value: object) -> bytes:
 
 
 def _read(cls: type[V], record: bytes) -> V | None:
-    """None for what is none, whatever is wrong with it: its encoding, its nesting, a field or the type of one."""
+    """The value of a record; None whatever is wrong with it: its length, encoding or nesting, a field or its type."""
     if len(record) > _LONGEST:
         return None
     try:
-        return revived(cls, orjson.loads(record))
+        return from_json(cls, orjson.loads(record))
     except ValueError:  # an orjson.JSONDecodeError is one
         return None
 
@@ -123,5 +123,5 @@ def _moments(worker: Worker) -> tuple[float, ...]:
 
 
 def _is_moment(at: float) -> bool:
-    """Whether a calendar has it."""
+    """Whether a number is a Unix time that a calendar has."""
     return 0 <= at < _YEAR_9999

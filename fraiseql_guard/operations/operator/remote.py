@@ -1,6 +1,7 @@
-"""The operator's interface through the HTTP API of a running guard: each method is the request of its route.
+"""The operator's interface over the HTTP API of a running guard: each method sends the request of its route.
 
-The token's name on the other side is the actor. Redirects are not followed: the token is for the named address alone.
+The actor is the name that the token has on the other side. Redirects are not followed: the token is for the given
+address alone.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ from fraiseql_guard.operations.operator.interface import (
     OperatorError,
     Origin,
 )
+from fraiseql_guard.operations.operator.json_values import from_json
 from fraiseql_guard.operations.operator.remote_answers import detail_of, refusal_of, unreached
 from fraiseql_guard.operations.operator.route import Arguments, Route
 from fraiseql_guard.operations.operator.routes import ROUTES
-from fraiseql_guard.operations.operator.shapes import revived
 from fraiseql_guard.stores.documents import digest_of
 
 TIMEOUT_SECONDS: Final = 10.0
@@ -48,7 +49,7 @@ _Answer = TypeVar("_Answer")
 def _request(
     method: Callable[Concatenate[Any, _Asked], Coroutine[Any, Any, _Answer]],
 ) -> Callable[Concatenate[RemoteOperator, _Asked], Coroutine[Any, Any, _Answer]]:
-    """A method of the Operator, with the same signature, as the request that the table of routes has for it."""
+    """A method of the Operator, with its signature, that sends the request which the table of routes has for it."""
     signature = inspect.signature(method)
 
     @wraps(method)
@@ -62,9 +63,9 @@ def _request(
 
 
 class RemoteOperator:
-    """An Operator at a distance. ``url`` is where the API is served, as https://host/admin. ``aclose`` it at the end.
+    """An Operator over HTTP. ``url`` is where the API is served, as https://host/admin. Call ``aclose`` at the end.
 
-    Raises ValueError for a URL that is none.
+    ValueError for a URL that cannot be one of an API.
     """
 
     def __init__(self, url: str, *, token: Secret, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
@@ -106,7 +107,7 @@ class RemoteOperator:
     actions = _request(Operator.actions)
     config = _request(Operator.config)
 
-    # What takes more than one request:
+    # Methods that take more than one request:
 
     async def blocks(self) -> Sequence[Block]:
         """Operator.blocks."""
@@ -123,7 +124,7 @@ class RemoteOperator:
         actor: str = "",  # noqa: ARG002 - the token's name acts
         wait_seconds: float | None = None,
     ) -> Done:
-        """Operator.lift_all. The other side waits a moment; then it is asked how far it is."""
+        """Operator.lift_all. The other side waits a moment; after that, this asks it how far the job is."""
         loop = asyncio.get_running_loop()
         until = math.inf if wait_seconds is None else loop.time() + wait_seconds
         done, retries = await self._lift_all(origin), _RETRIES
@@ -145,8 +146,8 @@ class RemoteOperator:
         return done
 
     async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:  # noqa: ARG002
-        """Operator.trust, one by one, after a look whether they can be: what is refused all the same ends it, and
-        those before it stay."""
+        """Operator.trust, one request for each document, after a look whether none contradicts what is there. If one is
+        refused all the same, those before it stay trusted."""
         if len(documents) > 1:
             await self._refuse_conflict(documents)
         done, changed = Done(message="There is no document to trust.", changed=False), 0
@@ -167,7 +168,7 @@ class RemoteOperator:
     # How a call becomes a request, and its answer a value:
 
     async def _call(self, name: str, arguments: Arguments) -> Any:
-        """What the method of this name answers on the other side."""
+        """Send the request of a method, and read its answer."""
         route = _route_of(name, arguments)
         fields, path = route.fields_of(arguments), route.path
         for each in route.in_path:
@@ -180,8 +181,8 @@ class RemoteOperator:
             raise OperatorError(f"{self._url} answered what this version does not understand: a list without items")
         try:
             if route.many:
-                return [each if route.result is None else revived(route.result, each) for each in answer["items"]]
-            return answer if route.result is None else revived(route.result, answer)
+                return [each if route.result is None else from_json(route.result, each) for each in answer["items"]]
+            return answer if route.result is None else from_json(route.result, answer)
         except ValueError as error:
             raise OperatorError(f"{self._url} answered what this version does not understand: {error}") from None
 
@@ -200,7 +201,7 @@ class RemoteOperator:
 
 
 def _route_of(name: str, arguments: Arguments) -> Route:
-    """The first route of a method that stands for these arguments."""
+    """The first route that calls this method with these arguments. OperatorError if there is none."""
     for route in ROUTES:
         if route.calls == name and all(arguments[each] == value for each, value in route.fixed.items()):
             return route
@@ -219,7 +220,8 @@ async def _all_of(page_of: Callable[[int, str], Awaitable[Any]]) -> Sequence[Any
 
 
 def base_url(text: str) -> str:
-    """The URL without a slash at its end; ValueError if no guard can be asked there."""
+    """The URL without a slash at its end. ValueError unless it is an http(s) URL without credentials, query and
+    fragment."""
     try:
         url = httpx.URL(text)
     except (httpx.InvalidURL, UnicodeError):

@@ -1,8 +1,8 @@
-"""What an answer at a URL means to the one who asked the HTTP API there.
+"""Reads the answers of the HTTP API, and explains those that come from something else.
 
-Only what the guard itself has answered is an answer: it carries the mark of the API (``X-FraiseQL-Guard``), or is a
-refusal of the guard in front of it (problem+json with a code of ours). Everything else, whatever its status, is said to
-be something else, with what helps.
+The guard's own answers carry the mark of the API (``X-FraiseQL-Guard``), or are refusals of the guard in front of it
+(problem+json with a code of ours). Anything else, whatever its status, becomes an error that says what answered
+instead, and what helps.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import httpx
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import ADMIN_UNAUTHENTICATED, CODES
 from fraiseql_guard.operations.operator.interface import DangerousError, NotAppliedError, NotFoundError, OperatorError
-from fraiseql_guard.operations.operator.shapes import MARK
+from fraiseql_guard.operations.operator.json_values import MARK
 
 _MARK_NAME, _MARK = MARK
 _PROBLEM: Final = "application/problem+json"
@@ -27,7 +27,7 @@ _CREDENTIALS: Final = frozenset({401, 403, 407})
 
 
 def detail_of(answer: httpx.Response, url: str) -> Mapping[str, Any]:
-    """The JSON object of a successful answer; OperatorError if it is none of ours (a proxy's page, another app)."""
+    """The JSON object of a successful answer; OperatorError if the guard did not give it (a proxy, another app)."""
     found = _object(answer)
     if found is None or not _is_api(answer):
         raise OperatorError(_elsewhere(answer, url))
@@ -35,8 +35,8 @@ def detail_of(answer: httpx.Response, url: str) -> Mapping[str, Any]:
 
 
 def refusal_of(answer: httpx.Response, url: str) -> OperatorError:
-    """The error that an unsuccessful answer stands for, with what helps. NotFoundError, the answer no, is only what the
-    API itself has looked for and not found."""
+    """The error that an unsuccessful answer stands for, with what helps. NotFoundError only if the API itself has
+    looked and found nothing: a 404 of anything else is an OperatorError."""
     problem = _problem(answer)
     if problem is None:
         return OperatorError(_elsewhere(answer, url))
@@ -62,7 +62,7 @@ def refusal_of(answer: httpx.Response, url: str) -> OperatorError:
 
 
 def unreached(error: httpx.HTTPError, url: str, *, timeout_seconds: float) -> str:
-    """Why no answer came, in a sentence with what helps."""
+    """A sentence that says why no answer came, and what helps."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (
@@ -81,6 +81,7 @@ def unreached(error: httpx.HTTPError, url: str, *, timeout_seconds: float) -> st
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An error and what led to it, ten steps back at most."""
     found: BaseException | None = error
     for _ in range(10):
         if found is None:
@@ -94,7 +95,7 @@ def _is_api(answer: httpx.Response) -> bool:
 
 
 def _problem(answer: httpx.Response) -> Mapping[str, Any] | None:
-    """The problem that the guard has answered; None if it was anything else."""
+    """The problem in an answer of the guard; None for any other answer."""
     media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     found = _object(answer) if media_type == _PROBLEM else None
     if found is None or found.get("status") != answer.status_code:
@@ -111,7 +112,7 @@ def _object(answer: httpx.Response) -> Mapping[str, Any] | None:
 
 
 def _elsewhere(answer: httpx.Response, url: str) -> str:
-    """What answers there instead of the guard's API."""
+    """A sentence that says what answers there instead of the guard's API."""
     status = answer.status_code
     if answer.is_redirect:
         place = answer.headers.get("Location", "?")[:_SHOWN_CHARS]
@@ -128,7 +129,7 @@ def _elsewhere(answer: httpx.Response, url: str) -> str:
 
 
 def _where(url: str) -> str:
-    """Where the API is to be found."""
+    """A sentence that says where the API is served."""
     path = httpx.URL(url).path.rstrip("/")
     missing = "" if path.endswith("/admin") else f": --url {url}/admin"
     stands = f"It stands under {name_of('admin_path')} there (/admin unless set{missing})"

@@ -1,4 +1,4 @@
-"""What is going on: workers, offenders, refusals, and what operators have done."""
+"""Reports of what is going on: workers, offenders, refusals, and what operators have done."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fraiseql_guard.core.signals import KeyFamily
 from fraiseql_guard.core.surroundings import counting_apart, several_on
 from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.operations.operator.alone import OwnKnowledge, alone
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
+from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import (
     Action,
     NotAppliedError,
@@ -35,7 +35,8 @@ _ALONE: Final = "the store does not answer: everything here is what"
 
 
 class Reports:
-    """The part of the operator that only looks."""
+    """The operator's methods that change nothing. ``own`` is what this process knows by itself; None outside of a
+    guard."""
 
     def __init__(self, deps: OperatorDeps, own: OwnKnowledge | None = None) -> None:
         self._deps = deps
@@ -43,7 +44,7 @@ class Reports:
         self._apart: str | None = None
 
     async def status(self) -> Status:
-        """Operator.status. Where the store does not answer it is what this process knows by itself, marked so."""
+        """Operator.status. While the store does not answer, it is what this process knows by itself (``alone``)."""
         deps = self._deps
         try:
             await deps.store.ping()
@@ -57,6 +58,7 @@ class Reports:
         return self._status(workers, switches, sanctions, notes)
 
     async def _without_store(self) -> Status:
+        """The status while the store does not answer."""
         own = self._own
         if own is None:
             return replace(self._status((), (), None, [_NO_ANSWER]), store_answers=False)
@@ -82,18 +84,22 @@ class Reports:
         )
 
     def _apart_from_others(self, workers: Sequence[Worker]) -> Iterator[str]:
-        """What each process does for itself."""
+        """Sentences about workers that do not share what they should: their store, or their metrics."""
         settings = self._deps.settings
         if settings.redis_url is None and settings.worker_count > 1:
             yield f"{name_of('redis_url')} is not set: what is changed here holds in this one process alone"
         apart = Counter(worker.host for worker in workers if worker.counts_alone)
-        if several := {host: count for host, count in apart.items() if count > 1}:
+        several = {host: count for host, count in apart.items() if count > 1}
+        if several:
             yield several_on(several)
-        elif apart and settings.redis_url is None:  # the others are not to be seen from here
-            if self._apart is None:
-                self._apart = counting_apart(settings) or ""
-            if self._apart:
-                yield self._apart
+        elif apart and settings.redis_url is None:  # without a shared store, this worker cannot see the others
+            yield from filter(None, [self._counting_apart()])
+
+    def _counting_apart(self) -> str:
+        """A sentence if the surroundings say that other workers count apart; "" if not. Looked up once."""
+        if self._apart is None:
+            self._apart = counting_apart(self._deps.settings) or ""
+        return self._apart
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:
         """Operator.offenders."""
@@ -101,7 +107,7 @@ class Reports:
 
     async def refusals(self, count: int = 50) -> Sequence[Refusal]:
         """Operator.refusals."""
-        with answering():
+        with store_answering():
             records = await self._deps.store.recent(count)
         return self._deps.readable(KeyFamily.REFUSALS, records, read_refusal)
 
@@ -117,7 +123,7 @@ class Reports:
 
     async def actions(self, count: int = 50) -> Sequence[Action]:
         """Operator.actions."""
-        with answering():
+        with store_answering():
             records = await self._deps.store.actions(count)
         return self._deps.readable(KeyFamily.ACTIONS, records, read_action)
 
@@ -127,18 +133,25 @@ class Reports:
 
 
 def _notes(workers: Sequence[Worker]) -> Iterator[str]:
-    """Sentences that deserve a look."""
+    """Sentences that an operator should read: about differences between workers, open breakers, and monitor mode."""
     if not workers:
         yield "no worker has said that it is alive"
-    for what, value in _ALIKE.items():
-        if len(values := Counter(value(each) for each in workers)) > 1:
-            shares = ", ".join(f"{count} have {each or 'none'}" for each, count in values.most_common())
-            yield f"the workers differ in their {what}: {shares}"
-    if opened := [each for each in workers if each.breaker_open]:
-        yield f"{len(opened)} of {len(workers)} workers have given up the store: {name_of('on_store_failure')} decides"
+    yield from _differences(workers)
+    opened = sum(each.breaker_open for each in workers)
+    if opened:
+        yield f"{opened} of {len(workers)} workers have given up the store: {name_of('on_store_failure')} decides"
     watching = sorted({name for each in workers for name, mode in each.modes.items() if mode == Mode.MONITOR})
     if watching:
         yield f"monitor mode, nothing is refused: {', '.join(watching)}"
+
+
+def _differences(workers: Sequence[Worker]) -> Iterator[str]:
+    """A sentence for each thing in which all workers should be alike and are not."""
+    for what, value in _ALIKE.items():
+        values = Counter(value(each) for each in workers)
+        if len(values) > 1:
+            shares = ", ".join(f"{count} have {each or 'none'}" for each, count in values.most_common())
+            yield f"the workers differ in their {what}: {shares}"
 
 
 _ALIKE: Final[Mapping[str, Callable[[Worker], str]]] = {

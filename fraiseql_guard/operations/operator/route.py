@@ -1,4 +1,4 @@
-"""One row of the table of routes: what a request carries, and the calls of the Operator that it means."""
+"""One row of the table of routes: the fields of a request, and the method of the Operator that it calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ Arguments = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """One request that the API takes. A template's one parameter is a whole segment: ``/refusals/{request_id}``."""
+    """One request that the API takes. A path has one parameter at most, its last segment:
+    ``/refusals/{request_id}``."""
 
     method: str
     path: str
@@ -24,35 +25,36 @@ class Route:
     calls: str = ""
     """The method of the Operator that does it; the fields are its arguments."""
     fixed: Arguments = field(default_factory=dict)
-    """Arguments that the route itself stands for."""
+    """Arguments that are the same for every request of this route."""
     event: Event | None = None
-    """What the audit says, if it changes something. Then the method takes an ``actor``."""
+    """The event of the audit, if the method changes something. Then it takes an ``actor``."""
     caller: bool = False
-    """Whether the method is told the address that asks."""
+    """Whether the method takes the address of the operator (``caller``)."""
     query: tuple[Field, ...] = ()
     body: tuple[Field, ...] = ()
     in_path: tuple[Field, ...] = ()
     rule: Mapping[str, Any] = field(default_factory=dict)
-    """What holds between the fields of the body, in JSON Schema."""
+    """Conditions between the fields of the body, as JSON Schema."""
     result: type | None
     """None: a plain JSON object."""
     many: bool = False
     only: Mapping[str, str] = field(default_factory=dict)
-    """Which items are answered: those with these values."""
+    """Answer only the items whose attributes have these values."""
     accepted: bool = False
-    """Whether 202 is an answer as well, of the same form: it goes on."""
+    """Whether the answer may be 202, of the same form: the action goes on in the background."""
     errors: tuple[int, ...] = ()
-    """Statuses that only this route answers, besides those of all: 400, 401, 405, 413, 415, 429, 503."""
+    """Statuses of this route besides those that all have: 400, 401, 405, 413, 415, 429, 503."""
     handler: Callable[[Any], Awaitable[Any]] | None = None
-    """What answers a route that calls no method of the Operator (operations/http/routes.py)."""
+    """Answers a route that calls no method of the Operator (operations/http/routes.py)."""
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """Everything that a request may carry."""
+        """All fields that a request may carry."""
         return (*self.query, *self.in_path, *self.body)
 
     def calls_of(self, given: Mapping[str, Any]) -> Sequence[Arguments]:
-        """The calls that a request with these fields means: one, or one each for an address and a user."""
+        """The arguments of the calls that a request with these fields stands for: of one call, or of one each for an
+        address and a user. OperatorError for fields that name no target."""
         arguments, parts, composed = dict(self.fixed), dict[str, Any](), None
         for each in self.fields:
             if each.taken_as in _COMPOSED:
@@ -66,8 +68,8 @@ class Route:
         return [{**arguments, composed: value} for value in _COMPOSED[composed](parts)]
 
     def fields_of(self, arguments: Arguments) -> dict[str, Any]:
-        """The fields of the request that means one call: what :meth:`calls_of` reads. Who acts is left out: the other
-        side knows it. OperatorError for a target that no field can carry."""
+        """The fields of the request that stands for one call: the reverse of :meth:`calls_of`. The actor is none of
+        them: the other side knows it by its token. OperatorError for a target that no field can carry."""
         found: dict[str, Any] = {}
         for each in self.fields:
             if each.taken_as in _COMPOSED:
@@ -78,7 +80,8 @@ class Route:
 
 
 def _targets(parts: Mapping[str, Any]) -> Sequence[Target]:
-    """The targets of a request: an address first, so that its dangers stop the whole of it."""
+    """The targets of a request: the address first, so that a dangerous one stops the request before anything is
+    done."""
     issued = {name: parts[name] for name in ("issuer", "tenant") if name in parts}
     found = [Target(ip_address=parts["ip_address"])] if "ip_address" in parts else []
     if "user_id" in parts:
@@ -99,7 +102,8 @@ _COMPOSED: Final[Mapping[str, Callable[[Mapping[str, Any]], Sequence[Any]]]] = {
     "target": _targets,
     "documents": _documents,
 }
-"""Arguments that several fields make, each the attribute of its name: from these to the argument of each call."""
+"""Arguments that are composed of several fields, each of which is an attribute of the same name: a function from the
+given fields to the argument of each call."""
 
 
 def _part(value: Target | Sequence[Document], part: Field) -> Any:

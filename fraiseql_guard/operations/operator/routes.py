@@ -1,7 +1,7 @@
-"""THE table of the operator's interface: each request of the HTTP API, and the method of the Operator that it calls.
+"""The table of the operator's interface: each request of the HTTP API, and the method of the Operator that it calls.
 
 The API reads, answers and describes (OpenAPI) requests by this table, and RemoteOperator sends them by it. The methods
-stand in interface.py, written out for Python's users; a test holds that both agree.
+are declared in interface.py, for users of Python; a test checks that both agree.
 
 Paths stand under the admin path (/admin). A body is a JSON object of exactly these fields; ``query`` fields are query
 parameters. ``result`` is the type that is answered as JSON with its fields' names; ``many`` answers
@@ -47,7 +47,7 @@ _ONE_NEEDED = {
     "anyOf": [{"required": ["user_id"]}, {"required": ["ip_address"]}],
     "dependentRequired": {"issuer": ["user_id"], "tenant": ["user_id"]},
 }
-"""Of the fields that say who is meant, one is needed."""
+"""One of the fields that name a target is required."""
 _ADDRESS = replace(WHERE, required=True)
 _LOGIN = Field("identifier", f.TEXT, "A login identifier.", required=True)
 _LASTS = Field("duration_seconds", f.SECONDS, "How long it is to last; an hour if not given.")
@@ -62,7 +62,7 @@ _FORCE = Field("force", f.FLAG, "Block although it meets a proxy, loopback, a wi
 def _switch(
     path: str, kind: str, name: Field, value: Field | None = None, *, does: tuple[str, str, str]
 ) -> tuple[Route, ...]:
-    """Look at, bring about and take back one kind of fleet-wide override; what these three do."""
+    """The three routes of one kind of fleet-wide override: list, set and end it. ``does`` describes each."""
     looks, brings_about, takes_back = does
     named = replace(name, argument="name")
     valued = () if value is None else (replace(value, argument="value"),)
@@ -253,7 +253,7 @@ ROUTES: Final[tuple[Route, ...]] = (
 CHANGES: Final[Mapping[str, Event]] = MappingProxyType(
     {route.calls: route.event for route in ROUTES if route.event is not None}
 )
-"""Methods of the Operator that change something, each with the event whose line it leaves, whatever way it is made."""
+"""Methods of the Operator that change something, each with the event of its audit line, however it is called."""
 BESIDE: Final[Mapping[str, Event]] = MappingProxyType(
     {
         "kill": s.ADMIN_KILL,
@@ -262,4 +262,4 @@ BESIDE: Final[Mapping[str, Event]] = MappingProxyType(
         "manifest remove": s.ADMIN_DISTRUST,
     }
 )
-"""What changes something without the Operator: in the database, or in a file that workers read."""
+"""Actions that change something without the Operator: in the database, or in a file that workers read."""

@@ -1,4 +1,4 @@
-"""The operator on a store: everything that Python, the HTTP API and the command line can see and do."""
+"""The operator's interface on a store: what Python, the HTTP API and the command line use."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from fraiseql_guard.stores.protocol import Store
 
 
 class StoreOperator:
-    """An Operator (interface.py) on a store. Its parts do the work; this is the list of what they can.
+    """An Operator (interface.py) on a store, composed of one part for each group of methods.
 
-    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes a line for every action.
-    ``remembered`` are the documents of this process, ``own`` what it knows while the store is silent. ``clock`` tells
-    the seconds since 1970.
+    ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes the line of every action.
+    ``remembered`` are the documents of this process, ``own`` is what it knows while the store does not answer.
+    ``clock`` is Unix time.
     """
 
     def __init__(

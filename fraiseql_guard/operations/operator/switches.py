@@ -10,7 +10,13 @@ from typing import Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, SettingsError
 from fraiseql_guard.core.signals import Event
-from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, seconds, words
+from fraiseql_guard.operations.operator.deps import (
+    OperatorDeps,
+    duration_text,
+    printable_text,
+    seconds,
+    store_answering,
+)
 from fraiseql_guard.operations.operator.fields import DIGEST, MODE, OPERATION_NAME, PROTECTION, FieldForm
 from fraiseql_guard.operations.operator.interface import Done, OperatorError, Switch
 from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
@@ -20,7 +26,8 @@ _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGE
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """A kind of switch: its entries, what it says in a sentence, and OperatorError for a bad name or value."""
+    """A kind of switch: its entries, its sentence for people, and checks that raise OperatorError for a bad name or
+    value."""
 
     entry: EntryKind
     says: str
@@ -29,7 +36,7 @@ class _Kind:
 
 
 class SwitchActions:
-    """The part of the operator that fleet-wide overrides are about."""
+    """The operator's methods about fleet-wide overrides."""
 
     def __init__(self, deps: OperatorDeps) -> None:
         self._deps = deps
@@ -43,20 +50,22 @@ class SwitchActions:
         row.check_value(name, value)
         held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
         workers = len(await deps.heartbeats())
-        entry = Entry(row.entry, name, lasts, words(reason, "reason"), actor, value=value)
-        with answering():
+        entry = Entry(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
+        with store_answering():
             await deps.store.tell(entry)
         fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
         await deps.record(signals.ADMIN_SWITCH, actor, fields)
         known = any(each.value == value and each.expires_in_seconds >= lasts for each in held)
-        message = f"{row.says.format(name=name, value=value)} for {lasting(lasts)}, on all workers within a second."
+        message = (
+            f"{row.says.format(name=name, value=value)} for {duration_text(lasts)}, on all workers within a second."
+        )
         return Done(message=message, changed=not known, affected=workers)
 
     async def unswitch(self, kind: str, name: str, *, actor: str = "") -> Done:
         """Operator.unswitch."""
         row, deps = _kind(kind), self._deps
         row.check_name(name)
-        with answering():
+        with store_answering():
             ended = await deps.store.delete_override(row.entry, name)
         await deps.record(signals.ADMIN_UNSWITCH, actor, {"kind": kind, "name": name, "removed": ended})
         now = "ended" if ended else "was not in force"
@@ -77,7 +86,7 @@ class SwitchActions:
     async def _command(self, key: str, event: Event, deed: str, actor: str) -> Done:
         deps = self._deps
         workers = len(await deps.heartbeats())
-        with answering():
+        with store_answering():
             await deps.store.tell(command(key, actor=actor))
         await deps.record(event, actor, {"workers": workers})
         return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
@@ -108,7 +117,7 @@ def _kind(kind: str) -> _Kind:
 
 
 def _in(form: FieldForm, field: str) -> Callable[[str], None]:
-    """A check that a name or a value has the form that its field has over HTTP."""
+    """A check that a name or value has the form of its field in the HTTP API."""
 
     def check(text: str) -> None:
         try:

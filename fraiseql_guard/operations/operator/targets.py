@@ -1,4 +1,4 @@
-"""From the names that people use (a user_id, an address, a login) to the store's subjects, and back."""
+"""Turns the names that people use (a user_id, an address, a login) into the store's subjects, and back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.identity.logins import read_login
 from fraiseql_guard.identity.networks import subject_of
-from fraiseql_guard.operations.operator.deps import OperatorDeps, network, words
+from fraiseql_guard.operations.operator.deps import OperatorDeps, network, printable_text
 from fraiseql_guard.operations.operator.interface import OperatorError, Target
 
 _FIELDS = ("user_id", "ip_address", "identifier")
@@ -27,20 +27,20 @@ def kind_of(target: Target) -> str:
         raise OperatorError("give exactly one of user_id, ip_address and identifier", field=(given or ["user_id"])[-1])
     if given[0] != "user_id" and (target.issuer is not None or target.tenant is not None):
         raise OperatorError("issuer and tenant belong to a user_id", field="issuer")
-    if not words(getattr(target, given[0]), given[0]).strip():
+    if not printable_text(getattr(target, given[0]), given[0]).strip():
         raise OperatorError(f"{given[0]} is empty", field=given[0])
     return given[0]
 
 
 def name_of(target: Target) -> str:
-    """The target for a person."""
+    """The target for people: ``user alice``, ``203.0.113.7``, ``login alice@example.org``."""
     if target.user_id is not None:
         return f"user {target.user_id}"
     return f"login {target.identifier}" if target.identifier is not None else str(target.ip_address)
 
 
 def fields_of(target: Target) -> dict[str, Any]:
-    """The target as fields of an audited action."""
+    """The target as fields of an audit line."""
     return {name: getattr(target, name) for name in (*_FIELDS, "issuer", "tenant")}
 
 
@@ -48,7 +48,7 @@ def fields_of(target: Target) -> dict[str, Any]:
 
 
 def subject_of_address(target: Target) -> Subject:
-    """The one subject of an address; OperatorError if it is wider than a subject is."""
+    """The subject of an address: of IPv6 its /64. OperatorError for a network that holds several subjects."""
     wanted = network(target.ip_address)
     narrow = 32 if wanted.version == 4 else 64
     if wanted.prefixlen < narrow:
@@ -60,13 +60,13 @@ def subject_of_address(target: Target) -> Subject:
 
 
 def lies_in(subject: Subject, wanted: parsing.Network) -> bool:
-    """Whether a subject is an address or network inside another, or the subject of just this address."""
+    """Whether a subject is an address or network inside another network, or the subject of just this address."""
     if subject.kind != "address":
         return False
     try:
         own = ipaddress.ip_network(subject.name)
     except ValueError:
-        return False  # the peer that has no address
+        return False  # the subject of peers without an address
     return own.version == wanted.version and (own.subnet_of(wanted) or subject.name == _subject_name(wanted))  # type: ignore[arg-type]
 
 
@@ -79,14 +79,14 @@ def _subject_name(wanted: parsing.Network) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the name of a user's subject says."""
+    """The user that a subject is of, read from its name."""
 
     issuer: str | None
     tenant: Any
     user_id: str
 
     def is_meant(self, target: Target) -> bool:
-        """Whether a target means this user, as far as it says."""
+        """Whether a target names this user: by user_id, and by issuer and tenant if it gives them."""
         return (
             self.user_id == target.user_id
             and (target.issuer is None or target.issuer == self.issuer)
@@ -95,16 +95,16 @@ class User:
 
 
 def read_user(name: str) -> User | None:
-    """The user that a subject's name (identity/claims.py) names."""
+    """The user of a subject's name, which identity/claims.py makes; None for any other name."""
     try:
         issuer, tenant, user_id = json.loads(name)
-    except (ValueError, TypeError, RecursionError):  # a name that none of ours wrote
+    except (ValueError, TypeError, RecursionError):  # another program wrote this name
         return None
     return User(issuer, tenant, str(user_id)) if issuer is None or isinstance(issuer, str) else None
 
 
 def users_among(subjects: Iterable[Subject], target: Target) -> list[Subject]:
-    """The users of some subjects that a target means."""
+    """Those of the subjects that are users and named by a target, each once."""
     found = {
         (subject.name): subject
         for subject in subjects
@@ -114,16 +114,17 @@ def users_among(subjects: Iterable[Subject], target: Target) -> list[Subject]:
 
 
 async def users_seen(deps: OperatorDeps, target: Target) -> list[Subject]:
-    """The users lately seen that a target means."""
+    """The users that a target names and that a worker has seen lately."""
     beats = await deps.heartbeats()
     seen = [Subject(caller.kind, caller.name, caller.group) for beat in beats for caller in beat.callers]  # type: ignore[arg-type]
     return users_among(seen, target)
 
 
 async def subject_of_user(deps: OperatorDeps, target: Target) -> Subject:
-    """The one user that a target means: the one lately seen under this user_id, else the one of the configured issuer.
+    """The subject of the user that a target names: the one lately seen under this user_id, else the one of the
+    configured issuer.
 
-    OperatorError if several were seen, and the target does not say which.
+    OperatorError if several were seen, and the target does not tell them apart.
     """
     found = await users_seen(deps, target)
     if len(found) > 1:
@@ -146,7 +147,7 @@ def _told_apart(subjects: Sequence[Subject]) -> str:
 
 
 def target_of(subject: Subject) -> Target:
-    """A subject under the names that people use."""
+    """The target that names a subject, as people use it."""
     if subject.kind == "address":
         return Target(ip_address=subject.name)
     if subject.kind == "user":

@@ -1,5 +1,6 @@
-"""What watches a guarded app: recording rules, alerts and a dashboard, all written from the tables in here.
+"""Recording rules, alerts and a dashboard for guarded apps, all written from the tables in this package.
 
-``alerts/`` and ``grafana/`` hold the files as they are shipped; ``fraiseql-guard alerts`` and ``fraiseql-guard
-dashboard`` write them with the operator's own addresses.
+``recordings``, ``alerts``, ``own_alerts`` and ``panels`` are the tables; ``render`` and ``dashboard`` write the files.
+``alerts/`` and ``grafana/`` hold the files as they are shipped. ``fraiseql-guard alerts`` and ``fraiseql-guard
+dashboard`` write them with the operator's own labels and addresses.
 """

@@ -1,7 +1,7 @@
-"""The alerts of the contract, under its names and with its thresholds, able to fire while limits are enforced; and ours
-that belong to the same runbooks.
+"""The alerts of the contract, with its names and thresholds, and further ones that belong to the same runbooks.
 
-What the originals got wrong, and why each is written as it is: docs/runbooks/README.md.
+They can fire while limits are enforced, which the originals could not. docs/runbooks/README.md says why each is written
+as it is.
 """
 
 from __future__ import annotations

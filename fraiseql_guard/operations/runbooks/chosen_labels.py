@@ -1,4 +1,4 @@
-"""Labels that the operator chooses: those that everything is summed by, and those that every alert carries."""
+"""Labels that the operator chooses: those that rules and panels are summed by, and those that every alert carries."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 BY: Final = ("job",)
-"""What the tables are written with, and what holds unless the operator chooses."""
+"""The labels that the tables are written with, and the default."""
 _NAME: Final = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _TAKEN: Final = frozenset(
     "instance pid user_id ip_address le code policy part metric reason protection kind outcome source datname".split()
 )
-"""Labels that the rules tell series apart by on their own."""
+"""Labels that the rules use themselves: the operator cannot choose them."""
 _OURS: Final = frozenset(("alertname", "alertstate", "severity", "runbook"))
 _GROUPING: Final = re.compile(r"\b(by|on) \(job\b")
 
 
 def parse_by(text: str) -> tuple[str, ...]:
-    """``job,namespace`` as labels. ValueError, naming what is accepted, for anything else."""
+    """The labels in a text such as ``job,namespace``. ValueError, naming what is accepted, for anything else."""
     names = tuple(name.strip() for name in text.split(","))
     wrong = next((name for name in names if not _is_name(name) or name in _TAKEN), None)
     if wrong is not None or len(set(names)) < len(names):
@@ -31,7 +31,7 @@ def parse_by(text: str) -> tuple[str, ...]:
 
 
 def parse_labels(texts: Iterable[str], option: str = "--label") -> dict[str, str]:
-    """``team=x`` as a label of every alert. ValueError, naming what is accepted, for anything else."""
+    """The labels in texts such as ``team=x``. ValueError, naming what is accepted, for anything else."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, value = text.partition("=")
@@ -45,28 +45,28 @@ def parse_labels(texts: Iterable[str], option: str = "--label") -> dict[str, str
 
 
 def summed_by(expression: str, by: tuple[str, ...]) -> str:
-    """An expression of the tables with the operator's labels in place of ``job``."""
+    """An expression of the tables, with the operator's labels in the place of ``job``."""
     return expression if by == BY else _GROUPING.sub(rf"\1 ({', '.join(by)}", expression)
 
 
 def named_by(template: str, by: tuple[str, ...]) -> str:
-    """A text of the tables that names what was summed by these labels."""
+    """A text of the tables, with the values of the operator's labels in the place of the job."""
     return template.replace("{{ $labels.job }}", "/".join(f"{{{{ $labels.{name} }}}}" for name in by))
 
 
 def selected_by(expression: str, by: tuple[str, ...]) -> str:
-    """The same for the expression of a panel, whose selectors follow the dashboard's variables."""
+    """The expression of a panel, summed by the operator's labels, with selectors for the dashboard's variables."""
     selectors = ", ".join(f'{name}=~"${name}"' for name in by)
     return summed_by(expression, by).replace('job=~"$job"', selectors)
 
 
 def legend_by(legend: str, by: tuple[str, ...]) -> str:
-    """The legend of a panel's series."""
+    """The legend of a panel's series, with the operator's labels in the place of ``job``."""
     return legend.replace("{{job}}", "/".join(f"{{{{{name}}}}}" for name in by))
 
 
 def alert_labels(severity: str, runbook: str, own: Mapping[str, str]) -> dict[str, str]:
-    """All labels of an alert."""
+    """All labels of an alert: its severity, its runbook, and the operator's own."""
     return {"severity": severity, "runbook": runbook, **own}
 
 

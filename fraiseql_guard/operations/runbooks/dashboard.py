@@ -1,4 +1,4 @@
-"""The dashboard as Grafana imports it, made from the rows in panels.py."""
+"""Writes the dashboard as Grafana imports it, from the rows in panels.py."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RED, _GREEN = "red", "green"
 
 
 def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
-    """The whole dashboard, for what an operator has chosen for the rules (but for the labels of alerts)."""
+    """The whole dashboard, for the same choices as the rules; labels of alerts make no difference."""
     base = choices.runbook_url.rstrip("/")
     return {
         "uid": "fraiseql-ops",
@@ -51,14 +51,16 @@ def render_dashboard(choices: Choices = DEFAULTS, *, folder_uid: str | None = No
 
 
 def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
-    """Rows and panels with their places; ids count up, so that a change moves few of them."""
+    """Rows and panels with their places. Ids count up, so that a change of one panel changes few others."""
     top, number = 0, 1
     for row in ROWS:
         yield _row(row, number, top)
         number, top = number + 1, top + 1
+        # Below the row's title, a link to its runbook.
         if row.runbook is not None:
             yield _guide(row.runbook, base, number, top)
             number, top = number + 1, top + _GUIDE_HEIGHT
+        # Panels side by side, in lines that fill the width.
         for line in _lines(row.panels):
             width = _COLUMNS // len(line)
             for column, panel in enumerate(line):
@@ -69,7 +71,7 @@ def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
 
 
 def _lines(panels: tuple[Panel, ...]) -> list[tuple[Panel, ...]]:
-    """As few lines as possible, equally long if that can be."""
+    """The panels in as few lines as possible, equally long where the number allows it."""
     count = -(-len(panels) // _MAX_PANELS_IN_LINE)
     size = -(-len(panels) // count)
     return [panels[start : start + size] for start in range(0, len(panels), size)]
@@ -87,7 +89,7 @@ def _row(row: PanelRow, number: int, top: int) -> dict[str, Any]:
 
 
 def _guide(runbook: Runbook, base: str, number: int, top: int) -> dict[str, Any]:
-    """A line of text that leads to the runbook and names its alerts: Grafana shows no links on a row itself."""
+    """A line of text that links to the runbook and names its alerts, because Grafana shows no links on a row itself."""
     alerts = ", ".join(f"`{alert.name}`" for alert in ALERTS if alert.runbook is runbook)
     text = f"[**Runbook: {runbook.spoken}**]({base}/{runbook.value}.md) · alerts: {alerts}"
     return {
@@ -207,7 +209,7 @@ def _data_source() -> dict[str, Any]:
 
 
 def _variables(by: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """One for each label; each offers what the ones before it leave."""
+    """A variable for each label. Each offers the values that the variables before it leave."""
     chosen: list[str] = []
     for label in (*by, "instance"):
         yield _variable(label, ", ".join(chosen))

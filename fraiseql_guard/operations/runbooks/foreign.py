@@ -1,4 +1,4 @@
-"""Metrics of Prometheus and other exporters that our rules read. They are no part of the vocabulary."""
+"""Metrics of Prometheus and of other exporters that the rules read. They are not part of the guard's vocabulary."""
 
 from __future__ import annotations
 

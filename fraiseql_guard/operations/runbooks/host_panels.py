@@ -1,4 +1,4 @@
-"""What is behind the app: its database, and the process that it runs in."""
+"""Panels about what the app stands on: its database, and the process that it runs in."""
 
 from __future__ import annotations
 

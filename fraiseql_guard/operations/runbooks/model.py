@@ -1,4 +1,4 @@
-"""What the tables of rules and panels are made of."""
+"""The rows of the tables of rules and panels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Runbook(StrEnum):
 
     @property
     def spoken(self) -> str:
-        """As people say it."""
+        """The runbook's name for people."""
         words = self.value.replace("-", " ").replace("graphql", "GraphQL").replace(" dos", " DoS")
         return words[0].upper() + words[1:]
 
@@ -33,7 +33,8 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A series that Prometheus computes once for alerts and dashboard. No window in its name: it can be scaled."""
+    """A series that Prometheus computes once for alerts and dashboard. Its name has no window, because that can be
+    scaled."""
 
     name: str
     expression: str
@@ -42,7 +43,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A condition to be told once it has held for ``hold``.
+    """A condition that fires once it has held for ``hold``.
 
     ``summary`` and ``description`` are Prometheus templates; a window in brackets (``[5m]``) is scaled with those of
     the expression and printed without its brackets.
@@ -67,7 +68,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A picture of one or several expressions. ``threshold`` is that of the alert, drawn as a line."""
+    """A chart of one or several expressions. ``threshold`` is that of the alert, drawn as a line."""
 
     title: str
     queries: tuple[Query, ...]
@@ -81,7 +82,7 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelRow:
-    """The panels of one runbook; of none: what comes first whatever has happened."""
+    """The panels of one runbook; without a runbook, the overview."""
 
     runbook: Runbook | None
     panels: tuple[Panel, ...]

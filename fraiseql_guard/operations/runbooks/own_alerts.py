@@ -1,4 +1,4 @@
-"""Alerts of ours, where the contract is blind: the guard itself."""
+"""Alerts about the guard itself, of which the contract has none."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ _CRITICAL, _WARNING, _INFO = Severity.CRITICAL, Severity.WARNING, Severity.INFO
 _GUARD = Runbook.GUARD
 
 _SEEN: Final = "fraiseql_response_time_seconds_count"
-"""A series that every instance has from its start."""
+"""A series that every instance has as soon as it starts."""
 
 
 def _happened(metric: str, by: str) -> str:
-    """What was counted within [5m], by labels: all that a series has at birth, then what it grew by.
+    """The expression for what was counted within [5m], by labels: the whole value of a new series, else its increase.
 
-    An instance that is scraped for the first time may have something to tell already. A series that was seen within a
-    day is not new, however many scrapes were missed since.
+    The counter of an instance may be above 0 when it is scraped for the first time. A series that was seen within a day
+    is not new, however many scrapes were missed since.
     """
     born = f"({metric} unless present_over_time({metric}[1d] offset 5m))"
     return f"sum by ({by}) ({born} or increase({metric}[5m]))"

@@ -1,4 +1,4 @@
-"""What comes first whatever has happened, and what the guard says about itself."""
+"""Panels of the overview, which come first whatever has happened, and panels about the guard itself."""
 
 from __future__ import annotations
 

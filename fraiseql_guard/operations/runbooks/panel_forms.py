@@ -1,4 +1,4 @@
-"""Short forms of the panels that most are: one expression, or a ranking."""
+"""Short forms of the most common panels: of one expression, and rankings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def one(title: str, expression: str, legend: str = "{{job}}", **options: object)
 
 
 def top(title: str, label: str, expression: str, about: str) -> Panel:
-    """Who has the most, by a label."""
+    """A ranking of the values of a label."""
     return Panel(
         title=title, queries=(Query(expression, f"{{{{{label}}}}}"),), unit="reqps", kind="bargauge", about=about
     )

@@ -1,9 +1,10 @@
-"""Series that are computed once and read by alerts and dashboard.
+"""The series that Prometheus computes once for alerts and dashboard.
 
-They rest on totals that exist from the start at 0, because a series that is born at 40 has an increase of 0: the
-labelled ones rank who it was, the totals say how much. Everything is kept apart by ``job``, so that one Prometheus can
-watch several apps; the operator may choose other labels in its place (render.by_labels). Ratios of nothing are NaN,
-which no alert takes for a number, and are of callers alone: what Prometheus and probes ask for is in none of them.
+They use totals that exist with 0 from the start, because a series that appears with 40 has an increase of 0. Metrics
+with a caller's label rank the callers; the totals say how much there is. Everything is summed by ``job``, so that one
+Prometheus can watch several apps; the operator may choose other labels (chosen_labels.py). Ratios without traffic are
+NaN, which no alert takes for a number. They are of callers' requests alone: those of Prometheus and of probes are left
+out.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rules as the files that Prometheus reads."""
+"""Writes the rules as files that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from fraiseql_guard.operations.runbooks.own_alerts import OWN_ALERTS
 from fraiseql_guard.operations.runbooks.recordings import RECORDINGS
 
 ALERTS: Final[tuple[Alert, ...]] = (*RUNBOOK_ALERTS, *OWN_ALERTS)
-"""Every alert that is shipped."""
+"""All alerts."""
 RUNBOOK_URL: Final = "docs/runbooks"
-"""Where the texts are, unless the operator says where they are published."""
+"""The address of the runbooks' texts, unless the operator gives another."""
 RECORDING_FILE: Final = "fraiseql-recording.yml"
 OPERATOR_FILE: Final = "prometheus-rule.yaml"
 
@@ -31,8 +31,8 @@ _HEADER: Final = "# Written by `fraiseql-guard alerts`; change the tables in fra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What an operator may choose. ``scale`` shortens (or lengthens) windows and holds, never a threshold; ``by`` are
-    the labels that everything is summed by, ``labels`` those that every alert carries.
+    """What an operator may choose. ``scale`` multiplies windows and holds, never a threshold; ``by`` are the labels
+    that everything is summed by, ``labels`` those that every alert carries.
 
     ValueError if the scale is no positive number.
     """
@@ -51,12 +51,12 @@ DEFAULTS: Final = Choices()
 
 
 def rule_files(choices: Choices = DEFAULTS) -> dict[str, str]:
-    """The text of every file by its name."""
+    """The text of every rule file, by its name."""
     return {f"{name}.yml": _HEADER + _yaml({"groups": [group]}) for name, group in _groups(choices).items()}
 
 
 def prometheus_rule(choices: Choices = DEFAULTS, *, metadata_labels: Mapping[str, str] | None = None) -> str:
-    """All of it as a PrometheusRule, the resource of the Prometheus Operator. ``metadata_labels`` are those by which a
+    """All rules as a PrometheusRule, the resource of the Prometheus Operator. ``metadata_labels`` are those by which a
     Prometheus selects its rules (its ``ruleSelector``)."""
     labels = dict(metadata_labels or {})
     return _HEADER + _yaml(
@@ -70,7 +70,8 @@ def prometheus_rule(choices: Choices = DEFAULTS, *, metadata_labels: Mapping[str
 
 
 def write_files(folder: Path, texts: Mapping[str, str]) -> list[Path]:
-    """Write all files into a folder, which is made if need be; their paths. OSError if that cannot be done."""
+    """Write all files into a folder, which is made if it is missing. Returns their paths. OSError if that cannot be
+    done."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, text in texts.items():
@@ -96,7 +97,7 @@ def _groups(choices: Choices) -> dict[str, dict[str, Any]]:
 
 
 def scaled(expression: str, scale: float) -> str:
-    """An expression with its windows and offsets made shorter or longer."""
+    """An expression, with its windows and offsets multiplied by ``scale``."""
     return _WINDOW.sub(lambda at: f"{at['before']}{_duration(at, scale)}{at['after']}", expression)
 
 

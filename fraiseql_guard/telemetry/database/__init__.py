@@ -1,6 +1,8 @@
-"""What the app's database does, told by the app: its pools, and each statement with its duration."""
+"""What the app reports of its database: how full its connection pools are, and each statement with its duration.
 
-from __future__ import annotations
+``signals`` takes the reports; ``pools`` reads connection pools; ``statements`` and ``sql_tokens`` find out what a
+statement does to which table.
+"""
 
 from fraiseql_guard.telemetry.database.pools import PoolState
 from fraiseql_guard.telemetry.database.signals import DatabaseSignals, Timed

@@ -1,4 +1,5 @@
-"""Reads how full a connection pool is: psycopg_pool, asyncpg, SQLAlchemy, or whatever a callable says. Imports none."""
+"""Reads how full a connection pool is: of psycopg_pool, asyncpg or SQLAlchemy, or what a callable returns. Imports none
+of them."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """Connections of a pool: in use, open and unused, the most it may open (0: no bound), and callers that wait."""
+    """The connections of a pool: in use, open and unused, the most it may open (0: no bound), and callers that wait for
+    one."""
 
     active: int
     idle: int
@@ -34,7 +36,7 @@ ACCEPTED: Final = (
 
 
 def reader_of(source: Any) -> ReadPool:
-    """How to read a pool. TypeError, naming what is accepted, for anything else."""
+    """The function that reads a pool. TypeError, naming what is accepted, for anything else."""
     for is_one, read in _KINDS:
         if is_one(source):
             return lambda: read(source)
@@ -44,7 +46,7 @@ def reader_of(source: Any) -> ReadPool:
 
 
 def _read_answer(answer: Any) -> PoolState | None:
-    """What a callable has returned; None where there is no pool yet."""
+    """The state that a callable has returned, or that of the pool that it returned; None while there is no pool."""
     if answer is None or isinstance(answer, PoolState):
         return answer
     if isinstance(answer, Mapping):
@@ -63,8 +65,9 @@ def _is_psycopg(source: Any) -> bool:
 
 def _read_psycopg(pool: Any) -> PoolState:
     stats = pool.get_stats()
-    size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)  # size: also those being opened
-    total = stats.get("pool_max", 0)  # pool_size grows on demand: measured by it, a small busy pool would look full
+    # pool_size includes connections that are being opened, and grows on demand: pool_max is the total.
+    size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)
+    total = stats.get("pool_max", 0)
     return PoolState(max(0, size - available), available, total, stats.get("requests_waiting", 0))
 
 
@@ -73,19 +76,19 @@ def _is_asyncpg(source: Any) -> bool:
 
 
 def _read_asyncpg(pool: Any) -> PoolState:
-    size, idle = pool.get_size(), pool.get_idle_size()  # how many callers wait, asyncpg does not tell
+    size, idle = pool.get_size(), pool.get_idle_size()  # asyncpg does not tell how many callers wait
     return PoolState(max(0, size - idle), idle, pool.get_max_size())
 
 
 def _is_sqlalchemy(source: Any) -> bool:
-    """An engine, or an async one, whose pool counts; NullPool and StaticPool do not."""
+    """Whether it is an engine, async or not, whose pool counts its connections. NullPool and StaticPool do not."""
     pool = getattr(source, "pool", None)
     return all(callable(getattr(pool, name, None)) for name in ("size", "checkedin", "checkedout"))
 
 
 def _read_sqlalchemy(engine: Any) -> PoolState:
     pool = engine.pool
-    overflow = getattr(pool, "_max_overflow", 0)  # there is no public way to ask; -1 is no bound
+    overflow = getattr(pool, "_max_overflow", 0)  # not public, and there is no other way; -1 is no bound
     active = pool.checkedout()
     return PoolState(active, pool.checkedin(), 0 if overflow < 0 else pool.size() + overflow)
 

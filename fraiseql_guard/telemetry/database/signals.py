@@ -1,4 +1,4 @@
-"""Where an app reports its database, and a guard picks it up: pools, statements, slow ones, stopped ones."""
+"""Where an app reports its database to the guard: connection pools, and statements with their durations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial, reduce
 from operator import add
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from fraiseql_guard.core.context import RequestContext, outers
 from fraiseql_guard.core.request import current
@@ -15,23 +15,45 @@ from fraiseql_guard.core.signals import QUERY_TYPES
 from fraiseql_guard.core.statement import Naming, Statement
 from fraiseql_guard.telemetry.database.pools import PoolState, ReadPool, reader_of
 from fraiseql_guard.telemetry.database.statements import UNKNOWN, Statements
-from fraiseql_guard.telemetry.recorder import DatabaseRecorder
 
 _QUERY_CANCELED: Final = "57014"  # SQLSTATE query_canceled
 
 
-class DatabaseSignals:
-    """What an app tells of its database. Every guard has one; give it one of yours (``Guard(app, database=...)``) where
-    the guard itself is out of reach, as under ``add_middleware``.
+class DatabaseObserver(Protocol):
+    """Receives what happens in the app's database (the recorder)."""
 
-    Nothing in here raises for what happens in a database, and all of it may be called from any thread.
+    def pooled(self, *, active: int, idle: int, total: int, waiting: int) -> None:
+        """How full the connection pools are, all of them together."""
+        ...
+
+    def queried(self, ctx: RequestContext | None, statement: Naming, seconds: float) -> None:
+        """A statement has ended, for the request ``ctx`` if there is one."""
+        ...
+
+    def query_stopped(
+        self, ctx: RequestContext | None, statement: Naming, seconds: float, timeout_seconds: float | None
+    ) -> None:
+        """The database stopped a statement at its time limit."""
+        ...
+
+    def fault(self, part: str, error: BaseException) -> None:
+        """One of the other methods raised, or a pool could not be read."""
+        ...
+
+
+class DatabaseSignals:
+    """Takes an app's reports of its database: pools, and each statement with its duration.
+
+    Every guard has one (``guard.database``). Where the guard is out of reach, as under ``add_middleware``, make one and
+    pass it on: ``Guard(app, database=...)``. Nothing in here raises for what happens in a database, and all of it may
+    be called from any thread. ``clock`` counts seconds.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         self._readers: list[ReadPool] = []
         self._statements = Statements()
-        self._recorder: DatabaseRecorder | None = None
+        self._observer: DatabaseObserver | None = None
         self._state: PoolState | None = None
 
     # --- for apps -----------------------------------------------------------------------------------------------------
@@ -62,19 +84,19 @@ class DatabaseSignals:
         after ``timeout_seconds``. The user is the one whose request this task or thread works on.
         """
         named = partial(self.describe, statement, query_type, table_name)
-        self.settled(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
+        self.statement_ended(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
 
     def timed_query(self, statement: Any = None, *, query_type: str | None = None, table_name: str = "") -> Timed:
         """``with database.timed_query("SELECT ..."):`` times what is inside, await included, and records it."""
         return Timed(self, partial(self.describe, statement, query_type, table_name))
 
     def pool(self) -> PoolState | None:
-        """All pools together, as they are now; None while there is none."""
+        """How full all pools together are now; None while there is none."""
         self.refresh()
         return self._state
 
     def facts(self) -> Mapping[str, int] | None:
-        """The same for the health page."""
+        """The same as a mapping, for the health page and the heartbeat."""
         state = self.pool()
         return None if state is None else asdict(state)
 
@@ -86,18 +108,19 @@ class DatabaseSignals:
             self.refresh()
         return (self._state.total or None) if self._state is not None else None
 
-    def attach(self, recorder: DatabaseRecorder) -> None:
-        """From now on signals go there."""
-        self._recorder = recorder
+    def attach(self, observer: DatabaseObserver) -> None:
+        """Send all reports to ``observer`` from now on."""
+        self._observer = observer
         self.refresh()
 
     def describe(self, statement: Any, query_type: str | None = None, table_name: str = "") -> Statement:
-        """What a statement is called in labels and lines."""
+        """The type and table of a statement, as labels and lines show them. A ``query_type`` that is given wins over
+        the text of ``statement``; an unknown one counts as ``other``."""
         if query_type is not None:
             return Statement(query_type if query_type in QUERY_TYPES else UNKNOWN.query_type, table_name)
         return self._statements.describe(statement) if statement is not None else Statement("other", table_name)
 
-    def settled(
+    def statement_ended(
         self,
         ctx: RequestContext | None,
         statement: Naming,
@@ -106,45 +129,49 @@ class DatabaseSignals:
         timed_out: bool = False,
         timeout_seconds: float | None = None,
     ) -> None:
-        """A statement has ended: its request no longer shows it."""
-        recorder = self._recorder
-        if recorder is not None:
+        """Record a statement that has ended. ``timed_out``: the database stopped it at ``timeout_seconds``."""
+        observer = self._observer
+        if observer is not None:
             try:
                 if timed_out:
-                    recorder.query_stopped(ctx, statement, seconds, timeout_seconds)
+                    observer.query_stopped(ctx, statement, seconds, timeout_seconds)
                 else:
-                    recorder.queried(ctx, statement, seconds)
+                    observer.queried(ctx, statement, seconds)
             except Exception as error:  # noqa: BLE001 - signals are no reason to fail a statement
-                recorder.fault("database", error)
+                observer.fault("database", error)
+        # The request no longer waits for this statement. Another one may have begun meanwhile: that one stays.
         if ctx is not None and ctx.statement is statement:
             ctx.statement = None
             if ctx.outer is not None:
                 show_outside(ctx, None)
 
     def refresh(self) -> None:
-        """Read the pools and write the gauges down: the worker that is scraped cannot ask the others for theirs."""
+        """Read the pools and set their gauges. Every worker does so by itself: the one that is scraped cannot ask the
+        others."""
         try:
             states = [state for read in self._readers if (state := read()) is not None]
         except Exception as error:  # noqa: BLE001 - a pool of the app's may be in any state
-            if self._recorder is not None:
-                self._recorder.fault("pool", error)
+            if self._observer is not None:
+                self._observer.fault("pool", error)
             return
         self._state = reduce(add, states) if states else None
-        if self._recorder is not None and self._state is not None:
+        if self._observer is not None and self._state is not None:
             state = self._state
-            self._recorder.pooled(active=state.active, idle=state.idle, total=state.total, waiting=state.waiting)
+            self._observer.pooled(active=state.active, idle=state.idle, total=state.total, waiting=state.waiting)
 
 
 def show_outside(ctx: RequestContext, statement: Naming | None) -> None:
-    """What the database works on for a request, for the guards further outside: their time may be up first."""
+    """Set the statement that a request waits for on the contexts of the guards further outside as well: their deadline
+    may come first, and its log line names the statement."""
     for outer in outers(ctx):
         outer.statement = statement
 
 
 class Timed:
-    """Times one statement. While it runs, the request shows what its database works on.
+    """Times one statement, as a context manager. While it runs, the request's context names it, so that the line about
+    a timeout can.
 
-    ``timeout_seconds`` may be set: what the database was told to stop it after.
+    Set ``timeout_seconds`` to the limit that the database was given for it, if there is one.
     """
 
     __slots__ = ("_began_at", "_ctx", "_signals", "_statement", "timeout_seconds")
@@ -168,14 +195,14 @@ class Timed:
         seconds = self._signals.clock() - self._began_at
         limit = self.timeout_seconds
         stopped = error is not None and was_stopped(error, seconds, limit)
-        self._signals.settled(self._ctx, self._statement, seconds, timed_out=stopped, timeout_seconds=limit)
+        self._signals.statement_ended(self._ctx, self._statement, seconds, timed_out=stopped, timeout_seconds=limit)
 
 
 def was_stopped(error: BaseException, seconds: float, timeout_seconds: float | None) -> bool:
     """Whether an error means that a statement ran into its time limit.
 
-    The database says query_canceled for a timeout and for pg_cancel_backend alike; its words may be
-    translated, so the time decides where it is known.
+    PostgreSQL reports query_canceled (57014) for a timeout and for pg_cancel_backend alike. Its message tells them
+    apart unless it is translated; then the elapsed time decides, where the limit is known.
     """
     if isinstance(error, TimeoutError):
         return True

@@ -1,4 +1,4 @@
-"""SQL text as words, names and punctuation: comments, strings and numbers are left out or say nothing."""
+"""Splits SQL text into words, names and punctuation. Comments are left out; strings and numbers are empty values."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ _COMMENT_EDGE: Final = re.compile(r"/\*|\*/")
 
 
 class Token(NamedTuple):
-    """By ``kind``: a "word" (in lower case), a "quoted" name, a "value", or a "mark" of one character."""
+    """A token of one ``kind``: a "word" (in lower case), a "quoted" name, a "value", or a "mark" of one character."""
 
     kind: str
     text: str
 
     @property
     def is_name(self) -> bool:
-        """Whether this can be (a part of) the name of a table or function."""
+        """Whether it can be (part of) the name of a table or function."""
         return self.kind in ("word", "quoted")
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """The tokens of a statement, also of a cut or broken one. Linear in the text."""
+    """The tokens of a statement, also of one that was cut or is broken. Linear in the text."""
     position, end = 0, len(text)
     while position < end:
         match = _TOKEN.match(text, position)
@@ -44,26 +44,35 @@ def tokens(text: str) -> Iterator[Token]:
             return
         position = match.end()
         kind, found = match.lastgroup, match[0]
-        if kind == "comment":
-            position = _after_comment(text, position)
-        elif kind == "dollar":
-            closing = text.find(found, position)
-            position = end if closing < 0 else closing + len(found)
-            yield Token("value", "")
-        elif kind == "word":
+        if kind == "word":
             yield Token("word", found.lower())
-        elif kind == "quoted":
-            quote = found[0]
-            inside = found[1:-1] if len(found) > 1 and found.endswith(quote) else found[1:]  # else the text was cut
-            yield Token("quoted", inside.replace(quote * 2, quote))
         elif kind == "mark":
             yield Token("mark", found)
+        elif kind == "quoted":
+            yield Token("quoted", _unquoted(found))
+        elif kind == "comment":
+            position = _after_comment(text, position)
         elif kind != "skip":
+            if kind == "dollar":
+                position = _after_dollar_quote(text, position, found)
             yield Token("value", "")
+
+
+def _unquoted(found: str) -> str:
+    """The name between quotes; a quote in it is written twice. The text may have been cut before the last quote."""
+    quote = found[0]
+    inside = found[1:-1] if len(found) > 1 and found.endswith(quote) else found[1:]
+    return inside.replace(quote * 2, quote)
+
+
+def _after_dollar_quote(text: str, position: int, tag: str) -> int:
+    """The position behind a dollar-quoted string, which the same tag ends."""
+    closing = text.find(tag, position)
+    return len(text) if closing < 0 else closing + len(tag)
 
 
 def _after_comment(text: str, position: int) -> int:
-    """Comments in PostgreSQL nest."""
+    """The position behind a comment. Comments in PostgreSQL nest."""
     depth = 1
     for edge in _COMMENT_EDGE.finditer(text, position):
         depth += 1 if edge[0] == "/*" else -1

@@ -1,4 +1,5 @@
-"""What a statement does to which table: enough to tell slow queries apart, for labels and log lines. No SQL parser."""
+"""Finds out what a statement does to which table, for labels and log lines. No SQL parser: it reads the first tokens,
+which is enough to tell slow queries apart."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ UNKNOWN: Final = Statement("other", "")
 _VERBS: Final = frozenset({"select", "insert", "update", "delete", "merge", "values", "table"})
 _LEADS_TO_TABLE: Final = frozenset({"from", "join", "into", "update"})
 _MODIFIERS: Final = frozenset({"only", "lateral"})
-# Words that stand before a parenthesis and call nothing, and functions that only wrap the one that matters.
+# Words before a parenthesis that call nothing, and functions that only wrap the one that matters.
 _NO_FUNCTION: Final = frozenset(
     """
     all and any array as between by case cast coalesce count distinct else exists filter from greatest group having in
@@ -31,7 +32,7 @@ _MARK_AT_END: Final = Token("mark", "")
 
 
 class Statements:
-    """Describes statements and remembers what it found. Never raises; whatever it cannot tell is ``other``."""
+    """Describes statements, and remembers the last 512. Never raises: a statement that it cannot read is ``other``."""
 
     __slots__ = ("_known",)
 
@@ -39,10 +40,10 @@ class Statements:
         self._known: Memo[str, Statement] = Memo(parse, _REMEMBERED)
 
     def describe(self, statement: Any) -> Statement:
-        """Of SQL as str or bytes, or of psycopg.sql's Composed and SQL."""
+        """Type and table of a statement: SQL as str or bytes, or a Composed or SQL object of psycopg.sql."""
         try:
             return self._known[text_of(statement)]
-        except Exception:  # noqa: BLE001 - what a statement is called must never be the reason that it fails
+        except Exception:  # noqa: BLE001 - a label must never be the reason that a statement fails
             return UNKNOWN
 
 
@@ -64,76 +65,100 @@ def _gather(composable: Any, parts: list[str]) -> None:
             parts.append(part.as_string(None))
         elif kind == "Composed":
             _gather(part, parts)
-        else:  # a Literal's value must not make a statement unlike all others; a Placeholder is none of our business
+        else:  # a Literal, whose value would make each statement a new one to remember, or a Placeholder
             parts.append(" ? ")
         if len(parts) > _PREFIX_CHARS:
             return
 
 
 def parse(text: str) -> Statement:
-    """The kind of a statement, and the first table, view or function that it is about.
+    """The type of a statement, and the first table, view or function that it is about.
 
-    Names are as PostgreSQL reads them (lower case unless quoted), with their schema unless that is ``public``.
-    A SELECT that is all about one function is a ``call``. Linear in the text, and never looks beyond its beginning.
+    Names are as PostgreSQL reads them (lower case unless quoted), with their schema unless that is ``public``. A SELECT
+    that only calls a function is a ``call``. Linear in the text, of which only the first 8,192 characters are read.
     """
     found = list(islice(tokens(text[:_PREFIX_CHARS]), _PREFIX_TOKENS))
     start, ctes = _main_verb(found)
     verb = found[start].text if start < len(found) and found[start].kind == "word" else ""
     if verb == "select":
         return _select(found, start, ctes)
-    if verb in ("insert", "delete", "merge"):
-        place = _first_word(found, start, "from" if verb == "delete" else "into")
-        return Statement("other" if verb == "merge" else verb, _name_at(found, place + 1))
-    if verb == "update":
-        return Statement(verb, _name_at(found, start + 1))
-    if verb == "call":
-        return Statement(verb, _name_at(found, start + 1))
-    if verb == "table":
-        return Statement("select", _name_at(found, start + 1))
+    if verb in _NAMED_AFTER:
+        query_type, word = _NAMED_AFTER[verb]
+        return Statement(query_type, _name_at(found, _first_word(found, start, word) + 1))
+    if verb in _NAMED_NEXT:
+        return Statement(_NAMED_NEXT[verb], _name_at(found, start + 1))
     return Statement("select", "") if verb == "values" else UNKNOWN
 
 
+_NAMED_AFTER: Final = {"insert": ("insert", "into"), "delete": ("delete", "from"), "merge": ("other", "into")}
+"""Statements whose table stands behind a certain word: their types, and that word."""
+_NAMED_NEXT: Final = {"update": "update", "call": "call", "table": "select"}
+"""Statements whose table or procedure follows at once: their types."""
+
+
 def _main_verb(found: list[Token]) -> tuple[int, frozenset[str]]:
-    """Where the statement itself begins, after opening parentheses and WITH, and the names that WITH defines."""
+    """Where the statement itself begins, behind opening parentheses and WITH, and the names that WITH defines."""
     start = next((place for place, token in enumerate(found) if token.text != "("), len(found))
     if start >= len(found) or found[start] != ("word", "with"):
         return start, frozenset()
     names: set[str] = set()
-    depth = 0
-    for place in range(start + 1, len(found)):
+    for place in _places_outside(found, start):
         token, before = found[place], found[place - 1]
-        if token.kind == "mark":
-            depth += (token.text == "(") - (token.text == ")")
-        elif depth == 0 and token.is_name:
-            if token.kind == "word" and (token.text == "select" or (token.text in _VERBS and before.text == ")")):
-                return place, frozenset(names)
-            if before.text in ("with", "recursive", ","):
-                names.add(token.text)
+        if _begins_statement(token, before):
+            return place, frozenset(names)
+        if token.is_name and before.text in ("with", "recursive", ","):
+            names.add(token.text)
     return len(found), frozenset(names)
 
 
-def _select(found: list[Token], start: int, ctes: frozenset[str]) -> Statement:
-    depth, reads = 0, False
+def _places_outside(found: list[Token], start: int) -> Iterator[int]:
+    """The places behind ``start`` that hold no mark and are inside of no parentheses, up to one that closes more than
+    were opened."""
+    depth = 0
     for place in range(start + 1, len(found)):
         token = found[place]
-        if token.kind == "mark":
-            depth += (token.text == "(") - (token.text == ")")
-            if depth < 0:
-                break
-        elif depth == 0 and token == ("word", "from") and found[place - 1] != ("word", "distinct"):
-            name, reads = _name_at(found, place + 1), True
-            if name and name not in ctes:
-                return Statement("call" if _is_called(found, place + 1) else "select", name)
-            break
+        if token.kind != "mark":
+            if depth == 0:
+                yield place
+            continue
+        depth += (token.text == "(") - (token.text == ")")
+        if depth < 0:
+            return
+
+
+def _begins_statement(token: Token, before: Token) -> bool:
+    """Whether a word behind WITH begins the statement itself: a SELECT, or another verb behind a definition."""
+    if token.kind != "word":
+        return False
+    return token.text == "select" or (token.text in _VERBS and before.text == ")")
+
+
+def _select(found: list[Token], start: int, ctes: frozenset[str]) -> Statement:
+    # What its own FROM names, unless that is a name that WITH defines.
+    place = _own_from(found, start)
+    if place is not None:
+        name = _name_at(found, place + 1)
+        if name and name not in ctes:
+            return Statement("call" if _is_called(found, place + 1) else "select", name)
+    # The first table of a subquery, or of a definition of WITH.
     name = _first_table(found, ctes)
-    if name or reads:
+    if name or place is not None:
         return Statement("select", name)
+    # A SELECT without tables, that calls a function.
     function = next(_functions(found, start), "")
     return Statement("call" if function else "select", function)
 
 
+def _own_from(found: list[Token], start: int) -> int | None:
+    """The place of the FROM that belongs to the SELECT at ``start``; None if it has none. IS DISTINCT FROM is none."""
+    for place in _places_outside(found, start):
+        if found[place] == ("word", "from") and found[place - 1] != ("word", "distinct"):
+            return place
+    return None
+
+
 def _first_table(found: list[Token], ctes: frozenset[str]) -> str:
-    """The first table at any depth: of a subquery, or of what WITH defines."""
+    """The first table at any depth."""
     for place, token in enumerate(found):
         if token.kind == "word" and token.text in _LEADS_TO_TABLE and found[place - 1] != ("word", "distinct"):
             name = _name_at(found, place + 1)
@@ -143,7 +168,7 @@ def _first_table(found: list[Token], ctes: frozenset[str]) -> str:
 
 
 def _in_function(found: list[Token], place: int) -> bool:
-    """extract(year FROM x), substring(x FROM 1), trim(both FROM x): a FROM that belongs to a function."""
+    """Whether a FROM belongs to a function: extract(year FROM x), substring(x FROM 1), trim(both FROM x)."""
     depth = 0
     for before in range(place - 1, max(-1, place - 32), -1):
         text = found[before].text
@@ -154,6 +179,7 @@ def _in_function(found: list[Token], place: int) -> bool:
 
 
 def _functions(found: list[Token], start: int) -> Iterator[str]:
+    """The names of the functions that are called, those that only wrap others left out."""
     for place in range(start + 1, len(found) - 1):
         token = found[place]
         qualified = found[place - 1].text == "."
@@ -166,6 +192,7 @@ def _first_word(found: list[Token], start: int, word: str) -> int:
 
 
 def _name_at(found: list[Token], place: int) -> str:
+    """The name that begins at a place, with its schema unless that is ``public``; empty if there is none."""
     return ".".join(_public_dropped([token.text for token in _name_tokens(found, place)]))
 
 

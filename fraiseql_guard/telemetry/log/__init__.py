@@ -1,1 +1,1 @@
-"""Log lines: one JSON object each, made safe, bounded in number, and written in the background."""
+"""Log lines: one JSON object each, made safe to print, bounded in number, and written by a thread in the background."""

@@ -1,4 +1,4 @@
-"""Log lines: one JSON object each, in the shape of the contract, through a structlog chain that is ours alone."""
+"""Writes log lines in the form of the contract, one JSON object each, through a private structlog chain."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import Event, Metric
-from fraiseql_guard.telemetry.log.rate_limit import FloodLimits
+from fraiseql_guard.telemetry.log.rate_limit import LogRateLimit
 from fraiseql_guard.telemetry.log.sanitize import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink
 from fraiseql_guard.telemetry.log.writer import LineWriter
 
-# What we say ourselves about the configuration is written in full.
+# Lines about the configuration have longer texts, which are the guard's own.
 _OWN_WORDS: Final = frozenset({signals.STARTED.name, signals.START_FAILED.name, signals.CONFIGURATION.name})
 _MAX_OWN_CHARS: Final = 2000
 _LONGER: Final = {signals.QUERY_TEXT: 20_000}
 
 _NUMBERS: Final = logging.getLevelNamesMapping()
 _AUDIT: Final = "admin."
-"""How the names of the lines begin that are written at every level."""
+"""Begins the names of the audit's events, which are written at every level."""
 
 _Speak = Callable[[str, Event, dict[str, object], str, float | None], None]
 
 
 class Counts(Protocol):
-    """Where lost lines are counted: the Metrics, as far as the log needs them."""
+    """The part of Metrics that the log uses, to count lines that are lost."""
 
     def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
         """Add to a counter."""
@@ -41,14 +41,14 @@ class Counts(Protocol):
 class EventLog:
     """Writes events to standard error, to ``settings.log_file``, to ``stream``, or through the app's own ``logger``.
 
-    ``logger`` is a logging.Logger, or structlog's or anything with methods info, warning, error and critical that take
-    the event's name and keywords; it gets the event's name, and ``message``, ``context`` and ``trace_id`` with it
-    (a logging.Logger as ``extra``, with ``event_message``), and ``timestamp`` where the line is about an earlier
-    moment. ``clock`` gives seconds since the epoch. SettingsError if the log file cannot be opened. Lines left out in a
-    flood or lost are counted in ``metrics``; those below ``settings.log_level`` are not.
+    ``logger`` is a logging.Logger, one of structlog's, or anything with methods info, warning, error and critical that
+    take the event's name and keywords. It gets the event's name with ``message``, ``context`` and ``trace_id`` (a
+    logging.Logger as ``extra``, with ``event_message``), and ``timestamp`` if the line is about an earlier moment.
+    ``clock`` is Unix time. Lines that are left out by the rate limit, or lost, are counted in ``metrics``; those below
+    ``settings.log_level`` are not. SettingsError if the log file cannot be opened.
     """
 
-    __slots__ = ("_clock", "_counts", "_flood", "_shut", "_speak", "_writer")
+    __slots__ = ("_clock", "_counts", "_rate_limit", "_shut", "_speak", "_writer")
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class EventLog:
     ) -> None:
         self._clock = clock
         self._counts = metrics
-        self._flood = FloodLimits()
+        self._rate_limit = LogRateLimit()
         self._shut = _below(settings.log_level)
         self._writer: LineWriter | None = None
         if logger is not None:
@@ -80,11 +80,11 @@ class EventLog:
         always: bool = False,
         **extra: object,
     ) -> bool:
-        """Log one event; False if it was left out. Never raises and never waits for a disk or a reader.
+        """Log one event; False if it was left out. Never raises, and never waits for a disk or a reader.
 
-        The line's context has exactly the event's fields (null if missing), then ``extra``. Within a flood, lines
-        about the same ``subject`` are left out, unless the event or the caller says ``always``; the next one says how
-        many (``suppressed``).
+        The line's context has exactly the event's fields (null if missing), then ``extra``. Lines beyond the rate limit
+        of their event and ``subject`` are left out, unless the event or the caller says ``always``. The next line says
+        how many (``suppressed``).
         """
         suppressed = self.admit(event, subject, always=always)
         if suppressed is None:
@@ -93,11 +93,11 @@ class EventLog:
         return True
 
     def admit(self, event: Event, subject: Subject | str, *, always: bool = False) -> int | None:
-        """Whether there is room for a line, which must be written then: how many were left out before it. None if it
-        is left out as well, and so need not be made at all. Never raises."""
+        """Take room for a line, before it is made. Returns how many lines were left out before it; then it must be
+        written. None if it is left out as well. Never raises."""
         if event.name in self._shut:
             return None
-        suppressed = self._flood.admit(event.name, subject, self._clock(), always=always or event.always)
+        suppressed = self._rate_limit.admit(event.name, subject, self._clock(), always=always or event.always)
         if suppressed is None and self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name)
         return suppressed
@@ -112,7 +112,8 @@ class EventLog:
         *,
         at: float | None = None,
     ) -> None:
-        """Write a line that was admitted (:meth:`emit`). ``at`` is when it happened, if not now. Never raises."""
+        """Write a line that :meth:`admit` took room for. ``at`` is when it happened (Unix time), if not now. Never
+        raises."""
         try:
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
@@ -126,19 +127,19 @@ class EventLog:
             self._count_failures(1)
 
     def leave_out(self, event: Event, subject: Subject | str, lines: int) -> None:
-        """Lines about the same as one that was left out a moment ago: they are left out as well, and owned up to."""
+        """Count lines like one that was left out a moment ago, without making them."""
         if event.name in self._shut:
             return
-        self._flood.leave_out(event.name, subject, lines)
+        self._rate_limit.leave_out(event.name, subject, lines)
         if self._counts is not None:
             self._counts.inc(signals.LOG_LINES_SUPPRESSED, event.name, amount=lines)
 
     def now(self) -> float:
-        """Seconds since the epoch, by the clock of the lines."""
+        """The Unix time by the clock of the lines."""
         return self._clock()
 
     def flush(self, timeout_seconds: float = 1.0) -> bool:
-        """Wait until all lines are written; False if that takes too long."""
+        """Wait until all lines are written; False if that takes longer than the timeout."""
         return self._writer.flush(timeout_seconds) if self._writer else True
 
     def close(self) -> None:
@@ -164,7 +165,7 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
 
 
 def _below(level: str) -> frozenset[str]:
-    """The events that are not written at a level."""
+    """The names of the events that are not written at a level."""
     lowest = _NUMBERS[level.upper()]
     return frozenset(
         event.name for event in signals.EVENTS if _NUMBERS[event.level] < lowest and not event.name.startswith(_AUDIT)
@@ -198,7 +199,7 @@ def _through_logging(logger: logging.Logger) -> _Speak:
 
 
 class _Lines:
-    """The end of our chain: every level goes to one place."""
+    """The end of the private chain: a logger whose every level writes to the same place."""
 
     __slots__ = ("critical", "error", "info", "warning")
 
@@ -207,7 +208,8 @@ class _Lines:
 
 
 def _private_chain(put: Callable[[bytes], None], clock: Callable[[], float]) -> Any:
-    """A structlog logger with everything given, so that structlog.configure neither changes it nor is changed."""
+    """A structlog logger with its whole configuration given, so that structlog.configure does not change it, nor the
+    other way round."""
     chain = structlog.wrap_logger(
         _Lines(put),
         processors=[_Shape(clock), _render],
@@ -219,7 +221,7 @@ def _private_chain(put: Callable[[bytes], None], clock: Callable[[], float]) -> 
 
 
 class _Shape:
-    """The first processor: the contract's keys in the contract's order."""
+    """A structlog processor that brings the line's keys into the order of the contract."""
 
     __slots__ = ("_clock", "_made")
 
@@ -238,7 +240,7 @@ class _Shape:
         }
 
     def _timestamp(self, at: float | None) -> str:
-        """RFC 3339 in UTC with milliseconds; the part down to the second is made once a second."""
+        """The time in RFC 3339, in UTC with milliseconds. The part without fractions is made once a second."""
         now = self._clock() if at is None else at
         second = int(now)
         made, prefix = self._made  # one value, so that threads never see half of it

@@ -1,4 +1,5 @@
-"""How many log lines of one kind a second may have: the rest is counted and owned up to by a later line."""
+"""Limits the log lines of each kind in a second. Lines beyond are counted, and the next line says how many they
+were."""
 
 from __future__ import annotations
 
@@ -11,67 +12,71 @@ from fraiseql_guard.core.callers import Subject
 LINES_PER_SUBJECT: Final = 5
 LINES_PER_EVENT: Final = 200
 LINES_PER_KIND: Final = 150
-"""Of these, for users and for addresses each: a flood of the one leaves room for lines about the other."""
-_MAX_DEBTORS: Final = 1000  # subjects that lines are owed to; beyond, the event owes them
+"""Lines about users, and lines about addresses, of one event: a flood about one kind leaves room for the other."""
+_MAX_SUBJECTS: Final = 1000
+"""Subjects of an event whose left-out lines are counted separately; those of further ones are counted together."""
 
 
-class _Event:
-    __slots__ = ("lines", "owed", "owed_to_others", "second", "written")
+class _EventLines:
+    """The lines of one event: those of this second, and those that were left out and not reported yet."""
+
+    __slots__ = ("left_out", "left_out_of_others", "lines", "second", "written")
 
     def __init__(self) -> None:
         self.second = 0
         self.lines = 0
-        self.written: dict[Hashable, int] = {}  # in this second, by subject, network and kind: a few for each line
-        self.owed: Counter[Hashable] = Counter()
-        self.owed_to_others = 0
+        self.written: dict[Hashable, int] = {}  # by subject, network and kind
+        self.left_out: Counter[Hashable] = Counter()
+        self.left_out_of_others = 0
 
 
-class FloodLimits:
-    """Lines per second of the clock, for each event and for each of its subjects.
+class LogRateLimit:
+    """Limits the lines in each second of the clock, for each event and for each of its subjects.
 
-    A subject is a caller, or a text of ours. The addresses of an IPv6 /64 are one caller, and its /56 and /48 have four
-    and sixteen times the lines of one: changing addresses is free inside of them.
+    A subject is a caller, or a text of the guard's own. The addresses of an IPv6 /64 are one caller. Its /56 and /48
+    may have four and sixteen times the lines of one caller, because an attacker can use any address inside of them.
 
-    Every line left out is reported exactly once, by the next line about the same event and subject. Memory is bounded
-    whatever the subjects. Threads may cost an exact count, nothing else.
+    Every line that is left out is reported once, by the next line about the same event and subject. Memory is bounded.
+    Calls from several threads at once may count a line wrongly, and do no other harm.
     """
 
     __slots__ = ("_events",)
 
     def __init__(self) -> None:
-        self._events: dict[str, _Event] = {}
+        self._events: dict[str, _EventLines] = {}
 
     def admit(self, event: str, subject: Subject | str, now: float, *, always: bool = False) -> int | None:
-        """How many lines were left out before this one; None if this one is left out as well."""
+        """Take room for a line. Returns how many were left out before it; None if it is left out as well."""
         state = self._events.get(event)
         if state is None:
-            state = self._events[event] = _Event()
-        if (second := int(now)) != state.second:  # also when the clock was set back
+            state = self._events[event] = _EventLines()
+        if (second := int(now)) != state.second:  # also if the clock was set back
             state.second, state.lines = second, 0
             state.written.clear()
         key = _key(subject)
         if not always and not _take(state, subject, key):
-            _owe(state, key)
+            _leave_out(state, key)
             return None
-        if not state.owed and not state.owed_to_others:
+        if not state.left_out and not state.left_out_of_others:  # nearly always
             return 0
-        owed, state.owed_to_others = state.owed.pop(key, 0) + state.owed_to_others, 0
-        return owed
+        left_out, state.left_out_of_others = state.left_out.pop(key, 0) + state.left_out_of_others, 0
+        return left_out
 
     def leave_out(self, event: str, subject: Subject | str, lines: int) -> None:
-        """So many lines are left out without being asked for."""
+        """Count lines that are left out without asking for room."""
         state = self._events.get(event)
         if state is None:
-            state = self._events[event] = _Event()
-        _owe(state, _key(subject), lines)
+            state = self._events[event] = _EventLines()
+        _leave_out(state, _key(subject), lines)
 
 
 def _key(subject: Subject | str) -> Hashable:
     return subject if isinstance(subject, str) else subject.key
 
 
-def _take(state: _Event, subject: Subject | str, key: Hashable) -> bool:
-    """Take room for a line from the event, its subject, and all that the subject belongs to; False if one has none."""
+def _take(state: _EventLines, subject: Subject | str, key: Hashable) -> bool:
+    """Take room for a line from the event, from its subject, and from all that the subject belongs to. False if one of
+    them has none; then nothing is taken."""
     written = state.written
     if state.lines >= LINES_PER_EVENT or written.get(key, 0) >= LINES_PER_SUBJECT:
         return False
@@ -87,15 +92,15 @@ def _take(state: _Event, subject: Subject | str, key: Hashable) -> bool:
 
 
 def _wider(subject: Subject) -> tuple[tuple[Hashable, int], ...]:
-    """What a caller belongs to, and how many lines that may have: its kind, and the networks around it."""
+    """The kind of a caller and the networks around it, each with the lines that it may have."""
     kind = (subject.kind, LINES_PER_KIND)
     if not subject.networks:
         return (kind,)
     return (kind, *[(name, LINES_PER_SUBJECT * factor) for name, factor in subject.networks])
 
 
-def _owe(state: _Event, key: Hashable, lines: int = 1) -> None:
-    if key in state.owed or len(state.owed) < _MAX_DEBTORS:
-        state.owed[key] += lines
+def _leave_out(state: _EventLines, key: Hashable, lines: int = 1) -> None:
+    if key in state.left_out or len(state.left_out) < _MAX_SUBJECTS:
+        state.left_out[key] += lines
     else:
-        state.owed_to_others += lines
+        state.left_out_of_others += lines

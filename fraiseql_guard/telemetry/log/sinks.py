@@ -1,4 +1,4 @@
-"""Where finished log lines go: standard error, a file that may be rotated, or a stream."""
+"""The places that finished log lines are written to: standard error, a file that may be rotated, or a stream."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ _LOOK_AGAIN_SECONDS: Final = 1.0
 
 
 class Sink(Protocol):
-    """Takes whole lines, each with its newline. Called by one thread. OSError or ValueError if it cannot."""
+    """Takes whole lines, each with its newline. Used by one thread."""
 
     def write(self, lines: bytes) -> None:
-        """Write all of it."""
+        """Write all lines. OSError or ValueError if that is not possible."""
 
 
 class StreamSink:
-    """A text stream; standard error as it is at each write, past Python's buffer if it has a descriptor."""
+    """Writes to a text stream. Without one it writes to standard error, as that is at the moment, and past Python's
+    buffer if it has a descriptor."""
 
     __slots__ = ("_raw", "_stream")
 
@@ -34,8 +35,8 @@ class StreamSink:
         if stream is None:
             raise ValueError("there is no standard error")
         if self._stream is None and (descriptor := _descriptor(stream)) is not None:
-            # Not through the stream: its lock would be held by a thread that a full pipe blocks, and then by what
-            # prints to standard error, for ever.
+            # A thread that a full pipe blocks would hold the stream's lock, and the app's own prints to standard error
+            # would wait for it.
             self._raw.write(descriptor, lines)
             return
         stream.write(lines.decode())
@@ -43,7 +44,8 @@ class StreamSink:
 
 
 class FileSink:
-    """A file that lines are appended to, opened again when it was moved away or removed (logrotate)."""
+    """Appends to a file, which is opened again after it was moved away or removed (logrotate). ``clock`` counts
+    seconds."""
 
     __slots__ = ("_clock", "_descriptor", "_inode", "_looked_at", "_path", "_raw")
 
@@ -56,11 +58,11 @@ class FileSink:
         self._raw = _RawLines()
 
     def check(self) -> None:
-        """OSError if the file cannot be opened for appending."""
+        """Raise OSError if the file cannot be opened for appending."""
         os.close(self._open())
 
     def write(self, lines: bytes) -> None:
-        """Append; whether the file is still the one at its path is checked at most once a second."""
+        """Append lines. Once a second at most, look whether the file is still the one at its path."""
         if (now := self._clock()) - self._looked_at >= _LOOK_AGAIN_SECONDS:
             self._looked_at = now
             self._look()
@@ -89,12 +91,12 @@ class FileSink:
 def _descriptor(stream: TextIO) -> int | None:
     try:
         return stream.fileno()
-    except OSError:  # a stream that lives in memory; ValueError if it is closed, which the caller counts
+    except OSError:  # a stream in memory. A closed one raises ValueError, which the caller counts
         return None
 
 
 class _RawLines:
-    """Writes to a descriptor. After half a line (a disk became full) it begins a new one, or two would be spoilt."""
+    """Writes to a descriptor. After half a line (the disk was full) it begins a new one, so that only one is spoilt."""
 
     __slots__ = ("_torn",)
 

@@ -1,4 +1,4 @@
-"""Writes lines in the background, so that a full disk or a pipe that is not read never holds the event loop."""
+"""Writes lines in the background, so that a full disk, or a pipe that is not read, never blocks the event loop."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from fraiseql_guard.telemetry.log.sinks import Sink
 
 _MAX_PENDING_BYTES: Final = 4 * 1024 * 1024
 _CHUNK_BYTES: Final = 4096  # PIPE_BUF: workers that share a pipe do not write into each other's lines
-_GATHER_SECONDS: Final = 0.005  # waking a thread for every line costs the loop more than the line does
+_GATHER_SECONDS: Final = 0.005  # to wake the thread for every line would cost the loop more than making the line
 _MAX_CLOSE_SECONDS: Final = 1.0
 
 
 class LineWriter:
-    """A bounded queue and one daemon thread, which starts with the first line and again in every forked process.
+    """A bounded queue of lines and one daemon thread, which starts with the first line, and again in a forked process.
 
-    Lines keep their order. What does not fit or cannot be written is dropped and reported to ``on_failure`` with the
-    number of lines, from either thread.
+    Lines keep their order. Lines that do not fit or cannot be written are dropped; ``on_failure`` is called with their
+    number, from either thread.
     """
 
     __slots__ = ("_bytes", "_changed", "_closing", "_lines", "_max_bytes", "_on_failure", "_pid", "_sink", "_thread")
@@ -38,7 +38,7 @@ class LineWriter:
     def put(self, line: bytes) -> None:
         """Queue one line, which ends in a newline. Returns at once."""
         if self._pid != os.getpid():
-            self._reset()  # forked: thread, lock and pending lines stayed with the parent
+            self._reset()  # after a fork: thread, lock and pending lines are the parent's
         with self._changed:
             accepted = self._bytes + len(line) <= self._max_bytes and (self._thread is not None or self._start())
             if accepted:
@@ -50,7 +50,7 @@ class LineWriter:
             self._on_failure(1)
 
     def flush(self, timeout_seconds: float = _MAX_CLOSE_SECONDS) -> bool:
-        """Wait until everything queued is written or dropped; False if that takes too long."""
+        """Wait until all queued lines are written or dropped; False if that takes longer than the timeout."""
         if self._pid != os.getpid():
             return True
         with self._changed:
@@ -59,14 +59,15 @@ class LineWriter:
             return self._changed.wait_for(lambda: not self._bytes, timeout_seconds)
 
     def close(self, timeout_seconds: float = _MAX_CLOSE_SECONDS) -> None:
-        """Write what is queued and end the thread; after the timeout leave it alone. A later line starts it again."""
+        """Write the queued lines and end the thread, or leave it alone after the timeout. A later line starts another
+        one."""
         if self.flush(timeout_seconds):
             atexit.unregister(self.close)
 
     def _reset(self) -> None:
         self._changed = Condition()
         self._lines: deque[bytes] = deque()
-        self._bytes = 0  # of the lines, also of those being written
+        self._bytes = 0  # of all lines, those that are being written included
         self._thread: Thread | None = None
         self._closing = False
         self._pid = os.getpid()
@@ -78,7 +79,7 @@ class LineWriter:
         except RuntimeError:  # no more threads, or the interpreter is going away
             return False
         self._thread = thread
-        atexit.unregister(self.close)  # of a thread that ended before
+        atexit.unregister(self.close)  # registered for a thread that has ended
         atexit.register(self.close)
         return True
 
@@ -92,7 +93,7 @@ class LineWriter:
                 self._changed.notify_all()
 
     def _take(self) -> list[bytes]:
-        """The next lines; none when the thread is to end."""
+        """Wait for lines, and take all of them. None: the thread is to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._closing)
             if not self._closing:
@@ -104,7 +105,7 @@ class LineWriter:
             return lines
 
     def _write(self, chunk: list[bytes]) -> int:
-        """How many lines could not be written."""
+        """Write some lines. Returns how many could not be written."""
         try:
             self._sink.write(b"".join(chunk))
         except Exception:  # noqa: BLE001 - a given stream may raise anything, and this thread must live on

@@ -1,8 +1,8 @@
-"""Prometheus text format 0.0.4, with every family under exactly the name that the vocabulary gives it.
+"""Writes metrics in Prometheus' text format 0.0.4, every family under exactly the name that the vocabulary gives it.
 
 prometheus_client cannot hold a histogram ``x`` beside a counter ``x_total``, nor export a counter without ``_total``.
-So its primitives live under internal names, which are unique and can never be an application's, and are published
-here under their real ones.
+So its collectors have internal names, which are unique and can never be an app's, and are published here under the real
+ones.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from prometheus_client import generate_latest
@@ -21,7 +22,7 @@ from fraiseql_guard.core.signals import Metric, MetricKind
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 END: Final = b""
-"""The text format needs no end."""
+"""The text format has no mark at its end."""
 _TOTAL, _CREATED, _BUCKET = "_total", "_created", "_bucket"
 _ENDED: Final = "ended"
 _VALUE_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
@@ -29,7 +30,7 @@ _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 def internal_name(metric: Metric) -> str:
-    """The name of a metric's primitive. Applications do not use colons; Prometheus keeps them for recording rules."""
+    """The name of a metric's collector. No app has such a name: colons are for Prometheus' recording rules."""
     return f"{metric.name}:{metric.kind.value}"
 
 
@@ -49,7 +50,7 @@ def labels_of(metric: Metric, sample: Sample) -> tuple[str, ...]:
 
 
 Exemplars = Mapping[tuple[str, ...], Mapping[float, Exemplar]]
-"""Of a histogram: by the values of its labels, and the upper bound of a bucket."""
+"""The exemplars of a histogram, by the values of its labels and the upper bound of the bucket."""
 _NO_EXEMPLARS: Final[Exemplars] = {}
 
 
@@ -60,34 +61,40 @@ def publish(
     *,
     without: Collection[tuple[str, ...]] = (),
 ) -> Family:
-    """The family under its public name, without ``_created`` and the series of some labels. No samples: nothing was
-    counted yet."""
-    counter = metric.kind is MetricKind.COUNTER
-    family = Family(metric.name.removesuffix(_TOTAL) if counter else metric.name, metric.help, metric.kind.value)
+    """The family of a metric under its public name, without ``_created`` and the series whose labels are in
+    ``without``. It has no samples if nothing was counted yet."""
+    name = metric.name.removesuffix(_TOTAL) if metric.kind is MetricKind.COUNTER else metric.name
+    family = Family(name, metric.help, metric.kind.value)
+    histogram = metric.kind is MetricKind.HISTOGRAM
     prefix = len(internal_name(metric))
-    for sample in (sample for one in internal for sample in one.samples):
+    for sample in chain.from_iterable(one.samples for one in internal):
         suffix = sample.name[prefix:]
-        if suffix != _CREATED and not (without and labels_of(metric, sample) in without):
-            name = metric.name + suffix if metric.kind is MetricKind.HISTOGRAM else metric.name
-            exemplar = _of_bucket(metric, sample.labels, exemplars) if exemplars and suffix == _BUCKET else None
-            family.add_sample(name, sample.labels, sample.value, exemplar=exemplar)
+        if suffix == _CREATED or (without and labels_of(metric, sample) in without):
+            continue
+        exemplar = _exemplar_of(metric, sample.labels, exemplars) if suffix == _BUCKET else None
+        public = metric.name + suffix if histogram else metric.name
+        family.add_sample(public, sample.labels, sample.value, exemplar=exemplar)
     return family
 
 
-def _of_bucket(metric: Metric, labels: Mapping[str, str], exemplars: Exemplars) -> Exemplar | None:
+def _exemplar_of(metric: Metric, labels: Mapping[str, str], exemplars: Exemplars) -> Exemplar | None:
+    """The exemplar of a bucket, if it has one."""
+    if not exemplars:  # nearly always
+        return None
     series = exemplars.get(tuple(labels[name] for name in metric.labels))
     return None if series is None else series.get(float(labels["le"]))
 
 
 def public_name(family: Family) -> str:
-    """The name in a family's HELP and TYPE lines: a counter's is that of its samples, with or without ``_total``."""
+    """The name in the HELP and TYPE lines of a family: of a counter the name of its samples, with or without
+    ``_total``."""
     if family.type != MetricKind.COUNTER.value:
         return family.name
     return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
 
 
 def render(families: Iterable[Family]) -> bytes:
-    """Counters, gauges and histograms as text. Families without samples are left out."""
+    """Counters, gauges and histograms in the text format. Families without samples are left out."""
     lines: list[str] = []
     for family in families:
         samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
@@ -101,25 +108,26 @@ def render(families: Iterable[Family]) -> bytes:
 
 
 def number(value: float) -> str:
-    """A sample's value."""
+    """A sample's value in either format."""
     if math.isfinite(value):
         return repr(float(value))
     return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
 
 
 def label_text(labels: Mapping[str, str]) -> str:
-    """Labels between braces; nothing if there are none."""
+    """Labels in braces; "" if there are none."""
     if not labels:
         return ""
     text = ",".join([f'{name}="{value}"' for name, value in sorted(labels.items())])
-    if text.count('"') != 2 * len(labels) or "\\" in text or "\n" in text:  # rare, and the escaping is slow
+    # Escaping is slow, and nearly no label needs it.
+    if text.count('"') != 2 * len(labels) or "\\" in text or "\n" in text:
         text = ",".join([f'{name}="{value.translate(_VALUE_ESCAPES)}"' for name, value in sorted(labels.items())])
     return f"{{{text}}}"
 
 
 @dataclass(frozen=True, slots=True)
 class Families:
-    """What generate_latest asks a registry for."""
+    """The part of a registry that prometheus_client's generate_latest uses."""
 
     families: Iterable[Family]
 
@@ -128,12 +136,13 @@ class Families:
 
 
 def render_foreign(families: Iterable[Family], *, besides: Iterable[Family]) -> bytes:
-    """Families of the application, of every type that prometheus_client knows, unless ``besides`` has them."""
+    """Families of the app in the text format, of every type that prometheus_client knows. Those whose names ``besides``
+    has are left out."""
     return generate_latest(Families(foreign_families(families, besides=besides)))
 
 
 def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -> list[Family]:
-    """Families of the application, unless ``besides`` has them, without ``_created``."""
+    """Families of the app without ``_created``, each name once. Those whose names ``besides`` has are left out."""
     seen = {public_name(family) for family in besides}
     chosen = []
     for family in families:

@@ -1,13 +1,14 @@
 """Folds what dead workers counted into one file for each type of metric, so that a scrape reads few files.
 
-How it survives being killed at any point, under a lock that the kernel frees then:
+A process may be killed at any point of it; the kernel then frees the lock that it holds. The steps:
 
-1. A dead worker's file is renamed (``counter_123~a1b2c3d4.db``): a new process with its pid does not go on in it.
-2. ``counter_folded.db`` is written anew under another name, then renamed: its values, those of the renamed files, and
-   behind them the names of these files, which have no further meaning from this moment on.
-3. They are removed.
+1. Each dead worker's file is renamed (``counter_123~a1b2c3d4.db``), so that a new process with the same pid does not
+   continue it.
+2. ``counter_folded.db`` is written anew under another name, and renamed: its former values, those of the renamed files,
+   and behind them the names of these files. From that moment on the renamed files do not count any more.
+3. The renamed files are removed.
 
-The files are prometheus_client's own format throughout: its MultiProcessCollector reads them as well.
+All files have prometheus_client's own format: its MultiProcessCollector can read them as well.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from secrets import token_hex
 from typing import Final
 
 from fraiseql_guard.telemetry.metrics import value_files
-from fraiseql_guard.telemetry.metrics.lives import PREFIX, TEMPORARY, exists
+from fraiseql_guard.telemetry.metrics.process_locks import PREFIX, TEMPORARY, exists
 from fraiseql_guard.telemetry.metrics.value_files import BOUND, SUFFIX, DamagedFileError, Entry, Key, Labels, Values
 
 try:
@@ -31,10 +32,10 @@ except ImportError:  # no Unix: nothing is folded
     flock = None  # type: ignore[assignment]
 
 MOST_WORKERS: Final = 64
-"""Dead workers that are folded in one go, so that a scrape never waits long."""
+"""Dead workers that are folded at once, so that a scrape never waits long."""
 LIVE_GAUGE: Final = "gauge_live"
 CLAIM: Final = "~"
-"""In the name of a file that waits to be folded, behind its worker's pid."""
+"""Stands in the name of a renamed file (step 1), behind its worker's pid."""
 _LOCK: Final = f"{PREFIX}folding.lock"
 _FOLDED: Final = "folded"
 _PER_PROCESS: Final = "gauge_all"
@@ -42,20 +43,20 @@ _FOLDABLE: Final = frozenset(
     {"counter", "histogram", "summary", "gauge_sum", "gauge_min", "gauge_max", "gauge_mostrecent"}
 )
 MOST_CALLERS_SERIES: Final = 1_000
-"""Series of a metric that name callers, of those that dead workers alone have counted: the ones that were folded last.
-Each worker bounds its own, but there may be thousands of workers in a day."""
+"""Series with a caller's name that are kept for each metric, of those that only dead workers counted: the ones folded
+last. Each worker bounds its own series, but there may be thousands of workers in a day."""
 _KEPT_WORKERS: Final = 32
-"""Dead workers whose gauges of the mode ``all``, a series for each process, are kept."""
+"""Dead workers whose gauges of the mode ``all``, which has a series for each process, are kept."""
 _TEMPORARY_SECONDS: Final = 60.0
 _READ_WAIT_SECONDS: Final = 10.0
 _READ_POLL_SECONDS: Final = 0.01
 
 
 class Folder:
-    """Folds in one directory. ``on_damage`` is given the name of each file that cannot be read; it is removed.
+    """Folds the files in one directory.
 
-    ``is_there``: whether a pid is a process at the moment. ``names_caller``: whether a key is of a caller's series,
-    which may end.
+    ``on_damage`` is called with the name of each file that cannot be read, which is then removed. ``is_there`` tells
+    whether a process has a pid now; ``names_caller`` whether a key belongs to a caller's series, which may end.
     """
 
     __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage")
@@ -74,8 +75,8 @@ class Folder:
         self._names_caller = names_caller
 
     def fold(self, dead: Mapping[int, tuple[Path, ...]], *, most: int = MOST_WORKERS) -> None:
-        """Fold the files of at most so many dead workers. Nothing happens while another process does, or if the file
-        system does not allow it. ``dead``: as a Census has them."""
+        """Fold the files of at most so many dead workers (LiveProcesses.dead). Does nothing while another process
+        folds, or if the file system does not allow it."""
         with suppress(OSError):
             file = _open_lock(self._directory)
             try:
@@ -86,7 +87,7 @@ class Folder:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Nothing is folded meanwhile, unless the folder hangs: then what it has left off at is read."""
+        """Let no process fold meanwhile. If one holds the lock for 10 seconds, the files are read as they are."""
         file = None
         with suppress(OSError):
             file = _open_lock(self._directory)
@@ -100,7 +101,8 @@ class Folder:
                 os.close(file)  # and so unlock it
 
     def counted_elsewhere(self, paths: Iterable[Path]) -> set[str]:
-        """Names of files that only wait to be removed: folded, or a second name of a file that was given back."""
+        """The names of files that only wait to be removed: they are folded, or a second name of a file that was given
+        back."""
         found: set[str] = set()
         for path in paths:
             with suppress(OSError, ValueError):
@@ -119,25 +121,30 @@ class Folder:
         self._sweep()
 
     def _claim(self, dead: Mapping[int, tuple[Path, ...]], most: int) -> None:
-        """Step 1. A worker's life is forgotten once nothing of it is left."""
+        """Step 1 for ``most`` workers. The lock file of a worker is removed once none of its files is left."""
         left, kept, all_files = most, [], self._files_of(dead)
-        for pid, lives in dead.items():
+        for pid, locks in dead.items():
             files = all_files.get(pid, [])
             counted = [path for path in files if value_files.prefix_of(path) != _PER_PROCESS]
             if counted and left <= 0:
                 continue
             left -= bool(counted)
-            if not all(self._claim_file(path, pid) for path in counted):
-                continue  # a new process has this pid
+            if not self._claim_files(counted, pid):
+                continue
             if len(files) > len(counted):
-                kept.append((files, lives))
+                kept.append((files, locks))
             elif not self._is_there(pid):
-                _remove(lives)
-        for files, lives in kept[:-_KEPT_WORKERS]:
-            _remove((*files, *lives))
+                _remove(locks)
+        # Gauges with a series for each process are not folded: those of the last workers are kept as they are.
+        for files, locks in kept[:-_KEPT_WORKERS]:
+            _remove((*files, *locks))
+
+    def _claim_files(self, paths: Iterable[Path], pid: int) -> bool:
+        """Rename the files of a dead worker. False if a new process has its pid."""
+        return all(self._claim_file(path, pid) for path in paths)
 
     def _claim_file(self, path: Path, pid: int) -> bool:
-        """False if a process has this pid: it may have opened the file, and its guard may be about to say so."""
+        """False if a process has this pid: it may have opened the file, although its guard holds no lock yet."""
         if self._is_there(pid):
             return False
         if path.name.startswith(LIVE_GAUGE):
@@ -145,7 +152,7 @@ class Folder:
             return True
         claimed = path.with_name(f"{path.stem}{CLAIM}{token_hex(4)}{SUFFIX}")
         path.rename(claimed)
-        if self._is_there(pid):  # since this very moment
+        if self._is_there(pid):  # it began a moment ago: give the file back, unless it has made a new one
             with suppress(FileExistsError):
                 os.link(claimed, path)
                 claimed.unlink()
@@ -159,10 +166,12 @@ class Folder:
         done = self.counted_elsewhere([total, *claimed.values()])
         new = [path for name, path in sorted(claimed.items()) if name not in done]
         if new:
+            # Add the values up, those of the files folded last in the last place.
             values, known = Values(prefix), dict[bytes, Key]()
             values.add(self._read(total, known))
             for path in new:
                 values.add_newest(self._read(path, known))
+            # End the oldest series of callers, but none that a living worker counts in.
             living = [
                 path for path in self._directory.glob(f"{prefix}_*{SUFFIX}") if path not in (total, *claimed.values())
             ]
@@ -176,6 +185,7 @@ class Folder:
         _remove(claimed.values())
 
     def _series_of(self, key: Key) -> tuple[str, Labels] | None:
+        """The metric and the series of a key that names a caller; None for other keys."""
         if not self._names_caller(key):
             return None
         return key.family, tuple([label for label in key.labels if label[0] != BOUND])
@@ -199,7 +209,7 @@ class Folder:
             raise
 
     def _sweep(self) -> None:
-        """Remove what a process that was killed in the middle of writing has left."""
+        """Remove the half-written files of processes that were killed."""
         for path in self._directory.glob(f"{PREFIX}*{TEMPORARY}"):
             with suppress(OSError):
                 if time.time() - path.stat().st_mtime > _TEMPORARY_SECONDS:
@@ -220,6 +230,7 @@ def _open_lock(directory: Path) -> int:
 
 
 def _take(file: int, *, shared: bool) -> bool:
+    """Take the lock, if it is free. Where there are no locks, reading is allowed and folding is not."""
     if flock is None:
         return shared
     try:

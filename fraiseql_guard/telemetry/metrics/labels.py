@@ -1,8 +1,8 @@
-"""Label values that strangers choose: made safe to print, and bounded in number.
+"""Makes label values that clients choose safe to print, and bounds their number.
 
-Every event lands in exactly one series, so that sums stay exact however many values are turned away. A value that is
-not used any more gives its place to a new one when one is needed: its series ends, and nothing is added to another for
-it, because Prometheus would take that for new events.
+Every event is counted in exactly one series, so that sums are exact however many values do not fit. A value that is no
+longer used makes room for a new one when one is needed. Its series ends; what it counted is not added to another one,
+because Prometheus would take that for new events.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Labels = tuple[str, ...]
 _T = TypeVar("_T")
 
 _NONE: Final[Iterator[Labels]] = iter(())
-_USER, _ADDRESS = RATE_LIMIT_EXCEEDED.labels  # the two labels that strangers can flood
+_USER, _ADDRESS = RATE_LIMIT_EXCEEDED.labels  # the two labels whose values clients can choose without end
 _RESERVED: Final = frozenset({OTHER, ANONYMOUS, UNKNOWN})
 _PLAIN: Final = re.compile(r"[\x20-\x7e]{0,128}")
-# Controls, lone surrogates, and what turns the direction of the text around on a dashboard.
+# Controls, lone surrogates, and marks that reverse the text on a dashboard.
 _UNFIT: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-# Also the escaped forms: else the user "_anonymous" and the escaped "anonymous" would be one.
+# Also the escaped forms: else the user "_anonymous" and the escaped user "anonymous" would be one.
 _LOOKS_RESERVED: Final = re.compile(f"_*(?:{'|'.join(map(re.escape, sorted(_RESERVED)))})")
 
 
 def clean_label(value: str) -> str:
-    """At most 128 characters, all of them printable; anything unfit becomes U+FFFD."""
+    """At most 128 characters of a value, all printable: any other becomes U+FFFD."""
     if _PLAIN.fullmatch(value):
         return value
     return _UNFIT.sub("\ufffd", value[:MAX_LABEL_CHARS])
@@ -40,13 +40,13 @@ def clean_label(value: str) -> str:
 
 @lru_cache(maxsize=256)
 def escape_label(value: str) -> str:
-    """A value from outside, made safe: clean, and unlike every value that means something to us (``_anonymous``)."""
+    """A value from outside, made safe: clean, and escaped if it looks like a reserved one (``_anonymous``)."""
     value = clean_label(value)
     return f"_{value}" if _LOOKS_RESERVED.fullmatch(value) else value
 
 
 def names_caller(labels: Iterable[tuple[str, str]]) -> bool:
-    """Whether names and values of labels are those of a caller's series."""
+    """Whether a series with these labels (names and values) is one of a caller."""
     return any(name in (_USER, _ADDRESS) and value not in _RESERVED for name, value in labels)
 
 
@@ -55,22 +55,24 @@ class LabelLimits:
     """How many label values and series one metric may have in one process."""
 
     values: int = 200  # of user_id, and of ip_address
-    pairs: int = 500
+    pairs: int = 500  # of a user and an address
     series: int = 1000  # lines of the exposition
     histogram_users: int = 50
 
     def shared_by(self, workers: int) -> LabelLimits:
-        """The part of one of ``workers`` processes, at least 1 each."""
+        """The share of one of ``workers`` processes, at least 1 of each."""
         return LabelLimits(
             *(max(1, n // max(1, workers)) for n in (self.values, self.pairs, self.series, self.histogram_users))
         )
 
 
 class LabelBounds:
-    """The series that one metric has, and the one that a new combination of values is counted in. Not thread-safe.
+    """The series of one metric, and the choice of the series that a combination of label values is counted in. Not
+    thread-safe.
 
-    What does not fit gives up as little as possible: first the flooded one of user and address, then both, then every
-    label. The coarser a series is, the more room is kept for it, so that a flood of fine ones cannot hide it.
+    A combination that does not fit loses as little as possible: first one of user and address (the one that has many
+    values beside it keeps its own), then both, then all labels. Coarser series have room in reserve, so that a flood of
+    fine ones cannot take it.
     """
 
     __slots__ = (
@@ -99,14 +101,16 @@ class LabelBounds:
     def admit(self, labels: Labels, unused: Iterator[Labels] = _NONE) -> Labels:
         """The labels to count under: these, or coarser ones.
 
-        ``unused``: series that may end to make room for these; what is taken from it has ended.
+        ``unused`` yields series that may end to make room for these. A series that is taken from it has ended.
         """
         if labels in self._series:
             return labels
+        # End unused series until these labels fit, or none is left.
         choices = self._choices(labels)
         while not self._fit(labels, choices) and (gone := next(unused, None)) is not None:
             self.end(gone)
             choices = self._choices(labels)
+        # Take the finest choice that has a series already, or room for one.
         for left, choice in zip(range(len(choices) - 1, -1, -1), choices, strict=True):
             if choice in self._series:
                 break
@@ -117,15 +121,15 @@ class LabelBounds:
 
     @property
     def names_callers(self) -> bool:
-        """Whether a label of the metric does."""
+        """Whether the metric has a label that names callers."""
         return bool(self._people)
 
     def may_end(self, labels: Labels) -> bool:
-        """Whether a series may make room once it is not used: it names a caller."""
+        """Whether a series names a caller, so that it may end once it is not used."""
         return labels not in self._closed and any(labels[place] not in _RESERVED for place in self._people)
 
     def end(self, labels: Labels) -> None:
-        """A series ends."""
+        """End a series."""
         self._series.remove(labels)
         for place in self._people:
             _take_one(self._values[place], labels[place])
@@ -138,12 +142,12 @@ class LabelBounds:
         return choices[0] == labels and len(self._series) < self._room[len(choices) - 1]
 
     def _choices(self, labels: Labels) -> list[Labels]:
-        """From fine to coarse; only those that the limits on values and pairs leave."""
+        """The labels to choose from, from fine to coarse: those that the limits on values and pairs allow."""
         people = self._people
         kept = [place for place in people if self._fits(place, labels[place])]
         choices = [labels] if kept == people and self._pair_fits(labels) else []
         if len(people) == 2:
-            # The one with more partners is what the flood hangs on; it says more than the partners do.
+            # The value with more partners comes first: a flood of addresses tries one user, or one address many users.
             kept.sort(key=lambda place: -self._partners[place, labels[place]])
             choices += [_masked(labels, [place for place in people if place != one]) for one in kept]
         return list(dict.fromkeys([*choices, _masked(labels, people), (OTHER,) * self._width]))
@@ -157,6 +161,7 @@ class LabelBounds:
         return pair is None or pair in self._pairs or len(self._pairs) < self.limits.pairs
 
     def _pair(self, labels: Labels) -> tuple[str, str] | None:
+        """User and address, if the metric has both labels and neither is masked."""
         if self._user is None or self._address is None or OTHER in (labels[self._user], labels[self._address]):
             return None
         return labels[self._user], labels[self._address]
@@ -173,7 +178,7 @@ class LabelBounds:
 
 
 def _take_one(counter: Counter[_T], key: _T) -> int:
-    """Count one less; how many are left. What is at none takes no room."""
+    """Count one less. Returns how many are left; a key with none is removed."""
     left = counter[key] = counter[key] - 1
     if left <= 0:
         del counter[key]

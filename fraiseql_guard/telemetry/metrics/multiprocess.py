@@ -1,7 +1,7 @@
-"""Metrics of several worker processes, which meet in the files of PROMETHEUS_MULTIPROC_DIR.
+"""Metrics of several worker processes, which share the files in PROMETHEUS_MULTIPROC_DIR.
 
-prometheus_client writes the files. Added here: who lives (lives.py), what the dead counted (folding.py), files that are
-damaged, and the process metrics of every worker that lives.
+prometheus_client writes the files. This adds which workers are alive (process_locks.py), what dead ones counted
+(folding.py), a way around damaged files, and the process metrics of every living worker.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fraiseql_guard.telemetry.metrics import value_files
 from fraiseql_guard.telemetry.metrics.exposition import is_internal
 from fraiseql_guard.telemetry.metrics.folding import CLAIM, LIVE_GAUGE, MOST_WORKERS, Folder
 from fraiseql_guard.telemetry.metrics.labels import names_caller
-from fraiseql_guard.telemetry.metrics.lives import Life, LiveProcesses, exists, take_census
+from fraiseql_guard.telemetry.metrics.process_locks import LiveProcesses, ProcessLock, exists, find_processes
 from fraiseql_guard.telemetry.metrics.value_files import SUFFIX, DamagedFileError, Entry, Key
 
 VARIABLE: Final = MULTIPROCESS
@@ -36,32 +36,33 @@ _CLOCK_SLACK_SECONDS: Final = 2.0  # /proc/stat has the boot time in whole secon
 
 
 def is_active() -> bool:
-    """Whether prometheus_client keeps its values in files: decided once, when it is first imported."""
+    """Whether prometheus_client keeps its values in files. It decides that once, when it is first imported."""
     return ValueClass is not MutexValue
 
 
 def _names_caller(key: Key) -> bool:
-    """Whether a key is of a series of ours that names a caller."""
+    """Whether a key belongs to a series of the guard's that names a caller."""
     return is_internal(key.family) and names_caller(key.labels)
 
 
 def directory() -> Path | None:
-    """Where the workers of this container meet; None for a process that is alone."""
+    """The directory that the workers share; None for a single process."""
     return Path(os.environ.get(VARIABLE, "")) if is_active() else None
 
 
 @dataclass(frozen=True, slots=True)
 class SeenFiles:
-    """What a look at all files shows."""
+    """What all files contain."""
 
     merged: list[Family]
-    """All families of all workers, under the names of the files; gauges of the dead and damaged files left out."""
+    """The families of all workers, under the names in the files. Gauges of dead workers and damaged files are left
+    out."""
     process: list[Family]
-    """The process metrics of every living worker, told apart by the label ``pid``."""
+    """The process metrics of every living worker, with the label ``pid``."""
 
 
 class Workers:
-    """The worker processes that share one directory. This one is among them from now on, until it ends."""
+    """The worker processes that share one directory. This process is one of them from now on, until it ends."""
 
     __slots__ = ("_directory", "_folder", "_life", "_on_damage", "_reported")
 
@@ -71,36 +72,36 @@ class Workers:
         self._reported: set[str] = set()
         self._folder = Folder(directory, on_damage=self._damaged, names_caller=_names_caller)
         self._life = _life_in(directory)
-        self.fold()  # a worker that begins mostly comes after one that has ended
+        self.fold()  # a worker mostly starts in the place of one that has ended
 
     @property
     def shares_its_pid(self) -> bool:
-        """Whether a process of another container spoils this one's files, and the other way round."""
+        """Whether a process of another container writes to the same files, so that both count wrongly."""
         return self._life.shares_its_pid
 
     def fold(self) -> bool:
-        """Fold what dead workers counted; whether some were left for the next time."""
-        dead = take_census(self._directory).dead
+        """Fold what dead workers counted. Returns whether some were left for the next time."""
+        dead = find_processes(self._directory).dead
         try:
             self._folder.fold(dead)
-        except Exception:  # noqa: BLE001 - whatever a file leads to: what is not folded is read as it stands
+        except Exception:  # noqa: BLE001 - whatever a file causes: files that are not folded are read as they are
             self._damaged("folding")
         return len(dead) > MOST_WORKERS
 
     def look(self) -> SeenFiles:
-        """Read all files. This takes milliseconds for each worker: the event loop has better things to do."""
+        """Read all files. This takes milliseconds for each worker, so it should not run in the event loop."""
         with self._folder.reading():
             paths, (living, here) = self._files(), self._living()
             merged = self._merge([path for path in paths if _counts(path, living)])
         return SeenFiles(merged, _process_families(here))
 
     def process_families(self) -> list[Family]:
-        """The process metrics of every living worker, told apart by the label ``pid``."""
+        """The process metrics of every living worker, with the label ``pid``."""
         return _process_families(self._living()[1])
 
     def _living(self) -> tuple[set[int], set[int]]:
-        """The pids of living workers, and those of them that mean something here."""
-        census, paths = take_census(self._directory), self._files()
+        """The pids of all living workers, and of those in the same pid space as this process."""
+        census, paths = find_processes(self._directory), self._files()
         pids = {pid for path in paths if (pid := _pid_of(path)) is not None}
         living = {pid for pid in pids if self._is_alive(pid, census, paths)}
         return living, {pid for pid in living if pid in census.neighbours or pid not in census.alive} | {os.getpid()}
@@ -130,10 +131,11 @@ class Workers:
         return sorted(self._directory.glob(f"*{SUFFIX}"))
 
     def _is_alive(self, pid: int, census: LiveProcesses, paths: list[Path]) -> bool:
-        """Whether the process that wrote a pid's files still runs. Without a guard it holds no lock; then its pid may
-        have passed to another one since."""
+        """Whether the process that wrote a pid's files still runs."""
         if pid in census.known:
             return pid in census.alive
+        # A process without a guard holds no lock. Its pid may belong to another process by now: one that started after
+        # the files were last written.
         if not exists(pid):
             return False
         try:
@@ -145,12 +147,12 @@ class Workers:
         return started <= written + _CLOCK_SLACK_SECONDS
 
 
-def _life_in(directory: Path) -> Life:
-    """The lock of this process in a directory: one for all guards, as their files are one set."""
-    lives: dict[Path, Life] = getattr(ValueClass, _LIFE, {})
+def _life_in(directory: Path) -> ProcessLock:
+    """The lock of this process in a directory, one for all its guards: they share one set of files."""
+    lives: dict[Path, ProcessLock] = getattr(ValueClass, _LIFE, {})
     setattr(ValueClass, _LIFE, lives)
     if directory not in lives:
-        lives[directory] = Life(directory)
+        lives[directory] = ProcessLock(directory)
     return lives[directory]
 
 

@@ -1,8 +1,8 @@
-"""OpenMetrics 1.0, for scrapers that accept it: the same names as in the text format, and exemplars.
+"""Writes metrics as OpenMetrics 1.0, for scrapers that accept it: the same names as in the text format, and exemplars.
 
-Not every name of the vocabulary can be what it is there. A counter's samples end in ``_total`` and its family's name
-does not, so that ``x_total`` would be of a family ``x``: where a histogram has that name, or a counter's samples end in
-no ``_total``, the type that is told is ``unknown``. Queries go by the names and values, which are the same.
+In OpenMetrics the samples of a counter end in ``_total``, and the name of its family does not. A counter whose samples
+do not end so, or whose family would have the name of a histogram, is written with the type ``unknown``. Queries are the
+same, because they use names and values.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
 def content_type(version: str) -> str:
-    """The media type of an answer."""
+    """The media type of a page in this format."""
     return f"application/openmetrics-text; version={version}; charset=utf-8"
 
 
 def render(families: Iterable[Family]) -> bytes:
-    """Families as text, without the end (:data:`END`). Families without samples are left out."""
+    """Families in this format, without the mark at the end (:data:`END`). Families without samples are left out."""
     shown = [family for family in families if _samples(family)]
     taken = {family.name for family in shown if family.type != MetricKind.COUNTER.value}
     return "".join(chain.from_iterable(_family(family, taken) for family in shown)).encode()
 
 
 def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> bytes:
-    """Families of the application, of every type that prometheus_client knows, unless ``besides`` has one of their
-    names."""
+    """Families of the app in this format, of every type that prometheus_client knows. Those with a name that
+    ``besides`` has are left out."""
     taken = set(chain.from_iterable(map(_names, besides)))
     chosen = []
     for family in foreign_families(families, besides=besides):
@@ -56,7 +56,7 @@ def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> 
 
 
 def _names(family: Family) -> Iterator[str]:
-    """The names that a family takes, its own and those of its samples."""
+    """The names that a family takes: its own, and those that its samples may have."""
     yield family.name
     for suffix in _SUFFIXES.get(family.type, ("",)):
         yield family.name + suffix
@@ -77,7 +77,7 @@ def _family(family: Family, taken: set[str]) -> Iterator[str]:
 
 
 def _grouped(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """What belongs together one after the other: the buckets of a series in their order, then its sum and count."""
+    """The samples of a histogram, series by series: first its buckets in order, then its sum and count."""
     groups: dict[tuple[tuple[str, str], ...], list[Sample]] = {}
     for sample in samples:
         key = tuple(sorted((name, value) for name, value in sample.labels.items() if name != _LE))

@@ -1,4 +1,4 @@
-"""Every metric of the vocabulary as a prometheus_client collector, counted in one call."""
+"""All metrics of the guard: one collector for each row of the vocabulary, which the recorder counts in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import SettingsError
 from fraiseql_guard.core.signals import Metric, MetricKind, Source
 from fraiseql_guard.telemetry.metrics import exposition, multiprocess, openmetrics
-from fraiseql_guard.telemetry.metrics.aside import Aside
+from fraiseql_guard.telemetry.metrics.background_thread import BackgroundThread
 from fraiseql_guard.telemetry.metrics.labels import LabelLimits, clean_label
 from fraiseql_guard.telemetry.metrics.series import UNUSED_SECONDS, Record, RecordedMetric, Series, with_closed_labels
 
@@ -29,28 +29,29 @@ _GC_STATS: Final[Mapping[str, Metric]] = {
 }
 _GC_INTERVAL_SECONDS: Final = 1.0
 _HELD_BY: Final = "fraiseql_guard_metrics"
-"""Attribute of a registry: which metrics are ours in it."""
+"""Attribute of a registry that holds the guard's metrics in it."""
 _REST_SECONDS: Final = UNUSED_SECONDS / 6
-"""How often it is noted which callers' series were used."""
+"""How often the series of callers are put aside, to find those that are not used."""
 _BYTES_PER_LINE: Final = 512
-"""Measured: 1.3 kB for a counter with labels, 4 kB for a histogram of 16 lines."""
+"""Memory of a line of the exposition. Measured: 1.3 kB for a counter with labels, 4 kB for a histogram of 16 lines."""
 
 
 class Metrics:
-    """All metrics of one process. With several workers (PROMETHEUS_MULTIPROC_DIR), one instance for each process.
+    """All metrics of one process. Thread-safe.
 
-    ``registry``: an own one by default; another one then exports the guard's metrics with its own, and
-    :meth:`render` the other way round. ValueError if it already holds one of the names, or if
-    PROMETHEUS_MULTIPROC_DIR is no directory. ``workers``: how many processes share the limits on label values.
-    ``clock`` counts seconds and never goes back.
+    ``registry`` is a new one unless given. A registry of the app's exports the guard's metrics together with its own,
+    and :meth:`render` does so the other way round. ``workers`` processes share the limits on label values. ``clock``
+    counts seconds and never goes back. SettingsError (a ValueError) if the registry already holds one of the names, or
+    if PROMETHEUS_MULTIPROC_DIR is no directory.
 
-    Recording never fails for what a label says. KeyError for a metric of another kind or of none, ValueError for a
-    wrong number of labels or a negative amount: the caller's errors. Thread-safe.
+    Recording never fails because of a label's value. It raises KeyError for a metric of another kind, and ValueError
+    for a wrong number of labels or a negative amount, which are errors of the code that records.
     """
 
     __slots__ = (
-        "_aside", "_clock", "_counters", "_families", "_gauges", "_gc_seen", "_gc_time", "_histograms", "_injected",
-        "_lock", "_process", "_rested_at", "_silent_in", "_workers", "before_collecting", "registry", "users",
+        "_background", "_clock", "_counters", "_gauges", "_gc_seen", "_gc_time", "_histograms",
+        "_injected", "_lock", "_process", "_recorded", "_rested_at", "_silent_in", "_workers", "before_collecting",
+        "registry", "users",
     )  # fmt: skip
 
     def __init__(
@@ -67,11 +68,11 @@ class Metrics:
         self.before_collecting: Callable[[], None] = _nothing
         """Called before the metrics are shown, so that deferred counts are in them."""
         self.users = 1
-        """Guards that have their metrics here."""
+        """How many guards count here."""
         self._lock = RLock()
         self._workers = self._shared_directory()
-        self._aside = Aside("fraiseql-guard-metrics")
-        self._silent_in = 0  # the thread in which this asks its own registry
+        self._background = BackgroundThread("fraiseql-guard-metrics")
+        self._silent_in = 0  # the thread in which the registry is asked for the app's metrics alone
         self._gc_seen: dict[tuple[str, int], int] = {}
         self._gc_time = 0.0
         limits = LabelLimits().shared_by(workers)
@@ -79,7 +80,7 @@ class Metrics:
         chosen = [metric for metric in signals.METRICS if metric.source in sources]
         if self._workers:
             chosen += _GC_STATS.values()
-        self._families = {
+        self._recorded = {
             metric.name: RecordedMetric(with_closed_labels(metric), limits, shared=self._workers is not None)
             for metric in chosen
         }
@@ -91,9 +92,9 @@ class Metrics:
 
     @classmethod
     def of(cls, registry: CollectorRegistry | None, *, workers: int = 1) -> Metrics:
-        """The metrics in a registry: those of another guard that was given the same one, if it still has them, else new
-        ones. Each guard closes them once. With several workers the guards of a process without a registry share theirs
-        as well: they have one set of files."""
+        """The guard's metrics in a registry: those that another guard has there, else new ones. Each guard closes them
+        once. With several workers, all guards of a process without a registry share their metrics, because they share
+        one set of files."""
         holder = REGISTRY if registry is None and multiprocess.is_active() else registry
         known = getattr(holder, _HELD_BY, None)
         if isinstance(known, cls) and known.users:
@@ -105,35 +106,35 @@ class Metrics:
         return metrics
 
     def inc(self, metric: Metric, *labels: str, amount: float = 1) -> None:
-        """Add to a counter. Labels in the order of the vocabulary; those from outside through escape_label."""
+        """Add to a counter. The labels are in the order of the vocabulary, those from outside through escape_label."""
         (self._counters[metric.name].get(labels) or self._open(metric, labels))(amount)
 
     def counter(self, metric: Metric, *labels: str) -> Record:
-        """The call that adds to one series, for callers that count the same again and again."""
+        """The function that adds to one series, for a counter that moves with every request."""
         return self._counters[metric.name].get(labels) or self._open(metric, labels)
 
     def observe(self, metric: Metric, value: float, *labels: str, times: int = 1, trace: str = "") -> None:
-        """Add an observation to a histogram, so many times. ``trace`` is the id of a trace that shows it."""
+        """Add an observation to a histogram, ``times`` times. ``trace`` is the id of a trace that shows it."""
         record = self._histograms[metric.name].get(labels) or self._open(metric, labels)
         for _ in range(times):
             record(value)
         if trace:
-            self._families[metric.name].exemplify(labels, value, trace, time.time())
+            self._recorded[metric.name].exemplify(labels, value, trace, time.time())
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
     def set(self, metric: Metric, value: float, *labels: str) -> None:
-        """Set a gauge. Before the first time, it is not exported."""
+        """Set a gauge. A gauge that was never set is not exported."""
         (self._gauges[metric.name].get(labels) or self._open(metric, labels))(value)
 
     def end(self, metric: Metric, *labels: str) -> None:
-        """End a series that is not used any more. Nothing if there is none."""
+        """End a series that is no longer used. Does nothing if there is none."""
         with self._lock:
-            self._families[metric.name].end(labels)
+            self._recorded[metric.name].end(labels)
 
     def render(self, *, as_openmetrics: bool = False) -> bytes:
-        """The exposition, ours, then what else the registry holds: in the text format 0.0.4 (exposition.CONTENT_TYPE),
-        or as OpenMetrics (openmetrics.content_type)."""
+        """The page of all metrics: the guard's, then those of the app in the given registry. It is in the text format
+        0.0.4 (exposition.CONTENT_TYPE), or in OpenMetrics (openmetrics.content_type)."""
         self._write_down()
         seen = None
         if self._workers is not None:
@@ -143,19 +144,19 @@ class Metrics:
         return b"".join((form.render(ours), self._foreign(seen, ours, form), form.END))
 
     async def page(self, *, as_openmetrics: bool = False) -> bytes:
-        """The same for an event loop: the files of several workers are read and merged in a thread beside it."""
+        """The same without blocking the event loop: a thread reads and merges the files of several workers."""
         if self._workers is None:
             return self.render(as_openmetrics=as_openmetrics)
         self._write_down()
         form = _form(as_openmetrics)
         try:
-            seen, ours, text = await self._aside.run(self._read, self._workers, form)
-        except RuntimeError:  # no threads any more: the interpreter ends
+            seen, ours, text = await self._background.run(self._read, self._workers, form)
+        except RuntimeError:  # the interpreter is about to end, and starts no threads any more
             return self.render(as_openmetrics=as_openmetrics)
         return b"".join((text, self._foreign(seen, ours, form), form.END))
 
     def _write_down(self) -> None:
-        """What is counted in advance, and this process's collections."""
+        """Count what was deferred, and this process's garbage collections."""
         self.before_collecting()
         with self._lock:
             self._rest()
@@ -163,28 +164,30 @@ class Metrics:
             self._count_gc()
 
     def _read(self, workers: multiprocess.Workers, form: Any) -> tuple[multiprocess.SeenFiles, list[Family], bytes]:
-        """In a thread: fold, read, merge and write out."""
+        """Fold, read and merge the files, and write the guard's part of the page. Runs in the background thread."""
         more = workers.fold()
         seen = workers.look()
         ours = self._ours(seen)
         if more:
-            self._aside.submit(workers.fold)
+            self._background.submit(workers.fold)
         return seen, ours, form.render(ours)
 
     def _ours(self, seen: multiprocess.SeenFiles | None) -> list[Family]:
+        """The guard's families, and those about the process. ``seen``: with several workers, what their files hold."""
         process = [each for each in self._process if seen is None or not isinstance(each, _Unnamed)]
         found = chain.from_iterable(collector.collect() for collector in process)
         return [*self._published(seen), *(seen.process if seen else ()), *found]
 
     def _foreign(self, seen: multiprocess.SeenFiles | None, ours: Iterable[Family], form: Any) -> bytes:
-        """What else a given registry holds. The app's collectors run where the app does: in its event loop."""
+        """What else a given registry holds. Runs in the event loop, because the app's collectors expect that."""
         if not self._injected:
             return b""
+        # Meanwhile collect() returns nothing in this thread: the guard's own families are there already.
         self._silent_in = get_ident()
         try:
             shared = seen.merged if seen else ()
             text: bytes = form.render_foreign(chain(shared, self.registry.collect()), besides=ours)
-        except Exception:  # noqa: BLE001 - a collector of the app; ours must be seen all the same
+        except Exception:  # noqa: BLE001 - a collector of the app's: the guard's own metrics are shown all the same
             self.inc(signals.FAULTS, "registry")
             return b""
         else:
@@ -194,16 +197,16 @@ class Metrics:
 
     @property
     def shares_its_pid(self) -> bool:
-        """Whether a process of another container writes to this one's files (PROMETHEUS_MULTIPROC_DIR)."""
+        """Whether a process of another container writes to the same files in PROMETHEUS_MULTIPROC_DIR."""
         return self._workers is not None and self._workers.shares_its_pid
 
     @property
     def size_bytes(self) -> int:
-        """What the series of this process take, estimated by their number."""
-        return sum(family.lines for family in self._families.values()) * _BYTES_PER_LINE
+        """The memory of this process's series, estimated by their number."""
+        return sum(family.lines for family in self._recorded.values()) * _BYTES_PER_LINE
 
     def close(self) -> None:
-        """Take everything out of the registry, if no other guard has its metrics there. Twice is as good as once."""
+        """Take everything out of the registry, unless another guard counts here. May be called twice."""
         self.users = max(0, self.users - 1)
         if self.users:
             return
@@ -215,48 +218,50 @@ class Metrics:
                 continue
 
     def collect(self) -> Iterable[Family]:
-        """Our families under their public names (prometheus_client's Collector)."""
+        """The guard's families under their public names, as a Collector of prometheus_client."""
         if self._silent_in == get_ident():
-            return []  # asked by ourselves, who have them already
+            return []
         self._write_down()
         return self._published(self._workers.look() if self._workers else None)
 
     def _published(self, seen: multiprocess.SeenFiles | None) -> list[Family]:
         if seen is None:
-            return [family.published() for family in self._families.values()]
+            return [family.published() for family in self._recorded.values()]
         merged = {family.name: family for family in seen.merged}
-        return [family.merged(merged) for family in self._families.values()]
+        return [family.merged(merged) for family in self._recorded.values()]
 
     def describe(self) -> Iterable[Family]:
-        """The exact names of our samples, so that a registry notices clashes. GC metrics clash with none."""
-        for family in self._families.values():
+        """The exact names of the guard's samples, by which a registry notices clashes. GC metrics clash with none."""
+        for family in self._recorded.values():
             if family.metric.source is not Source.PROCESS:
                 suffixes = ("", "_bucket", "_sum", "_count") if family.metric.kind is MetricKind.HISTOGRAM else ("",)
                 yield from (Family(family.metric.name + suffix, "", "unknown") for suffix in suffixes)
 
     def _series_of(self, kind: MetricKind) -> dict[str, Series]:
-        return {name: family.series for name, family in self._families.items() if family.metric.kind is kind}
+        return {name: family.series for name, family in self._recorded.items() if family.metric.kind is kind}
 
     def _open(self, metric: Metric, labels: tuple[str, ...]) -> Record:
-        """The slow path: a series that is new, or labels that do not fit any more."""
+        """The record function of a series that is new, or of the coarser one for labels that do not fit."""
         if len(labels) != len(metric.labels):
             raise ValueError(f"{metric.name} has the labels {metric.labels}, but was given {labels}")
         clean = tuple(map(clean_label, labels))
         with self._lock:
             self._rest()
-            admitted, record = self._families[metric.name].open(clean)
+            admitted, record = self._recorded[metric.name].open(clean)
         if admitted != clean:
             self.inc(signals.LABEL_OVERFLOW, metric.name)
         return record
 
     def _rest(self) -> None:
+        """Put the series of callers aside, if it is time to."""
         now = self._clock()
         if now - self._rested_at >= _REST_SECONDS:
             self._rested_at = now
-            for family in self._families.values():
+            for family in self._recorded.values():
                 family.rest(now)
 
     def _shared_directory(self) -> multiprocess.Workers | None:
+        """The workers that share a directory; None for a single process. SettingsError if it is no directory."""
         directory = multiprocess.directory()
         if directory is None:
             return None
@@ -267,6 +272,7 @@ class Metrics:
         return multiprocess.Workers(directory, on_damage=lambda: self.inc(signals.FAULTS, "metrics_file"))
 
     def _register(self) -> None:
+        """Put this and the collectors about the process into the registry, unless it has these already."""
         present = {family.name for family in self.registry.collect()} if self._injected else set()
         try:
             self.registry.register(self)
@@ -293,7 +299,8 @@ class Metrics:
         return self._workers.process_families()
 
     def _count_gc(self) -> None:
-        """Write down this process's collections: the worker that is scraped cannot ask the others for theirs."""
+        """Count this process's garbage collections. Every worker does so by itself: the one that is scraped cannot ask
+        the others."""
         with self._lock:
             self._rest()
             self._gc_time = time.monotonic()
@@ -316,7 +323,8 @@ def _nothing() -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Unnamed:
-    """A collector whose names clash with none: every worker's process metrics replace those of one process."""
+    """A collector without names that could clash: for the process metrics of all workers, which replace those of this
+    process."""
 
     collect: Callable[[], Iterable[Family]]
 

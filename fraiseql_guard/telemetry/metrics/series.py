@@ -1,4 +1,4 @@
-"""One metric of the vocabulary: its prometheus_client primitive, its bounds, and its series ready to be recorded."""
+"""One metric of the vocabulary: its prometheus_client collector, the bounds of its labels, and its open series."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from fraiseql_guard.telemetry.metrics import exposition
 from fraiseql_guard.telemetry.metrics.labels import LabelBounds, LabelLimits, Labels
 
 Record = Callable[[float], None]
+"""Adds to one series of a counter, observes a value of a histogram, or sets a gauge."""
 Series = dict[Labels, Record]
 
 UNUSED_SECONDS: Final = 3600.0
-"""A caller's series that was not used for so long may end to make room. No window of an alert is longer, so that none
-misses what it counted."""
+"""A caller's series that was not used for so long may end to make room. No alert looks further back."""
 _ENDED_FOR_EACH: Final = 5
-"""Where workers share files, an ended series keeps its entry in them: so many for each that may be open."""
+"""Where workers share files, an ended series keeps its entry there. There may be so many for each open series."""
 
-# 1 or 0: one worker that says 1 is enough. Or about what all workers share. Neither adds up.
+# Gauges that are 1 or 0, and those about what all workers share: of several workers the largest counts, not the sum.
 _COMMON: Final = frozenset(
     metric.name
     for metric in (
@@ -50,11 +50,11 @@ _COMMON: Final = frozenset(
 class RecordedMetric:
     """A metric and everything that was recorded of it in this process. Not thread-safe, but for reading ``series``.
 
-    Now and then the series of callers are put aside (:meth:`rest`). The next count in one takes it back, so that those
-    which stay aside are the unused ones, and counting costs nothing for it.
+    From time to time the series of callers are put aside (:meth:`rest`). The next count in one takes it back, so that
+    the unused ones stay aside, and counting itself costs nothing more.
 
-    ``shared``: workers share one set of files, in which a series cannot be deleted. There it counts as ended once all
-    living workers that had it have ended it, and is not shown; what it counted goes on if it comes back.
+    ``shared``: workers share one set of files, in which a series cannot be deleted. It counts as ended once all living
+    workers that had it have ended it; then it is not shown. If it comes back, it goes on with its former count.
     """
 
     __slots__ = (
@@ -67,22 +67,22 @@ class RecordedMetric:
         self.internal_name = exposition.internal_name(metric)
         self.series: Series = {}
         self.exemplars: dict[tuple[str, ...], dict[float, Exemplar]] = {}
-        """Of a histogram, those of this process: the last trace of each bucket."""
+        """Of a histogram, the last trace of each bucket in this process."""
         self._bounds = LabelBounds(metric, limits)
-        self._resting: dict[Labels, tuple[Record, float]] = {}  # since when; the longest first
-        self._unused: deque[Labels] = deque()
+        self._resting: dict[Labels, tuple[Record, float]] = {}  # put aside, and since when; the longest first
+        self._unused: deque[Labels] = deque()  # those of them that may end
         self._ended = self._create_ended() if shared and self._can_end() else None
         self._ended_series: set[Labels] = set()
         self._most_ended = _ENDED_FOR_EACH * limits.series
-        # A primitive without labels is exported as 0 from its birth on: a pool gauge must not be born before it
-        # is set.
+        # A collector without labels is exported as 0 as soon as it exists: that of a pool's gauge is made when it is
+        # first set.
         self._primitive = self._create() if metric.labels else None
         counts_from_zero = metric.source is Source.GUARD and not metric.labels and metric.kind is not MetricKind.GAUGE
         for labels in ((),) if counts_from_zero else metric.closed:
             self.open(labels)
 
     def open(self, labels: tuple[str, ...]) -> tuple[tuple[str, ...], Record]:
-        """The labels that these are counted under, and the call that counts."""
+        """The labels to count under instead of these, and the function that records there."""
         admitted = self._bounds.admit(labels, self._ending(labels)) if labels else labels
         record = self.series.get(admitted)
         if record is None:
@@ -91,19 +91,19 @@ class RecordedMetric:
         return admitted, record
 
     def rest(self, now: float) -> None:
-        """Put the series of callers aside, and see which have been unused for long."""
+        """Put the series of callers aside, and find those that were not used for an hour."""
         for labels in [each for each in self.series if self._bounds.may_end(each)]:
             self._resting[labels] = self.series.pop(labels), now
         self._unused = deque(labels for labels, (_, since) in self._resting.items() if now - since >= UNUSED_SECONDS)
 
     def end(self, labels: Labels) -> None:
-        """End a series: its labels may be those of others now. Nothing if there is none."""
+        """End a series. Does nothing if there is none."""
         if self.series.pop(labels, None) is not None or self._resting.pop(labels, None) is not None:
             self._bounds.end(labels)
             self._hide(labels)
 
     def exemplify(self, labels: tuple[str, ...], value: float, trace: str, now: float) -> None:
-        """An observation has a trace that shows more of it. Of labels that did not fit nothing is kept."""
+        """Keep a trace that shows more of an observation. Nothing is kept for labels that did not fit."""
         if labels in self.series:
             bounds = self.metric.buckets
             place = bisect_left(bounds, value)
@@ -115,7 +115,7 @@ class RecordedMetric:
         return exposition.publish(self.metric, self._primitive.collect() if self._primitive else (), self.exemplars)
 
     def merged(self, families: Mapping[str, Family]) -> Family:
-        """What all workers recorded, under the public name; ``families`` are those of their files."""
+        """What all workers recorded, under the public name. ``families`` are those in their files, by name."""
         ended = families.get(exposition.ended_name(self.metric))
         without = {exposition.labels_of(self.metric, one) for one in ended.samples if one.value} if ended else ()
         found = families.get(self.internal_name)
@@ -123,18 +123,18 @@ class RecordedMetric:
 
     @property
     def lines(self) -> int:
-        """Lines of the exposition."""
+        """How many lines of the exposition the series take."""
         series = len(self.series) + len(self._resting) + len(self._ended_series)
         return series * (len(self.metric.buckets) + 3 if self.metric.buckets else 1)
 
     def _ending(self, wanted: Labels) -> Iterator[Labels]:
-        """Ends the series that were unused for longest, one after the other as they are asked for; none that may be the
-        coarser one for ``wanted``: it would begin anew between two scrapes."""
+        """End the series that were not used for longest, one for each step of the iteration. A series that ``wanted``
+        may be counted in is kept: it would end and begin anew between two scrapes."""
         while self._unused and (self._ended is None or len(self._ended_series) < self._most_ended):
             labels = self._unused.popleft()
             if all(map(_covers, labels, wanted)):
                 continue
-            if self._resting.pop(labels, None) is not None:  # else it was used again since
+            if self._resting.pop(labels, None) is not None:  # else it was used again meanwhile
                 self._hide(labels)
                 yield labels
 
@@ -161,7 +161,8 @@ class RecordedMetric:
         return child.inc if isinstance(child, Counter) else child.observe
 
     def _create_ended(self) -> Gauge:
-        """1 for a series that has ended in this process. The least of all is 1 where it has in every living one."""
+        """A gauge that is 1 for a series that has ended in this process. The smallest one of all living workers counts:
+        it is 1 if the series has ended in each of them."""
         name = exposition.ended_name(self.metric)
         return Gauge(name, "Ended series.", self.metric.labels, registry=None, multiprocess_mode="livemin")
 
@@ -181,7 +182,8 @@ def _covers(value: str, wanted: str) -> bool:
 
 
 def with_closed_labels(metric: Metric) -> Metric:
-    """Metrics about metrics and events: the vocabulary lists their labels, so they start at 0 and never overflow."""
+    """The metric; one whose labels are metrics or events with all their values, so that its series begin at 0 and never
+    overflow."""
     if metric is signals.LABEL_OVERFLOW:
         return replace(
             metric,

@@ -1,11 +1,11 @@
 """Reads, merges and writes the files in which prometheus_client keeps the values of one process and one type of metric.
 
-``counter_123.db``, ``gauge_livesum_123.db``: an int32 says how many bytes are in use, four more are padding, then come
-entries: the key's length (int32), the key (JSON: family, sample, labels, help), spaces up to the next multiple of
-eight, the value and a time (two doubles). Whatever stands behind the bytes in use is read by no reader.
+A file (``counter_123.db``, ``gauge_livesum_123.db``) begins with the number of bytes in use (int32) and four bytes of
+padding. Entries follow: the key's length (int32), the key (JSON: family, sample, labels, help), spaces up to the next
+multiple of eight, the value and a time (two doubles). No reader reads what stands behind the bytes in use.
 
-Sums are exact, whatever the order of the files and however they were added up before: a sum that came out lower by its
-last digit would be a counter that went back, which Prometheus takes for a restart.
+Sums are exact, whatever the order of the files and however they were added up before. A sum that is lower by its last
+digit would be a counter that went back, which Prometheus takes for a restart.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class DamagedFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What the key of an entry says."""
+    """The key of an entry."""
 
     family: str
     sample: str
@@ -56,13 +56,13 @@ class Key:
 
 @dataclass(slots=True)
 class Values:
-    """Values of many files by key, for one prefix (``counter``, ``gauge_max``): all that are needed to merge them."""
+    """The values in many files of one prefix (``counter``, ``gauge_max``), by key: as many as merging them needs."""
 
     prefix: str
     found: dict[bytes, list[Entry]] = field(default_factory=dict)
 
     def add(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
-        """Those of one more file."""
+        """Add the entries of one more file."""
         found = self.found
         for key, entry in entries:
             held = found.get(key)
@@ -72,14 +72,14 @@ class Values:
                 held.append(entry)
 
     def add_newest(self, entries: Iterable[tuple[bytes, Entry]]) -> None:
-        """The same, and in the order those count as the last."""
+        """Add the entries of one more file, and move their keys to the end of the order."""
         found = self.found
         for key, entry in entries:
             found[key] = [*found.pop(key, ()), entry]
 
     def end_oldest(self, series_of: SeriesOf, most: int, in_use: Callable[[], Iterable[bytes]]) -> None:
-        """Drop the oldest series of each group, beyond so many. One that has a key ``in_use`` stays: what it counted
-        would go back. ``in_use`` is called only if there are too many."""
+        """Drop the oldest series of each group, so that ``most`` are left. One that has a key ``in_use`` stays, because
+        its sum would go back. ``in_use`` is called only if there are too many series."""
         kept: dict[Hashable, set[Hashable]] = {}
         too_many: list[tuple[bytes, Hashable]] = []
         for key in reversed(self.found):
@@ -96,7 +96,7 @@ class Values:
                 del self.found[key]
 
     def condensed(self) -> list[tuple[bytes, Entry]]:
-        """As few entries as say the same whatever is added later; several of one key add up exactly."""
+        """As few entries as keep sums exact whatever is added later. A key may have several, which add up exactly."""
         rows: list[tuple[bytes, Entry]] = []
         for key, entries in self.found.items():
             if self.prefix in _SUMMED:
@@ -109,14 +109,14 @@ class Values:
 
 
 def prefix_of(path: Path) -> str:
-    """``counter`` of ``counter_123.db``, ``gauge_livesum`` of ``gauge_livesum_123.db``."""
+    """The prefix of a file's name: ``counter`` of ``counter_123.db``."""
     return path.name.rpartition("_")[0]
 
 
 def read(path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
-    """The entries of a file. ``known``: keys that were read before, to which those of this file are added.
+    """The entries of a file. Keys that are not in ``known`` yet are read, and added to it.
 
-    DamagedFileError for what prometheus_client did not write, FileNotFoundError if there is none.
+    DamagedFileError for a file that prometheus_client did not write, FileNotFoundError if there is none.
     """
     data = path.read_bytes()
     try:
@@ -130,13 +130,13 @@ def read(path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
 
 
 def trailer(path: Path) -> bytes:
-    """What stands behind the values."""
+    """The bytes behind the values."""
     data = path.read_bytes()
     return data[_INT.unpack_from(data)[0] :] if len(data) >= _HEADER_BYTES else b""
 
 
 def packed(entries: Iterable[tuple[bytes, Entry]], trailing: bytes = b"") -> bytes:
-    """A file's content."""
+    """The content of a file with these entries, and ``trailing`` bytes behind them."""
     parts = []
     for key, entry in entries:
         padding = b" " * (8 - (len(key) + 4) % 8)
@@ -146,7 +146,7 @@ def packed(entries: Iterable[tuple[bytes, Entry]], trailing: bytes = b"") -> byt
 
 
 def families(files: Mapping[Path, list[tuple[bytes, Entry]]], known: Mapping[bytes, Key]) -> list[Family]:
-    """Everything that the files say, merged as prometheus_client merges it."""
+    """The families in all files, merged as prometheus_client merges them."""
     by_prefix: dict[str, Values] = {}
     found: dict[str, Family] = {}
     for path, entries in files.items():
@@ -164,12 +164,14 @@ def families(files: Mapping[Path, list[tuple[bytes, Entry]]], known: Mapping[byt
 
 
 def exact_parts(values: Iterable[float]) -> list[float]:
-    """Numbers whose sum is that of ``values`` to the last bit, as few as that takes (Shewchuk's expansions)."""
+    """The fewest numbers whose sum is exactly that of ``values`` (Shewchuk's expansions)."""
     numbers = list(values)
+    # Integers that a double holds exactly: nearly all counters.
     if all(map(float.is_integer, numbers)) and sum(map(abs, numbers)) < _EXACT_INTEGERS:
         return [sum(numbers)]
     parts: list[float] = []
     for number in numbers:
+        # Add the number to each part; what rounding loses becomes a part of its own.
         rest, kept = number, []
         for part in parts:
             larger, smaller = (rest, part) if abs(rest) >= abs(part) else (part, rest)
@@ -237,12 +239,12 @@ def _family(found: dict[str, Family], key: Key, prefix: str) -> Family:
 
 
 def _by_sample(values: Values, known: Mapping[bytes, Key]) -> list[tuple[Key, float]]:
-    """Keys that differ in their help text alone are one sample."""
+    """The merged value of each sample. Keys that differ only in their help text are one sample."""
     found: dict[tuple[str, str, Labels], tuple[Key, list[Entry]]] = {}
     for raw, entries in values.found.items():
         key = known[raw]
         found.setdefault((key.family, key.sample, key.labels), (key, []))[1].extend(entries)
-    if values.prefix.endswith("mostrecent"):  # one that was never set has no time, and no sample
+    if values.prefix.endswith("mostrecent"):  # a gauge that was never set has no time: it is no sample
         found = {name: (key, entries) for name, (key, entries) in found.items() if any(time for _, time in entries)}
     return [(key, _merge(values.prefix, entries)) for key, entries in found.values()]
 
@@ -253,6 +255,7 @@ def _go_text(bound: float) -> str:
 
 
 def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, float]]) -> None:
+    """Add merged samples to their families. Buckets of histograms are stored one by one, and published cumulatively."""
     buckets: dict[tuple[str, Labels], list[tuple[float, Key, float]]] = {}
     for key, value in merged:
         upper = next((text for name, text in key.labels if name == BOUND), None)

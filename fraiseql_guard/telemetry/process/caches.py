@@ -1,4 +1,4 @@
-"""The caches of a process: how much they hold, and how they are emptied. The guard's own and those of the app."""
+"""The caches of a process, the guard's own and the app's: how much memory they hold, and how they are cleared."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 Size = Callable[[], int]
-"""Bytes that a cache holds. Called every few seconds: a counter that the cache keeps, or an estimate."""
+"""Returns the bytes that a cache holds, counted or estimated. Called every few seconds."""
 Clear = Callable[[], Any]
-"""Empties a cache, here and now."""
+"""Clears a cache at once."""
 
 
 class Cache(Protocol):
-    """A cache that knows both by itself."""
+    """A cache of the guard's own."""
 
     @property
     def size_bytes(self) -> int:
-        """Estimated bytes held."""
+        """The bytes that it holds, estimated."""
         ...
 
     def forget(self) -> None:
-        """Empty it."""
+        """Clear it."""
         ...
 
 
@@ -33,7 +33,7 @@ class _Entry:
 
 
 class Caches:
-    """Caches by name; a name that is given again replaces the former one."""
+    """The caches of a process by name. One with the name of another replaces it."""
 
     __slots__ = ("_entries", "_reported")
 
@@ -42,7 +42,7 @@ class Caches:
         self._reported: set[str] = set()
 
     def observe(self, name: str, size: Size, clear: Clear | None = None) -> None:
-        """Count a cache from now on. TypeError if size or clear is no plain function."""
+        """Include a cache of the app's from now on. TypeError if ``size`` or ``clear`` is not a plain function."""
         for what, value in {"size": size, **({} if clear is None else {"clear": clear})}.items():
             if not callable(value) or inspect.iscoroutinefunction(value):
                 shown = "a coroutine function" if callable(value) else type(value).__name__
@@ -51,11 +51,12 @@ class Caches:
         self._reported.discard(name)
 
     def own(self, name: str, cache: Cache) -> None:
-        """Count one of the guard's own."""
+        """Include a cache of the guard's own."""
         self.observe(f"guard.{name}", lambda: cache.size_bytes, cache.forget)
 
     def size_bytes(self, on_problem: Callable[[str], None]) -> int:
-        """All together. One that cannot tell counts 0, and is complained about once until it tells again."""
+        """The size of all caches together. One whose size cannot be read counts 0; ``on_problem`` is called once, until
+        it can be read again."""
         total = 0
         for name, entry in list(self._entries.items()):
             try:
@@ -69,7 +70,7 @@ class Caches:
         return total
 
     def clear_all(self, on_problem: Callable[[str], None]) -> list[str]:
-        """Empty all that can be emptied; return their names. One that fails keeps no other from it."""
+        """Clear every cache that can be cleared; returns their names. ``on_problem`` is called for each that fails."""
         cleared = []
         for name, entry in list(self._entries.items()):
             if entry.clear is None:

@@ -1,6 +1,6 @@
-"""The memory control groups that a process is in, from its own up to the root (Linux: cgroups(7), versions 1 and 2).
+"""Reads the memory control groups of a process, from its own up to the root (Linux: cgroups(7), versions 1 and 2).
 
-Files that are missing, unreadable or odd are as good as not there: nothing here raises.
+Files that are missing, unreadable or malformed count as missing: nothing here raises.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Final
 
 ROOT: Final = Path("/")
 _UNLIMITED: Final = 2**60
-"""Version 1 has no word for it: the largest number of whole pages stands there."""
+"""From here on a number is no limit: version 1 writes the largest number of whole pages instead of a word."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControlGroup:
-    """One control group. ``used_bytes`` is its working set: without the file cache that the kernel takes back at once
-    (inactive_file), as the kubelet counts. ``limit_bytes`` None: it has none."""
+    """One control group. ``used_bytes`` is its working set, without the file cache that the kernel can take back at
+    once (inactive_file), as the kubelet counts it. ``limit_bytes`` is None if it has no limit."""
 
     used_bytes: int
     limit_bytes: int | None
@@ -27,10 +27,10 @@ class ControlGroup:
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """Where one version of the interface keeps what.
+    """The files of one version of the interface.
 
-    Beyond memory.high the kernel does not kill, but slows every allocation down: for a server that is the end as well,
-    so that the lower of the two counts.
+    Of several limits the lowest counts. Beyond memory.high the kernel does not kill a process, but slows every
+    allocation down, which ends a server as well.
     """
 
     mount: str
@@ -46,19 +46,19 @@ _V2: Final = _Version("sys/fs/cgroup", "memory.current", ("memory.max", "memory.
 
 
 def levels(root: Path = ROOT) -> list[ControlGroup]:
-    """The process's own control group, and those above it that have a limit."""
+    """The control group of this process, and those above it that have a limit."""
     found = _membership(root)
     if found is None:
         return []
     version, path = found
     mount = root / version.mount
-    # In a container the mount may show only a part of the path: what is not there is passed over on the way up.
+    # In a container only a part of the path may be mounted: folders that are missing are passed over on the way up.
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     known: list[ControlGroup] = []
     for length in range(len(parts), -1, -1):
         folder = mount.joinpath(*parts[:length])
         limit = _limit(folder, version)
-        # The root of version 1 counts the whole machine, unless it is a container's own and has a limit.
+        # In version 1 the root counts the whole machine, unless it is a container's own root, which has a limit.
         own = not known and (version is _V2 or folder != mount)
         if (own or limit is not None) and (level := _read(folder, version, limit)) is not None:
             known.append(level)
@@ -66,7 +66,7 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
 
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
-    """Which interface counts this process's memory, and under which path."""
+    """The version of the interface that counts this process's memory, and the path of its control group there."""
     unified = None
     for line in (text(root / "proc/self/cgroup") or "").splitlines():
         hierarchy, _, rest = line.partition(":")
@@ -93,7 +93,7 @@ def _read(folder: Path, version: _Version, limit: int | None) -> ControlGroup | 
 
 
 def text(path: Path) -> str | None:
-    """A small file's text; None if it cannot be read."""
+    """The text of a small file; None if it cannot be read."""
     try:
         return path.read_bytes().decode("latin-1")
     except OSError:
@@ -101,13 +101,13 @@ def text(path: Path) -> str | None:
 
 
 def number(value: str | None) -> int | None:
-    """A count of bytes; None for ``max`` and everything else that is none."""
+    """A number of bytes; None for ``max`` and for anything else that is no number."""
     digits = (value or "").strip()
     return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else None
 
 
 def pairs(value: str | None, separator: str) -> dict[str, int]:
-    """The lines ``name 123`` or ``Name:   123 kB`` of a file; others are passed over."""
+    """The numbers of the lines ``name 123`` or ``Name:   123 kB`` of a file, by name. Other lines are passed over."""
 
     def read() -> Iterator[tuple[str, int]]:
         for line in (value or "").splitlines():

@@ -1,4 +1,4 @@
-"""Facts about the host that others know: the database pool above all."""
+"""Facts about the app that only the app can tell, such as the state of its database pool."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 Facts = Mapping[str, float]
 Provider = Callable[[], Facts | None]
-"""Returns what is known now, None if nothing is yet. Must be quick: it reads counters and waits for nothing."""
+"""Returns the facts of this moment; None if there are none yet. Must be quick: it reads counters and never waits."""
 
 POOL: Final = "pool"
-"""The database pool: active, idle, total, waiting (connections; requests that wait for one)."""
+"""The name of the database pool's facts: active, idle and total (connections), waiting (requests for one)."""
 
 
 class FactSources:
-    """Providers by name; a name that is given again replaces the former one."""
+    """Providers of facts by name. One with the name of another replaces it."""
 
     __slots__ = ("_providers", "_reported")
 
@@ -23,12 +23,13 @@ class FactSources:
         self._reported: set[str] = set()
 
     def offer(self, name: str, provider: Provider) -> None:
-        """Ask this provider from now on."""
+        """Ask this provider for the facts of a name from now on."""
         self._providers[name] = provider
         self._reported.discard(name)
 
     def ask(self, name: str, on_problem: Callable[[str], None]) -> Facts | None:
-        """What is known now; None if nothing is. A provider that fails is complained about once."""
+        """The facts of this moment; None if there are none. ``on_problem`` is called once for a provider that fails,
+        until it works again."""
         provider = self._providers.get(name)
         if provider is None:
             return None

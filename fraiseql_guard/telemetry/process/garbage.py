@@ -1,4 +1,4 @@
-"""Garbage collection: what it leaves out after the start, and a full one on demand (runbook: high memory usage)."""
+"""Garbage collection: keeps startup objects out of it, and collects on demand (runbook: high memory usage)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from fraiseql_guard.telemetry.process.memory import resident_bytes
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What a collection found. ``freed_bytes`` is by how much the resident memory fell; None where that is unknown.
+    """What a collection found. ``freed_bytes`` is by how much the resident memory fell; None where it is not known.
 
-    Python keeps most of what it frees for itself, so that 0 is an ordinary answer.
+    Python keeps most of the memory that it frees, so that 0 is an ordinary result.
     """
 
     objects: int
@@ -25,21 +25,20 @@ class Collected:
 
 
 def freeze_startup_objects() -> None:
-    """Leave what exists now (modules, the schema, the app) out of all later garbage collections.
+    """Leave the objects that exist now (modules, the schema, the app) out of all later garbage collections.
 
-    A full collection walks through every object of the process, and the more requests come the more often it does: an
-    app of 600,000 objects stands still for 70 ms each time. Does nothing where objects are frozen already, by another
-    guard of the process or by the app itself.
+    A full collection visits every object of the process, more often the more requests come: an app with 600,000 objects
+    stands still for 70 ms each time. Does nothing if objects are frozen already, by another guard or by the app.
     """
     if not gc.get_freeze_count():
-        gc.collect()  # what is garbage already would stay for ever
+        gc.collect()  # garbage that is frozen would never be freed
         gc.freeze()
 
 
 def collect_garbage(root: Path = ROOT) -> Collected:
-    """Collect all generations, here and now, and what was frozen as well; it is frozen again afterwards.
+    """Collect all generations at once, frozen objects included; they are frozen again afterwards.
 
-    The whole process stands still meanwhile, whichever thread does it: the collector holds the interpreter's lock.
+    The whole process stands still meanwhile, in whichever thread this runs: the collector holds the interpreter's lock.
     """
     before, began_at = resident_bytes(root), time.perf_counter()
     frozen = gc.get_freeze_count() > 0

@@ -1,4 +1,4 @@
-"""GET /health/detailed: memory, database pool and Redis in one answer, made at most once a second."""
+"""GET /health/detailed: memory, database pool and Redis in one report, made once a second at most."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fraiseql_guard.telemetry.process.memory import Memory
 
 _KEPT_SECONDS: Final = 1.0
 _POOL_FULL: Final = 0.9
-"""Part of the database connections in use from which on the next requests wait: that of the alert."""
+"""A pool counts as full if more than this part of its connections is in use: the threshold of the alert."""
 
 
 def _none() -> int:
@@ -27,7 +27,8 @@ def _none() -> int:
 
 
 class State(StrEnum):
-    """How the process is. Only ``critical`` is answered 503: a load balancer should send its requests elsewhere."""
+    """The health of the process. Only ``critical`` is answered 503, so that a load balancer sends requests
+    elsewhere."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -35,20 +36,22 @@ class State(StrEnum):
 
 
 _ORDER: Final = tuple(State)
+"""From good to bad."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The answer: an HTTP status, and what is shown as JSON."""
+    """The answer: an HTTP status, and its JSON content."""
 
     http_status: int
     content: Mapping[str, Any]
 
 
 class Health:
-    """Asks everybody who knows something, in single flight. ``memory`` measures now; ``clock`` counts seconds.
+    """Makes reports of the process's health. Requests that come at once share one report.
 
-    ``refused_for_pool`` says how many operations were refused for want of database connections within a minute.
+    ``memory`` measures now. ``refused_for_pool`` returns how many operations were refused within a minute for want of
+    database connections. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -74,10 +77,11 @@ class Health:
         self._making = LoopTask(self._make)
 
     async def report(self) -> Report:
-        """How the process is, at most a second ago. Never raises."""
+        """The health of the process, at most a second old. Never raises."""
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
-        return await asyncio.shield(self._making.ensure_running())  # a client that leaves takes no other's along
+        # Shielded: a client that leaves must not cancel the report of the others.
+        return await asyncio.shield(self._making.ensure_running())
 
     async def _make(self) -> Report:
         findings: list[tuple[State, str]] = []
@@ -119,14 +123,14 @@ class Health:
         return pool
 
     async def _look_at_redis(self, findings: list[tuple[State, str]]) -> Mapping[str, bool] | None:
-        """Redis itself is asked, given up or not, so that a recovery shows at once."""
+        """Ask Redis itself, whether the breaker is open or not, so that a recovery shows at once."""
         store = self._store
         if self._settings.redis_url is None:
             return None
         try:
             await store.ping()
             answers = True
-        except Exception:  # noqa: BLE001 - whatever the reason: no answer
+        except Exception:  # noqa: BLE001 - whatever the reason is, Redis does not answer
             answers = False
         given_up = isinstance(store, FailoverStore) and store.breaker_open
         if given_up or not answers:

@@ -1,4 +1,4 @@
-"""How much memory is used, and how much there is: the container's, else the machine's."""
+"""Measures how much memory is used, and how much there is: of the container, else of the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """One look. ``limit_bytes`` is more than 0."""
+    """One measurement. ``limit_bytes`` is more than 0."""
 
     used_bytes: int
     limit_bytes: int
@@ -21,7 +21,7 @@ class Memory:
 
     @property
     def ratio(self) -> float:
-        """Used part of the limit; 1 is full."""
+        """The used part of the limit: 1 is full."""
         return self.used_bytes / self.limit_bytes
 
     @property
@@ -31,14 +31,15 @@ class Memory:
 
 
 def read_memory(root: Path = ROOT) -> Memory | None:
-    """What counts for this process; None where the system does not tell (no /proc). Never raises.
+    """The memory that counts for this process; None where the system does not tell (no /proc). Never raises.
 
-    Of all control groups with a limit below the machine's memory, the one that is nearest to its limit: there the
-    kernel kills first. Without any, the machine's memory is the limit, and used is what this process's own control
-    group holds (all workers of a service or a container), else what this process alone has resident.
+    Of all control groups with a limit below the machine's memory, the one nearest to its limit counts: there the kernel
+    kills first. Without any, the machine's memory is the limit. Used is then what the control group of this process
+    holds (all workers of a service or container), else what this process alone has resident.
     """
     machine = _machine_bytes(root)
     groups = levels(root)
+    # Groups with a limit of their own.
     bounded = [
         Memory(group.used_bytes, group.limit_bytes, group.swap_bytes)
         for group in groups
@@ -48,6 +49,7 @@ def read_memory(root: Path = ROOT) -> Memory | None:
         return max(bounded, key=lambda memory: memory.ratio)
     if machine is None:
         return None
+    # The machine is the limit.
     if groups:
         return Memory(groups[0].used_bytes, machine, groups[0].swap_bytes)
     resident = resident_bytes(root)
@@ -55,7 +57,7 @@ def read_memory(root: Path = ROOT) -> Memory | None:
 
 
 def resident_bytes(root: Path = ROOT) -> int | None:
-    """What this process has resident; None where the system does not tell."""
+    """The resident memory of this process; None where the system does not tell."""
     fields = (text(root / "proc/self/statm") or "").split()
     pages = number(fields[1]) if len(fields) > 1 else None
     return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")

@@ -1,6 +1,6 @@
-"""Says once when memory passes a threshold, and remembers the last look for callers that cannot wait.
+"""Reports once when memory passes a threshold, and keeps the last measurement for callers that cannot wait.
 
-Each worker says it for itself, also where several share a container's memory.
+Each worker reports by itself, also where several share the memory of a container.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Final, Protocol
 from fraiseql_guard.telemetry.process.memory import Memory, read_memory
 
 HYSTERESIS_PERCENT: Final = 5.0
-"""A threshold that was passed is passed again only after use has fallen this far below it."""
+"""A threshold that was passed is reported again only after use has fallen so far below it."""
 
 
 class MemoryObserver(Protocol):
-    """Who hears of memory."""
+    """Receives what a MemoryWatch measures."""
 
     def memory_used(self, memory: Memory) -> None:
-        """Every look."""
+        """Each measurement."""
         ...
 
     def memory_high(self, memory: Memory, threshold_percent: float) -> None:
@@ -31,7 +31,7 @@ class MemoryObserver(Protocol):
 
 
 class MemoryWatch:
-    """Looks when it is told to, with ``read``, which returns None where the system does not tell."""
+    """Measures when :meth:`look` is called, with ``read``, which returns None where the system does not tell."""
 
     __slots__ = ("_critical_percent", "_high_percent", "_passed", "memory", "percent", "read")
 
@@ -48,10 +48,10 @@ class MemoryWatch:
         self._passed: frozenset[str] = frozenset()
         self.memory: Memory | None = None
         self.percent = 0.0
-        """Of the last look; 0 if nothing is known."""
+        """Of the last measurement; 0 if nothing is known."""
 
     def look(self, observer: MemoryObserver) -> None:
-        """Measure now, and tell the observer."""
+        """Measure now, and report to the observer."""
         memory = self.memory = self.read()
         self.percent = memory.percent if memory is not None else 0.0
         if memory is None:
@@ -70,5 +70,5 @@ class MemoryWatch:
 
 
 def _is_above(memory: Memory, percent: float, was_above: bool) -> bool:
-    """A threshold that was passed is passed until use has fallen well below it."""
+    """Whether use is above a threshold. One that was passed counts as passed until use has fallen well below it."""
     return memory.percent > percent - HYSTERESIS_PERCENT if was_above else memory.percent >= percent

@@ -1,4 +1,4 @@
-"""Does something every few seconds, in one task beside the requests."""
+"""A task that does something every few seconds, beside the requests."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Final
 from fraiseql_guard.core.loop_task import LoopTask
 
 INTERVAL_SECONDS: Final = 2.0
-"""A look reads eight small files or so, which the kernel writes from its counters."""
+"""Short, because the work is small: it reads about eight files, which the kernel makes of its counters."""
 
 
 def _nothing() -> None:
-    """Until there is work."""
+    """The work until there is any."""
 
 
 class PeriodicTask:
-    """Calls ``work``, which must not raise, at once and then at intervals, in each event loop that asks."""
+    """Calls ``work`` at once and then at intervals, in each event loop in which :meth:`ensure_running` was called."""
 
     __slots__ = ("_interval_seconds", "_ticking", "_work", "aclose")
 
@@ -29,7 +29,7 @@ class PeriodicTask:
         """Stop in the running event loop."""
 
     def ensure_running(self, work: Callable[[], None]) -> None:
-        """Tick in the running event loop from now on, if that is not the case already; new work replaces the old."""
+        """Call ``work``, which must not raise, in the running event loop from now on. It replaces the former work."""
         self._work = work
         self._ticking.ensure_running()
 

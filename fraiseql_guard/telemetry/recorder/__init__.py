@@ -1,11 +1,13 @@
-"""What happened becomes metrics and log lines: the one room where signals are emitted. Nothing in here ever raises.
+"""Turns what happened into metrics and log lines: the only part of the guard that emits signals.
 
-``requests``: what a request leaves behind; ``database``: what the app's database does; ``process``: what becomes of the
-guard itself, its store, its keys and the machine. All speak through one ``voice``.
+* ``requests``: what a request leaves behind; ``refusal_signals`` says which counters and lines belong to which code.
+* ``database``: what the app reports of its database.
+* ``process``: what becomes of the guard itself: its store, its keys, the memory of the process, and operators' actions.
+
+All of them write through one ``SignalEmitter``. A signal that cannot be written never costs a request: the caller of a
+method here counts what it raises as a fault of the guard.
 """
 
-from fraiseql_guard.telemetry.recorder.database import DatabaseRecorder
-from fraiseql_guard.telemetry.recorder.process import ProcessRecorder
 from fraiseql_guard.telemetry.recorder.requests import RequestRecorder
 
-__all__ = ["DatabaseRecorder", "ProcessRecorder", "RequestRecorder"]
+__all__ = ["RequestRecorder"]

@@ -7,26 +7,28 @@ from typing import Final
 from fraiseql_guard.core.settings import Settings
 
 SAMPLE_RATE: Final = 10
-"""Of the ordinary ones, one in so many."""
+"""One in so many ordinary requests is logged."""
 SLOW_SECONDS: Final = 1.0
-"""From this on a request is none of the ordinary ones."""
+"""A request that takes so long is always logged."""
 _FAILED: Final = 400
 
 
 class AccessLog:
-    """Chooses by ``settings.access_log``: all, a sample, or none. The limits on floods hold for what it has chosen."""
+    """Chooses requests by ``settings.access_log``: all, a sample, or none. The log's rate limit holds for the chosen
+    ones as well."""
 
     __slots__ = ("_since", "all", "off")
 
     def __init__(self, settings: Settings) -> None:
         self.off = settings.access_log == "off"
         self.all = settings.access_log == "all"
-        self._since = 0
+        self._since = 0  # ordinary requests since the last one that was logged
 
     def rate(self, status: int, seconds: float) -> int:
-        """How many requests the line of this one stands for; 0 if it has none."""
+        """How many requests the line of this one stands for; 0 if it has no line."""
         if self.all or self.off:
             return int(self.all)
+        # Failed and slow requests are what the sample is looked at for: none is left out.
         if status >= _FAILED or seconds >= SLOW_SECONDS:
             return 1
         self._since += 1

@@ -1,8 +1,8 @@
-"""What requests leave behind to be counted, a little later and many at a time.
+"""Records of requests that are counted a moment later, many at a time.
 
-Code that runs once a request, between all that an app does, is code that no cache of the processor holds: it takes five
-times as long as the same code in a loop (measured). So plain accounting waits for company. What an engineer or an
-attacker's victim must not lose, refusals and their lines above all, never waits here.
+Counting code that runs once a request, between everything that an app does, finds the processor's caches cold: it takes
+five times as long as in a loop (docs/decisions.md). So plain accounting waits until several records are there.
+Refusals and their lines never wait here: they must not be lost if the process is killed.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from typing import Any, Final
 from fraiseql_guard.core.loop_task import LoopTimer
 
 TELL_SECONDS: Final = 0.2
-"""Longest wait: what a process that is killed takes with it."""
+"""Longest wait of a record: what a process that is killed may lose."""
 MOST: Final = 64
-"""So many are told at once at the latest, which keeps the pause that it makes below a millisecond or two."""
+"""Records that wait at most. Counting so many takes a millisecond or two, which is how long requests wait for it."""
 
 
 class DeferredRecords:
-    """Calls ``tell`` with each record that was added, in order, from the event loop or before the numbers are shown.
+    """Calls ``count`` with each record that was added, in order: from the event loop, or before the numbers are shown.
 
-    ``on_fault`` hears of a record that could not be told.
+    ``on_fault`` is told of a record that ``count`` raised for.
     """
 
-    __slots__ = ("_on_fault", "_tell", "_tell_soon", "_telling", "_waiting")
+    __slots__ = ("_count", "_count_soon", "_counting", "_on_fault", "_waiting")
 
-    def __init__(self, tell: Callable[..., None], on_fault: Callable[[str, BaseException], None]) -> None:
-        self._tell = tell
+    def __init__(self, count: Callable[..., None], on_fault: Callable[[str, BaseException], None]) -> None:
+        self._count = count
         self._on_fault = on_fault
         self._waiting: deque[tuple[Any, ...]] = deque()
-        self._telling = Lock()  # another thread may look
-        self._tell_soon = LoopTimer(TELL_SECONDS, self.tell).start
+        self._counting = Lock()  # a scrape may run in another thread
+        self._count_soon = LoopTimer(TELL_SECONDS, self.flush).start
 
     def add(self, *record: Any) -> None:
-        """Have this told soon; at once where no event loop is that could do it, as in a thread of the app's own."""
+        """Have a record counted soon; at once where no event loop runs, as in a thread of the app's own."""
         self._waiting.append(record)
         if len(self._waiting) >= MOST:
-            self.tell()
+            self.flush()
             return
         try:
-            self._tell_soon()
-        except RuntimeError:
-            self.tell()
+            self._count_soon()
+        except RuntimeError:  # no running event loop
+            self.flush()
 
-    def tell(self) -> None:
-        """Tell everything now."""
-        with self._telling:
+    def flush(self) -> None:
+        """Count everything that waits, now."""
+        with self._counting:
             while self._waiting:
                 try:
-                    self._tell(*self._waiting.popleft())
-                except Exception as error:  # noqa: BLE001 - one record that breaks keeps no other from being told
+                    self._count(*self._waiting.popleft())
+                except Exception as error:  # noqa: BLE001 - the records after a broken one are counted all the same
                     self._on_fault("settle", error)

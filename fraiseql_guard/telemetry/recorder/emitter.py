@@ -1,4 +1,4 @@
-"""How all of settle speaks: the metrics, the log, and who says again what was said a moment ago."""
+"""How the recorder writes: the metrics, the log, and which warnings were given a moment ago."""
 
 from __future__ import annotations
 
@@ -11,70 +11,69 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Event
-from fraiseql_guard.telemetry import EventLog, Metrics
-from fraiseql_guard.telemetry.recorder.refusal_signals import Line
+from fraiseql_guard.telemetry.log.event_log import EventLog
+from fraiseql_guard.telemetry.metrics.registry import Metrics
+from fraiseql_guard.telemetry.recorder.refusal_signals import EventLine
 
-_MOST_SAID: Final = 1_000
-"""Sentences that are known to have been said. There are a few, unless what an operator's overrides say takes part."""
+_MOST_REMEMBERED: Final = 1_000
+"""Warnings that are remembered as given. There are a few dozen, unless an operator's overrides are quoted in them."""
 
 
 class SignalEmitter:
-    """Metrics and log lines of one guard. ``settings`` are those in force."""
+    """Metrics and log lines of one guard. ``settings`` are those in force; ``clock`` counts seconds."""
 
     def __init__(
         self, metrics: Metrics, log: EventLog, settings: Settings, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._said_at: Lru[str, float] = Lru(_MOST_SAID)
+        self._given_at: Lru[str, float] = Lru(_MOST_REMEMBERED)
         self.clock = clock
         self.metrics = metrics
         self.log = log
         self.settings = settings
 
     def warn(self, sentence: str) -> None:
-        """Something about the configuration deserves a look. The same is said once a minute at most."""
+        """Log something about the configuration that an operator should look at: each sentence once a minute at
+        most."""
         if self.due(sentence, 60.0):
             self.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
     def fault(self, part: str, error: BaseException) -> None:
-        """Something of ours broke: counted, and logged within the flood limits."""
+        """Count an error in the guard itself, and log it within the log's rate limit."""
         self.metrics.inc(s.FAULTS, part)
         self.log.emit(s.FAULT_SEEN, {"part": part, "error": f"{type(error).__name__}: {error}"}, subject=part)
 
     def due(self, what: str, seconds: float) -> bool:
-        """Whether to say again what every request could cause. ``what`` is one of a few words of ours."""
+        """Whether a warning that every request could cause may be given again: once in so many seconds. ``what`` is one
+        of a few texts of the guard's own."""
         now = self.clock()
-        said_at = self._said_at.look(what)
-        if said_at is not None and now - said_at < seconds:
+        given_at = self._given_at.look(what)
+        if given_at is not None and now - given_at < seconds:
             return False
-        self._said_at.put(what, now)
+        self._given_at.put(what, now)
         return True
 
-    def tell(self, ctx: RequestContext | None, line: Line) -> None:
-        """What may have happened outside of any request."""
+    def emit(self, ctx: RequestContext | None, line: EventLine, *, always: bool = False) -> bool:
+        """Write a line about a request, or about what happened outside of any (None). False if it was left out."""
         if ctx is not None:
-            self.emit(ctx, line)
-        else:
-            self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
+            return self.emit_lazily(ctx, line.event, lambda: line, always=always)
+        return self.log.emit(line.event, line.fields, subject=str(line.fields.get("table_name")), **line.extra)
 
-    def emit(self, ctx: RequestContext, line: Line, *, always: bool = False) -> bool:
-        """Write a line about a request; False if it was left out."""
-        return self.say(ctx, line.event, lambda: line, always=always)
-
-    def say(
+    def emit_lazily(
         self,
         ctx: RequestContext,
         event: Event,
-        make: Callable[[], Line],
+        make: Callable[[], EventLine],
         *,
         always: bool = False,
         at: float | None = None,
     ) -> bool:
-        """The same of a line that is made only if it is written: in a flood, and of plain requests, most are not.
-        ``at`` is when it happened, in seconds since 1970, if not now."""
+        """Write a line about a request, which ``make`` is called for only if the log takes it: in a flood of refusals,
+        and of plain requests, most lines are left out. ``at``: when it happened (Unix time), if not now."""
         suppressed = self.log.admit(event, ctx.subject, always=always)
         if suppressed is None:
             return False
         line = make()
+        # What every request can tell comes first: the line's own fields win over it.
         known: dict[str, Any] = {
             "user_id": ctx.user_id,
             "ip_address": ctx.address,
@@ -89,6 +88,6 @@ class SignalEmitter:
         self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True
 
-    def leave_out(self, ctx: RequestContext, line: Line, times: int) -> None:
-        """Lines like one that was left out: they are only counted."""
+    def leave_out(self, ctx: RequestContext, line: EventLine, times: int) -> None:
+        """Count lines like one that was left out already, without making them."""
         self.log.leave_out(line.event, ctx.subject, times)

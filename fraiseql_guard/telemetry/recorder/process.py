@@ -1,6 +1,7 @@
-"""What becomes of the guard itself: its start and modes, its store, its keys, the machine, and what operators do.
+"""Records what becomes of the guard itself: its start and modes, its store, its keys, its process, operators' actions.
 
-An observer for all of these (stores.protocol, identity.key_sources, host, fleet.presence).
+Stores, key sources, the process monitor and the heartbeat report through observers (protocols of their own), and
+:class:`ProcessRecorder` is the observer of all of them.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
 from fraiseql_guard.telemetry.recorder.remedies import remedy
 
 _MOST_DOCUMENTS: Final = 50
-"""Documents of the app's own that the gauge tells apart at once; further ones share one series. One that is in force no
-longer makes room for another."""
+"""Documents of the app's own that the gauge tells apart at once; further ones share one series. A document that is no
+longer in force makes room for another."""
 
 
 class ProcessRecorder:
@@ -36,21 +37,21 @@ class ProcessRecorder:
         if emitter.settings.redis_url is not None:
             self._metrics.set(s.STORE_BREAKER_OPEN, 0)
         self._build: tuple[str, ...] = ()
-        self._documents: dict[str, tuple[str, ...]] = {}  # the labels of every document that was shown, by its hash
+        self._documents: dict[str, tuple[str, ...]] = {}  # labels of every document with a series, by its hash
 
     def started(self, fields: Mapping[str, Any], warnings: list[str]) -> None:
-        """The process serves its first scope."""
+        """The process serves its first ASGI scope."""
         self._emitter.log.emit(s.STARTED, fields)
         for sentence in warnings:
             self._emitter.log.emit(s.CONFIGURATION, {"detail": sentence}, subject=sentence)
 
     def mode(self, protection: Protection, monitors: bool) -> None:
-        """A protection is in monitor mode, or no longer."""
+        """A protection entered or left monitor mode."""
         if protection is not Protection.METRICS:
             self._metrics.set(s.MODE_MONITOR, int(monitors), protection.value)
 
     def built(self, version: str, fingerprint: str) -> None:
-        """What this process is, and the settings in force."""
+        """The version of this process, and the fingerprint of its settings. Former ones count 0 from now on."""
         labels = (version, fingerprint)
         if self._build not in ((), labels):
             self._metrics.set(s.BUILD_INFO, 0, *self._build)
@@ -58,7 +59,7 @@ class ProcessRecorder:
         self._metrics.set(s.BUILD_INFO, 1, *labels)
 
     def keys_aged(self, ages: Mapping[str, float]) -> None:
-        """How old the JWK sets are, by their source."""
+        """How many seconds ago each JWK set was fetched, by its source."""
         for source, seconds in ages.items():
             self._metrics.set(s.JWKS_AGE, round(seconds, 3), source)
 
@@ -72,7 +73,7 @@ class ProcessRecorder:
             self._metrics.set(s.OVERRIDES_IN_FORCE, count, kind)
 
     def shared_peer(self, address: str, header: str) -> None:
-        """An untrusted proxy hides its callers' addresses."""
+        """A peer that is no trusted proxy sends a forwarding header: it hides its callers' addresses."""
         self._metrics.set(s.SHARED_PEER, 1)
         if not self._emitter.due(s.SHARED_PEER_SEEN.name, 60.0):
             return
@@ -80,28 +81,28 @@ class ProcessRecorder:
         self._emitter.log.emit(s.SHARED_PEER_SEEN, {"ip_address": address, "header": header, "variable": variable})
 
     def peer_replaced(self) -> None:
-        """A server resolves forwarding headers itself. Said once."""
+        """The server resolves forwarding headers itself. Logged once."""
         if not self._peer_replaced:
             self._peer_replaced = True
             self.warn(PEER_REPLACED)
 
     def held(self, body_bytes: int, operations: int) -> None:
-        """What this process holds at the moment."""
+        """How many bytes of bodies and how many operations this process holds now."""
         self._metrics.set(s.BUFFERED_BODIES, body_bytes)
         self._metrics.set(s.IN_FLIGHT, operations)
 
     def overridden(self, overrides: Mapping[str, str]) -> None:
-        """Other overrides are in force than before."""
+        """The overrides in force have changed to these."""
         self._emitter.log.emit(s.OVERRIDDEN, {"overrides": overrides})
 
     def commanded(self, command: str, actor: str) -> None:
         """An operator's command to all workers was carried out."""
         self._emitter.log.emit(s.COMMANDED, {"command": command, "actor": actor or None})
 
-    # --- gates.app_documents.AppDocumentObserver ----------------------------------------------------------------------
+    # --- checks.app_documents.AppDocumentObserver ---------------------------------------------------------------------
 
     def app_document(self, document: AppDocument) -> None:
-        """Several callers are refused for one document."""
+        """Several callers are refused for one document: it seems to be the app's own."""
         name = f" (operation {document.operation})" if document.operation else ""
         sentence = (
             f"document {document.query_hash}{name} asks for {document.actual:.15g}, over a limit of "
@@ -122,22 +123,30 @@ class ProcessRecorder:
         )
 
     def app_documents(self, documents: Mapping[str, AppDocument]) -> None:
-        """All documents of the app's own that are in force."""
-        shown = dict.fromkeys(self._documents.values(), 0.0)
+        """Show all documents of the app's own that are in force, by their hash: by how much each exceeds its limit."""
+        shown = dict.fromkeys(self._documents.values(), 0.0)  # those that are in force no longer show 0
         for query_hash, document in documents.items():
-            labels = self._documents.get(query_hash)
-            if labels is None:
-                full = len(self._documents) >= _MOST_DOCUMENTS and not self._made_room(documents, shown)
-                names = (OTHER, OTHER) if full else (query_hash, escape_label(document.operation))
-                labels = (*names, document.code.name)
-                if not full:
-                    self._documents[query_hash] = labels
+            labels = self._documents.get(query_hash) or self._labels_for(query_hash, document, documents, shown)
             shown[labels] = max(shown.get(labels, 0.0), document.actual / max(1.0, document.limit))
         for labels, times in shown.items():
             self._metrics.set(s.APP_DOCUMENTS, round(times, 2), *labels)
 
+    def _labels_for(
+        self,
+        query_hash: str,
+        document: AppDocument,
+        in_force: Mapping[str, AppDocument],
+        shown: dict[tuple[str, ...], float],
+    ) -> tuple[str, ...]:
+        """The labels of a document that has no series yet: its own, or the shared ones if there is no room."""
+        if len(self._documents) >= _MOST_DOCUMENTS and not self._made_room(in_force, shown):
+            return OTHER, OTHER, document.code.name
+        labels = query_hash, escape_label(document.operation), document.code.name
+        self._documents[query_hash] = labels
+        return labels
+
     def _made_room(self, in_force: Mapping[str, AppDocument], shown: dict[tuple[str, ...], float]) -> bool:
-        """End the series of a document that is in force no longer, if there is one."""
+        """End the series of a document that is no longer in force. False if there is none."""
         gone = next((each for each in self._documents if each not in in_force), None)
         if gone is None:
             return False
@@ -146,10 +155,10 @@ class ProcessRecorder:
         self._metrics.end(s.APP_DOCUMENTS, *labels)
         return True
 
-    # --- host.HostObserver --------------------------------------------------------------------------------------------
+    # --- telemetry.process.ProcessObserver ----------------------------------------------------------------------------
 
     def memory_used(self, memory: Memory) -> None:
-        """What a look at the memory found."""
+        """How much memory is used now, and how much there is."""
         self._metrics.set(s.MEMORY_USED, memory.used_bytes)
         self._metrics.set(s.MEMORY_LIMIT, memory.limit_bytes)
         self._metrics.set(s.MEMORY_RATIO, memory.ratio)
@@ -163,13 +172,13 @@ class ProcessRecorder:
         self._emitter.log.emit(s.MEMORY_CRITICAL, {**_of_memory(memory), "swap_used_bytes": memory.swap_used_bytes})
 
     def caches_hold(self, size_bytes: int) -> None:
-        """All caches of this process together."""
+        """The size of all caches of this process together."""
         self._metrics.set(s.CACHE_SIZE, size_bytes)
 
-    # --- what an operator did -----------------------------------------------------------------------------------------
+    # --- operators ----------------------------------------------------------------------------------------------------
 
     def acted(self, event: Event, fields: Mapping[str, Any]) -> None:
-        """An operator did something: audited whatever else goes on."""
+        """An operator did something: write the line of the audit."""
         if event is s.ADMIN_BLOCK:
             self._metrics.inc(s.SANCTIONS, PolicyName.OPERATOR.value)
         self._emitter.log.emit(event, fields, subject=str(fields.get("actor", "")))
@@ -177,7 +186,7 @@ class ProcessRecorder:
     # --- stores.protocol.Observer -------------------------------------------------------------------------------------
 
     def store_failed(self, reason: str, detail: str, breaker_open: bool) -> None:
-        """An exchange with the store failed."""
+        """A call of the store failed. Logged once a second at most for each reason."""
         self._metrics.inc(s.STORE_FAILURES, reason)
         self._metrics.set(s.STORE_BREAKER_OPEN, int(breaker_open))
         if not self._emitter.due(f"{s.STORE_FAILED.name} {reason}", 1.0):
@@ -190,7 +199,7 @@ class ProcessRecorder:
         self._metrics.inc(s.STORE_FALLBACKS, policy)
 
     def store_unreadable(self, family: KeyFamily, detail: str, first: bool) -> None:
-        """An entry that none of ours wrote is left out. Each is counted; the first of a family is named."""
+        """An entry of the store cannot be read, and is left out. Each is counted; the first of a family has a line."""
         self._metrics.inc(s.STORE_UNREADABLE, family.value)
         if first:
             self._emitter.log.emit(s.STORE_UNREADABLE_SEEN, {"family": family.value, "detail": detail})
@@ -203,14 +212,14 @@ class ProcessRecorder:
     # --- identity.key_sources.KeyObserver -----------------------------------------------------------------------------
 
     def key_source_failed(self, source: str, detail: str, usable: bool) -> None:
-        """Keys could not be read. Said once a minute at most for each source."""
+        """The keys of a source could not be read. Logged once a minute at most for each source."""
         self._metrics.inc(s.KEY_SOURCE_ERRORS, source)
         if self._emitter.due(f"{s.KEY_SOURCE_FAILED.name} {source}", 60.0):
             fields = {"source": source, "detail": detail, "older_keys_in_force": usable}
             self._emitter.log.emit(s.KEY_SOURCE_FAILED, fields, subject=source)
 
     def key_source_recovered(self, source: str, outage_seconds: float) -> None:
-        """Keys can be read again."""
+        """The keys of a source can be read again."""
         self._emitter.log.emit(s.KEY_SOURCE_RECOVERED, {"source": source, "outage_seconds": round(outage_seconds, 3)})
 
 

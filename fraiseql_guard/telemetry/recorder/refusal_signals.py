@@ -1,7 +1,7 @@
-"""What a refusal leaves behind: which counters of the contract move, and which lines are written, by code.
+"""Which counters move and which lines are written for a refusal, by its code.
 
-Pure functions; the table at the end says which code has which. Whatever has no row of its own is a plain
-``guard.request_refused``.
+Pure functions; the table at the end of the file says which code has which. A code without a row leaves a plain line
+(``guard.request_refused``).
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from fraiseql_guard.telemetry.metrics.labels import escape_label
 _REFUSED: Final = 400
 
 Count = tuple[Metric, tuple[str, ...]]
+"""A counter, and the labels of the series that moves."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """One log line: the event, the fields that only this refusal knows, and further ones that the contract lacks."""
+class EventLine:
+    """One log line: its event, those of the event's fields that only the occasion knows, and extra fields that the
+    event does not have in the vocabulary."""
 
     event: Event
     fields: Mapping[str, Any]
@@ -37,25 +39,26 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class RefusalSignals:
-    """How a refusal with a certain code is counted and told."""
+    """The counters and lines of one code, as functions of the refused request."""
 
     counts: Callable[[RequestContext, Denial], Iterable[Count]]
-    lines: Callable[[RequestContext, Denial, Settings], Iterable[Line]]
+    lines: Callable[[RequestContext, Denial, Settings], Iterable[EventLine]]
 
 
 def user_label(ctx: RequestContext) -> str:
-    """The caller's user_id as a label; reserved words are ours alone."""
+    """The caller's user_id as a label, ``anonymous`` without one. A user_id that looks like a reserved word is
+    escaped."""
     identity = ctx.identity or ctx.verified
     return escape_label(identity.user_id) if identity else ANONYMOUS
 
 
 def address_label(ctx: RequestContext) -> str:
-    """The caller's address as a label: of an IPv6 address its /64, which is one caller as it is for the rate limits."""
+    """The caller's address as a label; of an IPv6 address its /64, which is one caller for the rate limits as well."""
     return ctx.address_subject.name
 
 
 def refusal_signals_of(code: Code) -> RefusalSignals:
-    """The row of a code."""
+    """The signals of a code."""
     return _TABLE.get(code, _PLAIN)
 
 
@@ -84,7 +87,7 @@ def _failure_counts(ctx: RequestContext, denial: Denial) -> Iterable[Count]:
 
 
 def failure_counts(ctx: RequestContext, reason: FailureReason) -> Iterable[Count]:
-    """Where a failed authentication counts, refused by the guard or by the app."""
+    """The counters of a failed authentication, whether the guard refused it or the app."""
     labels = (reason.value, user_label(ctx), address_label(ctx))
     return ((s.AUTH_FAILURES, labels), (s.AUTH_FAILURE_REASONS, (reason.value,)))
 
@@ -94,13 +97,13 @@ def _complexity_counts(ctx: RequestContext, denial: Denial) -> Iterable[Count]: 
 
 
 def _block_counts(ctx: RequestContext, denial: Denial) -> Iterable[Count]:
-    """An automatic block goes on counting in the metric of its cause, as no new offence."""
+    """While an automatic block holds, refusals go on counting in the metric of its cause, but as no new offence."""
     if denial.detail == PolicyName.RATE_LIMIT_ABUSE:
         return _rate_counts(ctx, denial)
     if denial.detail == PolicyName.BRUTE_FORCE:
         return _failure_counts(ctx, denial)
     if denial.detail == PolicyName.DOS:
-        return _complexity_counts(ctx, denial)  # what is asked for now is not known: the body was not read
+        return _complexity_counts(ctx, denial)  # the body was not read: what it asks for is not known
     return ()
 
 
@@ -111,7 +114,7 @@ def _admin_counts(ctx: RequestContext, denial: Denial) -> Iterable[Count]:  # no
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
     fields = {
         "code": denial.code.name,
         "status": denial.status,
@@ -120,19 +123,20 @@ def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Ite
     }
     document = {"query_hash": ctx.query_hash} if ctx.hashes else {}
     numbers = {"limit": denial.limit, "actual": denial.actual}
-    return (Line(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)}),)
+    return (EventLine(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)}),)
 
 
 def _text_of(ctx: RequestContext) -> Mapping[str, str]:
     return {s.QUERY_TEXT: ctx.query_text} if ctx.query_text else {}
 
 
-def _unless_protocol(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:
-    """An unknown hash is an ordinary step of automatic persisted queries."""
+def _unless_protocol(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:
+    """No line for an unknown hash with status 200, which is an ordinary step of automatic persisted queries."""
     return () if denial.status < _REFUSED else _plain_lines(ctx, denial, settings)
 
 
-def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
+    # Of several empty buckets, the line is about the one that stays empty longest.
     bucket = max(ctx.buckets, key=lambda each: each.retry_after_seconds, default=None)
     actual, limit = int(denial.actual or 0), int(denial.limit or 0)
     fields = {
@@ -141,10 +145,10 @@ def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iter
         "current_count": actual,
         "exceeded_by": max(0, actual - limit),
     }
-    return (Line(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None}),)
+    return (EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None}),)
 
 
-def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
+def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
     reason = _reason(ctx, denial) or FailureReason.INVALID_TOKEN
     yield failure_line(ctx, reason)
     if reason is FailureReason.TOKEN_EXPIRED and ctx.token_claims is not None:
@@ -154,15 +158,15 @@ def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> I
             "current_time": _moment(datetime.now(UTC).timestamp()),
         }
         subject = ctx.token_claims.get("sub")  # genuine: the signature was verified, only the time has passed
-        yield Line(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
+        yield EventLine(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
 
 
-def failure_line(ctx: RequestContext, reason: FailureReason, **extra: Any) -> Line:
-    """The contract's line about a failed authentication, refused by the guard or by the app."""
-    return Line(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
+def failure_line(ctx: RequestContext, reason: FailureReason, **extra: Any) -> EventLine:
+    """The line about a failed authentication, whether the guard refused it or the app."""
+    return EventLine(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
 
 
-def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:
+def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:
     measured = ctx.measured
     fields = {
         "query_complexity": measured.complexity if measured else None,
@@ -172,32 +176,32 @@ def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Ite
         "query_hash": ctx.query_hash,
     }
     numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
-    return (Line(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)}),)
+    return (EventLine(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)}),)
 
 
-def _admin_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
-    """``presented``: there was something to accept, and it was wrong."""
-    return (Line(s.ADMIN_LOGIN_FAILED, {"presented": bool(ctx.header(b"authorization"))}, {}),)
+def _admin_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
+    """``presented`` tells a wrong token from a missing one."""
+    return (EventLine(s.ADMIN_LOGIN_FAILED, {"presented": bool(ctx.header(b"authorization"))}, {}),)
 
 
-def _timeout_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[Line]:  # noqa: ARG001
-    at_work = ctx.statement  # of the database, while the time is up; the app need not tell
-    statement = at_work() if at_work else None
-    fields = {
-        **fields_of(statement, denial.actual or 0),
-        "timeout_ms": round((denial.limit or 0) * 1000),
-        "query_type": statement.query_type if statement else ctx.measured.kind if ctx.measured else None,
-    }
-    return (Line(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)),)
+def _timeout_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
+    # The statement that the database works on when the time is up, if the app reports its statements.
+    waits_for = ctx.statement
+    statement = waits_for() if waits_for else None
+    fields = fields_of(statement, denial.actual or 0)
+    if statement is None and ctx.measured:
+        fields["query_type"] = ctx.measured.kind
+    fields["timeout_ms"] = round((denial.limit or 0) * 1000)
+    return (EventLine(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)),)
 
 
 def timed_out(ctx: RequestContext) -> bool:
-    """Whether the request was stopped at its deadline, which its own line tells."""
+    """Whether the request was stopped at its deadline, which leaves a line of its own."""
     return ctx.denial is not None and ctx.denial.code is s.QUERY_TIMEOUT
 
 
 def fields_of(statement: Statement | None, seconds: float) -> dict[str, Any]:
-    """What the lines about a statement have in common."""
+    """The fields that all lines about a statement have in common."""
     return {
         "query_duration_ms": round(seconds * 1000),
         "query_type": statement.query_type if statement else None,
@@ -206,14 +210,14 @@ def fields_of(statement: Statement | None, seconds: float) -> dict[str, Any]:
 
 
 def operation_of(ctx: RequestContext | None) -> Mapping[str, Any]:
-    """Which GraphQL operation a line is about."""
+    """Name and hash of the GraphQL operation that a line is about."""
     if ctx is None or not ctx.hashes:
         return {"operation": None}
     return {"operation": ctx.measured.name if ctx.measured else None, "query_hash": ctx.query_hash}
 
 
 def _moment(seconds: object) -> str | None:
-    """A NumericDate (RFC 7519) in the form of a line's timestamp."""
+    """A NumericDate (RFC 7519) in the form of a line's timestamp; None for what is none."""
     try:
         moment = datetime.fromtimestamp(float(seconds), UTC)  # type: ignore[arg-type]
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -224,7 +228,7 @@ def _moment(seconds: object) -> str | None:
 # --- sanctions -------------------------------------------------------------------------------------------------------
 
 _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
-    # policy: event, field of the count, field of the window, its unit in seconds, action
+    # policy: event, name of the count's field, name of the window's field, its unit in seconds, action
     PolicyName.RATE_LIMIT_ABUSE: (
         s.RATE_LIMIT_ABUSE, "violations_count", "time_window_minutes", 60, "temporary_block",
     ),
@@ -234,21 +238,21 @@ _IMPOSED: Final[Mapping[PolicyName, tuple[Event, str, str, int, str]]] = {
 }  # fmt: skip
 
 
-def sanction_line(imposed: Imposed) -> Line:
+def sanction_line(imposed: Imposed) -> EventLine:
     """The line about a sanction that has come into force."""
     escalation = imposed.escalation
     event, count, window, unit, action = _IMPOSED[escalation.policy]
     fields = {count: imposed.offences, window: _whole(escalation.window_seconds / unit), "action": action}
     extra: dict[str, Any] = {"sanction_seconds": round(imposed.sanction.expires_in_seconds)}
     if login := read_login(imposed.sanction.subject):
-        extra["identifier"] = login[0]  # who is to be unlocked; lines about single failures do not carry it
+        extra["identifier"] = login[0]  # for the operator who unlocks it; lines about single failures do not carry it
     if not escalation.enforced:
         extra["enforced"] = False
-    return Line(event, fields, extra)
+    return EventLine(event, fields, extra)
 
 
 def _whole(number: float) -> float:
-    """5 rather than 5.0, 1.5 as it is."""
+    """An int where the number is whole: 5 for 5.0, 1.5 for 1.5."""
     return int(number) if number.is_integer() else number
 
 

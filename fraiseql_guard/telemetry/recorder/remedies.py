@@ -1,4 +1,4 @@
-"""What would help, in one sentence a code: for ``why REQUEST_ID``, at three in the morning."""
+"""What helps against each refusal, one sentence a code: shown by ``fraiseql-guard why REQUEST_ID`` and the console."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fraiseql_guard.core.signals import Code
 
 
 def remedy(code: Code) -> str:
-    """The sentence of a code."""
+    """The sentence of a code. KeyError for a code without one, which a test rules out."""
     return _REMEDIES[code]
 
 

@@ -1,4 +1,4 @@
-"""What a request leaves behind."""
+"""Records what becomes of requests: counters, histograms, log lines, and marks on spans."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ from fraiseql_guard.core.signals import (
     RequestKind,
 )
 from fraiseql_guard.stores.protocol import Imposed
-from fraiseql_guard.telemetry import EventLog, Metrics
-from fraiseql_guard.telemetry.log.failures import FailingAddresses, RecentFailures
+from fraiseql_guard.telemetry.log.event_log import EventLog
+from fraiseql_guard.telemetry.metrics.registry import Metrics
 from fraiseql_guard.telemetry.recorder.access_lines import AccessLog
+from fraiseql_guard.telemetry.recorder.auth_failures import FailingAddresses, RecentFailures
 from fraiseql_guard.telemetry.recorder.database import DatabaseRecorder
 from fraiseql_guard.telemetry.recorder.deferred_records import DeferredRecords
 from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
 from fraiseql_guard.telemetry.recorder.process import ProcessRecorder
 from fraiseql_guard.telemetry.recorder.refusal_signals import (
-    Line,
+    EventLine,
     failure_counts,
     failure_line,
     refusal_signals_of,
@@ -41,16 +42,22 @@ from fraiseql_guard.telemetry.recorder.refusal_signals import (
 )
 from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
+OnRequest = Callable[[RequestContext, float, int], None]
+"""Called with an answered request, the seconds that it took, and how many requests like it this stands for (then the
+seconds are those of all of them together)."""
+OnRefusal = Callable[[RequestContext, Denial, bool], None]
+"""Called with a request, its denial, and whether that is enforced (False: monitor mode)."""
+
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-_ANSWERED: Final = Line(s.HTTP_REQUEST, _NOTHING, _NOTHING)
+_ANSWERED: Final = EventLine(s.HTTP_REQUEST, _NOTHING, _NOTHING)
 
 
 class RequestRecorder:
     """Turns what became of requests into metrics and log lines; ``process`` and ``database`` do so for the rest.
 
-    ``on_request`` hears of each answered request, how many seconds it took, and for how many it stands; ``on_refusal``
-    of each refusal, and whether it is enforced.
+    ``on_request`` is told of each answered request (but for those of operators, of Prometheus and of probes),
+    ``on_refusal`` of each refusal: what the fleet's statistics are made of. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -59,8 +66,8 @@ class RequestRecorder:
         log: EventLog,
         settings: Settings,
         *,
-        on_request: Callable[[RequestContext, float, int], None],
-        on_refusal: Callable[[RequestContext, Denial, bool], None],
+        on_request: OnRequest,
+        on_refusal: OnRefusal,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._emitter = emitter = SignalEmitter(metrics, log, settings, clock=clock)
@@ -70,6 +77,7 @@ class RequestRecorder:
         self._access = AccessLog(settings)
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self._failing = {source: FailingAddresses() for source in FailureSource}
+        # The busiest counter: its series are looked up once.
         self._requests = {
             (kind, outcome): metrics.counter(s.REQUESTS, kind.value, outcome.value)
             for kind in RequestKind
@@ -78,13 +86,13 @@ class RequestRecorder:
         self.log = log
         self.warn, self.fault = emitter.warn, emitter.fault
         self.query_started = partial(metrics.counter(s.QUERIES), 1)
-        """A GraphQL request reaches the app."""
-        self._backlog = DeferredRecords(self._add_up, self.fault)
+        """Count a GraphQL request that reaches the app."""
+        self._deferred = DeferredRecords(self._count_finished, self.fault)
         self.process = ProcessRecorder(emitter)
         self.database = DatabaseRecorder(emitter)
 
     def use(self, settings: Settings) -> None:
-        """Other settings are in force."""
+        """Record by these settings from now on."""
         self._emitter.settings = settings
         self._failures.window_seconds = settings.brute_force_window_seconds
 
@@ -97,19 +105,23 @@ class RequestRecorder:
         query_seconds: float | None = None,
         failed: bool = False,
     ) -> None:
-        """A request is over: it is counted soon, together with others. ``query_seconds`` is how long the app worked on
-        a GraphQL request that reached it, which ``failed`` or did not; ``counted``: plain metrics are mounted."""
+        """Have a request that is over counted soon, together with others.
+
+        ``query_seconds``: how long the app worked on a GraphQL request, None if none reached it; ``failed``: whether
+        that request ended in errors. ``counted``: plain metrics are mounted.
+        """
         ctx.body = ctx.rewritten = None  # it is not needed any more, and may be large
         if counted:
+            # Span and time of this very request: when it is counted, another one is active.
             if ctx.span is None:
-                ctx.span = active_span() or ""  # where it is told, the active one is another
+                ctx.span = active_span() or ""
             ctx.ended_at = ctx.ended_at or self.log.now()
-        self._backlog.add(ctx, seconds, counted, query_seconds, failed)
+        self._deferred.add(ctx, seconds, counted, query_seconds, failed)
 
-    def _add_up(
+    def _count_finished(
         self, ctx: RequestContext, seconds: float, counted: bool, query_seconds: float | None, failed: bool
     ) -> None:
-        told = ctx.told_outside
+        told = ctx.told_outside  # what a guard further outside counts of the same request
         if ctx.measured is not None and "measures" not in told:
             self._count_measures(ctx, ctx.measured)
         if query_seconds is not None and "query" not in told:
@@ -117,17 +129,17 @@ class RequestRecorder:
         if ctx.identity is not None and ctx.token_failure is None and "token" not in told:
             self._count_token(ctx.identity)
         if ctx.status:
-            self._note(ctx, seconds)
+            self._report_request(ctx, seconds)
             if counted:
-                self._finished(ctx, seconds, count="answer" not in told)
+                self._record_answer(ctx, seconds, count="answer" not in told)
 
-    def tell(self) -> None:
-        """Tell what waits, now."""
-        self._backlog.tell()
-        self.database.tell()
+    def flush(self) -> None:
+        """Count everything that waits to be counted, now."""
+        self._deferred.flush()
+        self.database.flush()
 
     def authenticated(self, ctx: RequestContext) -> None:
-        """A request came with a token that was verified just now: one that is remembered brings no line."""
+        """A request came with a token that was verified just now. One that was verified before leaves no line."""
         self._succeeded(ctx, s.AUTH_SUCCESS_EVENT)
 
     def _count_token(self, identity: Identity, times: int = 1) -> None:
@@ -144,8 +156,8 @@ class RequestRecorder:
         self._metrics.inc(s.QUERY_COMPLEXITY_SUM, user_label(ctx), amount=measured.complexity)
 
     def refused(self, ctx: RequestContext, denial: Denial) -> bool:
-        """A request is refused: the contract's counters move and its line is written. True if the log has no more
-        lines for this caller for now."""
+        """A request is refused: count it, write its lines, mark its span. True if the log takes no more lines about
+        this caller for now, so that further refusals need not be recorded one by one."""
         self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
         mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
@@ -154,14 +166,14 @@ class RequestRecorder:
         return not any(written)
 
     def repeated(self, ctx: RequestContext, denial: Denial, times: int, seconds: float, *, counted: bool) -> None:
-        """Requests like one that was refused were refused for the same, so many times in so many seconds of work: they
-        count for all that it did. Lines and records of it there are enough. ``counted``: plain metrics are mounted."""
+        """Requests like ``ctx`` were refused like it, ``times`` times, in ``seconds`` of work together. They count
+        wherever it did; there are enough lines about it already. ``counted``: plain metrics are mounted."""
         self._count_refusal(ctx, denial, times)
         for line in self._lines(ctx, denial):
             self._emitter.leave_out(ctx, line, times)
         if ctx.identity is not None and ctx.token_failure is None:
             self._count_token(ctx.identity, times)
-        self._note(ctx, seconds, times)
+        self._report_request(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
             if not self._access.off:
@@ -176,11 +188,11 @@ class RequestRecorder:
         if denial.code is s.UNAUTHENTICATED:
             self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._emitter.clock())
 
-    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[Line]:
+    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[EventLine]:
         return refusal_signals_of(denial.code).lines(ctx, denial, self._emitter.settings)
 
     def refused_by_app(self, ctx: RequestContext, reason: FailureReason) -> None:
-        """The app itself refused its caller, for a reason of the contract."""
+        """The app itself refused its caller, in a way that counts as a failed authentication."""
         for each in everywhere(ctx):
             each.auth_failed = True
         self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._emitter.clock())
@@ -189,15 +201,16 @@ class RequestRecorder:
         self._emitter.emit(ctx, failure_line(ctx, reason, status=ctx.status))
 
     def would_refuse(self, ctx: RequestContext, denial: Denial) -> None:
-        """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
+        """A request would be refused if its protection were enforced. Only the guard's own counter moves, and the lines
+        carry ``enforced: false``."""
         self._metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
         self._note_failure(ctx, denial)
         for line in self._lines(ctx, denial):
-            self._emitter.emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
+            self._emitter.emit(ctx, EventLine(line.event, line.fields, {**line.extra, "enforced": False}))
         self._on_refusal(ctx, denial, False)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
-        """A sanction came into force, by this very request."""
+        """This request brought a sanction into force, or would have (``enforced`` of its policy)."""
         escalation = imposed.escalation
         if escalation.enforced:
             self._metrics.inc(s.SANCTIONS, escalation.policy.value)
@@ -206,26 +219,28 @@ class RequestRecorder:
         self._emitter.emit(ctx, sanction_line(imposed))
 
     def login(self, ctx: RequestContext, outcome: LoginOutcome) -> None:
-        """The app reported a login, or asked about one that is locked (told when that began, so only counted)."""
+        """The app reported a login, or asked about one that is locked. The latter is only counted: the line was written
+        when the lockout began."""
         self._metrics.inc(s.LOGINS, outcome.value)
         if outcome is LoginOutcome.FAILED:
             now = self._emitter.clock()
             self._failures.note(ctx.address_subject.name, now)
             self._failing[FailureSource.LOGIN].note(ctx.address_subject.name, now)
-            self._emitter.emit(ctx, Line(s.LOGIN_FAILED, _NOTHING, _NOTHING))
+            self._emitter.emit(ctx, EventLine(s.LOGIN_FAILED, _NOTHING, _NOTHING))
         elif outcome is LoginOutcome.SUCCEEDED:
             self._succeeded(ctx, s.LOGIN_SUCCEEDED)
 
     def _count_query(self, ctx: RequestContext, seconds: float, errors: bool) -> None:
-        """A GraphQL request that reached the app has ended, in exactly one of success and errors."""
+        """A GraphQL request that reached the app has ended: it counts as exactly one of success and error."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
         self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx), trace=sampled_trace(ctx.span))
+        # Refusals and statuses of 500 and more count as errors where they are counted themselves.
         if errors and not _refused(ctx) and 0 < ctx.status < _SERVER_ERROR:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
 
     def publish(self) -> None:
-        """Write down how many addresses fail at the moment."""
+        """Set the gauges of how many addresses fail at the moment."""
         now = self._emitter.clock()
         for source, failing in self._failing.items():
             self._metrics.set(s.FAILING_ADDRESSES, failing.count(now), source.value)
@@ -234,14 +249,14 @@ class RequestRecorder:
         """The client of a GraphQL request left before its answer."""
         self._metrics.inc(s.DISCONNECTS)
 
-    def _note(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
-        """Requests are over, whatever became of them: for those who look at this process. Not their own looking, nor
-        that of Prometheus and of probes."""
-        if not ctx.actor and not ctx.open_to_all and kind_of(ctx) is not RequestKind.OWN:
-            self._on_request(ctx, seconds, times)
+    def _report_request(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
+        """Tell ``on_request`` of a request of a caller: not of an operator's, nor of Prometheus and probes."""
+        if ctx.actor or ctx.open_to_all or kind_of(ctx) is RequestKind.OWN:
+            return
+        self._on_request(ctx, seconds, times)
 
-    def _finished(self, ctx: RequestContext, seconds: float, *, count: bool) -> None:
-        """The plain accounting of a request that was answered."""
+    def _record_answer(self, ctx: RequestContext, seconds: float, *, count: bool) -> None:
+        """Count an answered request (``count``: unless a guard further outside does), and write its access line."""
         if count:
             self._count_answer(ctx, seconds)
 
@@ -249,12 +264,12 @@ class RequestRecorder:
         if not rate:
             return
 
-        def line() -> Line:
+        def line() -> EventLine:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
             sampled = {"sample_rate": rate} if rate > 1 else {}
-            return Line(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3), **sampled})
+            return EventLine(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3), **sampled})
 
-        self._emitter.say(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
+        self._emitter.emit_lazily(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
 
     def _count_answer(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
         user, metrics = user_label(ctx), self._metrics
@@ -267,25 +282,29 @@ class RequestRecorder:
             metrics.inc(s.ERRORS, s.INTERNAL_SERVER_ERROR, user)
 
     def abandoned(self, ctx: RequestContext, seconds: float) -> None:
-        """The app goes on although it was cancelled."""
+        """The app goes on with a request although it was cancelled."""
         self._metrics.inc(s.ABANDONED)
-        self._emitter.emit(ctx, Line(s.REQUEST_ABANDONED, {"running_seconds": round(seconds, 3)}, _NOTHING))
+        self._emitter.emit(ctx, EventLine(s.REQUEST_ABANDONED, {"running_seconds": round(seconds, 3)}, _NOTHING))
 
     # --- successes after failures -------------------------------------------------------------------------------------
 
     def _note_failure(self, ctx: RequestContext, denial: Denial) -> None:
-        """Only what is not sent by accident: every session begins with a token that is missing or has expired."""
-        if PolicyName.BRUTE_FORCE in (denial.offence, ctx.superseded_denial.offence if ctx.superseded_denial else None):
+        """Remember a failure that may be a guess: a denial that is an offence. A token that is missing or has expired
+        is none, because every session begins with one."""
+        superseded = ctx.superseded_denial
+        offences = (denial.offence, superseded.offence if superseded is not None else None)
+        if PolicyName.BRUTE_FORCE in offences:
             self._failures.note(ctx.address_subject.name, self._emitter.clock())
 
     def _succeeded(self, ctx: RequestContext, event: Event) -> None:
-        """A success that follows failures of the same address may be a break-in: no flood keeps its line back."""
+        """Write the line of a success. One that follows failures of the same address may be a break-in: the log's rate
+        limit does not hold for it."""
         before = self._failures.take(ctx.address_subject.name, self._emitter.clock())
-        self._emitter.emit(
-            ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0
-        )
+        extra = {"failures_before": before} if before else _NOTHING
+        self._emitter.emit(ctx, EventLine(event, _NOTHING, extra), always=before > 0)
 
 
 def _refused(ctx: RequestContext) -> bool:
-    """Whether a request was refused, by this guard or by one further inside: that refusal is counted as one."""
+    """Whether this guard or one further inside refused a request: then it counts as a refusal, not as an error of the
+    app."""
     return ctx.denial is not None or ctx.refused_inside

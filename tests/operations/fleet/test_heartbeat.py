@@ -12,7 +12,7 @@ from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.operator.records import read_heartbeat, read_refusal
 from fraiseql_guard.stores import MemoryStore, StoreError
-from fraiseql_guard.telemetry.process import Host
+from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.testing import ManualClock
 from tests.operations.fleet.test_refusal_journal import LIMITED
 from tests.operations.fleet.test_traffic import seen
@@ -46,7 +46,7 @@ def presence(
         journal=journal or RefusalJournal(),
         settings=lambda: SETTINGS,
         facts=lambda: FACTS,
-        host=Host.of(SETTINGS),
+        host=ProcessMonitor.of(SETTINGS),
         observer=Heard([] if faults is None else faults),
     )
 
@@ -98,7 +98,7 @@ async def test_whatever_breaks_stops_nothing():
     assert faults == ["presence"]
 
 
-async def test_a_heartbeat_stays_small_whoever_calls():
+async def test_a_heartbeat_stays_small_whatever_the_callers():
     store, traffic = MemoryStore(), TrafficStats()
     for number in range(2_000):
         traffic.note(seen(user=f"{number}" + "x" * 250), 0)
@@ -153,7 +153,7 @@ async def neighbours_said(ids: list[str], *, alone: bool = True, seconds: float 
         journal=RefusalJournal(),
         settings=lambda: SETTINGS,
         facts=lambda: FACTS,
-        host=Host.of(SETTINGS),
+        host=ProcessMonitor.of(SETTINGS),
         observer=Heard(said),
         counts_alone=alone,
         clock=clock,

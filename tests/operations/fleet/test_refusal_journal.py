@@ -1,4 +1,4 @@
-"""The refusals that wait to be written: enough to answer a question, never a flood."""
+"""The refusals that wait to be written: enough to explain any of them, and bounded in a flood."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_callers_are_counted_for_five_minutes():
     assert (found["203.0.113.7"].requests, "alice" in found) == (1, False)
 
 
-def test_a_flood_of_addresses_hides_nobody_who_is_often_here():
+def test_a_flood_of_addresses_does_not_hide_a_frequent_caller():
     clock = ManualClock(0)
     traffic = p.TrafficStats(clock=clock)
     for number in range(30_000):

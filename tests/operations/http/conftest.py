@@ -1,4 +1,4 @@
-"""A guard with an operator's API, on the process's memory and on a real Redis, and someone who asks it."""
+"""A guard with an operator's API, on the process's memory and on a real Redis, and a client of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The console's files: the same for everybody, strict, and the only thing that nobody has to show a token for."""
+"""The console's files: the same for every visitor, strict, and the only thing that needs no token."""
 
 from __future__ import annotations
 

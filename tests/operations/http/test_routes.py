@@ -147,7 +147,7 @@ async def test_a_user_gets_another_limit(guarded, closing, store_options, secret
     assert (await graphql(api.guard, QUERY, token=token)).header("x-ratelimit-limit") == "500"
 
 
-async def test_a_limit_of_a_network_is_nobodys(api) -> None:
+async def test_a_network_has_no_limit_of_its_own(api) -> None:
     problem = await api.refused(400, "POST", "/rate-limits", {"ip_address": "203.0.113.0/24", "limit": "7/minute"})
     assert problem["field"] == "ip_address"
 
@@ -179,7 +179,7 @@ async def test_an_address_is_allowed_and_its_automatic_sanctions_end(guarded, cl
         assert f"FRAISEQL_GUARD_{variable}," in problem["detail"]
 
 
-async def test_nobody_allows_everybody(api) -> None:
+async def test_every_address_cannot_be_allowed(api) -> None:
     assert (await api.refused(400, "POST", "/allow-list", {"ip_address": "0.0.0.0/0"}))["field"] == "ip_address"
 
 

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from fraiseql_guard.operations.http.sessions import COOKIE, SECURE_COOKIE, Session, Sessions, Visitor
+from fraiseql_guard.operations.http.sessions import COOKIE, SECURE_COOKIE, Principal, Session, Sessions
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.operations.http.conftest import BOBS, OPERATORS_ADDRESS, TOKEN, TOKENS
 from tests.support.asgi import LOOPBACK
@@ -96,7 +96,7 @@ async def test_no_session_opens_another(serve) -> None:
     await api.refused(400, "POST", "/session", token=None, headers=headers)
 
 
-async def test_what_is_no_cookie_of_ours_is_nobody(serve) -> None:
+async def test_a_cookie_that_is_not_ours_is_no_session(serve) -> None:
     api = serve(rate_limit_default="100000/minute")
     _, _, headers = await opened(api)
     value = re.search(rf"{SECURE_COOKIE}=([^;]+)", headers["cookie"])[1]
@@ -128,14 +128,14 @@ def test_a_session_ends_after_eight_hours_or_with_its_token() -> None:
     clock = ManualClock()
     sessions = Sessions(lambda: TOKENS, "/admin", clock=clock)
     for until, seconds in ((None, 8 * 3600.0), (clock() + 60.0, 60.0), (clock() + 1e9, 8 * 3600.0)):
-        visitor = Visitor(actor="alice", address="", session=Session(actor="alice"), until=until)
-        session, header = sessions.open(visitor, secure=True)
+        principal = Principal(actor="alice", address="", session=Session(actor="alice"), until=until)
+        session, header = sessions.open(principal, secure=True)
         cookie = header.decode().partition(";")[0].partition("=")[2]
         assert session.expires_in_seconds == seconds
         clock.advance(seconds - 1)
-        assert sessions.visitor(cookie, "203.0.113.1").actor == "alice"
+        assert sessions.verify(cookie, "203.0.113.1").actor == "alice"
         clock.advance(1)
-        assert sessions.visitor(cookie, "203.0.113.1") is None
+        assert sessions.verify(cookie, "203.0.113.1") is None
         clock.advance(-seconds)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from fraiseql_guard import QueryLimitMiddleware
 from fraiseql_guard.operations.operator.interface import Status
-from fraiseql_guard.operations.operator.shapes import revived
+from fraiseql_guard.operations.operator.json_values import from_json
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.operations.http.conftest import Api, felt
@@ -44,14 +44,14 @@ async def test_what_the_worker_knows_is_told_and_marked_as_its_own(api: Api, red
     forged = make_token("x" * 40, sub="root")
     for _ in range(3):
         await graphql(api.guard, "{me{id}}", client=("203.0.113.77", 1), token=forged)
-    calm = revived(Status, await api.done("GET", "/status"))
+    calm = from_json(Status, await api.done("GET", "/status"))
     assert (calm.alone, calm.store_answers) == (None, True)
     assert calm.sanctions == 2
     assert calm.time.endswith("Z")
     redis.freeze()
     try:
         await graphql(api.guard, DEEP, client=ATTACKER)
-        found = revived(Status, await api.done("GET", "/status"))
+        found = from_json(Status, await api.done("GET", "/status"))
     finally:
         redis.thaw()
     assert (found.store_answers, found.sanctions) == (False, None)

@@ -62,27 +62,27 @@ junk = st.one_of(
 
 @given(st.lists(junk, max_size=30))
 def test_any_line_may_be_anything(lines):
-    tally = LogSummary()
-    tally.read(lines_of(io.BytesIO(b"\n".join(lines))), LogFilter())
-    assert tally.matching + tally.unreadable == tally.lines
-    assert as_text(tally, top=3)
-    assert json.dumps(as_json(tally, top=3))
+    summary = LogSummary()
+    summary.read(lines_of(io.BytesIO(b"\n".join(lines))), LogFilter())
+    assert summary.matching + summary.unreadable == summary.lines
+    assert as_text(summary, top=3)
+    assert json.dumps(as_json(summary, top=3))
 
 
 def test_the_guard_s_own_lines_are_all_understood():
     log = Log()
     for event in s.EVENTS:
         log.write(event, user_id="bob", ip_address="203.0.113.9")
-    tally = LogSummary()
-    tally.read(log.text.splitlines(), LogFilter())
-    assert (tally.lines, tally.matching, tally.unreadable) == (len(s.EVENTS), len(s.EVENTS), 0)
+    summary = LogSummary()
+    summary.read(log.text.splitlines(), LogFilter())
+    assert (summary.lines, summary.matching, summary.unreadable) == (len(s.EVENTS), len(s.EVENTS), 0)
 
 
 def test_what_a_flood_has_cost_is_counted():
     log = Log().write(s.RATE_LIMIT, ip_address="203.0.113.9", suppressed=41)
-    tally = LogSummary()
-    tally.read(log.text.splitlines(), LogFilter())
-    (incident,) = tally.incidents.values()
+    summary = LogSummary()
+    summary.read(log.text.splitlines(), LogFilter())
+    (incident,) = summary.incidents.values()
     assert incident.addresses.top(1) == [("203.0.113.9", 42)]
 
 

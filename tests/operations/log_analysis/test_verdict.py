@@ -83,8 +83,8 @@ CASES = [
 def test_what_it_is_and_why(happens, runbook, kind, reason):
     log = Log()
     happens(log)
-    tally = LogSummary()
-    tally.read(log.text.splitlines(), LogFilter())
-    verdict = judge(runbook, tally.incidents[runbook])
+    summary = LogSummary()
+    summary.read(log.text.splitlines(), LogFilter())
+    verdict = judge(runbook, summary.incidents[runbook])
     assert verdict.kind is kind, verdict
     assert any(reason in each for each in verdict.reasons), verdict

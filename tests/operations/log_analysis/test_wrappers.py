@@ -1,4 +1,4 @@
-"""The guard's lines are found in whatever form collectors keep them, and nothing else is taken for one."""
+"""The guard's lines are found in every form that container runtimes keep them in, and nothing else is taken for one."""
 
 import json
 import random
@@ -44,9 +44,9 @@ def test_any_form_inside_any_other_is_read(outer, inner):
         return  # nothing stands before a line twice
     lines = [WRAPPERS[outer](WRAPPERS[inner](line)) for line in OURS]
     assert list(unwrapped(lines)) == OURS
-    tally = LogSummary()
-    tally.read(lines, LogFilter())
-    assert (tally.lines, tally.matching, tally.unreadable) == (3, 3, 0)
+    summary = LogSummary()
+    summary.read(lines, LogFilter())
+    assert (summary.lines, summary.matching, summary.unreadable) == (3, 3, 0)
 
 
 def cri_parts(text: bytes, cuts: list[int], stream: bytes) -> list[bytes]:
@@ -112,9 +112,9 @@ QUOTED = [
 
 @pytest.mark.parametrize("quote", QUOTED)
 def test_a_line_that_another_one_quotes_is_not_ours(quote):
-    tally = LogSummary()
-    tally.read([quote(line) for line in OURS], LogFilter())
-    assert (tally.lines, tally.matching, tally.unreadable) == (3, 0, 3)
+    summary = LogSummary()
+    summary.read([quote(line) for line in OURS], LogFilter())
+    assert (summary.lines, summary.matching, summary.unreadable) == (3, 0, 3)
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda text: text.replace(b"\n", b"")), max_size=20), st.randoms())

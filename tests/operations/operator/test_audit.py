@@ -1,4 +1,4 @@
-"""Every action leaves a line and an entry of the ring, with its actor; looking leaves none."""
+"""Every action leaves a line and an entry in the store, with its actor; looking leaves none."""
 
 import inspect
 

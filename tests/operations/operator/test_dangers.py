@@ -1,4 +1,4 @@
-"""What nobody means to block is caught wherever it is asked for, and says whom it would have met."""
+"""A block that would hit the wrong callers is refused by every way in, and says how many requests it would have met."""
 
 import pytest
 

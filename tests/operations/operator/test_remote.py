@@ -271,7 +271,7 @@ async def test_an_answer_that_breaks_off_leaves_open_whether_it_was_done():
     assert "not known" in str(await error_of(0))
 
 
-async def test_a_certificate_that_nobody_vouches_for_is_refused(tmp_path):
+async def test_a_certificate_without_a_known_issuer_is_refused(tmp_path):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(_certificate(tmp_path))
     with peer(200, DONE) as server:

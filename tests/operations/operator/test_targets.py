@@ -1,4 +1,4 @@
-"""Whom an operator means by a user_id, and what happens where that is not clear."""
+"""Which user an operator means by a user_id, and what happens where that is not clear."""
 
 import json
 
@@ -25,7 +25,7 @@ async def blocked(store) -> set[str]:
     return {each.subject.name for each in await store.sanctions()}
 
 
-async def test_a_user_whom_nobody_has_seen_is_the_configured_issuers(make_operator, store) -> None:
+async def test_a_user_that_was_never_seen_is_the_configured_issuers(make_operator, store) -> None:
     await make_operator().block(Target(user_id="carol"))
     await make_operator(jwt_issuer="https://a").block(Target(user_id="carol"))
     await make_operator(jwt_issuer="https://a").block(Target(user_id="carol", issuer="https://b", tenant="t"))
@@ -52,7 +52,7 @@ async def test_several_users_of_one_name_have_to_be_told_apart(make_operator, st
     assert await blocked(store) == {'["https://b",null,"carol"]', '["https://a",8,"carol"]'}
 
 
-async def test_lifting_finds_whoever_of_the_name_is_sanctioned(make_operator, store) -> None:
+async def test_lifting_finds_every_sanctioned_user_of_the_name(make_operator, store) -> None:
     for issuer in ("https://a", "https://b"):
         await store.impose(Sanction(user(issuer, None, "carol"), PolicyName.DOS, 300.0))
     await seen(store, user("https://c", 1, "carol"), user("https://c", 2, "carol"))
@@ -62,7 +62,7 @@ async def test_lifting_finds_whoever_of_the_name_is_sanctioned(make_operator, st
     assert await blocked(store) == set()
 
 
-async def test_clearing_finds_whoever_of_the_name_has_a_limit(make_operator, store) -> None:
+async def test_clearing_finds_every_user_of_the_name_with_a_limit(make_operator, store) -> None:
     operator = make_operator()
     await operator.set_limit(Target(user_id="carol", issuer="https://a"), "5/minute")
     assert (await operator.clear_limit(Target(user_id="carol"))).affected == 1

@@ -97,7 +97,7 @@ def test_every_alert_of_the_contract_has_its_threshold_its_time_and_its_severity
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda each: each.name)
-def test_an_alert_is_of_one_subject_or_of_nobody_in_particular(alert):
+def test_an_alert_is_of_one_subject_or_of_none(alert):
     """An alert about a caller names one that can be blocked: never all the others, never everybody without a name."""
     rules = {
         rule["record"]: rule["expr"] for rule in yaml.safe_load(rule_files()[RECORDING_FILE])["groups"][0]["rules"]

@@ -1,4 +1,4 @@
-"""How full a pool is, whoever made it."""
+"""How full a pool is, of every library that is known."""
 
 from __future__ import annotations
 

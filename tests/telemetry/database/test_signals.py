@@ -1,4 +1,4 @@
-"""What an app tells of its database is what an operator sees."""
+"""What an app reports of its database is what an operator sees."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def states(**values: int):
     return lambda: {"active": 1, "idle": 2, "total": 10, "waiting": 3} | values
 
 
-def test_pools_are_read_when_somebody_looks_and_added_up(guarded) -> None:
+def test_pools_are_read_when_they_are_looked_at_and_added_up(guarded) -> None:
     guard = guarded()
     assert guard.metric("fraiseql_db_connections_total") == 0
     assert "fraiseql_db_connections_total " not in guard.guard._runtime.recorder.metrics.render().decode()
@@ -47,7 +47,7 @@ async def test_the_exposition_has_the_pool_as_it_is_now(guarded) -> None:
     assert b"fraiseql_db_connections_active 4.0" in reply.body
 
 
-def test_each_worker_writes_its_pool_down_whoever_is_scraped(guarded) -> None:
+def test_each_worker_sets_its_own_gauges_whichever_is_scraped(guarded) -> None:
     now = {"active": 1, "idle": 0, "total": 5}
     guard = guarded()
     guard.guard.observe_pool(lambda: now)
@@ -161,7 +161,7 @@ async def test_a_statement_that_the_database_stops_is_a_query_timeout(guarded, s
     assert guard.metric("fraiseql_errors_total") == 1
 
 
-def test_a_statement_that_somebody_cancels_is_no_timeout(guarded) -> None:
+def test_a_statement_that_is_cancelled_is_no_timeout(guarded) -> None:
     guard = guarded()
     error = StoppedError("canceling statement due to user request")
     with pytest.raises(StoppedError):

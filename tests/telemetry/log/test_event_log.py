@@ -142,7 +142,7 @@ class TestFlood:
         log.emit(s.RATE_LIMIT, CALLER, subject="alice")
         assert [line["context"].get("suppressed") for line in log.lines()[7:]] == [7, None]
 
-    def test_an_event_gets_two_hundred_lines_a_second_whoever_is_its_subject(self, log):
+    def test_an_event_gets_two_hundred_lines_a_second_whatever_its_subject(self, log):
         for n in range(5000):
             log.emit(s.HTTP_REQUEST, CALLER, subject=f"10.0.{n // 256}.{n % 256}")
         assert len(log.lines()) == 200

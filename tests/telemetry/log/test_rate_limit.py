@@ -1,4 +1,4 @@
-"""The flood limits keep exact accounts in bounded memory."""
+"""The log's rate limit counts exactly, in bounded memory."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.identity.networks import parse_address, subject_of
-from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_EVENT, LINES_PER_KIND, LINES_PER_SUBJECT, FloodLimits
+from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_EVENT, LINES_PER_KIND, LINES_PER_SUBJECT, LogRateLimit
 from tests.support.properties import examples
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0, 4)), max_size=300))
 def test_every_line_is_written_or_owned_up_to(lines):
-    flood = FloodLimits()
+    flood = LogRateLimit()
     answers = [flood.admit("event", subject, second) for subject, second in sorted(lines, key=lambda line: line[1])]
     final = [flood.admit("event", subject, 10.0) for subject in "abc"]
     written = [answer for answer in answers if answer is not None]
@@ -24,7 +24,7 @@ def test_every_line_is_written_or_owned_up_to(lines):
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3)), max_size=300))
 def test_no_second_has_more_lines_of_a_subject(lines):
-    flood = FloodLimits()
+    flood = LogRateLimit()
     written: dict[tuple[str, int], int] = {}
     for subject, second in sorted(lines, key=lambda line: line[1]):
         if flood.admit("event", subject, second) is not None:
@@ -33,7 +33,7 @@ def test_no_second_has_more_lines_of_a_subject(lines):
 
 
 def test_memory_does_not_grow_with_the_subjects():
-    flood = FloodLimits()
+    flood = LogRateLimit()
     for n in range(20_000):
         flood.admit("event", f"subject-{n}", 1.0)
     (state,) = flood._events.values()
@@ -58,14 +58,14 @@ def lines_of(flood, callers, second=1.0):
 
 
 def test_the_addresses_of_a_64_are_one_caller():
-    written = lines_of(FloodLimits(), [f"2001:db8:1:2::{n:x}" for n in range(1, 200)])
+    written = lines_of(LogRateLimit(), [f"2001:db8:1:2::{n:x}" for n in range(1, 200)])
     assert sum(written.values()) == LINES_PER_SUBJECT
 
 
 def test_a_56_and_a_48_have_what_their_rate_limits_have_for_them():
-    of_56 = lines_of(FloodLimits(), [f"2001:db8:1:{n:x}::1" for n in range(256)])
+    of_56 = lines_of(LogRateLimit(), [f"2001:db8:1:{n:x}::1" for n in range(256)])
     assert sum(of_56.values()) == 4 * LINES_PER_SUBJECT
-    of_48 = lines_of(FloodLimits(), [f"2001:db8:1:{n:x}00::1" for n in range(256)])
+    of_48 = lines_of(LogRateLimit(), [f"2001:db8:1:{n:x}00::1" for n in range(256)])
     assert sum(of_48.values()) == 16 * LINES_PER_SUBJECT
 
 
@@ -78,7 +78,7 @@ addresses = st.one_of(
 @examples(30)
 @given(st.lists(addresses, min_size=100, max_size=300), st.booleans())
 def test_a_flood_of_addresses_leaves_lines_for_users_and_the_other_way_round(flooding, of_users):
-    flood = FloodLimits()
+    flood = LogRateLimit()
     flooding = [f"user-{each}" for each in flooding] if of_users else flooding
     quiet = "192.0.2.1" if of_users else "alice"
     written = lines_of(flood, flooding)
@@ -89,7 +89,7 @@ def test_a_flood_of_addresses_leaves_lines_for_users_and_the_other_way_round(flo
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.one_of(addresses, st.sampled_from(["alice", "bob"])), st.floats(0, 3)), max_size=200))
 def test_every_line_of_a_caller_is_written_or_owned_up_to(lines):
-    flood = FloodLimits()
+    flood = LogRateLimit()
     lines = sorted(lines, key=lambda line: line[1])
     answers = [flood.admit("event", caller(one), second) for one, second in lines]
     callers = {caller(one).key: caller(one) for one, _ in lines}

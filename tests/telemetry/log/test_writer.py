@@ -49,7 +49,7 @@ def test_lines_keep_their_order_and_are_all_there_when_the_process_ends():
     assert numbers(run(script).stderr) == list(range(3000))
 
 
-def test_a_pipe_that_nobody_reads_does_not_hold_the_process():
+def test_a_pipe_that_is_not_read_does_not_hold_the_process():
     reader, writer = os.pipe()
     try:
         script = PREAMBLE + "for n in range(40_000): log.emit(s.RATE_LIMIT_ABUSE, {}, n=n)\nprint(failures())"
@@ -170,7 +170,7 @@ class TestRotation:
         assert self.path.stat().st_mode & 0o007 == 0
 
 
-def test_forked_workers_write_their_own_lines_and_nobody_s_twice():
+def test_forked_workers_write_their_own_lines_and_none_twice():
     script = (
         PREAMBLE
         + """

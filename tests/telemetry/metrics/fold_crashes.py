@@ -16,8 +16,8 @@ from pathlib import Path
 from prometheus_client.mmap_dict import mmap_key
 
 from fraiseql_guard.telemetry.metrics import value_files
-from fraiseql_guard.telemetry.metrics.lives import ALIVE, PREFIX, home, take_census
 from fraiseql_guard.telemetry.metrics.multiprocess import Workers
+from fraiseql_guard.telemetry.metrics.process_locks import ALIVE, PREFIX, find_processes, pid_space
 
 STEPS = frozenset({"open", "os.rename", "os.remove", "os.link"})
 DEAD = 4_200_000  # above the greatest pid that Linux has (2 ** 22)
@@ -29,7 +29,7 @@ def prepare(folder: Path, workers: range) -> None:
     """What so many dead workers have left."""
     for number in workers:
         pid = DEAD + number
-        (folder / f"{PREFIX}{pid}_{home()}_{number:08x}{ALIVE}").touch()
+        (folder / f"{PREFIX}{pid}_{pid_space()}_{number:08x}{ALIVE}").touch()
         for kind in (*KINDS, "gauge_livesum", "gauge_all"):
             key = mmap_key(kind, kind, ["n"], ["always"], "H").encode()
             own = mmap_key(kind, kind, ["n"], [str(number)], "H").encode()
@@ -69,7 +69,7 @@ def fold(folder: Path, *, dies_at: int = 0) -> bool:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-    Folder(folder, on_damage=lambda name: os._exit(3)).fold(take_census(folder).dead)
+    Folder(folder, on_damage=lambda name: os._exit(3)).fold(find_processes(folder).dead)
     os._exit(0)
 
 

@@ -12,8 +12,8 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.telemetry.metrics.folding import MOST_CALLERS_SERIES, Folder
-from fraiseql_guard.telemetry.metrics.lives import ALIVE, PREFIX, home, take_census
 from fraiseql_guard.telemetry.metrics.multiprocess import VARIABLE
+from fraiseql_guard.telemetry.metrics.process_locks import ALIVE, PREFIX, find_processes, pid_space
 from tests.telemetry.metrics.fold_crashes import DEAD, KINDS, prepare, seen
 from tests.telemetry.metrics.scrape import ROOT
 from tests.telemetry.metrics.test_multiprocess import Worker, workers  # noqa: F401 - a fixture
@@ -31,7 +31,7 @@ def run(script, *arguments, directory):
 
 
 def fold(folder, **how):
-    Folder(folder, on_damage=lambda name: pytest.fail(name)).fold(take_census(folder).dead, **how)
+    Folder(folder, on_damage=lambda name: pytest.fail(name)).fold(find_processes(folder).dead, **how)
 
 
 def names(folder):
@@ -109,7 +109,7 @@ def test_callers_of_dead_workers_do_not_make_a_scrape_grow(workers, tmp_path):  
 def test_workers_of_another_container_are_left_to_their_own(tmp_path):
     prepare(tmp_path, range(2))
     for path in tmp_path.glob(f"*{ALIVE}"):
-        path.rename(path.with_name(path.name.replace(home(), "0" * 8)))
+        path.rename(path.with_name(path.name.replace(pid_space(), "0" * 8)))
     before = names(tmp_path)
     fold(tmp_path)
     assert names(tmp_path) == before
@@ -121,9 +121,9 @@ def test_a_living_worker_of_another_container_has_its_gauges(workers, tmp_path):
         worker.do("metrics.set(s.DB_CONNECTIONS_ACTIVE, 4)")
         worker.do("metrics.inc(s.QUERIES)")
     two_pid = two.process.pid
-    # As another container's: a pid that is no process here, and a home that is not ours; the lock goes on to be held.
+    # As another container's: a pid that is no process here, and a pid space that is not ours. The lock is still held.
     for path in [*tmp_path.glob(f"*_{two_pid}.db"), *tmp_path.glob(f"{PREFIX}{two_pid}_*")]:
-        path.rename(tmp_path / path.name.replace(f"_{two_pid}", f"_{DEAD}").replace(home(), "0" * 8))
+        path.rename(tmp_path / path.name.replace(f"_{two_pid}", f"_{DEAD}").replace(pid_space(), "0" * 8))
     scrape = one.scrape()
     assert scrape.value(s.DB_CONNECTIONS_ACTIVE) == 8
     assert {x.labels["pid"] for x in scrape.samples if "pid" in x.labels} == {str(one.process.pid)}
@@ -137,8 +137,7 @@ def test_a_living_worker_of_another_container_has_its_gauges(workers, tmp_path):
 def test_a_pid_that_a_living_process_of_another_container_has_as_well_is_said(tmp_path):
     script = (
         "import os, fcntl\n"
-        f"from fraiseql_guard.telemetry import Metrics\n"
-        f"from fraiseql_guard.telemetry.metrics import lives\n"
+        f"from fraiseql_guard.telemetry.metrics import process_locks\nfrom fraiseql_guard.telemetry import Metrics\n"
         f"path = f'{tmp_path}/{PREFIX}{{os.getpid()}}_00000000_1{ALIVE}'\n"
         "file = open(path, 'w'); fcntl.flock(file, fcntl.LOCK_EX)\n"
         "print(Metrics().shares_its_pid)\n"

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.signals import ANONYMOUS, OTHER, UNKNOWN
-from fraiseql_guard.telemetry import Metrics, escape_label
-from fraiseql_guard.telemetry.metrics.labels import LabelBounds, LabelLimits
+from fraiseql_guard.telemetry import Metrics
+from fraiseql_guard.telemetry.metrics.labels import LabelBounds, LabelLimits, escape_label
 from fraiseql_guard.telemetry.metrics.series import UNUSED_SECONDS, RecordedMetric
 from tests.support.properties import examples
 from tests.telemetry.metrics.scrape import Scrape

@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Info, ProcessCo
 
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.signals import MetricKind, Source
-from fraiseql_guard.telemetry import CONTENT_TYPE, Metrics
+from fraiseql_guard.telemetry import Metrics
+from fraiseql_guard.telemetry.metrics.exposition import CONTENT_TYPE
 from tests.telemetry.metrics.scrape import Scrape, promtool_complaints
 
 
@@ -100,7 +101,7 @@ def test_closed_series_and_counters_without_labels_exist_from_the_start_so_that_
     assert scrape.value(s.RESPONSE_TIME, suffix="_count") == 0
 
 
-def test_what_nobody_fed_is_not_exported_because_zero_would_be_a_lie():
+def test_what_was_never_set_is_not_exported_because_zero_would_be_wrong():
     scrape = Scrape(Metrics().render())
     for metric in s.METRICS:
         if metric.kind is MetricKind.GAUGE and metric.source is not Source.PROCESS:

@@ -64,7 +64,7 @@ def workers(tmp_path):
             worker.end()
 
 
-def test_counters_and_histograms_are_summed_whoever_is_asked(workers):
+def test_counters_and_histograms_are_summed_whichever_worker_is_scraped(workers):
     one, two = workers
     one.do("metrics.inc(s.HTTP_REQUESTS, '/graphql', '200', 'alice')")
     two.do("metrics.inc(s.HTTP_REQUESTS, '/graphql', '200', 'alice', amount=2)")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraiseql_guard.telemetry.process.memory import Memory
+from fraiseql_guard.telemetry.process import Memory
 from fraiseql_guard.telemetry.process.memory_watch import MemoryWatch
 
 

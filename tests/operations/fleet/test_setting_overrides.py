@@ -5,19 +5,19 @@ from __future__ import annotations
 import pytest
 
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, name_of
-from fraiseql_guard.operations.fleet.switches import read_switches
+from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
 from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 
 MODE, SETTING = EntryKind.MODE, EntryKind.SETTING
 
 
 def effective(*entries: Entry, **options: object) -> Settings:
-    return read_switches(ControlSet(1, entries)).applied_to(Settings.load({}, **options))
+    return setting_overrides(ControlSet(1, entries)).applied_to(Settings.load({}, **options))
 
 
 def test_nothing_said_is_nothing_changed():
     base = Settings.load({})
-    assert read_switches(ControlSet()).applied_to(base) is base
+    assert setting_overrides(ControlSet()).applied_to(base) is base
 
 
 def test_every_changeable_option_exists_and_none_is_a_secret_a_path_a_network_or_the_store():
@@ -56,7 +56,7 @@ def test_an_unusable_entry_is_named_and_keeps_no_other_from_acting():
             Entry(SETTING, name_of("max_aliases"), value="3"),
         ),
     )
-    switches = read_switches(control)
+    switches = setting_overrides(control)
     assert switches.options == {"max_aliases": "3"}
     assert len(switches.problems) == 3
     assert name_of("max_query_depth") in switches.problems[0]

@@ -1,4 +1,4 @@
-"""One thread beside the event loop, for work that would hold it up."""
+"""One thread for work that would block the event loop."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, TypeVar
 
-R = TypeVar("R")
+Result = TypeVar("Result")
 
 
-class Aside:
-    """Starts its thread with the first work; a forked child starts its own. One work at a time, in turn.
+class BackgroundThread:
+    """A thread that does one piece of work at a time, in turn. It starts with the first one; a forked child starts its
+    own.
 
-    It is not the loop's own pool of threads: the app may have filled that one.
+    The event loop's own pool of threads would not do: the app may have filled it.
     """
 
     __slots__ = ("_name", "_pid", "_pool")
@@ -25,12 +26,12 @@ class Aside:
         self._pid = 0
         self._pool: ThreadPoolExecutor | None = None
 
-    async def run(self, work: Callable[..., R], *facts: Any) -> R:
-        """What ``work`` returns. RuntimeError once the interpreter is about to end."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads(), partial(work, *facts))
+    async def run(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Call ``work`` in the thread, and return its result. RuntimeError once the interpreter is about to end."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads(), partial(work, *arguments))
 
     def submit(self, work: Callable[[], Any]) -> None:
-        """Do it some time; what comes of it is not told. RuntimeError as above."""
+        """Have ``work`` called some time later; its result is dropped. RuntimeError as for :meth:`run`."""
         self._threads().submit(work)
 
     def _threads(self) -> ThreadPoolExecutor:

@@ -1,6 +1,6 @@
-"""The interface's values as JSON and back: every field under its own name, nothing else.
+"""Writes the interface's values as JSON, and reads them: every field under its own name.
 
-What comes from another version may have fields more (they are left out) or fewer (those with a default).
+A value that another version wrote may have further fields, which are left out, or lack those that have a default.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ MARK: Final = ("x-fraiseql-guard", "operator-api")
 """Header of every answer of the HTTP API: no other app's answer is taken for one."""
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON knows it."""
+def to_plain(value: Any) -> Any:
+    """A value as plain JSON data: dataclasses as objects, enums by their values."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+        return {each.name: to_plain(getattr(value, each.name)) for each in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
+        return {str(key): to_plain(each) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(each) for each in value]
+        return [to_plain(each) for each in value]
     return value
 
 
-def revived(kind: type[Value], value: Any) -> Value:
-    """The value of a dataclass from its JSON; ValueError if it is none."""
+def from_json(kind: type[Value], value: Any) -> Value:
+    """The dataclass of JSON data; ValueError if it is none of this kind."""
     try:
         found: Value = _reader(kind)(value)  # type: ignore[arg-type]  # a type is hashable
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -41,7 +41,7 @@ def revived(kind: type[Value], value: Any) -> Value:
 
 @cache
 def _reader(kind: Any) -> Callable[[Any], Any]:
-    """What makes a value of this kind of its JSON; made once, because a look at the fleet reads thousands."""
+    """The function that reads a value of this kind. Made once for each kind: a look at the fleet reads thousands."""
     if isinstance(kind, type) and is_dataclass(kind):
         return _object_reader(kind)
     origin, inner = get_origin(kind), get_args(kind)
@@ -62,7 +62,7 @@ def _object_reader(kind: type) -> Callable[[Any], Any]:
     readers: dict[str, Callable[[Any], Any]] = {}
 
     def read(value: Any) -> Any:
-        if not readers:  # a kind that holds itself ends here
+        if not readers:  # made at the first value, because a kind may contain itself
             readers.update({name: _reader(hint) for name, hint in hints.items()})
         return kind(**{name: readers[name](each) for name, each in value.items() if name in readers})
 
@@ -75,7 +75,7 @@ def _sequence_reader(kind: Any) -> Callable[[Any], Any]:
     def read_all(value: Any) -> Any:
         if not isinstance(value, list | tuple):
             raise TypeError(f"{str(value)[:80]!r} is no list")
-        if set(map(type, value)) <= {kind}:  # nearly always, where it holds numbers or texts
+        if set(map(type, value)) <= {kind}:  # nearly always, for numbers and texts: they need no reading
             return tuple(value)
         return tuple([read(each) for each in value])
 

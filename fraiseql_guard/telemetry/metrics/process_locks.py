@@ -1,8 +1,8 @@
-"""Which of the processes that share a directory live: each holds a lock on a file of its own there.
+"""Finds out which of the processes that share a directory are alive: each holds a lock on a file of its own there.
 
-The kernel frees the lock (flock) when the process ends, however it ends, and tells every process of the machine, those
-of other containers included, where a pid says nothing. The file's name says whose it is: pid, home, and a random token.
-The home is the boot and the pid namespace; a pid means something to processes of the same home alone.
+The kernel frees the lock (flock) when the process ends, however it ends. That shows to all processes of the machine,
+also in other containers, where a pid means nothing. A file is named by its process: pid, pid space, and a random token.
+The pid space stands for the boot and the pid namespace: pids mean something only within the same one.
 """
 
 from __future__ import annotations
@@ -29,22 +29,23 @@ _ENDED: Final = frozenset({"Z", "X"})  # zombie, dead (proc(5))
 
 @dataclass(frozen=True, slots=True)
 class LiveProcesses:
-    """Processes of the directory by their pids."""
+    """The processes that share a directory, by their pids."""
 
     alive: frozenset[int]
-    """They hold their locks."""
+    """Processes that hold their locks."""
     neighbours: frozenset[int]
-    """Those of them whose pids mean something here."""
+    """Those of them in the same pid space: their pids mean something here."""
     dead: Mapping[int, tuple[Path, ...]]
-    """All of this home whose locks are free, with their files, those who began first in front."""
+    """Processes of the same pid space whose locks are free, with their lock files; those that began first come
+    first."""
     known: frozenset[int]
-    """All with a file."""
+    """All processes with a lock file."""
 
 
-class Life:
-    """The lock of this process, from now until it ends. A forked child has one of its own from its first moment on.
+class ProcessLock:
+    """The lock of this process, held until it ends. A forked child gets one of its own at once.
 
-    Without locks in this file system the process has none, and the directory is as it was without this class.
+    In a file system without locks the process has none, and no file either.
     """
 
     __slots__ = ("_directory", "_held", "shares_its_pid")
@@ -53,25 +54,27 @@ class Life:
         self._directory = directory
         self._held: int | None = None
         self.shares_its_pid = False
-        """Whether a living process of another container has the same pid, and so the same files."""
+        """Whether a living process of another container has the same pid, and so writes to the same files."""
         self._begin()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._begin_again)
 
     def _begin_again(self) -> None:
-        """A child has inherited the open file; as long as it had, its parent would seem to live."""
+        """Replace the lock after a fork. The child has inherited the open file: while it holds it, the parent would
+        seem to live."""
         if self._held is not None:
             os.close(self._held)
         self._begin()
 
     def _begin(self) -> None:
-        self._held, name = None, f"{PREFIX}{os.getpid()}_{home()}_{token_hex(4)}"
+        self._held, name = None, f"{PREFIX}{os.getpid()}_{pid_space()}_{token_hex(4)}"
         with suppress(OSError):
             self._held = _locked(self._directory / f"{name}{TEMPORARY}", self._directory / f"{name}{ALIVE}")
             self._part_from_namesakes(f"{name}{ALIVE}")
 
     def _part_from_namesakes(self, own: str) -> None:
-        """Forget those that had this pid before; what they counted goes on as ours (prometheus_client)."""
+        """Remove the lock files of processes that had this pid before: prometheus_client lets this one continue their
+        counts."""
         for path in self._directory.glob(f"{PREFIX}{os.getpid()}_*{ALIVE}"):
             if path.name == own:
                 continue
@@ -81,20 +84,20 @@ class Life:
                 path.unlink(missing_ok=True)
 
 
-def take_census(directory: Path) -> LiveProcesses:
-    """Ask the kernel which locks are held."""
+def find_processes(directory: Path) -> LiveProcesses:
+    """Find out from the kernel which processes hold their locks."""
     alive, here, strangers = set[int](), set[int](), set[int]()
     free: dict[int, list[Path]] = {}
-    own_home = home()
+    own_space = pid_space()
     for path in _by_age(directory.glob(f"{PREFIX}*{ALIVE}")):
         pid, _, rest = path.name.removeprefix(PREFIX).partition("_")
-        at_home = rest.partition("_")[0] == own_home
+        same_space = rest.partition("_")[0] == own_space
         if not pid.isdecimal():
             continue
         if is_held(path):
             alive.add(int(pid))
-            here.update({int(pid)} if at_home else ())
-        elif at_home:
+            here.update({int(pid)} if same_space else ())
+        elif same_space:
             free.setdefault(int(pid), []).append(path)
         else:
             strangers.add(int(pid))
@@ -103,7 +106,7 @@ def take_census(directory: Path) -> LiveProcesses:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process has the lock; also if this one may not look."""
+    """Whether a process holds the lock of a file. True also if this process may not look at it."""
     if flock is None:
         return True
     try:
@@ -113,7 +116,7 @@ def is_held(path: Path) -> bool:
     except OSError:
         return True
     try:
-        flock(file, LOCK_SH | LOCK_NB)  # shared, so that two who look do not see each other
+        flock(file, LOCK_SH | LOCK_NB)  # shared, so that two processes that look do not see each other
     except OSError:
         return True
     finally:
@@ -122,13 +125,13 @@ def is_held(path: Path) -> bool:
 
 
 def exists(pid: int) -> bool:
-    """Whether a process of this pid namespace has this pid and still runs. A thread's number is not a process."""
+    """Whether a process of this pid namespace has this pid and still runs. The id of a thread is no process."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OSError:
-        pass  # another user's: it exists
+        pass  # it exists, and belongs to another user
     try:
         text = Path(f"/proc/{pid}/status").read_text(errors="replace")
     except OSError:
@@ -137,8 +140,8 @@ def exists(pid: int) -> bool:
     return facts.get("Tgid", str(pid)).strip() == str(pid) and facts.get("State", "R")[:1] not in _ENDED
 
 
-def home() -> str:
-    """Boot and pid namespace of this process, in eight characters."""
+def pid_space() -> str:
+    """The boot and the pid namespace of this process, as a digest of eight characters."""
     boot, namespace = "", ""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
@@ -148,7 +151,8 @@ def home() -> str:
 
 
 def _locked(born: Path, name: Path) -> int | None:
-    """A new file that has its name only once it is locked; None where files cannot be locked."""
+    """Make a file that gets its ``name`` once it is locked, so that it is never seen without its lock. None where files
+    cannot be locked."""
     if flock is None:
         return None
     file = os.open(born, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

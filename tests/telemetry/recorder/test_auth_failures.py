@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.telemetry.log.failures import RecentFailures
+from fraiseql_guard.telemetry.recorder.auth_failures import RecentFailures
 
 STEP = st.tuples(st.sampled_from(["fail", "succeed"]), st.sampled_from("ab"), st.integers(0, 60))
 

@@ -1,4 +1,4 @@
-"""Which callers have lately failed to say who they are: what makes a success worth a line in any flood."""
+"""Which callers failed to authenticate lately: a success after failures is logged whatever else goes on."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from fraiseql_guard.core.lru import Lru
 
 _MAX_CALLERS: Final = 10_000
 FAILING_SECONDS: Final = 300.0
-"""How long an address counts as one that fails."""
+"""How long an address counts as failing after its last failure."""
 
 
 class RecentFailures:
-    """Failures of each caller within ``window_seconds`` of the last one. Bounded: those who failed last are known."""
+    """Counts the failures of each caller, until ``window_seconds`` after the last one. At most 10,000 callers are
+    remembered, those that failed last."""
 
     __slots__ = ("_known", "window_seconds")
 
@@ -21,20 +22,20 @@ class RecentFailures:
         self._known: Lru[str, tuple[int, float]] = Lru(_MAX_CALLERS)
 
     def note(self, caller: str, now: float) -> None:
-        """A failure of a caller."""
+        """Count a failure of a caller."""
         count, last = self._known.get(caller) or (0, now)
         self._known.put(caller, (count + 1 if now - last < self.window_seconds else 1, now))
 
     def take(self, caller: str, now: float) -> int:
-        """How many failures a success comes after; they are forgotten with it."""
-        if not len(self._known):
+        """How many failures came before a success of this caller. Forgets them."""
+        if not len(self._known):  # nearly always: no work for an ordinary success
             return 0
         count, last = self._known.pop(caller) or (0, now)
         return count if now - last < self.window_seconds else 0
 
 
 class FailingAddresses:
-    """How many addresses have failed within the last five minutes. Bounded: at most 10,000 are told apart."""
+    """Counts the addresses that failed within the last five minutes, up to 10,000."""
 
     __slots__ = ("_last",)
 
@@ -42,11 +43,11 @@ class FailingAddresses:
         self._last: Lru[str, float] = Lru(_MAX_CALLERS)
 
     def note(self, address: str, now: float) -> None:
-        """A failure of an address."""
+        """Count a failure of an address."""
         self._last.put(address, now)
 
     def count(self, now: float) -> int:
-        """Those that count now; the others are forgotten."""
+        """How many addresses count as failing now. Forgets the others."""
         last = self._last
         while (oldest := last.oldest(1)) and now - oldest[0][1] >= FAILING_SECONDS:
             last.pop_oldest()

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.operations.operator import interface
 from fraiseql_guard.operations.operator.interface import Block, Done, Origin, Status, Target, Worker
-from fraiseql_guard.operations.operator.shapes import plain, revived
+from fraiseql_guard.operations.operator.json_values import from_json, to_plain
 from tests.support.properties import examples
 
 KINDS = [each for each in vars(interface).values() if isinstance(each, type) and is_dataclass(each)]
@@ -26,9 +26,9 @@ def test_a_value_comes_back_as_it_was(kind):
     @examples(30)
     @given(st.builds(kind, **free))
     def there_and_back(value):
-        shape = plain(value)
+        shape = to_plain(value)
         assert set(shape) == {each.name for each in fields(kind)}
-        assert plain(revived(kind, shape)) == shape
+        assert to_plain(from_json(kind, shape)) == shape
 
     there_and_back()
 
@@ -37,7 +37,7 @@ BLOCK = {"target": {"user_id": "ada"}, "origin": "operator", "policy": "operator
 
 
 def test_fields_of_a_newer_version_are_left_out_and_missing_ones_have_their_defaults():
-    block = revived(Block, {**BLOCK, "mood": "blue", "target": {"user_id": "ada", "shoe_size": 39}})
+    block = from_json(Block, {**BLOCK, "mood": "blue", "target": {"user_id": "ada", "shoe_size": 39}})
     assert block == Block(
         target=Target(user_id="ada"), origin=Origin.OPERATOR, policy="operator", expires_in_seconds=5.0
     )
@@ -61,8 +61,8 @@ def test_fields_of_a_newer_version_are_left_out_and_missing_ones_have_their_defa
 )
 def test_what_is_no_such_value_is_refused(kind, value):
     with pytest.raises(ValueError, match="is no"):
-        revived(kind, value)
+        from_json(kind, value)
 
 
 def test_everything_is_json():
-    json.dumps(plain(Done(message="x", details={"a": (1, Origin.OPERATOR)})))
+    json.dumps(to_plain(Done(message="x", details={"a": (1, Origin.OPERATOR)})))

@@ -1,0 +1,78 @@
+"""Reads which settings a control set overrides.
+
+Only settings that are declared so (settings.CHANGEABLE) can be overridden while a process runs. An entry that cannot be
+used, because it was written by hand or by a newer version, is left out and named; the others hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, SettingsError
+from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.variables import SettingVariable
+from fraiseql_guard.stores.control import ALL, ControlSet, Entry, EntryKind
+
+_BY_NAME: Final[Mapping[str, SettingVariable]] = {row.name: row for row in VARIABLES}
+_BY_OPTION: Final[Mapping[str, SettingVariable]] = {row.option: row for row in VARIABLES}
+_MODE: Final = "mode"
+_MODE_OPTIONS: Final[Mapping[str, str]] = {
+    protection.value: option for protection in Protection if (option := f"mode_{protection.value}") in CHANGEABLE
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOverrides:
+    """The overridden ``options`` with their values as text, and ``problems``: a sentence for each unusable entry."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def applied_to(self, base: Settings) -> Settings:
+        """The effective settings. The source of an overridden one is ``override``."""
+        return base.override(source="override", **self.options) if self.options else base
+
+
+def setting_overrides(control: ControlSet) -> SettingOverrides:
+    """The overrides of settings in a control set. The mode of one protection wins over the mode of all, and both win
+    over the variables."""
+    options: dict[str, str] = {}
+    problems: list[str] = []
+    modes = sorted(control.of(EntryKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
+    for entry in (*control.of(EntryKind.SETTING), *modes):
+        try:
+            options |= options_of(entry)
+        except SettingsError as error:
+            problems.append(str(error))
+    return SettingOverrides(options, tuple(problems))
+
+
+def options_of(entry: Entry) -> dict[str, str]:
+    """The options that a MODE or SETTING entry overrides, each with its value. SettingsError says why an entry cannot
+    be used."""
+    wanted = _options_of_mode(entry.key) if entry.kind is EntryKind.MODE else [_option_of_variable(entry.key)]
+    for option in wanted:
+        row = _BY_OPTION[option]
+        if not entry.value.strip():
+            raise SettingsError(f"{row.name} is given no value. Accepted: {row.form.accepts}")
+        row.read(entry.value, row.name)
+    return dict.fromkeys(wanted, entry.value)
+
+
+def _options_of_mode(protection: str) -> list[str]:
+    if protection == ALL:
+        return [_MODE, *_MODE_OPTIONS.values()]
+    if protection not in _MODE_OPTIONS:
+        accepted = ", ".join((ALL, *_MODE_OPTIONS))
+        raise SettingsError(f"mode of {protection[:60]!r}: there is no such protection. Accepted: {accepted}")
+    return [_MODE_OPTIONS[protection]]
+
+
+def _option_of_variable(name: str) -> str:
+    row = _BY_NAME.get(name)
+    if row is None or row.option not in CHANGEABLE:
+        problem = "is no setting" if row is None else "cannot be changed while the process runs"
+        raise SettingsError(f"{name[:60]} {problem}. Which can: fraiseql-guard config")
+    return row.option
