@@ -70,15 +70,13 @@ class RedisUrl:
         kind = _KINDS[scheme["kind"]]
         encrypted = scheme["tls"] == "rediss"
         userinfo, _, hosts = parts["authority"].rpartition("@")
-        path, places, target = None, (), parts["path"]
-        if scheme["unix"]:
-            path, target = _socket_path(hosts, parts["path"]), ""
-        else:
-            places = _places(hosts, several=kind != "standalone")
+        is_socket = scheme["unix"] is not None
+        path = _socket_path(hosts, parts["path"]) if is_socket else None
+        places = () if is_socket else _places(hosts, several=kind != "standalone")
         # What to say there: the options may hold what the URL's own places hold as well.
         options = _options(parts["query"] or "", kind, encrypted=encrypted)
         user, password = _user(userinfo, options)
-        master, database = _target(kind, target, options)
+        master, database = _target(kind, "" if is_socket else parts["path"], options)
         return cls(
             kind=kind,
             path=path,

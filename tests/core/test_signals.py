@@ -1,9 +1,13 @@
 """The vocabulary is consistent in itself. What the runbooks ask of it: tests/contract."""
 
+import ast
 import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
+from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import CODES, EVENTS, METRICS, FailureReason, MetricKind, Protection
 
 METRIC = {metric.name: metric for metric in METRICS}
@@ -14,6 +18,26 @@ EVENT = {event.name: event for event in EVENTS}
 def test_names_are_unique(table):
     assert table
     assert len({entry.name for entry in table}) == len(table)
+
+
+def test_a_name_stands_in_one_file_and_is_read_from_the_package():
+    """The package imports all names of its files: of two with one name, one would be lost."""
+    files = Path(signals.__file__).parent.glob("*.py")
+    names = Counter(
+        target.id
+        for file in files
+        for statement in ast.parse(file.read_text(encoding="utf-8")).body
+        for target in targets(statement)
+        if not target.id.startswith("_")
+    )
+    assert {name for name, count in names.items() if count > 1} == set()
+    assert all(hasattr(signals, name) for name in names)
+
+
+def targets(statement: ast.stmt) -> list[ast.Name]:
+    """The names that a statement of a module assigns."""
+    found = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+    return [each for each in found if isinstance(each, ast.Name)]
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=METRIC)
