@@ -60,8 +60,8 @@ def usual() -> None:
 
 
 def packed() -> None:
-    """What trips have in common on the wire is packed for each."""
-    uncached("stores.trips", "_packed")
+    """What admit requests have in common on the wire is packed for each."""
+    uncached("stores.redis.admit_codec", "_packed")
 
 
 def requests() -> None:
