@@ -16,8 +16,8 @@ from fraiseql_guard.stores.redis.check import check_redis
 from fraiseql_guard.stores.redis.client import ScriptCall, open_client
 from fraiseql_guard.stores.redis.documents import RedisDocuments
 from fraiseql_guard.stores.redis.fleet import RedisFleet
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import PROBE
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.lift_jobs import RedisLiftJobs
 from fraiseql_guard.stores.redis.limits import RedisLimits
 from fraiseql_guard.stores.redis.namespace import NAMESPACE, Namespace

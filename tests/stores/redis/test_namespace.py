@@ -95,10 +95,10 @@ async def test_every_key_begins_with_the_namespace(redis_store: RedisStore, two)
 
 async def test_nothing_is_shared(two) -> None:
     ours, theirs = two
-    trip = AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=7),))
-    assert (await ours.admit(trip)).admitted
-    assert (await theirs.admit(trip)).admitted  # the very same trip
-    assert not (await ours.admit(trip)).admitted
+    request = AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=7),))
+    assert (await ours.admit(request)).admitted
+    assert (await theirs.admit(request)).admitted  # the very same request
+    assert not (await ours.admit(request)).admitted
     await ours.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
     await ours.limits.set(ALICE, Limit(1, 60), 0, 60)
     await ours.overrides.put(Override(OverrideKind.ALLOW, "192.0.2.1", 60))
@@ -171,7 +171,8 @@ def test_the_documented_user_can_ask_what_other_deployments_need(guarded_redis: 
 
 def test_no_command_is_documented_that_is_never_given() -> None:
     """Only what the scripts call and the stores ask."""
-    sources = [*(ROOT / "fraiseql_guard" / "stores").glob("*.py"), *(ROOT / "fraiseql_guard" / "stores").glob("lua/*")]
+    stores = ROOT / "fraiseql_guard" / "stores"
+    sources = [*stores.rglob("*.py"), *stores.rglob("*.lua")]
     text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
     for command in (word[1:].upper() for word in documented() if word.startswith("+")):
         first, _, second = command.partition("|")

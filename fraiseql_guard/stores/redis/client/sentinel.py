@@ -1,4 +1,4 @@
-"""A master behind Sentinels: who it is, and when it is another (redis.io: Guidelines for Sentinel clients)."""
+"""A master behind Sentinels: finds it, and notices a failover (redis.io: Guidelines for Sentinel clients)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fraiseql_guard.stores.redis.client.commands import Command, Question, Scrip
 from fraiseql_guard.stores.redis.client.connection import RedisConnection, fixed
 
 ANSWER_SECONDS: Final = 0.4
-"""Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
+"""Longest wait for a Sentinel's answer; less than an attempt to connect may take."""
 LOOK_SECONDS: Final = 1.0
-"""Pause between two questions whether the master is still the same, while requests come."""
+"""Pause between two looks at who the master is, while requests come."""
 
 Place = tuple[str, int]
 
 
 class Sentinels:
-    """Tells who the master is. One connection to each Sentinel, kept."""
+    """Finds the master. Keeps one connection to each Sentinel."""
 
     def __init__(self, addresses: Sequence[Address], name: str) -> None:
         self._connections = [RedisConnection(fixed(address)) for address in addresses]
@@ -32,8 +32,8 @@ class Sentinels:
     async def find(self) -> Place:
         """Host and port of the master that most of the Sentinels name.
 
-        All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen
-        costs nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
+        All are asked at once, and the first majority decides: a Sentinel that is dead or frozen costs nothing, and one
+        that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
         """
         questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
@@ -61,10 +61,10 @@ class Sentinels:
 
 
 class WatchedMaster:
-    """The server that the Sentinels name (a Topology). ``server`` is how to greet it, wherever it is.
+    """The server that the Sentinels name (a Topology). ``server`` has its greeting, wherever it is.
 
-    They are asked with each connect, and every second while requests come: after a failover by order the old master
-    lives on for seconds, takes what is written to it, and forgets that later.
+    The Sentinels are asked with each connect, and every second while requests come: after a failover by order the old
+    master lives on for seconds, and takes writes that it forgets later.
     """
 
     def __init__(self, sentinels: Sequence[Address], name: str, server: Address, scripts: Sequence[Script]) -> None:
@@ -101,7 +101,8 @@ class WatchedMaster:
             self._looking.ensure_running()
 
     async def _look(self) -> None:
-        with contextlib.suppress(StoreError):  # no news: the master may be well all the same
+        # Silent Sentinels are no news: the master may be well all the same.
+        with contextlib.suppress(StoreError):
             place = await self._sentinels.find()
             if place != self._place:
                 self._connection.reconnect("the Sentinels name another master")

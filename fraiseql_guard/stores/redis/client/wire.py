@@ -1,4 +1,4 @@
-"""The wire: commands out at once, answers back in order. Bytes are parsed by hiredis."""
+"""Writes commands at once, and reads the answers in order. hiredis parses them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TOGETHER: Final = 16
 class Wire(asyncio.Protocol):
     """A transport with the requests that wait for its answers.
 
-    ``lost`` is why it ended, once it has. Every request is accounted for until its answer came, also one whose caller
-    has given up: answers can never be mixed up.
+    ``lost`` is the reason of its end, once it has ended. Every request keeps its place until its answer came, also one
+    whose caller has given up, so that answers are never mixed up.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,10 +56,11 @@ class Wire(asyncio.Protocol):
     def send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
         """Write commands; their answers go to the futures in order.
 
-        The first write of a loop's turn goes out at once, the others of that turn together, sixteen at most: a system
-        call each would be a third of the bill, and all of them after the turn would have Redis idle while we work, and
-        us while Redis does. Where no call waits there is only this one, for all we know.
+        The first write of a turn of the loop goes out at once, the others of that turn together, sixteen at most. A
+        system call for each would be a third of the cost of an exchange; keeping all until the end of the turn would
+        leave Redis idle while this process works, and this process while Redis does.
         """
+        # Where no request waits, this is the only one for now, and there is nothing to collect.
         alone, now = not self._waiting, self._loop.time()
         for future in futures:
             self._waiting.append((future, now))
@@ -91,7 +92,7 @@ class Wire(asyncio.Protocol):
         return bool(self._waiting)
 
     def silent_seconds(self) -> float:
-        """How long the oldest request has been waiting."""
+        """How long the oldest request has waited."""
         return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
 
     def abort(self, detail: str) -> None:
