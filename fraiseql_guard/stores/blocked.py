@@ -57,6 +57,7 @@ class BlockedAddresses:
         # A token bucket: it refills by the second, and holds the verifications of one.
         known.left = min(VERIFICATIONS_A_SECOND, known.left + (now - known.counted_at) * VERIFICATIONS_A_SECOND)
         known.counted_at = now
+        # Used up: the block answers without another verification.
         if known.left < 1.0:
             return known.denial
         known.left -= 1.0

@@ -78,6 +78,7 @@ class Drawn:
     def _draw(self, held: Sequence[_Credit], key: Hashable, tokens: int) -> int:
         """Count on as many tokens of one bucket as were taken; how many are left to pay."""
         for credit in held:
+            # Credit that one request counted on is not there for the next one.
             part = min(credit.get(key, 0), tokens)
             if part > 0:
                 credit[key] -= part
@@ -89,6 +90,7 @@ class Drawn:
         """The buckets with these keys, as the nearest guard that has asked for them knows them."""
         found: dict[Hashable, Bucket] = {}
         for payer in reversed(payers):
+            # The nearest guard comes last, and wins.
             found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
@@ -99,6 +101,7 @@ class Drawn:
 
 def _credit_of(ctx: RequestContext) -> _Credit:
     """What a guard has taken for its request, as far as no other has counted on it."""
+    # Computed with the first inner guard that asks.
     if ctx.credit is None:
         ctx.credit = {} if ctx.unpaid else _taken(ctx.subject, ctx.buckets)
     return ctx.credit

@@ -101,6 +101,7 @@ def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Lis
     group: list[Listed] = []
     size = 0
     for entry in entries:
+        # A text that is larger than a batch is a batch of its own.
         if group and size + entry.size_bytes > size_bytes:
             yield group
             group, size = [], 0
@@ -135,6 +136,7 @@ class MemoryDocuments:
         index, changed = dict(self._entries), 0
         for document in documents:
             entry, held = listed(document), index.get(document.id)
+            # An id that stands for another text ends it all.
             if held is not None and held.digest != entry.digest:
                 return Adding(conflict=document.id)
             changed += held != entry

@@ -69,6 +69,7 @@ class MemoryFleet:
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat."""
         now = self._clock()
+        # Each beat sweeps out the workers whose time has passed.
         self._beats = {name: held for name, held in self._beats.items() if held[1] > now and name != worker_id}
         if ttl_seconds > 0:
             self._beats[worker_id] = (payload, now + ttl_seconds)

@@ -91,6 +91,7 @@ class MemoryLiftJobs:
     async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> JobAnswer:
         """LiftJobStore.begin."""
         now, held = self._clock(), self._jobs.get(origin)
+        # A job at work is joined: it goes over everything once more, so that nothing new is missed.
         running = held is not None and held.job.state == RUNNING
         if held is not None and running and not self._seen_at(held, now).silent:
             held.again = True
@@ -116,6 +117,7 @@ class MemoryLiftJobs:
         if held is None or held.job.id != job_id:
             return JobAnswer(False, None if held is None else self._seen_at(held, now))
         held.heard_at = now
+        # It was joined meanwhile: it begins anew under the same id.
         if state == DONE and held.again:
             held.again, held.job = False, replace(held.job, seen=0)
             return JobAnswer(False, self._seen_at(held, now))

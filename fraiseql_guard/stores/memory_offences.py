@@ -99,6 +99,7 @@ class MemoryOffences:
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
         """The sanction that binds: the operator's first, then the one that lasts longest."""
+        # Its own and its group's: the operator's first, then the one that lasts longest.
         best: Sanction | None = None
         for key in _bearers(subject):
             held = self._held.get(key)
@@ -139,6 +140,7 @@ class MemoryOffences:
             if held is not None:
                 ended += held.in_force(policy, now)
                 held.policies.pop(policy, None)
+        # What is left ranks anew: without the operator's sanction, a flood may push it out.
         if held is not None and held.policies:
             self._keep(key, held, now)
         else:
@@ -229,6 +231,7 @@ class MemoryOffences:
         members = self._groups.get(_own(_group(subject))) or {}
         for name in [name for name, expires in members.items() if expires <= now]:
             del members[name]
+        # This network counts once, whether or not it was sanctioned before.
         others = len(members) - (subject.name in members)
         return _group(subject) if others + 1 >= SANCTIONED_NETWORKS else subject
 

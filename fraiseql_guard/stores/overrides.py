@@ -119,6 +119,7 @@ class MemoryOverrides:
     async def put(self, override: Override) -> None:
         """OverrideStore.put."""
         now = self._clock()
+        # Each change sweeps out what has expired.
         self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
         until = now + min(override.expires_in_seconds, LONGEST_SECONDS)
         self._entries[override.kind, override.key] = (override, until)

@@ -58,6 +58,7 @@ class Refusals:
         caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
         for bucket in result.buckets:
             if bucket.retry_after_seconds > 0:
+                # At most a second: a raised limit or a lifted sanction holds for all after that.
                 until = now + min(bucket.retry_after_seconds, LONGEST_SECONDS)
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
         self._callers.put(key, caller)

@@ -43,6 +43,7 @@ class Cursor:
         """The cursor behind a page whose entries end at these moments."""
         if not ends:
             return Cursor()
+        # Of entries that end at the same moment, a cursor says how many are known.
         same = 0
         for end in reversed(ends):
             if end != ends[-1]:
@@ -79,6 +80,7 @@ class Longest(Generic[V]):
     def __init__(self, cursor: Cursor, limit: int) -> None:
         self._cursor = cursor
         self._limit = limit
+        # One more than a page, to know whether there is a next one.
         self._wanted = limit + 1 + cursor.skip
         self._from = int(cursor.end) if cursor.end.isdecimal() else None
         self._found: list[tuple[int, int, V]] = []
@@ -91,6 +93,7 @@ class Longest(Generic[V]):
             self._count += 1
             if self._from is None or end <= self._from:
                 batch.append((end, -self._count, entry))
+        # Never more than a page is kept, however many entries there are.
         self._found = heapq.nlargest(self._wanted, [*self._found, *batch])
 
     def page(self) -> Page[V]:

@@ -34,11 +34,13 @@ class UnreadableEntries:
 
     def note(self, family: KeyFamily, entry: object, why: str) -> None:
         """Count an entry that is left out, once."""
+        # A hash stands for the entry, which may be long.
         name = (family, hash((entry, why)) if isinstance(entry, str | bytes) else hash(why))
         if name in self._seen or self._counts[family] >= _COUNTED:
             return
         self._seen.add(name)
         self._counts[family] += 1
+        # The first one of a family stands for all in messages.
         first = family not in self._first
         detail = self._first.setdefault(family, f"{_shown(entry)} {why}")
         self.on_found(family, detail, first)

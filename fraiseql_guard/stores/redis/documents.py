@@ -64,6 +64,7 @@ class RedisDocuments:
         cursor = b"0"
         while True:
             cursor, fields = await self._keys.ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
+            # One field of the hash is the version; the others are documents.
             for name, value in zip(fields[::2], fields[1::2], strict=True):
                 if name != _VERSION:
                     yield name, self._entry(name, value)
@@ -102,6 +103,7 @@ class RedisDocuments:
 
 def _entry(key: bytes, entry: bytes) -> Listed:
     """An entry of the index; ValueError or TypeError if other software wrote it."""
+    # Bounded first: what other software wrote may be long.
     mark, id_ = key[:1], key[1:].decode()
     if len(entry) > _LONGEST_ENTRY or len(key) > _LONGEST_ENTRY or mark != b":":
         raise ValueError("it is named or written otherwise")

@@ -68,6 +68,7 @@ def row_of(key: str) -> KeyRow | None:
     named = _TAG.match(key)
     if named is None:
         return None
+    # What stands in the braces is the hash tag.
     tag, tail = named[2], named[3]
     known = {row.common for row in FAMILIES if row.common}
     common = tag if tag in known else ""

@@ -75,6 +75,7 @@ class RedisLimits:
                 raise
             self._keys.unreadable.note(KeyFamily.LIMITS, key, "is of another type than ours")
             return None
+        # It may have ended between the two answers.
         if not value or left <= 0:
             return None
         if not is_limit(value):
@@ -89,6 +90,7 @@ class RedisLimits:
     async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
         member = subject.member
         arguments = (milliseconds, value, bucket_name(member, OVERRIDE))
+        # The subject's own key first: it is what binds.
         existed = await self._keys.run("limit", self._keys.names.override_of(subject), arguments)
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself

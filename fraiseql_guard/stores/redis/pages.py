@@ -47,6 +47,7 @@ class RedisIndex(Generic[N]):
         """At most ``limit`` notes, those that end last first. A page may be short without being the last."""
         reply = await self._keys.run(_SCRIPT, self._key, (limit, cursor.end, cursor.skip))
         total, now, notes, ends = int(reply[0]), int(reply[1]), reply[2::2], reply[3::2]
+        # A page that is not full is the last one.
         following = cursor.after([moment_of(end) for end in ends]) if len(notes) == limit else Cursor()
         return Notes(self._readable(notes), str(following), total, now)
 

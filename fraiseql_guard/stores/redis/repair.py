@@ -25,6 +25,7 @@ from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _PAUSE_SECONDS: Final = 0.05
 """Pause after a look at a subject's keys that found nothing: an error of another cause must not cost one each time."""
+# What our scripts write (lua/admit.lua, lua/impose.lua, lua/limit.lua). Anything else is malformed.
 _SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
 _OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
 _LIMIT: Final = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,8} \d{1,9}( .*)?", re.DOTALL)
@@ -84,6 +85,7 @@ class Repair:
     def _keys_of(self, subject: Subject, buckets: Iterable[str]) -> list[str]:
         base, member = self._names.of(subject), subject.member
         keys = [f"{base}l{member}", f"{base}b:{f'{member}:{OVERRIDE}' if member else OVERRIDE}"]
+        # The override of its limits, and the buckets of the request that failed.
         keys += [f"{base}b:{bucket}" for bucket in buckets]
         # The member's own, and those of its group, whose keys are in the same slot.
         for who in {member, ""}:
@@ -93,6 +95,7 @@ class Repair:
         return list(dict.fromkeys(keys))
 
     async def _types(self, keys: Mapping[str, KeyRow]) -> bool:
+        # A key of another type cannot be read at all, so it goes as a whole.
         found = await asyncio.gather(*(self._ask(key, ("TYPE", key)) for key in keys))
         removed = False
         for (key, row), name in zip(keys.items(), found, strict=True):
@@ -108,6 +111,7 @@ class Repair:
             return await self._sanctions(key)
         if row.family is KeyFamily.OFFENCES:
             entries = await self._ask(key, ("LRANGE", key, 0, 999))
+            # The script sums all entries: one that is malformed ends it.
             usable = all(map(_OFFENCE.fullmatch, entries))
             return await self._remove([] if usable else [("DEL", key)], row.family, key)
         check = _STRINGS.get(row.family)

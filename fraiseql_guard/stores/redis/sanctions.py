@@ -117,6 +117,7 @@ class RedisSanctions:
         """SanctionStore.of."""
         key = self._keys.names.sanctions_of(subject)
         time, fields = await asyncio.gather(self._keys.ask(key, ("TIME",)), self._held(key, ("HGETALL", key)))
+        # By the server's clock, as the script that wrote it.
         now = int(time[0]) * MILLIONTHS + int(time[1])
         fields = fields or ()
         found = [
@@ -127,6 +128,7 @@ class RedisSanctions:
         return [each for each in found if each is not None]
 
     async def _confirmed(self, notes: Sequence[Sanctioned], now: int) -> list[Sanction]:
+        # The index may lag behind: the subjects' own keys decide.
         keys = [self._keys.names.sanctions_of(subject) for subject, _ in notes]
         held = await asyncio.gather(
             *(self._held(key, ("HGET", key, policy)) for key, (_, policy) in zip(keys, notes, strict=True))
@@ -147,6 +149,7 @@ class RedisSanctions:
     def _sanction(self, subject: Subject, policy: PolicyName, value: bytes | None, now: int) -> Sanction | None:
         """The sanction of a value, if it is in force."""
         expires, _, reason = (value or b"0 ").partition(b" ")
+        # Moments are microseconds since 1970, of at most 17 digits.
         if not expires.isdigit() or len(expires) > _LONGEST_MOMENT:
             self._keys.unreadable.note(KeyFamily.SANCTIONS, value, "holds no moment of its end")
             return None

@@ -27,6 +27,7 @@ def key_slot(key: str) -> int:
     """The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it if it has none."""
     start = key.find("{")
     end = key.find("}", start + 1)
+    # An empty tag is none.
     tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
     return crc_hqx(tag.encode(), 0) % SLOTS
 
@@ -91,6 +92,7 @@ class Cluster:
         connection = self._connections.get(place)
         if connection is None:
             address = fixed(self._seeds[0].at(*place))
+            # All nodes are greeted alike: they belong to one deployment.
             connection = self._connections[place] = RedisConnection(address, scripts=self._scripts)
         return connection
 
@@ -104,6 +106,7 @@ class Cluster:
 
     async def _wait_for_map(self, timeout_seconds: float) -> None:
         self._map_soon()
+        # A question that is at work answers all that wait for it.
         if (mapping := self._mapping.here) is not None:
             # Waiting leaves the task alone: the next request needs its answer as well.
             await asyncio.wait({mapping}, timeout=timeout_seconds)
@@ -120,10 +123,12 @@ class Cluster:
     async def _map(self) -> None:
         """Ask all known nodes who holds which slots; the first whole answer is the map."""
         seeds = ((seed.host, seed.port) for seed in self._seeds)
+        # Known nodes first, then the seeds: all are asked at once, and one of them may be gone.
         places = list(dict.fromkeys((*self._slots, *seeds)))
         asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
         try:
             for answer in asyncio.as_completed(asked):
+                # An answer that is not whole is passed over, as one that does not come.
                 with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
                     try:
                         self._slots = await answer
@@ -132,6 +137,7 @@ class Cluster:
                         continue
                     break
         finally:
+            # The other questions are of no use any more.
             self._mapped_at = self._loop.time()
             for task in asked:
                 task.cancel()
@@ -157,6 +163,7 @@ def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
     slots: list[Place] = [asked] * SLOTS
     found = False
     for first, last, (host, port, *_), *_ in reply:
+        # A node that does not know its own name leaves it out, and means the host that was asked.
         name = host.decode() if host else ""
         place = (asked[0] if name in ("", "?") else name, int(port))
         slots[first : last + 1] = [place] * (last + 1 - first)

@@ -79,6 +79,7 @@ class RedisConnection:
 
         ``asking`` announces that the command follows a cluster's ASK.
         """
+        # Packed first: what cannot be sent fails before it takes a place in the queue.
         packed = question.packed if isinstance(question, ScriptCall) else pack(question)
         deadline = self._loop.time() + timeout_seconds
         reply = await self._exchange(packed, deadline, timeout_seconds, asking)
@@ -100,6 +101,7 @@ class RedisConnection:
         EVAL loads the script and runs it; requests that come right behind it on the connection need only call again.
         """
         sha, now = str(command[1]), self._loop.time()
+        # Another request has just brought the script along on this connection.
         if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
             reply = await self._exchange(pack(command), deadline, max(0.0, deadline - now), asking)
             if not isinstance(reply, hiredis.ReplyError):
@@ -107,6 +109,7 @@ class RedisConnection:
             if not str(reply).startswith("NOSCRIPT"):
                 raise self._failure(str(reply))
         self._taught[sha] = now = self._loop.time()
+        # EVAL takes the text in the place of the digest, and the server keeps it.
         whole = pack(("EVAL", self._scripts[sha], *command[2:]))
         reply = await self._exchange(whole, deadline, max(0.0, deadline - now), asking)
         if isinstance(reply, hiredis.ReplyError):
@@ -116,6 +119,7 @@ class RedisConnection:
     def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
         """Send a command. The future has the answer, or a StoreError at the deadline."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        # The deadline counts from here, so that connecting is part of it.
         self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
             self._send(_ASKING + packed, (self._unread(), future))
@@ -127,6 +131,7 @@ class RedisConnection:
         if self._wire is not None and self._wire.lost is None:
             self._wire.send(packed, futures)
         else:
+            # What is asked before there is a connection waits for it, in order.
             self._backlog.append((packed, futures))
             self._connecting.ensure_running()
 
@@ -152,6 +157,7 @@ class RedisConnection:
             self._wire.abort(f"no answer for {SILENT_SECONDS:.0f} s")
 
     async def _connect(self) -> None:
+        # A new wire, which takes the place of the lost one only when it is greeted.
         wire, address = Wire(self._loop), None
         try:
             async with asyncio.timeout(self._connect_seconds):
@@ -169,6 +175,7 @@ class RedisConnection:
             return
         self._wire = wire
         while self._backlog:
+            # A request that has given up meanwhile is not sent any more.
             packed, futures = self._backlog.popleft()
             if not futures[-1].done():
                 wire.send(packed, futures)
@@ -210,6 +217,7 @@ class RedisConnection:
         # The socket first: a request that hears of the failure may ask again at once, and must find no attempt at work.
         await wire.drop(error.detail)
         while self._backlog:
+            # Each request gets an error of its own: a traceback belongs to one.
             _, futures = self._backlog.popleft()
             if not futures[-1].done():
                 futures[-1].set_exception(StoreError(error.reason, error.detail))

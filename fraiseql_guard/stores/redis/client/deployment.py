@@ -33,6 +33,7 @@ class Deployment:
         """
         url = RedisUrl.parse(text)
         server = server_of(url)
+        # Sentinels have a login of their own, and name the server, which has to be the master.
         if url.kind == "sentinel":
             greeting = login(url.sentinel_user, url.sentinel_password)
             sentinel = replace(server, greeting=greeting)

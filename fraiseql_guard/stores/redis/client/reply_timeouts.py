@@ -34,6 +34,7 @@ class ReplyTimeouts:
     def _expire(
         self, future: asyncio.Future[Any], late: float, timeout_seconds: float, waited_for: bool = False
     ) -> None:
+        # A deadline that fires late gets its lost time back, once.
         now = self._loop.time()
         if late > LATE_SECONDS and not waited_for:
             # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the command

@@ -37,6 +37,7 @@ class Sentinels:
         """
         questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
+        # Each answer is a vote; more than half of all Sentinels decide.
         votes: Counter[Place] = Counter()
         failures: list[StoreError] = []
         waiting = asked
@@ -50,6 +51,7 @@ class Sentinels:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         if votes:
+            # Without a majority among those that answer, the most votes decide.
             return votes.most_common(1)[0][0]
         if failures:
             raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
@@ -92,6 +94,7 @@ class WatchedMaster:
         await self._sentinels.aclose()
 
     async def _find(self) -> Address:
+        # Asked with each connect: what was the master may be a replica now.
         self._place = await self._sentinels.find()
         return self._server.at(*self._place)
 

@@ -36,11 +36,13 @@ class Wire(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport is a Transport
         raw = transport.get_extra_info("socket")
         if raw is not None:
+            # A peer that is gone without a word is noticed also where no request waits.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
+            # Answers come in the order of the requests; the reader gives itself when there is no whole one.
             while (reply := self._reader.gets()) is not self:
                 future, _ = self._waiting.popleft()
                 if not future.done():
@@ -65,6 +67,7 @@ class Wire(asyncio.Protocol):
         for future in futures:
             self._waiting.append((future, now))
         if self.lost is not None:
+            # The connection ended since the caller looked: its futures fail as well.
             self.abort(self.lost.detail)
         elif self._collecting:
             self._collected.append(packed)
@@ -73,6 +76,7 @@ class Wire(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.write(packed)
             if not alone:
+                # Further writes of this turn are collected, and go out when it ends.
                 self._collecting = True
                 self._loop.call_soon(self._flush)
 
