@@ -15,7 +15,7 @@ from types import FrameType
 
 import uvicorn
 
-from fraiseql_guard.core.settings import SettingsError
+from fraiseql_guard.core.variables import SettingsError
 
 HOST = "127.0.0.1"
 LISTENING = "listening on "

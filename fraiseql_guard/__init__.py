@@ -11,7 +11,8 @@ from fraiseql_guard.asgi.guard import (
 from fraiseql_guard.asgi.logins import Logins, logins
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import guard_deadline, guard_request_id
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry.database import DatabaseSignals
 
 __all__ = [

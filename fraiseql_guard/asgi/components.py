@@ -35,10 +35,10 @@ from fraiseql_guard.operations.fleet.census import SanctionCensus
 from fraiseql_guard.operations.fleet.heartbeat import Facts, HeartbeatTask
 from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.stores import open_store
-from fraiseql_guard.stores.control import ControlSet
-from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.overrides import Overrides
+from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.metrics import multiprocess
@@ -50,7 +50,7 @@ from fraiseql_guard.telemetry.recorder import RequestRecorder
 class RuntimeHooks:
     """How the components reach the runtime in force, which is replaced with every change of the settings."""
 
-    on_control: Callable[[ControlSet], None]
+    on_control: Callable[[Overrides], None]
     """Takes over what an operator has said."""
     watch_host: Callable[[], object]
     """Keeps the gauges of this process fresh, in the event loop that serves."""
@@ -75,7 +75,7 @@ class DocumentParts:
 class FleetParts:
     """What connects this process with its operators and the other workers."""
 
-    control: ControlWatch
+    control: OverridesWatch
     heartbeat: HeartbeatTask
     census: SanctionCensus
 
@@ -169,7 +169,7 @@ def _documents(
     # Documents of the fleet count only where a setting says so.
     trusted = None
     if persisted is not None and settings.trusted_documents != "off":
-        trusted = DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
+        trusted = DocumentsWatch(store.documents, on_change=persisted.take, on_problem=recorder.warn)
     return DocumentParts(
         blocked=BlockedDocuments(),
         of_app=AppDocuments(store, observer=recorder.process),
@@ -199,8 +199,8 @@ def _fleet(
         counts_alone=counts(mount_options) and not multiprocess.is_active(),
     )
     census = SanctionCensus(store, observer=process)
-    control = ControlWatch(
-        store,
+    control = OverridesWatch(
+        store.overrides,
         on_change=hooks.on_control,
         beside=_overrides_file(mount_options.settings, telemetry.recorder),
         after_poll=_after_poll(hooks, documents, heartbeat, census),

@@ -7,8 +7,9 @@ from typing import Final
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fraiseql_guard.asgi.middleware import Middleware
-from fraiseql_guard.core.settings import SettingsError, name_of
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.operator.interface import BLOCK_SECONDS, Done, Operator, Target
 
 _APP: Final = "app"

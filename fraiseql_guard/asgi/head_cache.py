@@ -17,8 +17,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext, first_lines
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.reads import HeadReads
-from fraiseql_guard.identity.addresses import only_proxies_send
-from fraiseql_guard.identity.proxy_headers import by_name
+from fraiseql_guard.identity.proxy_headers import by_name, only_proxies_send
 from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 

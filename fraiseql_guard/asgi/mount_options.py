@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals

@@ -14,12 +14,13 @@ from fraiseql_guard.asgi.components import RuntimeHooks, build_components
 from fraiseql_guard.asgi.mount_options import MountOptions, schema_table
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.runtime_builder import build_runtime
-from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Mode, Settings, name_of
 from fraiseql_guard.core.signals import WITH_MODE
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
-from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
+from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
@@ -56,7 +57,7 @@ class RuntimeReloader:
         self._tell_modes()
         self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
-    def take(self, control: ControlSet) -> None:
+    def take(self, control: Overrides) -> None:
         """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""
         components = self.components
         parts = (
@@ -70,7 +71,7 @@ class RuntimeReloader:
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
         self._forget_callers()  # what was decided about callers may not hold any more
-        self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
+        self._guarded(self._obey, tuple(control.of(OverrideKind.COMMAND)))
 
     def adopt(self, mount_options: MountOptions) -> None:
         """Take over options in which a schema was found late, or is known to be missing; nothing else may have changed.
@@ -88,7 +89,7 @@ class RuntimeReloader:
 
     # --- overrides ----------------------------------------------------------------------------------------------------
 
-    def _override(self, control: ControlSet) -> None:
+    def _override(self, control: Overrides) -> None:
         switches = setting_overrides(control)
         for problem in switches.problems:
             self._recorder.warn(f"an override is ignored: {problem}")
@@ -144,7 +145,7 @@ class RuntimeReloader:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def _obey(self, entries: Iterable[Entry]) -> None:
+    def _obey(self, entries: Iterable[Override]) -> None:
         """Carry out new commands. Those that are older than the process's first look are not meant for it."""
         known, self._known_commands = self._known_commands, frozenset(entry.id for entry in entries)
         for entry in entries:

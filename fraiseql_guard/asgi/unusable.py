@@ -12,8 +12,9 @@ from typing import Any, Final
 from starlette.applications import Starlette
 
 from fraiseql_guard.asgi.dispatcher import refuse_websocket, refuse_with
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import GUARD_MISCONFIGURED, START_FAILED
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry import EventLog
 
 _BUILDS: Final = "build_middleware_stack"

@@ -19,9 +19,9 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import AppDocument, Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import Code
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
-from fraiseql_guard.stores.refused import WINDOW_SECONDS, RefusedFor
+from fraiseql_guard.stores.refused_documents import WINDOW_SECONDS, RefusedFor
 
 KEPT_SECONDS: Final = 86_400.0
 """A document stays the app's own for so long; one that is still refused afterwards is found, and published, anew."""
@@ -77,9 +77,9 @@ class AppDocuments:
         self._waiting: dict[RefusedFor, AppDocument] = {}
         self._untold: dict[str, AppDocument] = {}
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Take over what a new control set says."""
-        found = (_read(entry) for entry in control.of(EntryKind.APP_DOCUMENT))
+        found = (_read(entry) for entry in control.of(OverrideKind.APP_DOCUMENT))
         self._in_force = {document.query_hash: document for document in found if document is not None}
         self._observer.app_documents(self._in_force)
 
@@ -115,7 +115,7 @@ class AppDocuments:
 
     async def _count(self) -> None:
         noted = dict(self._waiting)
-        reached = await self._store.note_refused(tuple(noted))
+        reached = await self._store.refused_documents.note(tuple(noted))
         for refused, document in noted.items():
             del self._waiting[refused]
             if refused.document in reached:
@@ -124,7 +124,7 @@ class AppDocuments:
     async def _tell(self) -> None:
         for query_hash, document in list(self._untold.items()):
             if len(self._in_force.keys() | {query_hash}) <= MOST_IN_FORCE:
-                await self._store.tell(_written(document))
+                await self._store.overrides.put(_written(document))
                 self._observer.app_document(document)
             del self._untold[query_hash]
 
@@ -142,13 +142,15 @@ class AppDocuments:
         return True
 
 
-def _written(document: AppDocument) -> Entry:
+def _written(document: AppDocument) -> Override:
     facts = [document.code.name, document.limit, document.actual, document.operation]
     value = orjson.dumps(facts).decode()
-    return Entry(EntryKind.APP_DOCUMENT, document.query_hash, KEPT_SECONDS, "several callers are refused", "", value)
+    return Override(
+        OverrideKind.APP_DOCUMENT, document.query_hash, KEPT_SECONDS, "several callers are refused", "", value
+    )
 
 
-def _read(entry: Entry) -> AppDocument | None:
+def _read(entry: Override) -> AppDocument | None:
     """None for an entry of another version of the guard that this one cannot read."""
     try:
         code, limit, actual, operation = orjson.loads(entry.value)

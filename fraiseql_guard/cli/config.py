@@ -15,7 +15,7 @@ from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
 from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
 from fraiseql_guard.operations.operator import configuration
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
 
 def config(
@@ -44,8 +44,8 @@ def config(
 async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:
     """The settings that the other side was started with, with those in their place that operators have overridden."""
     rows, switches = await fleet.operator.config(), await fleet.operator.switches()
-    entries = [Entry(EntryKind(each.kind), each.name, value=each.value) for each in switches]
-    held = setting_overrides(ControlSet(entries=tuple(entries))).options
+    entries = [Override(OverrideKind(each.kind), each.name, value=each.value) for each in switches]
+    held = setting_overrides(Overrides(entries=tuple(entries))).options
     return [
         {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows
     ]

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from joserfc.jws import JWSRegistry
 
 from fraiseql_guard.core.key_forms import ALGORITHMS
-from fraiseql_guard.core.settings import KEY_OPTIONS, Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import KEY_OPTIONS, Settings, name_of
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.jws import Jws
 from fraiseql_guard.identity.key_material import VerificationKey, pem_key, secret_key
 from fraiseql_guard.identity.key_sources import ConfiguredKey, JwksFile, KeyObserver, KeySource, Reader

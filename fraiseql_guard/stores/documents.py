@@ -1,7 +1,7 @@
-"""Trusted documents that the whole fleet shares: what a store keeps of them.
+"""Trusted documents that the whole fleet shares: their sub-store, and the one in memory.
 
-They are not part of the control set, which every process reads whole and twice a second: here a process asks for a
-version, then for the index alone, and then for the texts that it lacks. Each text is read once by each process.
+They are no overrides, which every process reads whole: here a process asks for the version, then for the index alone,
+and then for the texts that it lacks. Each process reads each text once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_DOCUMENTS_BYTES: Final = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 """Most bytes of one text."""
 KEPT_SECONDS: Final = 365 * 86_400
-"""They are kept until no worker has looked for so long: documents that workers go on using never end by themselves."""
+"""How long they are kept after the last look of a worker: documents in use never end by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TrustedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the index says of a document: all but its text."""
+    """A document as the index has it: all but its text."""
 
     id: str
     digest: str  # hex SHA-256 of its text
@@ -54,10 +54,10 @@ class DocumentIndex:
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """What became of documents that were to be added: all of them are in force, or none was added.
+    """The outcome of adding documents: all of them are in force, or none was added.
 
-    ``conflict`` is the id of one whose id stands for another text; ``full`` says that there is no room. Else
-    ``changed`` are new, or have another name or type.
+    ``conflict`` is an id that stands for another text; ``full`` says that there is no room. Else ``changed`` documents
+    are new, or have another name or type.
     """
 
     changed: int = 0
@@ -66,22 +66,22 @@ class Adding:
 
 
 class DocumentStore(Protocol):
-    """The part of a store that keeps trusted documents. Every method may raise StoreError."""
+    """The trusted documents of the fleet. Every method may raise StoreError."""
 
-    async def documents(self, known_version: int) -> DocumentIndex | None:
+    async def index(self, known_version: int) -> DocumentIndex | None:
         """The index, or None if it still has the known version."""
         ...
 
-    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+    async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
         """The texts of some documents; None for one that is not there (any more)."""
         ...
 
-    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+    async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
         """Trust documents, all or none. A text never changes under its id."""
         ...
 
-    async def remove_documents(self, ids: Sequence[str]) -> int:
-        """Trust documents no longer; how many there were."""
+    async def remove(self, ids: Sequence[str]) -> int:
+        """Stop trusting documents; return how many there were."""
         ...
 
 
@@ -101,6 +101,7 @@ def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Lis
     group: list[Listed] = []
     size = 0
     for entry in entries:
+        # A text that is larger than a batch is a batch of its own.
         if group and size + entry.size_bytes > size_bytes:
             yield group
             group, size = [], 0
@@ -110,30 +111,32 @@ def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Lis
         yield group
 
 
-class DocumentMemory:
-    """DocumentStore of a store that lives in the process's memory."""
+class MemoryDocuments:
+    """DocumentStore in the memory of a process."""
 
     def __init__(self) -> None:
         self._version = 0
         self._documents: Mapping[str, TrustedDocument] = {}
-        self._index: Mapping[str, Listed] = {}
+        self._entries: Mapping[str, Listed] = {}
 
-    def documents(self, known_version: int) -> DocumentIndex | None:
-        """DocumentStore.documents."""
+    async def index(self, known_version: int) -> DocumentIndex | None:
+        """DocumentStore.index."""
         if known_version == self._version:
             return None
-        return DocumentIndex(self._version, tuple(self._index.values()))
+        return DocumentIndex(self._version, tuple(self._entries.values()))
 
-    def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """DocumentStore.document_texts."""
+    async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """DocumentStore.texts."""
         found = (self._documents.get(id_) for id_ in ids)
         return [None if document is None else document.text for document in found]
 
-    def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
-        """DocumentStore.add_documents."""
-        index, changed = dict(self._index), 0
+    async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """DocumentStore.add."""
+        # All or none: the new index takes the place of the old one only at the end.
+        index, changed = dict(self._entries), 0
         for document in documents:
             entry, held = listed(document), index.get(document.id)
+            # An id that stands for another text ends it all.
             if held is not None and held.digest != entry.digest:
                 return Adding(conflict=document.id)
             changed += held != entry
@@ -141,16 +144,16 @@ class DocumentMemory:
         if len(index) > MAX_DOCUMENTS or sum(entry.size_bytes for entry in index.values()) > MAX_DOCUMENTS_BYTES:
             return Adding(full=True)
         if changed:
-            self._index = index
+            self._entries = index
             self._documents = {**self._documents, **{each.id: each for each in documents}}
             self._version += 1
         return Adding(changed)
 
-    def remove_documents(self, ids: Sequence[str]) -> int:
-        """DocumentStore.remove_documents."""
+    async def remove(self, ids: Sequence[str]) -> int:
+        """DocumentStore.remove."""
         gone = self._documents.keys() & set(ids)
         if gone:
             self._documents = {id_: each for id_, each in self._documents.items() if id_ not in gone}
-            self._index = {id_: each for id_, each in self._index.items() if id_ not in gone}
+            self._entries = {id_: each for id_, each in self._entries.items() if id_ not in gone}
             self._version += 1
         return len(gone)

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 
 from fraiseql_guard.asgi.app_runner import AppRunner
-from fraiseql_guard.asgi.request_body import BufferBudget, RequestBody
+from fraiseql_guard.asgi.body_budget import BufferBudget
+from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicy
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
 

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from fraiseql_guard.asgi.request_body import BufferBudget, RequestBody
+from fraiseql_guard.asgi.body_budget import BufferBudget
+from fraiseql_guard.asgi.request_body import RequestBody
 
 
 def make(receive, *, buffer_bytes: int = 1000, max_bytes: int | None = None, limit: int = 10_000) -> RequestBody:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 from tests.support.certificate import Certificate
 

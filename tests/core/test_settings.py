@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from fraiseql_guard.core import settings as module
 from fraiseql_guard.core.secret import Secret
-from fraiseql_guard.core.settings import VARIABLES, Mode, Settings, SettingsError
+from fraiseql_guard.core.settings import VARIABLES, Mode, Settings
 from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.core.token_buckets import Burst, Limit
+from fraiseql_guard.core.variables import SettingsError
 
 PUBLIC_KEY = (
     "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEARBXmKrkLs//xpuhV7RYcct5qYKI4xP7EGlwlmYtZQ+g=\n-----END PUBLIC KEY-----"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.callers import Subject
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.translated import LENGTHS, embedded_ipv4, is_translated
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity import AddressResolver
 from fraiseql_guard.identity.networks import subject_of
 

@@ -13,7 +13,7 @@ from graphql import (
     build_schema,
 )
 
-from fraiseql_guard.core.settings import SettingsError
+from fraiseql_guard.core.variables import SettingsError
 from tests.graphql.requests import BLOG, body, complexity, post, reader, refusal
 
 SIZED = "query($n:Int,$id:ID,$p:P){users(limit:$n,id:$id,page:$p){id}}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fraiseql_guard.core.settings import SettingsError
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql
 from tests.support.clocks import own_clock

@@ -20,9 +20,10 @@ from typer.testing import CliRunner
 
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
 from fraiseql_guard.cli import app as command
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.surroundings import warnings_of
+from fraiseql_guard.core.variables import SettingsError
 from tests.support.asgi import EchoApp, graphql, request
 
 SDL = "type Query { people(limit: Int): [Person!]! } type Person { id: ID }"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from fraiseql_guard.core.settings import SettingsError
+from fraiseql_guard.core.variables import SettingsError
 from tests.support.asgi import request
 
 ME = "query Me{me{id}}"

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from fraiseql_guard import RateLimitMiddleware
-from fraiseql_guard.core.settings import VARIABLES, SettingsError
+from fraiseql_guard.core.settings import VARIABLES
 from fraiseql_guard.core.signals import LIMITS
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.limits import _LIMITS
 from tests.support.asgi import graphql, request
 

@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.allow_list import AllowList, read_entries
 from fraiseql_guard.testing import ManualClock
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.core.secret import Secret
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity import TokenFailure, TokenVerifier
 from fraiseql_guard.identity.key_material import pem_key
 from fraiseql_guard.identity.key_sources import ConfiguredKey, JwksFile

@@ -4,7 +4,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from fraiseql_guard.core.key_forms import ALGORITHMS
 from fraiseql_guard.core.secret import Secret
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.jws import read_jws
 from fraiseql_guard.identity.keys import KeyRing, matching_key
 from fraiseql_guard.testing import ManualClock

@@ -3,8 +3,9 @@
 import pytest
 
 from fraiseql_guard.core.callers import Identity
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity import TokenFailure, TokenVerifier
 from fraiseql_guard.testing import ManualClock, make_token
 

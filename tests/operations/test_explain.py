@@ -8,7 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from fraiseql_guard.cli import app
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
 from fraiseql_guard.operations.explain import ExplainedField, Explanation, explain, render
 from tests.graphql.cost.test_cost import TABLE

@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.documents.registrations import Registrations
 from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 from fraiseql_guard.graphql.http.envelope import GENERAL_NAME, Envelope

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.core.settings import SettingsError, name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.graphql.documents.manifests import parse_manifest
 from fraiseql_guard.graphql.documents.normal_form import normal_form, token_bound

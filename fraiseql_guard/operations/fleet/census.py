@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 
 INTERVAL_SECONDS: Final = 5.0
 _KINDS: Final = (
-    EntryKind.BLOCK,
-    EntryKind.ALLOW,
-    EntryKind.MODE,
-    EntryKind.SETTING,
-    EntryKind.DOCUMENT,
-    EntryKind.OPERATION,
+    OverrideKind.BLOCK,
+    OverrideKind.ALLOW,
+    OverrideKind.MODE,
+    OverrideKind.SETTING,
+    OverrideKind.DOCUMENT,
+    OverrideKind.OPERATION,
 )
 """Kinds of overrides that hold for a while. Commands (collect garbage, clear caches) do not: they are not counted."""
 _LIMIT: Final = "limit"
@@ -47,7 +47,7 @@ class SanctionCensus:
         self._clock = clock
         self._counted_at = -math.inf
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Count the overrides of a control set that has just come into force."""
         found = Counter(entry.kind for entry in control.entries)
         self._observer.overrides_in_force({kind.value: found[kind] for kind in _KINDS})
@@ -59,7 +59,7 @@ class SanctionCensus:
             return
         self._counted_at = now
         try:
-            self._observer.in_force(await self._store.count_sanctions())
-            self._observer.overrides_in_force({_LIMIT: await self._store.count_limits()})
+            self._observer.in_force(await self._store.sanctions.count())
+            self._observer.overrides_in_force({_LIMIT: await self._store.limits.count()})
         except StoreError:
             return  # the store reports its failures itself

@@ -26,10 +26,11 @@ from typing import Any, Final
 import yaml
 
 from fraiseql_guard.core import parsing
-from fraiseql_guard.core.settings import SettingsError, name_of
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.operations.fleet.setting_overrides import options_of
-from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 
 ACTOR: Final = "overrides file"
 """The actor of all entries of the file."""
@@ -40,28 +41,28 @@ _SHA256_CHARACTERS: Final = 64
 class _List:
     """One of the file's lists: the kind of its entries, and the item's keys that hold an entry's key and value."""
 
-    kind: EntryKind
+    kind: OverrideKind
     key: str
     value: str = ""
 
 
 _LISTS: Final[Mapping[str, _List]] = {
-    "modes": _List(EntryKind.MODE, "protection", "mode"),
-    "settings": _List(EntryKind.SETTING, "variable", "value"),
-    "blocks": _List(EntryKind.BLOCK, "ip"),
-    "documents": _List(EntryKind.DOCUMENT, "sha256"),
-    "operations": _List(EntryKind.OPERATION, "name"),
+    "modes": _List(OverrideKind.MODE, "protection", "mode"),
+    "settings": _List(OverrideKind.SETTING, "variable", "value"),
+    "blocks": _List(OverrideKind.BLOCK, "ip"),
+    "documents": _List(OverrideKind.DOCUMENT, "sha256"),
+    "operations": _List(OverrideKind.OPERATION, "name"),
 }
 
 _NAMED: Final = 20
 """Most entries that one line of the audit names."""
 
-Dated = tuple[Entry, float | None]
+Dated = tuple[Override, float | None]
 """An entry, and when it ends (Unix time); None for one that does not."""
 
 
 class OverridesFile:
-    """The file's entries, as an EntrySource of the control watch. A file that does not exist has none.
+    """The file's entries, as an OverrideSource of the control watch. A file that does not exist has none.
 
     SettingsError at construction if the file exists and cannot be used. Later a bad file leaves the last good one in
     force, and ``on_problem`` is called once for each change of it. ``on_change`` is called with the fields of an audit
@@ -100,7 +101,7 @@ class OverridesFile:
         self._put(self._file.value)
         return True
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Override, ...]:
         """The entries in force at the moment, each with the time that is left."""
         now = self._clock()
         return tuple(
@@ -135,7 +136,7 @@ def _parse(content: bytes) -> tuple[Dated, ...]:
 
 def read_overrides(text: str) -> tuple[Dated, ...]:
     """The entries of a file; of two with one kind and key the last. ValueError names the item and what is wrong."""
-    found: dict[tuple[EntryKind, str], Dated] = {}
+    found: dict[tuple[OverrideKind, str], Dated] = {}
     for name, items in _load(text).items():
         if name not in _LISTS:
             raise ValueError(f"{str(name)[:60]!r} is none of its lists. Accepted: {', '.join(_LISTS)}")
@@ -172,21 +173,21 @@ def _entry(where: str, row: _List, item: object) -> Dated:
     value = item[row.value] if row.value else ""
     if isinstance(value, bool):  # an unquoted true of YAML
         value = str(value).lower()
-    entry = Entry(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
+    entry = Override(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
     try:
         return _checked(entry), _moment(item.get("expires_at"))
     except ValueError as error:  # a SettingsError is one
         raise ValueError(f"{where}: {error}") from None
 
 
-def _checked(entry: Entry) -> Entry:
+def _checked(entry: Override) -> Override:
     """The entry, in the form that the store would keep it in. ValueError if it cannot be used."""
-    if entry.kind in (EntryKind.MODE, EntryKind.SETTING):
+    if entry.kind in (OverrideKind.MODE, OverrideKind.SETTING):
         options_of(entry)
-    elif entry.kind is EntryKind.BLOCK:
+    elif entry.kind is OverrideKind.BLOCK:
         if parsing.network(entry.key).prefixlen == 0:
             raise ValueError("it would block every address")
-    elif entry.kind is EntryKind.DOCUMENT:
+    elif entry.kind is OverrideKind.DOCUMENT:
         digest = entry.key.lower()
         if len(digest) != _SHA256_CHARACTERS or set(digest) - set("0123456789abcdef"):
             raise ValueError("sha256 is not 64 hexadecimal digits")

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, SettingsError
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings
 from fraiseql_guard.core.signals import Protection
-from fraiseql_guard.core.variables import SettingVariable
-from fraiseql_guard.stores.control import ALL, ControlSet, Entry, EntryKind
+from fraiseql_guard.core.variables import SettingsError, SettingVariable
+from fraiseql_guard.stores.overrides import ALL, Override, OverrideKind, Overrides
 
 _BY_NAME: Final[Mapping[str, SettingVariable]] = {row.name: row for row in VARIABLES}
 _BY_OPTION: Final[Mapping[str, SettingVariable]] = {row.option: row for row in VARIABLES}
@@ -35,13 +35,13 @@ class SettingOverrides:
         return base.override(source="override", **self.options) if self.options else base
 
 
-def setting_overrides(control: ControlSet) -> SettingOverrides:
+def setting_overrides(control: Overrides) -> SettingOverrides:
     """The overrides of settings in a control set. The mode of one protection wins over the mode of all, and both win
     over the variables."""
     options: dict[str, str] = {}
     problems: list[str] = []
-    modes = sorted(control.of(EntryKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
-    for entry in (*control.of(EntryKind.SETTING), *modes):
+    modes = sorted(control.of(OverrideKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
+    for entry in (*control.of(OverrideKind.SETTING), *modes):
         try:
             options |= options_of(entry)
         except SettingsError as error:
@@ -49,10 +49,10 @@ def setting_overrides(control: ControlSet) -> SettingOverrides:
     return SettingOverrides(options, tuple(problems))
 
 
-def options_of(entry: Entry) -> dict[str, str]:
+def options_of(entry: Override) -> dict[str, str]:
     """The options that a MODE or SETTING entry overrides, each with its value. SettingsError says why an entry cannot
     be used."""
-    wanted = _options_of_mode(entry.key) if entry.kind is EntryKind.MODE else [_option_of_variable(entry.key)]
+    wanted = _options_of_mode(entry.key) if entry.kind is OverrideKind.MODE else [_option_of_variable(entry.key)]
     for option in wanted:
         row = _BY_OPTION[option]
         if not entry.value.strip():

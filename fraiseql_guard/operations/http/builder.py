@@ -7,7 +7,8 @@ from importlib.metadata import version
 
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.context import RequestContext
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.identity.tokens import KEYS_SECONDS, KeysMissing, TokenVerifier
 from fraiseql_guard.operations.http.authentication import AdminAuthentication, Identify
 from fraiseql_guard.operations.http.dispatch import Fault

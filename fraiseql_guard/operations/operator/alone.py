@@ -12,7 +12,7 @@ from fraiseql_guard.operations.operator.blocks import block_of, network_block
 from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import Heartbeat
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _SHOWN: Final = 100
 """Callers, refusals and sanctions that are shown at most, of each."""
@@ -24,7 +24,7 @@ class OwnKnowledge:
 
     heartbeat: Callable[[], Heartbeat]
     """Returns the heartbeat that it would write now."""
-    control: Callable[[], ControlSet]
+    control: Callable[[], Overrides]
     """Returns the overrides in force, as last read from the store."""
     sanctions: Callable[[], Awaitable[Sequence[Sanction]]]
     """Returns the sanctions that it has met or imposed."""
@@ -32,10 +32,10 @@ class OwnKnowledge:
     """Returns so many refusals that it could not write yet, the newest first."""
 
 
-async def alone(own: OwnKnowledge, beat: Heartbeat, control: ControlSet) -> Alone:
+async def alone(own: OwnKnowledge, beat: Heartbeat, control: Overrides) -> Alone:
     """What a worker knows besides its heartbeat (``beat``) and the overrides in force (``control``)."""
     sanctions = await own.sanctions()
-    networks = list(control.networks(EntryKind.BLOCK))
+    networks = list(control.networks(OverrideKind.BLOCK))
     held: list[Block] = [
         *(block_of(each) for each in nlargest(_SHOWN, sanctions, key=lambda each: each.expires_in_seconds)),
         *(network_block(known, entry) for known, entry in networks),

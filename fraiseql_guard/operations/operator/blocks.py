@@ -46,7 +46,7 @@ from fraiseql_guard.operations.operator.targets import (
     users_among,
     users_seen,
 )
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 _OPERATOR = PolicyName.OPERATOR
@@ -99,8 +99,8 @@ class Blocks:
         beats = await deps.heartbeats()
         subject = await subject_of_user(deps, target)
         with store_answering():
-            in_force = await deps.store.sanctions_of(subject)
-            await deps.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
+            in_force = await deps.store.sanctions.of(subject)
+            await deps.store.sanctions.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
         return met_by_user(beats, subject), known
 
@@ -112,12 +112,12 @@ class Blocks:
         met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
         if not force:
             refuse_danger(deps, control, wanted, caller, met)
-        held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
+        held = [entry for known, entry in control.networks(OverrideKind.BLOCK) if known == wanted]
         with store_answering():
             for entry in held:
                 if entry.key != str(wanted):  # the same network, written by hand in another form
-                    await deps.store.delete_override(entry.kind, entry.key)
-            await deps.store.tell(Entry(EntryKind.BLOCK, str(wanted), lasts, reason, actor))
+                    await deps.store.overrides.delete(entry.kind, entry.key)
+            await deps.store.overrides.put(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
         return met, any(entry.expires_in_seconds >= lasts for entry in held)
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
@@ -147,16 +147,16 @@ class Blocks:
         with store_answering():
             held = [each async for batch in self._subjects() for each in users_among(batch, target)]
             subjects = {*held, *await users_seen(self._deps, target)} or {await subject_of_user(self._deps, target)}
-            return sum([await store.lift(subject) for subject in subjects])
+            return sum([await store.sanctions.lift(subject) for subject in subjects])
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
         """Lift the sanctions inside a network. Returns how many ended, and the wider blocks that still hold there."""
-        store, told = self._deps.store, list((await self._deps.control()).networks(EntryKind.BLOCK))
+        store, told = self._deps.store, list((await self._deps.control()).networks(OverrideKind.BLOCK))
         with store_answering():
             ended = sum(
-                [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
+                [await store.overrides.delete(entry.kind, entry.key) for known, entry in told if known == wanted]
             )
-            ended += sum([await store.lift(subject) for subject in await self._inside(wanted)])
+            ended += sum([await store.sanctions.lift(subject) for subject in await self._inside(wanted)])
         return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
 
     async def _inside(self, wanted: parsing.Network) -> set[Subject]:
@@ -168,7 +168,7 @@ class Blocks:
 
     async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
         """All subjects with a sanction, in batches."""
-        async for batch in self._deps.store.sanctioned():
+        async for batch in self._deps.store.sanctions.batches():
             yield [subject for subject, _ in batch]
 
     async def blocks(self) -> Sequence[Block]:
@@ -186,7 +186,7 @@ class Blocks:
         if logins:
             return await self._sanctions_page(count, cursor, keep=_is_lockout)
         networks = sorted(
-            (await self._deps.control()).networks(EntryKind.BLOCK), key=lambda each: -each[1].expires_in_seconds
+            (await self._deps.control()).networks(OverrideKind.BLOCK), key=lambda each: -each[1].expires_in_seconds
         )
         if cursor and not cursor.startswith(_NETWORKS):
             return await self._sanctions_page(count, cursor, further=len(networks))
@@ -199,7 +199,7 @@ class Blocks:
             # There is room for sanctions of the store.
             return await self._sanctions_page(count - len(items), "", before=items, further=len(networks))
         with store_answering():
-            more = await self._deps.store.count_sanctions()
+            more = await self._deps.store.sanctions.count()
         following = f"{_NETWORKS}{first + count}" if more or not last else None
         return BlockPage(items=items, next_cursor=following, total=len(networks) + more)
 
@@ -213,7 +213,7 @@ class Blocks:
         keep: Callable[[Sanction], bool] = lambda _: True,
     ) -> BlockPage:
         """A page of the store's sanctions, behind the blocks ``before``. ``further`` blocks are not in the store."""
-        page = await filtered_page(self._deps.store.sanctions_page, count, cursor, keep)
+        page = await filtered_page(self._deps.store.sanctions.page, count, cursor, keep)
         items = sorted([*before, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
         return BlockPage(items=items, next_cursor=page.cursor or None, total=further + page.total)
 
@@ -224,7 +224,7 @@ class Blocks:
         store = self._deps.store
         with store_answering():
             due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
-            ended = sum([await store.lift(subject) for subject in due])
+            ended = sum([await store.sanctions.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
         at = f" at {network_text(where)}" if where else ""
@@ -269,7 +269,7 @@ def block_of(sanction: Sanction) -> Block:
     )
 
 
-def network_block(known: parsing.Network, entry: Entry) -> Block:
+def network_block(known: parsing.Network, entry: Override) -> Block:
     """An operator's block of a network, as operators see it."""
     return Block(
         target=Target(ip_address=network_text(known)),

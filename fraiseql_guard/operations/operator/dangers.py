@@ -14,7 +14,7 @@ from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network_text
 from fraiseql_guard.operations.operator.interface import DangerousError
 from fraiseql_guard.operations.operator.records import Heartbeat
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _WIDEST: Final = {4: 16, 6: 32}
 """The shortest prefix, by IP version, that can be blocked without force."""
@@ -48,7 +48,7 @@ def _from(beat: Heartbeat, inside: NetworkSet) -> int:
 
 
 def refuse_danger(
-    deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None, met: Met | None
+    deps: OperatorDeps, control: Overrides, wanted: parsing.Network, caller: str | None, met: Met | None
 ) -> None:
     """Raise DangerousError if a block of this network would meet callers that it cannot be meant for: the actor itself
     (at the address ``caller``), a trusted proxy, loopback, the allow-listed, or very many."""
@@ -63,7 +63,7 @@ def refuse_danger(
     )
 
 
-def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None) -> Iterator[str]:
+def _reasons(deps: OperatorDeps, control: Overrides, wanted: parsing.Network, caller: str | None) -> Iterator[str]:
     """Each reason not to block the network, as the end of a sentence that begins with it."""
     if wanted.prefixlen < _WIDEST[wanted.version]:
         yield f"is wider than /{_WIDEST[wanted.version]}"
@@ -78,11 +78,11 @@ def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, c
         yield f"meets the allow-listed {network_text(allowed)}"
 
 
-def _allowed(deps: OperatorDeps, control: ControlSet) -> Iterator[parsing.Network]:
+def _allowed(deps: OperatorDeps, control: Overrides) -> Iterator[parsing.Network]:
     """The whole allow-list: of the settings, of their file, and of operators."""
     yield from deps.settings.allow_list
     yield from (entry.network for entry in deps.allow_list.entries())
-    yield from (network for network, _ in control.networks(EntryKind.ALLOW))
+    yield from (network for network, _ in control.networks(OverrideKind.ALLOW))
 
 
 def _first_met(networks: Iterable[parsing.Network], wanted: parsing.Network) -> parsing.Network | None:

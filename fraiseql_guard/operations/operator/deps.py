@@ -15,7 +15,7 @@ from fraiseql_guard.core.signals import Event, KeyFamily
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.interface import Action, NotAppliedError, OperatorError
 from fraiseql_guard.operations.operator.records import Heartbeat, read_heartbeat, write_action
-from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 
 V = TypeVar("V")
@@ -40,15 +40,15 @@ class OperatorDeps:
     audit: Audit
     clock: Callable[[], float] = field(default=time.time)
 
-    async def control(self) -> ControlSet:
+    async def control(self) -> Overrides:
         """The control set as the store has it now. NotAppliedError if the store does not answer."""
         with store_answering():
-            return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
+            return await self.store.overrides.read(_UNKNOWN_VERSION) or Overrides()
 
     async def heartbeats(self) -> Sequence[Heartbeat]:
         """The heartbeats of all living workers. NotAppliedError if the store does not answer."""
         with store_answering():
-            beats = await self.store.beats()
+            beats = await self.store.fleet.beats()
         found = []
         for number, beat in enumerate(beats, start=1):
             heartbeat = read_heartbeat(beat.payload)
@@ -78,7 +78,7 @@ class OperatorDeps:
         self.audit(event, given)
         action = Action(at=self.clock(), actor=actor, event=event.name, fields={**given, "actor": actor})
         with suppress(StoreError):
-            await self.store.record_action(write_action(action))
+            await self.store.fleet.record_action(write_action(action))
 
 
 @contextmanager

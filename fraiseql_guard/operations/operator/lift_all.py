@@ -13,10 +13,11 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.deps import OperatorDeps, store_answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
-from fraiseql_guard.stores.control import EntryKind
-from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
-from fraiseql_guard.stores.protocol import Sanctioned, StoreError
+from fraiseql_guard.stores.lift_jobs import DONE, RUNNING, STOPPED, LiftJob
+from fraiseql_guard.stores.overrides import OverrideKind
+from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.sanction_pages import BATCH
+from fraiseql_guard.stores.sanctions import Sanctioned
 
 _ATTEMPTS: Final = 8
 """Failures of the store after which the job stops. The same command again continues it."""
@@ -48,7 +49,7 @@ class LiftAll:
                 return _going_on(whose, job)
             await asyncio.sleep(_LOOK_SECONDS)
             with store_answering():
-                job = await self._deps.store.lifting(whose)
+                job = await self._deps.store.lift_jobs.read(whose)
             # Its worker has ended: continue it here.
             if job is None or job.silent:
                 job = await self._begin(origin, actor)
@@ -60,7 +61,7 @@ class LiftAll:
         """Operator.lifting."""
         whose = _name(origin)
         with store_answering():
-            job = await self._deps.store.lifting(whose)
+            job = await self._deps.store.lift_jobs.read(whose)
         if job is None:
             raise NotFoundError(f"sanctions of {whose} origin were not lifted together in the last hour")
         return Lifting(
@@ -79,9 +80,9 @@ class LiftAll:
         """Begin the job, or join the one that runs. A small one is done when this returns."""
         store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
         with store_answering():
-            total = await store.count_sanctions()
+            total = await store.sanctions.count()
             worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
-            begun = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)
+            begun = await store.lift_jobs.begin(whose, job_id, actor=actor, worker=worker, total=total)
         if not begun.granted:
             await self._record(whose, actor, begun.job, "joined")
             return begun.job
@@ -101,7 +102,7 @@ class LiftAll:
             try:
                 if not await self._pass(origin, job_id):
                     return LiftJob(id="")  # another worker does it; this one was silent for too long
-                ended = await store.finish_lifting(whose, job_id, state=DONE)
+                ended = await store.lift_jobs.finish(whose, job_id, state=DONE)
             except StoreError as error:
                 failures += 1
                 if failures >= _ATTEMPTS:
@@ -124,32 +125,32 @@ class LiftAll:
             seen += batch[0]
             lifted += batch[1]
             if loop.time() - reported_at >= _REPORT_SECONDS:
-                if not (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted:
+                if not (await store.lift_jobs.advance(whose, job_id, seen=seen, lifted=lifted)).granted:
                     return False
                 seen = lifted = 0
                 reported_at = loop.time()
-        return (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted
+        return (await store.lift_jobs.advance(whose, job_id, seen=seen, lifted=lifted)).granted
 
     async def _steps(self, origin: Origin | None) -> AsyncIterator[tuple[int, int]]:
         """Lift batch by batch. Yields after each how many sanctions were looked at, and how many ended."""
         store, loop = self._deps.store, asyncio.get_running_loop()
-        async for batch in store.sanctioned():
+        async for batch in store.sanctions.batches():
             due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
             yield len(batch) - len(due), 0
             for start in range(0, len(due), BATCH):
                 began, some = loop.time(), due[start : start + BATCH]
-                yield len(some), await store.lift_many(some)
+                yield len(some), await store.sanctions.lift_many(some)
                 await asyncio.sleep(_SHARE * (loop.time() - began))
         # Operators' blocks of networks are entries of the control set.
         if origin is not Origin.AUTOMATIC:
-            control = await store.control(-1)
-            for entry in control.of(EntryKind.BLOCK) if control is not None else ():
-                yield 0, int(await store.delete_override(entry.kind, entry.key))
+            control = await store.overrides.read(-1)
+            for entry in control.of(OverrideKind.BLOCK) if control is not None else ():
+                yield 0, int(await store.overrides.delete(entry.kind, entry.key))
 
     async def _stop(self, whose: str, job_id: str, actor: str, why: str) -> LiftJob:
         stopped = LiftJob(id=job_id, actor=actor, state=STOPPED, why=why)
         try:
-            ended = await self._deps.store.finish_lifting(whose, job_id, state=STOPPED, why=why)
+            ended = await self._deps.store.lift_jobs.finish(whose, job_id, state=STOPPED, why=why)
         except StoreError:
             ended = None  # a job that reports nothing more counts as stopped after a while
         job = ended.job if ended is not None and ended.job is not None else stopped

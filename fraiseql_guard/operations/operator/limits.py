@@ -40,8 +40,8 @@ from fraiseql_guard.operations.operator.targets import (
     target_of,
     users_among,
 )
-from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
-from fraiseql_guard.stores.protocol import HeldLimit
+from fraiseql_guard.stores.limits import HeldLimit
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 
 
 class LimitActions:
@@ -58,8 +58,8 @@ class LimitActions:
         subject = await self._subject(target)
         burst = deps.settings.rate_limit_burst.of(wanted)
         with store_answering():
-            held = await deps.store.limit_of(subject)
-            await deps.store.set_limit(subject, wanted, burst, lasts, actor=actor)
+            held = await deps.store.limits.of(subject)
+            await deps.store.limits.set(subject, wanted, burst, lasts, actor=actor)
         known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
@@ -75,9 +75,9 @@ class LimitActions:
         store = self._deps.store
         with store_answering():
             of_user = kind_of(target) == "user_id"
-            due = users_among([each.subject for each in await store.limits()], target) if of_user else []
+            due = users_among([each.subject for each in await store.limits.all()], target) if of_user else []
             due = due or [await self._subject(target)]
-            ended = sum([await store.clear_limit(subject) for subject in due])
+            ended = sum([await store.limits.clear(subject) for subject in due])
         await self._deps.record(signals.ADMIN_LIMIT_CLEARED, actor, {**fields_of(target), "cleared": ended})
         now = "has its ordinary limit again" if ended else "had its ordinary limit already"
         name = name_of(target)
@@ -86,7 +86,7 @@ class LimitActions:
     async def limits(self) -> Sequence[LimitOverride]:
         """Operator.limits."""
         with store_answering():
-            held = await self._deps.store.limits()
+            held = await self._deps.store.limits.all()
         return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
 
     async def limits_page(
@@ -100,7 +100,7 @@ class LimitActions:
             target = target_of(held.subject)
             return all(getattr(target, name) == value for name, value in asked.items())
 
-        page = await filtered_page(self._deps.store.limits_page, count, cursor, meant)
+        page = await filtered_page(self._deps.store.limits.page, count, cursor, meant)
         items = [_override(each) for each in page.items]
         return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
 
@@ -127,9 +127,13 @@ class AllowListing:
         lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
         printable_text(reason, "reason")
         deps, store = self._deps, self._deps.store
-        held = [(known, entry) for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        held = [
+            (known, entry) for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted
+        ]
         with store_answering():
-            await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, printable_text(reason, "reason"), actor))
+            await store.overrides.put(
+                Override(OverrideKind.ALLOW, str(wanted), lasts, printable_text(reason, "reason"), actor)
+            )
             lifted = await self._lift_inside(wanted)
         fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
         await deps.record(signals.ADMIN_ALLOW, actor, fields)
@@ -145,22 +149,22 @@ class AllowListing:
         store = self._deps.store
         if wanted.num_addresses == 1:
             subject = as_listed(subject_of(wanted.network_address))
-            held = [each for each in await store.sanctions_of(subject) if each.automatic]
-            return await store.lift_many([(subject, each.policy) for each in held])
+            held = [each for each in await store.sanctions.of(subject) if each.automatic]
+            return await store.sanctions.lift_many([(subject, each.policy) for each in held])
         lifted = 0
-        async for batch in store.sanctioned():
+        async for batch in store.sanctions.batches():
             due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
-            lifted += await store.lift_many(due) if due else 0
+            lifted += await store.sanctions.lift_many(due) if due else 0
         return lifted
 
     async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
         """Operator.disallow."""
         wanted, deps = network(ip_address), self._deps
-        entries = [entry for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        entries = [entry for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted]
         if not entries:
             self._refuse_elsewhere(wanted)
         with store_answering():
-            ended = sum([await deps.store.delete_override(entry.kind, entry.key) for entry in entries])
+            ended = sum([await deps.store.overrides.delete(entry.kind, entry.key) for entry in entries])
         await deps.record(signals.ADMIN_DISALLOW, actor, {"ip_address": str(wanted), "removed": ended})
         now = "is no longer allowed" if ended else "was not on the allow-list"
         return Done(message=f"{network_text(wanted)} {now}.", changed=ended > 0, affected=ended)
@@ -183,7 +187,7 @@ class AllowListing:
         """Operator.allowed."""
         deps = self._deps
         now = deps.clock()
-        told = (await deps.control()).networks(EntryKind.ALLOW)
+        told = (await deps.control()).networks(OverrideKind.ALLOW)
         return [
             *(Allowed(ip_address=network_text(each), source="settings") for each in deps.settings.allow_list),
             *(

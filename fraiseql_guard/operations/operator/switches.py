@@ -8,8 +8,9 @@ from difflib import get_close_matches
 from typing import Final
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, SettingsError
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.signals import Event
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.operator.deps import (
     OperatorDeps,
     duration_text,
@@ -19,7 +20,7 @@ from fraiseql_guard.operations.operator.deps import (
 )
 from fraiseql_guard.operations.operator.fields import DIGEST, MODE, OPERATION_NAME, PROTECTION, FieldForm
 from fraiseql_guard.operations.operator.interface import Done, OperatorError, Switch
-from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
+from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides, command
 
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
 
@@ -29,7 +30,7 @@ class _Kind:
     """A kind of switch: its entries, its sentence for people, and checks that raise OperatorError for a bad name or
     value."""
 
-    entry: EntryKind
+    entry: OverrideKind
     says: str
     check_name: Callable[[str], None]
     check_value: Callable[[str, str], None]
@@ -50,9 +51,9 @@ class SwitchActions:
         row.check_value(name, value)
         held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
         workers = len(await deps.heartbeats())
-        entry = Entry(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
+        entry = Override(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
         with store_answering():
-            await deps.store.tell(entry)
+            await deps.store.overrides.put(entry)
         fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
         await deps.record(signals.ADMIN_SWITCH, actor, fields)
         known = any(each.value == value and each.expires_in_seconds >= lasts for each in held)
@@ -66,7 +67,7 @@ class SwitchActions:
         row, deps = _kind(kind), self._deps
         row.check_name(name)
         with store_answering():
-            ended = await deps.store.delete_override(row.entry, name)
+            ended = await deps.store.overrides.delete(row.entry, name)
         await deps.record(signals.ADMIN_UNSWITCH, actor, {"kind": kind, "name": name, "removed": ended})
         now = "ended" if ended else "was not in force"
         return Done(message=f"The override of {kind} {name} {now}.", changed=ended, affected=int(ended))
@@ -87,12 +88,12 @@ class SwitchActions:
         deps = self._deps
         workers = len(await deps.heartbeats())
         with store_answering():
-            await deps.store.tell(command(key, actor=actor))
+            await deps.store.overrides.put(command(key, actor=actor))
         await deps.record(event, actor, {"workers": workers})
         return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
 
 
-def switches_of(control: ControlSet) -> Sequence[Switch]:
+def switches_of(control: Overrides) -> Sequence[Switch]:
     """The fleet-wide overrides of a control set."""
     kinds = {row.entry: kind for kind, row in _KINDS.items()}
     return [
@@ -155,10 +156,10 @@ def _no_value(_name: str, value: str) -> None:
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "mode": _Kind(EntryKind.MODE, "The mode of {name} is {value}", _in(PROTECTION, "protection"), _mode),
-    "setting": _Kind(EntryKind.SETTING, "{name} is {value}", _variable, _setting),
-    "document": _Kind(EntryKind.DOCUMENT, "Document {name} is refused", _in(DIGEST, "document"), _no_value),
+    "mode": _Kind(OverrideKind.MODE, "The mode of {name} is {value}", _in(PROTECTION, "protection"), _mode),
+    "setting": _Kind(OverrideKind.SETTING, "{name} is {value}", _variable, _setting),
+    "document": _Kind(OverrideKind.DOCUMENT, "Document {name} is refused", _in(DIGEST, "document"), _no_value),
     "operation": _Kind(
-        EntryKind.OPERATION, "Operations named {name} are refused", _in(OPERATION_NAME, "operation"), _no_value
+        OverrideKind.OPERATION, "Operations named {name} are refused", _in(OPERATION_NAME, "operation"), _no_value
     ),
 }

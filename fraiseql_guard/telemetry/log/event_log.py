@@ -12,8 +12,9 @@ import structlog
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.callers import Subject
-from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Event, Metric
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry.log.rate_limit import LogRateLimit
 from fraiseql_guard.telemetry.log.sanitize import MAX_TEXT_CHARS, down_to_the_second, safe_text, safe_value, timestamp
 from fraiseql_guard.telemetry.log.sinks import FileSink, Sink, StreamSink

@@ -15,8 +15,8 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fraiseql_guard.core import signals
-from fraiseql_guard.core.settings import SettingsError
 from fraiseql_guard.core.signals import Metric, MetricKind, Source
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry.metrics import exposition, multiprocess, openmetrics
 from fraiseql_guard.telemetry.metrics.background_thread import BackgroundThread
 from fraiseql_guard.telemetry.metrics.labels import LabelLimits, clean_label

@@ -1,4 +1,4 @@
-"""What only the store on Redis must do: TTLs, healing, one trip, simultaneous requests, failures by reason."""
+"""What only the store on Redis must do: TTLs, healing, one exchange, simultaneous requests, failures by reason."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_every_key_has_a_ttl_and_the_tag_of_its_subject(redis_store: Redis
             for _ in range(3):
                 await redis_store.admit(AdmitRequest(subject, (CHARGE,), offence=escalation, enforced=enforced))
         await redis_store.admit(AdmitRequest(subject, offence=BRUTE, exempt=frozenset(PolicyName)))
-        await redis_store.impose(Sanction(subject, PolicyName.OPERATOR, 60))
+        await redis_store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 60))
         full = Charge("full", Limit(1, 60))
         for _ in range(2):
             await redis_store.admit(AdmitRequest(Subject("user", subject.name, subject.group), (full,), abuse=ABUSE))
@@ -97,13 +97,13 @@ async def test_a_buckets_ttl_is_its_refill_time(redis_store: RedisStore):
 async def test_heals_after_a_script_flush(redis_store: RedisStore):
     await redis_store.admit(AdmitRequest(NETWORK, (CHARGE,)))
     await ask(redis_store, "SCRIPT", "FLUSH")
-    outcomes = await asyncio.gather(*(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,))) for _ in range(200)))
-    assert sum(outcome.admitted for outcome in outcomes) == 99
+    results = await asyncio.gather(*(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,))) for _ in range(200)))
+    assert sum(result.admitted for result in results) == 99
     await ask(redis_store, "SCRIPT", "FLUSH")
-    await redis_store.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60))
-    assert len(await redis_store.sanctions()) == 1
+    await redis_store.sanctions.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60))
+    assert len(await redis_store.sanctions.all()) == 1
     await ask(redis_store, "SCRIPT", "FLUSH")
-    assert await redis_store.lift(NETWORK) == 1
+    assert await redis_store.sanctions.lift(NETWORK) == 1
 
 
 async def test_heals_after_a_restart(own_redis: RedisServer, fragile: RedisStore):
@@ -117,10 +117,10 @@ async def test_heals_after_a_restart(own_redis: RedisServer, fragile: RedisStore
 
 
 async def test_a_thousand_simultaneous_requests_on_one_connection(redis_store: RedisStore):
-    outcomes = await asyncio.gather(
+    results = await asyncio.gather(
         *(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,), abuse=ABUSE)) for _ in range(1000))
     )
-    assert sum(outcome.admitted for outcome in outcomes) == 100
+    assert sum(result.admitted for result in results) == 100
     clients = (await ask(redis_store, "CLIENT", "LIST")).decode().splitlines()
     assert len(clients) == 1
 
@@ -142,10 +142,10 @@ async def test_a_busy_event_loop_is_no_slow_store(own_redis: RedisServer):
     store = RedisStore(own_redis.url, timeout_seconds=0.4)
     await store.ping()
     for _ in range(3):
-        trip = asyncio.create_task(store.admit(AdmitRequest(NETWORK, (CHARGE,))))
+        request = asyncio.create_task(store.admit(AdmitRequest(NETWORK, (CHARGE,))))
         await asyncio.sleep(0)
         time.sleep(0.6)  # noqa: ASYNC251 - the point of the test
-        assert (await trip).admitted
+        assert (await request).admitted
     await store.aclose()
 
 

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.core.settings import Settings, SettingsError
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry import EventLog, Metrics
 from tests.telemetry.metrics.scrape import Scrape
 

@@ -1,4 +1,4 @@
-"""The nodes of a Redis cluster: which one holds a key, and what to do when that changes (redis.io: cluster-spec)."""
+"""The nodes of a Redis cluster: finds the one that holds a key, also while slots move (redis.io: cluster-spec)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any, Final
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.address import Address
+from fraiseql_guard.stores.redis.client.commands import Command, Question, Script
 from fraiseql_guard.stores.redis.client.connection import CONNECT_SECONDS, RedisConnection, fixed
-from fraiseql_guard.stores.redis.scripts import Question, Script
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
-"""More than these in a row are a cluster that disagrees with itself."""
+"""Redirects in a row that are followed: with more of them the cluster disagrees with itself."""
 MAP_PAUSE_SECONDS: Final = 0.1
 """Shortest time between two questions for the map: failures come by the hundred."""
 
@@ -27,29 +27,31 @@ def key_slot(key: str) -> int:
     """The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it if it has none."""
     start = key.find("{")
     end = key.find("}", start + 1)
+    # An empty tag is none.
     tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
     return crc_hqx(tag.encode(), 0) % SLOTS
 
 
 class Cluster:
-    """One connection to each node. ``seeds`` are asked for the map first, and again when no other node answers.
+    """One connection to each node (a Topology). ``seeds`` are asked for the map first, and again when no other node
+    answers.
 
-    A node that fails while others answer does not open the breaker: its part of the callers is without a store, the
-    others are not. A cluster that is down as a whole says so (CLUSTERDOWN), and that does.
+    A node that fails while others answer does not open the breaker: only its part of the callers is without a store. A
+    cluster that is down as a whole says so (CLUSTERDOWN), which opens it.
     """
 
     def __init__(self, seeds: Sequence[Address], *, scripts: Sequence[Script] = ()) -> None:
         self._loop = asyncio.get_running_loop()
         self._seeds = seeds
         self._scripts = scripts
-        self._channels: dict[Place, RedisConnection] = {}
+        self._connections: dict[Place, RedisConnection] = {}
         self._slots: list[Place] = []
         self._mapping = LoopTask(self._map)
         self._mapped_at = -MAP_PAUSE_SECONDS
         self._map_failure: StoreError | None = None
 
-    async def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
-        """The answer of the node that holds ``key`` (Topology.ask), redirects followed."""
+    async def call(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
+        """The answer of the node that holds ``key`` (Topology.call), redirects followed."""
         deadline = self._loop.time() + timeout_seconds
         if not self._slots:
             await self._wait_for_map(timeout_seconds)
@@ -58,50 +60,53 @@ class Cluster:
         for _ in range(REDIRECTS):
             try:
                 left = max(0.0, deadline - self._loop.time())
-                return await self._channel(place).ask(question, timeout_seconds=left, asking=asking)
+                return await self._connection(place).call(question, timeout_seconds=left, asking=asking)
             except StoreError as error:
                 target = redirection(error.detail, place)
                 if target is None:
                     raise self._failure(error, place) from None
+                # An ASK is for this one question; a MOVED is for good, and the map has changed.
                 asking = error.detail.startswith("ASK ")
-                if not asking:  # an ASK is for this one question; a MOVED is for good
+                if not asking:
                     self._slots[slot] = target
                     self._map_soon()
                 place = target
         raise StoreError("server", f"more than {REDIRECTS} redirects")
 
-    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
-        """The answers of all nodes that hold slots (Topology.ask_all)."""
+    async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """The answers of all nodes that hold slots (Topology.call_all)."""
         if not self._slots:
             await self._wait_for_map(timeout_seconds)
         places = sorted(set(self._slots))
         return await asyncio.gather(
-            *(self._channel(place).ask(command, timeout_seconds=timeout_seconds) for place in places)
+            *(self._connection(place).call(command, timeout_seconds=timeout_seconds) for place in places)
         )
 
     async def aclose(self) -> None:
         """Drop all connections (Topology.aclose). The next question asks for the map anew."""
         await self._mapping.aclose()
-        channels, self._channels, self._slots = self._channels, {}, []
-        await asyncio.gather(*(channel.aclose() for channel in channels.values()))
+        connections, self._connections, self._slots = self._connections, {}, []
+        await asyncio.gather(*(connection.aclose() for connection in connections.values()))
 
-    def _channel(self, place: Place) -> RedisConnection:
-        channel = self._channels.get(place)
-        if channel is None:
+    def _connection(self, place: Place) -> RedisConnection:
+        connection = self._connections.get(place)
+        if connection is None:
             address = fixed(self._seeds[0].at(*place))
-            channel = self._channels[place] = RedisConnection(address, scripts=self._scripts)
-        return channel
+            # All nodes are greeted alike: they belong to one deployment.
+            connection = self._connections[place] = RedisConnection(address, scripts=self._scripts)
+        return connection
 
     def _failure(self, error: StoreError, place: Place) -> StoreError:
         if not error.opens_breaker:
             return error
         self._map_soon()  # a replica may have taken over, or slots may have moved away
         of_one_node = error.reason in ("connection", "timeout")
-        others = (channel.connected for at, channel in self._channels.items() if at != place)
+        others = (connection.connected for at, connection in self._connections.items() if at != place)
         return StoreError(error.reason, error.detail, opens_breaker=not (of_one_node and any(others)))
 
     async def _wait_for_map(self, timeout_seconds: float) -> None:
         self._map_soon()
+        # A question that is at work answers all that wait for it.
         if (mapping := self._mapping.here) is not None:
             # Waiting leaves the task alone: the next request needs its answer as well.
             await asyncio.wait({mapping}, timeout=timeout_seconds)
@@ -116,12 +121,14 @@ class Cluster:
             self._mapping.ensure_running()
 
     async def _map(self) -> None:
-        """Ask everyone who holds which slots; the first whole answer is the map."""
+        """Ask all known nodes who holds which slots; the first whole answer is the map."""
         seeds = ((seed.host, seed.port) for seed in self._seeds)
+        # Known nodes first, then the seeds: all are asked at once, and one of them may be gone.
         places = list(dict.fromkeys((*self._slots, *seeds)))
         asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
         try:
             for answer in asyncio.as_completed(asked):
+                # An answer that is not whole is passed over, as one that does not come.
                 with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
                     try:
                         self._slots = await answer
@@ -130,31 +137,33 @@ class Cluster:
                         continue
                     break
         finally:
+            # The other questions are of no use any more.
             self._mapped_at = self._loop.time()
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        await self._part_with_strangers()
+        await self._close_unmapped()
 
     async def _map_of(self, place: Place) -> list[Place]:
-        reply = await self._channel(place).ask(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
+        reply = await self._connection(place).call(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
         return read_slots(reply, place)
 
-    async def _part_with_strangers(self) -> None:
-        """Close connections to what is no node with slots (any more): a seed's other name, a node that was removed."""
+    async def _close_unmapped(self) -> None:
+        """Close connections to addresses that hold no slots: a seed's other name, a node that was removed."""
         known = set(self._slots)
-        for place in [one for one, channel in self._channels.items() if one not in known and channel.idle]:
-            await self._channels.pop(place).aclose()
+        for place in [one for one, connection in self._connections.items() if one not in known and connection.idle]:
+            await self._connections.pop(place).aclose()
 
 
 def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
-    """Who holds each slot, from the answer to CLUSTER SLOTS; LookupError if it holds none at all.
+    """The node of each slot, from the answer to CLUSTER SLOTS; LookupError if it names none.
 
-    A slot that no node holds is left to the node that was asked, which answers CLUSTERDOWN until one does.
+    A slot that no node holds is given to the node that was asked, which answers CLUSTERDOWN until one does.
     """
     slots: list[Place] = [asked] * SLOTS
     found = False
     for first, last, (host, port, *_), *_ in reply:
+        # A node that does not know its own name leaves it out, and means the host that was asked.
         name = host.decode() if host else ""
         place = (asked[0] if name in ("", "?") else name, int(port))
         slots[first : last + 1] = [place] * (last + 1 - first)
@@ -165,7 +174,7 @@ def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
 
 
 def redirection(text: str, asked: Place) -> Place | None:
-    """Where ``MOVED slot host:port`` or ``ASK slot host:port`` sends to; None if the text is no redirect.
+    """The node that ``MOVED slot host:port`` or ``ASK slot host:port`` names; None if the text is no redirect.
 
     A node that does not know its own name leaves it out, and means the host that was asked.
     """

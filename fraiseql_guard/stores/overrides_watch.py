@@ -1,4 +1,4 @@
-"""Keeps a process's copy of the control set fresh."""
+"""Keeps a process's copy of the overrides fresh."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from fraiseql_guard.core.loop_task import LoopTask
-from fraiseql_guard.stores.control import ControlSet, ControlStore, Entry
+from fraiseql_guard.stores.overrides import Override, Overrides, OverrideStore
 from fraiseql_guard.stores.protocol import StoreError
 
 POLL_SECONDS: Final = 0.5
 
 
-class EntrySource(Protocol):
-    """Entries from elsewhere than the store."""
+class OverrideSource(Protocol):
+    """Overrides from elsewhere than the store."""
 
     def changed(self) -> bool:
-        """Look; whether there is something else now. Never raises."""
+        """Look again; True if the overrides are others now. Never raises."""
         ...
 
-    def entries(self) -> tuple[Entry, ...]:
-        """The entries in force at the moment."""
+    def entries(self) -> tuple[Override, ...]:
+        """The overrides in force at the moment."""
         ...
 
 
@@ -33,22 +33,22 @@ async def _nothing() -> None:
     pass
 
 
-class ControlWatch:
-    """Keeps the current control set of this process, polling while the process serves requests.
+class OverridesWatch:
+    """Keeps the current overrides of this process, polling while the process serves requests.
 
-    ``on_change`` is called with the first set and each new one, and again whenever an entry expires. The entries of
-    ``beside`` count as well; where both say something of one kind and key, the store's holds: it was said
-    later, and for a while. ``after_poll`` is awaited after each look. ``clock`` counts seconds.
+    ``on_change`` is called with the first set and each new one, and again whenever an override expires. Those of
+    ``beside`` count as well; where both have one of the same kind and key, the store's holds: it came later, and ends.
+    ``after_poll`` is awaited after each look. ``clock`` counts seconds.
     """
 
     def __init__(
         self,
-        store: ControlStore,
+        store: OverrideStore,
         *,
-        on_change: Callable[[ControlSet], None],
+        on_change: Callable[[Overrides], None],
         clock: Callable[[], float] = time.monotonic,
         poll_seconds: float = POLL_SECONDS,
-        beside: EntrySource | None = None,
+        beside: OverrideSource | None = None,
         after_poll: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._store = store
@@ -57,23 +57,24 @@ class ControlWatch:
         self._on_change = on_change
         self._clock = clock
         self._poll_seconds = poll_seconds
-        self._read = ControlSet()
+        self._read = Overrides()
         self._heard = self._answered = False
-        self.in_force = ControlSet()
+        self.in_force = Overrides()
         """What is in force in this process."""
         self._read_at = self._announced_at = clock()
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
-        """Poll in the running event loop from now on. Cheap: to be called with every request."""
+        """Poll in the running event loop from now on. Cheap: every request may call it."""
         self.aclose = self._polling.aclose
         """Stop polling in the running event loop."""
 
     async def refresh(self) -> None:
-        """Look now. A store that does not answer leaves the last set in force."""
+        """Look now. While the store does not answer, the last set stays in force."""
         found, first = None, False
-        with suppress(StoreError):  # counted by what asks it for a decision; expiry goes on by our own clock
-            found = await self._store.control(self._read.version)
+        # The store counts its own failures, and overrides go on expiring by our own clock.
+        with suppress(StoreError):
+            found = await self._store.read(self._read.version)
             first, self._answered = not self._answered, True
         now = self._clock()
         changed = first or (self._beside is not None and (self._beside.changed() or not self._heard))
@@ -84,24 +85,26 @@ class ControlWatch:
             return
         self._announce(now)
 
-    def at_present(self) -> ControlSet:
+    def at_present(self) -> Overrides:
         """What is in force in this process, with the seconds that are left now."""
         age = self._clock() - self._announced_at
         left = [replace(each, expires_in_seconds=each.expires_in_seconds - age) for each in self.in_force.entries]
-        return ControlSet(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
+        return Overrides(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
 
     def _announce(self, now: float) -> None:
         age = now - self._read_at
-        told = [
+        # What has expired since the set was read is left out; the rest counts from now on.
+        held = [
             replace(entry, expires_in_seconds=entry.expires_in_seconds - age)
             for entry in self._read.entries
             if entry.expires_in_seconds > age
         ]
         beside = self._beside.entries() if self._beside is not None else ()
-        by_name = {(entry.kind, entry.key): entry for entry in (*beside, *told)}
+        # The store's come last, and win over those beside it.
+        by_name = {(entry.kind, entry.key): entry for entry in (*beside, *held)}
         in_force = tuple(by_name.values())
-        self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *told)), default=math.inf)
-        self.in_force, self._announced_at = ControlSet(self._read.version, in_force), now
+        self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *held)), default=math.inf)
+        self.in_force, self._announced_at = Overrides(self._read.version, in_force), now
         self._on_change(self.in_force)
 
     async def _poll(self) -> None:

@@ -1,0 +1,132 @@
+"""Overrides: what an operator has changed for the whole fleet, as blocks of networks, allowed addresses, switches.
+
+No single subject's keys can hold them, so every process keeps them in memory. They are few and versioned: a process
+asks twice a second whether the version has changed, and keeps the last ones while the store does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from secrets import token_hex
+from typing import Final, Protocol
+
+from fraiseql_guard.core import parsing
+
+LONGEST_SECONDS: Final = 365 * 86_400.0
+"""The longest that an override holds, and how long it holds by default."""
+
+
+class OverrideKind(StrEnum):
+    """What an override is about."""
+
+    BLOCK = "block"  # key: an address or a network
+    ALLOW = "allow"  # key: an address or a network
+    MODE = "mode"  # key: a protection, or ALL; value: enforce or monitor
+    SETTING = "setting"  # key: the name of a variable; value: as in the environment
+    DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
+    OPERATION = "operation"  # key: an operation's name: it is refused
+    APP_DOCUMENT = "app_document"  # key: such a digest; told by workers: to be refused for it is no offence
+    COMMAND = "command"  # key: one of COMMANDS; done once by every process that is alive
+
+
+ALL: Final = "all"
+"""Key of a MODE override that is about every protection. One for a single protection wins over it."""
+GC: Final = "gc"
+CLEAR_CACHES: Final = "clear_caches"
+COMMANDS: Final = frozenset({GC, CLEAR_CACHES})
+"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals."""
+COMMAND_SECONDS: Final = 30.0
+"""How long a command holds: a process that does not see it in this time does not do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One change by an operator. ``expires_in_seconds`` counts from the moment it was read or is written.
+
+    ``id`` tells two commands with the same key apart; :func:`command` makes one.
+    """
+
+    kind: OverrideKind
+    key: str
+    expires_in_seconds: float = LONGEST_SECONDS
+    reason: str = ""
+    actor: str = ""
+    value: str = ""
+    id: str = ""
+
+
+def command(key: str, *, reason: str = "", actor: str = "") -> Override:
+    """A command to all processes: one of COMMANDS. Given twice, it is done twice."""
+    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
+
+
+@dataclass(frozen=True, slots=True)
+class Overrides:
+    """All overrides in force at one version. Version 0 is that of a store that was given none."""
+
+    version: int = 0
+    entries: tuple[Override, ...] = ()
+
+    def of(self, kind: OverrideKind) -> Iterable[Override]:
+        """The overrides of one kind."""
+        return (entry for entry in self.entries if entry.kind is kind)
+
+    def networks(self, kind: OverrideKind) -> Iterator[tuple[parsing.Network, Override]]:
+        """The overrides of one kind with their keys as networks. A key that is none (written by hand) binds no caller,
+        and keeps no other from binding."""
+        for entry in self.of(kind):
+            with suppress(ValueError):
+                yield parsing.network(entry.key), entry
+
+
+class OverrideStore(Protocol):
+    """The overrides of the fleet. Every method may raise StoreError."""
+
+    async def read(self, known_version: int) -> Overrides | None:
+        """All overrides, or None if they still have the known version."""
+        ...
+
+    async def put(self, override: Override) -> None:
+        """Bring an override into force, in place of one of the same kind and key."""
+        ...
+
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
+        """End an override; False if there was none."""
+        ...
+
+
+class MemoryOverrides:
+    """OverrideStore in the memory of a process."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._version = 0
+        self._entries: dict[tuple[OverrideKind, str], tuple[Override, float]] = {}
+
+    async def read(self, known_version: int) -> Overrides | None:
+        """OverrideStore.read."""
+        if known_version == self._version:
+            return None
+        now = self._clock()
+        in_force = (
+            replace(entry, expires_in_seconds=until - now) for entry, until in self._entries.values() if until > now
+        )
+        return Overrides(self._version, tuple(in_force))
+
+    async def put(self, override: Override) -> None:
+        """OverrideStore.put."""
+        now = self._clock()
+        # Each change sweeps out what has expired.
+        self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
+        until = now + min(override.expires_in_seconds, LONGEST_SECONDS)
+        self._entries[override.kind, override.key] = (override, until)
+        self._version += 1
+
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.delete."""
+        held = self._entries.pop((kind, key), None)
+        self._version += held is not None
+        return held is not None and held[1] > self._clock()

@@ -1,0 +1,70 @@
+"""Overrides on Redis: one hash, one script (lua/overrides.lua)."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Final
+
+from fraiseql_guard.core.signals import KeyFamily
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind, Overrides
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.key_access import RedisKeys
+from fraiseql_guard.stores.redis.key_families import CONTROL
+from fraiseql_guard.stores.redis.repair import foreign
+from fraiseql_guard.stores.unreadable import read_json
+
+_SCRIPT: Final = "overrides"
+_MILLIONTHS: Final = 1_000_000
+_KINDS: Final = frozenset(kind.value for kind in OverrideKind)
+
+
+class RedisOverrides:
+    """OverrideStore on Redis. Every method may raise StoreError."""
+
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self._key = keys.names.common(CONTROL)
+
+    async def read(self, known_version: int) -> Overrides | None:
+        """OverrideStore.read. Where the key is no hash any more, what was known stays in force."""
+        try:
+            reply = await self._keys.run_unrepaired(_SCRIPT, self._key, ("read", known_version))
+        except StoreError as error:
+            if not foreign(error):
+                raise
+            self._keys.unreadable.note(KeyFamily.CONTROL, self._key, f"is no control set of ours ({error.detail})")
+            return None
+        version = int(reply[0])
+        if version == known_version:
+            return None
+        found = (self._override(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
+        return Overrides(version, tuple(each for each in found if each is not None))
+
+    async def put(self, override: Override) -> None:
+        """OverrideStore.put."""
+        length = math.ceil(min(override.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
+        facts = [override.reason, override.actor, override.value, override.id]
+        # Older versions of ours read a list of two alone.
+        value = json.dumps(facts if override.value or override.id else facts[:2])
+        await self._keys.run(_SCRIPT, self._key, ("put", f"{override.kind.value}:{override.key}", length, value))
+
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.delete."""
+        return bool((await self._keys.run(_SCRIPT, self._key, ("delete", f"{kind.value}:{key}")))[0])
+
+    def _override(self, name: bytes, left: int, value: bytes) -> Override | None:
+        """None for a kind that a newer version of ours may have written, and for what none of ours has."""
+        try:
+            if left < 0:
+                raise ValueError("holds no moment of its end")
+            kind, _, key = name.decode().partition(":")
+            if kind not in _KINDS:  # of a newer version
+                return None
+            said = read_json(value)
+            if not isinstance(said, list) or len(said) < 2 or not all(isinstance(each, str) for each in said[:4]):
+                raise ValueError("says nothing that we do")
+            return Override(OverrideKind(kind), key, left / _MILLIONTHS, *said[:4])
+        except ValueError as error:  # a UnicodeDecodeError is one
+            self._keys.unreadable.note(KeyFamily.CONTROL, name, str(error))
+            return None
