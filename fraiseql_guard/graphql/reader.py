@@ -9,10 +9,10 @@ from dataclasses import replace
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial, Measured
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.analyzed_document import gravest
-from fraiseql_guard.graphql.cost.list_sizes import MOST
-from fraiseql_guard.graphql.cost.measurer import MeasuredDocument, Measurer
+from fraiseql_guard.graphql.analyzed_document import gravest
+from fraiseql_guard.graphql.analyzer import Analyzer, RequestAnalysis
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.graphql.denials import malformed, over
 from fraiseql_guard.graphql.documents.persisted import (
     PersistedQueries,
     Resolved,
@@ -22,9 +22,9 @@ from fraiseql_guard.graphql.documents.persisted import (
 from fraiseql_guard.graphql.http.envelope import Envelope, EnvelopeReader, UnreadableEnvelope
 from fraiseql_guard.graphql.http.media_types import JSON
 from fraiseql_guard.graphql.http.multipart import is_form, read_form
-from fraiseql_guard.graphql.http.requests import LONGEST, RequestCache
 from fraiseql_guard.graphql.http.rewriting import rewrite_body, rewrite_query_string
-from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.request_cache import LONGEST, RequestCache
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 from fraiseql_guard.stores.documents import digest_of
 
 
@@ -36,7 +36,7 @@ class Reader:
     settings; without it the settings say what there is.
     """
 
-    __slots__ = ("_envelopes", "_measurer", "_persisted", "_requests", "_settings", "_trusted")
+    __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_settings", "_trusted")
 
     def __init__(
         self,
@@ -54,10 +54,10 @@ class Reader:
         table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
         bounds = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
         self._envelopes = EnvelopeReader(settings)
-        self._measurer = Measurer(settings, table, **bounds)
+        self._analyzer = Analyzer(settings, table, **bounds)
         self._persisted = persisted or persisted_queries(settings, clock=clock, on_problem=on_problem)
         self._trusted = (
-            Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
+            Analyzer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
         )
         # Where documents can be named or registered, a reading depends on which are there, and may register one.
         self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
@@ -65,19 +65,19 @@ class Reader:
     @property
     def size_bytes(self) -> int:
         """What is remembered: what documents and requests cost, and the texts that clients have registered."""
-        parts = (self._measurer, self._trusted, self._persisted, self._requests)
+        parts = (self._analyzer, self._trusted, self._persisted, self._requests)
         return sum(part.size_bytes for part in parts if part is not None)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
-        for part in (self._measurer, self._trusted, self._persisted):
+        for part in (self._analyzer, self._trusted, self._persisted):
             if part is not None:
                 yield from part.texts()
         yield from self._texts_of_requests()
 
     def _texts_of_requests(self) -> Iterator[tuple[str, str]]:
         """Documents that were forgotten because those who ask for them are answered without looking at them."""
-        told = {digest for digest, _ in self._measurer.texts()}
+        told = {digest for digest, _ in self._analyzer.texts()}
         for (method, content_type, query_string, body, _), reading in self._requests.items() if self._requests else ():
             if told.issuperset(reading.hashes):
                 continue
@@ -88,7 +88,7 @@ class Reader:
 
     def forget(self) -> None:
         """Forget what was measured. Trusted and registered documents stay: they are no cache."""
-        for part in (self._measurer, self._trusted, self._requests, self._persisted):
+        for part in (self._analyzer, self._trusted, self._requests, self._persisted):
             if part is not None:
                 part.forget()
 
@@ -101,7 +101,7 @@ class Reader:
         *,
         authenticated: bool,
         caller: Hashable = None,
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
         """Measure a request. Never raises, whatever the bytes. ``caller`` is whose the registered documents are."""
         sent = method, content_type, query_string, body, authenticated
         # A server may hand on buffers of its own, which change.
@@ -117,10 +117,10 @@ class Reader:
 
     def _read_form(
         self, content_type: str, query_string: bytes, body: bytes, caller: Hashable, *, authenticated: bool
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
-            return MeasuredDocument(None, form)
+            return RequestAnalysis(None, form)
         where = form.operations
         reading = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
         if reading.rewritten is None:
@@ -136,17 +136,17 @@ class Reader:
         caller: Hashable,
         *,
         authenticated: bool,
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if not isinstance(envelopes, tuple):
             return _unread(envelopes)
         by_get = method != "POST"
         if self._persisted is None:
-            readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
+            readings = [self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
             return self._joined(readings, envelopes)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         readings = [
-            MeasuredDocument(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
+            RequestAnalysis(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
             if isinstance(item, Denial)
             else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
             for envelope, item in zip(envelopes, found, strict=True)
@@ -162,17 +162,17 @@ class Reader:
 
     def _read_resolved(
         self, found: Resolved, caller: Hashable, *, by_get: bool, authenticated: bool
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
         """Trusted documents are read without the static limits; if they are required, no other passes."""
-        measurer = self._trusted if found.trusted and self._trusted else self._measurer
-        reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
+        analyzer = self._trusted if found.trusted and self._trusted else self._analyzer
+        reading = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is not None and self._persisted.required and not found.trusted:
-            return MeasuredDocument(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
+            return RequestAnalysis(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
         if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return reading
 
-    def _joined(self, readings: list[MeasuredDocument], envelopes: Sequence[Envelope]) -> MeasuredDocument:
+    def _joined(self, readings: list[RequestAnalysis], envelopes: Sequence[Envelope]) -> RequestAnalysis:
         """One for the request; with the texts of what is refused, if log lines are to carry them."""
         if self._settings.log_query_text:
             readings = [
@@ -181,14 +181,14 @@ class Reader:
             ]
         return readings[0] if len(readings) == 1 else self._together(readings)
 
-    def _together(self, readings: Sequence[MeasuredDocument]) -> MeasuredDocument:
+    def _together(self, readings: Sequence[RequestAnalysis]) -> RequestAnalysis:
         """A batch: costs add up, everything else is that of the worst element."""
         denial = next((item.denial for item in readings if item.denial), None)
         parts = [item.measured for item in readings if item.measured]
         text = next((item.text for item in readings if item.text), None)
         hashes = tuple([digest for item in readings for digest in item.hashes])
         if not parts:
-            return MeasuredDocument(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
+            return RequestAnalysis(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
         measured = _sum(parts, unmeasured=len(readings) - len(parts))
         noted = next((item.noted for item in readings if item.noted), None)
         limit = self._settings.max_query_complexity
@@ -197,13 +197,13 @@ class Reader:
                 noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
             else:
                 denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return MeasuredDocument(measured, denial, noted=noted, hashes=hashes, text=text)
+        return RequestAnalysis(measured, denial, noted=noted, hashes=hashes, text=text)
 
 
-def _unread(found: UnreadableEnvelope | Denial) -> MeasuredDocument:
+def _unread(found: UnreadableEnvelope | Denial) -> RequestAnalysis:
     if isinstance(found, Denial):
-        return MeasuredDocument(None, found)
-    return MeasuredDocument(None, found.denial, hashes=(digest_of(found.query),))
+        return RequestAnalysis(None, found)
+    return RequestAnalysis(None, found.denial, hashes=(digest_of(found.query),))
 
 
 def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
@@ -212,10 +212,10 @@ def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
         kind=gravest(part.kind for part in parts),
         name=None,
         root_fields=frozenset().union(*(part.root_fields for part in parts)),
-        root_field_count=min(sum(part.root_field_count for part in parts), MOST),
+        root_field_count=min(sum(part.root_field_count for part in parts), MAX_COUNT),
         mutation_root_fields=sum(part.mutation_root_fields for part in parts),
         depth=max(part.depth for part in parts),
-        complexity=min(sum(part.complexity for part in parts), MOST),
+        complexity=min(sum(part.complexity for part in parts), MAX_COUNT),
         list_size=max(part.list_size for part in parts),
         introspection=any(part.introspection for part in parts),
         near=tuple(dict.fromkeys(name for part in parts for name in part.near)),

@@ -15,13 +15,13 @@ import orjson
 
 from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View, prepare
+from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant, analyze_document
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
-from fraiseql_guard.graphql.cost.cost import CostRules, PageSize
 from fraiseql_guard.graphql.cost.cost_plan import Prices, unsliced
-from fraiseql_guard.graphql.cost.limits import Judge, Numbers
+from fraiseql_guard.graphql.cost.cost_rules import CostRules, PageSize
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.cost.size_origins import origin_of
+from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.syntax.prescan import MAX_LITERAL_NESTING, Prescanner, count
 from fraiseql_guard.graphql.syntax.values import Bindings
@@ -110,18 +110,18 @@ def explain(
     """Explain a document with the variables of one request. SettingsError if the schema cannot be read."""
     table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
     lexical, parses = _scan(text, settings)
-    prepared = prepare(text, settings, CostRules(settings, table)) if parses else None
+    prepared = analyze_document(text, settings, CostRules(settings, table)) if parses else None
     if operation_name is None and isinstance(prepared, AnalyzedDocument) and None not in prepared.names:
         operation_name = prepared.document.operations[0].name  # every operation is bounded whichever is named
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
-    view = prepared.view(variables or {}) if isinstance(prepared, AnalyzedDocument) else None
+    view = prepared.variant(variables or {}) if isinstance(prepared, AnalyzedDocument) else None
     digest = sha256(text.encode(errors="replace")).hexdigest()
-    if not isinstance(prepared, AnalyzedDocument) or not isinstance(view, View):
+    if not isinstance(prepared, AnalyzedDocument) or not isinstance(view, DocumentVariant):
         return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
     tree = _Tree(prepared, view, Bindings(variables or {}, prepared.document.defaults))
     measured: dict[str, LimitVerdict] = {}
-    for setting, code, limit, actual in Judge(settings, Prescanner(settings).max_nesting).compare(
-        Numbers(prepared, view, tree.prices)
+    for setting, code, limit, actual in LimitChecker(settings, Prescanner(settings).max_nesting).compare(
+        Measurements(prepared, view, tree.prices)
     ):  # aliases have two rows: an introspection's are counted on their own
         most = max(actual, measured[setting].actual if setting in measured else 0)
         measured[setting] = LimitVerdict(setting, code.name, limit, most)
@@ -146,8 +146,8 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
         LimitVerdict("max_tokens", "QUERY_TOO_MANY_TOKENS", settings.max_tokens, scan.tokens),
         LimitVerdict("max_directives", "TOO_MANY_DIRECTIVES", settings.max_directives, scan.directives),
         LimitVerdict("max_literal_depth", "LITERAL_TOO_DEEP", settings.max_literal_depth, literal_depth),
-        LimitVerdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.shape.operations),
-        LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.shape.fragments),
+        LimitVerdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.counters.operations),
+        LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.counters.fragments),
     )
     nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
     return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
@@ -174,7 +174,7 @@ def _ask_the_guard(
 class _Tree:
     """Reads the plan of one request as a tree, as far as it can be shown."""
 
-    def __init__(self, prepared: AnalyzedDocument, view: View, bindings: Bindings) -> None:
+    def __init__(self, prepared: AnalyzedDocument, view: DocumentVariant, bindings: Bindings) -> None:
         plan = view.plan
         self._prepared, self._plan, self._bindings = prepared, plan, bindings
         self._asked = plan.ask(bindings)

@@ -7,7 +7,7 @@ import pytest
 from fraiseql_guard import RateLimitMiddleware
 from fraiseql_guard.core.settings import VARIABLES, SettingsError
 from fraiseql_guard.core.signals import LIMITS
-from fraiseql_guard.graphql.cost.limits import _LIMITS
+from fraiseql_guard.graphql.document_limits import _LIMITS
 from tests.support.asgi import graphql, request
 
 NEAR = "fraiseql_guard_near_limit_total"

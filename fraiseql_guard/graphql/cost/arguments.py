@@ -8,21 +8,27 @@ from enum import Enum, StrEnum, auto
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.input_objects import (
+    OFFSET_ARGUMENTS,
+    SEARCHED,
+    GuessedSizes,
+    InputSearch,
+    InputWeights,
+    variables_in,
+)
 from fraiseql_guard.graphql.cost.input_types import ANYTHING, ArgumentRule
 from fraiseql_guard.graphql.cost.list_sizes import NoSize, read_offset
 from fraiseql_guard.graphql.cost.schema import FieldRule, SchemaTable
-from fraiseql_guard.graphql.cost.searching import OFFSET_ARGUMENTS, SEARCHED, Guess, InputSearch, variables_in
 from fraiseql_guard.graphql.cost.slicing_arguments import (
     ListArguments,
     Paths,
-    Slice,
+    SlicingArgument,
     by_argument,
     is_size,
     slices,
     slices_without_schema,
 )
-from fraiseql_guard.graphql.cost.weighing import InputWeights
-from fraiseql_guard.graphql.http.containers import generations, leaves
+from fraiseql_guard.graphql.json_containers import generations, leaves
 from fraiseql_guard.graphql.syntax.ast import FieldNode
 from fraiseql_guard.graphql.syntax.values import Absent, Bindings, Value
 
@@ -43,7 +49,7 @@ class SizeOrigin(StrEnum):
     GUESSED = "guessed"  # a field of an input object that is called like a size
 
 
-class Role(Enum):
+class SizeRole(Enum):
     """What the sizes among a field's arguments mean."""
 
     NONE = auto()  # the field is no list and holds none
@@ -52,7 +58,7 @@ class Role(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ArgumentDemand:
+class ArgumentPlan:
     """What the arguments of a field may ask for.
 
     ``hints`` may be sizes; ``searched`` are input objects that may hold some, with argument and type. ``weighed`` are
@@ -60,9 +66,9 @@ class ArgumentDemand:
     size or an offset; the others only count if they hold many values.
     """
 
-    sizes: tuple[Slice, ...] = ()
+    sizes: tuple[SlicingArgument, ...] = ()
     one_needed: bool = False
-    hints: tuple[Slice, ...] = ()
+    hints: tuple[SlicingArgument, ...] = ()
     searched: tuple[tuple[str, Value, str], ...] = ()
     offsets: tuple[Value, ...] = ()
     points: int = 0
@@ -73,7 +79,7 @@ class ArgumentDemand:
 
 
 @dataclass(frozen=True, slots=True)
-class SizeAsked:
+class ResolvedArguments:
     """What the arguments of a field ask for in one request. ``size`` is None if no argument says one."""
 
     size: int | None = None
@@ -86,12 +92,12 @@ class SizeAsked:
     unmet: bool = False  # exactly one slicing argument is needed, and there is none or several
 
 
-NOTHING: Final = ArgumentDemand()
-_NO_GUESS: Final = Guess()
-NOTHING_ASKED: Final = SizeAsked()
+NOTHING: Final = ArgumentPlan()
+_NO_GUESS: Final = GuessedSizes()
+NOTHING_RESOLVED: Final = ResolvedArguments()
 
 
-class FieldArguments:
+class ArgumentReader:
     """Reads arguments. Frozen after construction."""
 
     __slots__ = ("_decide", "_lists", "_multiplier", "_paths", "_search", "_slicing", "_weights")
@@ -122,8 +128,8 @@ class FieldArguments:
         return by_argument(self._names_of(rule)) if rule.slicing_arguments else self._paths
 
     def of(
-        self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: Role, *, writes: bool
-    ) -> ArgumentDemand:
+        self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: SizeRole, *, writes: bool
+    ) -> ArgumentPlan:
         """What the arguments of a field, and the schema's defaults of those not given, may ask for. ``writes``: it is
         a mutation, whose input is data."""
         if not field.arguments and (rule is None or not rule.arguments):
@@ -133,8 +139,8 @@ class FieldArguments:
         plain = SEARCHED.isdisjoint(map(type, arguments.values()))  # then no value holds others, and none is a variable
         used = () if plain else tuple([item.name for _, item in variables_in(arguments)])
         found = tuple(self._slices(field, owner, rule, role, writes=writes))
-        sized = role is Role.SIZES or rule is None
-        return ArgumentDemand(
+        sized = role is SizeRole.SIZES or rule is None
+        return ArgumentPlan(
             sizes=found if sized else (),
             one_needed=rule is not None and rule.one_needed,
             hints=() if sized else found,
@@ -153,18 +159,18 @@ class FieldArguments:
                 yield value, argument.kind
 
     def _slices(
-        self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: Role, *, writes: bool
-    ) -> Iterator[Slice]:
+        self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: SizeRole, *, writes: bool
+    ) -> Iterator[SlicingArgument]:
         if rule is not None:
-            yield from slices(field, rule, self._paths_of(rule)) if role is not Role.NONE else ()
-        elif role is Role.SIZES or not writes:
-            yield from slices_without_schema(field, self._slicing, listlike=role is Role.SIZES)
+            yield from slices(field, rule, self._paths_of(rule)) if role is not SizeRole.NONE else ()
+        elif role is SizeRole.SIZES or not writes:
+            yield from slices_without_schema(field, self._slicing, listlike=role is SizeRole.SIZES)
         if field.arguments.keys() & self._lists.names:
             for name in self._lists.among(field.arguments, owner if rule else None, field.name):
-                yield Slice(name, field.arguments[name], length=True)
+                yield SlicingArgument(name, field.arguments[name], length=True)
 
-    def _searched(self, field: FieldNode, rule: FieldRule | None, role: Role) -> Iterator[tuple[str, Value, str]]:
-        if role is Role.NONE or field.selection is None:
+    def _searched(self, field: FieldNode, rule: FieldRule | None, role: SizeRole) -> Iterator[tuple[str, Value, str]]:
+        if role is SizeRole.NONE or field.selection is None:
             return
         for name, value in field.arguments.items():
             kind = rule.arguments[name].kind if rule else ANYTHING
@@ -172,9 +178,9 @@ class FieldArguments:
                 yield name, value, kind
 
     @staticmethod
-    def _offsets(field: FieldNode, rule: FieldRule | None, role: Role, *, sized: bool) -> Iterator[Value]:
+    def _offsets(field: FieldNode, rule: FieldRule | None, role: SizeRole, *, sized: bool) -> Iterator[Value]:
         for name in OFFSET_ARGUMENTS & field.arguments.keys():
-            if rule.arguments[name].sizes and role is not Role.NONE if rule else role is Role.SIZES or sized:
+            if rule.arguments[name].sizes and role is not SizeRole.NONE if rule else role is SizeRole.SIZES or sized:
                 yield field.arguments[name]
 
     def _deciding(self, field: FieldNode, rule: FieldRule | None) -> frozenset[str]:
@@ -183,7 +189,7 @@ class FieldArguments:
             decides = decides.union([name.rpartition(".")[2] for name in rule.slicing_arguments])
         return frozenset(item.name for key, item in variables_in(field.arguments) if key in decides)
 
-    def ask(self, demand: ArgumentDemand, bindings: Bindings) -> SizeAsked:
+    def ask(self, demand: ArgumentPlan, bindings: Bindings) -> ResolvedArguments:
         """What a field asks for with the variables of a request."""
         size, unknown, invalid = self._size(demand, bindings)
         guess = self._guess(demand, bindings) if demand.searched or demand.hints else _NO_GUESS
@@ -192,7 +198,7 @@ class FieldArguments:
             offset = max([read_offset(item) for value in demand.offsets for item in bindings.candidates(value)])
         count = demand.values + sum([_values_of(name, bindings) - 1 for name in demand.variables])
         weighed = sum([self._weights.of(value, kind, bindings) for value, kind in demand.weighed])
-        return SizeAsked(
+        return ResolvedArguments(
             size=size if size is not None else self._multiplier if unknown or invalid else None,
             explicit=size is not None,
             guess=guess.size,
@@ -203,16 +209,16 @@ class FieldArguments:
             unmet=demand.one_needed and _given(demand, bindings) != 1,
         )
 
-    def _guess(self, demand: ArgumentDemand, bindings: Bindings) -> Guess:
+    def _guess(self, demand: ArgumentPlan, bindings: Bindings) -> GuessedSizes:
         """What was come across where there may be no size."""
-        guess = Guess()
+        guess = GuessedSizes()
         for _, value, kind in demand.searched:
             guess.merge(self._search.within(value, kind, bindings))
         for each in demand.hints:
             guess.size = max([guess.size, *(got for got in _read(each, bindings) if isinstance(got, int))])
         return guess
 
-    def _size(self, demand: ArgumentDemand, bindings: Bindings) -> tuple[int | None, bool, bool]:
+    def _size(self, demand: ArgumentPlan, bindings: Bindings) -> tuple[int | None, bool, bool]:
         """The largest size that is said, and whether one was unknown or invalid."""
         sizes: list[int] = []
         unknown = invalid = False
@@ -231,7 +237,7 @@ class FieldArguments:
         return max(sizes, default=None), unknown, invalid
 
 
-def _read(each: Slice, bindings: Bindings) -> list[int | NoSize]:
+def _read(each: SlicingArgument, bindings: Bindings) -> list[int | NoSize]:
     return [each.read(item) for item in each.candidates(bindings)]
 
 
@@ -243,7 +249,7 @@ def _values_of(name: str, bindings: Bindings) -> int:
     return found
 
 
-def _given(demand: ArgumentDemand, bindings: Bindings) -> int:
+def _given(demand: ArgumentPlan, bindings: Bindings) -> int:
     """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
     given = [each.given and each.candidates(bindings) not in ([None], [Absent.ABSENT]) for each in demand.sizes]
     return sum(given) or len(demand.sizes) - sum(each.given for each in demand.sizes)

@@ -11,10 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from fraiseql_guard.graphql.cost.arguments import NOTHING, NOTHING_ASKED, ArgumentDemand, SizeAsked
-from fraiseql_guard.graphql.cost.cost import Assumed, CostRules, PageSize
-from fraiseql_guard.graphql.cost.list_sizes import MOST
-from fraiseql_guard.graphql.syntax.values import Bindings
+from fraiseql_guard.graphql.cost.arguments import NOTHING, NOTHING_RESOLVED, ArgumentPlan, ResolvedArguments
+from fraiseql_guard.graphql.cost.cost_rules import AssumedSize, CostRules, PageSize
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT, Bindings
 
 Alternative = tuple[tuple[int, ...], tuple[int, ...]]
 """Children that one object type has: those that hold a page's items, and the others, as numbers of terms."""
@@ -31,9 +30,9 @@ class Term:
     path: Path
     field: str  # with its type, if that is known
     weight: int
-    assumed: Assumed
+    assumed: AssumedSize
     page: PageSize
-    demand: ArgumentDemand
+    demand: ArgumentPlan
     level: int  # its children; -1 for none
 
 
@@ -65,7 +64,7 @@ class CostPlan:
     levels: tuple[tuple[Alternative, ...], ...]
     roots: tuple[tuple[tuple[int, int], ...], ...]
     variable: tuple[int, ...]  # terms that a variable can make dearer
-    asked: tuple[SizeAsked, ...]  # by each term, as long as no variable decides
+    asked: tuple[ResolvedArguments, ...]  # by each term, as long as no variable decides
     prices: Prices
     rules: CostRules
     used: tuple[str, ...]  # variables in arguments
@@ -93,17 +92,17 @@ class CostPlan:
             return self.prices
         return _priced(self.terms, self.levels, self.roots, asked, self.rules)
 
-    def ask(self, bindings: Bindings) -> Sequence[SizeAsked]:
+    def ask(self, bindings: Bindings) -> Sequence[ResolvedArguments]:
         """What each term asks for in a request with these variables."""
         if not self.variable:
             return self.asked
         large = {name for name, value in bindings.sent.items() if type(value) is dict or type(value) is list}
-        asked: list[SizeAsked] | None = None
+        asked: list[ResolvedArguments] | None = None
         for number in self.variable:
             demand = self.terms[number].demand
             if not self.deciding.isdisjoint(demand.variables) or not large.isdisjoint(demand.variables):
                 asked = asked or list(self.asked)
-                asked[number] = self.rules.demands.ask(demand, bindings)
+                asked[number] = self.rules.arguments.ask(demand, bindings)
         return asked or self.asked
 
     def dearest_path(self, prices: Prices) -> Path:
@@ -130,7 +129,7 @@ def make_plan(
 ) -> CostPlan:
     """Ask every term once with the defaults of the operations."""
     asked = tuple(
-        NOTHING_ASKED if term.demand is NOTHING else rules.demands.ask(term.demand, defaults) for term in terms
+        NOTHING_RESOLVED if term.demand is NOTHING else rules.arguments.ask(term.demand, defaults) for term in terms
     )
     frozen = tuple(tuple(root) for root in roots)
     variable = tuple(number for number, term in enumerate(terms) if term.demand.variables)
@@ -166,7 +165,7 @@ def _priced(
     terms: Sequence[Term],
     levels: Sequence[Sequence[Alternative]],
     roots: Sequence[Sequence[tuple[int, int]]],
-    asked: Sequence[SizeAsked],
+    asked: Sequence[ResolvedArguments],
     rules: CostRules,
 ) -> Prices:
     costs: list[int] = []
@@ -190,8 +189,8 @@ def _priced(
             guessed = _guessed(term, ask.guess, below)
             cost, size = max((cost, size), guessed)
             once = max(once, guessed[0])
-        costs.append(min(cost + ask.points, MOST))
-        single.append(min(once + ask.points, MOST))
+        costs.append(min(cost + ask.points, MAX_COUNT))
+        single.append(min(once + ask.points, MAX_COUNT))
         sizes.append(size)
     complexity, dearest = _dearest(roots, costs)
     sure = complexity
@@ -207,7 +206,7 @@ def _dearest(roots: Sequence[Sequence[tuple[int, int]]], costs: Sequence[int]) -
     for root in roots:
         total = sum(costs[number] * times for number, times in root)
         if total > complexity:
-            complexity = min(total, MOST)
+            complexity = min(total, MAX_COUNT)
             dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
     return complexity, dearest
 
@@ -231,12 +230,12 @@ def _share(costs: Sequence[int], single: Sequence[int], way: Alternative) -> _Sh
 
 
 def _extremes(
-    terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[SizeAsked], rules: CostRules
+    terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[ResolvedArguments], rules: CostRules
 ) -> dict[str, Any]:
     """The largest list and offset, and the first places that are refused for their own sake."""
     found: dict[str, Any] = {}
     for term, ask in zip(terms, asked, strict=True):
-        if ask is NOTHING_ASKED:
+        if ask is NOTHING_RESOLVED:
             continue
         if ask.size is not None and ask.explicit and ask.size > found.get("list_size", 0):
             found["list_size"], found["list_path"] = ask.size, term.path
@@ -255,7 +254,7 @@ def _extremes(
 
 
 def unsliced(
-    terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[SizeAsked]
+    terms: Sequence[Term], levels: Sequence[Sequence[Alternative]], asked: Sequence[ResolvedArguments]
 ) -> Iterator[int]:
     """The lists without a size, outermost first. What holds a page's items has the size of its page."""
     if not any(term.assumed.unsliced for term in terms):

@@ -11,18 +11,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from fraiseql_guard.core.context import OperationKind
-from fraiseql_guard.graphql.cost.cost import ROOT_TYPES, CostRules
 from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Term, make_plan
-from fraiseql_guard.graphql.cost.places import Draft, PageLevel, PagePlaces
+from fraiseql_guard.graphql.cost.cost_rules import ROOT_TYPES, CostRules
+from fraiseql_guard.graphql.cost.plan_levels import LevelDraft, PlanLevels, TermDraft
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
 from fraiseql_guard.graphql.syntax.counts import META_FIELDS, Occurrences
-from fraiseql_guard.graphql.syntax.field_merging import Budget, Collected, Merging, anything, collect
+from fraiseql_guard.graphql.syntax.field_merging import Collected, SelectionMerger, VisitBudget, anything, collect
 from fraiseql_guard.graphql.syntax.skip_include import Positions
 from fraiseql_guard.graphql.syntax.values import Bindings
 
 
 def measure(
-    document: DocumentNode, rules: CostRules, positions: Positions, merging: Merging, occurrences: Sequence[Occurrences]
+    document: DocumentNode,
+    rules: CostRules,
+    positions: Positions,
+    merging: SelectionMerger,
+    occurrences: Sequence[Occurrences],
 ) -> CostPlan:
     """The plan of a document whose switches stand at ``positions``, with the ``occurrences`` of fields at the root of
     each operation. TooEntangledError."""
@@ -33,23 +37,25 @@ def measure(
     ]
     ordered = walk.drafts([draft for root in roots for draft, _ in root])
     numbers = {draft: number for number, draft in enumerate(ordered)}
-    places = PagePlaces(rules, numbers)
+    places = PlanLevels(rules, numbers)
     terms = [_term(draft, rules, places) for draft in ordered]
     counted = [[(numbers[draft], times) for draft, times in root] for root in roots]
     return make_plan(terms, places.levels, counted, rules, Bindings({}, document.defaults))
 
 
 class _PlanningWalk:
-    def __init__(self, document: DocumentNode, rules: CostRules, positions: Positions, merging: Merging) -> None:
+    def __init__(
+        self, document: DocumentNode, rules: CostRules, positions: Positions, merging: SelectionMerger
+    ) -> None:
         self._document = document
         self._merging = None if document.removes else merging
         self._rules = rules
         self._positions = positions
-        self._levels: dict[tuple[str | None, frozenset[SelectionNode]], PageLevel] = {}
-        self._pending: list[PageLevel] = []
-        self._budget = Budget()
+        self._levels: dict[tuple[str | None, frozenset[SelectionNode]], LevelDraft] = {}
+        self._pending: list[LevelDraft] = []
+        self._budget = VisitBudget()
 
-    def root(self, kind: OperationKind, occurrences: Occurrences) -> Iterator[tuple[Draft, int]]:
+    def root(self, kind: OperationKind, occurrences: Occurrences) -> Iterator[tuple[TermDraft, int]]:
         """The terms at an operation's root, with how often each counts: equal keys add up there."""
         table = self._rules.table
         owner = table.roots.get(kind) if table else ROOT_TYPES[kind]
@@ -57,13 +63,13 @@ class _PlanningWalk:
             if item.name not in META_FIELDS:
                 yield self._draft([item], owner, (item.key,), at_root=True), times
 
-    def drafts(self, roots: list[Draft]) -> list[Draft]:
+    def drafts(self, roots: list[TermDraft]) -> list[TermDraft]:
         """All terms, each after those of its children."""
         while self._pending:
             level = self._pending.pop()
             level.alternatives = [tuple(self._merged(level, *found)) for found in self._ways(level)]
         ready = list(roots)
-        found: list[Draft] = []
+        found: list[TermDraft] = []
         while ready:
             draft = ready.pop()
             found.append(draft)
@@ -74,7 +80,7 @@ class _PlanningWalk:
         found.reverse()
         return found
 
-    def _ways(self, level: PageLevel) -> Iterable[tuple[str | None, Collected]]:
+    def _ways(self, level: LevelDraft) -> Iterable[tuple[str | None, Collected]]:
         """What the level collects for each object type that can stand here; types that cost the same only once."""
         table = self._rules.table
         owners = table.possible.get(level.owner or "", ()) if table else ()
@@ -98,7 +104,7 @@ class _PlanningWalk:
                 distinct.setdefault(outcome, (owner, found))
         return distinct.values()
 
-    def _alike_in_conditions(self, level: PageLevel, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+    def _alike_in_conditions(self, level: LevelDraft, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
         """What stands in the level whatever the type, and the object types for which the same fragments apply."""
         conditions: dict[str, bool] = {}
 
@@ -114,7 +120,7 @@ class _PlanningWalk:
             groups = parts if len(parts) > len(groups) else groups
         return found, groups
 
-    def _collect(self, level: PageLevel, owner: str | None) -> Collected:
+    def _collect(self, level: LevelDraft, owner: str | None) -> Collected:
         table = self._rules.table
         applies = partial(table.applies, owner) if table and owner else anything
         if self._merging is not None:
@@ -123,27 +129,27 @@ class _PlanningWalk:
                 return merged.fields
         return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
 
-    def _merged(self, level: PageLevel, owner: str | None, found: Collected) -> Iterator[Draft]:
+    def _merged(self, level: LevelDraft, owner: str | None, found: Collected) -> Iterator[TermDraft]:
         for key, fields in found.items():
             path = (*level.path, key)
             for group in _alike([item for item, _ in fields]):
                 if group[0].name not in META_FIELDS and not self._rules.is_free(group[0], owner):
                     yield self._draft(group, owner, path, at_root=False)
 
-    def _draft(self, group: list[FieldNode], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> Draft:
+    def _draft(self, group: list[FieldNode], owner: str | None, path: tuple[str, ...], *, at_root: bool) -> TermDraft:
         first = group[0]
         rule = self._rules.rule(owner, first)
         if rule is not None and not first.arguments.keys() <= rule.arguments.keys():
             rule = None  # it stands below a type condition that never holds here, and is priced by its name
         selections = tuple(item.selection for item in group if item.selection)
         level = self._level(selections, rule.returns if rule else None, path) if selections else None
-        return Draft(first, rule, owner, path, at_root, level)
+        return TermDraft(first, rule, owner, path, at_root, level)
 
-    def _level(self, selections: tuple[SelectionNode, ...], owner: str | None, path: tuple[str, ...]) -> PageLevel:
+    def _level(self, selections: tuple[SelectionNode, ...], owner: str | None, path: tuple[str, ...]) -> LevelDraft:
         key = owner, frozenset(selections)
         level = self._levels.get(key)
         if level is None:
-            level = self._levels[key] = PageLevel(selections, key[1], owner, path)
+            level = self._levels[key] = LevelDraft(selections, key[1], owner, path)
             self._pending.append(level)
         level.parents += 1
         return level
@@ -162,7 +168,7 @@ def _alike(fields: list[FieldNode]) -> list[list[FieldNode]]:
     return list(groups.values())
 
 
-def _term(draft: Draft, rules: CostRules, places: PagePlaces) -> Term:
+def _term(draft: TermDraft, rules: CostRules, places: PlanLevels) -> Term:
     item, rule, owner = draft.field, draft.rule, draft.owner
     paging = rules.paging(owner, item, rule, lambda: places.children(draft.level))
     assumed = rules.assumed(item, rule, paging)

@@ -18,7 +18,7 @@ from graphql import (
     is_list_type,
 )
 
-from fraiseql_guard.graphql.cost.directives import weight
+from fraiseql_guard.graphql.cost.cost_directives import weight
 from fraiseql_guard.graphql.syntax.values import Absent, Value, literal
 
 NUMBER: Final = "Int"

@@ -27,7 +27,7 @@ from graphql import (
 
 from fraiseql_guard.core.context import OperationKind
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.directives import directive, names, points, weight
+from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
 from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
 
 SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from fraiseql_guard.graphql.cost.arguments import SizeAsked, SizeOrigin
+from fraiseql_guard.graphql.cost.arguments import ResolvedArguments, SizeOrigin
 from fraiseql_guard.graphql.cost.cost_plan import Term
-from fraiseql_guard.graphql.cost.slicing_arguments import Slice
+from fraiseql_guard.graphql.cost.slicing_arguments import SlicingArgument
 from fraiseql_guard.graphql.syntax.values import Absent, Bindings, VariableNode
 
 
-def origin_of(term: Term, asked: SizeAsked, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
+def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
     """Where n (``size``) came from, and the name of the argument or ``$variable`` that said it."""
     if size == asked.guess and size > (term.assumed.size if asked.size is None else asked.size):
         return SizeOrigin.GUESSED, _guessed(term, size, bindings)
@@ -31,7 +31,7 @@ def _guessed(term: Term, size: int, bindings: Bindings) -> str:
     return names[0] if len(names) == 1 else ""
 
 
-def _origin(each: Slice, bindings: Bindings) -> tuple[SizeOrigin, str]:
+def _origin(each: SlicingArgument, bindings: Bindings) -> tuple[SizeOrigin, str]:
     if not each.given:
         return SizeOrigin.SCHEMA, each.name
     value = each.value

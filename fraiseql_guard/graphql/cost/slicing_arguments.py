@@ -17,7 +17,7 @@ _OF_PICTURES: Final = frozenset({"size"})
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class SlicingArgument:
     """One slicing argument. ``inside`` leads to it within an input object."""
 
     name: str
@@ -81,14 +81,16 @@ class ListArguments:
         ]
 
 
-def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[Slice]:
+def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[SlicingArgument]:
     """The slicing arguments of a field of which only the name and what it selects is known."""
     # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
     names = slicing if field.selection is not None else slicing - _OF_PICTURES
-    yield from (Slice(name, value, strict=listlike) for name, value in field.arguments.items() if name in names)
+    yield from (
+        SlicingArgument(name, value, strict=listlike) for name, value in field.arguments.items() if name in names
+    )
 
 
-def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[Slice]:
+def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[SlicingArgument]:
     """The slicing arguments of a field that the schema knows, and the defaults of those that are not given."""
     for name, argument in rule.arguments.items():
         for path, inside in paths.get(name, ()):
@@ -98,9 +100,9 @@ def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[Slice]:
             strict = bool(inside) or (argument.kind == NUMBER and not argument.listed)
             length = named and (argument.listed or bool(inside))
             if name in field.arguments:
-                yield Slice(path, field.arguments[name], strict, length, argument.default, inside)
+                yield SlicingArgument(path, field.arguments[name], strict, length, argument.default, inside)
             elif argument.default is not Absent.ABSENT:
-                yield Slice(path, argument.default, strict, length, inside=inside, given=False)
+                yield SlicingArgument(path, argument.default, strict, length, inside=inside, given=False)
 
 
 def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:

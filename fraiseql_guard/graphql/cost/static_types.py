@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fraiseql_guard.graphql.cost.schema import FieldRule, SchemaTable
-from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode, StaticTypes
 
-StaticTypes = Mapping[SelectionNode, str | None]
-"""The composite type of each selection; None where the schema does not know it."""
 Path = tuple[str, ...]
 
 

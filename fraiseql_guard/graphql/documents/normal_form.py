@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from fraiseql_guard.graphql.syntax.lexer import END, FAULT, chunks
-from fraiseql_guard.graphql.syntax.strings import block_string_value, string_value
+from fraiseql_guard.graphql.syntax.lexer import END, FAULT, block_string_value, chunks, string_value
 
 _CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
 _CLOSERS: Final = frozenset(_CLOSING.values())

@@ -14,10 +14,10 @@ from typing import Any, Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
+from fraiseql_guard.graphql.denials import malformed
 from fraiseql_guard.graphql.documents.registrations import Registrations
 from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 from fraiseql_guard.graphql.http.envelope import GENERAL_NAME, Envelope
-from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.stores.documents import TrustedDocument
 
 _FOUND_BY_PROTOCOL: Final = 200

@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.graphql.denials import malformed, over
 from fraiseql_guard.graphql.http.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError, take_census
-from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError, json_stats
 
 _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _USUAL_TYPES: Final = frozenset(
@@ -86,7 +86,7 @@ class EnvelopeReader:
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
         # A trusted document may be as long as it likes.
         bounded = settings.trusted_documents == "off"
-        self._loader = Loader(self._max_total, hopeless_chars=settings.max_query_chars if bounded else math.inf)
+        self._loader = JsonLoader(self._max_total, max_decoded_chars=settings.max_query_chars if bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
@@ -172,12 +172,12 @@ class EnvelopeReader:
         return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
 
     def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
-        depth, nodes, _ = take_census(variables)
+        depth, nodes, _ = json_stats(variables)
         if depth > self._max_depth:
             return over(signals.VARIABLES_TOO_DEEP, self._max_depth, depth)
         if nodes > self._max_nodes:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
-        if take_census(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
+        if json_stats(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
             return malformed("The request is nested too deeply.")
         return None
 

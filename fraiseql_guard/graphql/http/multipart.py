@@ -16,9 +16,9 @@ import orjson
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial
+from fraiseql_guard.graphql.denials import malformed
 from fraiseql_guard.graphql.http.media_types import read_media_type
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
-from fraiseql_guard.graphql.refusals import malformed
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _FORM: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'()+_,./:=?]{1,70}", re.ASCII)
@@ -41,7 +41,7 @@ _HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
 _MOST_PARTS: Final = 34
 _MOST_HEADER_BYTES: Final = 6144
 _MOST_PATHS: Final = 100
-_MAP_LOADER: Final = Loader(_MOST_PATHS + _MOST_PARTS)
+_MAP_LOADER: Final = JsonLoader(_MOST_PATHS + _MOST_PARTS)
 
 
 class _MalformedError(Exception):

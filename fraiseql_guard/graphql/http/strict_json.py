@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.graphql.http.containers import containers_of
+from fraiseql_guard.graphql.json_containers import containers_of
 
 _LARGEST_REPEAT: Final = 2**31
 _STEP: Final = 2**14
@@ -28,7 +28,7 @@ class NotStrictError(ValueError):
         self.too_deep = too_deep
 
 
-Census = tuple[int, int, int]
+JsonStats = tuple[int, int, int]
 """Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
 
 
@@ -38,21 +38,21 @@ def commas_at_least(number: int) -> re.Pattern[bytes]:
     return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
 
-class Loader:
+class JsonLoader:
     """Loads JSON of at most ``max_nodes`` values.
 
-    An object whose ``query`` is longer than ``hopeless_chars`` is refused in any case: then it is not searched for
+    An object whose ``query`` is longer than ``max_decoded_chars`` is refused in any case: then it is not searched for
     repeated keys, which is the dearest part of a large body.
     """
 
-    __slots__ = ("_crowded", "_hopeless_chars", "_max_nodes")
+    __slots__ = ("_crowded", "_max_decoded_chars", "_max_nodes")
 
-    def __init__(self, max_nodes: int, *, hopeless_chars: float = math.inf) -> None:
+    def __init__(self, max_nodes: int, *, max_decoded_chars: float = math.inf) -> None:
         self._max_nodes = max_nodes
-        self._hopeless_chars = hopeless_chars
+        self._max_decoded_chars = max_decoded_chars
         self._crowded = commas_at_least(max_nodes + 1)
 
-    def load(self, text: bytes) -> tuple[Any, Census]:
+    def load(self, text: bytes) -> tuple[Any, JsonStats]:
         """The value and its size. NotStrictError if anything is wrong with it.
 
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
@@ -66,13 +66,13 @@ class Loader:
         except orjson.JSONDecodeError as error:
             reason = str(error).lower()
             raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
-        census = _, nodes, members = take_census(value)
+        census = _, nodes, members = json_stats(value)
         if nodes > most:
             return None, census
         query = value.get("query") if type(value) is dict else None
         if type(query) is not str:
             query = ""
-        elif len(query) > self._hopeless_chars:
+        elif len(query) > self._max_decoded_chars:
             return value, census
         if _colons(text, members, query) != members:
             raise NotStrictError("repeats a key")
@@ -102,7 +102,7 @@ def _colons(text: bytes, expected: int, query: str) -> int:
     return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
 
 
-def take_census(value: Any) -> Census:
+def json_stats(value: Any) -> JsonStats:
     """Count without recursion."""
     depth = nodes = members = 0
     generation = [value] if type(value) is dict or type(value) is list else []

@@ -7,7 +7,7 @@ work is bounded by a budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,7 +32,7 @@ class TooEntangledError(Exception):
 
 
 @dataclass(slots=True)
-class Budget:
+class VisitBudget:
     """Visits that are left to one walk."""
 
     left: int = MAX_VISITS
@@ -45,7 +45,7 @@ class Budget:
 
 
 @dataclass(slots=True, eq=False)
-class Merged:
+class MergedSelection:
     """Fields by response key, what these select, and the types that some of them are conditional on.
 
     It is never changed. It is not frozen because a hostile document makes many.
@@ -66,7 +66,7 @@ class _MergedPart:
     spreads: tuple[str, ...]
 
 
-class Merging:
+class SelectionMerger:
     """Merges the selections of one document. Remembers what it was asked for.
 
     ``selections`` are all that the document holds.
@@ -77,11 +77,11 @@ class Merging:
     def __init__(self, document: DocumentNode) -> None:
         self.selections = _selections(document)
         places = sum([len(each.fields) + len(each.spreads) + len(each.inlines) for each in self.selections])
-        self._combined = Budget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
+        self._combined = VisitBudget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
         self._fragments = document.fragments
         self._of_fragments: dict[str, _MergedPart] = {}
         self._parts: dict[SelectionNode, _MergedPart] = {}
-        self._merged: dict[frozenset[SelectionNode], Merged] = {}
+        self._merged: dict[frozenset[SelectionNode], MergedSelection] = {}
 
     @property
     def is_conditional(self) -> bool:
@@ -89,8 +89,8 @@ class Merging:
         return bool(self._fragments) or any(each.inlines for each in self.selections)
 
     def merged(
-        self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: Budget
-    ) -> Merged:
+        self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: VisitBudget
+    ) -> MergedSelection:
         """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
         fragment once. TooEntangledError."""
         found = self._merged.get(distinct)
@@ -99,7 +99,7 @@ class Merging:
         budget.spend(1 + len(found.fields))
         return found
 
-    def _merge(self, selections: tuple[SelectionNode, ...], budget: Budget) -> Merged:
+    def _merge(self, selections: tuple[SelectionNode, ...], budget: VisitBudget) -> MergedSelection:
         parts = [self._part(selection) for selection in selections]
         reached: set[str] = set()
         for part in parts:  # it grows
@@ -113,14 +113,14 @@ class Merging:
         (budget if len(selections) == 1 else self._combined).spend(visits)
         conditions = frozenset().union(*[part.conditions for part in parts])
         if len(filled) == 1:
-            return Merged(filled[0].fields, filled[0].children, conditions)
+            return MergedSelection(filled[0].fields, filled[0].children, conditions)
         fields, children = filled[0].fields.copy(), filled[0].children.copy()
         for part in filled[1:]:
             for key, members in part.fields.items():
                 fields[key] = fields[key] + members if key in fields else members
             for key, below in part.children.items():
                 children[key] = children[key] + below if key in children else below
-        return Merged(fields, children, conditions)
+        return MergedSelection(fields, children, conditions)
 
     def _part(self, selection: SelectionNode) -> _MergedPart:
         part = self._parts.get(selection)
@@ -175,6 +175,17 @@ def _selections(document: DocumentNode) -> list[SelectionNode]:
     return found
 
 
+def root_selections(document: DocumentNode, selections: Iterable[SelectionNode]) -> list[SelectionNode]:
+    """Where a walk over all that is written begins: each operation, and each fragment that nothing spreads.
+
+    ``selections`` are all that the document holds.
+    """
+    spread = {item.name for selection in selections for item in selection.spreads}
+    roots = [operation.selection for operation in document.operations]
+    roots += [fragment.selection for name, fragment in document.fragments.items() if name not in spread]
+    return roots
+
+
 def anything(_: str | None) -> bool:
     """Every type condition holds: what to assume without a schema."""
     return True
@@ -185,7 +196,7 @@ def collect(
     fragments: Mapping[str, FragmentNode],
     positions: Positions,
     applies: Callable[[str | None], bool],
-    budget: Budget,
+    budget: VisitBudget,
 ) -> Collected:
     """The fields of merged selections as execution collects them, each fragment once (GraphQL spec, CollectFields)."""
     found: Collected = {}

@@ -22,9 +22,8 @@ from fraiseql_guard.graphql.syntax.ast import (
     SpreadNode,
     as_text,
 )
-from fraiseql_guard.graphql.syntax.lexer import END, offset_of, tokens_of
+from fraiseql_guard.graphql.syntax.lexer import END, block_string_value, offset_of, string_value, tokens_of
 from fraiseql_guard.graphql.syntax.skip_include import Removal
-from fraiseql_guard.graphql.syntax.strings import block_string_value, string_value
 from fraiseql_guard.graphql.syntax.values import Absent, Value, VariableNode, Word, number
 
 _KINDS: Final[Mapping[str, OperationKind]] = {

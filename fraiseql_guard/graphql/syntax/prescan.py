@@ -12,7 +12,7 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
-from fraiseql_guard.graphql.refusals import FOREIGN, contradiction, over, syntax_error
+from fraiseql_guard.graphql.denials import FOREIGN, contradiction, over, syntax_error
 from fraiseql_guard.graphql.syntax.lexer import END, FAULT, chunks, count_tokens, offset_of
 from fraiseql_guard.graphql.syntax.prescan_counters import UNBOUNDED, PrescanBounds, PrescanCounters
 
@@ -38,21 +38,30 @@ class Prescan:
     literal_nesting: int
     directives: int
     fault: int | None
-    shape: PrescanCounters
+    counters: PrescanCounters
     read: list[str]
 
 
 class _Counter:
-    """What is counted token by token: the brackets that are open, the deepest that they were, and the shape.
+    """What is counted token by token: the brackets that are open, the deepest that they were, and the counters.
 
     ``handlers`` are those of the punctuators that mean something where the scan stands: outside of values, or in them.
     In parentheses, and in brackets outside of them, everything is a value or a type.
     """
 
-    __slots__ = ("deepest_literal", "deepest_selection", "expected", "handlers", "literals", "read", "shape", "wrong")
+    __slots__ = (
+        "counters",
+        "deepest_literal",
+        "deepest_selection",
+        "expected",
+        "handlers",
+        "literals",
+        "read",
+        "wrong",
+    )
 
-    def __init__(self, shape: PrescanCounters) -> None:
-        self.shape = shape
+    def __init__(self, counters: PrescanCounters) -> None:
+        self.counters = counters
         self.read: list[str] = []
         self.expected: list[str] = []
         self.handlers = _OUTSIDE
@@ -63,7 +72,7 @@ class _Counter:
         """Whether to stop at a selection that opens."""
         self.expected.append("}")
         self.deepest_selection = max(self.deepest_selection, len(self.expected))
-        return self.shape.open()
+        return self.counters.open()
 
     def close_selection(self, number: int) -> bool:
         """The same at one that closes. An empty selection is none: graphql-core 3.3 parses it, the specification does
@@ -71,7 +80,7 @@ class _Counter:
         if not self.expected or self.expected.pop() != "}" or self.read[number - 1] == "{":
             self.wrong = True
             return True
-        self.shape.close()
+        self.counters.close()
         return False
 
     def open_literal(self, closing: str) -> bool:
@@ -106,9 +115,9 @@ _OUTSIDE: Final[_Handlers] = {
     **_IN_LITERAL,
     "{": _Counter.open_selection,
     "}": _Counter.close_selection,
-    ":": lambda counter, _: counter.shape.colon(),
-    "...": lambda counter, _: counter.shape.spread(),
-    "@": lambda counter, _: counter.shape.directive(),
+    ":": lambda counter, _: counter.counters.colon(),
+    "...": lambda counter, _: counter.counters.spread(),
+    "@": lambda counter, _: counter.counters.directive(),
 }
 
 
@@ -116,8 +125,8 @@ def count(
     text: str, max_tokens: int, bounds: PrescanBounds = UNBOUNDED, *, edges_node_one_level: bool = True
 ) -> Prescan:
     """Count what stands in a text, up to ``max_tokens`` tokens or until its shape is out of bounds."""
-    shape = PrescanCounters(bounds, plain="@" not in text, edges_node_one_level=edges_node_one_level)
-    counter = _Counter(shape)
+    counters = PrescanCounters(bounds, plain="@" not in text, edges_node_one_level=edges_node_one_level)
+    counter = _Counter(counters)
     read, handlers = counter.read, counter.handlers
     lexeme, number = END, 0
     for number, lexeme in enumerate(islice(chain.from_iterable(_noted(text, read)), max_tokens)):
@@ -125,11 +134,11 @@ def count(
             if handlers[lexeme](counter, number):
                 break
             handlers = counter.handlers
-        elif handlers is _OUTSIDE and lexeme.isidentifier() and shape.name(lexeme):
+        elif handlers is _OUTSIDE and lexeme.isidentifier() and counters.name(lexeme):
             break
-    wrong = counter.wrong or shape.stray
+    wrong = counter.wrong or counters.stray
     if not wrong:
-        shape.cut()
+        counters.cut()
     unfinished = lexeme is FAULT or (lexeme == END and bool(counter.expected))
     tokens = number if lexeme in (END, FAULT) else number + 1
     return Prescan(
@@ -138,7 +147,7 @@ def count(
         literal_nesting=counter.deepest_literal,
         directives=read[:tokens].count("@"),
         fault=number if wrong or unfinished else None,
-        shape=shape,
+        counters=counters,
         read=read,
     )
 
@@ -159,17 +168,17 @@ class _PrescanLimit:
     path: Callable[[PrescanCounters], tuple[str, ...]] = lambda _: ()
 
 
-_SHAPES: Final = (
-    _PrescanLimit("max_operations", signals.TOO_MANY_OPERATIONS, lambda shape: shape.operations, offends=False),
-    _PrescanLimit("max_fragments", signals.TOO_MANY_FRAGMENTS, lambda shape: shape.fragments, offends=False),
-    _PrescanLimit("max_query_depth", signals.QUERY_TOO_DEEP, lambda shape: shape.depth),
-    _PrescanLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda shape: shape.aliases),
-    _PrescanLimit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda shape: shape.root_fields),
+_LIMITS: Final = (
+    _PrescanLimit("max_operations", signals.TOO_MANY_OPERATIONS, lambda counters: counters.operations, offends=False),
+    _PrescanLimit("max_fragments", signals.TOO_MANY_FRAGMENTS, lambda counters: counters.fragments, offends=False),
+    _PrescanLimit("max_query_depth", signals.QUERY_TOO_DEEP, lambda counters: counters.depth),
+    _PrescanLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda counters: counters.aliases),
+    _PrescanLimit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda counters: counters.root_fields),
     _PrescanLimit(
         "max_duplicate_keys",
         signals.TOO_MANY_DUPLICATE_KEYS,
-        lambda shape: shape.repetitions,
-        path=lambda shape: shape.path,
+        lambda counters: counters.repetitions,
+        path=lambda counters: counters.path,
     ),
 )
 
@@ -183,10 +192,10 @@ class Prescanner:
         "_chars",
         "_directives",
         "_edges_node_one_level",
+        "_limits",
         "_literal_limit",
         "_nesting",
         "_nesting_limit",
-        "_shapes",
         "_tokens",
     )
 
@@ -200,7 +209,7 @@ class Prescanner:
         self._nesting_limit = min(settings.max_query_depth, self._nesting)
         # The parentheses around the arguments are one level of their own.
         self._literal_limit = min(settings.max_literal_depth, MAX_LITERAL_NESTING)
-        self._shapes = tuple((row, int(getattr(settings, row.setting))) for row in _SHAPES)
+        self._limits = tuple((row, int(getattr(settings, row.setting))) for row in _LIMITS)
         self._bounds = PrescanBounds(
             aliases=_gross(settings.max_aliases),
             root_fields=_gross(settings.max_root_fields),
@@ -239,33 +248,35 @@ class Prescanner:
             return over(signals.LITERAL_TOO_DEEP, self._literal_limit, literal_nesting, offends=True)
         if scan.directives > self._directives:
             return over(signals.TOO_MANY_DIRECTIVES, self._directives, scan.directives)
-        if denial := self._misshapen(scan, introspects=introspects):
+        if denial := self._over_a_count(scan, introspects=introspects):
             return denial
-        if scan.shape.foreign:
+        if scan.counters.foreign:
             return contradiction(FOREIGN)
         return scan.read if scan.fault is None else syntax_error(text, offset_of(text, scan.fault))
 
-    def _misshapen(self, scan: Prescan, *, introspects: bool) -> Denial | None:
+    def _over_a_count(self, scan: Prescan, *, introspects: bool) -> Denial | None:
         """What the shape makes certain. A small document that is not grossly over is measured, to know all numbers."""
         found = [
             (row, limit, actual)
-            for row, limit in self._shapes
-            if (actual := self._actual(row, scan.shape, introspects=introspects)) > limit
+            for row, limit in self._limits
+            if (actual := self._actual(row, scan.counters, introspects=introspects)) > limit
         ]
         gross = any(actual >= _gross(limit) or not row.offends for row, limit, actual in found)
         if not found or not (gross or scan.tokens > _SMALL):
             return None
         exceeded = [
-            over(row.code, limit, actual, offends=row.offends and not introspects, path=".".join(row.path(scan.shape)))
+            over(
+                row.code, limit, actual, offends=row.offends and not introspects, path=".".join(row.path(scan.counters))
+            )
             for row, limit, actual in found
         ]
         offence = next((item.offence for item in exceeded if item.offence), None)
         return replace(exceeded[0], path=exceeded[0].path or None, offence=offence)
 
     @staticmethod
-    def _actual(row: _PrescanLimit, shape: PrescanCounters, *, introspects: bool) -> int:
+    def _actual(row: _PrescanLimit, counters: PrescanCounters, *, introspects: bool) -> int:
         """What is certain: of the aliases and the depth, an introspection has its own."""
-        actual = row.actual(shape)
+        actual = row.actual(counters)
         if not introspects or row.code not in _OWN_IN_INTROSPECTION:
             return actual
         return (actual + 1) // 2 if row.code is signals.TOO_MANY_ALIASES else 0

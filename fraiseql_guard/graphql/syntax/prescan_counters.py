@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.counts import Trail, unfold
-from fraiseql_guard.graphql.syntax.prescan_blocks import Own, PrescanBlock, PrescanLevel
+from fraiseql_guard.graphql.syntax.prescan_blocks import AliasTotals, PrescanBlock, PrescanLevel
 
 _OPERATIONS: Final = frozenset({"query", "mutation", "subscription"})
 _DEFINITIONS: Final = frozenset(
@@ -75,7 +75,7 @@ class PrescanCounters:
         self._last = ""  # the token before, if it says what a name is: ... on @ :
         self._key = self._field = self._on = ""
         self._inline = self._conditional = False  # what is said of the next block
-        self._own, self._roots = Own(), 0  # of this definition
+        self._own, self._roots = AliasTotals(), 0  # of this definition
         self.depth = self.aliases = self.root_fields = self.operations = self.fragments = 0
         self.repetitions = 1
         self._most_repeated: Trail = None
@@ -176,7 +176,7 @@ class PrescanCounters:
             level, counts = outer.level, outer.counts and certain
             if self._on:
                 level = level.on(self._on)
-                self._own = Own(self._own)
+                self._own = AliasTotals(self._own)
             block = PrescanBlock(level, outer.depth, outer.trail, certain, counts, outer.of_edges, bool(self._on))
         else:
             block = self._below(outer)
@@ -220,7 +220,7 @@ class PrescanCounters:
             self._own = self._own.close()
         self.aliases = max(self.aliases, self._own.aliases + self._own.typed)
         self.root_fields = max(self.root_fields, roots)
-        self._own, self._roots = Own(), 0
+        self._own, self._roots = AliasTotals(), 0
         self._definition = ""
 
     def _begin(self, word: str) -> bool:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fraiseql_guard.graphql.cost.cost import Child, CostRules, PageSize, Paging
 from fraiseql_guard.graphql.cost.cost_plan import Alternative
+from fraiseql_guard.graphql.cost.cost_rules import ChildField, CostRules, PageSize, Paging
 from fraiseql_guard.graphql.cost.schema import FieldRule
 from fraiseql_guard.graphql.syntax.ast import FieldNode, SelectionNode
 
 
 @dataclass(slots=True, eq=False)
-class PageLevel:
+class LevelDraft:
     selections: tuple[SelectionNode, ...]
     distinct: frozenset[SelectionNode]
     owner: str | None
     path: tuple[str, ...]
-    alternatives: list[tuple[Draft, ...]] = field(default_factory=list)
+    alternatives: list[tuple[TermDraft, ...]] = field(default_factory=list)
     parents: int = 0
 
 
 @dataclass(slots=True, eq=False)
-class Draft:
+class TermDraft:
     """A term whose children are not numbered yet."""
 
     field: FieldNode
@@ -30,20 +30,20 @@ class Draft:
     owner: str | None
     path: tuple[str, ...]
     at_root: bool
-    level: PageLevel | None
+    level: LevelDraft | None
 
 
-class PagePlaces:
+class PlanLevels:
     """The levels of the plan: those of the walk, each as often as pages divide its children in another way."""
 
-    def __init__(self, rules: CostRules, numbers: Mapping[Draft, int]) -> None:
+    def __init__(self, rules: CostRules, numbers: Mapping[TermDraft, int]) -> None:
         self._rules = rules
         self._numbers = numbers
-        self._known: dict[tuple[PageLevel, frozenset[str], bool], int] = {}
-        self._children: dict[PageLevel, list[list[tuple[int, Child]]]] = {}
+        self._known: dict[tuple[LevelDraft, frozenset[str], bool], int] = {}
+        self._children: dict[LevelDraft, list[list[tuple[int, ChildField]]]] = {}
         self.levels: list[tuple[Alternative, ...]] = []
 
-    def children(self, level: PageLevel | None) -> list[list[tuple[int, Child]]]:
+    def children(self, level: LevelDraft | None) -> list[list[tuple[int, ChildField]]]:
         """What a level selects, for each type, with the numbers of their terms."""
         if level is None:
             return []
@@ -53,13 +53,13 @@ class PagePlaces:
             self._children[level] = found
         return found
 
-    def _child(self, draft: Draft) -> Child:
+    def _child(self, draft: TermDraft) -> ChildField:
         below = [child for way in draft.level.alternatives for child in way] if draft.level else []
         # What has children is looked at for them; a leaf of no weight does not come so far without arguments.
         weight = self._rules.weight(draft.field, draft.owner, draft.rule, at_root=False) if draft.level is None else 1
-        return Child(draft.field, draft.rule, weight, all(child.level is None for child in below))
+        return ChildField(draft.field, draft.rule, weight, all(child.level is None for child in below))
 
-    def number(self, level: PageLevel | None, paging: Paging) -> int:
+    def number(self, level: LevelDraft | None, paging: Paging) -> int:
         """The level as a field sees it whose size reaches so far; -1 for none."""
         if level is None:
             return -1
@@ -69,7 +69,7 @@ class PagePlaces:
             self.levels.append(tuple(self._divided(level, paging)))
         return self._known[key]
 
-    def _divided(self, level: PageLevel, paging: Paging) -> Iterator[Alternative]:
+    def _divided(self, level: LevelDraft, paging: Paging) -> Iterator[Alternative]:
         if paging.page is PageSize.NEVER:
             for drafts in level.alternatives:
                 yield (), tuple([self._numbers[draft] for draft in drafts])

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER
+from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule
 from fraiseql_guard.graphql.cost.list_sizes import guess_size, read_offset
 from fraiseql_guard.graphql.cost.schema import SchemaTable
-from fraiseql_guard.graphql.http.containers import values_of
+from fraiseql_guard.graphql.json_containers import values_of
 from fraiseql_guard.graphql.syntax.values import Bindings, Value, VariableNode
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
@@ -23,13 +23,13 @@ SEARCHED: Final = frozenset({dict, list, VariableNode})
 
 
 @dataclass(slots=True)
-class Guess:
+class GuessedSizes:
     """The largest size and offset that were come across; 0 for none."""
 
     size: int = 0
     offset: int = 0
 
-    def merge(self, other: Guess) -> None:
+    def merge(self, other: GuessedSizes) -> None:
         self.size = max(self.size, other.size)
         self.offset = max(self.offset, other.offset)
 
@@ -53,9 +53,9 @@ class InputSearch:
         """Whether an argument may hold sizes. ``kind`` is its type's (ANYTHING if unknown)."""
         return (kind == ANYTHING or kind in self._types) and not self.is_filter(name)
 
-    def within(self, value: Value, kind: str, bindings: Bindings) -> Guess:
+    def within(self, value: Value, kind: str, bindings: Bindings) -> GuessedSizes:
         """What a value of a type holds."""
-        found = Guess()
+        found = GuessedSizes()
         pending = [(value, kind)]
         for value, kind in pending:  # it grows
             if type(value) is VariableNode:
@@ -69,7 +69,7 @@ class InputSearch:
                     pending += self._inside(value, kind)
         return found
 
-    def _note(self, value: dict[str, Value], kind: str, bindings: Bindings, found: Guess) -> None:
+    def _note(self, value: dict[str, Value], kind: str, bindings: Bindings, found: GuessedSizes) -> None:
         """The sizes and offsets under their names."""
         typed = self._types.get(kind)
         for name in self._names & value.keys():
@@ -93,11 +93,11 @@ class InputSearch:
             elif (own := typed.get(name)) is not None and own != NUMBER:
                 yield item, own
 
-    def _of_variable(self, variable: VariableNode, kind: str, bindings: Bindings) -> Guess:
+    def _of_variable(self, variable: VariableNode, kind: str, bindings: Bindings) -> GuessedSizes:
         key = f"{variable.name}?{kind}"  # a question mark is in no variable's name
-        found: Guess | None = bindings.memo.get(key)
+        found: GuessedSizes | None = bindings.memo.get(key)
         if found is None:
-            found = bindings.memo[key] = Guess()  # a default might name its own variable
+            found = bindings.memo[key] = GuessedSizes()  # a default might name its own variable
             if any(dict in map(type, layer) for layers in bindings.layers(variable.name) for layer in layers):
                 for candidate in bindings.candidates(variable):
                     found.merge(self.within(candidate, kind, bindings))
@@ -147,3 +147,41 @@ def variables_in(value: Value) -> Iterable[tuple[str, VariableNode]]:
                 yield key, item
             elif type(item) in SEARCHED:
                 pending.append(item)
+
+
+class InputWeights:
+    """Adds up the costs of input fields. ``inputs`` are the types in which @cost stands somewhere."""
+
+    __slots__ = ("_inputs",)
+
+    def __init__(self, inputs: Mapping[str, Mapping[str, ArgumentRule]]) -> None:
+        self._inputs = inputs
+
+    def counts(self, kind: str) -> bool:
+        """Whether values of a type can cost anything."""
+        return kind in self._inputs
+
+    def of(self, value: Value, kind: str, bindings: Bindings) -> int:
+        """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
+        points = 0
+        pending = [(value, kind)]
+        while pending:
+            value, kind = pending.pop()
+            if type(value) is VariableNode:
+                points += self._of_variable(value, kind, bindings)
+            elif type(value) is list:
+                pending.extend((item, kind) for item in value)
+            elif type(value) is dict:
+                rules = self._inputs.get(kind, {})
+                for name in value.keys() & rules.keys():
+                    points += rules[name].points
+                    if rules[name].kind in self._inputs:
+                        pending.append((value[name], rules[name].kind))
+        return points
+
+    def _of_variable(self, value: VariableNode, kind: str, bindings: Bindings) -> int:
+        key = f"{value.name}:{kind}"  # a colon is in no variable's name
+        if key not in bindings.memo:
+            bindings.memo[key] = 0  # a variable's value holds no variables; its default might name itself
+            bindings.memo[key] = max(self.of(item, kind, bindings) for item in bindings.candidates(value))
+        return int(bindings.memo[key])

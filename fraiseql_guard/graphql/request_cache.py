@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.core.lru import Lru
-from fraiseql_guard.graphql.cost.measurer import MeasuredDocument
+from fraiseql_guard.graphql.analyzer import RequestAnalysis
 
 Sent = tuple[str, str, bytes, bytes, bool]
 """All that a reading depends on: method, Content-Type, query string, body, and whether the caller is authenticated."""
@@ -33,7 +33,7 @@ class RequestCache:
     __slots__ = ("_readings", "_seen", "find")
 
     def __init__(self, *, max_entries: int = 1000, max_bytes: int = 4 * 1024 * 1024) -> None:
-        self._readings: Lru[Sent, MeasuredDocument] = Lru(max_entries, max_bytes=max_bytes)
+        self._readings: Lru[Sent, RequestAnalysis] = Lru(max_entries, max_bytes=max_bytes)
         self.find: Final = self._readings.get  # not wrapped: every request passes here
         # Hashes of requests that may be remembered if they come again. Where two have the same, one is kept too early.
         self._seen: set[int] = set()
@@ -46,7 +46,7 @@ class RequestCache:
         """Estimated bytes held."""
         return self._readings.size_bytes + len(self._seen) * _BYTES_PER_SEEN
 
-    def note(self, sent: Sent, reading: MeasuredDocument) -> None:
+    def note(self, sent: Sent, reading: RequestAnalysis) -> None:
         """Take notice of what became of a request; remember it if it is one to be remembered and comes again."""
         measured = reading.measured
         if measured is None or measured.kind == "mutation" or reading.denial is not None or reading.noted is not None:
@@ -62,7 +62,7 @@ class RequestCache:
             self._seen.clear()
         self._seen.add(number)
 
-    def items(self) -> list[tuple[Sent, MeasuredDocument]]:
+    def items(self) -> list[tuple[Sent, RequestAnalysis]]:
         """All that is remembered, as it is now."""
         return list(self._readings.items())
 

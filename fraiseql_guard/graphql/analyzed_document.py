@@ -9,23 +9,29 @@ from typing import Any, Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial, OperationKind
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.cost import CostRules
 from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Path
 from fraiseql_guard.graphql.cost.cost_planner import measure
-from fraiseql_guard.graphql.cost.list_sizes import MOST
+from fraiseql_guard.graphql.cost.cost_rules import CostRules
 from fraiseql_guard.graphql.cost.static_types import UnknownArgumentError, static_types
-from fraiseql_guard.graphql.refusals import contradiction, over
+from fraiseql_guard.graphql.denials import contradiction, over
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
 from fraiseql_guard.graphql.syntax.conflicts import check_conflicts
-from fraiseql_guard.graphql.syntax.conflicts_found import ContradictedError, Repetition, most_repeated
-from fraiseql_guard.graphql.syntax.counts import DocumentCounts, Occurrences, root_occurrences, unfold
+from fraiseql_guard.graphql.syntax.counts import Occurrences, SelectionCounts, root_occurrences, unfold
 from fraiseql_guard.graphql.syntax.document import read_document
-from fraiseql_guard.graphql.syntax.field_merging import Merging, TooEntangledError
-from fraiseql_guard.graphql.syntax.repetition import Repeated, count_apart, count_repetitions
+from fraiseql_guard.graphql.syntax.field_merging import SelectionMerger, TooEntangledError
+from fraiseql_guard.graphql.syntax.repetition import (
+    ContradictedError,
+    RepeatedKey,
+    RepetitionCounts,
+    count_apart,
+    count_repetitions,
+    most_repeated,
+)
 from fraiseql_guard.graphql.syntax.skip_include import Positions, switch_positions
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 _GRAVITY: Final[tuple[OperationKind, ...]] = ("mutation", "subscription", "query")
-_MAX_VIEWS: Final = 8
+_MAX_VARIANTS: Final = 8
 _UNMEASURABLE: Final = "Its selections merge in too many ways to be measured."
 
 
@@ -35,7 +41,7 @@ def gravest(kinds: Iterable[OperationKind]) -> OperationKind:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DocumentVariant:
     """A document with its switches (the variables of @skip and @include) in one position."""
 
     positions: tuple[tuple[str, bool], ...]
@@ -49,36 +55,36 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedDocument:
-    """A document that holds together. ``views`` is a bounded memory."""
+    """A document that holds together. ``variants`` is a bounded memory."""
 
     document: DocumentNode
     kind: OperationKind
     names: frozenset[str | None]
     root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
-    outline: DocumentCounts  # over all operations, whatever is removed
-    repetition: Repeated
+    counts: SelectionCounts  # over all operations, whatever is removed
+    repetition: RepetitionCounts
     rules: CostRules
-    views: dict[tuple[tuple[str, bool], ...], View]
+    variants: dict[tuple[tuple[str, bool], ...], DocumentVariant]
 
-    def view(self, variables: Mapping[str, Any]) -> View | Denial:
+    def variant(self, variables: Mapping[str, Any]) -> DocumentVariant | Denial:
         """The document as these variables switch it. The Denial is about what only this position shows."""
         positions = {}
         if self.document.switches:
             positions = switch_positions(self.document.switches, self.document.defaults, variables)
         key = tuple(positions.items())
-        view = self.views.get(key)
-        if view is None:
+        variant = self.variants.get(key)
+        if variant is None:
             occurrences = root_occurrences(self.document, positions)
-            made = _view(self.document, self.rules, positions, Merging(self.document), occurrences)
+            made = _variant(self.document, self.rules, positions, SelectionMerger(self.document), occurrences)
             if isinstance(made, Denial):
                 return made
-            if len(self.views) >= _MAX_VIEWS:
-                self.views.clear()
-            view = self.views[key] = made
-        return view
+            if len(self.variants) >= _MAX_VARIANTS:
+                self.variants.clear()
+            variant = self.variants[key] = made
+        return variant
 
 
-def prepare(
+def analyze_document(
     text: str, settings: Settings, rules: CostRules, tokens: list[str] | None = None
 ) -> AnalyzedDocument | Denial:
     """Parse and check a text that passed the scan, which may have its ``tokens``."""
@@ -91,16 +97,16 @@ def prepare(
     )
     if isinstance(document, Denial):
         return document
-    outline = _total(document, None, rules)
-    if denial := _far_too_deep(document, outline, settings.max_query_depth):
+    counts = _total(document, None, rules)
+    if denial := _far_too_deep(document, counts, settings.max_query_depth):
         return denial
-    merging = Merging(document)
+    merging = SelectionMerger(document)
     try:
         types = static_types(document, rules.table) if rules.table else {}
         most = most_repeated(document, merging)
         if most.differs:
-            check_conflicts(document, merging.selections, rules.table, types)
-        repetition = _repeated(document, merging, most, outline, settings, rules)
+            check_conflicts(document, merging.selections, rules.table.members if rules.table else None, types)
+        repetition = _repeated(document, merging, most, counts, settings, rules)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
@@ -111,26 +117,26 @@ def prepare(
     names = frozenset(operation.name for operation in document.operations)
     written = root_occurrences(document, None)
     root_fields = frozenset([field.name for found in written for field, _ in found])
-    prepared = AnalyzedDocument(document, kind, names, root_fields, outline, repetition, rules, {})
-    if not document.switches:  # then there is one view alone, and half of its work is done
+    prepared = AnalyzedDocument(document, kind, names, root_fields, counts, repetition, rules, {})
+    if not document.switches:  # then there is one variant alone, and half of its work is done
         occurrences = root_occurrences(document, {}) if document.removes else written
-        made = _view(document, rules, {}, merging, occurrences, outline)
+        made = _variant(document, rules, {}, merging, occurrences, counts)
         if isinstance(made, Denial):
             return made
-        prepared.views[()] = made
+        prepared.variants[()] = made
     return prepared
 
 
 def _repeated(
     document: DocumentNode,
-    merging: Merging,
-    most: Repetition,
-    outline: DocumentCounts,
+    merging: SelectionMerger,
+    most: RepeatedKey,
+    counts: SelectionCounts,
     settings: Settings,
     rules: CostRules,
-) -> Repeated:
+) -> RepetitionCounts:
     """How often one object is asked for the same; where that is too often, without what is below other types."""
-    counted = count_repetitions(document, merging, aliased=outline.aliases + outline.meta_aliases > 0)
+    counted = count_repetitions(document, merging, aliased=counts.aliases + counts.meta_aliases > 0)
     found = replace(counted, times=most.times, path=most.path)
     aliases = max(found.aliases, found.meta_aliases)
     if not found.mixed or (found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases):
@@ -141,46 +147,46 @@ def _repeated(
         return found
 
 
-def _far_too_deep(document: DocumentNode, outline: DocumentCounts, limit: int) -> Denial | None:
+def _far_too_deep(document: DocumentNode, counts: SelectionCounts, limit: int) -> Denial | None:
     """Depth needs no prices, so what is an offence for its depth is refused before it is priced."""
-    if document.removes or outline.depth <= limit or outline.depth < 2 * limit:
+    if document.removes or counts.depth <= limit or counts.depth < 2 * limit:
         return None
-    return over(signals.QUERY_TOO_DEEP, limit, outline.depth, offends=True, path=".".join(unfold(outline.deepest)))
+    return over(signals.QUERY_TOO_DEEP, limit, counts.depth, offends=True, path=".".join(unfold(counts.deepest)))
 
 
-def _view(
+def _variant(
     document: DocumentNode,
     rules: CostRules,
     positions: Mapping[str, bool],
-    merging: Merging,
+    merging: SelectionMerger,
     occurrences: Sequence[Occurrences],
-    everything: DocumentCounts | None = None,
-) -> View | Denial:
-    """``everything`` is the outline of all that is written, if it was taken before."""
+    everything: SelectionCounts | None = None,
+) -> DocumentVariant | Denial:
+    """``everything`` is the counts of all that is written, if it was taken before."""
     try:
         plan = measure(document, rules, positions, merging, occurrences)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    outline = everything if everything and not document.removes else _total(document, positions, rules)
-    counts = [sum([times for _, times in found]) for found in occurrences]
-    mutations = [count for item, count in zip(document.operations, counts, strict=True) if item.kind == "mutation"]
-    return View(
+    counts = everything if everything and not document.removes else _total(document, positions, rules)
+    roots = [sum([times for _, times in found]) for found in occurrences]
+    mutations = [count for item, count in zip(document.operations, roots, strict=True) if item.kind == "mutation"]
+    return DocumentVariant(
         positions=tuple(positions.items()),
-        depth=outline.depth,
-        deepest=unfold(outline.deepest),
-        root_field_count=min(sum(counts), MOST),
-        most_root_fields=min(max(counts), MOST),
-        mutation_root_fields=min(max(mutations, default=0), MOST),
+        depth=counts.depth,
+        deepest=unfold(counts.deepest),
+        root_field_count=min(sum(roots), MAX_COUNT),
+        most_root_fields=min(max(roots), MAX_COUNT),
+        mutation_root_fields=min(max(mutations, default=0), MAX_COUNT),
         plan=plan,
     )
 
 
-def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> DocumentCounts:
+def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> SelectionCounts:
     """The extremes of all operations. Aliases also count in fragments that are never spread: hosts validate them."""
-    everything = rules.outliner.outlines(document, positions)
+    everything = rules.counter.counts_of(document, positions)
     found = everything[: len(document.operations)]
     deepest = max(found, key=lambda item: item.depth)
-    return DocumentCounts(
+    return SelectionCounts(
         depth=deepest.depth,
         deepest=deepest.deepest,
         aliases=max(item.aliases for item in everything),
@@ -190,5 +196,5 @@ def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> Do
 
 
 def _unmeasurable(limit: int) -> Denial:
-    denial = over(signals.QUERY_TOO_COMPLEX, limit, MOST, offends=True)
+    denial = over(signals.QUERY_TOO_COMPLEX, limit, MAX_COUNT, offends=True)
     return Denial(denial.code, detail=_UNMEASURABLE, limit=limit, offence=denial.offence)

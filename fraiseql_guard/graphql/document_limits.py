@@ -10,17 +10,17 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
-from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View
+from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant
 from fraiseql_guard.graphql.cost.cost_plan import Path, Prices
-from fraiseql_guard.graphql.refusals import over
+from fraiseql_guard.graphql.denials import over
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
+class Measurements:
     """Everything that was measured of one request."""
 
     prepared: AnalyzedDocument
-    view: View
+    variant: DocumentVariant
     prices: Prices
 
 
@@ -28,20 +28,20 @@ class Numbers:
 class _QueryLimit:
     setting: str
     code: Code
-    actual: Callable[[Numbers], int]
-    path: Callable[[Numbers], Path] = lambda _: ()
+    actual: Callable[[Measurements], int]
+    path: Callable[[Measurements], Path] = lambda _: ()
     offends: bool = True
-    sure: Callable[[Numbers], int] | None = None  # what is left without guesses, which are never an offence
+    sure: Callable[[Measurements], int] | None = None  # what is left without guesses, which are never an offence
 
 
 # Introspection comes last, so that it cannot hide an expensive query, and is never an offence.
 _LIMITS: Final = (
-    _QueryLimit("max_query_depth", signals.QUERY_TOO_DEEP, lambda n: n.view.depth, lambda n: n.view.deepest),
+    _QueryLimit("max_query_depth", signals.QUERY_TOO_DEEP, lambda n: n.variant.depth, lambda n: n.variant.deepest),
     _QueryLimit(
         "max_query_complexity",
         signals.QUERY_TOO_COMPLEX,
         lambda n: n.prices.complexity,
-        lambda n: n.view.plan.dearest_path(n.prices),
+        lambda n: n.variant.plan.dearest_path(n.prices),
         sure=lambda n: n.prices.sure_complexity,
     ),
     _QueryLimit("max_list_size", signals.LIST_TOO_LARGE, lambda n: n.prices.list_size, lambda n: n.prices.list_path),
@@ -53,7 +53,7 @@ _LIMITS: Final = (
         sure=lambda n: n.prices.sure_offset,
     ),
     _QueryLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.repetition.aliases),
-    _QueryLimit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda n: n.view.most_root_fields),
+    _QueryLimit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda n: n.variant.most_root_fields),
     _QueryLimit(
         "max_duplicate_keys",
         signals.TOO_MANY_DUPLICATE_KEYS,
@@ -64,19 +64,19 @@ _LIMITS: Final = (
     _QueryLimit(
         "introspection_max_list_depth",
         signals.INTROSPECTION_TOO_DEEP,
-        lambda n: n.prepared.outline.introspection,
+        lambda n: n.prepared.counts.introspection,
         offends=False,
     ),
 )
 
 
-def _offends(row: _QueryLimit, limit: int, numbers: Numbers) -> bool:
+def _offends(row: _QueryLimit, limit: int, numbers: Measurements) -> bool:
     return row.offends and (
         row.sure is None or over(row.code, limit, row.sure(numbers), offends=True).offence is not None
     )
 
 
-class Judge:
+class LimitChecker:
     """Compares numbers with the settings."""
 
     __slots__ = ("_introspection", "_limits", "_max_nesting")
@@ -86,13 +86,13 @@ class Judge:
         self._introspection = settings.introspection_policy
         self._max_nesting = max_nesting
 
-    def compare(self, numbers: Numbers) -> list[tuple[str, Code, int, int]]:
+    def compare(self, numbers: Measurements) -> list[tuple[str, Code, int, int]]:
         """Setting, code, limit and actual number of every limit."""
         return [(row.setting, row.code, limit, row.actual(numbers)) for row, limit in self._limits]
 
-    def decide(self, numbers: Numbers, *, authenticated: bool) -> Denial | None:
+    def decide(self, numbers: Measurements, *, authenticated: bool) -> Denial | None:
         """The first refusal in the order of the table, or None."""
-        prices, outline = numbers.prices, numbers.prepared.outline
+        prices, counts = numbers.prices, numbers.prepared.counts
         if prices.invalid_path is not None:
             return Denial(signals.LIST_SIZE_INVALID, path=".".join(prices.invalid_path))
         exceeded = [
@@ -105,11 +105,11 @@ class Judge:
         if exceeded:  # a limit that is just exceeded does not hide one that is exceeded grossly
             offence = next((item.offence for item in exceeded if item.offence), None)
             return replace(exceeded[0], offence=offence)
-        if outline.depth > self._max_nesting:  # @skip may take it out of the execution, not out of the validation
-            return over(signals.QUERY_TOO_DEEP, self._max_nesting, outline.depth)
+        if counts.depth > self._max_nesting:  # @skip may take it out of the execution, not out of the validation
+            return over(signals.QUERY_TOO_DEEP, self._max_nesting, counts.depth)
         if prices.unsliced_path is not None:
             return Denial(signals.LIST_UNSLICED, path=".".join(prices.unsliced_path))
-        if outline.introspection >= 0 and not self._may_introspect(authenticated=authenticated):
+        if counts.introspection >= 0 and not self._may_introspect(authenticated=authenticated):
             return Denial(signals.INTROSPECTION_DENIED)
         return None
 

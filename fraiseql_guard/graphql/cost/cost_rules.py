@@ -8,10 +8,10 @@ from enum import Enum, auto
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.arguments import ArgumentDemand, FieldArguments, Role, SizeOrigin
+from fraiseql_guard.graphql.cost.arguments import ArgumentPlan, ArgumentReader, SizeOrigin, SizeRole
 from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
 from fraiseql_guard.graphql.syntax.ast import FieldNode
-from fraiseql_guard.graphql.syntax.counts import DocumentCounter
+from fraiseql_guard.graphql.syntax.counts import SelectionCounter
 
 ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
 PAGE_INFO: Final = "pageInfo"
@@ -28,7 +28,7 @@ class PageSize(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Assumed:
+class AssumedSize:
     """n where no argument says one. ``unsliced``: the schema does not tell it either."""
 
     size: int
@@ -37,7 +37,7 @@ class Assumed:
 
 
 @dataclass(slots=True, eq=False)
-class Child:
+class ChildField:
     """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
 
     field: FieldNode
@@ -46,7 +46,7 @@ class Child:
     leaves_only: bool  # nothing below it selects anything
 
 
-Ways = Iterable[Iterable[tuple[int, Child]]]
+Ways = Iterable[Iterable[tuple[int, ChildField]]]
 """What a field selects, for each type that it may return, with the numbers of the terms."""
 
 
@@ -57,7 +57,7 @@ class Paging:
     page: PageSize
     names: frozenset[str] = _NO_NAMES
 
-    def holds(self, child: Child) -> bool:
+    def holds(self, child: ChildField) -> bool:
         """Whether a child's number is the size of the field."""
         if self.page is PageSize.GUESSED:
             return child.rule is not None and child.rule.many
@@ -72,11 +72,11 @@ class CostRules:
         "_costs",
         "_list_fields",
         "_uneven",
-        "demands",
+        "arguments",
+        "counter",
         "max_complexity",
         "multiplier",
         "mutation_type",
-        "outliner",
         "refuses_unsliced",
         "table",
     )
@@ -86,9 +86,9 @@ class CostRules:
         self.multiplier = settings.list_multiplier
         self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
         self.max_complexity = settings.max_query_complexity
-        self.outliner = DocumentCounter(settings.edges_node_one_level)
+        self.counter = SelectionCounter(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
-        self.demands = FieldArguments(settings, table)
+        self.arguments = ArgumentReader(settings, table)
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs: dict[tuple[str, str], int] = {}
         self._by_name: dict[str, int] = {}
@@ -157,21 +157,21 @@ class CostRules:
         if rule.sized_fields:
             return Paging(PageSize.ALWAYS, rule.sized_fields)
         if self.table.holds_items(rule.returns) and (
-            rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
+            rule.assumed_size is not None or self.arguments.is_sliced(owner, field.name, rule)
         ):
             return _PAGE
         return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
 
-    def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> Assumed:
+    def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> AssumedSize:
         """The size of a list that no argument says."""
         if rule is None:
             many = field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
-            return Assumed(self.multiplier, SizeOrigin.NAME) if many else Assumed(1, SizeOrigin.ONE)
+            return AssumedSize(self.multiplier, SizeOrigin.NAME) if many else AssumedSize(1, SizeOrigin.ONE)
         if not (rule.many or paging.page is PageSize.ALWAYS):
-            return Assumed(1, SizeOrigin.ONE)
+            return AssumedSize(1, SizeOrigin.ONE)
         if rule.assumed_size is not None:
-            return Assumed(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
-        return Assumed(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
+            return AssumedSize(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
+        return AssumedSize(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
 
     def demand(
         self,
@@ -179,18 +179,20 @@ class CostRules:
         field: FieldNode,
         rule: FieldRule | None,
         paging: Paging,
-        assumed: Assumed,
+        assumed: AssumedSize,
         *,
         writes: bool,
-    ) -> ArgumentDemand:
+    ) -> ArgumentPlan:
         """What the arguments of a field may ask for. ``writes``: it is a mutation."""
         if rule is None:
-            role = Role.SIZES if assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED else Role.HINTS
+            role = (
+                SizeRole.SIZES if assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED else SizeRole.HINTS
+            )
         elif rule.listed or paging.page is PageSize.ALWAYS:
-            role = Role.SIZES
+            role = SizeRole.SIZES
         else:
-            role = Role.HINTS if paging.page is PageSize.GUESSED else Role.NONE
-        return self.demands.of(field, owner, rule, role, writes=writes)
+            role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
+        return self.arguments.of(field, owner, rule, role, writes=writes)
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)
