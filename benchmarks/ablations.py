@@ -76,7 +76,7 @@ def documents() -> None:
 
 def readings() -> None:
     """What a known document costs is priced and judged anew."""
-    afterwards("graphql.analyzer:Analyzer", _readings=_empty)
+    afterwards("graphql.analyzer:Analyzer", _analyses=_empty)
 
 
 def timers() -> None:

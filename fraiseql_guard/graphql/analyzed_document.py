@@ -1,4 +1,4 @@
-"""A document prepared for every request that may come with it: what does not depend on variables, worked out once."""
+"""A document analyzed once for all its requests: what does not depend on their variables."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Final
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.context import Denial, OperationKind
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.cost_plan import CostPlan, Path
-from fraiseql_guard.graphql.cost.cost_planner import measure
+from fraiseql_guard.graphql.cost.cost_plan import CostPlan
+from fraiseql_guard.graphql.cost.cost_planner import plan_costs
 from fraiseql_guard.graphql.cost.cost_rules import CostRules
+from fraiseql_guard.graphql.cost.pricing import Path
 from fraiseql_guard.graphql.cost.static_types import UnknownArgumentError, static_types
 from fraiseql_guard.graphql.denials import contradiction, over
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
-from fraiseql_guard.graphql.syntax.conflicts import check_conflicts
+from fraiseql_guard.graphql.syntax.conflicts import ContradictedError, check_conflicts
 from fraiseql_guard.graphql.syntax.counts import Occurrences, SelectionCounts, root_occurrences, unfold
 from fraiseql_guard.graphql.syntax.document import read_document
 from fraiseql_guard.graphql.syntax.field_merging import SelectionMerger, TooEntangledError
 from fraiseql_guard.graphql.syntax.repetition import (
-    ContradictedError,
     RepeatedKey,
     RepetitionCounts,
     count_apart,
@@ -55,7 +55,7 @@ class DocumentVariant:
 
 @dataclass(frozen=True, slots=True)
 class AnalyzedDocument:
-    """A document that holds together. ``variants`` is a bounded memory."""
+    """A document that does not contradict itself. ``variants`` is a bounded memory."""
 
     document: DocumentNode
     kind: OperationKind
@@ -93,7 +93,7 @@ def analyze_document(
         tokens,
         max_operations=settings.max_operations,
         max_fragments=settings.max_fragments,
-        nested_switches=rules.table is None or rules.table.nested_switches,
+        nested_switches=rules.nested_switches,
     )
     if isinstance(document, Denial):
         return document
@@ -101,30 +101,49 @@ def analyze_document(
     if denial := _far_too_deep(document, counts, settings.max_query_depth):
         return denial
     merging = SelectionMerger(document)
+    repetition = _checked(document, merging, counts, settings, rules)
+    if isinstance(repetition, Denial):
+        return repetition
+    written = root_occurrences(document, None)
+    analyzed = AnalyzedDocument(
+        document=document,
+        kind=gravest([operation.kind for operation in document.operations]),
+        names=frozenset([operation.name for operation in document.operations]),
+        root_fields=_names_in(written),
+        counts=counts,
+        repetition=repetition,
+        rules=rules,
+        variants={},
+    )
+    if not document.switches:  # then there is one variant alone, and half of its work is done
+        occurrences = root_occurrences(document, {}) if document.removes else written
+        made = _variant(document, rules, {}, merging, occurrences, counts)
+        if isinstance(made, Denial):
+            return made
+        analyzed.variants[()] = made
+    return analyzed
+
+
+def _names_in(occurrences: Sequence[Occurrences]) -> frozenset[str]:
+    return frozenset([field.name for found in occurrences for field, _ in found])
+
+
+def _checked(
+    document: DocumentNode, merging: SelectionMerger, counts: SelectionCounts, settings: Settings, rules: CostRules
+) -> RepetitionCounts | Denial:
+    """What is repeated in a document, or why the document contradicts itself or the schema."""
     try:
         types = static_types(document, rules.table) if rules.table else {}
         most = most_repeated(document, merging)
         if most.differs:
-            check_conflicts(document, merging.selections, rules.table.members if rules.table else None, types)
-        repetition = _repeated(document, merging, most, counts, settings, rules)
+            check_conflicts(document, merging.selections, rules.possible_types, types)
+        return _repeated(document, merging, most, counts, settings, rules)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:
         return contradiction("One response key asks for different things.", error.path)
     except TooEntangledError:
         return _unmeasurable(settings.max_query_complexity)
-    kind = gravest(operation.kind for operation in document.operations)
-    names = frozenset(operation.name for operation in document.operations)
-    written = root_occurrences(document, None)
-    root_fields = frozenset([field.name for found in written for field, _ in found])
-    prepared = AnalyzedDocument(document, kind, names, root_fields, counts, repetition, rules, {})
-    if not document.switches:  # then there is one variant alone, and half of its work is done
-        occurrences = root_occurrences(document, {}) if document.removes else written
-        made = _variant(document, rules, {}, merging, occurrences, counts)
-        if isinstance(made, Denial):
-            return made
-        prepared.variants[()] = made
-    return prepared
 
 
 def _repeated(
@@ -142,7 +161,7 @@ def _repeated(
     if not found.mixed or (found.times <= settings.max_duplicate_keys and aliases <= settings.max_aliases):
         return found
     try:
-        return count_apart(document, rules.table.members if rules.table else None)
+        return count_apart(document, rules.possible_types)
     except TooEntangledError:
         return found
 
@@ -162,12 +181,14 @@ def _variant(
     occurrences: Sequence[Occurrences],
     everything: SelectionCounts | None = None,
 ) -> DocumentVariant | Denial:
-    """``everything`` is the counts of all that is written, if it was taken before."""
+    """``everything`` are the counts of all that is written, if they were taken before."""
     try:
-        plan = measure(document, rules, positions, merging, occurrences)
+        plan = plan_costs(document, rules, positions, merging, occurrences)
     except TooEntangledError:
         return _unmeasurable(rules.max_complexity)
-    counts = everything if everything and not document.removes else _total(document, positions, rules)
+    counts = everything
+    if counts is None or document.removes:
+        counts = _total(document, positions, rules)
     roots = [sum([times for _, times in found]) for found in occurrences]
     mutations = [count for item, count in zip(document.operations, roots, strict=True) if item.kind == "mutation"]
     return DocumentVariant(
@@ -189,9 +210,9 @@ def _total(document: DocumentNode, positions: Positions, rules: CostRules) -> Se
     return SelectionCounts(
         depth=deepest.depth,
         deepest=deepest.deepest,
-        aliases=max(item.aliases for item in everything),
-        meta_aliases=max(item.meta_aliases for item in found),
-        introspection=max(item.introspection for item in found),
+        aliases=max([item.aliases for item in everything]),
+        meta_aliases=max([item.meta_aliases for item in found]),
+        introspection=max([item.introspection for item in found]),
     )
 
 

@@ -11,7 +11,7 @@ from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant
-from fraiseql_guard.graphql.cost.cost_plan import Path, Prices
+from fraiseql_guard.graphql.cost.pricing import Path, Prices
 from fraiseql_guard.graphql.denials import over
 
 
@@ -19,7 +19,7 @@ from fraiseql_guard.graphql.denials import over
 class Measurements:
     """Everything that was measured of one request."""
 
-    prepared: AnalyzedDocument
+    document: AnalyzedDocument
     variant: DocumentVariant
     prices: Prices
 
@@ -52,32 +52,26 @@ _LIMITS: Final = (
         lambda n: n.prices.offset_path,
         sure=lambda n: n.prices.sure_offset,
     ),
-    _QueryLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.repetition.aliases),
+    _QueryLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.document.repetition.aliases),
     _QueryLimit("max_root_fields", signals.TOO_MANY_ROOT_FIELDS, lambda n: n.variant.most_root_fields),
     _QueryLimit(
         "max_duplicate_keys",
         signals.TOO_MANY_DUPLICATE_KEYS,
-        lambda n: n.prepared.repetition.times,
-        lambda n: n.prepared.repetition.path,
+        lambda n: n.document.repetition.times,
+        lambda n: n.document.repetition.path,
     ),
-    _QueryLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.prepared.repetition.meta_aliases, offends=False),
+    _QueryLimit("max_aliases", signals.TOO_MANY_ALIASES, lambda n: n.document.repetition.meta_aliases, offends=False),
     _QueryLimit(
         "introspection_max_list_depth",
         signals.INTROSPECTION_TOO_DEEP,
-        lambda n: n.prepared.counts.introspection,
+        lambda n: n.document.counts.introspection,
         offends=False,
     ),
 )
 
 
-def _offends(row: _QueryLimit, limit: int, numbers: Measurements) -> bool:
-    return row.offends and (
-        row.sure is None or over(row.code, limit, row.sure(numbers), offends=True).offence is not None
-    )
-
-
 class LimitChecker:
-    """Compares numbers with the settings."""
+    """Compares what was measured with the limits of the settings. ``max_nesting``: levels of braces that are parsed."""
 
     __slots__ = ("_introspection", "_limits", "_max_nesting")
 
@@ -92,19 +86,11 @@ class LimitChecker:
 
     def decide(self, numbers: Measurements, *, authenticated: bool) -> Denial | None:
         """The first refusal in the order of the table, or None."""
-        prices, counts = numbers.prices, numbers.prepared.counts
+        prices, counts = numbers.prices, numbers.document.counts
         if prices.invalid_path is not None:
             return Denial(signals.LIST_SIZE_INVALID, path=".".join(prices.invalid_path))
-        exceeded = [
-            over(
-                row.code, limit, actual, offends=_offends(row, limit, numbers), path=".".join(row.path(numbers)) or None
-            )
-            for row, limit in self._limits
-            if (actual := row.actual(numbers)) > limit
-        ]
-        if exceeded:  # a limit that is just exceeded does not hide one that is exceeded grossly
-            offence = next((item.offence for item in exceeded if item.offence), None)
-            return replace(exceeded[0], offence=offence)
+        if (denial := self._over_a_limit(numbers)) is not None:
+            return denial
         if counts.depth > self._max_nesting:  # @skip may take it out of the execution, not out of the validation
             return over(signals.QUERY_TOO_DEEP, self._max_nesting, counts.depth)
         if prices.unsliced_path is not None:
@@ -113,5 +99,29 @@ class LimitChecker:
             return Denial(signals.INTROSPECTION_DENIED)
         return None
 
+    def _over_a_limit(self, numbers: Measurements) -> Denial | None:
+        """The first limit that is exceeded. A limit that is just exceeded does not hide an offence against another."""
+        exceeded = [
+            _denial(row, limit, actual, numbers)
+            for row, limit in self._limits
+            if (actual := row.actual(numbers)) > limit
+        ]
+        if not exceeded:
+            return None
+        offence = next((item.offence for item in exceeded if item.offence), None)
+        return replace(exceeded[0], offence=offence)
+
     def _may_introspect(self, *, authenticated: bool) -> bool:
         return self._introspection == "allow" or (self._introspection == "authenticated" and authenticated)
+
+
+def _denial(row: _QueryLimit, limit: int, actual: int, numbers: Measurements) -> Denial:
+    path = ".".join(row.path(numbers))
+    return over(row.code, limit, actual, offends=_offends(row, limit, numbers), path=path or None)
+
+
+def _offends(row: _QueryLimit, limit: int, numbers: Measurements) -> bool:
+    """Whether exceeding the limit may be an offence: only by what is measured, not by what is guessed."""
+    if not row.offends:
+        return False
+    return row.sure is None or over(row.code, limit, row.sure(numbers), offends=True).offence is not None

@@ -17,13 +17,14 @@ from fraiseql_guard.core.context import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant, analyze_document
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
-from fraiseql_guard.graphql.cost.cost_plan import Prices, unsliced
 from fraiseql_guard.graphql.cost.cost_rules import CostRules, PageSize
+from fraiseql_guard.graphql.cost.pricing import Prices, unsliced
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.cost.size_origins import origin_of
 from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.syntax.prescan import MAX_LITERAL_NESTING, Prescanner, count
+from fraiseql_guard.graphql.syntax.prescan import count
+from fraiseql_guard.graphql.syntax.prescanner import MAX_LITERAL_NESTING, Prescanner
 from fraiseql_guard.graphql.syntax.values import Bindings
 
 _MAX_SHOWN: Final = 500
@@ -177,7 +178,7 @@ class _Tree:
     def __init__(self, prepared: AnalyzedDocument, view: DocumentVariant, bindings: Bindings) -> None:
         plan = view.plan
         self._prepared, self._plan, self._bindings = prepared, plan, bindings
-        self._asked = plan.ask(bindings)
+        self._asked = plan.resolve(bindings)
         self._left = _MAX_SHOWN
         self.prices: Prices = plan.price(bindings)
         self.unsliced = frozenset(unsliced(plan.terms, plan.levels, self._asked))

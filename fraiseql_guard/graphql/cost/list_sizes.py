@@ -14,6 +14,8 @@ _DIGITS: Final = re.compile(r"\s*[+]?[0-9]+(?:\.[0-9]*)?\s*", re.ASCII)
 
 
 class NoSize(Enum):
+    """Why a value gives no size."""
+
     UNKNOWN = 0  # null or nothing: the list multiplier
     INVALID = 1  # no whole number
     MEANINGLESS = 2  # cannot be a size at all
@@ -39,7 +41,7 @@ def read_size(value: Value, *, strict: bool) -> int | NoSize:
 
 
 def _whole(value: float, strict: bool) -> int | NoSize:
-    if math.isinf(value):
+    if math.isinf(value):  # a literal of more digits than a float holds
         return MAX_COUNT
     return int(min(abs(value), MAX_COUNT)) if value.is_integer() else _no_size(strict)
 

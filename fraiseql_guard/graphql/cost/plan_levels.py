@@ -1,18 +1,22 @@
-"""The levels of a document as pages divide them: what a page multiplies, and what it holds beside."""
+"""The levels of a plan as pages divide them: the fields that a page multiplies, and those beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 
-from fraiseql_guard.graphql.cost.cost_plan import Alternative
 from fraiseql_guard.graphql.cost.cost_rules import ChildField, CostRules, PageSize, Paging
+from fraiseql_guard.graphql.cost.pricing import Alternative
 from fraiseql_guard.graphql.cost.schema import FieldRule
 from fraiseql_guard.graphql.syntax.ast import FieldNode, SelectionNode
 
 
 @dataclass(slots=True, eq=False)
 class LevelDraft:
+    """Merged selections at a type, with the terms of each object type that may stand there and the number of terms
+    that lead to it."""
+
     selections: tuple[SelectionNode, ...]
     distinct: frozenset[SelectionNode]
     owner: str | None
@@ -34,7 +38,7 @@ class TermDraft:
 
 
 class PlanLevels:
-    """The levels of the plan: those of the walk, each as often as pages divide its children in another way."""
+    """Numbers the levels of a plan: those of the walk, each as often as pages divide its children differently."""
 
     def __init__(self, rules: CostRules, numbers: Mapping[TermDraft, int]) -> None:
         self._rules = rules
@@ -49,15 +53,11 @@ class PlanLevels:
             return []
         found = self._children.get(level)
         if found is None:
-            found = [[(self._numbers[draft], self._child(draft)) for draft in way] for way in level.alternatives]
+            found = [
+                [(self._numbers[draft], _child(draft, self._rules)) for draft in way] for way in level.alternatives
+            ]
             self._children[level] = found
         return found
-
-    def _child(self, draft: TermDraft) -> ChildField:
-        below = [child for way in draft.level.alternatives for child in way] if draft.level else []
-        # What has children is looked at for them; a leaf of no weight does not come so far without arguments.
-        weight = self._rules.weight(draft.field, draft.owner, draft.rule, at_root=False) if draft.level is None else 1
-        return ChildField(draft.field, draft.rule, weight, all(child.level is None for child in below))
 
     def number(self, level: LevelDraft | None, paging: Paging) -> int:
         """The level as a field sees it whose size reaches so far; -1 for none."""
@@ -69,14 +69,28 @@ class PlanLevels:
             self.levels.append(tuple(self._divided(level, paging)))
         return self._known[key]
 
-    def _divided(self, level: LevelDraft, paging: Paging) -> Iterator[Alternative]:
+    def _divided(self, level: LevelDraft, paging: Paging) -> Iterable[Alternative]:
         if paging.page is PageSize.NEVER:
-            for drafts in level.alternatives:
-                yield (), tuple([self._numbers[draft] for draft in drafts])
-            return
-        for way in self.children(level):
-            held: list[int] = []
-            others: list[int] = []
-            for number, child in way:
-                (held if paging.holds(child) else others).append(number)
-            yield tuple(held), tuple(others)
+            return [((), tuple([self._numbers[draft] for draft in drafts])) for drafts in level.alternatives]
+        return [_divide(children, paging) for children in self.children(level)]
+
+
+def _divide(children: Iterable[tuple[int, ChildField]], paging: Paging) -> Alternative:
+    """The children of one type that hold the items of a page, and the others."""
+    held: list[int] = []
+    others: list[int] = []
+    for number, child in children:
+        if paging.holds(child):
+            held.append(number)
+        else:
+            others.append(number)
+    return tuple(held), tuple(others)
+
+
+def _child(draft: TermDraft, rules: CostRules) -> ChildField:
+    if draft.level is None:
+        weight = rules.weight(draft.field, draft.owner, draft.rule, at_root=False)
+        return ChildField(draft.field, draft.rule, weight, leaves_only=True)
+    # What has children is looked at for them, whatever its weight.
+    leaves_only = all(child.level is None for child in chain.from_iterable(draft.level.alternatives))
+    return ChildField(draft.field, draft.rule, 1, leaves_only)

@@ -45,6 +45,7 @@ def _definitions(tokens: list[str]) -> list[str]:
     """
     found, begin = [], 0
     expected: list[str] = []
+    # Follow the brackets; a brace that closes the outermost one ends a definition.
     for number, token in enumerate(tokens):
         if token in _CLOSING:
             expected.append(_CLOSING[token])
@@ -60,7 +61,7 @@ def _definitions(tokens: list[str]) -> list[str]:
 
 
 def _shown(tokens: list[str]) -> str:
-    if tokens[:2] == _LONGHAND:
+    if tokens[:2] == _LONGHAND:  # query {...} and {...} mean the same
         tokens = tokens[1:]
     return " ".join([_string(token) if token.startswith('"') else token for token in tokens])
 

@@ -41,7 +41,7 @@ def commas_at_least(number: int) -> re.Pattern[bytes]:
 class JsonLoader:
     """Loads JSON of at most ``max_nodes`` values.
 
-    An object whose ``query`` is longer than ``max_decoded_chars`` is refused in any case: then it is not searched for
+    The caller refuses an object whose ``query`` is longer than ``max_decoded_chars``. So it is not searched for
     repeated keys, which is the dearest part of a large body.
     """
 
@@ -57,26 +57,34 @@ class JsonLoader:
 
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
-        # A comma stands between two values, so a text full of commas need not be parsed to be too large.
-        most = self._max_nodes
-        if len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text):
-            return None, (0, most + 1, 0)
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            reason = str(error).lower()
-            raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
-        census = _, nodes, members = json_stats(value)
-        if nodes > most:
-            return None, census
+        if self._is_crowded(text):
+            return None, (0, self._max_nodes + 1, 0)
+        value = _parsed(text)
+        stats = _, nodes, members = json_stats(value)
+        if nodes > self._max_nodes:
+            return None, stats
         query = value.get("query") if type(value) is dict else None
         if type(query) is not str:
             query = ""
         elif len(query) > self._max_decoded_chars:
-            return value, census
+            return value, stats
         if _colons(text, members, query) != members:
             raise NotStrictError("repeats a key")
-        return value, census
+        return value, stats
+
+    def _is_crowded(self, text: bytes) -> bool:
+        """Whether a text holds too many values by its commas alone: between two values stands one."""
+        most = self._max_nodes
+        return len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text) is not None
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        reason = str(error).lower()
+        too_deep = "depth" in reason or "recursion" in reason
+        raise NotStrictError("is not valid JSON", too_deep=too_deep) from None
 
 
 def _holds_more_commas(text: bytes, number: int) -> bool:
@@ -105,7 +113,7 @@ def _colons(text: bytes, expected: int, query: str) -> int:
 def json_stats(value: Any) -> JsonStats:
     """Count without recursion."""
     depth = nodes = members = 0
-    generation = [value] if type(value) is dict or type(value) is list else []
+    generation = [value] if type(value) in (dict, list) else []
     while generation:
         below: list[Any] = []
         for container in generation:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleTypes, SelectionNode, StaticTypes
@@ -103,7 +104,7 @@ class _ConflictWalk:
         for key, fields in members.items():
             for group in self._groups(fields, nested):
                 self._budget.spend(len(group))
-                if len(group) > 1 and not _alike([field for field, _ in group]):
+                if len(group) > 1 and not _alike(group):
                     raise ContradictedError((*path, key))
                 if distinct := frozenset([field.selection for field, _ in group if field.selection]):
                     yield key, _MergedPlace(distinct, merged.apart or self._may_differ(group))
@@ -128,6 +129,7 @@ class _ConflictWalk:
                 if name not in reached:
                     reached.add(name)
                     parts.append(self._part(fragment.selection, on))
+        # The work is paid for after it is done: one place cannot take more than the document holds.
         self._budget.spend(len(parts) + len(members))
         return members, nested
 
@@ -201,7 +203,7 @@ def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterabl
     """Those of each two types of which one stands directly inside the other; of each other type alone; and those
     without a condition, because one object answers them all."""
     pairs = [(outer, inner) for outer, inner in nested if outer != inner and outer in by_type and inner in by_type]
-    paired = {owner for pair in pairs for owner in pair}
+    paired = frozenset(chain.from_iterable(pairs))
     alone = [fields for owner, fields in by_type.items() if owner not in paired]
     groups = [by_type[outer] + by_type[inner] for outer, inner in pairs] + alone
     unknown = _of_unknown_types(by_type)
@@ -213,7 +215,8 @@ def _of_unknown_types(by_type: Mapping[_TypeName, _Group]) -> _Group:
     return [field for owner, fields in by_type.items() if _is_unknown(owner) for field in fields]
 
 
-def _alike(fields: list[FieldNode]) -> bool:
+def _alike(group: _Group) -> bool:
     """Whether all ask for the same, as they mostly do."""
-    name, asks = fields[0].name, fields[0].asks
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field in fields)
+    first, _ = group[0]
+    name, asks = first.name, first.asks
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in group)

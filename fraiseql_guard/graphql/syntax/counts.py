@@ -1,4 +1,4 @@
-"""What can be counted of a document without knowing what its fields cost: depth, aliases, root fields, introspection.
+"""Counts that need no prices: depth, aliases, root fields, introspection.
 
 Each fragment is counted once and its numbers are added wherever it is spread, so the work is linear in the document.
 """
@@ -92,18 +92,29 @@ class SelectionCounter:
             if field.removal and removed(field.removal, positions):
                 continue
             if field.selection is None and field.name not in META_FIELDS:
+                # A leaf: the deepest if nothing else stands here.
                 if not total.depth:
                     total.depth, total.deepest = 1, (field.key, None)
                 total.aliases += field.aliased
             else:
                 total.add(self._of_field(field, fragments, positions))
+        if selection.spreads or selection.inlines:
+            self._add_fragments(total, selection, fragments, positions)
+        return total
+
+    def _add_fragments(
+        self,
+        total: SelectionCounts,
+        selection: SelectionNode,
+        fragments: Mapping[str, SelectionCounts],
+        positions: Positions,
+    ) -> None:
         for spread in selection.spreads:
             if not removed(spread.removal, positions):
                 total.add(fragments[spread.name])
         for inline in selection.inlines:
             if not removed(inline.removal, positions):
                 total.add(self._count(inline.selection, fragments, positions))
-        return total
 
     def _of_field(
         self, field: FieldNode, fragments: Mapping[str, SelectionCounts], positions: Positions
@@ -111,6 +122,7 @@ class SelectionCounter:
         if field.name == "__typename":
             return SelectionCounts(aliases=field.aliased)
         inside = self._count(field.selection, fragments, positions) if field.selection else SelectionCounts()
+        # An introspection has aliases and depth of its own.
         if field.name in INTROSPECTION:
             return SelectionCounts(
                 meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MAX_COUNT),
@@ -118,6 +130,7 @@ class SelectionCounter:
             )
         if inside.node_depth:
             inside.below(edges=field.name == _EDGES and self.edges_node_one_level)
+        # Whether node is a level of its own is known where the field around it is.
         trail = field.key, inside.deepest
         if field.name == _NODE:
             inside.node_depth, inside.deepest_node = inside.depth + 1, trail
@@ -126,7 +139,7 @@ class SelectionCounter:
             inside.depth, inside.deepest = inside.depth + 1, trail
         inside.aliases = min(inside.aliases + field.aliased, MAX_COUNT)
         inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
-        if field.name == SDL_FIELD:
+        if field.name == SDL_FIELD:  # it gives away the schema, as an introspection does
             inside.introspection = max(inside.introspection, 0)
         return inside
 

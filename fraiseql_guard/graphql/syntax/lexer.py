@@ -44,6 +44,7 @@ _KINDS: Final[Mapping[str, str]] = (
 
 def chunks(text: str) -> Iterator[list[str]]:
     """The tokens of a text, some hundred at a time. The last one is END or FAULT, and nothing else is."""
+    # A chunk is matched as a whole, then cut into its tokens: so the regular expression never searches.
     begin = _end(_BLANK, text, 0)
     full = True
     while full:
@@ -61,6 +62,7 @@ def tokens_of(text: str) -> list[str]:
 
 def count_tokens(text: str, most: int) -> int:
     """How many tokens a text begins with; no more than ``most`` are counted."""
+    # Full chunks are counted without cutting them into tokens.
     begin, counted = _end(_BLANK, text, 0), 0
     while counted < most and (full := _FULL_CHUNK.match(text, begin)):
         begin, counted = full.end(), counted + _CHUNK_TOKENS

@@ -1,4 +1,4 @@
-"""What stands between two braces, as far as the tokens tell."""
+"""The blocks of a document between two braces, as far as the tokens tell."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class PrescanLevel:
 
 @dataclass(slots=True, eq=False)
 class AliasTotals:
-    """Aliases of a definition, or of what is conditional on a type in it: of all that is not conditional on another,
-    and most of what is; ``outer`` is that of the types further out."""
+    """Aliases of a definition, or of what is conditional on a type in it: ``aliases`` of all that is not conditional on
+    another type, ``typed`` the most of what is. ``outer`` are the totals of the types further out."""
 
     outer: AliasTotals | None = None
     aliases: int = 0

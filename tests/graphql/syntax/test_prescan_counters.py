@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.syntax import prescan
+from fraiseql_guard.graphql.syntax import prescanner
 from fraiseql_guard.graphql.syntax.lexer import tokens_of
-from fraiseql_guard.graphql.syntax.prescan import Prescanner, count
+from fraiseql_guard.graphql.syntax.prescan import count
+from fraiseql_guard.graphql.syntax.prescanner import Prescanner
 from tests.graphql.requests import ask, body, post, refusal
 from tests.support.properties import examples
 
@@ -93,7 +94,7 @@ def test_whatever_is_refused_early_would_be_refused_late(monkeypatch_small, text
 def monkeypatch_small():
     """Refuse as early as can be: no document is small enough to be measured in full."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(prescan, "_SMALL", 0)
+    patch.setattr(prescanner, "_SMALL", 0)
     yield
     patch.undo()
 
