@@ -71,12 +71,12 @@ def requests() -> None:
 
 def documents() -> None:
     """Every document is read and planned anew."""
-    afterwards("graphql.cost.measurer:Measurer", _documents=_empty)
+    afterwards("graphql.analyzer:Analyzer", _documents=_empty)
 
 
 def readings() -> None:
     """What a known document costs is priced and judged anew."""
-    afterwards("graphql.cost.measurer:Measurer", _readings=_empty)
+    afterwards("graphql.analyzer:Analyzer", _analyses=_empty)
 
 
 def timers() -> None:

@@ -17,7 +17,7 @@ from fraiseql_guard import Guard
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql import Reader
 from fraiseql_guard.graphql.http.envelope import EnvelopeReader
-from fraiseql_guard.graphql.syntax.prescan import Prescanner
+from fraiseql_guard.graphql.syntax.prescanner import Prescanner
 
 KIB: Final = 1024
 STEPS: Final = (1, 4, 16, 64, 256)

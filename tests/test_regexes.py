@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost import searching
+from fraiseql_guard.graphql.cost import input_objects
 from fraiseql_guard.graphql.http import strict_json
 from fraiseql_guard.operations.operator import fields
 from fraiseql_guard.stores.redis.key_families import FAMILIES
@@ -34,7 +34,7 @@ MADE: Final[Mapping[str, Iterable[re.Pattern[Any]]]] = {
     ],
     "fraiseql_guard.graphql.http.strict_json:commas_at_least": map(strict_json.commas_at_least, (3, 1000)),
     "fraiseql_guard.stores.redis.key_families:row_of": [re.compile(row.tail) for row in FAMILIES if row.tail],
-    "fraiseql_guard.graphql.cost.searching:_words": [searching._words(("by", "where", "filter"))],
+    "fraiseql_guard.graphql.cost.input_objects:_words": [input_objects._words(("by", "where", "filter"))],
 }
 """What functions compile from what they are given."""
 

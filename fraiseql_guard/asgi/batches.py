@@ -17,7 +17,7 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.http.envelope import is_json
 from fraiseql_guard.graphql.http.multipart import read_form
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*+\[")
 _NO_ARRAY: Final = re.compile(rb"[^\[]")
@@ -45,8 +45,8 @@ def batch_size(ctx: RequestContext, settings: Settings) -> int:
 
 
 @lru_cache(maxsize=8)
-def _loader(max_values: int) -> Loader:
-    return Loader(max_values)
+def _loader(max_values: int) -> JsonLoader:
+    return JsonLoader(max_values)
 
 
 async def look_for_batch(runtime: Runtime, ctx: RequestContext, request_body: RequestBody, denial: Denial) -> None:

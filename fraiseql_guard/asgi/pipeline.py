@@ -38,7 +38,9 @@ _AT_HAND_SECONDS: Final = 0.05
 """In this time comes what a client sends together with its head."""
 
 
-async def decide(runtime: Runtime, ctx: RequestContext, request_body: RequestBody | None = None) -> Denial | None:
+async def decide(  # noqa: C901
+    runtime: Runtime, ctx: RequestContext, request_body: RequestBody | None = None
+) -> Denial | None:
     """The refusal in force, if any. Whatever breaks on the way refuses too, and takes no refusal back. Never raises but
     for a cancellation.
 

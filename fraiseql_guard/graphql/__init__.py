@@ -1,6 +1,6 @@
 """What a GraphQL request asks for, measured before the app sees it: bytes in, numbers or a refusal out."""
 
-from fraiseql_guard.graphql.cost.measurer import MeasuredDocument
+from fraiseql_guard.graphql.analyzer import RequestAnalysis
 from fraiseql_guard.graphql.reader import Reader
 
-__all__ = ["MeasuredDocument", "Reader"]
+__all__ = ["Reader", "RequestAnalysis"]

@@ -1,4 +1,4 @@
-"""From the bytes of a request to what it asks for, or why it is refused."""
+"""Reads a GraphQL request: from its bytes to what it asks for, or why it is refused."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 
-from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.measured import Measured
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.analyzed_document import gravest
-from fraiseql_guard.graphql.cost.list_sizes import MOST
-from fraiseql_guard.graphql.cost.measurer import MeasuredDocument, Measurer
+from fraiseql_guard.graphql.analyzer import Analyzer, RequestAnalysis
+from fraiseql_guard.graphql.batch_analysis import join_batch
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.documents.persisted import (
     PersistedQueries,
@@ -23,9 +20,8 @@ from fraiseql_guard.graphql.documents.persisted import (
 from fraiseql_guard.graphql.http.envelope import Envelope, EnvelopeReader, UnreadableEnvelope
 from fraiseql_guard.graphql.http.media_types import JSON
 from fraiseql_guard.graphql.http.multipart import is_form, read_form
-from fraiseql_guard.graphql.http.requests import LONGEST, RequestCache
 from fraiseql_guard.graphql.http.rewriting import rewrite_body, rewrite_query_string
-from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.request_cache import LONGEST, RequestCache, SentRequest
 from fraiseql_guard.stores.documents import digest_of
 
 
@@ -37,7 +33,7 @@ class Reader:
     settings; without it the settings say what there is.
     """
 
-    __slots__ = ("_envelopes", "_measurer", "_persisted", "_requests", "_settings", "_trusted")
+    __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_settings", "_trusted")
 
     def __init__(
         self,
@@ -55,41 +51,47 @@ class Reader:
         table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
         bounds = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
         self._envelopes = EnvelopeReader(settings)
-        self._measurer = Measurer(settings, table, **bounds)
+        self._analyzer = Analyzer(settings, table, **bounds)
         self._persisted = persisted or persisted_queries(settings, clock=clock, on_problem=on_problem)
-        self._trusted = (
-            Measurer(without_static_limits(settings), table, **bounds) if settings.trusted_documents != "off" else None
-        )
-        # Where documents can be named or registered, a reading depends on which are there, and may register one.
+        self._trusted: Analyzer | None = None
+        if settings.trusted_documents != "off":
+            self._trusted = Analyzer(without_static_limits(settings), table, **bounds)
+        # Where documents can be named or registered, an analysis depends on which are there, and may register one.
         self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
 
     @property
     def size_bytes(self) -> int:
         """What is remembered: what documents and requests cost, and the texts that clients have registered."""
-        parts = (self._measurer, self._trusted, self._persisted, self._requests)
+        parts = (self._analyzer, self._trusted, self._persisted, self._requests)
         return sum(part.size_bytes for part in parts if part is not None)
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
-        for part in (self._measurer, self._trusted, self._persisted):
+        for part in (self._analyzer, self._trusted, self._persisted):
             if part is not None:
                 yield from part.texts()
         yield from self._texts_of_requests()
 
     def _texts_of_requests(self) -> Iterator[tuple[str, str]]:
-        """Documents that were forgotten because those who ask for them are answered without looking at them."""
-        told = {digest for digest, _ in self._measurer.texts()}
-        for (method, content_type, query_string, body, _), reading in self._requests.items() if self._requests else ():
-            if told.issuperset(reading.hashes):
+        """Documents that the analyzer has forgotten, of requests that are still remembered as a whole."""
+        told = {digest for digest, _ in self._analyzer.texts()}
+        for sent, analysis in self._requests.items() if self._requests is not None else ():
+            if told.issuperset(analysis.hashes):
                 continue
-            told.update(reading.hashes)
-            envelopes = self._envelopes.read(method, content_type, query_string, body)
-            texts = [item.query for item in envelopes if item.query] if isinstance(envelopes, tuple) else []
-            yield from ((digest_of(text), text) for text in texts)
+            told.update(analysis.hashes)
+            for envelope in self._envelopes_of(sent):
+                if envelope.query:
+                    yield digest_of(envelope.query), envelope.query
+
+    def _envelopes_of(self, sent: SentRequest) -> tuple[Envelope, ...]:
+        """The envelopes of a request that is remembered."""
+        method, content_type, query_string, body, _ = sent
+        envelopes = self._envelopes.read(method, content_type, query_string, body)
+        return envelopes if isinstance(envelopes, tuple) else ()
 
     def forget(self) -> None:
         """Forget what was measured. Trusted and registered documents stay: they are no cache."""
-        for part in (self._measurer, self._trusted, self._requests, self._persisted):
+        for part in (self._analyzer, self._trusted, self._requests, self._persisted):
             if part is not None:
                 part.forget()
 
@@ -102,8 +104,8 @@ class Reader:
         *,
         authenticated: bool,
         caller: Hashable = None,
-    ) -> MeasuredDocument:
-        """Measure a request. Never raises, whatever the bytes. ``caller`` is whose the registered documents are."""
+    ) -> RequestAnalysis:
+        """Measure a request. Never raises, whatever the bytes. Documents are registered for the ``caller``."""
         sent = method, content_type, query_string, body, authenticated
         # A server may hand on buffers of its own, which change.
         requests = self._requests if type(body) is type(query_string) is bytes and len(body) <= LONGEST else None
@@ -111,22 +113,23 @@ class Reader:
             return known
         if self._settings.multipart and method == "POST" and is_form(content_type):
             return self._read_form(content_type, query_string, body, caller, authenticated=authenticated)
-        reading = self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
+        analysis = self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
         if requests is not None:
-            requests.note(sent, reading)
-        return reading
+            requests.note(sent, analysis)
+        return analysis
 
     def _read_form(
         self, content_type: str, query_string: bytes, body: bytes, caller: Hashable, *, authenticated: bool
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
+        # What is analyzed is the part with the operations; where it is rewritten, the other parts stay as they are.
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
-            return MeasuredDocument(None, form)
+            return RequestAnalysis(None, form)
         where = form.operations
-        reading = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
-        if reading.rewritten is None:
-            return reading
-        return replace(reading, rewritten=body[: where.start] + reading.rewritten + body[where.stop :])
+        analysis = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
+        if analysis.rewritten is None:
+            return analysis
+        return replace(analysis, rewritten=body[: where.start] + analysis.rewritten + body[where.stop :])
 
     def _read(
         self,
@@ -137,89 +140,79 @@ class Reader:
         caller: Hashable,
         *,
         authenticated: bool,
-    ) -> MeasuredDocument:
+    ) -> RequestAnalysis:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if not isinstance(envelopes, tuple):
             return _unread(envelopes)
         by_get = method != "POST"
         if self._persisted is None:
-            readings = [self._measurer.measure(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
-            return self._joined(readings, envelopes)
+            analyses = [self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
+            return self._joined(analyses, envelopes)
         found = [self._persisted.resolve(item, caller) for item in envelopes]
-        readings = [
-            MeasuredDocument(None, item, hashes=() if envelope.query is None else (digest_of(envelope.query),))
-            if isinstance(item, Denial)
-            else self._read_resolved(item, caller, by_get=by_get, authenticated=authenticated)
+        analyses = [
+            self._analyze_resolved(item, envelope, caller, by_get=by_get, authenticated=authenticated)
             for envelope, item in zip(envelopes, found, strict=True)
         ]
-        resolved = [item.envelope if isinstance(item, Resolved) else envelopes[n] for n, item in enumerate(found)]
-        reading = self._joined(readings, resolved)
-        known = [item for item in found if isinstance(item, Resolved)]
-        if len(known) < len(found) or not any(item.named for item in known):
-            return reading
-        texts = [item.envelope if item.named else None for item in known]
-        rewritten = rewrite_query_string(query_string, texts[0]) if by_get and texts[0] else rewrite_body(body, texts)
-        return replace(reading, rewritten=rewritten)
+        analysis = self._joined(analyses, [_envelope_of(*pair) for pair in zip(found, envelopes, strict=True)])
+        named = _named(found)
+        if not named:
+            return analysis
+        # The app is given the texts: what it would find under these names is unknown.
+        rewritten = rewrite_query_string(query_string, named[0]) if by_get and named[0] else rewrite_body(body, named)
+        return replace(analysis, rewritten=rewritten)
 
-    def _read_resolved(
-        self, found: Resolved, caller: Hashable, *, by_get: bool, authenticated: bool
-    ) -> MeasuredDocument:
-        """Trusted documents are read without the static limits; if they are required, no other passes."""
-        measurer = self._trusted if found.trusted and self._trusted else self._measurer
-        reading = measurer.measure(found.envelope, by_get=by_get, authenticated=authenticated)
-        if self._persisted is not None and self._persisted.required and not found.trusted:
-            return MeasuredDocument(reading.measured, self._persisted.untrusted(), hashes=reading.hashes)
-        if self._persisted is not None and found.registers and found.envelope.query and reading.denial is None:
+    def _analyze_resolved(
+        self, found: Resolved | Denial, envelope: Envelope, caller: Hashable, *, by_get: bool, authenticated: bool
+    ) -> RequestAnalysis:
+        """What the persisted queries made of an envelope. Trusted documents are read without the static limits; where
+        they are required, no other passes."""
+        if isinstance(found, Denial):
+            return RequestAnalysis(None, found, hashes=_hashes_of(envelope.query))
+        analyzer = self._trusted if found.trusted and self._trusted else self._analyzer
+        analysis = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated)
+        if self._persisted is None:
+            return analysis
+        if self._persisted.required and not found.trusted:
+            return RequestAnalysis(analysis.measured, self._persisted.untrusted(), hashes=analysis.hashes)
+        if found.registers and found.envelope.query and analysis.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
-        return reading
+        return analysis
 
-    def _joined(self, readings: list[MeasuredDocument], envelopes: Sequence[Envelope]) -> MeasuredDocument:
+    def _joined(self, analyses: list[RequestAnalysis], envelopes: Sequence[Envelope]) -> RequestAnalysis:
         """One for the request; with the texts of what is refused, if log lines are to carry them."""
         if self._settings.log_query_text:
-            readings = [
-                replace(reading, text=envelope.query) if reading.denial or reading.noted else reading
-                for reading, envelope in zip(readings, envelopes, strict=True)
-            ]
-        return readings[0] if len(readings) == 1 else self._together(readings)
-
-    def _together(self, readings: Sequence[MeasuredDocument]) -> MeasuredDocument:
-        """A batch: costs add up, everything else is that of the worst element."""
-        denial = next((item.denial for item in readings if item.denial), None)
-        parts = [item.measured for item in readings if item.measured]
-        text = next((item.text for item in readings if item.text), None)
-        hashes = tuple([digest for item in readings for digest in item.hashes])
-        if not parts:
-            return MeasuredDocument(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
-        measured = _sum(parts, unmeasured=len(readings) - len(parts))
-        noted = next((item.noted for item in readings if item.noted), None)
-        limit = self._settings.max_query_complexity
-        if denial is None and measured.complexity > limit:
-            if "max_query_complexity" in self._settings.monitor_limits:
-                noted = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity)
-            else:
-                denial = over(signals.QUERY_TOO_COMPLEX, limit, measured.complexity, offends=True)
-        return MeasuredDocument(measured, denial, noted=noted, hashes=hashes, text=text)
+            analyses = [_with_text(*pair) for pair in zip(analyses, envelopes, strict=True)]
+        return analyses[0] if len(analyses) == 1 else join_batch(analyses, self._settings)
 
 
-def _unread(found: UnreadableEnvelope | Denial) -> MeasuredDocument:
+def _unread(found: UnreadableEnvelope | Denial) -> RequestAnalysis:
     if isinstance(found, Denial):
-        return MeasuredDocument(None, found)
-    return MeasuredDocument(None, found.denial, hashes=(digest_of(found.query),))
+        return RequestAnalysis(None, found)
+    return RequestAnalysis(None, found.denial, hashes=_hashes_of(found.query))
 
 
-def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
-    return replace(
-        parts[0],
-        kind=gravest(part.kind for part in parts),
-        name=None,
-        root_fields=frozenset().union(*(part.root_fields for part in parts)),
-        root_field_count=min(sum(part.root_field_count for part in parts), MOST),
-        mutation_root_fields=sum(part.mutation_root_fields for part in parts),
-        depth=max(part.depth for part in parts),
-        complexity=min(sum(part.complexity for part in parts), MOST),
-        list_size=max(part.list_size for part in parts),
-        introspection=any(part.introspection for part in parts),
-        near=tuple(dict.fromkeys(name for part in parts for name in part.near)),
-        names=tuple(dict.fromkeys(name for part in parts for name in part.names)),
-        unmeasured=unmeasured,
-    )
+def _hashes_of(query: str | None) -> tuple[str, ...]:
+    return () if query is None else (digest_of(query),)
+
+
+def _envelope_of(found: Resolved | Denial, envelope: Envelope) -> Envelope:
+    """The envelope with its document's text, where it was found."""
+    return found.envelope if isinstance(found, Resolved) else envelope
+
+
+def _named(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
+    """The envelopes that named their documents, None for each that carried the text.
+
+    Empty if the app gets the request as it was sent: all carried their texts, or one is refused.
+    """
+    named: list[Envelope | None] = []
+    for item in found:
+        if isinstance(item, Denial):
+            return []
+        named.append(item.envelope if item.named else None)
+    return named if any(named) else []
+
+
+def _with_text(analysis: RequestAnalysis, envelope: Envelope) -> RequestAnalysis:
+    """The analysis of what is refused, or would be, with the text of its document."""
+    return replace(analysis, text=envelope.query) if analysis.denial or analysis.noted else analysis

@@ -1,8 +1,8 @@
-"""Who is asking, as far as the connection and its trusted proxies tell."""
+"""Finds the address of a caller from the connection and the headers of trusted proxies."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
@@ -46,13 +46,13 @@ class Caller:
     header: str
     loopback: bool = False
     resolved: bool = False
-    """Whether the server has put it in the place of the peer already."""
+    """Whether the server has already put the address that a header names in the place of the peer."""
     trusted: bool = False
     """Whether the peer of the connection is a proxy that is trusted."""
 
     @property
     def suspect(self) -> bool:
-        """Whether an operator should hear of it: an undeclared proxy hides its callers."""
+        """Whether to warn an operator: a proxy that is not declared hides its callers."""
         return self.shared and self.header.encode("latin-1") not in PASSED_ON
 
 
@@ -102,27 +102,38 @@ class AddressResolver:
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
-        host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
-        peer = self._peers.look(host) if host else None
-        if peer is None:  # not as it nearly always is, or met for the first time
-            host = _host_of(client)
-            peer = self._peers.look(host) or self._meet(host)
+        host, peer = self._peer(client)
+        # Most requests come from clients themselves: their header names are known, and none is a proxy's.
         proxied = self._proxied
         if names is not None and True not in map(proxied.__getitem__, names):
             return peer.alone
-        name, chosen = b"", None
-        for key, value in lines:
-            if proxied[key]:
-                if key == self._chosen:
-                    # No more of it is kept than is ever read: there may be a thousand such lines.
-                    chosen = value if chosen is None else (chosen + b"," + value)[-_READ_HEADER_BYTES:]
-                if not name or name in PASSED_ON:
-                    name = key  # the first, but rather one that applications do not pass on
-        if not name:
+        # What is left are requests that come from a proxy, or whose header names are not known yet.
+        sent = [(key, value) for key, value in lines if proxied[key]]
+        if not sent:
             return peer.alone
-        shown = self._header if chosen is not None else name[:_LONGEST_NAME].decode("latin-1")
+        chosen = self._value_of_chosen(sent)
+        shown = self._header if chosen is not None else _telling(sent)[:_LONGEST_NAME].decode("latin-1")
         resolved = host is not None and _is_resolved(client)
         return self._forwarded(host, peer, shown, chosen if peer.trusted else None, resolved)
+
+    def _peer(self, client: object) -> tuple[str | None, _Peer]:
+        """The other end of the connection, which is remembered by its host."""
+        if type(client) is tuple and client and type(client[0]) is str:  # as it nearly always is
+            host: str | None = client[0]
+            peer = self._peers.look(host) if host else None
+            if peer is not None:
+                return host, peer
+        host = _host_of(client)
+        return host, self._peers.look(host) or self._meet(host)
+
+    def _value_of_chosen(self, lines: Sequence[tuple[bytes, bytes]]) -> bytes | None:
+        """The lines of the header that names clients as one; None if it did not come."""
+        joined = None
+        for key, value in lines:
+            if key == self._chosen:
+                # No more of it is kept than is ever read: there may be a thousand such lines.
+                joined = value if joined is None else (joined + b"," + value)[-_READ_HEADER_BYTES:]
+        return joined
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
@@ -154,19 +165,10 @@ class AddressResolver:
     def _walk(self, peer: _Peer, name: str, value: bytes | None) -> Caller:
         """Follow the hops while they are trusted; the last good one is the caller.
 
-        It is shared if it is one of ours (private, or a trusted proxy) and more was said about who is behind it than
-        may be believed. A public address is never shared: that would let its owner escape sanctions at will.
+        It is shared if it is one of ours (private, or a trusted proxy) and the header says more about who is behind it
+        than may be believed. A public address is never shared: that would let its owner escape sanctions at will.
         """
-        address, unread = peer.address, value is None
-        walk = map(self._untranslated, hops(self._header, value or b""))
-        for hop in walk:
-            if hop is None:
-                unread = True
-                break
-            address = hop
-            if hop not in self._trusted:
-                unread = any(True for _ in walk)
-                break
+        address, unread = self._last_good(peer, value)
         ours = address is None or address in PRIVATE or address in self._trusted
         return Caller(
             address=UNKNOWN if address is None else str(address),
@@ -177,8 +179,20 @@ class AddressResolver:
             trusted=peer.trusted,
         )
 
+    def _last_good(self, peer: _Peer, value: bytes | None) -> tuple[Address | None, bool]:
+        """The last hop that a trusted one names, and whether the header holds more than that."""
+        address, unread = peer.address, value is None
+        walk = map(self._untranslated, hops(self._header, value or b""))
+        for hop in walk:
+            if hop is None:
+                return address, True
+            address = hop
+            if hop not in self._trusted:
+                return address, any(True for _ in walk)
+        return address, unread
+
     def _untranslated(self, address: Address | None) -> Address | None:
-        """An IPv4 address for one that a translator has made of it."""
+        """The IPv4 address inside one that a translator (NAT64) has made of it; any other as it is."""
         if not isinstance(address, IPv6Address):
             return address
         return embedded_ipv4(address, self._prefixes) or address
@@ -186,6 +200,11 @@ class AddressResolver:
     def _subject(self, address: Address | None) -> Subject:
         alone = isinstance(address, IPv6Address) and stands_alone(address, self._prefixes)
         return subject_of(address, alone=alone)
+
+
+def _telling(sent: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """The name of the first header that tells of a proxy, but rather of one that applications do not pass on."""
+    return next((name for name, _ in sent if name not in PASSED_ON), sent[-1][0])
 
 
 def _host_of(client: object) -> str | None:

@@ -1,5 +1,5 @@
 """Addresses that are not counted and never blocked automatically: from the settings, from a file that may change, and
-from what an operator has told the store.
+from an operator by way of the store.
 
 The file is YAML, a list of entries (runbook: rate limiting triggered):
 
@@ -59,7 +59,7 @@ class AllowList:
         self._path = settings.allow_list_file
         self._clock = clock
         self.on_problem = on_problem
-        self._told: tuple[Network, ...] = ()
+        self._by_operator: tuple[Network, ...] = ()
         self._file = None if self._path is None else self._watch(self._path)
         self._take_over(clock())
 
@@ -75,7 +75,7 @@ class AllowList:
 
     def update(self, control: Overrides) -> None:
         """Take over what an operator has allowed for a while."""
-        self._told = tuple(network for network, _ in control.networks(OverrideKind.ALLOW))
+        self._by_operator = tuple(network for network, _ in control.networks(OverrideKind.ALLOW))
         self._take_over(self._clock())
 
     def entries(self) -> Sequence[AllowedEntry]:
@@ -101,8 +101,9 @@ class AllowList:
         return self._file.value if self._file is not None else ()
 
     def _take_over(self, now: float) -> None:
+        # Entries that have ended are left out; the list is made again when the next one ends.
         valid = [entry for entry in self._filed() if entry.expires_at is None or now < entry.expires_at]
-        self._networks = NetworkSet((*self._fixed, *self._told, *(entry.network for entry in valid)))
+        self._networks = NetworkSet((*self._fixed, *self._by_operator, *(entry.network for entry in valid)))
         self._allows = bool(self._networks)
         self._expires_at = min((each.expires_at for each in valid if each.expires_at is not None), default=math.inf)
 

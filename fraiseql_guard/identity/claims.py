@@ -73,14 +73,13 @@ class ClaimRules:
     def _is_readable(self, claims: Mapping[str, Any]) -> bool:
         """Whether every claim that is read here has a JSON type that it may have. A claim that an issuer adds for its
         own use may also be null, which says the same as none; a registered one (RFC 7519, section 4.1) may not."""
-        issuer, audience = claims.get("iss", ""), claims.get("aud", "")
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
         return (
-            isinstance(issuer, str)
-            and (isinstance(audience, str) or (audience != [] and _is_texts(audience)))
+            isinstance(claims.get("iss", ""), str)
+            and _is_audience(claims.get("aud", ""))
             and _is_name(claims.get("sub"))
-            and (tenant is None or isinstance(tenant, str) or _is_number(tenant))
-            and all(_is_scope(claims[name]) for name in _SCOPE_CLAIMS if name in claims)
+            and _is_tenant(tenant)
+            and all(_is_scope(claims.get(name)) for name in _SCOPE_CLAIMS)
         )
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
@@ -111,6 +110,14 @@ def _is_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
+def _is_audience(value: object) -> bool:
+    return isinstance(value, str) or (value != [] and _is_texts(value))
+
+
+def _is_tenant(value: object) -> bool:
+    return value is None or isinstance(value, str) or _is_number(value)
+
+
 def _is_scope(value: object) -> bool:
     return value is None or isinstance(value, str) or _is_texts(value)
 
@@ -126,7 +133,7 @@ def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def any_audience(settings: Settings) -> str | None:
-    """What deserves a look where tokens are verified and may be for any audience."""
+    """A warning for operators where tokens for any audience are accepted; None where one is required."""
     if not settings.authenticates or settings.jwt_audience is not None:
         return None
     return (

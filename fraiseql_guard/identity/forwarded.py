@@ -49,6 +49,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 def node_address(text: str | None) -> Address | None:
     """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``."""
     host, port = (text or "").strip(" \t"), ""
+    # Brackets hold IPv6 with or without a port; one colon alone divides IPv4 and a port.
     if host.startswith("["):
         host, bracket, port = host[1:].partition("]")
         if not bracket or ":" not in host or (port and port[0] != ":"):
@@ -72,6 +73,7 @@ def _listed(text: str) -> Iterator[str]:
 def _forwarded(text: str) -> Iterator[str]:
     """Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its
     proxy appended."""
+    # Only commas and quotation marks matter; they are found from the left and taken from the right.
     end, quoted = len(text), False
     for position in reversed([mark.start() for mark in _MARK.finditer(text)]):
         if text[position] == ",":

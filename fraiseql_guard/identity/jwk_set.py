@@ -29,6 +29,21 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
 
     A kid that two keys of one family share names neither of them (RFC 7517, 4.5): both are left out.
     """
+    found: list[VerificationKey] = []
+    problems: list[str] = []
+    for number, member in enumerate(_members(text), 1):
+        try:
+            found.append(_key(member, algorithms))
+        except ValueError as error:
+            problems.append(f"key {number} {error}")
+    shared = {name for name, count in Counter(map(_name, found)).items() if count > 1 and name[0] is not None}
+    if shared:
+        problems.append("two keys of one kind share a kid, so that it names neither")
+    return JwkSet(tuple(key for key in found if _name(key) not in shared), tuple(problems))
+
+
+def _members(text: bytes) -> list[Any]:
+    """What a set lists as its keys; ValueError if it is no set, or too large."""
     if len(text) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
     document = read_object(text)
@@ -37,17 +52,7 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
         raise ValueError("is no JWK set (a JSON object with a list of keys)")
     if len(members) > MAX_KEYS:
         raise ValueError(f"holds more than {MAX_KEYS} keys")
-    found: list[VerificationKey] = []
-    problems: list[str] = []
-    for number, member in enumerate(members, 1):
-        try:
-            found.append(_key(member, algorithms))
-        except ValueError as error:
-            problems.append(f"key {number} {error}")
-    shared = {who for who, count in Counter(map(_who, found)).items() if count > 1 and who[0] is not None}
-    if shared:
-        problems.append("two keys of one kind share a kid, so that it names neither")
-    return JwkSet(tuple(key for key in found if _who(key) not in shared), tuple(problems))
+    return members
 
 
 def _key(member: Any, algorithms: Collection[str]) -> VerificationKey:
@@ -59,5 +64,6 @@ def _key(member: Any, algorithms: Collection[str]) -> VerificationKey:
     return key
 
 
-def _who(key: VerificationKey) -> tuple[str | None, str]:
+def _name(key: VerificationKey) -> tuple[str | None, str]:
+    """What a token may name a key by: its kid, among those of its family."""
     return key.kid, key.material.key_type

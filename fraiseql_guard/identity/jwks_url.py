@@ -1,7 +1,7 @@
-"""A JWK set behind an address: fetched ahead of need, one flight at a time, and served stale while its issuer is down.
+"""A JWK set at a URL: fetched ahead of need, once at a time, and used while its issuer is down.
 
-Requests never fetch. They use the keys at hand; whichever request finds them aging sets off a flight and goes on. Only
-a token that no key at hand can judge waits for a flight, outside the gates and for a bounded time.
+Requests do not fetch. They use the keys at hand; a request that finds them aging starts a fetch and goes on. Only a
+token that no key at hand has signed waits for a fetch, outside of the checks and for a bounded time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from fraiseql_guard.identity.key_material import VerificationKey, kept
 from fraiseql_guard.identity.key_sources import KeyObserver, Unobserved
 
 COOLDOWN_SECONDS: Final = 30.0
-"""At least so much lies between two fetches that tokens with unknown kids set off, whatever became of the first."""
+"""Least time between two fetches that tokens with unknown kids start, whatever became of the first."""
 STALE_SECONDS: Final = 86_400.0
-"""So old may keys become while their source fails."""
-FLIGHT_SECONDS: Final = 5.0
+"""Age up to which keys are used while their source fails."""
+FETCH_SECONDS: Final = 5.0
 MAX_WAITING: Final = 1_000
-"""Most requests that wait for a flight: made-up tokens must not pile up while an issuer hangs."""
+"""Most requests that wait for a fetch: forged tokens must not pile up while an issuer hangs."""
 
 
 class JwksUrl:
@@ -40,7 +40,7 @@ class JwksUrl:
         "_failing_since",
         "_failures",
         "_fetched_at",
-        "_flight",
+        "_fetching",
         "_keys",
         "_known_problems",
         "_local",
@@ -74,20 +74,21 @@ class JwksUrl:
         self._failures = 0
         self._failing_since: float | None = None
         self._known_problems: frozenset[str] = frozenset()
-        self._flight = LoopTask(self._fly)
+        self._fetching = LoopTask(self._fetch_set)
         self._waiting = 0
 
     def warm_up(self) -> None:
-        """Set off the first flight, before anybody asks."""
+        """Start the first fetch, before any request needs a key."""
         if self._attempted_at == -math.inf:
-            self._take_off()
+            self._start_fetch()
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys at hand; starts a fetch where they age, without waiting for it."""
+        # Aging keys are used while new ones are fetched; those of a source that fails for a day are not.
         now = self._clock()
         age = now - self._fetched_at
         if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
-            self._take_off()
+            self._start_fetch()
         if age > STALE_SECONDS and self._keys:
             self._keys = ()
         return self._keys
@@ -110,23 +111,23 @@ class JwksUrl:
         return max(1.0, self._next_attempt_at() - self._clock())
 
     async def fetch(self, timeout_seconds: float) -> bool:
-        """Join the flight, or begin one if the last is long enough ago, and wait for it. Whether it brought a set;
-        False at once if it is too early for another one."""
+        """Wait for the fetch that is under way, or for a new one if the last is long enough ago. Whether it brought a
+        set; False at once if it is too early for another one."""
         if self._clock() >= self._next_attempt_at():
-            self._take_off()
-        flight = self._flight.here
-        if flight is None or flight.done() or self._waiting >= MAX_WAITING:
+            self._start_fetch()
+        fetch = self._fetching.here
+        if fetch is None or fetch.done() or self._waiting >= MAX_WAITING:
             return False
         self._waiting += 1
         try:
-            await asyncio.wait([flight], timeout=timeout_seconds)
+            await asyncio.wait([fetch], timeout=timeout_seconds)
         finally:
             self._waiting -= 1
-        return flight.done() and not flight.cancelled() and flight.result()
+        return fetch.done() and not fetch.cancelled() and fetch.result()
 
     async def aclose(self) -> None:
-        """Give up the flight."""
-        await self._flight.aclose()
+        """Give up the fetch."""
+        await self._fetching.aclose()
 
     # --- when ---------------------------------------------------------------------------------------------------------
 
@@ -136,25 +137,25 @@ class JwksUrl:
             return self._attempted_at + COOLDOWN_SECONDS
         return self._attempted_at + min(COOLDOWN_SECONDS, 2.0 ** min(self._failures - 1, 10))
 
-    def _take_off(self) -> None:
+    def _start_fetch(self) -> None:
         try:
-            flight = self._flight.here
+            fetch = self._fetching.here
         except RuntimeError:
             return  # without a loop no request is served
-        if flight is None or flight.done():
+        if fetch is None or fetch.done():
             self._attempted_at = self._clock()
-            self._flight.ensure_running()
+            self._fetching.ensure_running()
 
-    # --- the flight ---------------------------------------------------------------------------------------------------
+    # --- the fetch ---------------------------------------------------------------------------------------------------
 
-    async def _fly(self) -> bool:
+    async def _fetch_set(self) -> bool:
         try:
-            async with asyncio.timeout(FLIGHT_SECONDS):
+            async with asyncio.timeout(FETCH_SECONDS):
                 text = await self._download()
             found = read_jwk_set(text, self.algorithms)
-            if not found.keys:
+            if not found.keys:  # an empty set must not take the place of a good one
                 raise ValueError(f"holds no usable key: {'; '.join(found.problems) or 'it is empty'}")
-        except Exception as error:  # noqa: BLE001 - whatever a network and a foreign server come up with
+        except Exception as error:  # noqa: BLE001 - whatever a network and a foreign server raise
             self._failed(_cause(error))
             return False
         self._arrived(found.keys, frozenset(found.problems))
@@ -165,7 +166,7 @@ class JwksUrl:
         bytes is one on memory."""
         headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
         async with (
-            httpx.AsyncClient(verify=self._tls, timeout=FLIGHT_SECONDS, trust_env=not self._local) as client,
+            httpx.AsyncClient(verify=self._tls, timeout=FETCH_SECONDS, trust_env=not self._local) as client,
             client.stream("GET", self._url, headers=headers, follow_redirects=False) as answer,
         ):
             if answer.status_code != httpx.codes.OK:
@@ -203,5 +204,5 @@ def _cause(error: Exception) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
-        return f"did not answer within {FLIGHT_SECONDS:.0f} s"
+        return f"did not answer within {FETCH_SECONDS:.0f} s"
     return f"cannot be reached: {type(error).__name__}"

@@ -1,7 +1,7 @@
-"""The strict reader of compact JWS (RFC 7515) that stands before any cryptography.
+"""Reads compact JWS (RFC 7515) strictly, before any cryptography.
 
-Libraries are lenient in different places and raise more kinds of errors than they document, so nothing reaches them
-that is not exactly what an honest issuer writes.
+Libraries are lenient in different places and raise more kinds of errors than they document. So nothing reaches them but
+exactly what an honest issuer writes.
 """
 
 from __future__ import annotations
@@ -50,15 +50,21 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     head, payload, signature = map(_decode, segments)
     if not head or payload is None or not signature:
         return None
-    header = read_object(head)
+    header = _read_header(head)
+    if header is None or header.get("alg") not in algorithms:
+        return None
+    return Jws(header, header["alg"], payload, token.rpartition(".")[0].encode(), signature)
+
+
+def _read_header(text: bytes) -> Mapping[str, Any] | None:
+    """The header of a token, with an algorithm; None if anything in it is not as it must be."""
+    header = read_object(text)
     if header is None or not header.keys().isdisjoint(_FORBIDDEN):
         return None
-    if not all(isinstance(header[name], str) for name in _TEXTS if name in header):
+    texts = [header[name] for name in _TEXTS if name in header]
+    if "alg" not in header or not all(isinstance(each, str) for each in texts):
         return None
-    algorithm = header.get("alg")
-    if algorithm is None or algorithm not in algorithms or len(header.get("kid", "")) > MAX_KID_CHARACTERS:
-        return None
-    return Jws(header, algorithm, payload, token.rpartition(".")[0].encode(), signature)
+    return header if len(header.get("kid", "")) <= MAX_KID_CHARACTERS else None
 
 
 def read_object(text: bytes) -> dict[str, Any] | None:

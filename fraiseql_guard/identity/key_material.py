@@ -36,6 +36,7 @@ _RSA_BITS: Final = range(2048, 8192 + 1)
 _RSA_EXPONENTS: Final = range(65537, 2**32)
 _CURVES: Final[Mapping[str, str]] = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 _CLASSES: Final[Mapping[str, type[RSAKey | ECKey | OKPKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_PUBLIC: Final = ("kty", "n", "e", "crv", "x", "y")
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _FINGERPRINT: Final = b"fraiseql-guard: to tell keys apart"
 
@@ -67,8 +68,8 @@ def _whole(key: VerificationKey) -> tuple[object, ...]:
 
 
 def secret_key(name: str, text: str, algorithms: Collection[str]) -> VerificationKey:
-    """The HMAC key that a secret's text is; ValueError if it cannot be one. Public keys are no secrets: with one as
-    HMAC key, everybody could sign."""
+    """The HMAC key that a secret's text is; ValueError if it cannot be one. A public key is no secret: with one as HMAC
+    key, every caller could sign."""
     try:
         secret = text.encode()
     except UnicodeEncodeError:
@@ -102,24 +103,32 @@ def jwk_key(name: str, jwk: Mapping[str, Any], algorithms: Collection[str]) -> V
     if not _PRIVATE.isdisjoint(jwk) or jwk.get("kty") == "oct":
         raise ValueError("is private or a secret: a key set holds public keys alone")
     _check_purpose(jwk)
+    material, family = _import_jwk(jwk)
+    own = jwk.get("alg")
+    if own is None:
+        return VerificationKey(name, material, _usable(family, algorithms), jwk.get("kid"))
+    if ALGORITHMS.get(str(own)) != family:
+        raise ValueError(f"is of the family {family}, and its alg is none of that")
+    wanted = [each for each in algorithms if each == own]
+    return VerificationKey(name, material, _usable(family, wanted), jwk.get("kid"))
+
+
+def _import_jwk(jwk: Mapping[str, Any]) -> tuple[RSAKey | ECKey | OKPKey, str]:
+    """The key that the public members of a JWK make, and its family. ValueError."""
     kind = _CLASSES.get(str(jwk.get("kty")))
     if kind is None:
         raise ValueError("has a kty other than RSA, EC and OKP")
-    given = {field: jwk[field] for field in ("kty", "n", "e", "crv", "x", "y") if field in jwk}
+    # Only the members that make the key: libraries act upon others, and raise many kinds of errors.
+    given = {field: jwk[field] for field in _PUBLIC if field in jwk}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the length, which is checked below
             material = kind.import_key(given)
-            family = _checked_family(material.public_key)
+            return material, _checked_family(material.public_key)
     except ValueError as error:
         raise ValueError(str(error) if str(error).startswith("is ") else "cannot be read") from None
     except Exception:  # noqa: BLE001 - libraries raise many kinds on odd members
         raise ValueError("cannot be read") from None
-    own = jwk.get("alg")
-    if own is not None and ALGORITHMS.get(str(own)) != family:
-        raise ValueError(f"is of the family {family}, and its alg is none of that")
-    wanted = algorithms if own is None else [each for each in algorithms if each == own]
-    return VerificationKey(name, material, _usable(family, wanted), jwk.get("kid"))
 
 
 def _check_purpose(jwk: Mapping[str, Any]) -> None:
@@ -136,19 +145,23 @@ def _check_purpose(jwk: Mapping[str, Any]) -> None:
 def _checked_family(public: object) -> str:
     """The family of a public key that is strong enough; ValueError otherwise."""
     if isinstance(public, RSAPublicKey):
-        numbers = public.public_numbers()
-        if public.key_size not in _RSA_BITS:
-            raise ValueError(f"is an RSA key of {public.key_size} bits: {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted")
-        if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
-            raise ValueError("is an RSA key with an unusual public exponent: 65537 is what everybody uses")
-        if _is_roca_weak(numbers.n):
-            raise ValueError("is an RSA key that can be factored (ROCA, CVE-2017-15361): make a new pair of keys")
+        _check_strength(public)
         return "RSA"
     if isinstance(public, EllipticCurvePublicKey) and (family := _CURVES.get(public.curve.name)) is not None:
         return family
     if isinstance(public, Ed25519PublicKey):
         return "Ed25519"
     raise ValueError("is a key of another kind than RSA, EC (P-256, P-384, P-521) and Ed25519")
+
+
+def _check_strength(public: RSAPublicKey) -> None:
+    numbers = public.public_numbers()
+    if public.key_size not in _RSA_BITS:
+        raise ValueError(f"is an RSA key of {public.key_size} bits: {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted")
+    if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
+        raise ValueError("is an RSA key with an unusual public exponent: 65537 is what everybody uses")
+    if _is_roca_weak(numbers.n):
+        raise ValueError("is an RSA key that can be factored (ROCA, CVE-2017-15361): make a new pair of keys")
 
 
 def _usable(family: str, algorithms: Iterable[str]) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """Where keys come from on this machine: settings, the files that they name, and a JWK set in a file.
 
-A source that is exchanged for something unusable keeps its last good keys: a half-finished deployment must not lock
-everybody out. It says so to its observer.
+A source that is exchanged for something unusable keeps its last good keys, and tells its observer: a half-finished
+deployment must not lock all users out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class KeyObserver(Protocol):
 
 
 class Unobserved:
-    """Does nothing."""
+    """The observer of a source that has none: it ignores what it is told."""
 
     def key_source_failed(self, source: SourceName, detail: str, usable: bool) -> None:
         """Does nothing."""
@@ -50,7 +50,7 @@ class Unobserved:
 
 
 class KeySource(Protocol):
-    """Brings keys."""
+    """A place that keys come from: a setting, a file, or a URL."""
 
     observer: KeyObserver
 

@@ -41,6 +41,7 @@ class KeyRing:
     __slots__ = ("_keys", "_parts", "_slots", "fixed", "remote")  # _parts: what may change, and how it was
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
+        # Every source that the settings name, by the option that names it.
         algorithms = _accepted(settings)
         self.remote = _remote(settings, algorithms, clock)
         self._slots: dict[str, KeySource] = {}
@@ -109,6 +110,7 @@ def matching_key(jws: Jws, keys: Iterable[VerificationKey]) -> VerificationKey |
     fitting = [key for key in keys if jws.algorithm in key.algorithms]
     if kid is not None:
         fitting = [key for key in fitting if key.kid == kid] + [key for key in fitting if key.kid is None]
+    # Few keys are tried, so that tokens without a kid cost no more than that.
     verify = _VERIFY[jws.algorithm]
     for key in fitting[:MAX_TRIES]:
         if verify(jws.signing_input, jws.signature, key.material):
@@ -169,6 +171,8 @@ def _in_file(settings: Settings, algorithms: Collection[str], clock: Callable[[]
 def _remote(settings: Settings, algorithms: Collection[str], clock: Callable[[], float]) -> JwksUrl | None:
     if settings.jwks_url is None:
         return None
-    from fraiseql_guard.identity.jwks_url import JwksUrl  # an HTTP client is loaded by who needs one
+    from fraiseql_guard.identity.jwks_url import (
+        JwksUrl,  # imported only where a set is fetched: it loads an HTTP client
+    )
 
     return JwksUrl(settings.jwks_url, algorithms, refresh_seconds=settings.jwks_refresh_seconds, clock=clock)

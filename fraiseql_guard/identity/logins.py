@@ -17,6 +17,7 @@ def canonical_identifier(identifier: str) -> str:
 
     Folding too much would join two accounts, but only at one address, where they share at most a lockout.
     """
+    # Cut first: a body may bring any text. NFKC before and after folding, because folding may undo it.
     text = identifier.strip()[:MAX_IDENTIFIER_CHARACTERS].encode("utf-8", "replace").decode()
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     return text.strip()[:MAX_IDENTIFIER_CHARACTERS]
@@ -33,6 +34,6 @@ def read_login(subject: Subject) -> tuple[str, str] | None:
         return None
     try:
         identifier, address = json.loads(subject.name)
-    except (ValueError, TypeError, RecursionError):  # a name that none of ours wrote
+    except (ValueError, TypeError, RecursionError):  # the name was not made by login_subject
         return None
     return (identifier, address) if isinstance(identifier, str) and isinstance(address, str) else None

@@ -32,6 +32,7 @@ class NetworkSet:
     __slots__ = ("_lengths",)
 
     def __init__(self, networks: Iterable[Network]) -> None:
+        # By version and number of host bits: the prefixes of that length.
         lengths: dict[tuple[int, int], set[int]] = {}
         for network in networks:
             shift = network.max_prefixlen - network.prefixlen

@@ -37,8 +37,8 @@ PROXY_HEADER_PREFIXES: Final = (
 """By the beginning of their name."""
 
 PASSED_ON: Final = frozenset({b"x-amzn-trace-id", b"x-cloud-trace-context"})
-"""Tracing libraries pass these on from service to service. They close doors like the others, for a load balancer may
-send them alone, but raise no alarm about an undeclared proxy."""
+"""Tracing libraries pass these on from service to service. They make a peer a proxy like the others, because a load
+balancer may send them alone, but they are no reason to warn of a proxy that is not declared."""
 
 _REMEMBERED: Final = 1_000
 _LONGEST_REMEMBERED: Final = 64
@@ -51,8 +51,8 @@ def only_proxies_send(name: bytes) -> bool:
 
 
 def by_name(ask: Callable[[bytes], _T]) -> Memo[bytes, _T]:
-    """What a function answers about header names, remembered: clients send the same few. Requests may bring any names,
-    so neither many nor long ones are kept."""
+    """Caches what a function answers about header names: clients send the same few. Requests may bring any names, so
+    neither many nor long ones are kept."""
     return Memo(ask, _REMEMBERED, keeps=_is_short)
 
 

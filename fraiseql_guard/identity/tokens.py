@@ -1,4 +1,4 @@
-"""From the Authorization header to a verified user, or the reason why not."""
+"""Verifies bearer tokens: from the Authorization header to a user, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
 from fraiseql_guard.identity.claims import ClaimRules, any_audience
-from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, read_jws, read_object
+from fraiseql_guard.identity.jws import MAX_TOKEN_BYTES, Jws, read_jws, read_object
 from fraiseql_guard.identity.key_material import VerificationKey
 from fraiseql_guard.identity.key_sources import KeyObserver
 from fraiseql_guard.identity.keys import KeyRing, matching_key
@@ -46,7 +46,8 @@ class TokenFailure:
 
 @dataclass(frozen=True, slots=True)
 class KeysMissing:
-    """No key at hand has signed the token; one that only the keys' source knows may have. The caller has not failed."""
+    """No key at hand has signed the token, but one may have that only the keys' source knows yet. The caller has not
+    failed."""
 
     retry_after_seconds: float
 
@@ -63,7 +64,7 @@ KEYS_SECONDS: Final = 2.0
 
 
 class TokenVerifier:
-    """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the stack that it serves.
+    """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the runtime that it serves.
 
     ``clock`` tells the seconds since 1970. A verified token is remembered by a digest of its bytes for up to 60 s
     or until it expires; a change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once
@@ -71,7 +72,17 @@ class TokenVerifier:
     Settings.authenticates) or one cannot be used.
     """
 
-    __slots__ = ("_algorithms", "_clock", "_good", "_keys", "_memory", "_on_problem", "_ring", "_rules", "_untold")
+    __slots__ = (
+        "_algorithms",
+        "_audience_warning",
+        "_clock",
+        "_good",
+        "_keys",
+        "_memory",
+        "_on_problem",
+        "_ring",
+        "_rules",
+    )
 
     def __init__(
         self,
@@ -80,7 +91,7 @@ class TokenVerifier:
         clock: Callable[[], float] = time.time,
         on_problem: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._untold = any_audience(settings)
+        self._audience_warning = any_audience(settings)
         self._on_problem = on_problem
         self._ring = KeyRing(settings)
         self._keys: tuple[VerificationKey, ...] = ()
@@ -91,7 +102,7 @@ class TokenVerifier:
         self._good: Lru[bytes, float] = Lru(_REMEMBERED_TOKENS)
         self._take_over(self._ring.keys())
 
-    # --- what an operator sees and does -------------------------------------------------------------------------------
+    # --- for operators -------------------------------------------------------------------------------
 
     @property
     def size_bytes(self) -> int:
@@ -120,7 +131,7 @@ class TokenVerifier:
         if self._ring.remote is not None:
             await self._ring.remote.aclose()
 
-    # --- the course of a request --------------------------------------------------------------------------------------
+    # --- for requests --------------------------------------------------------------------------------------
 
     def warm_up(self) -> None:
         """Have keys fetched before the first token comes. To be called in the event loop."""
@@ -145,10 +156,16 @@ class TokenVerifier:
             known = self._memory.look(digest)  # by the whole line: it need not be taken apart again
             if known is not None and known.since <= now < known.until:
                 return known.identity
+        return self._verify_anew(authorization, digest, now, fetched)
+
+    def _verify_anew(
+        self, authorization: Sequence[str], digest: bytes, now: float, fetched: bool
+    ) -> Identity | TokenFailure | KeysMissing:
+        """Verify a token that is not remembered; remember it by ``digest``, if there is one."""
         token = _bearer_token(authorization)
         if isinstance(token, TokenFailure):
             return token
-        if len(token) > MAX_TOKEN_BYTES or not token.isascii():
+        if not _may_be_token(token):
             return _failure(FailureReason.INVALID_TOKEN, token)
         try:
             answer = self._check(token, now, fetched)
@@ -161,7 +178,7 @@ class TokenVerifier:
     def knows(self, authorization: Sequence[str]) -> bool:
         """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
         token = _bearer_token(authorization)
-        if not isinstance(token, str) or len(token) > MAX_TOKEN_BYTES or not token.isascii():
+        if isinstance(token, TokenFailure) or not _may_be_token(token):
             return False
         accepted_until = self._good.get(_digest_of(token))
         return accepted_until is not None and self._clock() < accepted_until
@@ -177,24 +194,29 @@ class TokenVerifier:
         jws = read_jws(token, self._algorithms)
         if jws is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
+        # Nothing that the token claims is read before its signature is verified.
         key = matching_key(jws, self._keys)
         if key is None:
             remote = self._ring.remote
             if remote is not None and not fetched and remote.may_know(jws):
                 return KeysMissing(remote.retry_after_seconds)
             return _failure(FailureReason.INVALID_SIGNATURE, token)
+        return self._check_claims(jws, key, token, now)
+
+    def _check_claims(self, jws: Jws, key: VerificationKey, token: str, now: float) -> Identity | TokenFailure:
+        """The user whom a token with a genuine signature names, or why it is not accepted."""
         claims = read_object(jws.payload)
         if claims is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
         fault = self._rules.fault(claims, now)
-        if fault is None:
-            if self._untold is not None and "aud" in claims:
-                self._tell_of_audience(self._untold)
-            return self._rules.identity(claims, key.name)
-        return _failure(fault, token, claims if fault is FailureReason.TOKEN_EXPIRED else None)
+        if fault is not None:
+            return _failure(fault, token, claims if fault is FailureReason.TOKEN_EXPIRED else None)
+        if self._audience_warning is not None and "aud" in claims:
+            self._warn_of_audience(self._audience_warning)
+        return self._rules.identity(claims, key.name)
 
-    def _tell_of_audience(self, sentence: str) -> None:
-        self._untold = None
+    def _warn_of_audience(self, sentence: str) -> None:
+        self._audience_warning = None
         with suppress(Exception):  # signals are no reason to fail a request
             self._on_problem(sentence)
 
@@ -212,6 +234,11 @@ class TokenVerifier:
 
 def _digest_of(token: str) -> bytes:
     return blake2b(token.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def _may_be_token(text: str) -> bool:
+    """Whether a text has the length and the characters of a token."""
+    return len(text) <= MAX_TOKEN_BYTES and text.isascii()
 
 
 def _bearer_token(authorization: Sequence[str]) -> str | TokenFailure:

@@ -1,4 +1,4 @@
-"""Is the user of a genuine token still there? Only the app can tell, so it is asked."""
+"""Asks the app whether the user of a verified token still exists and is not disabled."""
 
 from __future__ import annotations
 
@@ -60,13 +60,14 @@ class UserStatusCheck:
     async def failure(self, identity: Identity) -> FailureReason | NoAnswer | None:
         """Why this user may not go on; None if they may."""
         name = identity.subject.name
+        # An answer is remembered if the operator allows it; a fault of the hook never is.
         known = self._answers.get(name) if self._memory_seconds else None
         if known is not None and self._clock() < known.until:
             return known.reason
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 reason = _REASONS[await self._ask(identity)]
-        except Exception as error:  # noqa: BLE001 - whatever the app's hook comes up with
+        except Exception as error:  # noqa: BLE001 - the hook is the app's: it may raise anything
             self._on_fault(error)
             return NoAnswer.NO_ANSWER
         if self._memory_seconds:

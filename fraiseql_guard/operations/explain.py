@@ -15,15 +15,16 @@ import orjson
 
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, View, prepare
+from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant, analyze_document
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
-from fraiseql_guard.graphql.cost.cost import CostRules, PageSize
-from fraiseql_guard.graphql.cost.cost_plan import Prices, unsliced
-from fraiseql_guard.graphql.cost.limits import Judge, Numbers
+from fraiseql_guard.graphql.cost.cost_rules import CostRules, PageSize
+from fraiseql_guard.graphql.cost.pricing import Prices, unsliced
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
 from fraiseql_guard.graphql.cost.size_origins import origin_of
+from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.syntax.prescan import MAX_LITERAL_NESTING, Prescanner, count
+from fraiseql_guard.graphql.syntax.prescan import count
+from fraiseql_guard.graphql.syntax.prescanner import MAX_LITERAL_NESTING, Prescanner
 from fraiseql_guard.graphql.syntax.values import Bindings
 
 _MAX_SHOWN: Final = 500
@@ -120,8 +121,8 @@ def explain(
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
     digest = sha256(text.encode(errors="replace")).hexdigest()
     values = variables or {}
-    view = analyzed.view(values) if analyzed is not None else None
-    if analyzed is None or not isinstance(view, View):
+    view = analyzed.variant(values) if analyzed is not None else None
+    if analyzed is None or not isinstance(view, DocumentVariant):
         return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
     # What the plan says of these variables.
     tree = _Tree(analyzed, view, Bindings(values, analyzed.document.defaults))
@@ -130,7 +131,7 @@ def explain(
         query_hash=digest,
         complexity=tree.prices.complexity,
         operations=operations,
-        limits=(*lexical, *_measured(settings, Numbers(analyzed, view, tree.prices))),
+        limits=(*lexical, *_measured(settings, Measurements(analyzed, view, tree.prices))),
         unsliced=tuple(sorted({view.plan.terms[number].field for number in tree.unsliced})),
         refusal=refusal,
         shortened=tree.shortened,
@@ -139,7 +140,7 @@ def explain(
 
 def _analyzed(text: str, settings: Settings, table: SchemaTable | None) -> AnalyzedDocument | None:
     """The document as requests with it are measured; None if it is invalid."""
-    prepared = prepare(text, settings, CostRules(settings, table))
+    prepared = analyze_document(text, settings, CostRules(settings, table))
     return prepared if isinstance(prepared, AnalyzedDocument) else None
 
 
@@ -148,10 +149,10 @@ def _first_name(analyzed: AnalyzedDocument) -> str | None:
     return None if None in analyzed.names else analyzed.document.operations[0].name
 
 
-def _measured(settings: Settings, numbers: Numbers) -> Iterable[LimitVerdict]:
+def _measured(settings: Settings, numbers: Measurements) -> Iterable[LimitVerdict]:
     """The limits on what was measured, each once: aliases have two rows, of which an introspection's is one."""
     found: dict[str, LimitVerdict] = {}
-    for setting, code, limit, actual in Judge(settings, Prescanner(settings).max_nesting).compare(numbers):
+    for setting, code, limit, actual in LimitChecker(settings, Prescanner(settings).max_nesting).compare(numbers):
         most = max(actual, found[setting].actual if setting in found else 0)
         found[setting] = LimitVerdict(setting, code.name, limit, most)
     return found.values()
@@ -166,8 +167,8 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
         LimitVerdict("max_tokens", "QUERY_TOO_MANY_TOKENS", settings.max_tokens, scan.tokens),
         LimitVerdict("max_directives", "TOO_MANY_DIRECTIVES", settings.max_directives, scan.directives),
         LimitVerdict("max_literal_depth", "LITERAL_TOO_DEEP", settings.max_literal_depth, literal_depth),
-        LimitVerdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.shape.operations),
-        LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.shape.fragments),
+        LimitVerdict("max_operations", "TOO_MANY_OPERATIONS", settings.max_operations, scan.counters.operations),
+        LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.counters.fragments),
     )
     nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
     return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
@@ -195,10 +196,10 @@ def _ask_the_guard(
 class _Tree:
     """Reads the plan of one request as a tree, of 500 fields at most."""
 
-    def __init__(self, prepared: AnalyzedDocument, view: View, bindings: Bindings) -> None:
+    def __init__(self, prepared: AnalyzedDocument, view: DocumentVariant, bindings: Bindings) -> None:
         plan = view.plan
         self._prepared, self._plan, self._bindings = prepared, plan, bindings
-        self._asked = plan.ask(bindings)
+        self._asked = plan.resolve(bindings)
         self._left = _MAX_SHOWN
         self.prices: Prices = plan.price(bindings)
         self.unsliced = frozenset(unsliced(plan.terms, plan.levels, self._asked))

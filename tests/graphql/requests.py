@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql import MeasuredDocument, Reader
+from fraiseql_guard.graphql import Reader, RequestAnalysis
 
 BLOG = """
 directive @cost(weight: String) on FIELD_DEFINITION | OBJECT
@@ -61,13 +61,13 @@ def body(query: object, variables: object = None, **more: object) -> bytes:
 
 def post(
     to: Reader, payload: bytes, content_type: str = "application/json", *, authenticated: bool = False
-) -> MeasuredDocument:
+) -> RequestAnalysis:
     return to.read("POST", content_type, b"", payload, authenticated=authenticated)
 
 
 def ask(
     query: str, variables: object = None, *, schema: Any = None, name: str | None = None, **options: Any
-) -> MeasuredDocument:
+) -> RequestAnalysis:
     """One request to a fresh reader."""
     return post(reader(schema, **options), body(query, variables, operationName=name))
 
@@ -82,6 +82,6 @@ def complexity(
     return reading.measured.complexity
 
 
-def refusal(reading: MeasuredDocument) -> str | None:
+def refusal(reading: RequestAnalysis) -> str | None:
     """The code of a refusal."""
     return reading.denial.code.name if reading.denial else None

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from fraiseql_guard.graphql import MeasuredDocument
+from fraiseql_guard.graphql import RequestAnalysis
 from tests.graphql.mutations import mutated_request
 from tests.graphql.requests import BLOG, WIDE, ask, body, reader, refusal
 
@@ -97,7 +97,7 @@ def test_ten_thousand_mutated_requests_are_all_answered(schema):
     for _ in range(5000):
         method, query, payload = mutated_request(rng, CORPUS, payloads)
         reading = to.read(method, "application/json", query, payload, authenticated=True)
-        assert isinstance(reading, MeasuredDocument)
+        assert isinstance(reading, RequestAnalysis)
         assert reading.measured or reading.denial
         refused += reading.denial is not None
     assert 0 < refused < 5000

@@ -8,7 +8,7 @@ from fraiseql_guard import RateLimitMiddleware
 from fraiseql_guard.core.settings import VARIABLES
 from fraiseql_guard.core.signals import LIMITS
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.limits import _LIMITS
+from fraiseql_guard.graphql.document_limits import _LIMITS
 from tests.support.asgi import graphql, request
 
 NEAR = "fraiseql_guard_near_limit_total"

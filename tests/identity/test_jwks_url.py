@@ -59,7 +59,7 @@ def kids(source):
     return [key.kid for key in found]
 
 
-async def test_the_first_flight_is_set_off_once_and_nobody_waits(server, source):
+async def test_the_first_fetch_is_started_once_and_no_request_waits(server, source):
     assert source.keys() == ()
     await asyncio.sleep(0.05)
     assert server.requests == 0  # not yet in use
@@ -71,7 +71,7 @@ async def test_the_first_flight_is_set_off_once_and_nobody_waits(server, source)
     assert server.requests == 1
 
 
-async def test_many_that_wait_share_one_flight(server, source):
+async def test_many_that_wait_share_one_fetch(server, source):
     server.seconds = 0.05
     assert await asyncio.gather(*(source.fetch(60) for _ in range(50))) == [True] * 50
     assert server.requests == 1
@@ -200,7 +200,7 @@ async def test_keys_that_are_not_used_are_warned_about_once(server, source, cloc
 
 
 async def test_a_hung_issuer_is_given_up_and_those_who_wait_are_let_go_sooner(server, source, told, monkeypatch):
-    monkeypatch.setattr(module, "FLIGHT_SECONDS", 1.5)
+    monkeypatch.setattr(module, "FETCH_SECONDS", 1.5)
     server.seconds = 60
     assert await source.fetch(0.05) is False
     assert told.failed == []  # the flight goes on

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,7 +18,7 @@ from graphql import (
     is_list_type,
 )
 
-from fraiseql_guard.graphql.cost.directives import weight
+from fraiseql_guard.graphql.cost.cost_directives import weight
 from fraiseql_guard.graphql.syntax.values import Absent, Value, literal
 
 NUMBER: Final = "Int"
@@ -68,7 +68,8 @@ def _kind(argument: GraphQLArgument | GraphQLInputField) -> str:
 
 def default(argument: GraphQLArgument | GraphQLInputField) -> Value:
     """The default of the definition."""
-    given = getattr(argument, "default", None)  # graphql-core 3.3
+    # graphql-core 3.3 has a literal or a value, 3.2 a value or Undefined.
+    given = getattr(argument, "default", None)
     if given is not None and given is not Undefined:
         return literal(given.literal) if given.literal is not None else given.value
     return Absent.ABSENT if argument.default_value is Undefined else argument.default_value
@@ -89,16 +90,19 @@ def _numbers(item: GraphQLInputField, kind: str) -> bool:
 def weighed_inputs(schema: GraphQLSchema) -> Mapping[str, Mapping[str, ArgumentRule]]:
     """The input types in which, or in whose fields' types, a field has a cost."""
     inputs = _inputs(schema)
-    weighed = {name for name, fields in inputs.items() if any(weight(item) for item in fields.values())}
-    while more := {
-        name
-        for name, fields in inputs.items()
-        if name not in weighed and any(get_named_type(item.type).name in weighed for item in fields.values())
-    }:
+    weighed = {name for name, fields in inputs.items() if any(map(weight, fields.values()))}
+    # Types that use weighed ones are weighed themselves, until there are no more of them.
+    while more := {name for name in inputs.keys() - weighed if not weighed.isdisjoint(_types_in(inputs[name]))}:
         weighed |= more
-    return {
-        name: {key: argument_rule(item) for key, item in inputs[name].items()} for name in inputs if name in weighed
-    }
+    return {name: _argument_rules(fields) for name, fields in inputs.items() if name in weighed}
+
+
+def _types_in(fields: Mapping[str, GraphQLInputField]) -> Iterable[str]:
+    return (get_named_type(item.type).name for item in fields.values())
+
+
+def _argument_rules(fields: Mapping[str, GraphQLInputField]) -> Mapping[str, ArgumentRule]:
+    return {name: argument_rule(item) for name, item in fields.items()}
 
 
 def _inputs(schema: GraphQLSchema) -> dict[str, dict[str, GraphQLInputField]]:

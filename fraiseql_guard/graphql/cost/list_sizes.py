@@ -7,15 +7,15 @@ import re
 from enum import Enum
 from typing import Final
 
-from fraiseql_guard.graphql.syntax.values import Absent, Digits, Value
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT, Absent, Digits, Value
 
-MOST: Final = 2**53
-"""Where sums stop: the largest whole number that every JSON reader keeps."""
 _NUMBER: Final = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?\s*", re.ASCII)
 _DIGITS: Final = re.compile(r"\s*[+]?[0-9]+(?:\.[0-9]*)?\s*", re.ASCII)
 
 
 class NoSize(Enum):
+    """Why a value gives no size."""
+
     UNKNOWN = 0  # null or nothing: the list multiplier
     INVALID = 1  # no whole number
     MEANINGLESS = 2  # cannot be a size at all
@@ -28,22 +28,22 @@ def read_size(value: Value, *, strict: bool) -> int | NoSize:
         case bool():
             return _no_size(strict)
         case int():
-            return min(abs(value), MOST)
+            return min(abs(value), MAX_COUNT)
         case float():
             return _whole(value, strict)
         case None | Absent.ABSENT:
             return NoSize.UNKNOWN
         case Digits():
-            return MOST
+            return MAX_COUNT
         case str() if not strict and _NUMBER.fullmatch(value):  # hosts convert it
             return _whole(float(value), strict)
     return _no_size(strict)
 
 
 def _whole(value: float, strict: bool) -> int | NoSize:
-    if math.isinf(value):
-        return MOST
-    return int(min(abs(value), MOST)) if value.is_integer() else _no_size(strict)
+    if math.isinf(value):  # a literal of more digits than a float holds
+        return MAX_COUNT
+    return int(min(abs(value), MAX_COUNT)) if value.is_integer() else _no_size(strict)
 
 
 def _no_size(strict: bool) -> NoSize:
@@ -72,9 +72,9 @@ def read_offset(value: Value) -> int:
         case bool():
             return 0
         case int() | float():
-            return int(min(max(value, 0), MOST))
+            return int(min(max(value, 0), MAX_COUNT))
         case Digits(text):
-            return 0 if text.startswith("-") else MOST
+            return 0 if text.startswith("-") else MAX_COUNT
         case str() if _DIGITS.fullmatch(value):
-            return int(min(float(value), MOST))
+            return int(min(float(value), MAX_COUNT))
     return 0

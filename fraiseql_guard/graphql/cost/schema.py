@@ -1,4 +1,4 @@
-"""What a schema says about costs, taken out once into plain tables.
+"""Reads what a schema says about costs, once, into plain tables.
 
 ``@cost`` and ``@listSize`` are read from the definitions (IBM GraphQL cost directives specification); a schema that
 was built in code has no definitions, and then only its types count.
@@ -27,7 +27,7 @@ from graphql import (
 
 from fraiseql_guard.core.measured import OperationKind
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.graphql.cost.directives import directive, names, points, weight
+from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
 from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
 
 SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]
@@ -89,10 +89,17 @@ def load_schema(source: SchemaSource | None) -> SchemaTable | None:
     """
     if source is None:
         return None
-    schema = source() if callable(source) else _parsed(source) if isinstance(source, str | Path) else source
-    if not isinstance(schema, GraphQLSchema):
+    schema = _schema_of(source)
+    if not isinstance(schema, GraphQLSchema):  # a callable may return anything
         raise SettingsError(f"schema={type(schema).__name__} is no GraphQLSchema. Accepted: {_ACCEPTED}")
     return _table(schema)
+
+
+def _schema_of(source: SchemaSource) -> object:
+    """The schema of any kind of source."""
+    if isinstance(source, str | Path):
+        return _parsed(source)
+    return source() if callable(source) else source
 
 
 _ACCEPTED: Final = "a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a GraphQLSchema"
@@ -114,27 +121,39 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
         "mutation": schema.mutation_type,
         "subscription": schema.subscription_type,
     }
-    fields: dict[str, Mapping[str, FieldRule]] = {}
-    possible: dict[str, tuple[str, ...]] = {}
-    known: dict[str, FieldRule] = {}
-    one_needed = _default_of_one_needed(schema)
-    for name, kind in schema.type_map.items():
-        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
-            rules = {key: _field_rule(item, one_needed) for key, item in kind.fields.items()}
-            fields[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
-        if isinstance(kind, GraphQLObjectType):
-            possible[name] = (name,)
-        elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
-            possible[name] = tuple(item.name for item in schema.get_possible_types(kind))
+    possible = _possible_types(schema)
     return SchemaTable(
         roots={kind: root.name for kind, root in roots.items() if root},
-        fields=fields,
+        fields=_field_rules(schema),
         possible=possible,
         members={name: frozenset(objects) for name, objects in possible.items()},
         inputs=weighed_inputs(schema),
         input_types=input_types(schema),
         nested_switches=not _is_fraiseql(schema),
     )
+
+
+def _field_rules(schema: GraphQLSchema) -> Mapping[str, Mapping[str, FieldRule]]:
+    """The rules of all fields by type. Equal ones are one object."""
+    found: dict[str, Mapping[str, FieldRule]] = {}
+    known: dict[str, FieldRule] = {}
+    one_needed = _default_of_one_needed(schema)
+    for name, kind in schema.type_map.items():
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            rules = {key: _field_rule(item, one_needed) for key, item in kind.fields.items()}
+            found[name] = {key: known.setdefault(repr(rule), rule) for key, rule in rules.items()}
+    return found
+
+
+def _possible_types(schema: GraphQLSchema) -> Mapping[str, tuple[str, ...]]:
+    """The object types of every composite type, in order."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, kind in schema.type_map.items():
+        if isinstance(kind, GraphQLObjectType):
+            found[name] = (name,)
+        elif isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
+            found[name] = tuple(item.name for item in schema.get_possible_types(kind))
+    return found
 
 
 def _is_fraiseql(schema: GraphQLSchema) -> bool:

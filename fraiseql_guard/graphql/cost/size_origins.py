@@ -1,37 +1,46 @@
-"""Where the size of a list came from: for those who tune limits, told by the plan that prices the request."""
+"""Where the size of a list came from, as the plan that prices the request knows it: for people who tune limits."""
 
 from __future__ import annotations
 
-from fraiseql_guard.graphql.cost.arguments import SizeAsked, SizeOrigin
-from fraiseql_guard.graphql.cost.cost_plan import Term
-from fraiseql_guard.graphql.cost.slicing_arguments import Slice
+from collections.abc import Iterable
+
+from fraiseql_guard.graphql.cost.arguments import SizeOrigin
+from fraiseql_guard.graphql.cost.pricing import Term
+from fraiseql_guard.graphql.cost.resolved_arguments import ResolvedArguments
+from fraiseql_guard.graphql.cost.slicing_arguments import SlicingArgument
 from fraiseql_guard.graphql.syntax.values import Absent, Bindings, VariableNode
 
 
-def origin_of(term: Term, asked: SizeAsked, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
-    """Where n (``size``) came from, and the name of the argument or ``$variable`` that said it."""
-    if size == asked.guess and size > (term.assumed.size if asked.size is None else asked.size):
-        return SizeOrigin.GUESSED, _guessed(term, size, bindings)
+def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
+    """Where the ``size`` of a list came from, and the name of the argument or ``$variable`` that said it."""
+    otherwise = term.assumed.size if asked.size is None else asked.size
+    if size == asked.guess and size > otherwise:
+        return SizeOrigin.GUESSED, _guessed_by(term, size, bindings)
     if asked.size is None:
         return term.assumed.origin, ""
     if not asked.explicit:
-        return SizeOrigin.ASSUMED, next((each.name for each in term.demand.sizes), "")
-    for each in term.demand.sizes:
-        if asked.size in [each.read(item) for item in each.candidates(bindings)]:
-            return _origin(each, bindings)
-    return SizeOrigin.ARGUMENT, ""
+        return SizeOrigin.ASSUMED, term.arguments.sizes[0].name if term.arguments.sizes else ""
+    said_by = _saying(asked.size, term.arguments.sizes, bindings)
+    return _origin(said_by, bindings) if said_by is not None else (SizeOrigin.ARGUMENT, "")
 
 
-def _guessed(term: Term, size: int, bindings: Bindings) -> str:
-    """The argument in which a size was come across."""
-    for each in term.demand.hints:
-        if size in [each.read(item) for item in each.candidates(bindings)]:
-            return each.name
-    names = [name for name, _, _ in term.demand.searched]
+def _guessed_by(term: Term, size: int, bindings: Bindings) -> str:
+    """The argument in which a size was found that may be none."""
+    if (hint := _saying(size, term.arguments.hints, bindings)) is not None:
+        return hint.name
+    names = [name for name, _, _ in term.arguments.searched]
     return names[0] if len(names) == 1 else ""
 
 
-def _origin(each: Slice, bindings: Bindings) -> tuple[SizeOrigin, str]:
+def _saying(size: int, arguments: Iterable[SlicingArgument], bindings: Bindings) -> SlicingArgument | None:
+    """The first of the arguments that can say a size."""
+    for each in arguments:
+        if size in [each.read(item) for item in each.candidates(bindings)]:
+            return each
+    return None
+
+
+def _origin(each: SlicingArgument, bindings: Bindings) -> tuple[SizeOrigin, str]:
     if not each.given:
         return SizeOrigin.SCHEMA, each.name
     value = each.value

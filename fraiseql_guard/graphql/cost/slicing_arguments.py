@@ -1,4 +1,4 @@
-"""Slicing arguments: those of a field's arguments that say how long its list is."""
+"""Slicing arguments: those arguments of a field that say how long its list is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OF_PICTURES: Final = frozenset({"size"})
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class SlicingArgument:
     """One slicing argument. ``inside`` leads to it within an input object."""
 
     name: str
@@ -71,36 +71,49 @@ class ListArguments:
 
     def among(self, arguments: Iterable[str], owner: str | None, field: str) -> list[str]:
         """Those of the arguments of a field of the type ``owner`` (None if unknown) that are meant."""
-        return [
-            name
-            for name in arguments
-            if any(
-                of_field in ("", field) and (not of_type or owner in (None, of_type))
-                for of_type, of_field in self._places.get(name, ())
-            )
-        ]
+        return [name for name in arguments if name in self._places and self._is_meant(name, owner, field)]
+
+    def _is_meant(self, name: str, owner: str | None, field: str) -> bool:
+        for of_type, of_field in self._places[name]:
+            if of_field in ("", field) and (not of_type or owner in (None, of_type)):
+                return True
+        return False
 
 
-def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[Slice]:
+def slices_without_schema(field: FieldNode, slicing: frozenset[str], *, listlike: bool) -> Iterator[SlicingArgument]:
     """The slicing arguments of a field of which only the name and what it selects is known."""
     # Without children it is a leaf: a list of plain values perhaps, but a size is rather that of a picture.
     names = slicing if field.selection is not None else slicing - _OF_PICTURES
-    yield from (Slice(name, value, strict=listlike) for name, value in field.arguments.items() if name in names)
+    yield from (
+        SlicingArgument(name, value, strict=listlike) for name, value in field.arguments.items() if name in names
+    )
 
 
-def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[Slice]:
+def slices(field: FieldNode, rule: FieldRule, paths: Paths) -> Iterator[SlicingArgument]:
     """The slicing arguments of a field that the schema knows, and the defaults of those that are not given."""
     for name, argument in rule.arguments.items():
         for path, inside in paths.get(name, ()):
             named = path in (rule.slicing_arguments or ())
             if not is_size(argument, named=named):
                 continue
-            strict = bool(inside) or (argument.kind == NUMBER and not argument.listed)
-            length = named and (argument.listed or bool(inside))
-            if name in field.arguments:
-                yield Slice(path, field.arguments[name], strict, length, argument.default, inside)
-            elif argument.default is not Absent.ABSENT:
-                yield Slice(path, argument.default, strict, length, inside=inside, given=False)
+            given = name in field.arguments
+            if given or argument.default is not Absent.ABSENT:
+                value = field.arguments[name] if given else argument.default
+                yield _slice(path, inside, argument, value, named=named, given=given)
+
+
+def _slice(
+    path: str, inside: tuple[str, ...], argument: ArgumentRule, value: Value, *, named: bool, given: bool
+) -> SlicingArgument:
+    return SlicingArgument(
+        path,
+        value,
+        strict=bool(inside) or (argument.kind == NUMBER and not argument.listed),
+        length=named and (argument.listed or bool(inside)),
+        default=argument.default if given else Absent.ABSENT,
+        inside=inside,
+        given=given,
+    )
 
 
 def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
@@ -109,15 +122,17 @@ def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
     return tuple(
         f"{type_name}.{name}"
         for type_name, fields in table.fields.items()
+        if not type_name.startswith("__")
         for name, rule in fields.items()
-        if rule.many
-        and not type_name.startswith("__")
-        and name not in WRAPPERS
-        and rule.assumed_size is None
-        and not rule.slicing_arguments
-        and not any(argument in slicing and item.sizes for argument, item in rule.arguments.items())
-        and not lists.among(rule.arguments, type_name, name)
+        if name not in WRAPPERS and _is_unsliced(rule, slicing) and not lists.among(rule.arguments, type_name, name)
     )
+
+
+def _is_unsliced(rule: FieldRule, slicing: frozenset[str]) -> bool:
+    """Whether a field is a list of which neither the schema nor an argument says how long it is."""
+    if not rule.many or rule.assumed_size is not None or rule.slicing_arguments:
+        return False
+    return not any(rule.arguments[name].sizes for name in rule.arguments.keys() & slicing)
 
 
 def is_size(argument: ArgumentRule, *, named: bool) -> bool:

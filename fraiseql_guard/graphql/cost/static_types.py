@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fraiseql_guard.graphql.cost.schema import FieldRule, SchemaTable
-from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode, StaticTypes
 
-StaticTypes = Mapping[SelectionNode, str | None]
-"""The composite type of each selection; None where the schema does not know it."""
 Path = tuple[str, ...]
+_Typed = tuple[SelectionNode, str | None, Path]
+"""A selection with its type and the path to it."""
 
 
 class UnknownArgumentError(Exception):
@@ -26,22 +26,30 @@ class UnknownArgumentError(Exception):
 def static_types(document: DocumentNode, table: SchemaTable) -> StaticTypes:
     """The types of all selections, in one pass over what is written. UnknownArgumentError."""
     found: dict[SelectionNode, str | None] = {}
-    pending: list[tuple[SelectionNode, str | None, Path]]
+    pending: list[_Typed]
     pending = [(item.selection, table.roots.get(item.kind), ()) for item in document.operations]
     pending += [(item.selection, known_type(item.on, table), ()) for item in document.fragments.values()]
     while pending:
         selection, owner, path = pending.pop()
         found[selection] = owner
-        rules: Mapping[str, FieldRule] = table.fields.get(owner, {}) if owner else {}
-        for field in selection.fields:
-            rule = rules.get(field.name)
-            if field.arguments and not _has(rule, field, owner, table):
-                raise UnknownArgumentError((*path, field.key))
-            if field.selection:
-                pending.append((field.selection, rule.returns if rule else None, (*path, field.key)))
+        pending += _of_fields(selection, owner, path, table)
         for inline in selection.inlines:
-            pending.append((inline.selection, known_type(inline.on, table) if inline.on else owner, path))
+            on = known_type(inline.on, table) if inline.on else owner
+            pending.append((inline.selection, on, path))
     return found
+
+
+def _of_fields(selection: SelectionNode, owner: str | None, path: Path, table: SchemaTable) -> list[_Typed]:
+    """What the fields of a selection select. UnknownArgumentError."""
+    below: list[_Typed] = []
+    rules: Mapping[str, FieldRule] = table.fields.get(owner, {}) if owner else {}
+    for field in selection.fields:
+        rule = rules.get(field.name)
+        if field.arguments and not _has(rule, field, owner, table):
+            raise UnknownArgumentError((*path, field.key))
+        if field.selection:
+            below.append((field.selection, rule.returns if rule else None, (*path, field.key)))
+    return below
 
 
 def known_type(name: str, table: SchemaTable) -> str | None:

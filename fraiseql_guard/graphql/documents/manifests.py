@@ -76,6 +76,7 @@ def read_manifest(path: Path, *, new: ManifestForm) -> Manifest:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Put a manifest in the place of a file in one step, so that no reader ever sees half of it. OSError."""
+    # Write a file beside it, make it durable, then rename it: a rename is one step.
     target = path.resolve()  # a link stays one
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     fresh = Path(name)
@@ -99,7 +100,7 @@ def parse_manifest(data: bytes) -> Manifest:
         raise ValueError("it is not JSON") from None
     if not isinstance(content, dict):
         raise ValueError("it is not an object")
-    if "format" in content or "operations" in content:
+    if "format" in content or "operations" in content:  # Apollo's; Relay's has nothing but hashes
         return Manifest(ManifestForm.APOLLO, _apollo(content))
     if not all(isinstance(text, str) for text in content.values()):
         raise ValueError("it is neither an object of texts by hash nor an Apollo manifest")
@@ -117,6 +118,7 @@ def _apollo(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
     for number, item in enumerate(operations, start=1):
         if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not isinstance(item.get("body"), str):
             raise ValueError(f"operation {number} has no id or no body")
+        # One id may be listed twice, but for one text.
         document = TrustedDocument(item["id"], item["body"], str(item.get("name") or ""), str(item.get("type") or ""))
         if found.setdefault(document.id, document).text != document.text:
             raise ValueError(f"operation {number} has the id of another")

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from fraiseql_guard.graphql.syntax.lexer import END, FAULT, chunks
-from fraiseql_guard.graphql.syntax.strings import block_string_value, string_value
+from fraiseql_guard.graphql.syntax.lexer import END, FAULT, block_string_value, chunks, string_value
 
 _CLOSING: Final = {"{": "}", "(": ")", "[": "]"}
 _CLOSERS: Final = frozenset(_CLOSING.values())
@@ -46,6 +45,7 @@ def _definitions(tokens: list[str]) -> list[str]:
     """
     found, begin = [], 0
     expected: list[str] = []
+    # Follow the brackets; a brace that closes the outermost one ends a definition.
     for number, token in enumerate(tokens):
         if token in _CLOSING:
             expected.append(_CLOSING[token])
@@ -61,7 +61,7 @@ def _definitions(tokens: list[str]) -> list[str]:
 
 
 def _shown(tokens: list[str]) -> str:
-    if tokens[:2] == _LONGHAND:
+    if tokens[:2] == _LONGHAND:  # query {...} and {...} mean the same
         tokens = tokens[1:]
     return " ".join([_string(token) if token.startswith('"') else token for token in tokens])
 

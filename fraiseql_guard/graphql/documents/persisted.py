@@ -1,4 +1,5 @@
-"""Documents that a request names instead of carrying them: trusted ones from a manifest, and registered ones (APQ).
+"""Persisted queries: documents that a request names and does not carry. Trusted ones come from a manifest, others are
+registered by clients (APQ).
 
 Sources: Relay's and Apollo's manifests; Apollo's protocol of automatic persisted queries, version 1.
 """
@@ -15,10 +16,10 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.graphql.denials import malformed
 from fraiseql_guard.graphql.documents.registrations import Registrations
 from fraiseql_guard.graphql.documents.trusted import TrustedDocuments
 from fraiseql_guard.graphql.http.envelope import GENERAL_NAME, Envelope
-from fraiseql_guard.graphql.refusals import malformed
 from fraiseql_guard.stores.documents import TrustedDocument
 
 _FOUND_BY_PROTOCOL: Final = 200
@@ -44,7 +45,11 @@ def without_static_limits(settings: Settings) -> Settings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A request with its document's text. ``named``: the app has to be told the text; ``registers``: its hash."""
+    """A request with its document's text.
+
+    ``named``: the app has to be given the text. ``registers``: the hash under which the text is registered if it
+    passes.
+    """
 
     envelope: Envelope
     trusted: bool = False
@@ -56,23 +61,16 @@ class PersistedQueries:
     """Puts the text into requests that name their document, and says which documents are trusted."""
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float], on_problem: Callable[[str], None]) -> None:
-        path, shared = settings.trusted_documents_file, settings.redis_url is not None
+        _check_settings(settings)
         self.required: Final = settings.trusted_documents == "require"
-        trusts = settings.trusted_documents != "off"
-        if trusts and path is None and not shared:
-            raise SettingsError(
-                f"{name_of('trusted_documents')}={settings.trusted_documents!r} needs the documents. Accepted: "
-                f"{name_of('trusted_documents_file')}=persisted-queries.json, or {name_of('redis_url')} for those that "
-                "fraiseql-guard documents add puts into the store"
+        self._trusted: TrustedDocuments | None = None
+        if settings.trusted_documents != "off":
+            self._trusted = TrustedDocuments(
+                settings.trusted_documents_file,
+                awaits_store=settings.redis_url is not None,
+                clock=clock,
+                on_problem=on_problem,
             )
-        if self.required and settings.apq:
-            raise SettingsError(
-                f"{name_of('apq')}='true' and {name_of('trusted_documents')}='require' contradict each other: "
-                "clients cannot register what is not trusted. Remove one of them"
-            )
-        self._trusted = (
-            TrustedDocuments(path, awaits_store=shared, clock=clock, on_problem=on_problem) if trusts else None
-        )
         self._registered = Registrations(clock=clock) if settings.apq else None
 
     @property
@@ -94,28 +92,39 @@ class PersistedQueries:
             return Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED, detail=_ONE_VERSION)
         if envelope.query is not None:
             return self._with_text(envelope, envelope.query, digest)
-        name = digest or (envelope.document[1] if envelope.document else "")
-        text = self._trusted.text(name) if self._trusted else None
-        trusted = text is not None
-        if text is None and digest and self._registered is not None:
-            text = self._registered.find(digest, caller)
-        if text is None and self._unsure():
-            return _UNAVAILABLE
+        return self._by_name(envelope, digest, caller)
+
+    def _by_name(self, envelope: Envelope, digest: str | None, caller: Hashable) -> Resolved | Denial:
+        """A request that carries no text: its hash, or else the id that it gives, names one."""
+        document_id = envelope.document[1] if envelope.document else ""
+        if self._trusted is not None and (text := self._trusted.text(digest or document_id)) is not None:
+            return Resolved(_with(envelope, text), trusted=True, named=True)
+        if digest is not None and self._registered is not None:
+            return self._registered_by(envelope, digest, caller, self._registered)
+        return _UNAVAILABLE if self._unsure() else Denial(signals.PERSISTED_QUERY_NOT_FOUND)
+
+    @staticmethod
+    def _registered_by(
+        envelope: Envelope, digest: str, caller: Hashable, registered: Registrations
+    ) -> Resolved | Denial:
+        """Apollo's clients ask by hash alone; when it is not found, they send the text with it."""
+        text = registered.find(digest, caller)
         if text is None:
-            protocol = _FOUND_BY_PROTOCOL if digest and self._registered is not None else None
-            return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=protocol)
-        return Resolved(_with(envelope, text), trusted=trusted, named=True)
+            return Denial(signals.PERSISTED_QUERY_NOT_FOUND, answered_status=_FOUND_BY_PROTOCOL)
+        return Resolved(_with(envelope, text), named=True)
 
     def _with_text(self, envelope: Envelope, text: str, digest: str | None) -> Resolved | Denial:
         if digest is not None and digest != sha256(text.encode()).hexdigest():
             return malformed("The hash is not that of the document.")
         same = self._trusted.same(text) if self._trusted is not None else None
-        # Who has a name of their own for the document might mean another by it: the app gets the text alone.
+        # A client that also names the document may mean another by that name: the app gets the text alone.
         renamed = envelope.document is not None and envelope.document[0] != GENERAL_NAME
-        if same is not None and same != text:  # the app gets what is trusted, to the letter
+        if same is None:
+            registers = digest if self._registered is not None else None
+            return Resolved(envelope, named=renamed, registers=registers)
+        if same != text:  # the app gets what is trusted, to the letter
             return Resolved(_with(envelope, same), trusted=True, named=True)
-        registers = digest if self._registered is not None and same is None else None
-        return Resolved(envelope, trusted=same is not None, named=renamed, registers=registers)
+        return Resolved(envelope, trusted=True, named=renamed)
 
     def untrusted(self) -> Denial:
         """Why a document that is not trusted is refused where only trusted ones pass."""
@@ -150,6 +159,22 @@ def persisted_queries(
     if settings.apq or settings.trusted_documents != "off":
         return PersistedQueries(settings, clock=clock, on_problem=on_problem)
     return None
+
+
+def _check_settings(settings: Settings) -> None:
+    """SettingsError if the settings ask for what cannot be."""
+    trusted = settings.trusted_documents
+    if trusted != "off" and settings.trusted_documents_file is None and settings.redis_url is None:
+        raise SettingsError(
+            f"{name_of('trusted_documents')}={trusted!r} needs the documents. Accepted: "
+            f"{name_of('trusted_documents_file')}=persisted-queries.json, or {name_of('redis_url')} for those that "
+            "fraiseql-guard documents add puts into the store"
+        )
+    if trusted == "require" and settings.apq:
+        raise SettingsError(
+            f"{name_of('apq')}='true' and {name_of('trusted_documents')}='require' contradict each other: "
+            "clients cannot register what is not trusted. Remove one of them"
+        )
 
 
 def _with(envelope: Envelope, text: str) -> Envelope:

@@ -1,7 +1,7 @@
 """Documents that clients have registered by their hash (automatic persisted queries), in this process's memory.
 
-Anyone may register what passes the limits, so the memory defends itself: a caller registers so many a minute and holds
-so many at a time, and what a second caller has asked for is common: new documents cannot push it out.
+Any caller may register what passes the limits, so the memory is shared out. A caller registers so many a minute and
+holds so many at a time; what a second caller has asked for is in common use, and new documents cannot push it out.
 """
 
 from __future__ import annotations
@@ -82,15 +82,18 @@ class Registrations:
         known = digest in self._fresh or digest in self._shared
         if known or document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
             return False
+        # A caller who holds enough loses the oldest of their own.
         if self._held[caller] >= self._per_caller:
             self._drop(*next(each for each in self._fresh.items() if each[1].owner == caller))
         self._held[caller] += 1
         self._fresh.put_sized(digest, document, document.size_bytes)
+        # Where there is no room, the oldest leave of those that one caller alone has asked for.
         while len(self) > self._max_documents or self.size_bytes > self._max_bytes:
             self._drop(*self._fresh.oldest(1)[0])
         return True
 
     def _allowed(self, caller: Hashable) -> bool:
+        # A token bucket of one minute's registrations.
         now = self._clock()
         left, at = self._allowances.get(caller) or (float(self._per_minute), now)
         left = min(self._per_minute, left + (now - at) * self._per_minute / _MINUTE_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -68,9 +68,8 @@ class TrustedDocuments:
         self._by_id: Documents = {}
         self._by_hash: Mapping[str, str | None] = {}  # texts whose id is a hash; None where two ids are the same hash
         self._texts: Mapping[bytes, str] = {}  # by SHA-256
-        self._forms: Mapping[
-            str, tuple[bytes, int]
-        ] = {}  # by text: the digest of its normal form, at most so many tokens
+        # By text: the digest of its normal form, and at most how many tokens it has.
+        self._forms: Mapping[str, tuple[bytes, int]] = {}
         self._by_normal_form: Mapping[bytes, str] = {}
         self._max_tokens = 0
         # What became of other texts: clients that print their documents anew send the same again and again.
@@ -93,6 +92,7 @@ class TrustedDocuments:
         """The trusted document that a text is, whatever its white space, commas and comments and the order of its
         definitions; None if it is none."""
         self._look()
+        # To the letter; else by what became of the same text before; else by its normal form.
         if text in self._forms:
             return text
         found = self._looked_up.get(text)
@@ -126,22 +126,25 @@ class TrustedDocuments:
             self._unite()
 
     def _unite(self) -> None:
+        """Work out anew what is looked up: a source has changed."""
         filed = self._manifest.value if self._manifest is not None else {}
         by_id = {**self._stored, **filed}
-        known = {text: digest for digest, text in self._texts.items()}  # the digest of a long text is not for free
-        self._texts = {
-            known.get(each.text) or sha256(each.text.encode(errors="replace")).digest(): each.text
-            for each in by_id.values()
-        }
+        self._texts = self._by_digest(dict.fromkeys(each.text for each in by_id.values()))
         self._by_id = by_id
         self._by_hash = _by_hash(by_id)
         self._forms = {text: self._forms.get(text) or _form_of(text) for text in self._texts.values()}
         self._by_normal_form = {digest: text for text, (digest, _) in self._forms.items() if digest}
         self._max_tokens = max((tokens for _, tokens in self._forms.values()), default=0)
         self._looked_up.clear()
-        self._tell({id_ for id_, each in filed.items() if id_ in self._stored and self._stored[id_].text != each.text})
+        self._warn_of(_contradicting(filed, self._stored))
 
-    def _tell(self, contradicting: set[str]) -> None:
+    def _by_digest(self, texts: Iterable[str]) -> Mapping[bytes, str]:
+        """Texts by their SHA-256, which is not computed again for those that were here before."""
+        known = {text: digest for digest, text in self._texts.items()}
+        return {known.get(text) or sha256(text.encode(errors="replace")).digest(): text for text in texts}
+
+    def _warn_of(self, contradicting: set[str]) -> None:
+        """Tell ``on_problem`` of ids that have two texts, once for each change."""
         if contradicting and contradicting != self._contradicting:
             named = ", ".join(id_[:64] for id_ in sorted(contradicting)[:_NAMED])
             more = f" and {len(contradicting) - _NAMED} more" if len(contradicting) > _NAMED else ""
@@ -152,7 +155,14 @@ class TrustedDocuments:
         self._contradicting = frozenset(contradicting)
 
 
+def _contradicting(filed: Documents, stored: Documents) -> set[str]:
+    """The ids under which the two sources have different texts."""
+    shared = filed.keys() & stored.keys()
+    return {id_ for id_ in shared if filed[id_].text != stored[id_].text}
+
+
 def _by_hash(documents: Documents) -> Mapping[str, str | None]:
+    """The texts of documents whose id is a hash, by the bare hash; None where two texts have the same."""
     found: dict[str, str | None] = {}
     for document in documents.values():
         if bare := _HASH.fullmatch(document.id):

@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.graphql.denials import malformed, over
 from fraiseql_guard.graphql.http.media_types import GRAPHQL_RESPONSE, JSON, read_media_type
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError, take_census
-from fraiseql_guard.graphql.refusals import malformed, over
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError, json_stats
 
 _MEDIA_TYPES: Final = frozenset({JSON, GRAPHQL_RESPONSE})
 _USUAL_TYPES: Final = frozenset(
@@ -84,26 +84,30 @@ class EnvelopeReader:
         self._max_nodes = settings.max_variables_nodes
         # All values of a body: those of the variables, and room for extensions and keys that are not read here.
         self._max_total = (self._max_nodes + 1000) * (self._max_batch if self._batching else 1)
-        # A trusted document may be as long as it likes.
+        # A trusted document may have any length.
         bounded = settings.trusted_documents == "off"
-        self._loader = Loader(self._max_total, hopeless_chars=settings.max_query_chars if bounded else math.inf)
+        self._loader = JsonLoader(self._max_total, max_decoded_chars=settings.max_query_chars if bounded else math.inf)
 
     def read(self, method: str, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
         """The envelopes of a request, or why it has none."""
         if method == "POST":
-            if content_type not in _USUAL_TYPES and not is_json(content_type):
-                return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
-            given = _parameters(query_string) if query_string else {}
-            if isinstance(given, Denial):
-                return given
-            envelopes = self._from_body(body)
-            return _agreeing(envelopes, given) if given and isinstance(envelopes, tuple) else envelopes
+            return self._read_post(content_type, query_string, body)
         if method not in ("GET", "HEAD"):
             return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
         if body:
             return malformed("A GET request must not have a body.")
         parameters = _parameters(query_string, self._names)
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
+
+    def _read_post(self, content_type: str, query_string: bytes, body: bytes) -> Envelopes:
+        if content_type not in _USUAL_TYPES and not is_json(content_type):
+            return Denial(signals.UNSUPPORTED_MEDIA_TYPE)
+        # What a URL says of a POST must agree with its body.
+        given = _parameters(query_string) if query_string else {}
+        if isinstance(given, Denial):
+            return given
+        envelopes = self._from_body(body)
+        return _agreeing(envelopes, given) if given and isinstance(envelopes, tuple) else envelopes
 
     def _from_body(self, body: bytes) -> Envelopes:
         try:
@@ -114,16 +118,15 @@ class EnvelopeReader:
             return malformed(f"The body {error}.")
         if nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
-        if type(value) is dict:
-            # All values but the request's own members: the variables cannot be more.
-            inside = nodes - len(value)
-            envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
-            return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
-        if type(value) is not list:
+        # A list is a batch, an object one request.
+        if type(value) is list:
+            return self._batch(value) if self._batching else Denial(signals.BATCHING_DISABLED)
+        if type(value) is not dict:
             return malformed("The body must be an object.")
-        if not self._batching:
-            return Denial(signals.BATCHING_DISABLED)
-        return self._batch(value)
+        # All values but the request's own members: the variables cannot be more.
+        inside = nodes - len(value)
+        envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
+        return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
 
     def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
         if not 0 < len(items) <= self._max_batch:
@@ -139,6 +142,7 @@ class EnvelopeReader:
         return tuple(envelopes)
 
     def _from_parameters(self, parameters: dict[str, str]) -> Envelopes:
+        # variables and extensions are JSON in a URL; the other parameters are text.
         found: dict[str, Any] = dict(parameters)
         for name in _JSON_PARAMETERS:
             if not (text := found.pop(name, "")):
@@ -155,31 +159,55 @@ class EnvelopeReader:
         return _unusable(envelope, found) if isinstance(envelope, Denial) else (envelope,)
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
-        for key, value in found.items():
-            if value is not None and key in _KEYS and type(value) is not _KEYS[key][0] and not _is_none(key, value):
-                return malformed(f"{key} must be {_KEYS[key][1]}.")
+        """One request. ``small``: its variables are known to be within their limits."""
+        if (mistyped := _mistyped(found)) is not None:
+            return malformed(f"{mistyped} must be {_KEYS[mistyped][1]}.")
         variables = found.get("variables") or {}
         if not small and (denial := self._too_large(found, variables)):
             return denial
-        extensions = found.get("extensions") or {}
-        query = found.get("query")
-        document = self._document(found) if self._names else None
-        if query is None and extensions.get("persistedQuery") is None and document is None:
-            return malformed("query is missing.")
-        return Envelope(query, found.get("operationName") or None, variables, extensions, document)
+        envelope = Envelope(
+            query=found.get("query"),
+            operation_name=found.get("operationName") or None,
+            variables=variables,
+            extensions=found.get("extensions") or {},
+            document=self._document(found) if self._names else None,
+        )
+        return envelope if _has_document(envelope) else malformed("query is missing.")
 
     def _document(self, found: dict[str, Any]) -> tuple[str, str] | None:
-        return next(((key, value) for key in self._names if isinstance(value := found.get(key), str) and value), None)
+        """The first key that names a document, and the name."""
+        for key in self._names:
+            value = found.get(key)
+            if isinstance(value, str) and value:
+                return key, value
+        return None
 
     def _too_large(self, found: dict[str, Any], variables: dict[str, Any]) -> Denial | None:
-        depth, nodes, _ = take_census(variables)
+        depth, nodes, _ = json_stats(variables)
         if depth > self._max_depth:
             return over(signals.VARIABLES_TOO_DEEP, self._max_depth, depth)
         if nodes > self._max_nodes:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
-        if take_census(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
+        if json_stats(found)[0] > self._max_depth + 1:  # hosts parse what they do not read, too
             return malformed("The request is nested too deeply.")
         return None
+
+
+def _has_document(envelope: Envelope) -> bool:
+    """Whether a request carries or names its document."""
+    if envelope.query is not None or envelope.document is not None:
+        return True
+    return envelope.extensions.get("persistedQuery") is not None
+
+
+def _mistyped(found: Mapping[str, Any]) -> str | None:
+    """The first key of a request whose value has a type that it must not have."""
+    for key, value in found.items():
+        if value is None or key not in _KEYS or type(value) is _KEYS[key][0]:
+            continue
+        if not _is_none(key, value):
+            return key
+    return None
 
 
 def _is_none(key: str, value: Any) -> bool:

@@ -76,6 +76,7 @@ def preference(accept: str, name: str) -> Preference:
     """
     if not accept.strip(" \t,") or len(accept) > _LONGEST_ACCEPT:
         return _ANYTHING
+    # From the most specific range to the least.
     ranges = (name, f"{name.partition('/')[0]}/*", "*/*")
     found: dict[str, float] = {}
     for accepted in accepted_ranges(accept):
@@ -88,6 +89,7 @@ def accepted_ranges(accept: str) -> Iterator[MediaType]:
     """The well-formed ranges of an Accept header, in its order; none of a header that is too long."""
     begin = 0
     while begin < len(accept) <= _LONGEST_ACCEPT:
+        # A range that is not well-formed is left out up to the next comma.
         accepted, end = _media_type_at(accept, begin)
         comma = accept.find(",", end)
         if accepted is not None and end == (len(accept) if comma < 0 else comma):

@@ -16,9 +16,9 @@ import orjson
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.graphql.denials import malformed
 from fraiseql_guard.graphql.http.media_types import read_media_type
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
-from fraiseql_guard.graphql.refusals import malformed
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _FORM: Final = "multipart/form-data"
 _BOUNDARY: Final = re.compile(r"[-0-9A-Za-z'()+_,./:=?]{1,70}", re.ASCII)
@@ -29,6 +29,8 @@ _DISPOSITION: Final = re.compile(
     r"([ \t]*;[ \t]*filename=\"[^\"\\\x00-\x1f\x7f]{0,255}\")?([ \t]*;[ \t]*filename\*=[^\s;\"\\]{1,3100})?",
     re.IGNORECASE,
 )
+_FIRST_PARTS: Final = [("operations", False), ("map", False)]
+"""Name of each, and whether it is a file."""
 _OWN_NAMES: Final = frozenset({"operations", "map"})
 """Parts of one name would be read differently: frameworks take the first or the last."""
 _PATH: Final = re.compile(r"(?:([0-9]{1,3})\.)?variables((?:\.[_0-9A-Za-z]{1,64}){1,20})", re.ASCII)
@@ -41,7 +43,7 @@ _HEADERS: Final[Mapping[str, re.Pattern[str]]] = {
 _MOST_PARTS: Final = 34
 _MOST_HEADER_BYTES: Final = 6144
 _MOST_PATHS: Final = 100
-_MAP_LOADER: Final = Loader(_MOST_PATHS + _MOST_PARTS)
+_MAP_LOADER: Final = JsonLoader(_MOST_PATHS + _MOST_PARTS)
 
 
 class _MalformedError(Exception):
@@ -71,11 +73,11 @@ def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> Mult
     """Find the operations; refuse whatever is not exactly operations, map, and the files that the map names."""
     try:
         parts = _parts(content_type, body)
-        if [part.name for part in parts[:2]] != ["operations", "map"] or any(part.is_file for part in parts[:2]):
+        if [(part.name, part.is_file) for part in parts[:2]] != _FIRST_PARTS:
             raise _MalformedError("The parts operations and map must come first.")
         operations = parts[0].content
-        if operations.stop - operations.start > max_operations_bytes:
-            actual = operations.stop - operations.start
+        actual = operations.stop - operations.start
+        if actual > max_operations_bytes:
             return Denial(signals.BODY_TOO_LARGE, limit=max_operations_bytes, actual=actual)
         _check_files(parts[2:], body[operations], body[parts[1].content])
     except _MalformedError as error:
@@ -87,6 +89,7 @@ def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
     delimiter = b"--" + _boundary(content_type).encode("ascii")
     if body.count(delimiter) > _MOST_PARTS + 1:
         raise _MalformedError("The request has too many parts.")
+    # Cut the body at its boundary; what is before the first and behind the last must be nothing.
     pieces = body.split(delimiter)
     if len(pieces) < 2 or pieces[0] or pieces[-1] not in (b"--", b"--\r\n"):
         raise _MalformedError("The request does not begin or end with its boundary.")
@@ -96,6 +99,7 @@ def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
 
 def _boundary(content_type: str) -> str:
     """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
+    # Parsers disagree about repeated parameters, other character sets, and escapes in quotes.
     found = read_media_type(content_type)
     parameters = dict(found.parameters) if found else {}
     boundary = parameters.pop("boundary", "")
@@ -113,19 +117,24 @@ def _part(piece: bytes, begin: int) -> _MultipartPart:
     end_of_head = piece.find(b"\r\n\r\n", 0, _MOST_HEADER_BYTES)
     if not piece.startswith(b"\r\n") or not piece.endswith(b"\r\n") or not 0 < end_of_head <= len(piece) - 6:
         raise _MalformedError("A part is not well-formed, or its head is too long.")
+    disposition = _headers(_text(piece[2:end_of_head])).get("content-disposition")
+    if disposition is None:
+        raise _MalformedError("A part has no name.")
+    is_file = disposition[2] is not None or disposition[3] is not None
+    return _MultipartPart(disposition[1], is_file, slice(begin + end_of_head + 4, begin + len(piece) - 2))
+
+
+def _headers(head: str) -> dict[str, re.Match[str]]:
+    """The headers of a part by their name in lower case, each as its pattern matches it."""
     found: dict[str, re.Match[str]] = {}
-    for line in _text(piece[2:end_of_head]).split("\r\n"):
+    for line in head.split("\r\n"):
         name, _, value = line.partition(":")
         form = _HEADERS.get(name.lower())
         match = form.fullmatch(value.strip(" \t")) if form else None
         if match is None or name.lower() in found:
             raise _MalformedError("A part has a header that is not well-formed or not known.")
         found[name.lower()] = match
-    disposition = found.get("content-disposition")
-    if disposition is None:
-        raise _MalformedError("A part has no name.")
-    is_file = disposition[2] is not None or disposition[3] is not None
-    return _MultipartPart(disposition[1], is_file, slice(begin + end_of_head + 4, begin + len(piece) - 2))
+    return found
 
 
 def _text(head: bytes) -> str:
@@ -142,17 +151,27 @@ def _check_files(files: Sequence[_MultipartPart], operations: bytes, map_text: b
         value = orjson.loads(operations)
     except (NotStrictError, orjson.JSONDecodeError):
         raise _MalformedError("operations and map must be JSON.") from None
-    names = [part.name for part in files]
     if nodes > _MOST_PATHS + _MOST_PARTS:
         raise _MalformedError("The map has too many paths.")
+    _check_names(files, mapped)
+    _check_paths(mapped, value)
+
+
+def _check_names(files: Sequence[_MultipartPart], mapped: Any) -> None:
+    """Each file stands in the map, and nothing else does."""
+    names = [part.name for part in files]
     if not isinstance(mapped, dict) or sorted(names) != sorted(mapped) or not all(part.is_file for part in files):
         raise _MalformedError("The map and the files must have the same names.")
     if not _OWN_NAMES.isdisjoint(names):
         raise _MalformedError("No file may be named operations or map.")
+
+
+def _check_paths(mapped: Mapping[str, Any], operations: Any) -> None:
+    """Each path of the map leads to a null in the variables, and no two lead to the same."""
     if not all(isinstance(paths, list) and paths for paths in mapped.values()):
         raise _MalformedError("The map must give each file a list of paths.")
     paths = [path for held in mapped.values() for path in held]
-    if not all(isinstance(path, str) and _is_null(value, path) for path in paths):
+    if not all(isinstance(path, str) and _is_null(operations, path) for path in paths):
         raise _MalformedError("The map must lead to variables that are null.")
     if len(set(paths)) < len(paths):
         raise _MalformedError("The map must give each file paths of its own.")
@@ -163,6 +182,7 @@ def _is_null(operations: Any, path: str) -> bool:
     match = _PATH.fullmatch(path)
     if match is None:
         return False
+    # A batch begins with the number of its operation.
     value = operations
     for step in [*([match[1]] if match[1] else []), "variables", *match[2][1:].split(".")]:
         if isinstance(value, dict) and step in value:

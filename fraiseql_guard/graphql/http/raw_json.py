@@ -47,6 +47,7 @@ def _marks(text: bytes) -> Iterator[tuple[int, int]]:
         mark = text[token.start()]
         if mark in _CLOSE:
             depth -= 1
+        # Brackets of the outermost container stand at depth 0, what is directly inside of it at depth 1.
         if depth == (0 if mark in _OPEN or mark in _CLOSE else 1) and mark != 0x22:
             yield mark, token.start()
         if mark in _OPEN:

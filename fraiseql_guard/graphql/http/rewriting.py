@@ -1,4 +1,4 @@
-"""A request that named its document, as the app gets it: with the text, and nothing that names another.
+"""Rewrites requests that name their document: the app gets the text, and nothing that names another one.
 
 Everything else keeps its bytes.
 """

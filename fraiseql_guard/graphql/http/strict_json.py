@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from fraiseql_guard.graphql.http.containers import containers_of
+from fraiseql_guard.graphql.json_containers import containers_of
 
 _LARGEST_REPEAT: Final = 2**31
 _STEP: Final = 2**14
@@ -28,7 +28,7 @@ class NotStrictError(ValueError):
         self.too_deep = too_deep
 
 
-Census = tuple[int, int, int]
+JsonStats = tuple[int, int, int]
 """Size of a JSON value: containers inside each other below it, values below it, and members of all its objects."""
 
 
@@ -38,45 +38,53 @@ def commas_at_least(number: int) -> re.Pattern[bytes]:
     return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
 
-class Loader:
+class JsonLoader:
     """Loads JSON of at most ``max_nodes`` values.
 
-    An object whose ``query`` is longer than ``hopeless_chars`` is refused in any case: then it is not searched for
+    The caller refuses an object whose ``query`` is longer than ``max_decoded_chars``. So it is not searched for
     repeated keys, which is the dearest part of a large body.
     """
 
-    __slots__ = ("_crowded", "_hopeless_chars", "_max_nodes")
+    __slots__ = ("_crowded", "_max_decoded_chars", "_max_nodes")
 
-    def __init__(self, max_nodes: int, *, hopeless_chars: float = math.inf) -> None:
+    def __init__(self, max_nodes: int, *, max_decoded_chars: float = math.inf) -> None:
         self._max_nodes = max_nodes
-        self._hopeless_chars = hopeless_chars
+        self._max_decoded_chars = max_decoded_chars
         self._crowded = commas_at_least(max_nodes + 1)
 
-    def load(self, text: bytes) -> tuple[Any, Census]:
+    def load(self, text: bytes) -> tuple[Any, JsonStats]:
         """The value and its size. NotStrictError if anything is wrong with it.
 
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
-        # A comma stands between two values, so a text full of commas need not be parsed to be too large.
-        most = self._max_nodes
-        if len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text):
-            return None, (0, most + 1, 0)
-        try:
-            value = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            reason = str(error).lower()
-            raise NotStrictError("is not valid JSON", too_deep="depth" in reason or "recursion" in reason) from None
-        census = _, nodes, members = take_census(value)
-        if nodes > most:
-            return None, census
+        if self._is_crowded(text):
+            return None, (0, self._max_nodes + 1, 0)
+        value = _parsed(text)
+        stats = _, nodes, members = json_stats(value)
+        if nodes > self._max_nodes:
+            return None, stats
         query = value.get("query") if type(value) is dict else None
         if type(query) is not str:
             query = ""
-        elif len(query) > self._hopeless_chars:
-            return value, census
+        elif len(query) > self._max_decoded_chars:
+            return value, stats
         if _colons(text, members, query) != members:
             raise NotStrictError("repeats a key")
-        return value, census
+        return value, stats
+
+    def _is_crowded(self, text: bytes) -> bool:
+        """Whether a text holds too many values by its commas alone: between two values stands one."""
+        most = self._max_nodes
+        return len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text) is not None
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        reason = str(error).lower()
+        too_deep = "depth" in reason or "recursion" in reason
+        raise NotStrictError("is not valid JSON", too_deep=too_deep) from None
 
 
 def _holds_more_commas(text: bytes, number: int) -> bool:
@@ -102,10 +110,10 @@ def _colons(text: bytes, expected: int, query: str) -> int:
     return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
 
 
-def take_census(value: Any) -> Census:
+def json_stats(value: Any) -> JsonStats:
     """Count without recursion."""
     depth = nodes = members = 0
-    generation = [value] if type(value) is dict or type(value) is list else []
+    generation = [value] if type(value) in (dict, list) else []
     while generation:
         below: list[Any] = []
         for container in generation:

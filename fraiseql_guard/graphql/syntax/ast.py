@@ -99,3 +99,11 @@ class DocumentNode:
     """Variables that can take something out of the operation."""
     removes: bool
     """Whether anything can be taken out at all."""
+
+
+# --- what a schema tells about a document -----------------------------------------------------------------------------
+
+PossibleTypes = Mapping[str, frozenset[str]]
+"""The object types of each composite type; an object type's is itself."""
+StaticTypes = Mapping[SelectionNode, str | None]
+"""The composite type of each selection; None where the schema does not know it."""

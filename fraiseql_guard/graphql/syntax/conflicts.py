@@ -6,7 +6,7 @@ Without one, two types may be such unless one condition stands directly inside t
 stands in a selection without a condition has that selection's type, which may differ from that of a selection it is
 merged with if their fields stand below different conditions.
 
-Fields of a key are put into groups of which all members may meet, and what a group selects is looked at as one
+The fields of a key are put into groups of which all members may meet, and what a group selects is compared as one
 selection. So the work grows with the document, and not with the pairs of its fields.
 """
 
@@ -14,41 +14,46 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
-from fraiseql_guard.graphql.cost.schema import SchemaTable
-from fraiseql_guard.graphql.cost.static_types import StaticTypes, known_type
-from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
-from fraiseql_guard.graphql.syntax.conflicts_found import ContradictedError
-from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, Budget
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleTypes, SelectionNode, StaticTypes
+from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget, root_selections
 
 _VISITS_AT_LEAST: Final = 300
 _VISITS_PER_PLACE: Final = 4
-"""Fields looked at, by the fields and fragments that a document holds. What people write takes one or two."""
+"""Fields compared, by the fields and fragments that a document holds. What people write takes one or two."""
 
 _UNKNOWN: Final = "{"
-"""Begins the mark of a type that no schema tells: no name does."""
+"""First character of the mark that stands for a selection's type without a schema: no name begins with it."""
 
 _TypeName = str | None
 _Group = list[tuple[FieldNode, _TypeName]]
 _Members = dict[str, _Group]
 """Fields by response key, each with the type that the text gives its parent; None for one that is not known."""
 _Nested = set[tuple[_TypeName, _TypeName]]
-"""Types whose conditions stand directly inside that of another, or in the selection itself."""
+"""Pairs of types (outer, inner): a condition on the inner one stands directly inside the outer one."""
+
+
+class ContradictedError(Exception):
+    """Equal response keys ask for different things."""
+
+    def __init__(self, path: tuple[str, ...]) -> None:
+        self.path = path
 
 
 def check_conflicts(
-    document: DocumentNode, selections: Sequence[SelectionNode], table: SchemaTable | None, types: StaticTypes
+    document: DocumentNode, selections: Sequence[SelectionNode], possible: PossibleTypes | None, types: StaticTypes
 ) -> None:
-    """Look at all that merges in a document. ``selections`` are all that it holds, ``types`` those of the table.
+    """Compare all fields of a document that execution merges.
 
+    ``selections`` are all that it holds, ``types`` their types where a schema tells them (``possible``).
     ContradictedError, or TooEntangledError if the selections merge in too many ways.
     """
-    walk = _ConflictWalk(document, selections, table, types)
-    spread = {item.name for selection in selections for item in selection.spreads}
-    roots = [item.selection for item in document.operations]
-    roots += [item.selection for name, item in document.fragments.items() if name not in spread]
-    pending: list[tuple[_Merged, tuple[str, ...]]] = [(_Merged(frozenset((root,))), ()) for root in roots]
+    walk = _ConflictWalk(document, selections, possible, types)
+    pending: list[tuple[_MergedPlace, tuple[str, ...]]] = [
+        (_MergedPlace(frozenset((root,))), ()) for root in root_selections(document, selections)
+    ]
     seen = {merged for merged, _ in pending}
     while pending:
         merged, path = pending.pop()
@@ -59,7 +64,7 @@ def check_conflicts(
 
 
 @dataclass(frozen=True, slots=True)
-class _Merged:
+class _MergedPlace:
     """Selections that are merged. ``apart``: their fields stand below different conditions, so that their types may
     differ."""
 
@@ -78,16 +83,20 @@ class _ComparedPart:
 
 class _ConflictWalk:
     def __init__(
-        self, document: DocumentNode, selections: Sequence[SelectionNode], table: SchemaTable | None, types: StaticTypes
+        self,
+        document: DocumentNode,
+        selections: Sequence[SelectionNode],
+        possible: PossibleTypes | None,
+        types: StaticTypes,
     ) -> None:
         places = sum([len(each.fields) + len(each.spreads) + len(each.inlines) for each in selections])
-        self._budget = Budget(min(_VISITS_AT_LEAST + _VISITS_PER_PLACE * places, MAX_VISITS))
+        self._budget = VisitBudget(min(_VISITS_AT_LEAST + _VISITS_PER_PLACE * places, MAX_VISITS))
         self._fragments = document.fragments
-        self._table = table
+        self._possible = possible
         self._types = types
         self._parts: dict[SelectionNode, _ComparedPart] = {}
 
-    def below(self, merged: _Merged, path: tuple[str, ...]) -> Iterator[tuple[str, _Merged]]:
+    def below(self, merged: _MergedPlace, path: tuple[str, ...]) -> Iterator[tuple[str, _MergedPlace]]:
         """What the keys of merged selections select, for each group of fields that may meet. ContradictedError."""
         members, nested = self._collected(merged.selections)
         if not merged.apart:
@@ -95,18 +104,21 @@ class _ConflictWalk:
         for key, fields in members.items():
             for group in self._groups(fields, nested):
                 self._budget.spend(len(group))
-                if len(group) > 1 and not _alike([field for field, _ in group]):
+                if len(group) > 1 and not _alike(group):
                     raise ContradictedError((*path, key))
                 if distinct := frozenset([field.selection for field, _ in group if field.selection]):
-                    owners = {owner for _, owner in group}
-                    yield key, _Merged(distinct, apart=merged.apart or (self._table is None and len(owners) > 1))
+                    yield key, _MergedPlace(distinct, merged.apart or self._may_differ(group))
+
+    def _may_differ(self, group: _Group) -> bool:
+        """Whether the parents of these fields may be of different types although the fields are merged."""
+        return self._possible is None and len({owner for _, owner in group}) > 1
 
     def _collected(self, selections: Iterable[SelectionNode]) -> tuple[_Members, _Nested]:
         parts = [self._part(each, self._own_type(each)) for each in selections]
         members: _Members = {}
         nested: _Nested = set()
         reached: set[str] = set()
-        for part in parts:  # it grows
+        for part in parts:  # it grows: fragments are appended where they are first spread
             for key, fields in part.fields.items():
                 members[key] = members[key] + fields if key in members else fields
             nested |= part.nested
@@ -117,6 +129,7 @@ class _ConflictWalk:
                 if name not in reached:
                     reached.add(name)
                     parts.append(self._part(fragment.selection, on))
+        # The work is paid for after it is done: one place cannot take more than the document holds.
         self._budget.spend(len(parts) + len(members))
         return members, nested
 
@@ -142,10 +155,11 @@ class _ConflictWalk:
 
     def _own_type(self, selection: SelectionNode) -> _TypeName:
         """The static type of a selection; without a schema a mark of its own, which is no name."""
-        return self._types.get(selection) if self._table else f"{_UNKNOWN}{id(selection)}"
+        return f"{_UNKNOWN}{id(selection)}" if self._possible is None else self._types.get(selection)
 
     def _named(self, name: str) -> _TypeName:
-        return known_type(name, self._table) if self._table else name
+        """The type of a condition; None for one that the schema does not have."""
+        return name if self._possible is None or name in self._possible else None
 
     def _groups(self, fields: _Group, nested: _Nested) -> Iterable[_Group]:
         by_type: dict[_TypeName, _Group] = {}
@@ -153,37 +167,56 @@ class _ConflictWalk:
             by_type.setdefault(member[1], []).append(member)
         if len(by_type) == 1:
             return by_type.values()
-        return _by_object(by_type, self._table) if self._table else _by_nesting(by_type, nested)
+        if self._possible is None:
+            return _by_nesting(by_type, nested)
+        return _by_object(by_type, self._possible)
 
 
 def _as_one(members: _Members, nested: _Nested) -> tuple[_Members, _Nested]:
-    """The same where all selections have one type: their marks are one."""
+    """The same where all selections have one type: their marks become one."""
 
     def one(owner: _TypeName) -> _TypeName:
-        return None if owner is not None and owner.startswith(_UNKNOWN) else owner
+        return None if _is_unknown(owner) else owner
 
     merged = {key: [(field, one(owner)) for field, owner in fields] for key, fields in members.items()}
     return merged, {(one(outer), one(inner)) for outer, inner in nested}
 
 
-def _by_object(by_type: Mapping[_TypeName, _Group], table: SchemaTable) -> Iterable[_Group]:
+def _is_unknown(owner: _TypeName) -> bool:
+    """Whether this is the mark of a selection whose type no schema tells."""
+    return owner is not None and owner.startswith(_UNKNOWN)
+
+
+def _by_object(by_type: Mapping[_TypeName, _Group], possible: PossibleTypes) -> Iterable[_Group]:
     """Those of each object type, with those of all types that are none."""
-    objects = [owner for owner in by_type if owner is not None and table.possible[owner] == (owner,)]
-    others = [field for owner, fields in by_type.items() if owner not in objects for field in fields]
-    return [by_type[owner] + others for owner in objects] or [others]
+    groups: list[_Group] = []
+    others: _Group = []
+    for owner, fields in by_type.items():
+        if owner is not None and possible[owner] == {owner}:
+            groups.append(fields)
+        else:
+            others += fields
+    return [fields + others for fields in groups] or [others]
 
 
 def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterable[_Group]:
     """Those of each two types of which one stands directly inside the other; of each other type alone; and those
     without a condition, because one object answers them all."""
-    unknown = [each for owner, fields in by_type.items() if owner and owner.startswith(_UNKNOWN) for each in fields]
     pairs = [(outer, inner) for outer, inner in nested if outer != inner and outer in by_type and inner in by_type]
-    paired = {owner for pair in pairs for owner in pair}
+    paired = frozenset(chain.from_iterable(pairs))
     alone = [fields for owner, fields in by_type.items() if owner not in paired]
-    return [by_type[outer] + by_type[inner] for outer, inner in pairs] + alone + ([unknown] if unknown else [])
+    groups = [by_type[outer] + by_type[inner] for outer, inner in pairs] + alone
+    unknown = _of_unknown_types(by_type)
+    return [*groups, unknown] if unknown else groups
 
 
-def _alike(fields: list[FieldNode]) -> bool:
+def _of_unknown_types(by_type: Mapping[_TypeName, _Group]) -> _Group:
+    """The fields that stand in selections without a condition."""
+    return [field for owner, fields in by_type.items() if _is_unknown(owner) for field in fields]
+
+
+def _alike(group: _Group) -> bool:
     """Whether all ask for the same, as they mostly do."""
-    name, asks = fields[0].name, fields[0].asks
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field in fields)
+    first, _ = group[0]
+    name, asks = first.name, first.asks
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in group)

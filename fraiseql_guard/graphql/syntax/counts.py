@@ -1,4 +1,4 @@
-"""What can be counted of a document without knowing what its fields cost: depth, aliases, root fields, introspection.
+"""Counts that need no prices: depth, aliases, root fields, introspection.
 
 Each fragment is counted once and its numbers are added wherever it is spread, so the work is linear in the document.
 """
@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from fraiseql_guard.graphql.cost.list_sizes import MOST
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
 from fraiseql_guard.graphql.syntax.skip_include import Positions, removed
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 INTROSPECTION: Final = frozenset({"__schema", "__type"})
 META_FIELDS: Final = INTROSPECTION | {"__typename"}
@@ -30,7 +30,7 @@ Trail = tuple[str, "Trail"] | None
 
 
 @dataclass(slots=True)
-class DocumentCounts:
+class SelectionCounts:
     """Numbers of a selection with all that it spreads. ``introspection`` is -1 without any, else its list depth.
 
     ``node_depth`` is that of fields called node alone. Not frozen: those of a field are those of what it selects, and
@@ -46,16 +46,16 @@ class DocumentCounts:
     lists: int = 0  # list depth, should this stand inside an introspection
     introspection: int = -1
 
-    def add(self, part: DocumentCounts) -> None:
+    def add(self, part: SelectionCounts) -> None:
         """What stands side by side."""
         if part.depth > self.depth:
             self.depth, self.deepest = part.depth, part.deepest
         if part.node_depth > self.node_depth:
             self.node_depth, self.deepest_node = part.node_depth, part.deepest_node
         if part.aliases:
-            self.aliases = min(self.aliases + part.aliases, MOST)
+            self.aliases = min(self.aliases + part.aliases, MAX_COUNT)
         if part.meta_aliases:
-            self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MOST)
+            self.meta_aliases = min(self.meta_aliases + part.meta_aliases, MAX_COUNT)
         if part.lists > self.lists:
             self.lists = part.lists
         if part.introspection > self.introspection:
@@ -69,64 +69,77 @@ class DocumentCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentCounter:
+class SelectionCounter:
     """Counts a document. ``edges_node_one_level``: node below edges is no level of its own."""
 
     edges_node_one_level: bool = True
 
-    def outlines(self, document: DocumentNode, positions: Positions) -> list[DocumentCounts]:
+    def counts_of(self, document: DocumentNode, positions: Positions) -> list[SelectionCounts]:
         """One for each operation, then one for each fragment. Without ``positions`` nothing is taken out."""
-        fragments: dict[str, DocumentCounts] = {}
+        fragments: dict[str, SelectionCounts] = {}
         for name, fragment in document.fragments.items():
-            fragments[name] = self._outline(fragment.selection, fragments, positions)
-        operations = [self._outline(item.selection, fragments, positions) for item in document.operations]
+            fragments[name] = self._count(fragment.selection, fragments, positions)
+        operations = [self._count(item.selection, fragments, positions) for item in document.operations]
         for each in operations:
             each.below(edges=False)
         return [*operations, *fragments.values()]
 
-    def _outline(
-        self, selection: SelectionNode, fragments: Mapping[str, DocumentCounts], positions: Positions
-    ) -> DocumentCounts:
-        total = DocumentCounts()
+    def _count(
+        self, selection: SelectionNode, fragments: Mapping[str, SelectionCounts], positions: Positions
+    ) -> SelectionCounts:
+        total = SelectionCounts()
         for field in selection.fields:
             if field.removal and removed(field.removal, positions):
                 continue
             if field.selection is None and field.name not in META_FIELDS:
+                # A leaf: the deepest if nothing else stands here.
                 if not total.depth:
                     total.depth, total.deepest = 1, (field.key, None)
                 total.aliases += field.aliased
             else:
                 total.add(self._of_field(field, fragments, positions))
+        if selection.spreads or selection.inlines:
+            self._add_fragments(total, selection, fragments, positions)
+        return total
+
+    def _add_fragments(
+        self,
+        total: SelectionCounts,
+        selection: SelectionNode,
+        fragments: Mapping[str, SelectionCounts],
+        positions: Positions,
+    ) -> None:
         for spread in selection.spreads:
             if not removed(spread.removal, positions):
                 total.add(fragments[spread.name])
         for inline in selection.inlines:
             if not removed(inline.removal, positions):
-                total.add(self._outline(inline.selection, fragments, positions))
-        return total
+                total.add(self._count(inline.selection, fragments, positions))
 
     def _of_field(
-        self, field: FieldNode, fragments: Mapping[str, DocumentCounts], positions: Positions
-    ) -> DocumentCounts:
+        self, field: FieldNode, fragments: Mapping[str, SelectionCounts], positions: Positions
+    ) -> SelectionCounts:
         if field.name == "__typename":
-            return DocumentCounts(aliases=field.aliased)
-        inside = self._outline(field.selection, fragments, positions) if field.selection else DocumentCounts()
+            return SelectionCounts(aliases=field.aliased)
+        inside = self._count(field.selection, fragments, positions) if field.selection else SelectionCounts()
+        # An introspection has aliases and depth of its own.
         if field.name in INTROSPECTION:
-            return DocumentCounts(
-                meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MOST),
+            return SelectionCounts(
+                meta_aliases=min(field.aliased + inside.aliases + inside.meta_aliases, MAX_COUNT),
                 introspection=max(inside.lists, inside.introspection),
             )
         if inside.node_depth:
             inside.below(edges=field.name == _EDGES and self.edges_node_one_level)
+        # Whether node is a level of its own is known where the field around it is.
         trail = field.key, inside.deepest
         if field.name == _NODE:
             inside.node_depth, inside.deepest_node = inside.depth + 1, trail
             inside.depth, inside.deepest = 0, None
         else:
             inside.depth, inside.deepest = inside.depth + 1, trail
-        inside.aliases = min(inside.aliases + field.aliased, MOST)
+        inside.aliases = min(inside.aliases + field.aliased, MAX_COUNT)
         inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
-        if field.name == SDL_FIELD:
+        if field.name == SDL_FIELD:  # it gives away the schema, as an introspection does
             inside.introspection = max(inside.introspection, 0)
         return inside
 
@@ -173,7 +186,7 @@ def _level(
                 yield field, times
         for item in selection.spreads:
             if not removed(item.removal, positions):
-                spread[item.name] = min(spread.get(item.name, 0) + times, MOST)
+                spread[item.name] = min(spread.get(item.name, 0) + times, MAX_COUNT)
         pending.extend(
             inline.selection for inline in reversed(selection.inlines) if not removed(inline.removal, positions)
         )

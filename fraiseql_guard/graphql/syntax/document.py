@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.graphql.refusals import contradiction, over, syntax_error
+from fraiseql_guard.graphql.denials import contradiction, over, syntax_error
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
 from fraiseql_guard.graphql.syntax.parser import Parsed, UnexpectedError, parse
-from fraiseql_guard.graphql.syntax.spreading import OrderError, in_order
 from fraiseql_guard.graphql.syntax.values import Value
 
 
@@ -38,29 +37,37 @@ def read_document(
 
 
 def _build(parsed: Parsed) -> DocumentNode | Denial:
-    names = [operation.name for operation, _ in parsed.operations]
-    if len(set(names)) < len(names) or (None in names and len(names) > 1):
-        return contradiction("Two operations share a name, or one of several has none.")
+    operations = tuple(operation for operation, _ in parsed.operations)
     fragments = {fragment.name: fragment for fragment, _ in parsed.fragments}
+    if not _are_distinct([operation.name for operation in operations]):
+        return contradiction("Two operations share a name, or one of several has none.")
     if len(fragments) < len(parsed.fragments):
         return contradiction("Two fragments share a name.")
     try:
-        order = in_order(
-            {fragment.name: spreads for fragment, spreads in parsed.fragments},
-            [name for _, spreads in parsed.operations for name in spreads],
-        )
+        order = _fragments_in_order(parsed)
     except OrderError as error:
         return contradiction(str(error))
     defaults = _defaults(parsed.declared)
     # Where there are several operations, one may undo the @skip of another with its own default.
-    switches = sorted(parsed.conditions & defaults.keys()) if len(names) == 1 else []
+    switches = sorted(parsed.conditions & defaults.keys()) if len(operations) == 1 else []
     return DocumentNode(
-        tuple(operation for operation, _ in parsed.operations),
+        operations,
         {name: fragments[name] for name in order},
         defaults,
         tuple(switches),
         parsed.removes or bool(switches),
     )
+
+
+def _are_distinct(names: Sequence[str | None]) -> bool:
+    """Whether each operation of a document can be named. One that stands alone needs no name."""
+    return len(names) == 1 or (len(set(names)) == len(names) and None not in names)
+
+
+def _fragments_in_order(parsed: Parsed) -> list[str]:
+    inside = {fragment.name: spreads for fragment, spreads in parsed.fragments}
+    spread = [name for _, spreads in parsed.operations for name in spreads]
+    return in_order(inside, spread)
 
 
 def _defaults(declared: Iterable[Mapping[str, Value]]) -> dict[str, tuple[Value, ...]]:
@@ -70,3 +77,32 @@ def _defaults(declared: Iterable[Mapping[str, Value]]) -> dict[str, tuple[Value,
         for name, default in variables.items():
             found[name] = (*found.get(name, ()), default)
     return found
+
+
+class OrderError(Exception):
+    """A fragment that is spread does not exist, or one spreads itself."""
+
+
+def in_order(inside: Mapping[str, Iterable[str]], spread: Iterable[str]) -> list[str]:
+    """The names of the fragments, each after all that it spreads. ``spread`` are the names that operations spread.
+
+    Depth first without recursion; a fragment met again while it is open spreads itself. OrderError.
+    """
+    if not all(inside.keys() >= set(names) for names in (spread, *inside.values())):
+        raise OrderError("A fragment that is spread is not defined.")
+    done: dict[str, None] = {}
+    opened: set[str] = set()
+    pending = list(inside)
+    while pending:
+        name = pending[-1]
+        if name in done:
+            pending.pop()
+        elif name in opened:
+            done[pending.pop()] = None
+        else:
+            opened.add(name)
+            for used in inside[name]:
+                if used in opened and used not in done:
+                    raise OrderError("A fragment spreads itself.")
+                pending.append(used)
+    return list(done)

@@ -7,8 +7,9 @@ work is bounded by a budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, FragmentNode, SelectionNode
@@ -28,11 +29,11 @@ Children = dict[str, tuple[SelectionNode, ...]]
 
 
 class TooEntangledError(Exception):
-    """The selections of the document merge in more ways than anybody can look at."""
+    """The selections of the document merge in more ways than the budget of a walk allows."""
 
 
 @dataclass(slots=True)
-class Budget:
+class VisitBudget:
     """Visits that are left to one walk."""
 
     left: int = MAX_VISITS
@@ -45,7 +46,7 @@ class Budget:
 
 
 @dataclass(slots=True, eq=False)
-class Merged:
+class MergedSelection:
     """Fields by response key, what these select, and the types that some of them are conditional on.
 
     It is never changed. It is not frozen because a hostile document makes many.
@@ -66,7 +67,7 @@ class _MergedPart:
     spreads: tuple[str, ...]
 
 
-class Merging:
+class SelectionMerger:
     """Merges the selections of one document. Remembers what it was asked for.
 
     ``selections`` are all that the document holds.
@@ -77,11 +78,11 @@ class Merging:
     def __init__(self, document: DocumentNode) -> None:
         self.selections = _selections(document)
         places = sum([len(each.fields) + len(each.spreads) + len(each.inlines) for each in self.selections])
-        self._combined = Budget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
+        self._combined = VisitBudget(min(_COMBINED_AT_LEAST + _COMBINED_PER_PLACE * places, MAX_VISITS))
         self._fragments = document.fragments
         self._of_fragments: dict[str, _MergedPart] = {}
         self._parts: dict[SelectionNode, _MergedPart] = {}
-        self._merged: dict[frozenset[SelectionNode], Merged] = {}
+        self._merged: dict[frozenset[SelectionNode], MergedSelection] = {}
 
     @property
     def is_conditional(self) -> bool:
@@ -89,8 +90,8 @@ class Merging:
         return bool(self._fragments) or any(each.inlines for each in self.selections)
 
     def merged(
-        self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: Budget
-    ) -> Merged:
+        self, selections: tuple[SelectionNode, ...], distinct: frozenset[SelectionNode], budget: VisitBudget
+    ) -> MergedSelection:
         """The fields of these selections (in this order; ``distinct`` are the same) as execution merges them, each
         fragment once. TooEntangledError."""
         found = self._merged.get(distinct)
@@ -99,28 +100,31 @@ class Merging:
         budget.spend(1 + len(found.fields))
         return found
 
-    def _merge(self, selections: tuple[SelectionNode, ...], budget: Budget) -> Merged:
+    def _merge(self, selections: tuple[SelectionNode, ...], budget: VisitBudget) -> MergedSelection:
+        parts = self._reached_by(selections)
+        filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
+        # The largest is copied as it is; what has to be looked at are the keys of the others.
+        visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
+        if len(selections) == 1:
+            budget.spend(visits)
+        else:
+            self._combined.spend(visits)
+        conditions = frozenset().union(*[part.conditions for part in parts])
+        if len(filled) == 1:
+            return MergedSelection(filled[0].fields, filled[0].children, conditions)
+        fields, children = _united(filled)
+        return MergedSelection(fields, children, conditions)
+
+    def _reached_by(self, selections: tuple[SelectionNode, ...]) -> list[_MergedPart]:
+        """The selections themselves, and each fragment that they reach once."""
         parts = [self._part(selection) for selection in selections]
         reached: set[str] = set()
-        for part in parts:  # it grows
+        for part in parts:  # it grows: fragments are appended where they are first spread
             for name in part.spreads:
                 if name not in reached:
                     reached.add(name)
                     parts.append(self._of_fragment(name))
-        filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
-        # The largest is copied as it is; what has to be looked at are the keys of the others.
-        visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
-        (budget if len(selections) == 1 else self._combined).spend(visits)
-        conditions = frozenset().union(*[part.conditions for part in parts])
-        if len(filled) == 1:
-            return Merged(filled[0].fields, filled[0].children, conditions)
-        fields, children = filled[0].fields.copy(), filled[0].children.copy()
-        for part in filled[1:]:
-            for key, members in part.fields.items():
-                fields[key] = fields[key] + members if key in fields else members
-            for key, below in part.children.items():
-                children[key] = children[key] + below if key in children else below
-        return Merged(fields, children, conditions)
+        return parts
 
     def _part(self, selection: SelectionNode) -> _MergedPart:
         part = self._parts.get(selection)
@@ -138,6 +142,17 @@ class Merging:
 
 def _size(part: _MergedPart) -> int:
     return len(part.fields)
+
+
+def _united(parts: list[_MergedPart]) -> tuple[Collected, Children]:
+    """The fields of all parts by response key, and what these select. The parts stay as they are."""
+    fields, children = parts[0].fields.copy(), parts[0].children.copy()
+    for part in parts[1:]:
+        for key, members in part.fields.items():
+            fields[key] = fields[key] + members if key in fields else members
+        for key, below in part.children.items():
+            children[key] = children[key] + below if key in children else below
+    return fields, children
 
 
 def _look_through(selection: SelectionNode, on: str | None) -> _MergedPart:
@@ -169,10 +184,21 @@ def children_of(fields: Collected) -> Children:
 def _selections(document: DocumentNode) -> list[SelectionNode]:
     found = [operation.selection for operation in document.operations]
     found += [fragment.selection for fragment in document.fragments.values()]
-    for selection in found:  # it grows
+    for selection in found:  # it grows: what a selection holds is appended behind it
         found += [field.selection for field in selection.fields if field.selection]
         found += [inline.selection for inline in selection.inlines]
     return found
+
+
+def root_selections(document: DocumentNode, selections: Iterable[SelectionNode]) -> list[SelectionNode]:
+    """Where a walk over all that is written begins: each operation, and each fragment that nothing spreads.
+
+    ``selections`` are all that the document holds.
+    """
+    spread = {item.name for selection in selections for item in selection.spreads}
+    roots = [operation.selection for operation in document.operations]
+    roots += [fragment.selection for name, fragment in document.fragments.items() if name not in spread]
+    return roots
 
 
 def anything(_: str | None) -> bool:
@@ -185,25 +211,20 @@ def collect(
     fragments: Mapping[str, FragmentNode],
     positions: Positions,
     applies: Callable[[str | None], bool],
-    budget: Budget,
+    budget: VisitBudget,
 ) -> Collected:
     """The fields of merged selections as execution collects them, each fragment once (GraphQL spec, CollectFields)."""
     found: Collected = {}
     spread: set[str] = set()
-    pending: list[tuple[SelectionNode, str | None]] = [(item, None) for item in reversed(selections)]
+    pending: list[tuple[SelectionNode, str | None]] = [*zip(reversed(selections), repeat(None))]
     while pending:
         selection, on = pending.pop()
         budget.spend(1 + len(selection.fields) + len(selection.inlines) + len(selection.spreads))
-        for field in selection.fields:
-            if not (field.removal and removed(field.removal, positions)):
-                if field.key in found:
-                    found[field.key].append((field, on))
-                else:
-                    found[field.key] = [(field, on)]
+        _add_fields(found, selection, on, positions)
         pending += [
             (inline.selection, inline.on or on)
             for inline in selection.inlines
-            if applies(inline.on) and not (inline.removal and removed(inline.removal, positions))
+            if applies(inline.on) and not removed(inline.removal, positions)
         ]
         for item in selection.spreads:
             fragment = fragments[item.name]
@@ -211,3 +232,14 @@ def collect(
                 spread.add(item.name)
                 pending.append((fragment.selection, fragment.on))
     return found
+
+
+def _add_fields(found: Collected, selection: SelectionNode, on: str | None, positions: Positions) -> None:
+    """The fields that stand in a selection itself, if nothing takes them out."""
+    for field in selection.fields:
+        if field.removal and removed(field.removal, positions):
+            continue
+        if field.key in found:
+            found[field.key].append((field, on))
+        else:
+            found[field.key] = [(field, on)]

@@ -11,10 +11,13 @@ Source of the grammar: GraphQL specification, October 2021, section 2.1.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
+
+from graphql.language.block_string import dedent_block_string_lines
 
 _IGNORED: Final = r"[ \t\r\n,\ufeff]*+(?:\#[^\r\n\ud800-\udfff]*+[ \t\r\n,\ufeff]*+)*+"
 _LEXEME: Final = r"""(?:[_A-Za-z][_0-9A-Za-z]*+
@@ -41,6 +44,7 @@ _KINDS: Final[Mapping[str, str]] = (
 
 def chunks(text: str) -> Iterator[list[str]]:
     """The tokens of a text, some hundred at a time. The last one is END or FAULT, and nothing else is."""
+    # A chunk is matched as a whole, then cut into its tokens: so the regular expression never searches.
     begin = _end(_BLANK, text, 0)
     full = True
     while full:
@@ -58,6 +62,7 @@ def tokens_of(text: str) -> list[str]:
 
 def count_tokens(text: str, most: int) -> int:
     """How many tokens a text begins with; no more than ``most`` are counted."""
+    # Full chunks are counted without cutting them into tokens.
     begin, counted = _end(_BLANK, text, 0), 0
     while counted < most and (full := _FULL_CHUNK.match(text, begin)):
         begin, counted = full.end(), counted + _CHUNK_TOKENS
@@ -90,3 +95,48 @@ def kind_of(token: str) -> str:
     if token.startswith('"'):
         return "block string" if token.startswith('"""') else "string"
     return _KINDS.get(token[:1], "number")
+
+
+# --- strings ----------------------------------------------------------------------------------------------------------
+
+_ESCAPE: Final = re.compile(
+    r"""\\(?:u\{([0-9A-Fa-f]{1,8})\}
+    |u([dD][89abAB][0-9A-Fa-f]{2})\\u([dD][c-fC-F][0-9A-Fa-f]{2})
+    |u([0-9A-Fa-f]{4})
+    |(.))""",
+    re.VERBOSE | re.DOTALL,
+)
+_NEW_LINE: Final = re.compile(r"\r\n|[\n\r]")
+_MEANT: Final = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", '"': '"', "/": "/", "\\": "\\"}
+_SURROGATES: Final = range(0xD800, 0xE000)
+
+
+def string_value(token: str) -> str:
+    """The value of ``"..."``; ValueError for an escape that stands for no character."""
+    if "\\" not in token:
+        return token[1:-1]
+    if "\\u{" in token:
+        return _ESCAPE.sub(_meant, token[1:-1])
+    value = str(json.loads(token, strict=False))  # without braces the escapes are those of JSON
+    value.encode()  # half a pair stands for no character
+    return value
+
+
+def block_string_value(token: str) -> str:
+    """The value of a string between three quotes, without its indentation."""
+    lines = _NEW_LINE.split(token[3:-3].replace('\\"""', '"""'))
+    return "\n".join(dedent_block_string_lines(lines))
+
+
+def _meant(escape: re.Match[str]) -> str:
+    point, high, low, unit, letter = escape.groups()
+    if letter is not None:
+        if letter not in _MEANT:
+            raise ValueError("no such escape")
+        return _MEANT[letter]
+    if high is not None:
+        return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
+    number = int(point or unit, 16)
+    if number in _SURROGATES or number > 0x10FFFF:
+        raise ValueError("no character")
+    return chr(number)

@@ -22,9 +22,8 @@ from fraiseql_guard.graphql.syntax.ast import (
     SpreadNode,
     as_text,
 )
-from fraiseql_guard.graphql.syntax.lexer import END, offset_of, tokens_of
+from fraiseql_guard.graphql.syntax.lexer import END, block_string_value, offset_of, string_value, tokens_of
 from fraiseql_guard.graphql.syntax.skip_include import Removal
-from fraiseql_guard.graphql.syntax.strings import block_string_value, string_value
 from fraiseql_guard.graphql.syntax.values import Absent, Value, VariableNode, Word, number
 
 _KINDS: Final[Mapping[str, OperationKind]] = {
@@ -42,7 +41,7 @@ _NUMERIC: Final = frozenset("-0123456789")
 GIVEN_TWICE: Final = "An argument, a key or a variable is given twice."
 
 _MOST_ALIKE: Final = 3
-"""So often may one directive stand in one place with the same arguments: a schema may allow it to be repeated, and an
+"""How often one directive may stand in one place with the same arguments. A schema may allow it to be repeated, but an
 app answers each one that it does not know with an error of its own."""
 
 
@@ -100,7 +99,7 @@ class _Parser:
     def __init__(self, next_token: Callable[[], str], *, nested_switches: bool) -> None:
         self._next = next_token
         self._nested_switches = nested_switches
-        self._names: list[str] = []
+        self._names: list[str] = []  # of the fragments that the definition spreads
         self.parsed = Parsed()
         self._text = next_token()
 
@@ -132,6 +131,7 @@ class _Parser:
     def _definition(self) -> None:
         self._names = []
         described = self._description()
+        # A query without a keyword is its selection alone, and has no description.
         if self._text == "{" and not described:
             self.parsed.declared.append({})
             selection = self._selection(at_root=True)
@@ -160,7 +160,7 @@ class _Parser:
 
     def _fragment(self) -> None:
         self._text = self._next()
-        if self._text == "on":
+        if self._text == "on":  # no fragment is called so
             raise _MisplacedError
         name = self._name()
         self._expect("on")
@@ -231,9 +231,13 @@ class _Parser:
                 raise _MisplacedError
             after = self._next()
         self._text = after
-        if after not in _PARTS_OF_A_FIELD:
+        if after not in _PARTS_OF_A_FIELD:  # a leaf without arguments, as most fields are
             return FieldNode(key, name, aliased, _NO_ARGUMENTS, (), None)
-        arguments = self._arguments() if after == "(" else _NO_ARGUMENTS
+        return self._field_with_parts(key, name, aliased, switched)
+
+    def _field_with_parts(self, key: str, name: str, aliased: bool, switched: bool) -> FieldNode:
+        """A field whose name is followed by arguments, directives or a selection."""
+        arguments = self._arguments() if self._text == "(" else _NO_ARGUMENTS
         removal = self._directives() if self._text == "@" else ()
         selection = self._selection() if self._text == "{" else None
         if name == "__typename" and (selection or arguments):  # validation takes it for a leaf, and we for free
@@ -243,6 +247,7 @@ class _Parser:
     def _spread(self, spreads: list[SpreadNode], inlines: list[InlineFragmentNode], switched: bool) -> None:
         name = self._next()
         self._text = self._next() if name.isidentifier() else name
+        # The name of a fragment, or a type condition, or neither: then an inline fragment for every type.
         if name.isidentifier() and name != "on":
             self._names.append(name)
             removal = self._directives() if self._text == "@" else ()
@@ -269,7 +274,10 @@ class _Parser:
         found[name] = self._value(const)
 
     def _directives(self, *, const: bool = False) -> Removal:
-        """Only what is certain: nothing if a directive is repeated."""
+        """What @skip and @include among the directives of one place take out.
+
+        Only what is certain: nothing if one of the two is repeated.
+        """
         found: dict[str, tuple[str | None, bool]] = {}
         alike: dict[tuple[str, str], int] = {}
         certain = True
@@ -277,25 +285,27 @@ class _Parser:
             self._text = self._next()
             name = self._name()
             arguments = self._arguments(const=const) if self._text == "(" else _NO_ARGUMENTS
-            removing = _REMOVING_VALUE.get(name)
             if alike or self._text == "@":  # one alone is alike to no other
-                this = name, as_text(arguments) if arguments else ""
-                alike[this] = times = alike.get(this, 0) + 1
-                if times > (_MOST_ALIKE if removing is None else 1):
-                    self._contradicted("A directive stands too often in one place.")
+                self._check_repetition(name, arguments, alike)
+            removing = _REMOVING_VALUE.get(name)
             if removing is None:
                 continue
             certain = certain and name not in found
-            condition = arguments.get("if")
-            if type(condition) is VariableNode:
-                found[name] = (condition.name, removing)
-            elif condition is removing:
-                found[name] = _ALWAYS
-        if not certain:
-            return ()
-        self.parsed.conditions.update(name for name, _ in found.values() if name is not None)
-        self.parsed.removes |= _ALWAYS in found.values()
-        return tuple(found.values())
+            if (removed_by := _removed_by(arguments.get("if"), removing)) is not None:
+                found[name] = removed_by
+        return self._noted(tuple(found.values())) if found and certain else ()
+
+    def _noted(self, removal: Removal) -> Removal:
+        self.parsed.conditions.update([name for name, _ in removal if name is not None])
+        self.parsed.removes |= _ALWAYS in removal
+        return removal
+
+    def _check_repetition(self, name: str, arguments: Mapping[str, Value], alike: dict[tuple[str, str], int]) -> None:
+        """Count a directive that may not be alone in its place among those that are ``alike``."""
+        this = name, as_text(arguments)
+        alike[this] = times = alike.get(this, 0) + 1
+        if times > (1 if name in _REMOVING_VALUE else _MOST_ALIKE):
+            self._contradicted("A directive stands too often in one place.")
 
     # --- values -------------------------------------------------------------------------------------------------------
 
@@ -334,6 +344,13 @@ class _Parser:
             self._pair(found, const)
         self._text = self._next()
         return found
+
+
+def _removed_by(condition: Value, removing: bool) -> tuple[str | None, bool] | None:
+    """What the ``if`` of @skip or @include takes out: by a variable, always, or (None) never."""
+    if type(condition) is VariableNode:
+        return condition.name, removing
+    return _ALWAYS if condition is removing else None
 
 
 def _string(text: str) -> str:

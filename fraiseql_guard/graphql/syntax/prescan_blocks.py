@@ -1,4 +1,4 @@
-"""What stands between two braces, as far as the tokens tell."""
+"""The blocks of a document between two braces, as far as the tokens tell."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class PrescanLevel:
 
 
 @dataclass(slots=True, eq=False)
-class Own:
-    """Aliases of a definition, or of what is conditional on a type in it: of all that is not conditional on another,
-    and most of what is; ``outer`` is that of the types further out."""
+class AliasTotals:
+    """Aliases of a definition, or of what is conditional on a type in it: ``aliases`` of all that is not conditional on
+    another type, ``typed`` the most of what is. ``outer`` are the totals of the types further out."""
 
-    outer: Own | None = None
+    outer: AliasTotals | None = None
     aliases: int = 0
     typed: int = 0
 
-    def close(self) -> Own:
+    def close(self) -> AliasTotals:
         """What is further out, with what was found here."""
-        outer = self.outer or Own()
+        outer = self.outer or AliasTotals()
         outer.typed = max(outer.typed, self.aliases + self.typed)
         return outer
 

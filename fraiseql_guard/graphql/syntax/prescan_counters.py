@@ -1,8 +1,8 @@
-"""The shape of a document as far as its tokens make it certain: what is refused before the parser has cost anything.
+"""Counts of a document as far as its tokens make them certain: what is refused before the parser has cost anything.
 
-Parsing and measuring cost many times as much as the scan. So the scan also counts what no parser is needed for: a name
+Parsing and analyzing cost many times as much as the scan. So the scan also counts what no parser is needed for: a name
 followed by a colon between two braces is an alias, names side by side are response keys, and so on. These are lower
-bounds: what fragments add, and what @skip may take out, is left to the measuring walk, which alone accepts a document.
+bounds: what fragments add, and what @skip may take out, is left to the analysis, which alone accepts a document.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.counts import Trail, unfold
-from fraiseql_guard.graphql.syntax.prescan_blocks import Own, PrescanBlock, PrescanLevel
+from fraiseql_guard.graphql.syntax.prescan_blocks import AliasTotals, PrescanBlock, PrescanLevel
 
 _OPERATIONS: Final = frozenset({"query", "mutation", "subscription"})
 _DEFINITIONS: Final = frozenset(
@@ -37,7 +37,10 @@ _OUTSIDE: Final = PrescanBlock(PrescanLevel(), 0, None, certain=False, counts=Fa
 
 
 class PrescanCounters:
-    """Fed with the tokens outside of parentheses. What is reported is never more than the measuring walk finds."""
+    """Counts by the tokens outside of parentheses. No count is more than what the analysis of the document finds.
+
+    Methods answer whether the scan is to stop because a count is out of bounds.
+    """
 
     __slots__ = (
         "_block",
@@ -75,7 +78,7 @@ class PrescanCounters:
         self._last = ""  # the token before, if it says what a name is: ... on @ :
         self._key = self._field = self._on = ""
         self._inline = self._conditional = False  # what is said of the next block
-        self._own, self._roots = Own(), 0  # of this definition
+        self._own, self._roots = AliasTotals(), 0  # of this definition
         self.depth = self.aliases = self.root_fields = self.operations = self.fragments = 0
         self.repetitions = 1
         self._most_repeated: Trail = None
@@ -90,16 +93,18 @@ class PrescanCounters:
         return unfold(self._most_repeated)[::-1]
 
     def name(self, text: str) -> bool:
-        """Whether to stop."""
+        """A name: a response key, unless the token before says otherwise. Whether to stop."""
         block = self._block
         if self._last or block is _OUTSIDE:
             return self._named(text)
         self._key = self._field = text
         self._inline = self._conditional = False
+        # Root fields count by themselves, whatever their keys.
         if block.counts:
             self._roots += 1
             if self._roots > self._bounds.root_fields:
                 return True
+        # Equal keys of one level are merged by execution.
         keys = block.level.keys
         if text not in keys:
             keys[text] = [1, None]
@@ -168,15 +173,15 @@ class PrescanCounters:
         self._last = ""
         stop = False
         outer = self._block
-        if outer is _OUTSIDE:
+        if outer is _OUTSIDE:  # the selection of a definition
             stop = not self._definition and self._begin("query")
             block = PrescanBlock(PrescanLevel(), 1, None, certain=True, counts=self._definition != "fragment")
-        elif self._inline:
+        elif self._inline:  # an inline fragment: it adds to the level around it, or to what a type has there
             certain = outer.certain and not self._conditional
             level, counts = outer.level, outer.counts and certain
             if self._on:
                 level = level.on(self._on)
-                self._own = Own(self._own)
+                self._own = AliasTotals(self._own)
             block = PrescanBlock(level, outer.depth, outer.trail, certain, counts, outer.of_edges, bool(self._on))
         else:
             block = self._below(outer)
@@ -188,11 +193,12 @@ class PrescanCounters:
     def _below(self, outer: PrescanBlock) -> PrescanBlock:
         """The block of a field."""
         key = outer.level.keys.get(self._key)
-        level = key[1] if key else None
-        if level is None:
+        if key is None:  # no field stands before the brace
             level = PrescanLevel()
-            if key:
-                key[1] = level
+        elif key[1] is None:
+            level = key[1] = PrescanLevel()
+        else:
+            level = key[1]
         certain = outer.certain and not self._conditional
         counted = not (outer.of_edges and self._field == "node")
         if certain and counted and outer.depth > self.depth and self._definition != "fragment":
@@ -220,7 +226,7 @@ class PrescanCounters:
             self._own = self._own.close()
         self.aliases = max(self.aliases, self._own.aliases + self._own.typed)
         self.root_fields = max(self.root_fields, roots)
-        self._own, self._roots = Own(), 0
+        self._own, self._roots = AliasTotals(), 0
         self._definition = ""
 
     def _begin(self, word: str) -> bool:

@@ -1,109 +1,185 @@
 """How often one object is asked for the same: equal response keys, and aliases that ask for a field again.
 
-What stands below types of which an object can be only one is not added up. To keep them apart costs more than to add
-up everything, so this is done for documents alone that would be over a limit otherwise.
+All that is written counts, whatever @skip and @include take out: hosts validate all of it, and their work grows with
+the square of the repetitions. What stands below types of which an object can be only one is not added up. To keep these
+apart costs more than to add up everything, so only documents that would otherwise be over a limit are counted so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fraiseql_guard.graphql.cost.list_sizes import MOST
-from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode
+from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleTypes, SelectionNode
+from fraiseql_guard.graphql.syntax.conflicts import ContradictedError
 from fraiseql_guard.graphql.syntax.counts import INTROSPECTION
-from fraiseql_guard.graphql.syntax.field_merging import Budget, Collected, Merging, children_of
+from fraiseql_guard.graphql.syntax.field_merging import (
+    Collected,
+    MergedSelection,
+    SelectionMerger,
+    VisitBudget,
+    children_of,
+    root_selections,
+)
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 
 Types = frozenset[str | None]
 """Type conditions that hold together for some object, None among them: no condition."""
-Members = Mapping[str, frozenset[str]]
-"""The object types of each type, if a schema tells."""
 _Place = frozenset[SelectionNode]
+_Path = tuple[str, ...]
+
+
+# --- response keys ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """The response key that is repeated most often in one selection, and the aliases by which a field of one selection
-    is asked for more than once: of an operation, and of its introspection. ``mixed``: somewhere fields of different
-    types stand side by side."""
+class RepeatedKey:
+    """The response key that is repeated most often in one selection."""
 
     times: int = 0
-    path: tuple[str, ...] = ()
+    path: _Path = ()
+    differs: bool = False
+    """Whether any equal keys ask for different things, should all types be one."""
+
+
+def most_repeated(document: DocumentNode, merging: SelectionMerger) -> RepeatedKey:
+    """Visit every selection once in each way in which it is merged.
+
+    TooEntangledError; ContradictedError where no types need be compared: equal keys of one selection below one type
+    differ.
+    """
+    pending: list[tuple[tuple[SelectionNode, ...], _Place, _Path]] = [
+        ((root,), frozenset((root,)), ()) for root in root_selections(document, merging.selections)
+    ]
+    seen = {distinct for _, distinct, _ in pending}
+    worst = RepeatedKey()
+    budget = VisitBudget()
+    while pending:
+        selections, distinct, path = pending.pop()
+        merged = merging.merged(selections, distinct, budget)
+        worst = _worse(worst, merged, path, alone=len(selections) == 1)
+        for key, children in merged.children.items():
+            distinct = frozenset(children)
+            if distinct not in seen:
+                seen.add(distinct)
+                pending.append((children, distinct, (*path, key)))
+    return worst
+
+
+def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: bool) -> RepeatedKey:
+    """``worst``, or a key of this selection that is repeated more often. ``alone``: nothing was merged with it."""
+    for key, fields in merged.fields.items():
+        if len(fields) == 1:
+            continue
+        if not _alike(fields):
+            if alone and len({on for _, on in fields}) == 1:
+                raise ContradictedError((*path, key))
+            worst = replace(worst, differs=True)
+        if len(fields) > worst.times:
+            worst = RepeatedKey(len(fields), (*path, key), worst.differs)
+    return worst
+
+
+def _alike(fields: list[tuple[FieldNode, str | None]]) -> bool:
+    """Whether all ask for the same, as they mostly do."""
+    name, asks = fields[0][0].name, fields[0][0].asks
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
+
+
+# --- aliases ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionCounts:
+    """The response key that is repeated most often in one selection, and how many aliases ask for a field of one
+    selection again: of an operation, and of its introspection (``meta_aliases``).
+
+    ``mixed``: somewhere fields of different types stand side by side.
+    """
+
+    times: int = 0
+    path: _Path = ()
     aliases: int = 0
     meta_aliases: int = 0
     mixed: bool = True
 
 
+def count_repetitions(document: DocumentNode, merging: SelectionMerger, *, aliased: bool) -> RepetitionCounts:
+    """Everything added up, whatever its type. TooEntangledError.
+
+    A document in which nothing is ``aliased`` is not walked: only ``mixed`` is of use then.
+    """
+    if not aliased:
+        return RepetitionCounts(mixed=merging.is_conditional)
+    return _RepetitionWalk(merging, apart=False).of(document)
+
+
+def count_apart(document: DocumentNode, possible: PossibleTypes | None) -> RepetitionCounts:
+    """The same, but what is below different types counts for itself: by the schema's ``possible`` types, else any two
+    types are taken for different. TooEntangledError."""
+    return _RepetitionWalk(SelectionMerger(document), possible, apart=True).of(document)
+
+
 @dataclass(slots=True, eq=False)
-class _Way:
-    """What a place holds for one kind of object, and the places below: inside an introspection or not."""
+class _ObjectAliases:
+    """The aliases of a place for one kind of object, and the places below: inside an introspection or not."""
 
     aliases: int
     meta_aliases: int
     below: list[tuple[_Place, bool]] = field(default_factory=list)
 
 
-def count_repetitions(document: DocumentNode, merging: Merging, *, aliased: bool) -> Repeated:
-    """Everything added up, whatever its type. TooEntangledError. Nothing is ``aliased``: then there is less to do."""
-    return _RepetitionCount(merging, apart=False).of(document) if aliased else Repeated(mixed=merging.is_conditional)
-
-
-def count_apart(document: DocumentNode, members: Members | None) -> Repeated:
-    """The same, but what is below different types counts for itself: by the schema's ``members``, else any two types
-    are taken for different. TooEntangledError."""
-    return _RepetitionCount(Merging(document), members, apart=True).of(document)
-
-
-class _RepetitionCount:
-    def __init__(self, merging: Merging, members: Members | None = None, *, apart: bool) -> None:
+class _RepetitionWalk:
+    def __init__(self, merging: SelectionMerger, possible: PossibleTypes | None = None, *, apart: bool) -> None:
         self._merging = merging
-        self._members = members
+        self._possible = possible
         self._apart = apart
-        self._budget = Budget()
-        self._places: dict[_Place, list[_Way]] = {}
-        self._worst: tuple[int, tuple[str, ...]] = (0, ())
+        self._budget = VisitBudget()
+        self._places: dict[_Place, list[_ObjectAliases]] = {}
+        self._worst: tuple[int, _Path] = (0, ())
         self._mixed = False
 
-    def of(self, document: DocumentNode) -> Repeated:
-        used = {spread.name for selection in self._merging.selections for spread in selection.spreads}
-        roots = [item.selection for item in document.operations]
-        roots += [item.selection for name, item in document.fragments.items() if name not in used]
+    def of(self, document: DocumentNode) -> RepetitionCounts:
+        roots = root_selections(document, self._merging.selections)
         self._walk(roots)
         totals = self._totals()
         found = [totals[frozenset((root,))] for root in roots]
         times, path = self._worst
         aliases, meta = max(aliases for aliases, _ in found), max(meta for _, meta in found)
-        return Repeated(times, path, aliases, meta, self._mixed)
+        return RepetitionCounts(times, path, aliases, meta, self._mixed)
 
     def _walk(self, roots: Iterable[SelectionNode]) -> None:
-        pending: list[tuple[tuple[SelectionNode, ...], tuple[str, ...]]] = [((root,), ()) for root in roots]
+        pending: list[tuple[tuple[SelectionNode, ...], _Path]] = [((root,), ()) for root in roots]
         while pending:
             selections, path = pending.pop()
             place = frozenset(selections)
             if place in self._places:
                 continue
-            ways = self._places[place] = []
+            kinds = self._places[place] = []
             merged = self._merging.merged(selections, place, self._budget)
-            for types in self._ways(merged.conditions):
+            for types in self._kinds(merged.conditions):
                 fields = merged.fields if types is None else self._among(merged.fields, types)
                 children = merged.children if types is None else children_of(fields)
-                way = _Way(*asked_again(fields))
-                ways.append(way)
-                for key, members in fields.items():
-                    if len(members) > self._worst[0]:
-                        self._worst = len(members), (*path, key)
+                kind = _ObjectAliases(*asked_again(fields))
+                kinds.append(kind)
+                self._note_repeated(fields, path)
                 for key, below in children.items():
-                    way.below.append((frozenset(below), fields[key][0][0].name in INTROSPECTION))
+                    kind.below.append((frozenset(below), fields[key][0][0].name in INTROSPECTION))
                     pending.append((below, (*path, key)))
 
-    def _ways(self, conditions: frozenset[str]) -> Iterable[Types | None]:
+    def _note_repeated(self, fields: Collected, path: _Path) -> None:
+        for key, members in fields.items():
+            if len(members) > self._worst[0]:
+                self._worst = len(members), (*path, key)
+
+    def _kinds(self, conditions: frozenset[str]) -> Iterable[Types | None]:
         """Types that hold together; None: all that stands there."""
         if len(conditions) < 2:
             return (None,)
         self._mixed = True
         if not self._apart:
             return (None,)
-        return together(conditions, self._members)
+        return together(conditions, self._possible)
 
     def _among(self, fields: Collected, types: Types) -> Collected:
         self._budget.spend(len(fields))
@@ -120,41 +196,56 @@ class _RepetitionCount:
                 pending.pop()
                 continue
             # No fragment spreads itself, so that no place is below itself.
-            waiting = [below for way in self._places[place] for below, _ in way.below if below not in totals]
+            waiting = [below for kind in self._places[place] for below, _ in kind.below if below not in totals]
             if waiting:
                 pending += waiting
             else:
-                totals[place] = self._total(self._places[place], totals)
+                totals[place] = _total(self._places[place], totals)
         return totals
 
-    @staticmethod
-    def _total(ways: Iterable[_Way], totals: Mapping[_Place, tuple[int, int]]) -> tuple[int, int]:
-        most = meta_most = 0
-        for way in ways:
-            aliases, meta = way.aliases, way.meta_aliases
-            for place, introspects in way.below:
-                inside, meta_inside = totals[place]
-                aliases += 0 if introspects else inside
-                meta += meta_inside + (inside if introspects else 0)
-            most, meta_most = max(most, min(aliases, MOST)), max(meta_most, min(meta, MOST))
-        return most, meta_most
+
+def _total(kinds: Iterable[_ObjectAliases], totals: Mapping[_Place, tuple[int, int]]) -> tuple[int, int]:
+    most = meta_most = 0
+    for kind in kinds:
+        aliases, meta = kind.aliases, kind.meta_aliases
+        for place, introspects in kind.below:
+            inside, meta_inside = totals[place]
+            meta += meta_inside
+            if introspects:
+                meta += inside
+            else:
+                aliases += inside
+        most, meta_most = max(most, min(aliases, MAX_COUNT)), max(meta_most, min(meta, MAX_COUNT))
+    return most, meta_most
 
 
 def asked_again(fields: Mapping[str, list[tuple[FieldNode, str | None]]]) -> tuple[int, int]:
-    """The aliases by which a field of one selection is asked for more than once; with those of an introspection."""
+    """The aliases by which a field of one selection is asked for more than once: of fields, and of introspections."""
     keys: dict[str, tuple[int, int]] = {}  # by name: response keys, and those of them that are aliases
     for key, members in fields.items():
-        for name in {item.name for item, _ in members} if len(members) > 1 else (members[0][0].name,):
+        for name in _names(members):
             asked, aliases = keys.get(name, (0, 0))
             keys[name] = asked + 1, aliases + (key != name)
-    again = [(name in INTROSPECTION, aliases) for name, (asked, aliases) in keys.items() if asked > 1]
-    return sum(aliases for meta, aliases in again if not meta), sum(aliases for meta, aliases in again if meta)
+    again = meta = 0
+    for name, (asked, aliases) in keys.items():
+        if asked == 1:
+            continue
+        if name in INTROSPECTION:
+            meta += aliases
+        else:
+            again += aliases
+    return again, meta
 
 
-def together(conditions: frozenset[str], members: Members | None) -> Iterator[Types]:
+def _names(members: list[tuple[FieldNode, str | None]]) -> Iterable[str]:
+    """The names of the fields of one response key: nearly always one."""
+    return (members[0][0].name,) if len(members) == 1 else {item.name for item, _ in members}
+
+
+def together(conditions: frozenset[str], possible: PossibleTypes | None) -> Iterator[Types]:
     """The sets of type conditions that can hold for one object. A type that no schema explains stands for itself."""
-    known = [on for on in conditions if members is not None and on in members]
-    yield from (frozenset((None, on)) for on in conditions.difference(known))
-    if members is not None and known:
-        objects = frozenset[str]().union(*(members[on] for on in known))
-        yield from {frozenset([None, *(on for on in known if name in members[on])]) for name in objects}
+    known = {} if possible is None else {on: possible[on] for on in conditions if on in possible}
+    for on in conditions.difference(known):
+        yield frozenset((None, on))
+    objects = frozenset[str]().union(*known.values())
+    yield from {frozenset([None, *(on for on in known if name in known[on])]) for name in objects}

@@ -26,4 +26,6 @@ def switch_positions(
 
 def removed(removal: Removal, positions: Positions) -> bool:
     """Whether something is certainly taken out."""
-    return positions is not None and any(name is None or positions.get(name) is taken for name, taken in removal)
+    if not removal or positions is None:
+        return False
+    return any(name is None or positions.get(name) is taken for name, taken in removal)

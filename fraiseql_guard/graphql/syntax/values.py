@@ -13,11 +13,13 @@ from typing import Any, Final
 
 from graphql.language import ast
 
-from fraiseql_guard.graphql.http.containers import generations
+from fraiseql_guard.graphql.json_containers import generations
 
 Value = Any
 """A literal or JSON value."""
 
+MAX_COUNT: Final = 2**53
+"""Where sums stop: the largest whole number that every JSON reader keeps."""
 _MAX_DIGITS: Final = 18
 
 

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from fraiseql_guard.graphql.http.strict_json import Loader, NotStrictError
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 from fraiseql_guard.operations.http.problems import Problem
 from fraiseql_guard.operations.operator.fields import Field
 
 MAX_BODY_BYTES: Final = 65_536
 BODY_SECONDS: Final = 10.0
 _MAX_FIELDS: Final = 50
-_LOADER: Final = Loader(1_000)
+_LOADER: Final = JsonLoader(1_000)
 
 
 async def read_body(receive: Any, headers: Mapping[bytes, bytes]) -> bytes:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.graphql.http.containers import generations, leaves
-from fraiseql_guard.graphql.http.strict_json import Loader, take_census
+from fraiseql_guard.graphql.http.strict_json import JsonLoader, json_stats
+from fraiseql_guard.graphql.json_containers import generations, leaves
 from tests.graphql.requests import body, post, reader, refusal
 
 READER = reader(introspection="allow")
@@ -218,6 +218,6 @@ def test_the_census_counts_what_a_recursive_walk_counts(value):
         return max(depths, default=0), nodes, members, sum(each[3] for each in below) if inner else 1
 
     depth, nodes, members, ends = walk(value)
-    assert take_census(value) == (depth, nodes, members)
+    assert json_stats(value) == (depth, nodes, members)
     assert leaves(generations(value)) == ends
-    assert Loader(10_000).load(json.dumps({"v": value}).encode())[0] == {"v": value}
+    assert JsonLoader(10_000).load(json.dumps({"v": value}).encode())[0] == {"v": value}

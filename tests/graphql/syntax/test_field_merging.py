@@ -9,9 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
-from fraiseql_guard.graphql.syntax.conflicts_found import most_repeated
 from fraiseql_guard.graphql.syntax.document import read_document
-from fraiseql_guard.graphql.syntax.field_merging import Budget, Merging, TooEntangledError, anything, collect
+from fraiseql_guard.graphql.syntax.field_merging import (
+    SelectionMerger,
+    TooEntangledError,
+    VisitBudget,
+    anything,
+    collect,
+)
+from fraiseql_guard.graphql.syntax.repetition import most_repeated
 from tests.graphql.cost.test_model import documents
 from tests.graphql.requests import BLOG, ask, complexity
 from tests.graphql.test_attacks import entangled
@@ -30,11 +36,11 @@ def parsed(text: str) -> DocumentNode:
 @given(documents(), st.randoms(use_true_random=False))
 def test_merging_collects_what_execution_collects(text, rng):
     document = parsed(text)
-    merging = Merging(document)
+    merging = SelectionMerger(document)
     pairs = list(combinations(merging.selections, 2))
     for selections in [*((each,) for each in merging.selections), *rng.sample(pairs, min(8, len(pairs)))]:
-        merged = merging.merged(selections, frozenset(selections), Budget(PLENTY))
-        collected = collect(selections, document.fragments, None, anything, Budget(PLENTY))
+        merged = merging.merged(selections, frozenset(selections), VisitBudget(PLENTY))
+        collected = collect(selections, document.fragments, None, anything, VisitBudget(PLENTY))
         assert {key: set(fields) for key, fields in merged.fields.items()} == {
             key: set(fields) for key, fields in collected.items()
         }
@@ -68,4 +74,4 @@ def test_a_fragment_may_be_combined_with_something_else_in_many_places():
 def test_combining_is_bounded_by_the_size_of_the_document():
     document = parsed(entangled(8, 4))
     with pytest.raises(TooEntangledError):
-        most_repeated(document, Merging(document))
+        most_repeated(document, SelectionMerger(document))

@@ -26,7 +26,7 @@ DESCRIBED = version_info < (3, 3)  # where descriptions of operations are not kn
 def ours(text: str) -> Any:
     """The definitions as plain data, or None if the text is refused."""
     scan = count(text, 10**6)
-    if scan.fault is not None or scan.shape.foreign:
+    if scan.fault is not None or scan.counters.foreign:
         return None
     try:
         return _plain(parse(text))

@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.analyzed_document import AnalyzedDocument, prepare
+from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.syntax import prescan
+from fraiseql_guard.graphql.syntax import prescanner
 from fraiseql_guard.graphql.syntax.lexer import tokens_of
-from fraiseql_guard.graphql.syntax.prescan import Prescanner, count
+from fraiseql_guard.graphql.syntax.prescan import count
+from fraiseql_guard.graphql.syntax.prescanner import Prescanner
 from tests.graphql.requests import ask, body, post, refusal
 from tests.support.properties import examples
 
@@ -42,7 +43,7 @@ class _Unchecked:
 def full(options: dict[str, object]) -> Reader:
     made = Settings.load({}, **options)
     to = Reader(made)
-    to._measurer._scanner = _Unchecked(made)  # type: ignore[assignment]
+    to._analyzer._scanner = _Unchecked(made)  # type: ignore[assignment]
     return to
 
 
@@ -93,7 +94,7 @@ def test_whatever_is_refused_early_would_be_refused_late(monkeypatch_small, text
 def monkeypatch_small():
     """Refuse as early as can be: no document is small enough to be measured in full."""
     patch = pytest.MonkeyPatch()
-    patch.setattr(prescan, "_SMALL", 0)
+    patch.setattr(prescanner, "_SMALL", 0)
     yield
     patch.undo()
 
@@ -101,18 +102,18 @@ def monkeypatch_small():
 @examples(200)
 @given(documents())
 def test_the_counts_are_lower_bounds(text):
-    shape = count(text, 10**6).shape
+    counters = count(text, 10**6).counters
     made = Settings.load({}, introspection="allow", max_query_complexity=2**53, max_aliases=0, max_duplicate_keys=1)
-    prepared = prepare(text, made, Reader(made)._measurer._rules)
+    prepared = analyze_document(text, made, Reader(made)._analyzer._rules)
     if not isinstance(prepared, AnalyzedDocument):
         return
-    view = prepared.view({})
+    view = prepared.variant({})
     if hasattr(view, "depth"):
-        assert shape.root_fields <= view.most_root_fields
-        assert shape.repetitions <= max(1, prepared.repetition.times)
+        assert counters.root_fields <= view.most_root_fields
+        assert counters.repetitions <= max(1, prepared.repetition.times)
         if "__schema" not in text:
-            assert shape.depth <= view.depth
-            assert shape.aliases <= prepared.repetition.aliases
+            assert counters.depth <= view.depth
+            assert counters.aliases <= prepared.repetition.aliases
 
 
 def alias(number: int) -> str:
@@ -140,7 +141,7 @@ def alias(number: int) -> str:
     ],
 )
 def test_large_documents_are_refused_before_the_parser(monkeypatch, text, code, limit, actual, path):
-    monkeypatch.setattr("fraiseql_guard.graphql.cost.measurer.prepare", None)
+    monkeypatch.setattr("fraiseql_guard.graphql.analyzer.analyze_document", None)
     denial = ask(text).denial
     assert (denial.code.name, denial.limit, denial.actual, denial.path) == (code, limit, actual, path)
     assert denial.offence == (None if "__schema" in text or actual in (limit + 1, 51) else "dos")

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql import MeasuredDocument, Reader
+from fraiseql_guard.graphql import Reader, RequestAnalysis
 from fraiseql_guard.graphql.cost.schema import load_schema
-from fraiseql_guard.graphql.http.requests import LONGEST, RequestCache
+from fraiseql_guard.graphql.request_cache import LONGEST, RequestCache
 from fraiseql_guard.stores.documents import digest_of
 from tests.graphql.mutations import mutated
 from tests.graphql.requests import BLOG, body, post, reader, refusal
@@ -88,7 +88,7 @@ def remembered(to: Reader) -> int:
     return 0 if to._requests is None else len(to._requests)
 
 
-def often(to: Reader, payload: bytes, content_type: str = "application/json") -> MeasuredDocument:
+def often(to: Reader, payload: bytes, content_type: str = "application/json") -> RequestAnalysis:
     """The reading of a request that was sent four times, each time in bytes of its own."""
     return [post(to, bytes(bytearray(payload)), content_type) for _ in range(4)][-1]
 

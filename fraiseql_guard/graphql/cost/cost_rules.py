@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import chain
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.arguments import ArgumentDemand, FieldArguments, Role, SizeOrigin
+from fraiseql_guard.graphql.cost.arguments import ArgumentPlan, ArgumentPlanner, SizeOrigin, SizeRole
+from fraiseql_guard.graphql.cost.input_objects import InputSearch, InputWeights
+from fraiseql_guard.graphql.cost.resolved_arguments import ArgumentResolver
 from fraiseql_guard.graphql.cost.schema import WRAPPERS, FieldRule, SchemaTable
-from fraiseql_guard.graphql.syntax.ast import FieldNode
-from fraiseql_guard.graphql.syntax.counts import DocumentCounter
+from fraiseql_guard.graphql.syntax.ast import FieldNode, PossibleTypes
+from fraiseql_guard.graphql.syntax.counts import SelectionCounter
 
 ROOT_TYPES: Final = {"query": "Query", "mutation": "Mutation", "subscription": "Subscription"}
 PAGE_INFO: Final = "pageInfo"
@@ -28,8 +31,8 @@ class PageSize(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Assumed:
-    """n where no argument says one. ``unsliced``: the schema does not tell it either."""
+class AssumedSize:
+    """The size of a list where no argument says one. ``unsliced``: the schema does not tell it either."""
 
     size: int
     origin: SizeOrigin
@@ -37,7 +40,7 @@ class Assumed:
 
 
 @dataclass(slots=True, eq=False)
-class Child:
+class ChildField:
     """What a field selects, as far as it costs something or selects something itself. Not frozen: there are many."""
 
     field: FieldNode
@@ -46,7 +49,7 @@ class Child:
     leaves_only: bool  # nothing below it selects anything
 
 
-Ways = Iterable[Iterable[tuple[int, Child]]]
+ChildAlternatives = Iterable[Iterable[tuple[int, ChildField]]]
 """What a field selects, for each type that it may return, with the numbers of the terms."""
 
 
@@ -57,7 +60,7 @@ class Paging:
     page: PageSize
     names: frozenset[str] = _NO_NAMES
 
-    def holds(self, child: Child) -> bool:
+    def holds(self, child: ChildField) -> bool:
         """Whether a child's number is the size of the field."""
         if self.page is PageSize.GUESSED:
             return child.rule is not None and child.rule.many
@@ -71,42 +74,42 @@ class CostRules:
         "_by_name",
         "_costs",
         "_list_fields",
+        "_planner",
         "_uneven",
-        "demands",
+        "counter",
         "max_complexity",
         "multiplier",
         "mutation_type",
-        "outliner",
+        "nested_switches",
+        "possible_types",
         "refuses_unsliced",
+        "resolver",
         "table",
     )
 
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self.table = table
+        self.possible_types: Final[PossibleTypes | None] = table.members if table else None
+        self.nested_switches: Final = table is None or table.nested_switches
         self.multiplier = settings.list_multiplier
         self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
         self.max_complexity = settings.max_query_complexity
-        self.outliner = DocumentCounter(settings.edges_node_one_level)
+        self.counter = SelectionCounter(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
-        self.demands = FieldArguments(settings, table)
+        search = InputSearch(settings, table)
+        weights = InputWeights(table.inputs if table else {})
+        self._planner = ArgumentPlanner(settings, search, weights)
+        self.resolver: Final = ArgumentResolver(settings.list_multiplier, search, weights)
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
-        self._costs: dict[tuple[str, str], int] = {}
-        self._by_name: dict[str, int] = {}
-        for name, points in settings.field_costs.items():
-            owner, _, field = name.partition(".")
-            for concrete in table.possible.get(owner, ()) if table else ():
-                self._costs[concrete, field] = max(points, self._costs.get((concrete, field), 0))
-            if owner not in ROOT_TYPES.values():
-                self._by_name[field] = max(points, self._by_name.get(field, 0))
-        for name, points in settings.field_costs.items():  # what is said of the type itself wins over its interfaces
-            owner, _, field = name.partition(".")
-            self._costs[owner, field] = points
-        several = {name: owners for name, owners in table.possible.items() if len(owners) > 1} if table else {}
-        self._uneven = {name: self._uneven_fields(table, owners) for name, owners in several.items()} if table else {}
+        self._costs = _costs_by_type(settings.field_costs, table)
+        self._by_name = _costs_by_name(settings.field_costs)
+        self._uneven = self._all_uneven_fields(table) if table else {}
 
     def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
         """What the schema says of a field of the type ``owner``."""
-        return self.table.fields.get(owner, {}).get(field.name) if self.table and owner else None
+        if self.table is None or not owner:
+            return None
+        return self.table.fields.get(owner, {}).get(field.name)
 
     def likeness(self, owner: str, field: FieldNode) -> object:
         """Equal for types in which the field costs the same."""
@@ -120,11 +123,15 @@ class CostRules:
         """Whether a field costs the same in all object types that ``owner`` can be."""
         return field.name not in self._uneven.get(owner or "", ())
 
+    def _all_uneven_fields(self, table: SchemaTable) -> Mapping[str, frozenset[str]]:
+        """By type that stands for several objects: the fields that do not cost the same in all of these."""
+        several = {name: owners for name, owners in table.possible.items() if len(owners) > 1}
+        return {name: self._uneven_fields(table, owners) for name, owners in several.items()}
+
     def _uneven_fields(self, table: SchemaTable, owners: tuple[str, ...]) -> frozenset[str]:
         names = {name for owner in owners for name in table.fields[owner]}
         names |= {name for _, name in self._costs}
-        alike = {(owner, name): self._likeness(owner, name) for owner in owners for name in names}
-        return frozenset(name for name in names if len({alike[owner, name] for owner in owners}) > 1)
+        return frozenset([name for name in names if len({self._likeness(owner, name) for owner in owners}) > 1])
 
     def is_free(self, field: FieldNode, owner: str | None) -> bool:
         """Whether a field below the root is a leaf that costs nothing, whatever the variables."""
@@ -133,7 +140,7 @@ class CostRules:
         return not self.weight(field, owner, self.rule(owner, field), at_root=False)
 
     def weight(self, field: FieldNode, owner: str | None, rule: FieldRule | None, *, at_root: bool) -> int:
-        """w of a field of the type ``owner`` (None if unknown)."""
+        """The weight of a field of the type ``owner`` (None if unknown): by the settings, else by the schema."""
         cost = self._costs.get((owner, field.name)) if owner else self._by_name.get(field.name)
         if cost is not None:
             return cost
@@ -146,7 +153,7 @@ class CostRules:
         owner: str | None,
         field: FieldNode,
         rule: FieldRule | None,
-        children: Callable[[], Ways],
+        children: Callable[[], ChildAlternatives],
     ) -> Paging:
         """How far the size of a field of the type ``owner`` reaches. ``children`` is called if the schema does not
         tell."""
@@ -154,55 +161,90 @@ class CostRules:
             return _LOOKS_LIKE_A_PAGE if _looks_like_a_page(children()) else _NO_PAGE
         if rule.many or rule.returns is None:
             return _NO_PAGE
+        return self._paging_by_schema(owner, field, rule, self.table)
+
+    def _paging_by_schema(self, owner: str | None, field: FieldNode, rule: FieldRule, table: SchemaTable) -> Paging:
+        """The same of a field that returns one object."""
         if rule.sized_fields:
             return Paging(PageSize.ALWAYS, rule.sized_fields)
-        if self.table.holds_items(rule.returns) and (
-            rule.assumed_size is not None or self.demands.is_sliced(owner, field.name, rule)
-        ):
+        if table.holds_items(rule.returns) and self._has_size(owner, field, rule):
             return _PAGE
-        return _HOLDS_LISTS if rule.arguments and self.table.holds_lists(rule.returns) else _NO_PAGE
+        if rule.arguments and table.holds_lists(rule.returns):
+            return _HOLDS_LISTS
+        return _NO_PAGE
 
-    def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> Assumed:
+    def _has_size(self, owner: str | None, field: FieldNode, rule: FieldRule) -> bool:
+        """Whether the schema or an argument says how long the list in a page is."""
+        return rule.assumed_size is not None or self._planner.is_sliced(owner, field.name, rule)
+
+    def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> AssumedSize:
         """The size of a list that no argument says."""
         if rule is None:
-            many = field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
-            return Assumed(self.multiplier, SizeOrigin.NAME) if many else Assumed(1, SizeOrigin.ONE)
-        if not (rule.many or paging.page is PageSize.ALWAYS):
-            return Assumed(1, SizeOrigin.ONE)
+            return AssumedSize(self.multiplier, SizeOrigin.NAME) if self._is_named_like_a_list(field) else _ONE
+        if not rule.many and paging.page is not PageSize.ALWAYS:
+            return _ONE
         if rule.assumed_size is not None:
-            return Assumed(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
-        return Assumed(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
+            return AssumedSize(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
+        return AssumedSize(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
 
-    def demand(
+    def _is_named_like_a_list(self, field: FieldNode) -> bool:
+        return field.name in self._list_fields or (field.selection is not None and is_plural(field.name))
+
+    def argument_plan(
         self,
         owner: str | None,
         field: FieldNode,
         rule: FieldRule | None,
         paging: Paging,
-        assumed: Assumed,
+        assumed: AssumedSize,
         *,
         writes: bool,
-    ) -> ArgumentDemand:
+    ) -> ArgumentPlan:
         """What the arguments of a field may ask for. ``writes``: it is a mutation."""
         if rule is None:
-            role = Role.SIZES if assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED else Role.HINTS
+            sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
+            role = SizeRole.SIZES if sized else SizeRole.HINTS
         elif rule.listed or paging.page is PageSize.ALWAYS:
-            role = Role.SIZES
+            role = SizeRole.SIZES
         else:
-            role = Role.HINTS if paging.page is PageSize.GUESSED else Role.NONE
-        return self.demands.of(field, owner, rule, role, writes=writes)
+            role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
+        return self._planner.plan(field, owner, rule, role, writes=writes)
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)
 _PAGE: Final = Paging(PageSize.ALWAYS, WRAPPERS)
 _LOOKS_LIKE_A_PAGE: Final = Paging(PageSize.SIZED, WRAPPERS)
 _HOLDS_LISTS: Final = Paging(PageSize.GUESSED)
+_ONE: Final = AssumedSize(1, SizeOrigin.ONE)
 
 
-def _looks_like_a_page(ways: Ways) -> bool:
+def _costs_by_type(field_costs: Mapping[str, int], table: SchemaTable | None) -> Mapping[tuple[str, str], int]:
+    """By type and field: the costs of the settings, where an interface's or a union's are those of its objects."""
+    costs: dict[tuple[str, str], int] = {}
+    for name, points in field_costs.items():
+        owner, _, field = name.partition(".")
+        for concrete in table.possible.get(owner, ()) if table else ():
+            costs[concrete, field] = max(points, costs.get((concrete, field), 0))
+    for name, points in field_costs.items():  # what is said of the type itself wins over its interfaces
+        owner, _, field = name.partition(".")
+        costs[owner, field] = points
+    return costs
+
+
+def _costs_by_name(field_costs: Mapping[str, int]) -> Mapping[str, int]:
+    """By field alone: the highest cost that the settings give to any type, except those at the root."""
+    costs: dict[str, int] = {}
+    for name, points in field_costs.items():
+        owner, _, field = name.partition(".")
+        if owner not in ROOT_TYPES.values():
+            costs[field] = max(points, costs.get(field, 0))
+    return costs
+
+
+def _looks_like_a_page(alternatives: ChildAlternatives) -> bool:
     """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
     found = False
-    for child in [child for way in ways for _, child in way]:
+    for _, child in chain.from_iterable(alternatives):
         name = child.field.name
         if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
             found = True

@@ -1,21 +1,23 @@
-"""Sizes that input objects may hold: guesses, since only the name of a field speaks for them.
+"""What input objects hold: sizes and offsets, which are guesses because only the names of fields speak for them, and
+fields that cost points.
 
-Not looked at is what holds no sizes: filters and the like, by the words in their names, and with a schema every field
+What holds no sizes is not searched: filters and the like, by the words in their names, and with a schema every field
 that is no whole number.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER
+from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule
 from fraiseql_guard.graphql.cost.list_sizes import guess_size, read_offset
 from fraiseql_guard.graphql.cost.schema import SchemaTable
-from fraiseql_guard.graphql.http.containers import values_of
+from fraiseql_guard.graphql.json_containers import values_of
 from fraiseql_guard.graphql.syntax.values import Bindings, Value, VariableNode
 
 OFFSET_ARGUMENTS: Final = frozenset({"offset", "skip"})
@@ -23,13 +25,14 @@ SEARCHED: Final = frozenset({dict, list, VariableNode})
 
 
 @dataclass(slots=True)
-class Guess:
-    """The largest size and offset that were come across; 0 for none."""
+class GuessedSizes:
+    """The largest size and offset that were found; 0 for none."""
 
     size: int = 0
     offset: int = 0
 
-    def merge(self, other: Guess) -> None:
+    def merge(self, other: GuessedSizes) -> None:
+        """Take over what is larger."""
         self.size = max(self.size, other.size)
         self.offset = max(self.offset, other.offset)
 
@@ -53,11 +56,11 @@ class InputSearch:
         """Whether an argument may hold sizes. ``kind`` is its type's (ANYTHING if unknown)."""
         return (kind == ANYTHING or kind in self._types) and not self.is_filter(name)
 
-    def within(self, value: Value, kind: str, bindings: Bindings) -> Guess:
+    def within(self, value: Value, kind: str, bindings: Bindings) -> GuessedSizes:
         """What a value of a type holds."""
-        found = Guess()
+        found = GuessedSizes()
         pending = [(value, kind)]
-        for value, kind in pending:  # it grows
+        for value, kind in pending:  # it grows: what a container holds is appended behind it
             if type(value) is VariableNode:
                 found.merge(self._of_variable(value, kind, bindings))
             elif type(value) is list:
@@ -69,7 +72,7 @@ class InputSearch:
                     pending += self._inside(value, kind)
         return found
 
-    def _note(self, value: dict[str, Value], kind: str, bindings: Bindings, found: Guess) -> None:
+    def _note(self, value: dict[str, Value], kind: str, bindings: Bindings, found: GuessedSizes) -> None:
         """The sizes and offsets under their names."""
         typed = self._types.get(kind)
         for name in self._names & value.keys():
@@ -93,11 +96,11 @@ class InputSearch:
             elif (own := typed.get(name)) is not None and own != NUMBER:
                 yield item, own
 
-    def _of_variable(self, variable: VariableNode, kind: str, bindings: Bindings) -> Guess:
+    def _of_variable(self, variable: VariableNode, kind: str, bindings: Bindings) -> GuessedSizes:
         key = f"{variable.name}?{kind}"  # a question mark is in no variable's name
-        found: Guess | None = bindings.memo.get(key)
+        found: GuessedSizes | None = bindings.memo.get(key)
         if found is None:
-            found = bindings.memo[key] = Guess()  # a default might name its own variable
+            found = bindings.memo[key] = GuessedSizes()  # a default might name its own variable
             if any(dict in map(type, layer) for layers in bindings.layers(variable.name) for layer in layers):
                 for candidate in bindings.candidates(variable):
                     found.merge(self.within(candidate, kind, bindings))
@@ -105,26 +108,35 @@ class InputSearch:
 
     def _worthwhile(self, types: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
         """The input types that can hold a size, with those of their fields that do."""
-        fields = {
-            name: {key: kind for key, kind in own.items() if not self.is_filter(key)} for name, own in types.items()
-        }
-        holding = {name for name, own in fields.items() if any(self._ends(*item) for item in own.items())}
-        users: dict[str, set[str]] = {}
-        for name, own in fields.items():
-            for kind in own.values():
-                users.setdefault(kind, set()).add(name)
-        pending = list(holding)
-        for kind in pending:  # it grows
-            more = users.get(kind, set()) - holding
-            holding |= more
-            pending += more
+        fields = {name: self._without_filters(own) for name, own in types.items()}
+        direct = {name for name, own in fields.items() if any(itertools.starmap(self._is_size, own.items()))}
+        holding = _with_users(direct, fields)
         return {
-            name: {key: kind for key, kind in fields[name].items() if kind in holding or self._ends(key, kind)}
+            name: {key: kind for key, kind in fields[name].items() if kind in holding or self._is_size(key, kind)}
             for name in holding
         }
 
-    def _ends(self, name: str, kind: str) -> bool:
+    def _without_filters(self, fields: Mapping[str, str]) -> Mapping[str, str]:
+        return {name: kind for name, kind in fields.items() if not self.is_filter(name)}
+
+    def _is_size(self, name: str, kind: str) -> bool:
+        """Whether a field of an input type may be a size or an offset itself."""
         return kind == ANYTHING or (kind == NUMBER and name in self._names)
+
+
+def _with_users(types: Iterable[str], fields: Mapping[str, Mapping[str, str]]) -> set[str]:
+    """The types, and all types that have one of them in a field, however far inside."""
+    users: dict[str, set[str]] = {}
+    for name, own in fields.items():
+        for kind in own.values():
+            users.setdefault(kind, set()).add(name)
+    found = set(types)
+    pending = list(found)
+    for kind in pending:  # it grows: the users of a type are searched for users of their own
+        more = users.get(kind, set()) - found
+        found |= more
+        pending += more
+    return found
 
 
 def _words(words: Iterable[str]) -> re.Pattern[str]:
@@ -139,11 +151,55 @@ def _words(words: Iterable[str]) -> re.Pattern[str]:
 def variables_in(value: Value) -> Iterable[tuple[str, VariableNode]]:
     """The variables inside a literal with the key that each stands under (items of a list: none)."""
     pending = [value]
-    for container in pending:  # it grows
-        if type(container) not in (dict, list) or SEARCHED.isdisjoint(map(type, values_of(container))):
-            continue
-        for key, item in container.items() if type(container) is dict else (("", item) for item in container):
+    for container in pending:  # it grows: containers are appended behind what holds them
+        for key, item in _searched_items(container):
             if type(item) is VariableNode:
                 yield key, item
-            elif type(item) in SEARCHED:
+            else:
                 pending.append(item)
+
+
+def _searched_items(container: Value) -> Iterable[tuple[str, Value]]:
+    """The variables and containers directly inside of a value."""
+    if type(container) not in (dict, list) or SEARCHED.isdisjoint(map(type, values_of(container))):
+        return ()
+    items = container.items() if type(container) is dict else zip(itertools.repeat(""), container)
+    return [(key, item) for key, item in items if type(item) in SEARCHED]
+
+
+class InputWeights:
+    """Adds up the costs of input fields. ``inputs`` are the types in which @cost stands somewhere."""
+
+    __slots__ = ("_inputs",)
+
+    def __init__(self, inputs: Mapping[str, Mapping[str, ArgumentRule]]) -> None:
+        self._inputs = inputs
+
+    def counts(self, kind: str) -> bool:
+        """Whether values of a type can cost anything."""
+        return kind in self._inputs
+
+    def of(self, value: Value, kind: str, bindings: Bindings) -> int:
+        """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
+        points = 0
+        pending = [(value, kind)]
+        while pending:
+            value, kind = pending.pop()
+            if type(value) is VariableNode:
+                points += self._of_variable(value, kind, bindings)
+            elif type(value) is list:
+                pending.extend((item, kind) for item in value)
+            elif type(value) is dict:
+                rules = self._inputs.get(kind, {})
+                for name in value.keys() & rules.keys():
+                    points += rules[name].points
+                    if rules[name].kind in self._inputs:
+                        pending.append((value[name], rules[name].kind))
+        return points
+
+    def _of_variable(self, value: VariableNode, kind: str, bindings: Bindings) -> int:
+        key = f"{value.name}:{kind}"  # a colon is in no variable's name
+        if key not in bindings.memo:
+            bindings.memo[key] = 0  # a variable's value holds no variables; its default might name itself
+            bindings.memo[key] = max(self.of(item, kind, bindings) for item in bindings.candidates(value))
+        return int(bindings.memo[key])

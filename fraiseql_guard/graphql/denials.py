@@ -1,4 +1,4 @@
-"""How a refusal of this room is worded: numbers and places, never the text of the query."""
+"""Denials of GraphQL requests: they give numbers and places, never the text of the query."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def over(code: Code, limit: float, actual: float, *, offends: bool = False, path
 
 def syntax_error(text: str, offset: int) -> Denial:
     """The document is no GraphQL at ``offset``. The detail gives line and column alone."""
+    # Lines end as the specification says: with LF, CR, or both.
     before = text[:offset].replace("\r\n", "\n").replace("\r", "\n")
     line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
     return Denial(

@@ -1,0 +1,192 @@
+"""Analyzes one operation: what its document asks for with the variables of a request, and which limit that exceeds."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any, Final
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.measured import Measured
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
+from fraiseql_guard.graphql.cost.cost_rules import CostRules
+from fraiseql_guard.graphql.cost.schema import SchemaTable
+from fraiseql_guard.graphql.document_limits import LimitChecker, Measurements
+from fraiseql_guard.graphql.http.envelope import Envelope
+from fraiseql_guard.graphql.syntax.prescanner import Prescanner
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT, Bindings
+
+_NO_APQ: Final = Denial(
+    signals.PERSISTED_QUERY_NOT_SUPPORTED, detail=f"Send the document alone, or set {name_of('apq')}=true."
+)
+_MUTATION_BY_GET: Final = Denial(signals.MUTATION_BY_GET, headers=((b"allow", b"POST"),))
+_NEAR: Final = 0.8
+"""Part of a limit from which on a request is near it."""
+_MAX_ANALYSES: Final = 2048
+_BYTES_PER_ANALYSIS: Final = 2048
+_BYTES_PER_CHARACTER: Final = 60
+_BYTES_PER_DOCUMENT: Final = 4096
+"""What a remembered document takes, estimated on the safe side."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAnalysis:
+    """What was measured and why it is refused; both if it is over a limit, so that the log can show the numbers.
+
+    ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document.
+    ``noted`` is what a limit would refuse that is only monitored. ``hashes`` are the hex SHA-256 of every text that was
+    read, whether it could be measured or not; ``text`` is that of a refused one, if log lines are to carry it.
+    """
+
+    measured: Measured | None
+    denial: Denial | None
+    rewritten: bytes | None = None
+    noted: Denial | None = None
+    hashes: tuple[str, ...] = ()
+    text: str | None = None
+
+
+class Analyzer:
+    """Measures documents and compares them with the limits. Frozen, except for its bounded memories."""
+
+    __slots__ = ("_all_limits", "_analyses", "_documents", "_enforced", "_monitors", "_rules", "_scanner", "_settings")
+
+    def __init__(
+        self, settings: Settings, table: SchemaTable | None, *, remembered_documents: int, remembered_bytes: int
+    ) -> None:
+        # A limit that is only monitored is enforced as one that nothing exceeds.
+        monitored: dict[str, Any] = dict.fromkeys(settings.monitor_limits, MAX_COUNT)
+        self._settings = replace(settings, **monitored) if monitored else settings
+        self._monitors = bool(monitored)
+        self._rules = CostRules(settings, table)
+        self._scanner = Prescanner(self._settings)
+        self._enforced = LimitChecker(self._settings, self._scanner.max_nesting)
+        self._all_limits = LimitChecker(settings, self._scanner.max_nesting)
+        # By their text, which is compared in full; with their hash, which costs more than to find them.
+        self._documents: Lru[str, tuple[AnalyzedDocument, str]] = Lru(remembered_documents, max_bytes=remembered_bytes)
+        # Analyses of requests that cost the same: clients page through lists with a handful of sizes.
+        self._analyses: Lru[Hashable, RequestAnalysis] = Lru(_MAX_ANALYSES)
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of what is remembered, as estimated when it was."""
+        return self._documents.size_bytes + len(self._analyses) * _BYTES_PER_ANALYSIS
+
+    def texts(self) -> Iterator[tuple[str, str]]:
+        """Hex SHA-256 and text of every remembered document."""
+        return ((query_hash, text) for text, (_, query_hash) in list(self._documents.items()))
+
+    def forget(self) -> None:
+        """Empty the memories."""
+        self._documents.clear()
+        self._analyses.clear()
+
+    def analyze(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> RequestAnalysis:
+        """What a request for one operation asks for, or why it is refused. Never raises."""
+        text = envelope.query
+        if text is None:
+            return RequestAnalysis(None, _NO_APQ)
+        if len(text) > self._settings.max_query_chars:
+            return RequestAnalysis(None, self._scanner.check(text), hashes=(_hash_of(text),))
+        remembered = self._documents.get(text)
+        query_hash = _hash_of(text) if remembered is None else remembered[1]
+        if not _is_of(query_hash, envelope.extensions.get("persistedQuery")):
+            return RequestAnalysis(None, _NO_APQ, hashes=(query_hash,))
+        try:
+            document = self._read(text) if remembered is None else remembered[0]
+            if isinstance(document, Denial):
+                return RequestAnalysis(None, document, hashes=(query_hash,))
+            analysis = self._price(document, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+        except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
+            return RequestAnalysis(None, Denial(signals.QUERY_TOO_DEEP), hashes=(query_hash,))
+        if remembered is None and analysis.denial is None:  # what was refused pushes nothing out
+            size_bytes = _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text)
+            self._documents.put_sized(text, (document, query_hash), size_bytes)
+        return analysis
+
+    def _read(self, text: str) -> AnalyzedDocument | Denial:
+        tokens = self._scanner.read(text)
+        return tokens if isinstance(tokens, Denial) else analyze_document(text, self._settings, self._rules, tokens)
+
+    def _price(
+        self, document: AnalyzedDocument, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+    ) -> RequestAnalysis:
+        """What a document asks for with the variables of a request. Equal outcomes are analyzed once."""
+        variant = document.variant(envelope.variables)
+        if isinstance(variant, Denial):
+            return RequestAnalysis(None, variant, hashes=(query_hash,))
+        outcome = variant.plan.outcome(envelope.variables)
+        key = query_hash, variant.positions, outcome, envelope.operation_name, by_get, authenticated
+        if outcome is not None and (known := self._analyses.get(key)):
+            return known
+        prices = variant.plan.price(Bindings(envelope.variables, document.document.defaults))
+        numbers = Measurements(document, variant, prices)
+        analysis = self._judge(numbers, envelope.operation_name, query_hash, by_get=by_get, authenticated=authenticated)
+        if outcome is not None and analysis.denial is None:
+            self._analyses.put(key, analysis)
+        return analysis
+
+    def _judge(
+        self, numbers: Measurements, name: str | None, query_hash: str, *, by_get: bool, authenticated: bool
+    ) -> RequestAnalysis:
+        """Compare what was measured of a request for the operation ``name`` with the limits."""
+        measured, hashes = _measured(numbers, name), (query_hash,)
+        if (denial := _not_runnable(numbers.document, name, by_get=by_get)) is not None:
+            return RequestAnalysis(measured, denial, hashes=hashes)
+        denial = self._enforced.decide(numbers, authenticated=authenticated)
+        noted = None
+        if self._monitors and denial is None:
+            noted = self._all_limits.decide(numbers, authenticated=authenticated)
+        if near := self._near(numbers):
+            measured = replace(measured, near=near)
+        return RequestAnalysis(measured, denial, noted=noted and replace(noted, offence=None), hashes=hashes)
+
+    def _near(self, numbers: Measurements) -> tuple[str, ...]:
+        """The options of the limits that are nearly used up."""
+        compared = self._all_limits.compare(numbers)
+        near = [option for option, _, limit, actual in compared if _NEAR * limit < actual <= limit]
+        return tuple(dict.fromkeys(near))
+
+
+def _hash_of(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _is_of(query_hash: str, persisted: object) -> bool:
+    """Whether the extension persistedQuery, if it is sent, names the document that it comes with.
+
+    The host may store or look up something else under another hash.
+    """
+    if persisted is None:
+        return True
+    return isinstance(persisted, dict) and persisted.get("sha256Hash") == query_hash
+
+
+def _not_runnable(document: AnalyzedDocument, name: str | None, *, by_get: bool) -> Denial | None:
+    """Why no operation of the document can be run, whatever it costs."""
+    if by_get and document.kind == "mutation":
+        return _MUTATION_BY_GET
+    found = len(document.names) == 1 if name is None else name in document.names
+    return None if found else Denial(signals.OPERATION_NOT_FOUND)
+
+
+def _measured(numbers: Measurements, name: str | None) -> Measured:
+    document, variant, prices = numbers.document, numbers.variant, numbers.prices
+    if name is None and len(document.names) == 1:
+        (name,) = document.names
+    return Measured(
+        kind=document.kind,
+        name=name,
+        root_fields=document.root_fields,
+        root_field_count=variant.root_field_count,
+        mutation_root_fields=variant.mutation_root_fields,
+        depth=variant.depth,
+        complexity=prices.complexity,
+        list_size=prices.list_size,
+        introspection=document.counts.introspection >= 0,
+        names=tuple([each for each in document.names if each is not None]),
+    )

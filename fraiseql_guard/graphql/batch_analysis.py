@@ -1,0 +1,73 @@
+"""What a batch of operations asks for as a whole: costs add up, everything else is that of the worst operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import chain
+from typing import TypeVar
+
+from fraiseql_guard.core import signals
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.measured import Measured
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.analyzed_document import gravest
+from fraiseql_guard.graphql.analyzer import RequestAnalysis
+from fraiseql_guard.graphql.denials import malformed, over
+from fraiseql_guard.graphql.syntax.values import MAX_COUNT
+
+_T = TypeVar("_T")
+
+
+def join_batch(analyses: Sequence[RequestAnalysis], settings: Settings) -> RequestAnalysis:
+    """One analysis for all operations of a batch: the first refusal, and the sum of what could be measured."""
+    denial = _first(analyses, lambda item: item.denial)
+    noted = _first(analyses, lambda item: item.noted)
+    text = _first(analyses, lambda item: item.text)
+    hashes = tuple(chain.from_iterable(item.hashes for item in analyses))
+    parts = [item.measured for item in analyses if item.measured]
+    if not parts:
+        return RequestAnalysis(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
+    measured = _sum(parts, unmeasured=len(analyses) - len(parts))
+    # The operations may be within the limit one by one, and above it together.
+    if denial is None and measured.complexity > settings.max_query_complexity:
+        denial, noted = _too_complex(measured.complexity, settings, noted)
+    return RequestAnalysis(measured, denial, noted=noted, hashes=hashes, text=text)
+
+
+def _first(analyses: Sequence[RequestAnalysis], part: Callable[[RequestAnalysis], _T | None]) -> _T | None:
+    return next(filter(None, map(part, analyses)), None)
+
+
+def _too_complex(complexity: int, settings: Settings, noted: Denial | None) -> tuple[Denial | None, Denial | None]:
+    """The refusal of the sum, or what is noted of it where the limit is only monitored."""
+    limit = settings.max_query_complexity
+    if "max_query_complexity" in settings.monitor_limits:
+        return None, over(signals.QUERY_TOO_COMPLEX, limit, complexity)
+    return over(signals.QUERY_TOO_COMPLEX, limit, complexity, offends=True), noted
+
+
+def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
+    """The numbers of all operations; sums stop where JSON readers lose the last digit."""
+    return replace(
+        _with_all_names(parts),
+        kind=gravest([part.kind for part in parts]),
+        root_field_count=min(sum([part.root_field_count for part in parts]), MAX_COUNT),
+        mutation_root_fields=sum([part.mutation_root_fields for part in parts]),
+        depth=max([part.depth for part in parts]),
+        complexity=min(sum([part.complexity for part in parts]), MAX_COUNT),
+        list_size=max([part.list_size for part in parts]),
+        introspection=True in [part.introspection for part in parts],
+        unmeasured=unmeasured,
+    )
+
+
+def _with_all_names(parts: Sequence[Measured]) -> Measured:
+    """The first, with the names that stand in any of them."""
+    return replace(
+        parts[0],
+        name=None,
+        root_fields=frozenset().union(*[part.root_fields for part in parts]),
+        near=tuple(dict.fromkeys(chain.from_iterable(part.near for part in parts))),
+        names=tuple(dict.fromkeys(chain.from_iterable(part.names for part in parts))),
+    )

@@ -1,0 +1,96 @@
+"""The levels of a plan as pages divide them: the fields that a page multiplies, and those beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from fraiseql_guard.graphql.cost.cost_rules import ChildField, CostRules, PageSize, Paging
+from fraiseql_guard.graphql.cost.pricing import Alternative
+from fraiseql_guard.graphql.cost.schema import FieldRule
+from fraiseql_guard.graphql.syntax.ast import FieldNode, SelectionNode
+
+
+@dataclass(slots=True, eq=False)
+class LevelDraft:
+    """Merged selections at a type, with the terms of each object type that may stand there and the number of terms
+    that lead to it."""
+
+    selections: tuple[SelectionNode, ...]
+    distinct: frozenset[SelectionNode]
+    owner: str | None
+    path: tuple[str, ...]
+    alternatives: list[tuple[TermDraft, ...]] = field(default_factory=list)
+    parents: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class TermDraft:
+    """A term whose children are not numbered yet."""
+
+    field: FieldNode
+    rule: FieldRule | None
+    owner: str | None
+    path: tuple[str, ...]
+    at_root: bool
+    level: LevelDraft | None
+
+
+class PlanLevels:
+    """Numbers the levels of a plan: those of the walk, each as often as pages divide its children differently."""
+
+    def __init__(self, rules: CostRules, numbers: Mapping[TermDraft, int]) -> None:
+        self._rules = rules
+        self._numbers = numbers
+        self._known: dict[tuple[LevelDraft, frozenset[str], bool], int] = {}
+        self._children: dict[LevelDraft, list[list[tuple[int, ChildField]]]] = {}
+        self.levels: list[tuple[Alternative, ...]] = []
+
+    def children(self, level: LevelDraft | None) -> list[list[tuple[int, ChildField]]]:
+        """What a level selects, for each type, with the numbers of their terms."""
+        if level is None:
+            return []
+        found = self._children.get(level)
+        if found is None:
+            found = [
+                [(self._numbers[draft], _child(draft, self._rules)) for draft in way] for way in level.alternatives
+            ]
+            self._children[level] = found
+        return found
+
+    def number(self, level: LevelDraft | None, paging: Paging) -> int:
+        """The level as a field sees it whose size reaches so far; -1 for none."""
+        if level is None:
+            return -1
+        key = level, paging.names, paging.page is PageSize.GUESSED
+        if key not in self._known:
+            self._known[key] = len(self.levels)
+            self.levels.append(tuple(self._divided(level, paging)))
+        return self._known[key]
+
+    def _divided(self, level: LevelDraft, paging: Paging) -> Iterable[Alternative]:
+        if paging.page is PageSize.NEVER:
+            return [((), tuple([self._numbers[draft] for draft in drafts])) for drafts in level.alternatives]
+        return [_divide(children, paging) for children in self.children(level)]
+
+
+def _divide(children: Iterable[tuple[int, ChildField]], paging: Paging) -> Alternative:
+    """The children of one type that hold the items of a page, and the others."""
+    held: list[int] = []
+    others: list[int] = []
+    for number, child in children:
+        if paging.holds(child):
+            held.append(number)
+        else:
+            others.append(number)
+    return tuple(held), tuple(others)
+
+
+def _child(draft: TermDraft, rules: CostRules) -> ChildField:
+    if draft.level is None:
+        weight = rules.weight(draft.field, draft.owner, draft.rule, at_root=False)
+        return ChildField(draft.field, draft.rule, weight, leaves_only=True)
+    # What has children is looked at for them, whatever its weight.
+    leaves_only = all(child.level is None for child in chain.from_iterable(draft.level.alternatives))
+    return ChildField(draft.field, draft.rule, 1, leaves_only)
