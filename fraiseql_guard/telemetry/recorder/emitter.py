@@ -89,6 +89,6 @@ class SignalEmitter:
         self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True
 
-    def leave_out(self, ctx: RequestContext, line: Line, times: int) -> None:
+    def leave_out(self, ctx: RequestContext, event: Event, times: int) -> None:
         """Lines like one that was left out: they are only counted."""
-        self.log.leave_out(line.event, ctx.subject, times)
+        self.log.leave_out(event, ctx.subject, times)

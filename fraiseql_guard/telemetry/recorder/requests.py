@@ -29,6 +29,7 @@ from fraiseql_guard.telemetry.recorder.deferred_records import DeferredRecords
 from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
 from fraiseql_guard.telemetry.recorder.process import ProcessRecorder
 from fraiseql_guard.telemetry.recorder.refusal_signals import (
+    LazyLine,
     Line,
     failure_counts,
     failure_line,
@@ -40,7 +41,6 @@ from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-_ANSWERED: Final = Line(s.HTTP_REQUEST, _NOTHING, _NOTHING)
 
 
 class RequestRecorder:
@@ -146,7 +146,7 @@ class RequestRecorder:
         self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
         mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
-        written = [self._emitter.emit(ctx, line) for line in self._lines(ctx, denial)]
+        written = [self._emitter.say(ctx, event, make) for event, make in self._lines(ctx, denial)]
         self._on_refusal(ctx, denial, True)
         return not any(written)
 
@@ -154,15 +154,15 @@ class RequestRecorder:
         """Requests like one that was refused were refused for the same, so many times in so many seconds of work: they
         count for all that it did. Lines and records of it there are enough. ``counted``: plain metrics are mounted."""
         self._count_refusal(ctx, denial, times)
-        for line in self._lines(ctx, denial):
-            self._emitter.leave_out(ctx, line, times)
+        for event, _ in self._lines(ctx, denial):
+            self._emitter.leave_out(ctx, event, times)
         if ctx.identity is not None and ctx.token_failure is None:
             self._count_token(ctx.identity, times)
         self._note(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
             if not self._access.off:
-                self._emitter.leave_out(ctx, _ANSWERED, times)
+                self._emitter.leave_out(ctx, s.HTTP_REQUEST, times)
 
     def _count_refusal(self, ctx: RequestContext, denial: Denial, times: int = 1) -> None:
         self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name, amount=times)
@@ -173,7 +173,7 @@ class RequestRecorder:
         if denial.code is s.UNAUTHENTICATED:
             self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._emitter.clock())
 
-    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[Line]:
+    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[LazyLine]:
         return refusal_signals_of(denial.code).lines(ctx, denial, self._emitter.settings)
 
     def refused_by_app(self, ctx: RequestContext, reason: FailureReason) -> None:
@@ -189,8 +189,8 @@ class RequestRecorder:
         """Monitor mode: only our own counter moves, and the line says that nothing was enforced."""
         self._metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
         self._note_failure(ctx, denial)
-        for line in self._lines(ctx, denial):
-            self._emitter.emit(ctx, Line(line.event, line.fields, {**line.extra, "enforced": False}))
+        for event, make in self._lines(ctx, denial):
+            self._emitter.say(ctx, event, partial(_not_enforced, make))
         self._on_refusal(ctx, denial, False)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
@@ -281,6 +281,11 @@ class RequestRecorder:
         self._emitter.emit(
             ctx, Line(event, _NOTHING, {"failures_before": before} if before else _NOTHING), always=before > 0
         )
+
+
+def _not_enforced(make: Callable[[], Line]) -> Line:
+    line = make()
+    return Line(line.event, line.fields, {**line.extra, "enforced": False})
 
 
 def _refused(ctx: RequestContext) -> bool:
