@@ -163,8 +163,8 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
     blocked = BlockedAddresses()
     identity = _identity(settings, components, blocked, modes)
     resolver = AddressResolver(settings)
-    head_gates = _head_gates(settings, modes, components, (access, health_access))
-    token_gate = identity.check if identity else None
+    head_checks = _head_checks(settings, modes, components, (access, health_access))
+    token_check = identity.check if identity else None
 
     def memory_now() -> Memory | None:
         with suppress(Exception):  # signals are no reason to fail a request
@@ -186,12 +186,12 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         resolver=resolver,
         metrics_access=access,
         health_access=health_access,
-        in_flight=in_flight,
+        concurrency=in_flight,
         verifier=components.identity.verifier if components.identity else None,
-        identification=identity.identification if identity else None,
-        head_gates=head_gates,
-        token_gate=token_gate,
-        body_gates=_body_gates(settings, mount_options.settings, active, components, reader, in_flight),
+        async_authentication=identity.asynchronous if identity else None,
+        head_checks=head_checks,
+        token_check=token_check,
+        body_checks=_body_checks(settings, mount_options.settings, active, components, reader, in_flight),
         edits=_edits(settings, modes),
         store=components.store,
         control=components.control,
@@ -209,7 +209,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         recorder=recorder,
         budget=components.budget,
         refusal_cache=components.refusal_cache,
-        head_cache=RequestHeadCache(_head_reads(resolver, head_gates, token_gate)),
+        head_cache=RequestHeadCache(_head_reads(resolver, head_checks, token_check), components.allow_list),
         books=components.books,
         timers=components.timers,
         neighbours=components.neighbours,
@@ -226,7 +226,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         database=components.database,
         reader=reader,
         operator=operator,
-        door=_door(settings, operator, components) if Protection.ADMIN in active else None,
+        operator_authentication=_door(settings, operator, components) if Protection.ADMIN in active else None,
     )
 
 
@@ -250,9 +250,11 @@ def _identity(
     return None if parts is None else identity_checks(parts, settings, blocked=blocked, modes=modes)
 
 
-def _head_reads(resolver: AddressResolver, head_gates: Iterable[HeadCheck], token_gate: HeadCheck | None) -> HeadReads:
+def _head_reads(
+    resolver: AddressResolver, head_checks: Iterable[HeadCheck], token_check: HeadCheck | None
+) -> HeadReads:
     """What tells heads apart: all that anything which looks at a head declares to read."""
-    checks = (*head_gates, *((token_gate,) if token_gate is not None else ()))
+    checks = (*head_checks, *((token_check,) if token_check is not None else ()))
     return HeadReads.union((head_cache.READS, replies.READS, resolver.reads, *(check.reads for check in checks)))
 
 
@@ -270,7 +272,7 @@ def _reader(settings: Settings, mounted: frozenset[Protection], components: Comp
     return Reader(watched, components.schema, persisted=components.persisted)
 
 
-def _head_gates(
+def _head_checks(
     settings: Settings, modes: Mapping[Protection, Mode], components: Components, pages: Iterable[HeadCheck | None]
 ) -> tuple[HeadCheck, ...]:
     mounted = frozenset(each for each, mode in modes.items() if mode is not Mode.OFF)
@@ -288,7 +290,7 @@ def _head_gates(
     return tuple(checks)
 
 
-def _body_gates(
+def _body_checks(
     settings: Settings,
     configured: Settings,
     mounted: frozenset[Protection],
