@@ -55,7 +55,6 @@ class Dispatcher:
     def _http(self, runtime: Runtime, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """The way of every HTTP request. What cannot be described cannot be checked, so it does not pass."""
         nested, head_cache = REQUEST in scope, runtime.head_cache
-        part = "heads"
         try:
             # 1. A middleware beside the guard may have an id of its own for the answer.
             if runtime.neighbours.active and not nested:
@@ -64,19 +63,21 @@ class Dispatcher:
             key, generation = head_cache.key(scope), head_cache.generation
             if not nested and (refusal := runtime.refusal_cache.find(scope, key, generation)) is not None:
                 return refusal.answer(send)
-            # 3. What the head tells is cached, or found out now.
+            # 3. What a head tells is cached.
             head = head_cache.find(key)
-            if head is not None:
-                ctx = head.describe(scope)
-            else:
-                part = "describe"
+            ctx = None if head is None else head.describe(scope)
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            runtime.tell(runtime.recorder.fault, "heads", error)
+            return refuse_unchecked(send)
+        try:
+            # 4. A head that is not is described now, and may be for operators.
+            if ctx is None:
                 place = runtime.paths.place(scope)
                 if (authentication := self._operators_at(place)) is not None:
                     return self._operators_http(runtime, scope, receive, send, authentication)
                 ctx = describe(scope, runtime, place)
                 ctx.head_key = None if key is None else HeadKey(key, generation)
                 app = self._page(ctx, app)
-            # 4. A guard further outside may have decided about the request before.
             if nested:
                 nest(ctx, scope, runtime)
             if not ctx.guarded and self._uncovered.looking:
@@ -84,7 +85,7 @@ class Dispatcher:
             runtime.control.ensure_polling()
             return RequestHandler(runtime, app, scope, receive, send, ctx).run()
         except Exception as error:  # noqa: BLE001 - as the docstring says
-            runtime.tell(runtime.recorder.fault, part, error)
+            runtime.tell(runtime.recorder.fault, "describe", error)
             return refuse_unchecked(send)
 
     async def _operators_http(
