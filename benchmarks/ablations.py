@@ -40,18 +40,8 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 
 def head_cache() -> None:
-    """No head has a key, so that none is found or learnt (nor a repeated refusal, which nothing is here)."""
+    """No head has a key, so that none is found or cached (nor a refusal given again, which none is here)."""
     put("asgi.head_cache:RequestHeadCache", "key", _nothing)
-
-
-def plain() -> None:
-    """No request is plain: a page goes the way of an operation."""
-    put("asgi.dispatcher", "is_plain", lambda stack, ctx: False)
-
-
-def head_trip() -> None:
-    """A head says nothing about what the next request asks of the store."""
-    put("asgi.plain_handler", "_keep", _nothing)
 
 
 def usual() -> None:
@@ -165,17 +155,15 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "guard": Ablation(what="the whole guard: what is left is the bare app", asked=(PAGE, NEW, AGAIN), bare=True),
     "nothing": Ablation(what="nothing: the error of the measurement", asked=(PAGE, NEW)),
     "heads": Ablation(
-        what="heads that passed before (HeadReads)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=head_cache
+        what="heads that passed before (RequestHeadCache)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=head_cache
     ),
-    "plain": Ablation(what="the short way of pages (Passage)", asked=(PAGE,), off=plain),
-    "head-trip": Ablation(what="a head's own trip to the store (readmit)", asked=(PAGE,), off=head_trip),
     "usual": Ablation(what="usual trips to the store (admission)", asked=(PAGE, NEW), off=usual),
     "packed": Ablation(what="what trips have in common on the wire", asked=(PAGE_TOKEN, REFUSED), off=packed),
     "requests": Ablation(what="requests by their bytes", asked=(AGAIN,), off=requests),
     "documents": Ablation(what="measured documents", asked=(NEW,), off=documents),
     "readings": Ablation(what="judged costs of a document", asked=(NEW,), off=readings),
     "timers": Ablation(what="coalesced timers (DeadlineTimers)", asked=(NEW,), off=timers),
-    "backlog": Ablation(what="deferred accounting (Backlog)", asked=(PAGE, NEW), off=backlog),
+    "backlog": Ablation(what="deferred accounting (DeferredRecords)", asked=(PAGE, NEW), off=backlog),
     "tokens": Ablation(what="verified tokens", asked=(PAGE_TOKEN,), off=tokens),
     "refusals": Ablation(what="remembered refusals, and their answers", asked=(REFUSED,), off=refusals),
     "repeats": Ablation(what="the answers to repeated refusals", asked=(REFUSED,), off=refusal_cache),

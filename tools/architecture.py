@@ -35,7 +35,13 @@ STAGES: Final = (
     Stage(
         "Dispatch",
         "which path it is; whether this refusal was just given",
-        ("asgi/dispatcher.py", "asgi/paths.py", "asgi/head_cache.py", "asgi/refusal_cache.py"),
+        (
+            "asgi/dispatcher.py",
+            "asgi/head_cache.py",
+            "asgi/refusal_cache.py",
+            "asgi/paths.py",
+            "asgi/describe.py",
+        ),
         ("429",),
     ),
     Stage(
@@ -86,7 +92,7 @@ STAGES: Final = (
     Stage(
         "App",
         "runs until its deadline, or until the client leaves",
-        ("asgi/app_runner.py", "asgi/timeout_policy.py"),
+        ("asgi/request_handler.py", "asgi/app_runner.py", "asgi/timeout_policy.py"),
         ("504",),
     ),
     Stage(

@@ -1,4 +1,4 @@
-"""A bounded look at the app's answer: does a GraphQL response carry errors, and with which codes?"""
+"""A bounded look at the app's answer: whether a GraphQL response carries errors, and with which codes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
+from starlette.types import Message
 
 _LOOK_BYTES: Final = 65_536
 _TAIL_BYTES: Final = 1_024
@@ -19,31 +20,24 @@ _NO_HEADERS: Final[Mapping[bytes, bytes]] = {}
 
 
 class Answer:
-    """Watches an answer go by; if it is ``looked_at``, also its head, up to 64 KiB of its body, and whether it is a
-    stream. What it has not is the class's own."""
+    """Looks at an answer as it goes by: its head, up to 64 KiB of its body, and whether it is a stream.
+
+    What has not come yet is the class's own default.
+    """
 
     headers: Mapping[bytes, bytes] = _NO_HEADERS
     media_type = b""  # as the app wrote it, in lower case
     status = 0
-    trailers = False
     stream = False
-    begun = False  # something of it was passed on
-    complete = False
     codes = _NO_CODES
     """The ``extensions.code`` of its first errors, as far as they are in the part that is looked at."""
     _chunks: list[bytes] | None = None  # of a body that can be read
     _seen = 0
     _tail = b""
 
-    def __init__(self, *, looked_at: bool) -> None:
-        self._looked_at = looked_at
-
-    def start(self, message: Any) -> None:
+    def start(self, message: Message) -> None:
         """The head of the answer."""
         self.status = message["status"]
-        self.trailers = bool(message.get("trailers"))
-        if not self._looked_at:
-            return
         headers = self.headers = dict(message.get("headers", ()))
         media_type = self.media_type = headers.get(b"content-type", b"").lower()
         self.stream = media_type.startswith(_STREAMS)
@@ -57,18 +51,9 @@ class Answer:
             self._seen += len(chunk)
             self._tail = chunk[-_TAIL_BYTES:]
 
-    def ends_with(self, message: Any) -> bool:
-        """Whether this message is its last."""
-        kind = message["type"]
-        if kind == "http.response.body":
-            return not message.get("more_body", False) and not self.trailers
-        if kind == "http.response.trailers":
-            return not message.get("more_trailers", False)
-        return bool(kind == "http.response.pathsend")
-
-    def has_failed(self) -> bool:
-        """Whether the answer is a failure, and with which codes: to be asked once, when everything has gone by. Beyond
-        64 KiB only its beginning and its end are looked at."""
+    def has_failed(self, *, complete: bool) -> bool:
+        """Whether the answer is a failure, and with which codes: to be asked once, when everything has gone by, which
+        was the whole answer or not (``complete``). Beyond 64 KiB only its beginning and its end are looked at."""
         errors = False
         if self._chunks:
             head, self._chunks = b"".join(self._chunks), None
@@ -76,7 +61,7 @@ class Answer:
                 errors, self.codes = _in_part(head, self._tail)
             elif b'"errors"' in head:
                 errors, self.codes = _in_whole(head)
-        return errors or self.status >= _FAILED or not self.complete
+        return errors or self.status >= _FAILED or not complete
 
 
 def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:

@@ -1,14 +1,16 @@
-"""Changes an answer of the app in a few places, where that was asked for.
+"""Changes an answer of the app in a few places, where the settings ask for it.
 
-Only whole JSON objects of a known and bounded length are touched; whatever is streamed, encoded, signed or not
-understood goes by as it is.
+Only whole JSON objects of a known and bounded length are touched. An answer that is streamed, encoded or signed, or
+that is no JSON, goes by as it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Message
 
 from fraiseql_guard.asgi.answer import Answer
 from fraiseql_guard.core.context import RequestContext
@@ -27,55 +29,56 @@ Edit = Callable[[RequestContext, bytes], bytes | None]
 class AnswerEditor:
     """Holds an answer back, from its head on, until its body is complete and may be edited."""
 
-    _head: Any = None  # what is held back
+    _head: Message | None = None  # what is held back
     _chunks: list[bytes]  # of its body
     _size: int  # of these
     _length: int  # of the whole body, as the head says
 
-    def __init__(self, ctx: RequestContext, edits: Sequence[Edit]) -> None:
+    def __init__(self, ctx: RequestContext, edits: Sequence[Edit], answer: Answer) -> None:
         self._ctx = ctx
         self._edits = edits
+        self._answer = answer
 
-    def ready(self, message: Any, answer: Answer) -> Sequence[Any]:
+    def ready(self, message: Message) -> Sequence[Message]:
         """The messages that go out, now that the app sends this one of its answer."""
-        kind = message["type"]
-        if self._head is None:
-            if kind != "http.response.start" or not (length := self._editable(message, answer)):
+        kind, head = message["type"], self._head
+        if head is None:
+            if kind != "http.response.start" or not (length := self._editable(message)):
                 return (message,)
             self._head, self._length, self._chunks, self._size = message, length, [], 0
             return ()
         if kind != "http.response.body":
-            return *self._held(), message
+            return *self._held(head), message
         chunk = message.get("body", b"")
         self._chunks.append(bytes(chunk))  # of an app that fills one buffer again and again, too
         self._size += len(chunk)
         if not message.get("more_body", False):
-            return self._whole()
-        return () if self._size <= self._length else self._held()  # more than its head says
+            return self._whole(head)
+        return () if self._size <= self._length else self._held(head)  # more than its head says
 
-    def _editable(self, head: Any, answer: Answer) -> int:
+    def _editable(self, head: Message) -> int:
         """The length of an answer that is to be held back; 0 of any other."""
-        headers = answer.headers
+        headers = self._answer.headers
         length = headers.get(b"content-length", b"")
         editable = (
             length.isdigit()
             and len(length) < 10
             and self._ctx.method != "HEAD"
-            and answer.media_type.partition(b";")[0].strip() in _MEDIA_TYPES
+            and self._answer.media_type.partition(b";")[0].strip() in _MEDIA_TYPES
             and _BOUND_TO_THE_BYTES.isdisjoint(headers)
             and not head.get("trailers")
         )
         return size if editable and (size := int(length)) <= _MOST_BYTES else 0
 
-    def _held(self) -> Sequence[Any]:
+    def _held(self, head: Message) -> Sequence[Message]:
         """What was held back so far."""
-        head, self._head = self._head, None
+        self._head = None
         return head, {"type": "http.response.body", "body": b"".join(self._chunks), "more_body": True}
 
-    def _whole(self) -> Sequence[Any]:
+    def _whole(self, head: Message) -> Sequence[Message]:
         """The answer, edited if it is as long as it says."""
-        head, self._head, body = self._head, None, b"".join(self._chunks)
-        came = body
+        self._head = None
+        came = body = b"".join(self._chunks)
         if self._size == self._length:
             for edit in self._edits:
                 with suppress(Exception):  # an answer that one edit does not understand is as the others have left it

@@ -1,7 +1,7 @@
-"""Has the app itself refused its caller? Its own 401, 403 and error codes, as the contract's failure reasons.
+"""Tells whether the app itself has refused its caller: its own 401, 403 and error codes, as the contract's reasons.
 
-Only looked at where authentication is mounted, on GraphQL paths and the paths that need a token. It is the app's
-decision about a caller that the guard let pass: counted and logged in every mode, and never sanctioned.
+Only where authentication is mounted, on GraphQL paths and the paths that need a token. It is the app's decision about a
+caller that the guard let pass: counted and logged in every mode, and never sanctioned.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _UNAUTHENTICATED_CODE: Final = "UNAUTHENTICATED"
 """Codes that Apollo made customary and that FraiseQL's decorators (requires_auth, requires_role, ...) answer with."""
 
 
-def app_refusal(ctx: RequestContext, answer: Answer) -> FailureReason | None:
-    """The reason for which the app refused its caller, if it did.
+def app_refusal(ctx: RequestContext, answer: Answer | None) -> FailureReason | None:
+    """The reason for which the app refused its caller, if it did. Only the answer to a GraphQL operation is looked at.
 
     A verified user that the app does not let in lacks permissions, whatever word the app has for it; an anonymous
     caller about which it wants to know more lacks a token.
     """
-    if not ctx.operation:
-        return plain_refusal(ctx)
+    if not ctx.operation or answer is None:
+        return _by_status(ctx)
     codes = answer.codes
     if not codes and answer.status not in (_UNAUTHORIZED, _REFUSED):
         return None
@@ -37,9 +37,9 @@ def app_refusal(ctx: RequestContext, answer: Answer) -> FailureReason | None:
     )
 
 
-def plain_refusal(ctx: RequestContext) -> FailureReason | None:
+def _by_status(ctx: RequestContext) -> FailureReason | None:
     """The same of a request that is no GraphQL operation: its status alone tells, where a token is needed."""
-    if ctx.status not in (_UNAUTHORIZED, _REFUSED) or ctx.denial is not None:
+    if ctx.status not in (_UNAUTHORIZED, _REFUSED):
         return None
     if not ctx.place.needs_token:
         return None

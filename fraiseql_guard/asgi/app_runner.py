@@ -20,8 +20,8 @@ _ABANDON_AFTER_SECONDS: Final = 1.0
 _AS_GOOD_AS_OVER_SECONDS: Final = 0.0005
 
 
-class Owner(Protocol):
-    """Whose app it is."""
+class RunObserver(Protocol):
+    """Hears what becomes of an app's run."""
 
     def time_is_up(self) -> bool:
         """Answer the client; whether the app is to be cancelled (not in monitor mode)."""
@@ -35,12 +35,13 @@ class Owner(Protocol):
 class AppRunner:
     """One app run, in the task that asks for it. The request's context shows the app until when it may work.
 
-    Its timer looks again when it rings, so that to move the end further away costs nothing. Most runs end before
-    anything happens to them: what has not happened is the class's own.
+    Its timer looks again when it rings, so that moving the end further away costs nothing. Most runs end before
+    anything happens to them: what has not happened is the class's own default.
     """
 
     left = False  # the client, before its answer was complete
     task: asyncio.Task[object] | None = None  # while the app runs
+    _began_at = 0.0  # on the loop's clock
     _timer: DeadlineTimer | None = None
     _until: float | None = None  # on the loop's clock; None once time is up, or the answer complete
     _watcher: asyncio.Task[None] | None = None
@@ -50,29 +51,30 @@ class AppRunner:
         self,
         loop: asyncio.AbstractEventLoop,
         timers: DeadlineTimers,
-        request_body: RequestBody,
-        terms: TimeoutPolicy,
+        body: RequestBody | None,
+        policy: TimeoutPolicy,
         ctx: RequestContext,
-        owner: Owner,
+        observer: RunObserver,
     ) -> None:
         self._loop = loop
         self._timers = timers
-        self._request_body = request_body
-        self._watches = terms.stop_on_leave and request_body.complete
+        # Only behind the whole body comes the message that the client has left.
+        self._watched = body if policy.stop_on_leave and body is not None and body.complete else None
         self._ctx = ctx
-        self._owner = owner
-        self.terms = terms
+        self._observer = observer
+        self._policy = policy
 
-    async def run(self, work: Awaitable[object], now: float) -> None:
-        """Run the app, from now on the loop's clock, to its end, its deadline, or its client's disconnect."""
+    @property
+    def seconds(self) -> float:
+        """How long the app has been at work, by the loop's clock."""
+        return self._loop.time() - self._began_at
+
+    async def run(self, work: Awaitable[object]) -> None:
+        """Run the app to its end, its deadline, or its client's disconnect."""
         task = self.task = asyncio.current_task()
-        seconds = self.terms.timeout_seconds
-        if seconds is not None:
-            self._until = now + seconds
-            if self.terms.binding:
-                self._ctx.ends_at = time.monotonic() + seconds
-            first = min(seconds, _WATCH_AFTER_SECONDS) if self._watches else seconds
-            self._timer = self._timers.call_at(now + first, self._look)
+        self._began_at = self._loop.time()
+        if self._policy.timeout_seconds is not None:
+            self._set_timer(self._policy.timeout_seconds)
         try:
             await work
         except (asyncio.CancelledError, Exception):
@@ -86,6 +88,14 @@ class AppRunner:
                 self._abandonment.cancel()
         if self._abandonment is not None and task is not None:
             await take_back(task)
+
+    def _set_timer(self, seconds: float) -> None:
+        """Have the timer ring at the deadline, or sooner if the client is to be watched by then."""
+        self._until = self._began_at + seconds
+        if self._policy.binding:
+            self._ctx.ends_at = time.monotonic() + seconds
+        first = seconds if self._watched is None else min(seconds, _WATCH_AFTER_SECONDS)
+        self._timer = self._timers.call_at(self._began_at + first, self._look)
 
     def stop(self) -> None:
         """The answer is complete: from now on neither deadline nor disconnect touch the app's background tasks."""
@@ -103,7 +113,7 @@ class AppRunner:
             return
         now = self._loop.time()
         self._until = now + seconds
-        if self.terms.binding:
+        if self._policy.binding:
             self._ctx.ends_at = time.monotonic() + seconds
         if self._timer is not None and now + seconds < self._timer.when():
             self._timer.cancel()
@@ -113,29 +123,29 @@ class AppRunner:
         """Cancel the app now, once: the timer that a second call would start would not be stopped."""
         if self.task is None or self._abandonment is not None:
             return
-        self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._owner.abandoned)
+        self._abandonment = self._loop.call_later(_ABANDON_AFTER_SECONDS, self._observer.abandoned)
         self.task.cancel()
 
     def _look(self) -> None:
         """The timer rang: time for the watcher, or time is up. In the event loop's own turn, so that the client is
         answered even if the app ignores its cancellation."""
         self._timer = None
-        if self._watches and self._watcher is None:
-            self._watcher = self._loop.create_task(self._watch())
+        if self._watched is not None and self._watcher is None:
+            self._watcher = self._loop.create_task(self._watch(self._watched))
         if self._until is None:
             return
         if self._until - self._loop.time() > _AS_GOOD_AS_OVER_SECONDS:
             self._timer = self._timers.call_at(self._until, self._look)
             return
         self._until = None  # once is enough, also where nothing is cut (monitor mode)
-        if self._owner.time_is_up():
+        if self._observer.time_is_up():
             self.interrupt()
 
-    async def _watch(self) -> None:
-        while not self._request_body.disconnected:
-            await self._request_body.next_message()
+    async def _watch(self, body: RequestBody) -> None:
+        """Wait until the client leaves, and stop the app then."""
+        while not body.disconnected:
+            await body.next_message()
         if self._abandonment is not None:
             return  # the client has its answer, and left with it while the app was cleaning up
         self.left = True
-        if self.terms.stop_on_leave:
-            self.interrupt()
+        self.interrupt()

@@ -1,7 +1,7 @@
-"""What of a caller's identity only others can tell: keys that must be fetched, whether the user still exists.
+"""What only others can tell of a caller: keys that must be fetched, and whether the user still exists.
 
-Gates never wait; here is waited, for a bounded time, and only where there is something to ask. What does not answer
-brings a 503, and never a failure of the caller.
+Checks never wait. This waits, for a bounded time, and only where there is something to ask. A source that does not
+answer brings a 503, and never a failure of the caller.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _RETRY_USER_STATUS_SECONDS: Final = 1.0
 
 
 class AsyncAuthentication:
-    """Completes what the authentication gate began. ``enforced``: authentication does not only monitor."""
+    """Completes what the authentication check began. ``enforced``: authentication does not only monitor."""
 
     def __init__(
         self, check: Authentication, verifier: TokenVerifier, user_status: UserStatusCheck | None, *, enforced: bool
@@ -86,10 +86,11 @@ def identity_parts(
 
 @dataclass(frozen=True, slots=True)
 class IdentityChecks:
-    """What decides about it in one stack. ``identification`` only where keys must be fetched or the app be asked."""
+    """What decides about it under one set of settings. ``asynchronous`` only where keys must be fetched or the app be
+    asked."""
 
     check: Authentication
-    identification: AsyncAuthentication | None
+    asynchronous: AsyncAuthentication | None
 
 
 def identity_checks(

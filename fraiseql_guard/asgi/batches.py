@@ -1,6 +1,6 @@
-"""How many operations a refused request asks for: who sends a batch wants a list of as many results.
+"""How many operations a refused request asks for: a batch is answered with a list of as many results.
 
-Apollo's BatchHttpLink hides whatever else it is answered, so that its developers would never see why.
+Apollo's BatchHttpLink hides any other answer, so that its developers would never see why they were refused.
 """
 
 from __future__ import annotations
@@ -49,19 +49,23 @@ def _loader(max_values: int) -> JsonLoader:
     return JsonLoader(max_values)
 
 
-async def look_for_batch(runtime: Runtime, ctx: RequestContext, request_body: RequestBody, denial: Denial) -> None:
-    """Read the body of a request that is refused before anybody has, in the usual bounds, where batches are accepted:
-    it may be one. Of any other body no more is read than shows that."""
-    known = ctx.body is not None or request_body.received_bytes or request_body.complete or request_body.disconnected
-    if known or not runtime.settings.batching or ctx.method != "POST" or not is_json(ctx.header(b"content-type")):
+async def look_for_batch(runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial) -> None:
+    """Read the body of a request that was refused before its body was read: it may hold a batch, where these are
+    accepted. The usual bounds hold, and of any other body no more is read than shows that it is none."""
+    if not _may_be_batch(runtime.settings, ctx, body) or announced_excess(runtime, ctx, buffered=True) is not None:
         return
-    if announced_excess(runtime, ctx, buffered=True) is not None:
-        return
-    request_body.buffer_bytes = runtime.settings.max_body_bytes
+    body.buffer_bytes = runtime.settings.max_body_bytes
     try:
-        body = await look_at_body(runtime, ctx, request_body, denial, unless=_NO_ARRAY)
+        content = await look_at_body(runtime, ctx, body, denial, unless=_NO_ARRAY)
     except Exception as error:  # noqa: BLE001 - the refusal stands, whatever a server makes of its body
         runtime.tell(runtime.recorder.fault, "receive", error)
         return
-    if isinstance(body, bytes):
-        ctx.body = body
+    if isinstance(content, bytes):
+        ctx.body = content
+
+
+def _may_be_batch(settings: Settings, ctx: RequestContext, body: RequestBody) -> bool:
+    """Whether a body that was not read yet may hold a batch."""
+    if ctx.body is not None or body.received_bytes or body.complete or body.disconnected:
+        return False  # it was read already, as far as it can be
+    return settings.batching and ctx.method == "POST" and is_json(ctx.header(b"content-type"))

@@ -14,7 +14,7 @@ T = TypeVar("T")
 class Deadline:
     """Cancels the work when it takes too long: at a moment of the loop's clock.
 
-    The cancellation is ours and does not leave :meth:`bound`; anybody else's does.
+    This cancellation does not leave :meth:`bound`; any other does.
     """
 
     __slots__ = ("_at", "_task", "_timers", "expired")

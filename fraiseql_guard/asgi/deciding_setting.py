@@ -1,7 +1,7 @@
-"""Which setting a refusal is a matter of: who develops a client reads it in the refusal, and need not search the docs.
+"""Which setting decides a refusal: the developer of a client reads it there, and need not search the documentation.
 
-Names of settings are no secret, and their values are told only where the refusal tells them anyway. What a client can
-do something about by itself, by waiting or by showing who it is, names none.
+Names of settings are no secret, and their values are told only where the refusal tells them anyway. A refusal that the
+client can avoid by itself, by waiting or by showing who it is, names none.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ DECIDING: Final[Mapping[Code, tuple[str, ...]]] = {
     s.BODY_TOO_LARGE: ("max_body_bytes", "max_request_bytes"),
     s.QUERY_TIMEOUT: ("query_timeout", "mutation_timeout", "request_timeout"),
 }
-"""The options that decide, by the code of the refusal; where only some refusals of a code are a matter of a setting,
-its gate names it."""
+"""The options that decide, by the code of the refusal; where a setting decides only some refusals of a code, the check
+names it."""
 
 _SENTENCES: Final = {code: f"{' or '.join(map(name_of, options))} decides this." for code, options in DECIDING.items()}
 

@@ -1,11 +1,12 @@
-"""From an ASGI scope to the context that gates decide on, and from an identity back to the scope."""
+"""From an ASGI scope to the context that checks decide on, and from an identity back to the scope."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.authentication import AuthCredentials, BaseUser, UnauthenticatedUser
 from starlette.routing import Mount
+from starlette.types import Scope
 
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.request_body import RequestBody
@@ -21,8 +22,8 @@ _UPGRADES_BY: Final = "GET"
 """Method of a WebSocket's upgrade (RFC 6455, section 4.1), which ASGI leaves out."""
 
 
-def describe(scope: Any, runtime: Runtime, place: Place) -> RequestContext:
-    """What the head of a request tells."""
+def describe(scope: Scope, runtime: Runtime, place: Place) -> RequestContext:
+    """The context of a request, of which its head alone is known."""
     lines = scope["headers"]
     headers = first_lines(lines)
     caller = runtime.resolver.resolve(scope.get("client"), lines, headers)
@@ -61,21 +62,20 @@ def _mounted(label: str, prefix: str) -> str:
     return label if not prefix or label == prefix or label.startswith(prefix + "/") else prefix + label
 
 
-def nest(ctx: RequestContext, scope: Any, runtime: Runtime) -> None:
+def nest(ctx: RequestContext, scope: Scope, runtime: Runtime) -> None:
     """A request may have passed another guard before, whose app this guard is a part of."""
     outer = request.context_of(scope)
     if outer is not None:
         ctx.nest(outer, runtime.books, authenticates=runtime.authenticates)
 
 
-def context_of(scope: Any, runtime: Runtime) -> RequestContext:
-    """What is known of a request from inside the app; of a scope that was not led through the gates, what its head
-    tells."""
+def context_of(scope: Scope, runtime: Runtime) -> RequestContext:
+    """What is known of a request from inside the app; of a scope that no guard has checked, what its head tells."""
     ctx = request.context_of(scope)
     return ctx if ctx is not None else describe(scope, runtime, runtime.paths.place(scope))
 
 
-def rewrite(scope: Any, request_body: RequestBody, rewritten: bytes) -> Any:
+def rewrite(scope: Scope, request_body: RequestBody, rewritten: bytes) -> Scope:
     """The scope of a request whose body (POST) or query string is not what the client sent. The client's own stays as
     it is for those outside, their access logs above all."""
     if scope["method"] != "POST":
@@ -86,7 +86,7 @@ def rewrite(scope: Any, request_body: RequestBody, rewritten: bytes) -> Any:
     return {**scope, "headers": lines}
 
 
-def endpoint(scope: Any, ctx: RequestContext, mounts: MountPrefixes) -> str:
+def endpoint(scope: Scope, ctx: RequestContext, mounts: MountPrefixes) -> str:
     """The endpoint label: a known path or a route's template, never a path as the caller wrote it. Both with the prefix
     of the mounts that they are in."""
     if ctx.endpoint != UNKNOWN:
@@ -123,7 +123,7 @@ class GuardUser(BaseUser):
         return self._identity.user_id
 
 
-def present_identity(scope: Any, identity: Identity | None) -> None:
+def present_identity(scope: Scope, identity: Identity | None) -> None:
     """Hand the caller's identity to the app: ``scope["user"]`` and ``scope["auth"]``.
 
     A verified token says who the user is. Without one a user stays that the host's own middleware has found outside of

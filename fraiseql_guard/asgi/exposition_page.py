@@ -6,7 +6,9 @@ import asyncio
 import gzip
 import re
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Scope, Send
 
 from fraiseql_guard.graphql.http.media_types import MediaType, accepted_ranges, preference
 from fraiseql_guard.telemetry.metrics import openmetrics
@@ -26,8 +28,9 @@ _LONGEST: Final = 1_000
 _CODING: Final = re.compile(r"[ \t]*+([A-Za-z0-9-]++|\*)[ \t]*+(?:;[ \t]*+[qQ]=([01](?:\.[0-9]{0,3})?)[ \t]*+)?+")
 
 
-async def send_exposition(scope: Any, send: Any, page: Callable[..., Awaitable[bytes]]) -> None:
+async def send_exposition(scope: Scope, send: Send, page: Callable[..., Awaitable[bytes]]) -> None:
     """Answer with what ``page(as_openmetrics=...)`` returns."""
+    # 1. The format, and the page in it.
     version = openmetrics_version(_lines(scope, b"accept"))
     body = await page(as_openmetrics=version is not None)
     media_type = CONTENT_TYPE if version is None else openmetrics.content_type(version)
@@ -36,6 +39,7 @@ async def send_exposition(scope: Any, send: Any, page: Callable[..., Awaitable[b
         (b"cache-control", b"no-store"),
         (b"vary", b"Accept, Accept-Encoding"),
     ]
+    # 2. The encoding, where it saves something.
     if len(body) >= _WORTHWHILE_BYTES and takes_gzip(_lines(scope, b"accept-encoding")):
         body = await _compressed(body)
         headers.append((b"content-encoding", b"gzip"))
@@ -45,8 +49,10 @@ async def send_exposition(scope: Any, send: Any, page: Callable[..., Awaitable[b
 
 
 def openmetrics_version(accept: str) -> str | None:
-    """The version of OpenMetrics to answer with; None for the text format, which is what everything else is answered
-    with: OpenMetrics goes to those alone who name it, and do not prefer the text."""
+    """The version of OpenMetrics to answer with; None for the text format.
+
+    Only a reader that names OpenMetrics, and does not prefer the text, gets it.
+    """
     wanted, text = preference(accept, _OPENMETRICS), preference(accept, _TEXT)
     if not wanted.weight or wanted.precision != _NAMED or wanted.weight < text.weight:
         return None
@@ -70,7 +76,7 @@ async def _compressed(body: bytes) -> bytes:
     return await asyncio.to_thread(gzip.compress, body, _LEVEL, mtime=0)
 
 
-def _lines(scope: Any, name: bytes) -> str:
+def _lines(scope: Scope, name: bytes) -> str:
     return ",".join([value.decode("latin-1") for key, value in scope["headers"] if key == name])
 
 

@@ -1,9 +1,11 @@
-"""How every request ends: a refusal is sent, the rate limit's headers are added, and something is left behind."""
+"""How every request ends: a refusal is sent, the rate limit's headers are added, and the outcome is recorded."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Message, Scope, Send
 
 from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.batches import batch_size
@@ -21,7 +23,7 @@ _OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
 """Headers of ours on the answers of callers who are counted. The outermost guard writes them, once for all."""
 
 
-async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Any) -> None:
+async def refuse(runtime: Runtime, ctx: RequestContext, denial: Denial, send: Send) -> None:
     """Answer with a refusal, and tell of it first."""
     ctx.denial = denial
     tell_outside(ctx)
@@ -68,7 +70,7 @@ def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
 
 
 async def send_refusal(
-    ctx: RequestContext, denial: Denial, headers: list[replies.Header], body: bytes, send: Any
+    ctx: RequestContext, denial: Denial, headers: list[replies.Header], body: bytes, send: Send
 ) -> None:
     """Send a refusal."""
     ctx.status = denial.status
@@ -77,7 +79,7 @@ async def send_refusal(
     await send({"type": "http.response.body", "body": body})
 
 
-def with_headers(runtime: Runtime, ctx: RequestContext, message: Any) -> Any:
+def with_headers(runtime: Runtime, ctx: RequestContext, message: Message) -> Message:
     """The head of the app's answer with our headers in place of its own of the same names. Its Retry-After stays."""
     ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
     lines: Iterable[replies.Header] = message.get("headers", ())
@@ -96,19 +98,19 @@ def with_headers(runtime: Runtime, ctx: RequestContext, message: Any) -> Any:
 
 def record_outcome(
     runtime: Runtime,
-    scope: Any,
+    scope: Scope,
     ctx: RequestContext,
     seconds: float,
     refused_by_app: FailureReason | None = None,
     query_seconds: float | None = None,
     failed: bool = False,
 ) -> None:
-    """Metrics and log lines of a request that is over (Settle.account)."""
+    """Record the metrics and log lines of a request that is over (RequestRecorder.account)."""
     recorder, identity = runtime.recorder, ctx.identity
-    if ctx.endpoint == UNKNOWN and (
-        runtime.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
-    ):
-        ctx.endpoint = endpoint(scope, ctx, runtime.mounts)
+    if ctx.endpoint == UNKNOWN:
+        # Only what is counted or written names an endpoint, which takes a look at the app's route.
+        told = runtime.counts or identity is not None or ctx.would_refuse or refused_by_app is not None
+        ctx.endpoint = endpoint(scope, ctx, runtime.mounts) if told else UNKNOWN
     for denial in ctx.would_refuse:
         recorder.would_refuse(ctx, denial)
     if identity is not None and identity.fresh and ctx.token_failure is None:

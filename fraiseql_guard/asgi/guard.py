@@ -33,7 +33,7 @@ class Guard(Middleware):
 
         SettingsError if it could not be used.
         """
-        if self._runtime.door is None:
+        if self._runtime.operator_authentication is None:
             raise SettingsError(
                 f"{self.mount_options.names[0]} serves no HTTP API. Set {name_of('admin_tokens')} to name=token (32 "
                 f"bytes or more), or {name_of('admin_scope')}"

@@ -1,24 +1,28 @@
-"""Heads of requests that were judged before: who comes again like that is known at a look.
+"""Caches what the head checks let pass, keyed by the parts of a request head that they have declared to read.
 
-Where a request comes from, whether its path speaks GraphQL, and what the gates make of its head alone depends on
-little of it, and clients send the same head over and over. So what was found out is kept for those that passed, and
-the next one with the same head begins where they stood: before its token, its body, and its trip to the store, which
-are asked about every time. Finding all of it out again was a third of the guard's bill, more where caches are cold.
+Clients send the same head over and over. The address behind it, what its path stands for, and that the head checks let
+it pass are the same for all of them, so they are found out once. Token, body and the call to the store are no part of
+it: they are decided about every time.
+
+This file alone says which heads are cached, and when an entry is no longer good: what its key is made of (HeadReads),
+the generation that it carries, and :func:`_concerns_all`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Hashable
-from copy import copy
-from typing import Any, Final
+from collections.abc import Container, Hashable, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from starlette.types import Scope
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext, first_lines
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.place import Place
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.identity.proxy_headers import by_name, only_proxies_send
-from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.telemetry.trace import request_id, trace_id
 
 _MOST: Final = 1_000
@@ -26,54 +30,51 @@ _LONGEST_BYTES: Final = 4_096
 _BYTES_PER_HEAD: Final = 1_500
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 _SCHEME: Final = len(b"Bearer ")
-"""So much of a header with credentials plays a part here. No more of one is ever kept."""
+"""How much of a header with credentials is a part of the key. No more of one is ever kept."""
 
 READS: Final = HeadReads(headers=frozenset({b"content-length", b"transfer-encoding"}))
-"""What is looked at here: whether a body may come, and whether it says itself that it is too long."""
+"""What an entry tells beside the decisions: whether a body may come."""
 
 
-def announces_body(ctx: RequestContext) -> bool:
-    """Whether a head makes a body likely. HTTP/2 announces nothing: one may come all the same."""
-    headers = ctx.headers
-    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
-        return True
-    return ctx.method not in _BODILESS
+class HeadKey(NamedTuple):
+    """What tells the head of a request from others, and the generation under which it was described."""
+
+    parts: Hashable
+    generation: object
 
 
+@dataclass(frozen=True, slots=True)
 class CachedHead:
-    """What was found out about requests with one head. ``trip`` is what the next one asks of the store, where its head
-    alone decides that. ``fits``: the body that it announces is not too long."""
+    """What is the same for all requests with one head."""
 
-    __slots__ = (
-        "address",
-        "endpoint",
-        "fits",
-        "guarded",
-        "key",
-        "loopback_peer",
-        "place",
-        "plain",
-        "private_peer",
-        "subject",
-        "trip",
-        "trusted_peer",
-    )
+    key: HeadKey
+    place: Place
+    endpoint: str
+    guarded: bool
+    address: str
+    subject: Subject
+    private_peer: bool
+    loopback_peer: bool
+    trusted_peer: bool
+    announces_body: bool
 
-    def __init__(self, ctx: RequestContext, *, plain: bool) -> None:
-        self.plain = plain
-        self.key = ctx.head_key
-        self.guarded = ctx.guarded
-        self.place = ctx.place
-        self.endpoint = ctx.endpoint
-        self.address = ctx.address
-        self.subject: Subject = ctx.address_subject
-        self.private_peer = ctx.private_peer
-        self.loopback_peer = ctx.loopback_peer
-        self.trusted_peer = ctx.trusted_peer
-        self.fits = False
-        self.trip: AdmitRequest | None = None
+    @classmethod
+    def of(cls, ctx: RequestContext, key: HeadKey) -> CachedHead:
+        """That of a request which the head checks have let pass."""
+        return cls(
+            key,
+            ctx.place,
+            ctx.endpoint,
+            ctx.guarded,
+            ctx.address,
+            ctx.address_subject,
+            ctx.private_peer,
+            ctx.loopback_peer,
+            ctx.trusted_peer,
+            _announces_body(ctx.method, ctx.headers),
+        )
 
-    def describe(self, scope: Any) -> RequestContext:
+    def describe(self, scope: Scope) -> RequestContext:
         """The context of another request with this head."""
         lines = scope["headers"]
         ctx = RequestContext(  # by position: by name it takes three times as long
@@ -81,7 +82,7 @@ class CachedHead:
             scope["path"],
             scope.get("query_string") or b"",
             lines,
-            None if self.plain else first_lines(lines),  # those of a plain one are not asked for
+            first_lines(lines) if self.guarded else None,  # those of others are seldom asked for
             self.guarded,
             request_id(),
             trace_id,
@@ -97,38 +98,31 @@ class CachedHead:
             ctx.trusted_peer = True
         return ctx
 
-    def without_trip(self) -> CachedHead:
-        """The same, but for what such a request asks of the store."""
-        other = copy(self)
-        other.trip = None
-        return other
-
 
 class RequestHeadCache:
-    """The heads that are known, 1,000 at most: those of one stack. ``reads`` is what everything in it reads of a head.
+    """The heads that have passed, 1,000 at most, under one set of settings.
 
-    A key belongs to the generation in which it was made: :meth:`forget` begins another, so that what a request puts
-    under its key, here or elsewhere, is never found by one that came after an operator has said something else.
+    ``reads`` is the union of what everything reads that decides by a head. Addresses on the ``allow_list``, which may
+    change at any time, are never found.
     """
 
-    __slots__ = ("_generation", "_kept", "_known", "_whole_query", "find", "reads")
+    __slots__ = ("_allow_list", "_kept", "_known", "_whole_query", "generation", "reads")
 
-    def __init__(self, reads: HeadReads) -> None:
+    def __init__(self, reads: HeadReads, allow_list: Container[str] = ()) -> None:
         self.reads = reads
+        self.generation = object()
+        """Changes with :meth:`forget`. An entry that was made under another is not found."""
+        self._allow_list = allow_list
         self._kept = by_name(self._kept_bytes)
         self._whole_query = reads.query_string
-        self._generation = object()
         self._known: Lru[Hashable, CachedHead] = Lru(_MOST)
-        self.find: Callable[[Hashable], CachedHead | None] = self._known.look
-        """What is known of a head."""
 
-    def key(self, scope: Any) -> Hashable:
-        """All that may be known by a head; None of what a server has made unreadable."""
+    def key(self, scope: Scope) -> Hashable:
+        """All of a head that a decision may depend on; None where a server has made it unreadable."""
         kept = self._kept
         try:
             client = scope.get("client")
             key = (
-                self._generation,
                 client[0] if client and client[1] else client,  # port 0: a server has put it there (identity)
                 scope["method"],
                 scope["path"],
@@ -140,35 +134,35 @@ class RequestHeadCache:
                 ),
             )
             hash(key)  # a part of it may be no key
-        except (KeyError, TypeError, IndexError, ValueError):  # whatever a server makes of a scope: the gates see to it
+        except (KeyError, TypeError, IndexError, ValueError):  # the checks see to whatever a server makes of a scope
             return None
         return key
 
     def _kept_bytes(self, name: bytes) -> int | None:
-        """How much of a header is a part of the key; None if it plays none."""
+        """How much of a header is a part of the key; None if it is none."""
         if name == b"authorization":
-            return _SCHEME  # whose it is asks another gate
+            return _SCHEME  # the token check decides about the rest, every time
         if name in self.reads.headers:
             return sys.maxsize
         # Of proxies' headers only whether they came: some differ with every request.
         return 0 if self.reads.proxy_headers and only_proxies_send(name) else None
 
-    def learn(self, ctx: RequestContext, *, plain: bool) -> None:
-        """The gates have let a head pass. ``plain``: there is no more to it (asgi/plain_handler.py).
-        What is special about one is found out anew every time."""
+    def find(self, key: Hashable) -> CachedHead | None:
+        """The entry of a key, if it is still good."""
+        head = self._known.look(key)
+        if head is None or head.key.generation is not self.generation or head.address in self._allow_list:
+            return None
+        return head
+
+    def learn(self, ctx: RequestContext) -> None:
+        """The head checks have let a request pass: cache its head, if what they found out holds for all like it."""
         key = ctx.head_key
-        special = (
-            ctx.shared_peer or ctx.allow_listed or ctx.cross_site_simple or ctx.page or ctx.preflight or ctx.upload
-            or ctx.for_operator or ctx.own_page or ctx.would_refuse
-        )  # fmt: skip
-        if key is None or special or _bytes_of(ctx) > _LONGEST_BYTES:
-            return
-        head = ctx.head = CachedHead(ctx, plain=plain)
-        self._known.put(key, head)
+        if isinstance(key, HeadKey) and _concerns_all(ctx) and _bytes_of(ctx) <= _LONGEST_BYTES:
+            self._known.put(key.parts, CachedHead.of(ctx, key))
 
     def forget(self) -> None:
-        """Judge everybody anew."""
-        self._generation = object()
+        """Begin a new generation: every head is checked anew, also that of a request which is at work now."""
+        self.generation = object()
         self._known.clear()
 
     @property
@@ -177,6 +171,27 @@ class RequestHeadCache:
         return len(self._known) * _BYTES_PER_HEAD
 
 
+def announces_body(ctx: RequestContext) -> bool:
+    """Whether a head makes a body likely. HTTP/2 announces nothing: one may come all the same."""
+    head: CachedHead | None = ctx.head
+    return _announces_body(ctx.method, ctx.headers) if head is None else head.announces_body
+
+
+def _announces_body(method: str, headers: Mapping[bytes, bytes]) -> bool:
+    if headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in headers:
+        return True
+    return method not in _BODILESS
+
+
+def _concerns_all(ctx: RequestContext) -> bool:
+    """Whether an entry tells all that was found out. It has no room for what few requests have: these are checked
+    anew every time."""
+    caller = ctx.shared_peer or ctx.allow_listed
+    form = ctx.cross_site_simple or ctx.page or ctx.preflight or ctx.upload
+    place = ctx.for_operator or ctx.own_page
+    return not (caller or form or place or ctx.would_refuse)
+
+
 def _bytes_of(ctx: RequestContext) -> int:
-    """How long a head is, as far as it counts here."""
+    """How long a head is, as far as an entry depends on it."""
     return len(ctx.path) + sum(len(name) + len(value) for name, value in ctx.header_lines)

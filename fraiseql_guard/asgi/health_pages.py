@@ -1,10 +1,11 @@
-"""The health pages: the details, which are ours, and the short one, which is the app's if it has one."""
+"""The health pages: the details, and the short page where the app has none of its own."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.place import OwnPage
@@ -14,10 +15,10 @@ _NOT_FOUND: Final = 404
 _ALIVE: Final = orjson.dumps({"status": "ok"})
 
 
-def detailed(health: Health) -> Any:
-    """The details as an ASGI app that runs behind the gates like any other."""
+def detailed(health: Health) -> ASGIApp:
+    """The details as an ASGI app that runs behind the checks like any other."""
 
-    async def page(scope: Any, receive: Any, send: Any) -> None:  # noqa: ARG001 - an ASGI app
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI app
         report = await health.report()
         await _answer(scope, send, report.http_status, orjson.dumps(report.content))
 
@@ -29,13 +30,13 @@ def is_short(ctx: RequestContext) -> bool:
     return ctx.place.page is OwnPage.ALIVE and ctx.method in ("GET", "HEAD")
 
 
-def short(app: Any) -> Any:
+def short(app: ASGIApp) -> ASGIApp:
     """The app; where it has no page of its own here (404), ``{"status": "ok"}``: the process answers requests."""
 
-    async def page(scope: Any, receive: Any, send: Any) -> None:
+    async def page(scope: Scope, receive: Receive, send: Send) -> None:
         missing = False
 
-        async def watch(message: Any) -> None:
+        async def watch(message: Message) -> None:
             nonlocal missing
             missing = missing or (message["type"] == "http.response.start" and message["status"] == _NOT_FOUND)
             if not missing:
@@ -48,7 +49,7 @@ def short(app: Any) -> Any:
     return page
 
 
-async def _answer(scope: Any, send: Any, status: int, body: bytes) -> None:
+async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

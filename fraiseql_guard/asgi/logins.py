@@ -1,4 +1,4 @@
-"""What an app tells the guard in front of it: how its logins went.
+"""Where an app reports to the guard in front of it how its logins went.
 
 reports = logins(request)                                # a Starlette request, or an ASGI scope
 if lockout := await reports.locked(name):                # before looking at the password
@@ -54,7 +54,7 @@ def logins(request: Any, guard: Any = None) -> Logins:
 
     ``guard`` is asked where none is in front of the app; without one it is a LookupError: nothing would be counted.
     """
-    scope = request if isinstance(request, Mapping) else request.scope
+    scope: Any = request if isinstance(request, Mapping) else request.scope
     guard = scope.get(MARK, guard)
     if guard is None:
         raise LookupError("No guard has seen this request, so its logins are not counted. Mount one: app = Guard(app)")

@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from starlette.types import Scope
+
 _MOST: Final = 100
 """Prefixes that a guard tells apart: callers make them up where a mount's parameter looks like a fixed name."""
 _PARAMETER: Final = re.compile(r"\{([a-zA-Z_][a-zA-Z0-9_]*+)")
@@ -23,7 +25,7 @@ class MountPrefixes:
     def __init__(self) -> None:
         self._known: set[str] = set()
 
-    def of(self, scope: Any, template: str = "") -> str:
+    def of(self, scope: Scope, template: str = "") -> str:
         """The prefix of a request at this point of the routing; ``""`` without a mount, or where it cannot be told.
         ``template`` is the path of its route below the mounts."""
         before = scope.get("app_root_path")

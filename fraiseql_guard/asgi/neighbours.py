@@ -1,7 +1,7 @@
 """Middlewares beside the guard that have an id for each request as well: OpenTelemetry's, and asgi-correlation-id.
 
-What is handed down to them are request headers, so that it makes no difference where they stand inside. An app that
-uses neither pays for one look at a flag.
+The guard hands its ids down to them in request headers, so that it makes no difference where they stand inside. An app
+that uses neither pays for one look at a flag.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final
+
+from starlette.types import Message, Scope, Send
 
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.telemetry.spans import Tracing
@@ -44,7 +46,7 @@ class Neighbours:
             self._id_headers = named | {_REQUEST_ID}
         self.active = self._tracing.active or self._correlation is not None
 
-    def hand_down(self, scope: Any, ctx: RequestContext) -> Any:
+    def hand_down(self, scope: Scope, ctx: RequestContext) -> Scope:
         """The scope for the app. The client's own stays as it is for those outside."""
         if ctx.outer is not None:
             return scope  # a guard further outside has done it
@@ -59,7 +61,7 @@ class Neighbours:
             return scope
         return {**scope, "headers": [*(line for line in scope["headers"] if line[0] not in dropped), *more.items()]}
 
-    def answering(self, scope: Any, send: Any) -> Any:
+    def answering(self, scope: Scope, send: Send) -> Send:
         """``send`` for the guard's answers, where asgi-correlation-id may stand outside: it writes the same id as the
         guard, and where both use the same header, it alone does."""
         correlation = self._correlation
@@ -68,7 +70,7 @@ class Neighbours:
             return send
         same_header = (_REQUEST_ID, theirs.encode("latin-1", "replace")) in [tuple(line) for line in scope["headers"]]
 
-        async def answer(message: Any) -> None:
+        async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
                 lines = message["headers"]
                 ours = next((value for name, value in lines if name == _REQUEST_ID), None)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import unquote
+
+from starlette.types import Scope
 
 from fraiseql_guard.core.lru import Memo
 from fraiseql_guard.core.place import NOT_A_ROUTE, OwnPage, Place
@@ -50,7 +52,7 @@ class PathTable:
         self._labels = frozenset({*settings.exempt_paths, settings.metrics_path, settings.health_path})
         self._known: Memo[_Key, Place] = Memo(self._find, _REMEMBERED, keeps=_is_short)
 
-    def place(self, scope: Any) -> Place:
+    def place(self, scope: Scope) -> Place:
         """What the path of an HTTP or WebSocket scope stands for. Raises only on a scope that breaks ASGI."""
         raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]  # some servers leave the query string there
         return self._known[scope["path"], raw_path, scope.get("root_path") or ""]

@@ -1,4 +1,10 @@
-"""Leads a request through the gates, cheapest first: head, remembered refusal, body, trip. The first refusal wins."""
+"""Leads a request through the checks, cheapest first. The first refusal in force ends it:
+
+1. the head, by what requests with the same head have in common (none if it is cached), and the token;
+2. what is known of the caller: keys that must be fetched first, a refusal of a moment ago, whether the user exists;
+3. the body, and what it asks for;
+4. admission: one call to the store, which settles the bill or records the refusal.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
+from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import holder_of
 from fraiseql_guard.asgi.deadline import Deadline
 from fraiseql_guard.asgi.request_body import RequestBody
@@ -27,52 +34,40 @@ from fraiseql_guard.core.signals import (
     RATE_LIMITED,
     Protection,
 )
-from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.telemetry.spans import active_span, mark
 
 _LEFT: Final = Denial(BODY_TIMEOUT)
 """What a client pays for that leaves in the middle of its body: as for one that did not arrive. It is told nothing."""
-_KNOWN: Final = (BLOCKED, RATE_LIMITED)
+_BY_CALLER: Final = (BLOCKED, RATE_LIMITED)
 """Refusals for who the caller is and has done: whatever the body holds."""
 _AT_HAND_SECONDS: Final = 0.05
 """In this time comes what a client sends together with its head."""
 
 
-async def decide(  # noqa: C901
-    runtime: Runtime, ctx: RequestContext, request_body: RequestBody | None = None
-) -> Denial | None:
+async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None) -> Denial | None:
     """The refusal in force, if any. Whatever breaks on the way refuses too, and takes no refusal back. Never raises but
     for a cancellation.
 
-    ``pump`` where there is a body: to be read, or to be bounded while the app reads it.
+    ``body`` where it is to be read, or to be bounded while the app reads it.
     """
     if ctx.actor or ctx.open_to_all:
         return None  # an operator, or the way to become one: not even an outage or a block stops them
     denial = None
     try:
-        if ctx.head is None:
-            denial = _ask(runtime, ctx, runtime.head_gates)
-            if denial is None:
-                runtime.head_cache.learn(ctx, plain=request_body is None)
-        if denial is None and runtime.token_gate is not None:
-            denial = _ask(runtime, ctx, (runtime.token_gate,))
-        if runtime.identification is not None and ctx.keys_missing:
-            denial = denial or await _ask_others(runtime, ctx, runtime.identification.fetch_keys(ctx))
-        if denial is None and runtime.limits_rates and runtime.admission.refused_lately(ctx.subject.key):
-            remembered = runtime.admission.remembered(ctx)
-            if remembered is not None:
-                ctx.repeated = True
-                return remembered
-        if denial is None and runtime.identification is not None:
-            denial = await _ask_others(runtime, ctx, runtime.identification.check_user(ctx))
-        if request_body is not None:
-            if denial is None and (trip := runtime.admission.known_block(ctx)) is not None:
-                decision = runtime.admission.conclude(ctx, trip, await runtime.store.admit(trip))
-                denial = _concluded(runtime, ctx, None, decision)
-            if denial is None:
-                denial = await _read_and_ask(runtime, ctx, request_body)
-            if request_body.disconnected:
-                denial = denial or _LEFT
+        # 1. By what is at hand.
+        denial = _check_head(runtime, ctx)
+        # 2. By what is known of the caller.
+        if denial is None:
+            others = runtime.async_authentication
+            denial = (
+                _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
+            )
+            if ctx.repeated:
+                return denial  # the store has said so, and hears with the next call how often it was repeated
+        # 3. By the body.
+        if body is not None:
+            denial = await _check_body(runtime, ctx, body, denial)
+        # 4. By the store.
         decision = await runtime.admission.admit(ctx, denial)
         return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
@@ -80,45 +75,9 @@ async def decide(  # noqa: C901
         return denial or fault
 
 
-async def readmit(runtime: Runtime, ctx: RequestContext, trip: AdmitRequest) -> Denial | None:
-    """The same for a request that asks no more than this of the store: its head was judged before."""
-    try:
-        outcome = await runtime.store.admit(trip)
-        if outcome.admitted and outcome.imposed is None:
-            ctx.buckets = outcome.buckets
-            return None
-        return _concluded(runtime, ctx, None, runtime.admission.conclude(ctx, trip, outcome))
-    except Exception as error:  # noqa: BLE001 - as above
-        return _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
-
-
-def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, decision: Decision) -> Denial | None:
-    if decision.imposed is not None:
-        runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
-    if decision.denial is denial:
-        return denial
-    ctx.superseded_denial = denial
-    return judge(runtime, ctx, decision.denial) or denial
-
-
-def _unchecked(runtime: Runtime, ctx: RequestContext, part: str, error: Exception, owner: Protection) -> Denial | None:
-    """A part of the protection ``owner`` broke. Others lean on what it would have found out, so the request passes only
-    where nothing at all is enforced."""
-    runtime.tell(runtime.recorder.fault, part, error)
-    denial = Denial(GUARD_FAULT, protection=runtime.in_whose_name(owner), retry_after_seconds=1.0)
-    return judge(runtime, ctx, denial)
-
-
-async def _ask_others(runtime: Runtime, ctx: RequestContext, answer: Awaitable[Denial | None]) -> Denial | None:
-    """The refusal in force after the issuer's keys were fetched, or the app was asked about the user."""
-    try:
-        return judge(runtime, ctx, await answer)
-    except Exception as error:  # noqa: BLE001 - as above
-        return _unchecked(runtime, ctx, "identification", error, Protection.AUTH)
-
-
-def judge(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
-    """A refusal in monitor mode is only noted, one of a protection that is not mounted is none."""
+def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
+    """The refusal in force. One of a protection in monitor mode is only noted, one of a protection that is not mounted
+    is none."""
     if denial is None:
         return None
     mode = runtime.modes[denial.owner]
@@ -129,80 +88,134 @@ def judge(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denia
     return denial if mode is Mode.ENFORCE else None
 
 
-def _ask(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:
-    """The first refusal in force. A gate that breaks refuses: what it could not read does not pass."""
+# --- head and caller --------------------------------------------------------------------------------------------------
+
+
+def _check_head(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    if ctx.head is None:
+        denial = _first_refusal(runtime, ctx, runtime.head_checks)
+        if denial is not None:
+            return denial
+        runtime.head_cache.learn(ctx)
+    # What depends on the credentials is never cached with a head.
+    return None if runtime.token_check is None else _first_refusal(runtime, ctx, (runtime.token_check,))
+
+
+def _first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:
+    """The first refusal in force. A check that breaks refuses: what it could not read does not pass."""
     for check in checks:
         try:
             denial = check.decide(ctx)
-        except Exception as error:  # noqa: BLE001 - the stated failure policy of every gate
+        except Exception as error:  # noqa: BLE001 - the stated failure policy of every check
             denial = _unchecked(runtime, ctx, type(check).__name__, error, check.protection)
         else:
-            denial = judge(runtime, ctx, denial)
+            denial = apply_mode(runtime, ctx, denial)
         if denial is not None:
             return denial
     return None
 
 
-async def _read_and_ask(runtime: Runtime, ctx: RequestContext, request_body: RequestBody) -> Denial | None:
-    request_body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
-    operation, head = ctx.operation, ctx.head
+async def _check_caller(runtime: Runtime, ctx: RequestContext, others: AsyncAuthentication) -> Denial | None:
+    """The refusal in force once others were asked who the caller is. They are not asked for a caller who is refused
+    anyway."""
+    denial = await _ask_others(runtime, ctx, others.fetch_keys(ctx)) if ctx.keys_missing else None
+    denial = denial or _refused_a_moment_ago(runtime, ctx)
+    return denial or await _ask_others(runtime, ctx, others.check_user(ctx))
+
+
+async def _ask_others(runtime: Runtime, ctx: RequestContext, answer: Awaitable[Denial | None]) -> Denial | None:
+    """The refusal in force after the issuer's keys were fetched, or the app was asked about the user."""
+    try:
+        return apply_mode(runtime, ctx, await answer)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _unchecked(runtime, ctx, "identification", error, Protection.AUTH)
+
+
+def _refused_a_moment_ago(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal of a caller whose bucket, as this process knows, is still empty: before a body is read."""
+    if not runtime.limits_rates or not runtime.admission.refused_lately(ctx.subject.key):
+        return None
+    denial = runtime.admission.remembered(ctx)
+    ctx.repeated = denial is not None
+    return denial
+
+
+# --- body -------------------------------------------------------------------------------------------------------------
+
+
+async def _check_body(runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial | None) -> Denial | None:
+    """The refusal in force once the body is known, as far as it is read here."""
+    if denial is None and (question := runtime.admission.known_block(ctx)) is not None:
+        # The store says whether a caller is still blocked who was: no body of theirs is read.
+        decision = runtime.admission.conclude(ctx, question, await runtime.store.admit(question))
+        denial = _concluded(runtime, ctx, None, decision)
+    if denial is None:
+        denial = await _read_and_check(runtime, ctx, body)
+    return denial or (_LEFT if body.disconnected else None)
+
+
+async def _read_and_check(runtime: Runtime, ctx: RequestContext, body: RequestBody) -> Denial | None:
+    body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
     if ctx.page or ctx.preflight:
-        return await _expect_no_body(runtime, ctx, request_body)
-    if head is None or not head.fits:
-        excess = announced_excess(runtime, ctx, buffered=operation and not ctx.upload)
-        if excess is not None and (denial := judge(runtime, ctx, excess)) is not None:
-            return denial
-        if head is not None:
-            head.fits = excess is None
-    if not operation or not runtime.body_gates:
+        return await _expect_no_body(runtime, ctx, body)
+    # A body that says itself that it is too long is not waited for.
+    excess = announced_excess(runtime, ctx, buffered=ctx.operation and not ctx.upload)
+    if (denial := apply_mode(runtime, ctx, excess)) is not None:
+        return denial
+    if not ctx.operation or not runtime.body_checks:
         return None
     if ctx.upload:
-        request_body.buffer_bytes = runtime.settings.max_request_bytes
+        body.buffer_bytes = runtime.settings.max_request_bytes
     try:
-        body = await _read_body(runtime, request_body, bounded=runtime.bounds_bodies)
+        content = await _read_body(runtime, body, bounded=runtime.bounds_bodies)
     except Exception as error:  # noqa: BLE001 - a server that fails here has brought no body to decide by
-        return _unreadable(runtime, ctx, request_body, error)
-    if isinstance(body, Denial):
-        # In monitor mode it streams through unread. The other gates decide about what they cannot know.
-        request_body.max_bytes = None
-        others = [check for check in runtime.body_gates if check.protection is not Protection.QUERY_LIMITS]
-        return judge(runtime, ctx, body) or _ask(runtime, ctx, others)
-    if body is None:
+        return _unreadable(runtime, ctx, body, error)
+    if content is None:
         return None  # the client left: the app is not asked
-    ctx.body = body
-    return _ask(runtime, ctx, runtime.body_gates)
+    if isinstance(content, Denial):
+        return _check_without_body(runtime, ctx, body, content)
+    ctx.body = content
+    return _first_refusal(runtime, ctx, runtime.body_checks)
 
 
-async def _expect_no_body(runtime: Runtime, ctx: RequestContext, request_body: RequestBody) -> Denial | None:
+def _check_without_body(runtime: Runtime, ctx: RequestContext, body: RequestBody, excess: Denial) -> Denial | None:
+    """The refusal in force of a body that was not read to its end. In monitor mode it streams through unread, and the
+    other checks decide about what they cannot know."""
+    body.max_bytes = None
+    others = [check for check in runtime.body_checks if check.protection is not Protection.QUERY_LIMITS]
+    return apply_mode(runtime, ctx, excess) or _first_refusal(runtime, ctx, others)
+
+
+async def _expect_no_body(runtime: Runtime, ctx: RequestContext, body: RequestBody) -> Denial | None:
     """Pages and preflights pass unmeasured because they ask for nothing, so they have no body of any length."""
     if runtime.body_judge is None:
         return None
-    request_body.buffer_bytes = 0
+    body.buffer_bytes = 0
     try:
-        body = await _read_body(runtime, request_body, bounded=runtime.enforces(runtime.body_judge))
+        content = await _read_body(runtime, body, bounded=runtime.enforces(runtime.body_judge))
     except Exception as error:  # noqa: BLE001 - as above
-        return _unreadable(runtime, ctx, request_body, error)
-    if not isinstance(body, Denial):
+        return _unreadable(runtime, ctx, body, error)
+    if not isinstance(content, Denial):
         return None
-    request_body.max_bytes = None
+    body.max_bytes = None
     what = "page" if ctx.page else "preflight"
-    too_slow = body.code is BODY_TIMEOUT
-    return _judge_unread(runtime, ctx, body if too_slow else Denial(BAD_REQUEST, detail=f"a {what} with a body"))
+    too_slow = content.code is BODY_TIMEOUT
+    return _refuse_unread(runtime, ctx, content if too_slow else Denial(BAD_REQUEST, detail=f"a {what} with a body"))
 
 
-def _unreadable(runtime: Runtime, ctx: RequestContext, request_body: RequestBody, error: Exception) -> Denial | None:
+def _unreadable(runtime: Runtime, ctx: RequestContext, body: RequestBody, error: Exception) -> Denial | None:
     runtime.tell(runtime.recorder.fault, "receive", error)
-    request_body.max_bytes = None
-    return _judge_unread(runtime, ctx, Denial(GUARD_FAULT, retry_after_seconds=1.0))
+    body.max_bytes = None
+    return _refuse_unread(runtime, ctx, Denial(GUARD_FAULT, retry_after_seconds=1.0))
 
 
-def _judge_unread(runtime: Runtime, ctx: RequestContext, denial: Denial) -> Denial | None:
+def _refuse_unread(runtime: Runtime, ctx: RequestContext, denial: Denial) -> Denial | None:
     """A refusal of a request that no protection can decide about."""
-    return judge(runtime, ctx, replace(denial, protection=runtime.body_judge))
+    return apply_mode(runtime, ctx, replace(denial, protection=runtime.body_judge))
 
 
 def announced_excess(runtime: Runtime, ctx: RequestContext, *, buffered: bool) -> Denial | None:
-    """A body that says itself that it is too large is not waited for."""
+    """The refusal of a body that says itself that it is longer than is allowed."""
     settings = runtime.settings
     limit = settings.max_body_bytes if buffered else settings.max_request_bytes
     length = ctx.headers.get(b"content-length", b"")
@@ -211,20 +224,20 @@ def announced_excess(runtime: Runtime, ctx: RequestContext, *, buffered: bool) -
     return None
 
 
-async def _read_body(runtime: Runtime, request_body: RequestBody, *, bounded: bool) -> bytes | Denial | None:
+async def _read_body(runtime: Runtime, body: RequestBody, *, bounded: bool) -> bytes | Denial | None:
     """The whole body in bounds of size, memory and, if ``bounded``, time: in monitor mode nothing is cut."""
-    reading = request_body.read_body()
+    reading = body.read_body()
     return await (_read_in_time(runtime, reading, runtime.settings.body_timeout_seconds) if bounded else reading)
 
 
 async def look_at_body(
-    runtime: Runtime, ctx: RequestContext, request_body: RequestBody, denial: Denial, *, unless: re.Pattern[bytes]
+    runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial, *, unless: re.Pattern[bytes]
 ) -> bytes | Denial | None:
     """Read the body of a request that is refused already, in the usual bounds; of one that would be refused whatever it
     holds no more than has come with its head."""
-    request_body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
-    seconds = _AT_HAND_SECONDS if denial.code in _KNOWN else runtime.settings.body_timeout_seconds
-    return await _read_in_time(runtime, request_body.read_body(unless=unless), seconds)
+    body.held.charge_to(holder_of(ctx), runtime.body_share_bytes)
+    seconds = _AT_HAND_SECONDS if denial.code in _BY_CALLER else runtime.settings.body_timeout_seconds
+    return await _read_in_time(runtime, body.read_body(unless=unless), seconds)
 
 
 async def _read_in_time(
@@ -233,5 +246,27 @@ async def _read_in_time(
     """What is read of a body, or that it took too long."""
     loop = asyncio.get_running_loop()
     deadline = Deadline(runtime.timers.of(loop), loop.time() + seconds)
-    body = await deadline.bound(reading)
-    return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else body
+    content = await deadline.bound(reading)
+    return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else content
+
+
+# --- admission --------------------------------------------------------------------------------------------------------
+
+
+def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, decision: Decision) -> Denial | None:
+    """The refusal in force after the store has answered. Its own comes before that of a check, unless it is only
+    noted."""
+    if decision.imposed is not None:
+        runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
+    if decision.denial is denial:
+        return denial
+    ctx.superseded_denial = denial
+    return apply_mode(runtime, ctx, decision.denial) or denial
+
+
+def _unchecked(runtime: Runtime, ctx: RequestContext, part: str, error: Exception, owner: Protection) -> Denial | None:
+    """A part of the protection ``owner`` broke. Others lean on what it would have found out, so the request passes only
+    where nothing at all is enforced."""
+    runtime.tell(runtime.recorder.fault, part, error)
+    denial = Denial(GUARD_FAULT, protection=runtime.in_whose_name(owner), retry_after_seconds=1.0)
+    return apply_mode(runtime, ctx, denial)

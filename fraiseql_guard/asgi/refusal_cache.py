@@ -1,10 +1,9 @@
-"""Refusals that are being repeated: who asks the same again inside its Retry-After gets the same answer for next to
-nothing.
+"""Caches whole answers to callers that go on inside their Retry-After: the same refusal again costs next to nothing.
 
-What a refusal from memory depends on is the head of its request, and its numbers stay the same for a while. So once
-the log has no more lines for a caller in this second, the whole answer is kept, and given again until one of its
-numbers or anything else about it would be another: for less than a second. Every repetition counts exactly as if it
-had gone through the gates; its counts are added up and told a few times a second, and before they are shown.
+A refusal from memory depends on the head of its request alone, and its numbers stay the same for a while. Once the log
+has no more lines for a caller in this second, the answer is kept and given again until one of its numbers changes: for
+less than a second. Every repetition counts exactly as if it had gone through the checks. The counts are added up and
+recorded a few times a second, and before they are shown.
 """
 
 from __future__ import annotations
@@ -13,8 +12,11 @@ import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from threading import Lock
-from typing import Any, Final
+from typing import Final
 
+from starlette.types import Scope, Send
+
+from fraiseql_guard.asgi.head_cache import HeadKey
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
@@ -36,17 +38,19 @@ _LATE: Final = 0.000_001
 
 
 class CachedRefusal:
-    """One answer, its number of repetitions, and until when it is true."""
+    """One answer, how often it was given again, and until when it is true. It belongs to the ``generation`` of the
+    settings under which it was made."""
 
     __slots__ = (
         "_after",
         "_before",
         "_caller",
-        "_head",
+        "_headers",
         "_refusal_cache",
         "_status",
         "ctx",
         "denial",
+        "generation",
         "seconds",
         "times",
         "told",
@@ -58,13 +62,15 @@ class CachedRefusal:
         refusal_cache: RefusalResponseCache,
         ctx: RequestContext,
         denial: Denial,
-        head: list[Header],
+        headers: list[Header],
         body: bytes,
+        generation: object,
         caller: RefusedCaller,
         until: float,
     ) -> None:
         self._refusal_cache = refusal_cache
-        self._head = [line for line in head if line[0] != _REQUEST_ID]
+        self.generation = generation
+        self._headers = [line for line in headers if line[0] != _REQUEST_ID]
         self._before, _, self._after = body.partition(ctx.request_id.encode())
         self._caller = caller
         self._status = denial.status
@@ -73,9 +79,9 @@ class CachedRefusal:
         self.until = until
         self.times = self.told = 0
         self.seconds = 0.0
-        """What the first took of those that wait to be told: the others do the same."""
+        """What the first took of those that wait to be recorded: the others do the same."""
 
-    async def answer(self, send: Any) -> None:
+    async def answer(self, send: Send) -> None:
         """Give the answer once more, to a request with an id of its own."""
         first, began_at = self.times == self.told, 0.0
         self.times += 1
@@ -85,8 +91,8 @@ class CachedRefusal:
             self._refusal_cache.touched(self)
         mark(active_span(), self.denial.code.name, self.denial.owner.value)
         own = request_id().encode()
-        head = [*self._head, (_REQUEST_ID, own)]
-        await send({"type": "http.response.start", "status": self._status, "headers": head})
+        headers = [*self._headers, (_REQUEST_ID, own)]
+        await send({"type": "http.response.start", "status": self._status, "headers": headers})
         body = self._before + own + self._after if self._before else b""
         await send({"type": "http.response.body", "body": body})
         if first:
@@ -94,7 +100,7 @@ class CachedRefusal:
 
 
 class RefusalResponseCache:
-    """The answers that are being repeated, 1,000 at most.
+    """The answers that may be given again, 1,000 at most.
 
     ``counted`` says whether plain metrics are mounted. ``clock`` counts seconds, ``now`` those since 1970.
     """
@@ -114,53 +120,55 @@ class RefusalResponseCache:
         self._clock = clock
         self._now = now
         self.answers: dict[Hashable, dict[tuple[bytes, ...], CachedRefusal]] = {}
-        """By the head of the request (Heads.key), and by its credentials, which are kept for less than a second."""
+        """By the head of the request (HeadKey.parts), and by its credentials, which are kept for less than a second."""
         self._kept = 0
         self._touched: list[CachedRefusal] = []
         self._telling = Lock()  # another thread may look
         self._tell_soon = LoopTimer(TELL_SECONDS, self._time_to_tell).start
 
-    def find(self, scope: Any, key: Hashable) -> CachedRefusal | None:
-        """The answer to a request with this head, if it is a repetition."""
-        alike = self.answers.get(key)
-        if alike is None:
+    def find(self, scope: Scope, key: Hashable, generation: object) -> CachedRefusal | None:
+        """The answer to a request whose head has this key, if it is a repetition."""
+        if not self.answers or (alike := self.answers.get(key)) is None:
             return None
-        # Whether there are credentials at all is a part of the head.
-        repeat = alike.get(_NONE) or alike.get(_credentials(scope["headers"]))
-        return None if repeat is None or self._clock() >= repeat.until else repeat
+        # Whether there are credentials at all is a part of the key.
+        cached = alike.get(_NONE) or alike.get(_credentials(scope["headers"]))
+        if cached is None or cached.generation is not generation or self._clock() >= cached.until:
+            return None
+        return cached
 
-    def remember(self, ctx: RequestContext, denial: Denial, head: list[Header], body: bytes) -> None:
+    def remember(self, ctx: RequestContext, denial: Denial, headers: list[Header], body: bytes) -> None:
         """A request was refused from memory, and the log has no more lines for its caller in this second."""
         held = self._refusals.held(ctx.subject, ctx.buckets[0].charge) if len(ctx.buckets) == 1 else None
         own = ctx.request_id.encode() in body or not body  # else there is no place for the id of another request
-        if held is None or not own or ctx.would_refuse or ctx.for_operator or ctx.head_key is None:
+        key = ctx.head_key
+        if held is None or not own or ctx.would_refuse or ctx.for_operator or not isinstance(key, HeadKey):
             return
         caller, until = held
         until = min(until, self._clock() + min(steady_seconds(ctx.buckets[0]), self._valid_seconds(ctx)))
         if self._kept >= _SIZE:
             self.forget()  # every one of them would be gone within a second
         self._tell_soon()
-        alike, credentials = self.answers.setdefault(ctx.head_key, {}), _credentials(ctx.header_lines)
+        alike, credentials = self.answers.setdefault(key.parts, {}), _credentials(ctx.header_lines)
         self._kept += credentials not in alike
-        alike[credentials] = CachedRefusal(self, ctx, denial, head, body, caller=caller, until=until)
+        alike[credentials] = CachedRefusal(self, ctx, denial, headers, body, key.generation, caller, until)
 
-    def touched(self, repeat: CachedRefusal) -> None:
-        """Repetitions wait to be told."""
-        self._touched.append(repeat)
+    def touched(self, cached: CachedRefusal) -> None:
+        """Repetitions wait to be recorded."""
+        self._touched.append(cached)
         self._tell_soon()
 
     def tell(self) -> None:
-        """Count what was repeated since the last time."""
+        """Record what was repeated since the last time."""
         with self._telling:
             touched, self._touched = self._touched, []
-            for repeat in touched:
-                times = repeat.times - repeat.told
-                repeat.told += times
-                seconds = repeat.seconds * times
-                self._recorder.repeated(repeat.ctx, repeat.denial, times, seconds, counted=self._counted)
+            for cached in touched:
+                times = cached.times - cached.told
+                cached.told += times
+                seconds = cached.seconds * times
+                self._recorder.repeated(cached.ctx, cached.denial, times, seconds, counted=self._counted)
 
     def forget(self) -> None:
-        """Send everybody through the gates again."""
+        """Send every caller through the checks again."""
         self.answers.clear()
         self._kept = 0
 
@@ -172,7 +180,7 @@ class RefusalResponseCache:
     def _time_to_tell(self) -> None:
         now = self._clock()
         for key, alike in list(self.answers.items()):
-            self.answers[key] = left = {mark: repeat for mark, repeat in alike.items() if repeat.until > now}
+            self.answers[key] = left = {each: cached for each, cached in alike.items() if cached.until > now}
             self._kept -= len(alike) - len(left)
             if not left:
                 del self.answers[key]
@@ -189,7 +197,7 @@ class RefusalResponseCache:
 
 
 def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-    """What no other request shares."""
+    """The lines with credentials, which tell callers with the same head apart."""
     return tuple([value for name, value in lines if name == b"authorization"])
 
 

@@ -169,7 +169,7 @@ class RuntimeReloader:
             "breaker_open": isinstance(runtime.store, FailoverStore) and runtime.store.breaker_open,
             "key_fingerprints": self._key_fingerprints(),
             "control_version": runtime.control.in_force.version,
-            "in_flight": runtime.in_flight.at_work if runtime.in_flight is not None else None,
+            "in_flight": runtime.concurrency.at_work if runtime.concurrency is not None else None,
         }
 
     def _key_fingerprints(self) -> Mapping[str, str]:

@@ -1,9 +1,9 @@
-"""Refusals and rate-limit headers as bytes: the one shape of every answer that the guard gives itself."""
+"""Refusals and rate-limit headers as bytes: the one form of every answer that the guard gives itself."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -39,9 +39,11 @@ def refusal(
 
     ``batch`` is how many operations were sent in a list, and want a list of as many answers; 0 for one by itself.
     """
+    # 1. When to come back, and the numbers of the refusal.
     waits = _waits(ctx, denial)
     seconds = None if waits is None else _whole_seconds(waits.seconds)
     extensions = _extensions(ctx, denial, seconds)
+    # 2. The body.
     if ctx.guarded:
         media_type = _media_type(ctx, denial).encode()
         body = orjson.dumps({"errors": [{"message": denial.code.message, "extensions": extensions}]})
@@ -52,6 +54,7 @@ def refusal(
         body = orjson.dumps(
             {"type": "about:blank", "title": denial.code.message, "status": denial.status, **extensions}
         )
+    # 3. The headers.
     headers = [
         (b"content-type", media_type),
         (b"content-length", str(len(body)).encode()),
@@ -92,7 +95,7 @@ def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None) ->
 
 
 def _whole_seconds(seconds: float) -> int:
-    """Rounded up, so that who comes back then is admitted."""
+    """Rounded up, so that a request which comes back then is admitted."""
     return math.ceil(max(seconds, 0.0))
 
 
@@ -148,24 +151,32 @@ def rate_limit_headers(buckets: Sequence[Bucket], now: float, waits: Sequence[fl
 
 def _of_several(buckets: Sequence[Bucket], now: float, waits: Sequence[float] | None) -> list[Header]:
     known: Sequence[float | None] = (None,) * len(buckets) if waits is None else waits
-    named: dict[str, int] = {}
-    for place, bucket in enumerate(buckets):
-        # Of those that share a name the caller's own is told, unless it is another that is waited for.
-        first = named.setdefault(bucket.charge.policy, place)
-        if first != place and (known[place] or 0.0) > (known[first] or 0.0):
-            named[bucket.charge.policy] = place
-    if waits is not None and any(waits):
-        tightest = max(range(len(buckets)), key=waits.__getitem__)
-    else:
-        shares = [bucket.share for bucket in buckets]
-        tightest = shares.index(min(shares))
-    told = {place: _of_one(buckets[place], now, known[place]) for place in named.values()}
+    tightest = _tightest(buckets, waits)
+    told = {place: _of_one(buckets[place], now, known[place]) for place in _one_of_each_name(buckets, known)}
     first_three = (told.get(tightest) or _of_one(buckets[tightest], now, known[tightest]))[:3]
     return [
         *first_three,
         (b"ratelimit-policy", b", ".join([lines[3][1] for lines in told.values()])),
         (b"ratelimit", b", ".join([lines[4][1] for lines in told.values()])),
     ]
+
+
+def _tightest(buckets: Sequence[Bucket], waits: Sequence[float] | None) -> int:
+    """Which bucket is waited for longest; where none is, which has the smallest share left."""
+    if waits is not None and any(waits):
+        return max(range(len(buckets)), key=waits.__getitem__)
+    shares = [bucket.share for bucket in buckets]
+    return shares.index(min(shares))
+
+
+def _one_of_each_name(buckets: Sequence[Bucket], waits: Sequence[float | None]) -> Iterable[int]:
+    """Of the buckets that share a name the caller's own, unless it is another that is waited for."""
+    named: dict[str, int] = {}
+    for place, bucket in enumerate(buckets):
+        first = named.setdefault(bucket.charge.policy, place)
+        if first != place and (waits[place] or 0.0) > (waits[first] or 0.0):
+            named[bucket.charge.policy] = place
+    return named.values()
 
 
 def _of_one(bucket: Bucket, now: float, wait: float | None) -> list[Header]:

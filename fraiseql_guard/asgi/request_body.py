@@ -1,7 +1,7 @@
 """The one reader of ``receive``: bounds and reads the body, replays it, and shows the disconnect to all who ask.
 
 Two readers of one ``receive`` steal each other's messages on some servers, so that the app and the watcher for the
-client's disconnect both ask the pump.
+client's disconnect both ask this one.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import re
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import Message, Receive
 
 from fraiseql_guard.asgi.body_budget import BufferBudget, HeldBody
+from fraiseql_guard.asgi.deadline import Deadline
+from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
-
-Message = Any
-Receive = Callable[[], Any]
 
 DISCONNECT: Final[Message] = {"type": "http.disconnect"}
 _BLANKS: Final = b" \t\r\n"
@@ -28,17 +30,16 @@ class MalformedMessageError(Exception):
     """A server sent a message where a part of the body has to come, and it is none."""
 
 
-def body_part(message: Message) -> Message | None:
+def body_part(message: object) -> Message | None:
     """An ``http.request`` message with its body as bytes; None for ``http.disconnect``.
 
     Both fields of a part are optional (ASGI specification). MalformedMessageError for anything else: an app may read it
     in its own way, so it cannot be measured. A buffer that can still change is copied, so that the app gets what was
     measured.
     """
-    kind = message.get("type") if isinstance(message, dict) else None
-    if kind == "http.disconnect":
+    if isinstance(message, dict) and message.get("type") == "http.disconnect":
         return None
-    if kind != "http.request":
+    if not isinstance(message, dict) or message.get("type") != "http.request":
         raise MalformedMessageError("a message of an unknown type stands in place of the body")
     body = message.get("body", b"")
     if type(body) is bytes:
@@ -76,6 +77,7 @@ class RequestBody:
         "_reader",
         "_receive",
         "_replay",
+        "_timers",
         "buffer_bytes",
         "complete",
         "disconnected",
@@ -91,9 +93,11 @@ class RequestBody:
         max_bytes: int | None,
         idle_seconds: float,
         budget: BufferBudget,
+        timers: PerLoop[DeadlineTimers],
         on_excess: Callable[[Denial], None],
     ) -> None:
         self._receive = receive
+        self._timers = timers
         self.buffer_bytes = buffer_bytes
         self.held = HeldBody(budget)
         self._on_excess = on_excess
@@ -104,6 +108,11 @@ class RequestBody:
         self.received_bytes = 0
         self.complete = False
         self.disconnected = False
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether the client left in the middle of its body."""
+        return self.disconnected and not self.complete
 
     async def read_body(self, *, unless: re.Pattern[bytes] | None = None) -> bytes | Denial | None:
         """The whole body; a Denial if it is too large; None if the client left. What was read is kept for replay.
@@ -176,13 +185,15 @@ class RequestBody:
         """The next part of a body that is not buffered, in bounds of size and silence."""
         if self.max_bytes is None:
             return self._counted(await self._receive())
-        silence = asyncio.get_running_loop().call_later(self._idle_seconds, self._too_silent)
+        loop, seconds = asyncio.get_running_loop(), self._idle_seconds
+        silence = Deadline(self._timers.of(loop), loop.time() + seconds)
+        received = await silence.bound(self._receive())
+        if silence.expired:
+            return self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
         try:
-            message = body_part(await self._receive())
+            message = body_part(received)
         except MalformedMessageError as error:
             return self._refuse(Denial(GUARD_FAULT, detail=str(error), retry_after_seconds=1.0))
-        finally:
-            silence.cancel()
         if message is None:
             self.disconnected = True
             return DISCONNECT
@@ -207,9 +218,6 @@ class RequestBody:
         self.disconnected = True
         self._on_excess(denial)
         return DISCONNECT
-
-    def _too_silent(self) -> None:
-        self._on_excess(Denial(BODY_TIMEOUT, limit=self._idle_seconds))
 
     async def next_message(self) -> Message:
         """The message after the body, read once for all who wait for it."""
@@ -238,6 +246,6 @@ class RequestBody:
     def close(self) -> None:
         """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
         self.drop()
-        self._on_excess = _too_late  # a cycle with the exchange would be left to the garbage collector
+        self._on_excess = _too_late  # a cycle with the request handler would be left to the garbage collector
         if self._reader is not None and not self._reader.done():
             self._reader.cancel()

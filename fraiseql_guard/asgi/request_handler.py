@@ -1,9 +1,16 @@
-"""One request from its first byte to what it leaves behind: refuse it or run the app, and settle."""
+"""Leads every HTTP request from its head to its record: checks it, refuses it or runs the app, and accounts for it.
+
+What a request does not need is not made for it. Most need no reader of the body, no deadline, and no look at the
+answer.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import time
+from collections.abc import Awaitable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.answer import Answer
 from fraiseql_guard.asgi.answer_editor import AnswerEditor
@@ -12,202 +19,299 @@ from fraiseql_guard.asgi.app_runner import AppRunner
 from fraiseql_guard.asgi.batches import look_for_batch
 from fraiseql_guard.asgi.describe import present_identity, rewrite
 from fraiseql_guard.asgi.finish import record_outcome, refusal, refuse, send_refusal, tell_outside, with_headers
-from fraiseql_guard.asgi.pipeline import decide, judge
+from fraiseql_guard.asgi.head_cache import announces_body
+from fraiseql_guard.asgi.pipeline import apply_mode, run_checks
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
-from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT
+from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT, FailureReason
 from fraiseql_guard.telemetry.spans import active_span, span_in
 
 
-class Exchange:
-    """Carries the state of one request; the middleware itself has none. What has not happened is the class's own."""
+class RequestHandler:
+    """The state of one request; the middleware itself has none.
 
-    _answer: Answer  # of the app, once it is asked
-    _app_began_at: float
+    A part that was not needed yet is the class's own None, so that only the requests that need it pay for it.
+    """
+
+    _body: RequestBody | None = None
+    _answer: Answer | None = None  # of an operation, or where an answer may be a stream with a time limit
     _editor: AnswerEditor | None = None
-    _supervisor: AppRunner | None = None
-    _own_answer: asyncio.Task[None] | None = None
-    _asked = False  # the app
-    _settled = False
+    _runner: AppRunner | None = None  # where the app may have to be stopped
+    _own_answer: asyncio.Task[None] | None = None  # a refusal that is sent in the app's place
+    _app_began_at: float | None = None  # None until the app is asked
+    _begun = False  # the answer: something of it was passed on
+    _complete = False  # the answer
+    _trailers = False  # come after the body of the answer
+    _recorded = False
 
-    def __init__(self, runtime: Runtime, app: Any, scope: Any, receive: Any, send: Any, ctx: RequestContext) -> None:
+    def __init__(
+        self, runtime: Runtime, app: ASGIApp, scope: Scope, receive: Receive, send: Send, ctx: RequestContext
+    ) -> None:
+        self._began_at = time.monotonic()
         self._runtime = runtime
         self._app = app
         self._scope = scope
+        self._receive_raw = receive
         self._send_raw = send
-        self._loop = asyncio.get_running_loop()
-        self._began_at = self._loop.time()
         self.ctx = ctx
-        settings = runtime.settings
-        self._request_body = RequestBody(
-            receive,
-            settings.max_body_bytes,
-            settings.max_request_bytes if runtime.bounds_bodies else None,
-            settings.body_idle_seconds,
-            runtime.budget,
-            self._interrupt,
-        )
+        # A body that is read or announced has its reader from the start, any other once the app asks for it.
+        if ctx.operation or (runtime.bounds_bodies and announces_body(ctx)):
+            self._body = self._make_body()
 
     async def run(self) -> None:
         """Answer the request."""
-        runtime, ctx, request_body = self._runtime, self.ctx, self._request_body
+        runtime, ctx, body = self._runtime, self.ctx, self._body
         try:
-            denial = await decide(runtime, ctx, request_body)
-            if request_body.disconnected and not request_body.complete:
-                return  # the client left in the middle of its request: there is no one to answer
+            # 1. Check it.
+            denial = await run_checks(runtime, ctx, body)
+            if body is not None and body.cut_short:
+                return  # there is no one to answer
+            # 2. Refuse it, or run the app.
             if denial is not None:
-                await look_for_batch(runtime, ctx, request_body, denial)
-                request_body.drop()
-                await refuse(runtime, ctx, denial, self._send_raw)
+                await self._refuse(denial)
                 return
-            supervisor = self._prepare()  # no coroutine of its own around the app: each is woken up with the app
-            await supervisor.run(self._app(self._scope, request_body, self._send), self._app_began_at)
+            try:
+                # No further coroutine around the app: each is woken up with it.
+                await self._run_app()
+            except Exception:
+                if ctx.denial is None:
+                    raise  # else the client has its answer, and how the app ended plays no part
             if self._own_answer is not None:
                 await self._own_answer
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
         finally:
+            # 3. Account for it, and give back what it took.
             leave(ctx)
-            self._recorder()
+            self._record()
             self._release()
-            request_body.close()
-            self._supervisor = None  # it holds us: no cycle is left to the garbage collector
+            if self._body is not None:
+                self._body.close()
+            self._runner = None  # it holds us: no cycle is left to the garbage collector
+
+    async def _refuse(self, denial: Denial) -> None:
+        """Answer with a refusal in place of the app."""
+        if self._body is not None:
+            await look_for_batch(self._runtime, self.ctx, self._body, denial)
+            self._body.drop()
+        await refuse(self._runtime, self.ctx, denial, self._send_raw)
 
     # --- run the app --------------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> AppRunner:
-        """Everything that the app finds, and who watches over it."""
-        ctx, runtime, operation = self.ctx, self._runtime, self.ctx.operation
+    def _run_app(self) -> Awaitable[object]:
+        """The app at work on all that it finds, under a deadline and a watch where it needs them."""
+        ctx, runtime, body = self.ctx, self._runtime, self._body
+        self._prepare_scope()
+        if ctx.operation or runtime.times_all:
+            ctx.span = active_span()  # where a timer asks, another's is active
+            self._answer = Answer()
+        receive: Receive = self._receive if body is None else body
+        policy = runtime.timeout_policies.of(ctx)
+        self._app_began_at = time.monotonic()
+        if ctx.operation:
+            self._begin_query()
+        if policy.timeout_seconds is None and (body is None or body.complete):
+            return self._app(self._scope, receive, self._send)  # nothing will stop it
+        loop = asyncio.get_running_loop()
+        runner = self._runner = AppRunner(loop, runtime.timers.of(loop), body, policy, ctx, self)
+        return runner.run(self._app(self._scope, receive, self._send))
+
+    def _prepare_scope(self) -> None:
+        """Put into the scope what the app is to find there."""
+        ctx, runtime, body = self.ctx, self._runtime, self._body
         enter(self._scope, ctx)
-        ctx.span = active_span()
         if runtime.authenticates:
             present_identity(self._scope, ctx.identity)
         if runtime.neighbours.active:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
-        self._answer = Answer(looked_at=operation or runtime.settings.request_timeout is not None)
-        timers, terms = runtime.timers.of(self._loop), runtime.terms.of(ctx)
-        supervisor = self._supervisor = AppRunner(self._loop, timers, self._request_body, terms, ctx, self)
-        if ctx.rewritten is not None:
-            self._scope = rewrite(self._scope, self._request_body, ctx.rewritten)
-        self._app_began_at, self._asked = self._loop.time(), True
-        if operation:
-            if "query" not in ctx.told_outside:
-                runtime.tell(runtime.recorder.query_started)
-            if runtime.edits:
-                self._editor = AnswerEditor(ctx, runtime.edits)
-        return supervisor
+        if body is not None and ctx.rewritten is not None:
+            self._scope = rewrite(self._scope, body, ctx.rewritten)
+
+    def _begin_query(self) -> None:
+        """A GraphQL request reaches the app: it is counted, and its answer is edited if that was asked for."""
+        runtime, ctx = self._runtime, self.ctx
+        if "query" not in ctx.told_outside:
+            runtime.tell(runtime.recorder.query_started)
+        if runtime.edits and self._answer is not None:
+            self._editor = AnswerEditor(ctx, runtime.edits, self._answer)
+
+    def _make_body(self) -> RequestBody:
+        runtime, settings = self._runtime, self._runtime.settings
+        return RequestBody(
+            self._receive_raw,
+            settings.max_body_bytes,
+            settings.max_request_bytes if runtime.bounds_bodies else None,
+            settings.body_idle_seconds,
+            runtime.budget,
+            runtime.timers,
+            self._interrupt,
+        )
+
+    def _receive(self) -> Awaitable[Message]:
+        """What the app receives of a request that has announced no body: one may come all the same, in bounds."""
+        body = self._body
+        if body is None:
+            body = self._body = self._make_body()
+        return body()
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def _recorder(self) -> None:
+    def _record(self) -> None:
         """The request has ended, with the last message of its answer or without one: it is accounted for, once. What
         the app does in the background is no part of it."""
-        if self._settled:
+        if self._recorded:
             return
-        self._settled = True
-        ctx, runtime, now = self.ctx, self._runtime, self._loop.time()
-        reason, failed, query_seconds = None, False, None
-        if self._asked:
-            left = self._supervisor is not None and self._supervisor.left
-            failed = self._answer.has_failed() or ctx.denial is not None or left
-            query_seconds = now - self._app_began_at if ctx.operation else None
-            if left and "query" not in ctx.told_outside:
-                runtime.tell(runtime.recorder.disconnected)
-            decided = ctx.denial is not None or ctx.refused_inside
-            if failed and not decided and self._answer.complete and runtime.authenticates:
-                reason = runtime.tell(app_refusal, ctx, self._answer)
-        ctx.request_bytes = self._request_body.received_bytes
+        self._recorded = True
+        ctx, runtime, now = self.ctx, self._runtime, time.monotonic()
+        if self._body is not None:
+            ctx.request_bytes = self._body.received_bytes
+        failed, query_seconds = False, None
+        if ctx.operation and self._app_began_at is not None:
+            failed, query_seconds = self._has_failed(), now - self._app_began_at
+        reason = self._refused_by_app()
         runtime.tell(record_outcome, runtime, self._scope, ctx, now - self._began_at, reason, query_seconds, failed)
+
+    def _has_failed(self) -> bool:
+        """Whether a GraphQL request brought no result without errors."""
+        ctx, runtime = self.ctx, self._runtime
+        left = self._runner is not None and self._runner.left
+        if left and "query" not in ctx.told_outside:
+            runtime.tell(runtime.recorder.disconnected)
+        failed = self._answer is None or self._answer.has_failed(complete=self._complete)
+        return failed or left or ctx.denial is not None
+
+    def _refused_by_app(self) -> FailureReason | None:
+        """The reason for which the app itself has refused its caller, if it did."""
+        ctx, runtime = self.ctx, self._runtime
+        if not self._complete or not runtime.authenticates:
+            return None
+        if ctx.denial is not None or ctx.refused_inside:
+            return None
+        return runtime.tell(app_refusal, ctx, self._answer)
 
     def _release(self) -> None:
         """Give back what the request took: for an app that works on after its time was up, once it ends."""
         ctx, runtime = self.ctx, self._runtime
-        if ctx.concurrency_slots and runtime.in_flight is not None:
-            runtime.in_flight.release(ctx)
+        if ctx.concurrency_slots and runtime.concurrency is not None:
+            runtime.concurrency.release(ctx)
         if ctx.attempts:
             runtime.lockouts.release(ctx)
 
     # --- refuse while the app is running ------------------------------------------------------------------------------
 
     def time_is_up(self) -> bool:
-        """Answer the client, but in monitor mode (Supervisor)."""
-        ctx, runtime, stream = self.ctx, self._runtime, self._answer.stream
-        allowed = runtime.settings.stream_idle_seconds if stream else runtime.terms.of(ctx).timeout_seconds
-        seconds = round(self._loop.time() - self._app_began_at, 3)
+        """Answer the client, but in monitor mode (RunObserver)."""
+        ctx, runtime = self.ctx, self._runtime
+        stream = self._answer is not None and self._answer.stream
+        allowed = runtime.settings.stream_idle_seconds if stream else runtime.timeout_policies.of(ctx).timeout_seconds
+        seconds = self._seconds_at_work()
         if ctx.express_seconds is not None and not stream:
             overloaded = Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
             runtime.tell(self._answer_instead, overloaded)  # should it break, the app is stopped all the same
             return True
-        unknown = (("outcome", "unknown"),) if ctx.measured is not None and ctx.measured.kind == "mutation" else ()
-        denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=unknown)
-        if judge(runtime, ctx, denial) is None:
+        mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
+        facts = (("outcome", "unknown"),) if mutates else ()
+        denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
+        if apply_mode(runtime, ctx, denial) is None:
             return False
         runtime.tell(self._answer_instead, denial)
         return True
 
     def abandoned(self) -> None:
-        """Tell that the app goes on although it was cancelled (Supervisor)."""
-        self._runtime.tell(self._runtime.recorder.abandoned, self.ctx, self._loop.time() - self._app_began_at)
+        """Tell that the app goes on although it was cancelled (RunObserver)."""
+        self._runtime.tell(self._runtime.recorder.abandoned, self.ctx, self._seconds_at_work())
+
+    def _seconds_at_work(self) -> float:
+        """How long the app has been at work, by the clock of its deadline."""
+        return 0.0 if self._runner is None else round(self._runner.seconds, 3)
 
     def _interrupt(self, denial: Denial) -> None:
-        """Refuse while the app is running: its streamed body grew beyond its bound."""
+        """Refuse while the app is running: the body that it reads has broken a bound. An answer that is complete
+        stays."""
+        if self._complete:
+            return
         self._runtime.tell(self._answer_instead, denial)
-        if self._supervisor is not None:
-            self._supervisor.interrupt()
+        if self._runner is not None:
+            self._runner.interrupt()
 
     def _answer_instead(self, denial: Denial) -> None:
         """Answer in the app's place. An answer that has begun is cut, not appended to."""
-        self.ctx.denial = denial
-        if not self.ctx.span and self._supervisor is not None:  # perhaps of an instrumentation inside
-            self.ctx.span = span_in(self._supervisor.task) or ""
-        tell_outside(self.ctx)
-        self._runtime.tell(self._runtime.recorder.refused, self.ctx, denial)
-        if not self._answer.begun:
-            self._answer.begun = True
-            headers, body = refusal(self._runtime, self.ctx, denial)
-            self._own_answer = self._loop.create_task(self._send_own(denial, headers, body))
+        ctx, runtime = self.ctx, self._runtime
+        ctx.denial = denial
+        if not ctx.span and self._runner is not None:  # perhaps of an instrumentation inside
+            ctx.span = span_in(self._runner.task) or ""
+        tell_outside(ctx)
+        runtime.tell(runtime.recorder.refused, ctx, denial)
+        if not self._begun:
+            self._begun = True
+            headers, body = refusal(runtime, ctx, denial)
+            self._own_answer = asyncio.get_running_loop().create_task(self._send_own(denial, headers, body))
 
     async def _send_own(self, denial: Denial, headers: list[Header], body: bytes) -> None:
         await send_refusal(self.ctx, denial, headers, body, self._send_raw)
-        self._recorder()
+        self._record()
 
     # --- what the app sends -------------------------------------------------------------------------------------------
 
-    async def _send(self, message: Any) -> None:
-        """What the app sends: edited where that was asked for, watched as it goes by, and passed on with our
-        headers."""
-        answer = self._answer
-        if message["type"] == "http.response.start":
-            answer.start(message)
-        for ready in (message,) if self._editor is None else self._editor.ready(message, answer):
-            if self.ctx.denial is not None:
-                return  # the client has its answer already
-            await self._send_raw(self._watched(ready))
-            if ready["type"] != "http.response.start" and answer.ends_with(ready):
-                answer.complete, self.ctx.ended_at = True, self._runtime.now()
-                if self._supervisor is not None:
-                    self._supervisor.stop()
-                self._recorder()
-                self._release()
-                self._request_body.drop()
+    def _send(self, message: Message) -> Awaitable[None]:
+        """What the app sends: edited where that was asked for, and passed on."""
+        if self._answer is not None and message["type"] == "http.response.start":
+            self._answer.start(message)
+        return self._pass_on(message) if self._editor is None else self._edit(self._editor, message)
 
-    def _watched(self, message: Any) -> Any:
-        """A message as it reaches the client."""
-        ctx, kind = self.ctx, message["type"]
-        if kind == "http.response.start":
-            self._answer.begun = True
-            ctx.status = self._answer.status
-            message = with_headers(self._runtime, ctx, message)
-        elif kind == "http.response.body":
+    async def _edit(self, editor: AnswerEditor, message: Message) -> None:
+        for ready in editor.ready(message):
+            await self._pass_on(ready)
+
+    def _pass_on(self, message: Message) -> Awaitable[None]:
+        """A message as it reaches the client, with our headers; noted as it goes by."""
+        if self.ctx.denial is not None:
+            return _nothing()  # the client has its answer already
+        if message["type"] == "http.response.start":
+            message, last = self._started(message), False
+        else:
+            last = self._noted(message)
+        if self._runner is not None and self._answer is not None and self._answer.stream:
+            self._runner.extend(self._runtime.settings.stream_idle_seconds)
+        return self._send_last(message) if last else self._send_raw(message)
+
+    def _started(self, message: Message) -> Message:
+        """The head of the answer, with our headers."""
+        self._begun = True
+        self._trailers = bool(message.get("trailers"))
+        self.ctx.status = message["status"]
+        return with_headers(self._runtime, self.ctx, message)
+
+    def _noted(self, message: Message) -> bool:
+        """Whether a message after the head of the answer is its last."""
+        kind, ctx = message["type"], self.ctx
+        if kind == "http.response.body":
             chunk = message.get("body", b"")
             if ctx.method != "HEAD":  # servers leave out the body that an app may send all the same
                 ctx.response_bytes += len(chunk)
-            self._answer.body(chunk)
-        if self._answer.stream and self._supervisor is not None:
-            self._supervisor.extend(self._runtime.settings.stream_idle_seconds)
-        return message
+            if self._answer is not None:
+                self._answer.body(chunk)
+            return not message.get("more_body", False) and not self._trailers
+        if kind == "http.response.trailers":
+            return not message.get("more_trailers", False)
+        return bool(kind == "http.response.pathsend")
+
+    async def _send_last(self, message: Message) -> None:
+        """The answer is complete: what the app does from now on is done in the background."""
+        await self._send_raw(message)
+        self._complete, self.ctx.ended_at = True, self._runtime.now()
+        if self._runner is not None:
+            self._runner.stop()
+        self._record()
+        self._release()
+        if self._body is not None:
+            self._body.drop()
+
+
+async def _nothing() -> None:
+    """What is left of a message that is not sent."""

@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
+from starlette.types import ASGIApp, Scope
+
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
@@ -16,7 +18,7 @@ from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
-from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, terms_by_kind
+from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
@@ -66,12 +68,12 @@ class Check(Protocol):
         ...
 
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Refuse the request, or let the next gate look at it."""
+        """The refusal; None lets the next check look at the request."""
         ...
 
 
 class HeadCheck(Check, Protocol):
-    """A gate whose decision is kept for the requests that come with the same head."""
+    """A check whose decision is cached for the requests that come with the same head."""
 
     @property
     def reads(self) -> HeadReads:
@@ -80,16 +82,19 @@ class HeadCheck(Check, Protocol):
 
 
 class OperatorAuthentication(Protocol):
-    """Answers what is for the operator's API, and knows operators."""
+    """Tells operators from others, and answers what is for their API."""
 
-    async def receive(self, scope: Any, ctx: RequestContext) -> Any:
+    async def receive(self, scope: Scope, ctx: RequestContext) -> ASGIApp:
         """The ASGI app that answers a request; sets the context's actor."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """The list of gates and all that they lean on. ``modes`` knows every protection; what is not mounted is OFF."""
+    """The checks of one set of settings and all that they lean on.
+
+    ``modes`` has every protection; what is not mounted is OFF.
+    """
 
     settings: Settings
     modes: Mapping[Protection, Mode]
@@ -98,13 +103,13 @@ class Runtime:
     allow_list: Container[str]
     metrics_access: MetricsAccess | None
     health_access: HealthAccess | None
-    in_flight: Concurrency | None
+    concurrency: Concurrency | None
     verifier: TokenVerifier | None
-    identification: AsyncAuthentication | None
-    head_gates: Sequence[HeadCheck]
-    """Decide by what requests with the same head have in common."""
-    token_gate: HeadCheck | None
-    body_gates: Sequence[Check]
+    async_authentication: AsyncAuthentication | None
+    head_checks: Sequence[HeadCheck]
+    """Decide by what requests with the same head have in common; cached with it."""
+    token_check: HeadCheck | None
+    body_checks: Sequence[Check]
     edits: Sequence[Edit]
     store: Store
     control: OverridesWatch
@@ -116,7 +121,7 @@ class Runtime:
     health: Health
     database: DatabaseSignals
     operator: Operator
-    door: OperatorAuthentication | None
+    operator_authentication: OperatorAuthentication | None
     refusal_cache: RefusalResponseCache
     head_cache: RequestHeadCache
     books: Books
@@ -141,8 +146,8 @@ class Runtime:
     """Whether requests that are no GraphQL operations are timed out."""
     body_share_bytes: int = field(init=False)
     """How much of the bodies' memory one caller may hold."""
-    terms: TimeoutPolicies = field(init=False)
-    """Under what conditions apps run."""
+    timeout_policies: TimeoutPolicies = field(init=False)
+    """How long apps may work."""
 
     def __post_init__(self) -> None:
         looked_up: dict[str, Any] = {
@@ -153,13 +158,13 @@ class Runtime:
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
             "body_share_bytes": share_bytes(self.settings),
-            "terms": terms_by_kind(self.settings, self.modes[Protection.TIMEOUT]),
+            "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT]),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)
 
     def own_caches(self) -> None:
-        """Count this stack's memories among the caches of the process, in place of a former stack's."""
+        """Count these caches among those of the process, in place of a former runtime's."""
         caches = self.host.caches
         caches.own("heads", self.head_cache)
         caches.own("trips", self.admission)
@@ -167,7 +172,7 @@ class Runtime:
             caches.own("documents", self.reader)
 
     def mounted(self, protection: Protection) -> bool:
-        """Whether a protection is part of this stack."""
+        """Whether a protection is mounted."""
         return self.modes[protection] is not Mode.OFF
 
     def enforces(self, protection: Protection) -> bool:
@@ -187,7 +192,7 @@ class Runtime:
 
     def publish(self) -> None:
         """Write down what this process holds at the moment. Never raises."""
-        self.tell(self.recorder.process.held, self.budget.used, self.in_flight.at_work if self.in_flight else 0)
+        self.tell(self.recorder.process.held, self.budget.used, self.concurrency.at_work if self.concurrency else 0)
         self.tell(self.recorder.publish)
         self.tell(self.host.look, self.recorder.process)
         self.tell(self.database.refresh)

@@ -81,12 +81,12 @@ class _RuntimeBuilder:
             resolver=self._resolver,
             metrics_access=self._metrics_access,
             health_access=self._health_access,
-            in_flight=self._concurrency,
+            concurrency=self._concurrency,
             verifier=components.identity.verifier if components.identity else None,
-            identification=self._identity.identification if self._identity else None,
-            head_gates=self._head_checks,
-            token_gate=self._token_check,
-            body_gates=self._checks_by_body(),
+            async_authentication=self._identity.asynchronous if self._identity else None,
+            head_checks=self._head_checks,
+            token_check=self._token_check,
+            body_checks=self._checks_by_body(),
             edits=answer_edits(settings, self._modes),
             store=components.store,
             control=components.fleet.control,
@@ -96,7 +96,9 @@ class _RuntimeBuilder:
             recorder=telemetry.recorder,
             budget=at_work.budget,
             refusal_cache=telemetry.refusal_cache,
-            head_cache=RequestHeadCache(head_reads(self._resolver, self._head_checks, self._token_check)),
+            head_cache=RequestHeadCache(
+                head_reads(self._resolver, self._head_checks, self._token_check), components.allow_list
+            ),
             books=components.books,
             timers=at_work.timers,
             neighbours=components.neighbours,
@@ -106,7 +108,7 @@ class _RuntimeBuilder:
             database=components.database,
             reader=self._reader,
             operator=self._operator,
-            door=self._operator_api() if Protection.ADMIN in self._active else None,
+            operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
         )
 
     # --- checks -------------------------------------------------------------------------------------------------------

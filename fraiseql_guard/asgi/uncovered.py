@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 import orjson
+from starlette.types import Message, Receive, Scope, Send
 
 from fraiseql_guard.core.request import context_of
 from fraiseql_guard.core.settings import name_of
@@ -44,14 +45,14 @@ class UncoveredGraphQL:
         """Whether there is anything left to warn of."""
         return len(self._warned) < _MOST_WARNINGS
 
-    def watch(self, scope: Any, receive: Any, send: Any) -> tuple[Any, Any]:
+    def watch(self, scope: Scope, receive: Receive, send: Send) -> tuple[Receive, Send]:
         """``receive`` and ``send`` of one request, watched if it may be GraphQL."""
         asked = _Asked(scope)
         if asked.by_body is None and not asked.found:
             return receive, send
         return asked.watched(receive), _watched(send, asked, lambda: self._note(scope))
 
-    def _note(self, scope: Any) -> None:
+    def _note(self, scope: Scope) -> None:
         path = str(getattr(scope.get("route"), "path", None) or scope["path"])[:_LONGEST_SHOWN]
         inside = context_of(scope)
         if path in self._warned or not self.looking or (inside is not None and inside.guarded):
@@ -68,7 +69,7 @@ class _Asked:
 
     __slots__ = ("by_body", "found")
 
-    def __init__(self, scope: Any) -> None:
+    def __init__(self, scope: Scope) -> None:
         self.by_body: Callable[[bytes], bool] | None = None
         if scope["type"] == "websocket":
             self.found = not _PROTOCOLS.isdisjoint(scope.get("subprotocols") or ())
@@ -81,12 +82,12 @@ class _Asked:
             elif media_type.startswith(_DOCUMENT_TYPE):
                 self.by_body = _is_document
 
-    def watched(self, receive: Any) -> Any:
+    def watched(self, receive: Receive) -> Receive:
         """``receive`` that looks at the beginning of the body."""
         if self.by_body is None:
             return receive
 
-        async def watched_receive() -> Any:
+        async def watched_receive() -> Message:
             message = await receive()
             look, self.by_body = self.by_body, None
             if look is not None:
@@ -96,32 +97,38 @@ class _Asked:
         return watched_receive
 
 
-def _beginning(message: Any) -> bytes:
+def _beginning(message: object) -> bytes:
     """Of the body in a message; of what is none (the reader of the body refuses it), nothing."""
     body = message.get("body") if isinstance(message, Mapping) else None
     return bytes(body[:_LOOK_BYTES]) if isinstance(body, bytes | bytearray) else b""
 
 
-def _watched(send: Any, asked: _Asked, on_graphql: Callable[[], None]) -> Any:
-    """``send`` that looks at the beginning of the answer."""
+def _watched(send: Send, asked: _Asked, on_graphql: Callable[[], None]) -> Send:
+    """``send`` that looks at the beginning of the answer, until that tells whether it is GraphQL."""
     looks = True
 
-    async def watched_send(message: Any) -> None:
+    async def watched_send(message: Message) -> None:
         nonlocal looks
-        kind = message["type"]
-        if looks and kind == "http.response.start":
-            headers = dict(message.get("headers", ()))
-            if headers.get(b"content-type", b"").startswith(_STREAMS) or b"content-encoding" in headers:
-                looks = False  # unreadable: that the app takes it is enough
-                if asked.found and message["status"] < _FAILED:
-                    on_graphql()
-        elif looks and (kind == "websocket.accept" or message.get("body")):
+        if looks and (speaks := _speaks_graphql(message)) is not None:
             looks = False
-            if asked.found and (kind == "websocket.accept" or _RESULT.match(message["body"][:100])):
+            if asked.found and speaks:
                 on_graphql()
         await send(message)
 
     return watched_send
+
+
+def _speaks_graphql(message: Message) -> bool | None:
+    """Whether an answer to a GraphQL request is one of GraphQL; None if a later message has to tell."""
+    kind = message["type"]
+    if kind == "websocket.accept":
+        return True
+    if kind == "http.response.start":
+        headers = dict(message.get("headers", ()))
+        unreadable = headers.get(b"content-type", b"").startswith(_STREAMS) or b"content-encoding" in headers
+        return bool(message["status"] < _FAILED) if unreadable else None  # that the app takes it is enough
+    body = message.get("body")
+    return _RESULT.match(body[:100]) is not None if body else None
 
 
 def _in_query_string(query: bytes) -> bool:

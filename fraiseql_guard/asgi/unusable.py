@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from starlette.applications import Starlette
+from starlette.types import Receive, Scope, Send
 
 from fraiseql_guard.asgi.dispatcher import refuse_websocket, refuse_with
 from fraiseql_guard.core.settings import Settings, name_of
@@ -61,7 +62,7 @@ class UnusableGuard:
         self._log_file = log_file
         self._said = False
 
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse one scope. What is neither a request nor a lifespan ends without an answer."""
         self._say()
         kind = scope["type"]

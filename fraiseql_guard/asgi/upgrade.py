@@ -1,4 +1,4 @@
-"""The upgrade to a WebSocket: decided like a request, and accounted for once, when it is answered.
+"""Leads the upgrade to a WebSocket: checked like a request, and accounted for once, when it is answered.
 
 What passes over the socket afterwards is the app's own affair. Sockets on GraphQL paths are refused, because their
 operations would pass unmeasured.
@@ -7,11 +7,13 @@ operations would pass unmeasured.
 from __future__ import annotations
 
 import time
-from typing import Any, Final
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.describe import present_identity
 from fraiseql_guard.asgi.finish import record_outcome, refusal, tell_outside, with_headers
-from fraiseql_guard.asgi.pipeline import decide
+from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
@@ -28,7 +30,7 @@ class Upgrade:
 
     __slots__ = ("_began_at", "_ctx", "_runtime", "_scope", "_send")
 
-    def __init__(self, runtime: Runtime, scope: Any, send: Any, ctx: RequestContext) -> None:
+    def __init__(self, runtime: Runtime, scope: Scope, send: Send, ctx: RequestContext) -> None:
         self._runtime = runtime
         self._scope = scope
         self._send = send
@@ -36,11 +38,11 @@ class Upgrade:
         self._began_at = time.monotonic()
         ctx.socket, ctx.operation = True, False
 
-    async def run(self, app: Any, receive: Any) -> None:
+    async def run(self, app: ASGIApp, receive: Receive) -> None:
         """Answer the upgrade, or leave it to the app."""
         runtime, ctx = self._runtime, self._ctx
         try:
-            denial = await decide(runtime, ctx)
+            denial = await run_checks(runtime, ctx)
             if denial is not None:
                 await self._refuse(denial)
                 return
@@ -76,7 +78,7 @@ class Upgrade:
         await self._send({"type": f"{_HTTP_ANSWER}.start", "status": denial.status, "headers": headers})
         await self._send({"type": f"{_HTTP_ANSWER}.body", "body": body})
 
-    async def _watched_send(self, message: Any) -> None:
+    async def _watched_send(self, message: Message) -> None:
         """What the app sends; its answer to the upgrade carries our headers."""
         kind = message["type"]
         status = message["status"] if kind == f"{_HTTP_ANSWER}.start" else _STATUS.get(kind)

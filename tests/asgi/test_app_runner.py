@@ -11,10 +11,11 @@ from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicy
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
+from fraiseql_guard.core.loop_task import PerLoop
 
 
 class Request:
-    """The context, of which a supervisor knows only this."""
+    """The context, of which a runner knows only this."""
 
     ends_at: float | None = None
 
@@ -28,12 +29,14 @@ class Run:
         self.late = self.gave_up = 0
         self.gone = asyncio.Event()
         self.request = Request()
-        self.pump = RequestBody(self.receive, 100, None, 1, BufferBudget(100), lambda denial: None)
-        self.pump.complete = True
-        self.supervisor = AppRunner(
+        self.body = RequestBody(
+            self.receive, 100, None, 1, BufferBudget(100), PerLoop(DeadlineTimers), lambda denial: None
+        )
+        self.body.complete = True
+        self.runner = AppRunner(
             self.loop,
             DeadlineTimers(self.loop),
-            self.pump,
+            self.body,
             TimeoutPolicy(seconds, binding, binding),
             self.request,
             self,
@@ -51,7 +54,7 @@ class Run:
         self.gave_up += 1
 
     async def of(self, work) -> None:
-        await self.supervisor.run(work, self.loop.time())
+        await self.runner.run(work)
         assert asyncio.current_task().cancelling() == 0
         assert self.request.ends_at is None
         await asyncio.sleep(0)  # nothing of a cancellation is left behind
@@ -72,7 +75,7 @@ async def test_work_that_is_in_time_is_not_touched(seconds) -> None:
 async def test_work_that_is_late_is_cancelled_once() -> None:
     run = Run(0.01)
     await run.of(asyncio.sleep(30))
-    assert (run.late, run.gave_up, run.supervisor.left) == (1, 0, False)
+    assert (run.late, run.gave_up, run.runner.left) == (1, 0, False)
 
 
 async def test_where_nothing_is_cut_it_is_told_once_and_goes_on() -> None:
@@ -100,7 +103,7 @@ async def test_work_that_ends_in_the_very_turn_of_its_cancellation_leaves_nothin
     run = Run(30)
 
     async def last_moment() -> None:
-        run.supervisor.interrupt()  # as the alarm would, while the work does not wait for anything any more
+        run.runner.interrupt()  # as the timer would, while the work does not wait for anything any more
 
     await run.of(last_moment())
 
@@ -128,7 +131,7 @@ async def test_its_end_can_be_moved_both_ways(seconds, moved, late) -> None:
     run = Run(seconds)
 
     async def work() -> None:
-        run.supervisor.extend(moved)
+        run.runner.extend(moved)
         await asyncio.sleep(0.4 if moved > 1 else 30)
 
     await run.of(work())
@@ -140,26 +143,26 @@ async def test_what_is_complete_is_neither_late_nor_left() -> None:
 
     async def work() -> None:
         await asyncio.sleep(0.06)  # the watcher is there
-        run.supervisor.stop()
-        run.supervisor.extend(0.01)
+        run.runner.stop()
+        run.runner.extend(0.01)
         run.gone.set()
         await asyncio.sleep(0.1)
         done.append(run.request.ends_at)
 
     await run.of(work())
-    assert (done, run.late, run.supervisor.left) == ([None], 0, False)
+    assert (done, run.late, run.runner.left) == ([None], 0, False)
 
 
 async def test_a_client_that_leaves_stops_the_work() -> None:
     run = Run(30)
     run.loop.call_later(0.08, run.gone.set)
     await run.of(asyncio.sleep(30))
-    assert (run.late, run.supervisor.left) == (0, True)
+    assert (run.late, run.runner.left) == (0, True)
 
 
 async def test_there_is_nothing_to_interrupt_once_it_has_ended() -> None:
     run = Run(30)
     await run.of(asyncio.sleep(0))
-    run.supervisor.interrupt()
+    run.runner.interrupt()
     await asyncio.sleep(0)
-    assert run.supervisor._abandonment is None
+    assert run.runner._abandonment is None

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fraiseql_guard.asgi.timeout_policy import TimeoutPolicy, terms_by_kind
+from fraiseql_guard.asgi.timeout_policy import TimeoutPolicy, timeout_policies
 from fraiseql_guard.core.settings import Mode, Settings
 
 
@@ -38,12 +38,12 @@ def request(kind: str | None = "query", *, operation: bool = True, express_secon
     ],
 )
 def test_each_kind_has_its_own(ctx, settings, expected) -> None:
-    assert terms_by_kind(settings, Mode.ENFORCE).of(ctx) == expected
+    assert timeout_policies(settings, Mode.ENFORCE).of(ctx) == expected
 
 
 @pytest.mark.parametrize("ctx", [request(), request("mutation"), request(operation=False), request(express_seconds=1)])
 def test_in_monitor_mode_nothing_is_stopped_and_without_it_nothing_is_timed(ctx) -> None:
     settings = settings_of(query_timeout=10, request_timeout=5, cancel_mutations=True)
-    watched = terms_by_kind(settings, Mode.MONITOR).of(ctx)
-    assert watched == TimeoutPolicy(terms_by_kind(settings, Mode.ENFORCE).of(ctx).timeout_seconds)
-    assert terms_by_kind(settings, Mode.OFF).of(ctx) == TimeoutPolicy()
+    watched = timeout_policies(settings, Mode.MONITOR).of(ctx)
+    assert watched == TimeoutPolicy(timeout_policies(settings, Mode.ENFORCE).of(ctx).timeout_seconds)
+    assert timeout_policies(settings, Mode.OFF).of(ctx) == TimeoutPolicy()

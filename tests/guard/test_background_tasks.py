@@ -43,10 +43,10 @@ async def test_slots_are_free_again_while_background_tasks_run(guarded) -> None:
     for _ in range(6):
         running += await answered(guard, 1)
     assert guard.app.behind == 6
-    assert guard.guard.runtime.in_flight.at_work == 0
+    assert guard.guard.runtime.concurrency.at_work == 0
     guard.app.end.set()
     assert {reply.status for reply in await asyncio.gather(*running)} == {200}
-    assert not guard.guard.runtime.in_flight._at_work
+    assert not guard.guard.runtime.concurrency._at_work
 
 
 @pytest.mark.parametrize("kind", ["graphql", "a page", "a known page"])
@@ -101,7 +101,7 @@ async def test_an_app_that_works_on_after_its_time_keeps_its_slot(guarded) -> No
     stop.set()
     assert (await connection_reply).status == 504
     assert guard.metric("fraiseql_http_requests_total", status="504") == 1
-    assert guard.guard.runtime.in_flight.at_work == 0
+    assert guard.guard.runtime.concurrency.at_work == 0
 
 
 async def test_what_an_app_raises_after_its_answer_changes_nothing_about_it(guarded) -> None:

@@ -65,7 +65,7 @@ class Broken:
         raise RuntimeError("a bug of ours")
 
 
-def replace_gate(number: int, kind: str) -> Callable[[Guarded], None]:
+def replace_check(number: int, kind: str) -> Callable[[Guarded], None]:
     def break_it(guard: Guarded) -> None:
         checks = list(getattr(guard.guard.runtime, kind))
         if number < len(checks):
@@ -101,10 +101,10 @@ def break_recorder(guard: Guarded) -> None:
 
 
 PARTS: Mapping[str, Callable[[Guarded], None]] = {
-    **{f"head gate {number}": replace_gate(number, "head_gates") for number in range(5)},
-    **{f"body gate {number}": replace_gate(number, "body_gates") for number in range(6)},
-    "token gate": replace_part("token_gate"),
-    "identification": replace_part("identification"),
+    **{f"head check {number}": replace_check(number, "head_checks") for number in range(5)},
+    **{f"body check {number}": replace_check(number, "body_checks") for number in range(6)},
+    "token check": replace_part("token_check"),
+    "async authentication": replace_part("async_authentication"),
     "admission": replace_part("admission"),
     "heads": lambda guard: (
         setattr(guard.guard.runtime.head_cache, "learn", Broken(None)._breaks)
@@ -176,7 +176,7 @@ async def test_no_fault_gives_a_request_more_than_it_would_have_had(guarded: Any
 async def test_where_nothing_is_enforced_no_fault_refuses(guarded: Any, part: str) -> None:
     guard = await mounted(guarded, "nothing")
     PARTS[part](guard)
-    broken = [check for check in guard.guard.runtime.head_gates if isinstance(check, Broken)]
+    broken = [check for check in guard.guard.runtime.head_checks if isinstance(check, Broken)]
     always = any(check.protection in (Protection.METRICS, Protection.ADMIN) for check in broken)
     assert (await graphql(guard, "{me{id}}", token=ALICE)).status == (503 if always else 200)
     assert (await request(guard, "GET", "/admin/blocks", token="x" * 40)).status in (401, 503)
@@ -184,7 +184,7 @@ async def test_where_nothing_is_enforced_no_fault_refuses(guarded: Any, part: st
 
 async def test_a_fault_is_told_in_the_name_of_what_refuses(guarded: Any) -> None:
     guard = await mounted(guarded, "auth")
-    replace_gate(0, "body_gates")(guard)  # that measures, for the query limits
+    replace_check(0, "body_checks")(guard)  # that measures, for the query limits
     assert (await graphql(guard, "{me{id}}", token=ALICE)).code == "GUARD_FAULT"
     refusals = "fraiseql_guard_refusals_total"
     assert guard.metric(refusals, code="GUARD_FAULT", protection="auth") == 1

@@ -1,4 +1,4 @@
-"""Who comes again with a head that has passed is treated like everybody else; it only costs less."""
+"""A request whose head is cached is treated like any other; it only costs less."""
 
 from __future__ import annotations
 

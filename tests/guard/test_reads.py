@@ -1,5 +1,5 @@
-"""What was found out about a head is kept for the next one like it: so all that decides by a head declares what it
-reads of it, and reads nothing else."""
+"""What the head checks decided is cached for the next request with the same head, so each declares what it reads of a
+head, and reads nothing else."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Presence(bytes):
 
 
 def watched(ctx: RequestContext, reads: HeadReads) -> Any:
-    """The context as a gate may see it; what the gate writes goes to the real one."""
+    """The context as a check may see it; what the check writes goes to the real one."""
 
     class View:
         @property
@@ -104,7 +104,7 @@ def watched(ctx: RequestContext, reads: HeadReads) -> Any:
 
 
 class Strict:
-    """A gate that is held to what it declares."""
+    """A check that is held to what it declares."""
 
     def __init__(self, check: Any, broken: list[str]) -> None:
         self._check, self._broken = check, broken
@@ -121,11 +121,11 @@ class Strict:
 
 
 def hold_to_declarations(guard: Any) -> list[str]:
-    """Have every gate that decides by a head show what it reads; what it reads undeclared is in the answer."""
+    """Have every check that decides by a head show what it reads; what it reads undeclared is in the answer."""
     stack, broken = guard.runtime, []
-    object.__setattr__(stack, "head_gates", tuple(Strict(check, broken) for check in stack.head_gates))
-    if stack.token_gate is not None:
-        object.__setattr__(stack, "token_gate", Strict(stack.token_gate, broken))
+    object.__setattr__(stack, "head_checks", tuple(Strict(check, broken) for check in stack.head_checks))
+    if stack.token_check is not None:
+        object.__setattr__(stack, "token_check", Strict(stack.token_check, broken))
     return broken
 
 
@@ -160,12 +160,12 @@ MOUNTS: list[tuple[Any, dict[str, Any]]] = [
 
 @examples(200)
 @given(st.lists(HEADS, min_size=1, max_size=8), st.sampled_from(MOUNTS))
-def test_no_gate_reads_what_it_does_not_declare(head_cache: list[Any], mount: Any) -> None:
+def test_no_check_reads_what_it_does_not_declare(heads: list[Any], mount: Any) -> None:
     async def ask() -> None:
         middleware, options = mount
         guard = middleware(EchoApp(), jwt_secret=SECRET, log_file=os.devnull, **options)
         broken = hold_to_declarations(guard)
-        for method, path, lines, query, address in head_cache:
+        for method, path, lines, query, address in heads:
             await request(guard, method, path, headers=lines, query=query, client=(address, 1), content_type=None)
         assert broken == []
         await guard.aclose()
@@ -173,11 +173,11 @@ def test_no_gate_reads_what_it_does_not_declare(head_cache: list[Any], mount: An
     asyncio.run(ask())
 
 
-# --- a new gate ------------------------------------------------------------------------------------------------------
+# --- a new check -----------------------------------------------------------------------------------------------------
 
 
 class Tenants:
-    """A gate that somebody might add: one tenant is refused."""
+    """A check that might be added: one tenant is refused."""
 
     protection = Protection.QUERY_LIMITS
 
@@ -195,10 +195,10 @@ class Queries(Tenants):
         return Denial(CROSS_SITE_REQUEST) if b"closed" in ctx.query_string else None
 
 
-def with_gate(guard: Any, check: Any) -> Any:
-    """A guard with one gate more, mounted as all are."""
+def with_check(guard: Any, check: Any) -> Any:
+    """A guard with one check more, mounted as all are."""
     stack = guard.guard.runtime
-    object.__setattr__(stack, "head_gates", (*stack.head_gates, check))
+    object.__setattr__(stack, "head_checks", (*stack.head_checks, check))
     object.__setattr__(stack, "head_cache", RequestHeadCache(HeadReads.union((stack.head_cache.reads, check.reads))))
     return guard
 
@@ -212,10 +212,10 @@ def with_gate(guard: Any, check: Any) -> Any:
         (Queries(HeadReads(query_string=True)), {"query": "a=open"}, {"query": "a=closed"}),
     ],
 )  # fmt: skip
-async def test_what_a_new_gate_declares_tells_heads_apart(
+async def test_what_a_new_check_declares_tells_heads_apart(
     guarded: Any, path: str, check: Any, open_: Any, closed: Any
 ) -> None:
-    guard = with_gate(guarded(introspection="allow"), check)
+    guard = with_check(guarded(introspection="allow"), check)
     asked: dict[str, Any] = {"content_type": "application/json"}
     if path == "/graphql":
         asked |= {"body": b'{"query":"{me{id}}"}'}
@@ -225,16 +225,16 @@ async def test_what_a_new_gate_declares_tells_heads_apart(
         assert (await request(guard, method, path, **asked, **open_)).status == 200
 
 
-async def test_a_gate_that_reads_undeclared_headers_is_found(guarded: Any) -> None:
+async def test_a_check_that_reads_undeclared_headers_is_found(guarded: Any) -> None:
     for check in (Tenants(HeadReads()), Queries(HeadReads())):
-        guard = with_gate(guarded(), check)
+        guard = with_check(guarded(), check)
         broken = hold_to_declarations(guard.guard)
         await request(guard, "GET", "/page", headers={"x-tenant": "open"}, query="a=1")
         assert broken
         assert type(check).__name__ in broken[0]
 
 
-async def test_a_gate_that_declares_nothing_stops_the_start(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_check_that_declares_nothing_stops_the_start(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(HttpRequestForm, "reads")
     with pytest.raises(AttributeError, match="reads"):
         guarded()

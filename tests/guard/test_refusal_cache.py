@@ -88,7 +88,7 @@ async def test_a_repetition_is_answered_and_counted_like_any_other_refusal(
         own_clock(guard.guard)
     quick_replies = await refused(quick, asking(quick, method, path, token=token))
     assert len(given_again) > SOME - 20
-    monkeypatch.setattr(RefusalResponseCache, "find", lambda self, scope, key: None)
+    monkeypatch.setattr(RefusalResponseCache, "find", lambda *_: None)
     slow_replies = await refused(slow, asking(slow, method, path, token=token))
     assert {reply.status for reply in quick_replies} == {429}
     assert {str(shown(reply)) for reply in quick_replies} == {str(shown(reply)) for reply in slow_replies}
@@ -186,7 +186,7 @@ async def test_what_a_refusal_from_memory_looks_at_is_known(guarded, secret, mon
 
     monkeypatch.setattr(dispatcher, "describe", watched)
     monkeypatch.setattr(RequestContext, "lines", watched_lines)
-    monkeypatch.setattr(RefusalResponseCache, "find", lambda self, scope, key: None)
+    monkeypatch.setattr(RefusalResponseCache, "find", lambda *_: None)
     guard = guarded(
         **ONCE, jwt_secret=secret, auth_required=False, cors_origins="https://app.example", multipart=True, apq=True,
         metrics_token="a-token-for-those-who-scrape-the-metrics", metrics_networks="192.0.2.0/24",

@@ -1,4 +1,4 @@
-"""The trip of a caller who is known is made again from the head alone: nothing about Redis may be different for it."""
+"""Requests whose head is cached: whatever becomes of Redis, they are admitted like any other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from fraiseql_guard import RateLimitMiddleware
-from fraiseql_guard.asgi import plain_handler
+from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.operations.operator.interface import Target
 from tests.support.asgi import Reply, request
 from tests.support.redis_server import RedisServer
@@ -25,16 +25,16 @@ def redis() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def again(monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """The trips that were made again by what their head alone tells."""
-    made: list[object] = []
-    readmit = plain_handler.readmit
+    """The cached heads with which requests came again."""
+    found: list[object] = []
+    describe = CachedHead.describe
 
-    async def spy(stack, ctx, trip):
-        made.append(trip)
-        return await readmit(stack, ctx, trip)
+    def spy(self, scope):
+        found.append(self)
+        return describe(self, scope)
 
-    monkeypatch.setattr(plain_handler, "readmit", spy)
-    return made
+    monkeypatch.setattr(CachedHead, "describe", spy)
+    return found
 
 
 async def page(guard) -> Reply:
@@ -116,7 +116,7 @@ async def test_redis_freezes(guarded, redis, again) -> None:
     await guard.guard.aclose()
 
 
-async def test_a_sanction_that_such_a_trip_brings_is_in_force_and_listed(guarded, redis, again) -> None:
+async def test_a_sanction_that_such_a_request_brings_is_in_force_and_listed(guarded, redis, again) -> None:
     guard = guarded(
         middleware=RateLimitMiddleware, redis_url=redis.url, store_timeout_ms=10_000, rate_limit_default="5/hour",
         rate_limit_burst=0, rate_limit_abuse_offences=1,

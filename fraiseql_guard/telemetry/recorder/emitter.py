@@ -88,6 +88,6 @@ class SignalEmitter:
         self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True
 
-    def leave_out(self, ctx: RequestContext, line: EventLine, times: int) -> None:
-        """Count lines like one that was left out already, without making them."""
-        self.log.leave_out(line.event, ctx.subject, times)
+    def leave_out(self, ctx: RequestContext, event: Event, times: int) -> None:
+        """Count lines of an event like one that was left out already, without making them."""
+        self.log.leave_out(event, ctx.subject, times)

@@ -37,12 +37,16 @@ class EventLine:
     extra: Mapping[str, Any]
 
 
+LazyLine = tuple[Event, Callable[[], EventLine]]
+"""A line that is made only if it is written: most of a flood are not."""
+
+
 @dataclass(frozen=True, slots=True)
 class RefusalSignals:
     """The counters and lines of one code, as functions of the refused request."""
 
     counts: Callable[[RequestContext, Denial], Iterable[Count]]
-    lines: Callable[[RequestContext, Denial, Settings], Iterable[EventLine]]
+    lines: Callable[[RequestContext, Denial, Settings], Iterable[LazyLine]]
 
 
 def user_label(ctx: RequestContext) -> str:
@@ -114,7 +118,11 @@ def _admin_counts(ctx: RequestContext, denial: Denial) -> Iterable[Count]:  # no
 # --- lines -----------------------------------------------------------------------------------------------------------
 
 
-def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
+def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
+    return ((s.REQUEST_REFUSED, lambda: _plain_line(ctx, denial)),)
+
+
+def _plain_line(ctx: RequestContext, denial: Denial) -> EventLine:
     fields = {
         "code": denial.code.name,
         "status": denial.status,
@@ -123,20 +131,23 @@ def _plain_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Ite
     }
     document = {"query_hash": ctx.query_hash} if ctx.hashes else {}
     numbers = {"limit": denial.limit, "actual": denial.actual}
-    return (EventLine(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)}),)
+    return EventLine(s.REQUEST_REFUSED, fields, {**numbers, **document, **_text_of(ctx)})
 
 
 def _text_of(ctx: RequestContext) -> Mapping[str, str]:
     return {s.QUERY_TEXT: ctx.query_text} if ctx.query_text else {}
 
 
-def _unless_protocol(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:
-    """No line for an unknown hash with status 200, which is an ordinary step of automatic persisted queries."""
+def _unless_protocol(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:
+    """An unknown hash is an ordinary step of automatic persisted queries."""
     return () if denial.status < _REFUSED else _plain_lines(ctx, denial, settings)
 
 
-def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
-    # Of several empty buckets, the line is about the one that stays empty longest.
+def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
+    return ((s.RATE_LIMIT, lambda: _rate_line(ctx, denial)),)
+
+
+def _rate_line(ctx: RequestContext, denial: Denial) -> EventLine:
     bucket = max(ctx.buckets, key=lambda each: each.retry_after_seconds, default=None)
     actual, limit = int(denial.actual or 0), int(denial.limit or 0)
     fields = {
@@ -145,20 +156,25 @@ def _rate_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iter
         "current_count": actual,
         "exceeded_by": max(0, actual - limit),
     }
-    return (EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None}),)
+    return EventLine(s.RATE_LIMIT, fields, {"policy": bucket.charge.policy if bucket else None})
 
 
-def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
+def _failure_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
     reason = _reason(ctx, denial) or FailureReason.INVALID_TOKEN
-    yield failure_line(ctx, reason)
-    if reason is FailureReason.TOKEN_EXPIRED and ctx.token_claims is not None:
-        fields = {
-            "token_issued_at": _moment(ctx.token_claims.get("iat")),
-            "token_expires_at": _moment(ctx.token_claims.get("exp")),
-            "current_time": _moment(datetime.now(UTC).timestamp()),
-        }
-        subject = ctx.token_claims.get("sub")  # genuine: the signature was verified, only the time has passed
-        yield EventLine(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
+    yield s.AUTH_FAILURE, lambda: failure_line(ctx, reason)
+    claims = ctx.token_claims
+    if reason is FailureReason.TOKEN_EXPIRED and claims is not None:
+        yield s.TOKEN_EXPIRED, lambda: _expired_line(claims)
+
+
+def _expired_line(claims: Mapping[str, Any]) -> EventLine:
+    fields = {
+        "token_issued_at": _moment(claims.get("iat")),
+        "token_expires_at": _moment(claims.get("exp")),
+        "current_time": _moment(datetime.now(UTC).timestamp()),
+    }
+    subject = claims.get("sub")  # genuine: the signature was verified, only the time has passed
+    return EventLine(s.TOKEN_EXPIRED, {**fields, "user_id": subject if isinstance(subject, str) else None}, {})
 
 
 def failure_line(ctx: RequestContext, reason: FailureReason, **extra: Any) -> EventLine:
@@ -166,7 +182,11 @@ def failure_line(ctx: RequestContext, reason: FailureReason, **extra: Any) -> Ev
     return EventLine(s.AUTH_FAILURE, {"failure_reason": reason.value, "token_prefix": ctx.token_prefix}, extra)
 
 
-def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:
+def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:
+    return ((s.EXPENSIVE_QUERY, lambda: _limit_line(ctx, denial, settings)),)
+
+
+def _limit_line(ctx: RequestContext, denial: Denial, settings: Settings) -> EventLine:
     measured = ctx.measured
     fields = {
         "query_complexity": measured.complexity if measured else None,
@@ -176,23 +196,32 @@ def _limit_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Ite
         "query_hash": ctx.query_hash,
     }
     numbers = {"code": denial.code.name, "limit": denial.limit, "actual": denial.actual, "path": denial.path}
-    return (EventLine(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)}),)
+    return EventLine(s.EXPENSIVE_QUERY, fields, {**numbers, **_text_of(ctx)})
 
 
-def _admin_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
-    """``presented`` tells a wrong token from a missing one."""
-    return (EventLine(s.ADMIN_LOGIN_FAILED, {"presented": bool(ctx.header(b"authorization"))}, {}),)
+def _admin_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
+    """``presented``: there was something to accept, and it was wrong."""
+    return (
+        (
+            s.ADMIN_LOGIN_FAILED,
+            lambda: EventLine(s.ADMIN_LOGIN_FAILED, {"presented": bool(ctx.header(b"authorization"))}, {}),
+        ),
+    )
 
 
-def _timeout_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[EventLine]:  # noqa: ARG001
-    # The statement that the database works on when the time is up, if the app reports its statements.
-    waits_for = ctx.statement
-    statement = waits_for() if waits_for else None
-    fields = fields_of(statement, denial.actual or 0)
-    if statement is None and ctx.measured:
-        fields["query_type"] = ctx.measured.kind
-    fields["timeout_ms"] = round((denial.limit or 0) * 1000)
-    return (EventLine(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx)),)
+def _timeout_lines(ctx: RequestContext, denial: Denial, settings: Settings) -> Iterable[LazyLine]:  # noqa: ARG001
+    return ((s.DB_QUERY_TIMEOUT, lambda: _timeout_line(ctx, denial)),)
+
+
+def _timeout_line(ctx: RequestContext, denial: Denial) -> EventLine:
+    at_work = ctx.statement  # of the database, while the time is up; the app need not tell
+    statement = at_work() if at_work else None
+    fields = {
+        **fields_of(statement, denial.actual or 0),
+        "timeout_ms": round((denial.limit or 0) * 1000),
+        "query_type": statement.query_type if statement else ctx.measured.kind if ctx.measured else None,
+    }
+    return EventLine(s.DB_QUERY_TIMEOUT, fields, operation_of(ctx))
 
 
 def timed_out(ctx: RequestContext) -> bool:

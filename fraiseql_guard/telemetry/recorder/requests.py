@@ -34,6 +34,7 @@ from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
 from fraiseql_guard.telemetry.recorder.process import ProcessRecorder
 from fraiseql_guard.telemetry.recorder.refusal_signals import (
     EventLine,
+    LazyLine,
     failure_counts,
     failure_line,
     refusal_signals_of,
@@ -50,7 +51,6 @@ OnRefusal = Callable[[RequestContext, Denial, bool], None]
 
 _SERVER_ERROR: Final = 500
 _NOTHING: Final[Mapping[str, Any]] = {}
-_ANSWERED: Final = EventLine(s.HTTP_REQUEST, _NOTHING, _NOTHING)
 
 
 class RequestRecorder:
@@ -161,7 +161,7 @@ class RequestRecorder:
         self._count_refusal(ctx, denial)
         self._note_failure(ctx, denial)
         mark(active_span() if ctx.span is None else ctx.span, denial.code.name, denial.owner.value)
-        written = [self._emitter.emit(ctx, line) for line in self._lines(ctx, denial)]
+        written = [self._emitter.emit_lazily(ctx, event, make) for event, make in self._lines(ctx, denial)]
         self._on_refusal(ctx, denial, True)
         return not any(written)
 
@@ -169,15 +169,15 @@ class RequestRecorder:
         """Requests like ``ctx`` were refused like it, ``times`` times, in ``seconds`` of work together. They count
         wherever it did; there are enough lines about it already. ``counted``: plain metrics are mounted."""
         self._count_refusal(ctx, denial, times)
-        for line in self._lines(ctx, denial):
-            self._emitter.leave_out(ctx, line, times)
+        for event, _ in self._lines(ctx, denial):
+            self._emitter.leave_out(ctx, event, times)
         if ctx.identity is not None and ctx.token_failure is None:
             self._count_token(ctx.identity, times)
         self._report_request(ctx, seconds, times)
         if counted:
             self._count_answer(ctx, seconds / times, times)
             if not self._access.off:
-                self._emitter.leave_out(ctx, _ANSWERED, times)
+                self._emitter.leave_out(ctx, s.HTTP_REQUEST, times)
 
     def _count_refusal(self, ctx: RequestContext, denial: Denial, times: int = 1) -> None:
         self._metrics.inc(s.REFUSALS, denial.owner.value, denial.code.name, amount=times)
@@ -188,7 +188,7 @@ class RequestRecorder:
         if denial.code is s.UNAUTHENTICATED:
             self._failing[FailureSource.TOKEN].note(ctx.address_subject.name, self._emitter.clock())
 
-    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[EventLine]:
+    def _lines(self, ctx: RequestContext, denial: Denial) -> Iterable[LazyLine]:
         return refusal_signals_of(denial.code).lines(ctx, denial, self._emitter.settings)
 
     def refused_by_app(self, ctx: RequestContext, reason: FailureReason) -> None:
@@ -205,8 +205,8 @@ class RequestRecorder:
         carry ``enforced: false``."""
         self._metrics.inc(s.WOULD_REFUSE, denial.owner.value, denial.code.name)
         self._note_failure(ctx, denial)
-        for line in self._lines(ctx, denial):
-            self._emitter.emit(ctx, EventLine(line.event, line.fields, {**line.extra, "enforced": False}))
+        for event, make in self._lines(ctx, denial):
+            self._emitter.emit_lazily(ctx, event, partial(_not_enforced, make))
         self._on_refusal(ctx, denial, False)
 
     def imposed(self, ctx: RequestContext, imposed: Imposed) -> None:
@@ -302,6 +302,11 @@ class RequestRecorder:
         before = self._failures.take(ctx.address_subject.name, self._emitter.clock())
         extra = {"failures_before": before} if before else _NOTHING
         self._emitter.emit(ctx, EventLine(event, _NOTHING, extra), always=before > 0)
+
+
+def _not_enforced(make: Callable[[], EventLine]) -> EventLine:
+    line = make()
+    return EventLine(line.event, line.fields, {**line.extra, "enforced": False})
 
 
 def _refused(ctx: RequestContext) -> bool:
