@@ -57,7 +57,7 @@ class Broken:
         self._real = real
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("decide", "fetch_keys", "check_user", "settle", "remembered", "learn", "verify", "read_body"):
+        if name in ("decide", "fetch_keys", "check_user", "admit", "remembered", "learn", "verify", "read_body"):
             return self._breaks
         return getattr(self._real, name)
 
