@@ -109,7 +109,7 @@ class Room:
 def floors() -> list[list[Room]]:
     """The rooms by floor, the highest first, as import-linter holds them."""
     linter = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    (contract,) = (each for each in linter["contracts"] if each["type"] == "layers")
+    (contract,) = (each for each in linter["contracts"] if each.get("containers") == [PACKAGE.name])
     return [[_room(name.strip()) for name in re.split(r"[|:]", layer)] for layer in contract["layers"]]
 
 
