@@ -134,7 +134,9 @@ def _layers(package: Path) -> int:
     if not project.exists():
         return 0
     linter = tomllib.loads(project.read_text(encoding="utf-8")).get("tool", {}).get("importlinter", {})
-    return sum(len(each["layers"]) for each in linter.get("contracts", ()) if each["type"] == "layers")
+    own = [package.name]
+    contracts = [each for each in linter.get("contracts", ()) if each["type"] == "layers"]
+    return sum(len(each["layers"]) for each in contracts if each.get("containers", own) == own)
 
 
 # --- functions -------------------------------------------------------------------------------------------------------

@@ -204,7 +204,7 @@ class TokenVerifier:
         return self._check_claims(jws, key, token, now)
 
     def _check_claims(self, jws: Jws, key: VerificationKey, token: str, now: float) -> Identity | TokenFailure:
-        """The user whom a token with a genuine signature names, or why it is not accepted."""
+        """The user of a token with a genuine signature, or why it is not accepted."""
         claims = read_object(jws.payload)
         if claims is None:
             return _failure(FailureReason.INVALID_TOKEN, token)
