@@ -21,6 +21,7 @@ from fraiseql_guard.checks.blocked_documents import BlockedDocuments
 from fraiseql_guard.checks.blocks import OperatorBlocks
 from fraiseql_guard.checks.concurrency import PoolRefusals
 from fraiseql_guard.core import signals
+from fraiseql_guard.core.clocks import Clock, Clocks
 from fraiseql_guard.core.context import Books
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.loop_task import PerLoop
@@ -56,6 +57,7 @@ class Components:
     Made from the base settings; none of them leans on an option that can be changed at run time (settings.CHANGEABLE).
     """
 
+    clocks: Clocks
     store: Store
     control: ControlWatch
     presence: HeartbeatTask
@@ -101,16 +103,19 @@ def build_components(
     watch_host: Callable[[], object],
     in_force: Callable[[], Settings],
     facts: Facts,
+    clocks: Clocks,
 ) -> Components:
     """Make each part once. ``blocks_for`` is the protection in whose name operators' blocks refuse. ``on_control``
     takes over what an operator has said; ``in_force`` and ``facts`` tell what became of it. ``watch_host`` keeps the
-    gauges of this process fresh, in whichever event loop serves. SettingsError if something asked for cannot be had."""
-    metrics = Metrics.of(registry, workers=settings.worker_count)
-    traffic, journal = TrafficStats(), RefusalJournal()
-    log = EventLog(settings, metrics, logger=logger)
-    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note)
+    gauges of this process fresh, in whichever event loop serves. All parts read ``clocks``. SettingsError if something
+    asked for cannot be had."""
+    elapsed, now = clocks.elapsed, clocks.now
+    metrics = Metrics.of(registry, workers=settings.worker_count, clock=elapsed)
+    traffic, journal = TrafficStats(clock=elapsed), RefusalJournal(clock=now)
+    log = EventLog(settings, metrics, logger=logger, clock=now)
+    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note, clock=elapsed)
     database.attach(recorder.database)
-    store = open_store(settings, recorder.process)
+    store = open_store(settings, recorder.process, clock=elapsed)
     presence = HeartbeatTask(
         store,
         traffic=traffic,
@@ -120,10 +125,11 @@ def build_components(
         facts=facts,
         observer=recorder.process,
         counts_alone=counts and not multiprocess.is_active(),
+        clock=now,
     )
     path = settings.overrides_file
-    refusals = Refusals()
-    refusal_cache = RefusalResponseCache(recorder, refusals, counted=counts)
+    refusals = Refusals(clock=elapsed)
+    refusal_cache = RefusalResponseCache(recorder, refusals, counted=counts, clock=elapsed, now=now)
 
     told_before = metrics.before_collecting
 
@@ -136,13 +142,13 @@ def build_components(
         tell()
 
     metrics.before_collecting, traffic.before_looking = tell_all, tell
-    identity = _identity(settings, user_status, recorder) if authenticates else None
+    identity = _identity(settings, user_status, recorder, clocks) if authenticates else None
     host.caches.own("refusals", refusals)
     host.caches.own("repeats", refusal_cache)
     host.caches.observe("guard.labels", lambda: metrics.size_bytes)
     if identity is not None:
         host.caches.own("tokens", identity.verifier)
-    persisted = persisted_queries(settings, on_problem=recorder.warn) if measures else None
+    persisted = persisted_queries(settings, clock=elapsed, on_problem=recorder.warn) if measures else None
     trusted = (
         DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
         if persisted is not None and settings.trusted_documents != "off"
@@ -150,8 +156,8 @@ def build_components(
     )
 
     app_documents, census = (
-        AppDocuments(store, observer=recorder.process),
-        SanctionCensus(store, observer=recorder.process),
+        AppDocuments(store, observer=recorder.process, clock=elapsed),
+        SanctionCensus(store, observer=recorder.process, clock=elapsed),
     )
 
     async def after_poll() -> None:
@@ -163,12 +169,14 @@ def build_components(
         await census.tick()
 
     return Components(
+        clocks=clocks,
         store=store,
         control=ControlWatch(
             store,
             on_change=on_control,
-            beside=_overrides(path, recorder) if path is not None else None,
+            beside=_overrides(path, recorder, now) if path is not None else None,
             after_poll=after_poll,
+            clock=elapsed,
         ),
         presence=presence,
         census=census,
@@ -182,14 +190,14 @@ def build_components(
         neighbours=Neighbours(),
         mounts=MountPrefixes(),
         at_work=Counter(),
-        pool_refusals=PoolRefusals(),
+        pool_refusals=PoolRefusals(clock=elapsed),
         attempts=Counter(),
         budget=BufferBudget(settings.max_buffered_bytes),
         database=database,
         identity=identity,
-        allow_list=AllowList(settings, on_problem=recorder.warn),
-        blocks=OperatorBlocks(blocks_for),
-        documents=BlockedDocuments(),
+        allow_list=AllowList(settings, on_problem=recorder.warn, clock=now),
+        blocks=OperatorBlocks(blocks_for, clock=elapsed),
+        documents=BlockedDocuments(clock=elapsed),
         app_documents=app_documents,
         schema=schema,
         persisted=persisted,
@@ -197,16 +205,19 @@ def build_components(
     )
 
 
-def _overrides(path: Path, recorder: RequestRecorder) -> OverridesFile:
+def _overrides(path: Path, recorder: RequestRecorder, now: Clock) -> OverridesFile:
     changed = partial(recorder.process.acted, signals.ADMIN_OVERRIDES_FILE)
-    return OverridesFile(path, on_problem=recorder.warn, on_change=changed)
+    return OverridesFile(path, on_problem=recorder.warn, on_change=changed, clock=now)
 
 
-def _identity(settings: Settings, user_status: AskUserStatus | None, recorder: RequestRecorder) -> IdentityParts:
+def _identity(
+    settings: Settings, user_status: AskUserStatus | None, recorder: RequestRecorder, clocks: Clocks
+) -> IdentityParts:
     return identity_parts(
         settings,
         user_status=user_status,
         observer=recorder.process,
         on_fault=partial(recorder.fault, "user_status"),
         on_problem=recorder.warn,
+        clocks=clocks,
     )

@@ -31,6 +31,7 @@ from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.checks.query_limits import QueryLimits
 from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.checks.sanctions import SANCTIONING
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import Protection
@@ -73,6 +74,7 @@ class MountOptions:
     logger: Any
     user_status: AskUserStatus | None = None
     database: DatabaseSignals | None = None
+    clock: Clock | None = None
     awaits_schema: bool = False
     """Whether the host may still bring its schema, with the first scope."""
 
@@ -92,6 +94,7 @@ class MountOptions:
             logger=_either("logger", self.logger, inner.logger, both),
             user_status=_either("user_status", self.user_status, inner.user_status, both),
             database=_either("database", self.database, inner.database, both),
+            clock=_either("clock", self.clock, inner.clock, both),
             awaits_schema=self.awaits_schema,
         )
 
@@ -160,7 +163,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
     health_access = HealthAccess(settings) if Protection.METRICS in active else None
     reader = _reader(settings, active, components) if measures(mount_options) else None
     host, recorder = components.host, components.recorder
-    blocked = BlockedAddresses()
+    blocked = BlockedAddresses(clock=components.clocks.elapsed)
     identity = _identity(settings, components, blocked, modes)
     resolver = AddressResolver(settings)
     head_gates = _head_gates(settings, modes, components, (access, health_access))
@@ -178,6 +181,7 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
         audit=components.recorder.process.acted,
         remembered=reader.texts if reader is not None else None,
         own=_own_knowledge(components),
+        clock=components.clocks.now,
     )
     return Runtime(
         settings=settings,
@@ -222,11 +226,13 @@ def build_runtime(mount_options: MountOptions, components: Components, settings:
             memory=memory_now,
             refused_for_pool=components.pool_refusals.last_minute,
             on_problem=recorder.warn,
+            clock=components.clocks.elapsed,
         ),
         database=components.database,
         reader=reader,
         operator=operator,
         door=_door(settings, operator, components) if Protection.ADMIN in active else None,
+        now=components.clocks.now,
     )
 
 
@@ -261,13 +267,19 @@ def _door(settings: Settings, operator: Operator, components: Components) -> Ope
     verifier = components.identity.verifier if components.identity else None
     standing = Standing(components.store, components.identity.user_status if components.identity else None)
     return open_door(
-        settings, operator, verifier, standing=standing, audit=recorder.process.acted, fault=recorder.fault
+        settings,
+        operator,
+        verifier,
+        standing=standing,
+        audit=recorder.process.acted,
+        fault=recorder.fault,
+        clock=components.clocks.now,
     )
 
 
 def _reader(settings: Settings, mounted: frozenset[Protection], components: Components) -> Reader:
     watched = settings if Protection.QUERY_LIMITS in mounted else replace(settings, monitor_limits=())
-    return Reader(watched, components.schema, persisted=components.persisted)
+    return Reader(watched, components.schema, persisted=components.persisted, clock=components.clocks.elapsed)
 
 
 def _head_gates(

@@ -14,6 +14,7 @@ from fraiseql_guard.asgi.components import Components, build_components
 from fraiseql_guard.asgi.mount import MountOptions, authenticates, build_runtime, measures, mounted
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.checks.sanctions import owner_of
+from fraiseql_guard.core.clocks import Clocks
 from fraiseql_guard.core.settings import Mode, Settings, SettingsError, name_of
 from fraiseql_guard.core.signals import WITH_MODE, PolicyName, Protection
 from fraiseql_guard.graphql.cost.schema import load_schema
@@ -92,6 +93,7 @@ class RuntimeReloader:
             watch_host=lambda: self.runtime.watch_host(),  # the one in force then
             in_force=lambda: self.settings,
             facts=self._facts,
+            clocks=Clocks.of(mount_options.clock),
         )
 
     # --- overrides ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard.core import key_forms, parsing, redis_urls
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.context import Burst, Escalation, Limit
 from fraiseql_guard.core.redis_urls import RedisUrl
 from fraiseql_guard.core.secret import Secret
@@ -506,6 +507,11 @@ class Settings:
             **{option: values[option] for option in given},
             sources={**self.sources, **dict.fromkeys(given, source)},
         )
+
+    def by(self, clock: Clock) -> Settings:
+        """The same settings, whose secrets in files are read again by another clock."""
+        secrets = {name: value for name in _NAMES if isinstance(value := getattr(self, name), Secret)}
+        return replace(self, **{name: secret.by(clock) for name, secret in secrets.items()})
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
         """The settings that were chosen: those given as arguments, or all that are no defaults."""

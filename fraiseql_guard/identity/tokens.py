@@ -65,10 +65,10 @@ KEYS_SECONDS: Final = 2.0
 class TokenVerifier:
     """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the stack that it serves.
 
-    ``clock`` tells the seconds since 1970. A verified token is remembered by a digest of its bytes for up to 60 s
-    or until it expires; a change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once
-    when a good token names an audience and none is required. SettingsError at construction if no key is configured (see
-    Settings.authenticates) or one cannot be used.
+    ``clock`` tells the seconds since 1970; ``keys_clock`` counts seconds for the sources of keys. A verified token is
+    remembered by a digest of its bytes for up to 60 s or until it expires; a change of keys empties that memory.
+    Failures are not remembered. ``on_problem`` is told once when a good token names an audience and none is required.
+    SettingsError at construction if no key is configured (see Settings.authenticates) or one cannot be used.
     """
 
     __slots__ = ("_algorithms", "_clock", "_good", "_keys", "_memory", "_on_problem", "_ring", "_rules", "_untold")
@@ -78,11 +78,12 @@ class TokenVerifier:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.time,
+        keys_clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._untold = any_audience(settings)
         self._on_problem = on_problem
-        self._ring = KeyRing(settings)
+        self._ring = KeyRing(settings, clock=keys_clock)
         self._keys: tuple[VerificationKey, ...] = ()
         self._algorithms: frozenset[str] = frozenset()
         self._rules = ClaimRules.of(settings)

@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fraiseql_guard.core import signals
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.settings import SettingsError
 from fraiseql_guard.core.signals import Metric, MetricKind, Source
 from fraiseql_guard.telemetry.metrics import exposition, multiprocess, openmetrics
@@ -90,7 +91,7 @@ class Metrics:
         self._register()
 
     @classmethod
-    def of(cls, registry: CollectorRegistry | None, *, workers: int = 1) -> Metrics:
+    def of(cls, registry: CollectorRegistry | None, *, workers: int = 1, clock: Clock = time.monotonic) -> Metrics:
         """The metrics in a registry: those of another guard that was given the same one, if it still has them, else new
         ones. Each guard closes them once. With several workers the guards of a process without a registry share theirs
         as well: they have one set of files."""
@@ -99,7 +100,7 @@ class Metrics:
         if isinstance(known, cls) and known.users:
             known.users += 1
             return known
-        metrics = cls(registry, workers=workers)
+        metrics = cls(registry, workers=workers, clock=clock)
         if holder is not None:
             setattr(holder, _HELD_BY, metrics)
         return metrics
