@@ -41,17 +41,17 @@ def _nothing(*_: Any, **__: Any) -> None:
 
 def head_cache() -> None:
     """No head has a key, so that none is found or learnt (nor a repeated refusal, which nothing is here)."""
-    put("asgi.head_cache:Heads", "key", _nothing)
+    put("asgi.head_cache:RequestHeadCache", "key", _nothing)
 
 
 def plain() -> None:
     """No request is plain: a page goes the way of an operation."""
-    put("edge.entrance", "is_plain", lambda stack, ctx: False)
+    put("asgi.dispatcher", "is_plain", lambda stack, ctx: False)
 
 
 def head_trip() -> None:
     """A head says nothing about what the next request asks of the store."""
-    put("edge.passage", "_keep", _nothing)
+    put("asgi.plain_handler", "_keep", _nothing)
 
 
 def usual() -> None:
@@ -61,7 +61,7 @@ def usual() -> None:
 
 def packed() -> None:
     """What trips have in common on the wire is packed for each."""
-    uncached("stores.trips", "_packed")
+    uncached("stores.redis.admit_codec", "_packed")
 
 
 def requests() -> None:
@@ -81,7 +81,7 @@ def readings() -> None:
 
 def timers() -> None:
     """Every deadline is a timer of the event loop."""
-    put("lasting", "DeadlineTimers", _LoopTimers)
+    put("asgi.components", "DeadlineTimers", _LoopTimers)
 
 
 def backlog() -> None:
@@ -91,7 +91,7 @@ def backlog() -> None:
         self._waiting.append(record)
         self.tell()
 
-    put("telemetry.recorder.deferred_records:Backlog", "add", add)
+    put("telemetry.recorder.deferred_records:DeferredRecords", "add", add)
 
 
 def tokens() -> None:
@@ -106,7 +106,7 @@ def refusals() -> None:
 
 def refusal_cache() -> None:
     """Every refusal from memory goes through the checks and is written anew."""
-    put("asgi.refusal_cache:Repeats", "remember", _nothing)
+    put("asgi.refusal_cache:RefusalResponseCache", "remember", _nothing)
 
 
 def header_names() -> None:
@@ -116,12 +116,12 @@ def header_names() -> None:
 
 def labels() -> None:
     """Labels of metrics are made safe each time."""
-    uncached("telemetry.labels", "escape_label")
+    uncached("telemetry.metrics.labels", "escape_label")
 
 
 def header_lines() -> None:
     """The lines that tell a limit are written each time."""
-    uncached("edge.replies", "_constant")
+    uncached("asgi.replies", "_constant")
 
 
 class _LoopTimers:

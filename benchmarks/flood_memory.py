@@ -1,7 +1,7 @@
 """What a guard holds after so many distinct attackers: requests through the ASGI interface, each of another client.
 
 ``python -m benchmarks.flood_memory KIND ATTACKERS [REDIS_URL]`` prints one JSON object. Half of the attackers bring a
-token that somebody else signed, half a query that is too deep. A process of its own, so that nothing else grows in it.
+token that another issuer signed, half a query that is too deep. A process of its own, so that nothing else grows in it.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from typing import Any
 VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 PROBE_SECONDS = 0.001
 CALLERS = 100
-"""Users of whom each worker counts: about 700 series in all, a histogram of 14 lines among them for each bucket."""
+"""Users that each worker counts: about 700 series in all, a histogram of 14 lines among them for each bucket."""
 
 
 def main() -> int:

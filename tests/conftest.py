@@ -71,8 +71,8 @@ class Guarded:
 
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.guard._stack.recorder.tell()
-        self.guard._stack.recorder.log.flush()
+        self.guard._runtime.recorder.tell()
+        self.guard._runtime.recorder.log.flush()
         if not self._log_path.exists():
             return []
         lines = [json.loads(line) for line in self._log_path.read_text().splitlines()]
@@ -81,7 +81,7 @@ class Guarded:
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels, from the real exposition."""
         total = 0.0
-        for line in self.guard._stack.recorder.metrics.render().decode().splitlines():
+        for line in self.guard._runtime.recorder.metrics.render().decode().splitlines():
             if (sample := _SAMPLE.fullmatch(line)) and sample["name"] == name:
                 found = dict(_LABEL.findall(sample["labels"] or ""))
                 total += float(sample["value"]) if labels.items() <= found.items() else 0.0
@@ -89,9 +89,9 @@ class Guarded:
 
     async def heard(self) -> None:
         """Until what operators have told the store holds here."""
-        control = self.guard._stack.control
+        control = self.guard._runtime.control
         control.ensure_polling()
-        latest = await self.guard._stack.store.control(-1)
+        latest = await self.guard._runtime.store.control(-1)
         await until(lambda: control.in_force.version == latest.version)
 
 
@@ -117,7 +117,7 @@ def guarded(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
 
     yield mount
     for each in made:
-        each.guard._stack.recorder.log.close()
+        each.guard._runtime.recorder.log.close()
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ _START_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What whoever is on call is told of one alert. ``status`` is firing or resolved."""
+    """What the engineer on call is told of one alert. ``status`` is firing or resolved."""
 
     status: str
     name: str

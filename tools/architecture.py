@@ -73,7 +73,7 @@ STAGES: Final = (
     ),
     Stage(
         "Admission",
-        "one trip to the store: sanctions, then buckets",
+        "one call to the store: sanctions, then buckets",
         (
             "checks/admission.py",
             "checks/sanctions.py",

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 _PORTS = 3
-"""How many are tried: between our look at a free one and the program's, somebody else may take it."""
+"""How many are tried: between our look at a free one and the program's, another program may take it."""
 _END_SECONDS = 20.0
 
 

@@ -43,7 +43,7 @@ Ask = Callable[..., None]
 
 
 class Crowd:
-    """Ordinary callers all the time, and from time to time somebody with other plans."""
+    """Ordinary callers all the time, and from time to time an attacker."""
 
     def __init__(self, servers: list[ExampleServer], secret: str, seconds: float) -> None:
         self._clients = [httpx.Client(base_url=server.url, trust_env=False, timeout=30) for server in servers]

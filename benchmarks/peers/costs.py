@@ -13,7 +13,7 @@ from benchmarks.peers.processes import Called, Server
 from benchmarks.peers.variants import Variant
 
 PLENTY = 900_000_000
-"""A limit that nobody reaches."""
+"""A limit that no caller reaches."""
 CONCURRENCIES = (1, 64)
 _WARM_UP = 300
 _FIRST = 200

@@ -41,7 +41,7 @@ class _Request:
         return {"type": "http.request", "body": b"", "more_body": False}
 
     async def send(self, message: Any) -> None:
-        """Nobody reads the answer."""
+        """The answer is not read."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
 
@@ -97,7 +97,7 @@ async def serve(app: Any) -> None:
 
 def main() -> None:
     """Run on the loop that uvicorn would take."""
-    import uvloop  # not above: whoever checks the types may not have it
+    import uvloop  # not above: the type checker may not have it
 
     end_with_parent()
     module, redis_url, per_hour = sys.argv[1:]

@@ -19,7 +19,7 @@ BURST = 5
 BRUTE_FORCE_OFFENCES = 5
 QUERY_TIMEOUT_SECONDS = 2  # a whole number: FraiseQL reads the same variable
 
-# Addresses for documentation (RFC 5737): nobody's.
+# Addresses for documentation (RFC 5737).
 OFFICE = "198.51.100.7"
 BURST_CLIENT = "198.51.100.20"
 CLUMSY_CLIENT = "198.51.100.30"
@@ -96,7 +96,7 @@ async def bad_tokens(stage: Stage, blog: Blog) -> None:
 
 
 async def brute_force(stage: Stage, blog: Blog) -> None:
-    """Somebody tries tokens until the address is blocked; a colleague at that address goes on working."""
+    """An attacker tries tokens until the address is blocked; a colleague at that address goes on working."""
     watch = stage.phase(f"A brute force from one address (blocked after {BRUTE_FORCE_OFFENCES} failures)")
     answers: list[httpx.Response] = []
     while not answers or answers[-1].status_code != signals.BLOCKED.status:

@@ -1,4 +1,4 @@
-"""The demo's tools: ask as somebody, watch a metric or the log move, and stop at the first broken expectation."""
+"""The demo's tools: ask as a user, watch a metric or the log move, and stop at the first broken expectation."""
 
 from __future__ import annotations
 

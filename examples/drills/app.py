@@ -24,7 +24,7 @@ class Page:
 
 @fraiseql.query
 async def page(info: GraphQLResolveInfo, number: int) -> Page:  # noqa: ARG001 - FraiseQL's signature
-    """Render a page, or take it from the cache, which nobody has bounded."""
+    """Render a page, or take it from the cache, which has no bound."""
     if number not in _pages:
         _pages[number] = b"." * PAGE_BYTES
     return Page(number=number, size_bytes=len(_pages[number]))

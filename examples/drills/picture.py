@@ -28,7 +28,7 @@ _SETTINGS: Final[Mapping[str, str]] = {
 
 
 async def happen(scene: Scene) -> float:
-    """A quiet time, each attack for a while, then all at once, so that the rankings show somebody too; in seconds."""
+    """A quiet time, each attack for a while, then all at once, so that the rankings show callers too; in seconds."""
     began = asyncio.get_running_loop().time()
     async with Crowd(scene) as ordinary:
         ordinary.begin_ordinary()

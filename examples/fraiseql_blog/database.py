@@ -1,7 +1,7 @@
 """A PostgreSQL of its own for the example: unix socket, temporary folder, gone when its owner is gone.
 
 The server belongs to a keeper process (``python -m examples.fraiseql_blog.database``) that stops it at the end of its
-standard input. Whoever holds the other end may end in any way, even by SIGKILL: the operating system closes the pipe.
+standard input. The process at the other end may end in any way, even by SIGKILL: the operating system closes the pipe.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class Middleware:
         self.host = Host.of(mount_options.settings, inner.host if inner else None)
         self.host.providers.offer(POOL, self.database.facts)
         self.reloader = RuntimeReloader(
-            mount_options, self.host, self.database, on_stack=lambda runtime: setattr(self._entrance, "stack", runtime)
+            mount_options, self.host, self.database, on_stack=lambda new: setattr(self._entrance, "runtime", new)
         )
         self._entrance = Dispatcher(self.reloader.runtime)
 

@@ -45,10 +45,10 @@ class Passage:
         "_ctx",
         "_cut",
         "_receive",
+        "_runtime",
         "_scope",
         "_send",
         "_settled",
-        "_stack",
         "complete",
     )
 

@@ -41,7 +41,7 @@ class CachedRefusal:
         "_before",
         "_caller",
         "_head",
-        "_repeats",
+        "_refusal_cache",
         "_status",
         "ctx",
         "denial",

@@ -25,7 +25,7 @@ _STATUS: Final = {"websocket.accept": 101, "websocket.close": 403}
 class Upgrade:
     """Carries the state of one upgrade."""
 
-    __slots__ = ("_began_at", "_ctx", "_scope", "_send", "_stack")
+    __slots__ = ("_began_at", "_ctx", "_runtime", "_scope", "_send")
 
     def __init__(self, runtime: Runtime, scope: Any, send: Any, ctx: RequestContext) -> None:
         self._runtime = runtime

@@ -119,11 +119,11 @@ async def test_what_waits_for_its_body_is_not_at_work_yet(guarded) -> None:
     connection = Connection([QUERY[:5]])
     connection._messages[0]["more_body"] = True
     running = asyncio.ensure_future(graphql(guard, "{me{id}}", connection=connection))
-    await until(lambda: guard.guard._stack.budget.used == 5)
-    guard.guard._stack.publish()
+    await until(lambda: guard.guard._runtime.budget.used == 5)
+    guard.guard._runtime.publish()
     assert guard.metric("fraiseql_guard_in_flight") == 0
     assert guard.metric("fraiseql_guard_buffered_body_bytes") == 5
     connection.leave()
     await running
-    guard.guard._stack.publish()
+    guard.guard._runtime.publish()
     assert guard.metric("fraiseql_guard_buffered_body_bytes") == 0

@@ -39,23 +39,23 @@ async def test_a_flood_from_a_blocked_address_is_refused_unseen_and_a_known_toke
     guard = guarded(jwt_secret=secret)
     known = make_token(secret, sub="alice")
     assert (await graphql(guard, "{me{id}}", token=known)).status == 200
-    monkeypatch.setattr(guard.guard._stack.admission._blocked, "_clock", ManualClock())
+    monkeypatch.setattr(guard.guard._runtime.admission._blocked, "_clock", ManualClock())
     forged = [make_token("x" * 40, sub=f"u{number}") for number in range(60)]
     verified = []
-    verify = guard.guard._stack.verifier._check
+    verify = guard.guard._runtime.verifier._check
 
     class Counting:
         def __get__(self, subject, owner):
             return lambda *given: verified.append(given) or verify(*given)
 
-    monkeypatch.setattr(type(guard.guard._stack.verifier), "_check", Counting())
+    monkeypatch.setattr(type(guard.guard._runtime.verifier), "_check", Counting())
     statuses = [(await graphql(guard, "{me{id}}", token=token)).status for token in forged]
     assert statuses == [401] * 15 + [403] * 45
     assert len(verified) == 15 + 1 + 10  # until blocked, the one that met the block, and ten in the second after
     for _ in range(5):
         assert (await graphql(guard, "{me{id}}", token=known)).status == 200
     later = time.time() + 61  # when it has to be verified again
-    monkeypatch.setattr(guard.guard._stack.verifier, "_clock", lambda: later)
+    monkeypatch.setattr(guard.guard._runtime.verifier, "_clock", lambda: later)
     assert (await graphql(guard, "{me{id}}", token=known)).status == 200
     fresh = make_token(secret, sub="bob")
     reply = await graphql(guard, "{me{id}}", token=fresh)

@@ -27,7 +27,7 @@ async def test_whoever_looks_sees_everything(guarded) -> None:
     assert requests_counted(guard) == 0
     assert guard.metric("fraiseql_http_requests_total") == 3
     assert guard.metric("fraiseql_graphql_queries_success") == 3
-    assert guard.guard.runtime.recorder._traffic.seen(1).requests == 3
+    assert guard.guard.reloader.components.traffic.seen(1).requests == 3
 
 
 async def test_another_worker_sees_it_within_a_moment(guarded) -> None:

@@ -108,7 +108,7 @@ PARTS: Mapping[str, Callable[[Guarded], None]] = {
     "heads": lambda guard: (
         setattr(guard.guard.runtime.head_cache, "learn", Broken(None)._breaks)
         if hasattr(guard.guard.runtime.head_cache, "__dict__")
-        else replace_part("heads")(guard)
+        else replace_part("head_cache")(guard)
     ),
     "store": break_store,
     "recorder": break_recorder,

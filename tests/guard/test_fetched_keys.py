@@ -39,7 +39,7 @@ def token(private=ONE, kid="key-0", **more):
 
 def later(guard, seconds):
     """As if the source had been asked so much longer ago."""
-    guard.guard._stack.verifier._ring.remote._attempted_at -= seconds
+    guard.guard._runtime.verifier._ring.remote._attempted_at -= seconds
 
 
 async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
@@ -54,7 +54,7 @@ async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
 async def test_the_keys_are_there_before_the_first_request(guard, server) -> None:
     messages = asyncio.Queue()
     task = asyncio.create_task(guard({"type": "lifespan"}, messages.get, messages.put))
-    await until(guard.guard._stack.verifier.fingerprints)
+    await until(guard.guard._runtime.verifier.fingerprints)
     server.down = True
     assert (await graphql(guard, "{me{id}}", token=token())).status == 200
     assert server.requests == 1

@@ -99,7 +99,7 @@ class Twin:
 
     def seen(self) -> Any:
         """What an operator is shown of callers, but for time."""
-        traffic = self.guard.recorder._traffic
+        traffic = self.guard.reloader.components.traffic
         requests = {name: sum(values) + traffic._current[name] for name, values in traffic.series().items()}
         return requests | {"seconds": 0}, traffic.seen(50), sorted(map(str, traffic.callers(50)))
 
@@ -122,7 +122,7 @@ def shown(reply: Reply) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(script, options) -> None:
     async def compare() -> None:
         quick, slow = Twin(os.devnull, **options), Twin(os.devnull, **options)
-        object.__setattr__(slow.guard.runtime, "heads", Forgetful(slow.guard.runtime.head_cache.reads))
+        object.__setattr__(slow.guard.runtime, "head_cache", Forgetful(slow.guard.runtime.head_cache.reads))
         for asked in script:
             assert shown(await quick.ask(asked)) == shown(await slow.ask(asked))
         assert quick.trips == slow.trips

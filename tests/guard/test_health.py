@@ -115,7 +115,7 @@ async def test_redis_is_asked_itself(guarded, policy, status, http_status) -> No
             {"redis": {"answers": True, "breaker_open": False}},
         )
         server.kill()
-        guard.guard._stack.health._report = None  # a second has passed
+        guard.guard._runtime.health._report = None  # a second has passed
         for _ in range(6):
             await graphql(guard, "{me{id}}")
         reply = await details(guard)

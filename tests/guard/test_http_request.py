@@ -159,7 +159,7 @@ async def test_all_buffered_bodies_together_are_bounded_and_given_back(guarded) 
     replies = await asyncio.gather(*(request(guard, body=body) for _ in range(3)))
     assert sorted(reply.status for reply in replies) == [200, 503, 503]
     assert (await request(guard, body=body)).status == 200
-    assert guard.guard._stack.budget.used == 0
+    assert guard.guard._runtime.budget.used == 0
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody(guarded) -> None:

@@ -34,7 +34,7 @@ def container(tmp_path):
 
 def look(guard) -> None:
     """What the watcher does every two seconds."""
-    guard.guard._stack.publish()
+    guard.guard._runtime.publish()
 
 
 async def test_the_gauges_show_the_container(guarded, container) -> None:

@@ -105,7 +105,7 @@ async def test_a_broken_log_or_metric_fails_no_request(guarded, monkeypatch) -> 
 
 async def test_a_gate_that_breaks_refuses_with_503_and_is_counted(guarded, monkeypatch) -> None:
     guard = guarded()
-    check = guard.guard._stack.body_gates[0]
+    check = guard.guard._runtime.body_gates[0]
 
     class Broken:
         protection = check.protection
@@ -113,7 +113,7 @@ async def test_a_gate_that_breaks_refuses_with_503_and_is_counted(guarded, monke
         def decide(self, ctx):
             raise ZeroDivisionError("a bug")
 
-    object.__setattr__(guard.guard._stack, "body_gates", (Broken(),))
+    object.__setattr__(guard.guard._runtime, "body_gates", (Broken(),))
     reply = await graphql(guard, "{me{id}}")
     assert (reply.status, reply.code) == (503, "GUARD_FAULT")
     assert guard.app.bodies == []
@@ -127,7 +127,7 @@ async def test_a_store_that_breaks_unexpectedly_refuses_with_503(guarded, monkey
     async def broken(trip):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(type(guard.guard._stack.store), "admit", lambda self, trip: broken(trip))
+    monkeypatch.setattr(type(guard.guard._runtime.store), "admit", lambda self, trip: broken(trip))
     reply = await graphql(guard, "{me{id}}")
     assert (reply.status, reply.code) == (503, "GUARD_FAULT")
 

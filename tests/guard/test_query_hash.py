@@ -43,7 +43,7 @@ async def test_a_refusal_carries_the_hash_of_its_text(guarded, code) -> None:
     guard, text = guarded(max_query_complexity=10_000_000), REFUSED[code]
     assert (await post(guard, {"query": text})).code == code
     assert said(guard) == [sha(text)]
-    journal = guard.guard.runtime.recorder._journal
+    journal = guard.guard.reloader.components.presence._journal
     assert [read_refusal(record).query_hash for record in journal.take("w")] == [sha(text)]
 
 

@@ -198,7 +198,7 @@ def with_gate(guard: Any, check: Any) -> Any:
     """A guard with one gate more, mounted as all are."""
     stack = guard.guard.runtime
     object.__setattr__(stack, "head_gates", (*stack.head_gates, check))
-    object.__setattr__(stack, "heads", RequestHeadCache(HeadReads.union((stack.head_cache.reads, check.reads))))
+    object.__setattr__(stack, "head_cache", RequestHeadCache(HeadReads.union((stack.head_cache.reads, check.reads))))
     return guard
 
 

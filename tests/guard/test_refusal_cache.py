@@ -96,7 +96,7 @@ async def test_a_repetition_is_answered_and_counted_like_any_other_refusal(
     assert told(quick) == told(slow)
     for event in ("security.rate_limit", "http.request"):
         assert lines_in_all(quick, event) == lines_in_all(slow, event)
-    pulses = [each.guard.runtime.recorder._traffic for each in (quick, slow)]
+    pulses = [each.guard.reloader.components.traffic for each in (quick, slow)]
     assert pulses[0].seen(5) == pulses[1].seen(5)
     assert pulses[0].callers(5) == pulses[1].callers(5)
 

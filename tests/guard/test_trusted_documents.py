@@ -261,7 +261,7 @@ async def test_without_the_setting_a_name_is_no_document(guarded) -> None:
 async def test_a_changed_manifest_is_taken_over_and_a_bad_one_is_not(guarded, manifest) -> None:
     guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
     trusted = next(
-        check for check in guard.guard._stack.body_gates if hasattr(check, "_reader")
+        check for check in guard.guard._runtime.body_gates if hasattr(check, "_reader")
     )._reader._persisted._trusted._manifest
 
     async def status(content):

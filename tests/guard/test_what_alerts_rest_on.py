@@ -29,14 +29,14 @@ _LABELS = re.compile(r'(\w+)="([^"]*)"')
 
 
 def series(guard, name: str) -> set[tuple[str, ...]]:
-    text = guard.guard._stack.recorder.metrics.render().decode()
+    text = guard.guard._runtime.recorder.metrics.render().decode()
     lines = (line for line in text.splitlines() if line.startswith(name + "{"))
     return {tuple(value for _, value in sorted(_LABELS.findall(line))) for line in lines}
 
 
 async def seen(guard) -> float:
     """The requests that the console shows."""
-    return guard.guard._stack.recorder._traffic.seen(9).requests
+    return guard.guard.reloader.components.traffic.seen(9).requests
 
 
 @pytest.mark.parametrize("metric", [each for each in METRICS if each.closed], ids=lambda each: each.name)
@@ -80,7 +80,7 @@ async def test_nor_where_plain_requests_are_tallied(path):
     for _ in range(5):
         await request(middleware, "GET", path, client=LOOPBACK)
         await request(middleware, "GET", "/page", client=LOOPBACK)
-    assert middleware._stack.recorder._traffic.seen(9).requests == 5
+    assert middleware.reloader.components.traffic.seen(9).requests == 5
     await middleware.aclose()
 
 
@@ -139,7 +139,7 @@ async def test_an_app_that_raises_has_failed(guarded):
 
 async def test_addresses_that_fail_are_told_apart_and_forgotten(guarded):
     guard = guarded(jwt_secret=SECRET)
-    recorder, moment = guard.guard._stack.recorder, 1000.0
+    recorder, moment = guard.guard._runtime.recorder, 1000.0
     recorder._emitter.clock = lambda: moment
     for number in (1, 2, 2, 3):
         await graphql(guard, "{me{id}}", client=(f"203.0.113.{number}", 1))
@@ -178,9 +178,9 @@ async def test_statements_that_the_database_stops_count_once_a_request(guarded):
 
 def test_a_breaker_is_closed_from_the_start(guarded):
     gauge = "fraiseql_guard_store_breaker_open"
-    text = guarded(redis_url="redis://127.0.0.1:1/0").guard._stack.recorder.metrics.render().decode()
+    text = guarded(redis_url="redis://127.0.0.1:1/0").guard._runtime.recorder.metrics.render().decode()
     assert f"{gauge} 0.0\n" in text
-    assert gauge not in guarded().guard._stack.recorder.metrics.render().decode()
+    assert gauge not in guarded().guard._runtime.recorder.metrics.render().decode()
     assert Settings.load({}).redis_url is None
 
 

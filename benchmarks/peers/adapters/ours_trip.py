@@ -1,4 +1,4 @@
-"""Our limiter without the middleware around it: a decision in Redis with every safeguard, and nobody is told.
+"""Our limiter without the middleware around it: a decision in Redis with every safeguard, and no signal.
 
 One trip a request on the multiplexed connection, with its deadline, the breaker, the failure policy and the memory of
 refusals. It is what a limiter does; all that ``ours`` costs beyond it is describing the request, its id, its headers

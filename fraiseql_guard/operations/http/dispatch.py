@@ -36,7 +36,7 @@ _PATHS: Final = _by_path()
 class AdminDispatch:
     """An ASGI app for one request. ``path`` is what stands after the admin path, ``prefix`` the admin path itself."""
 
-    __slots__ = ("_ctx", "_desk", "_fault", "_path", "_prefix", "_secure", "_visitor")
+    __slots__ = ("_ctx", "_deps", "_fault", "_path", "_prefix", "_secure", "_visitor")
 
     def __init__(
         self,

@@ -186,7 +186,7 @@ async def test_every_answer_is_private(serve) -> None:
 
 async def test_what_breaks_inside_is_503_counted_and_logged(serve, monkeypatch) -> None:
     api = serve()
-    store = api.guard.guard._stack.store
+    store = api.guard.guard._runtime.store
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
