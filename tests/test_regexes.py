@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.cost import searching
+from fraiseql_guard.graphql.cost import searching
 from fraiseql_guard.graphql.http import strict_json
 from fraiseql_guard.operations.operator import fields
 from fraiseql_guard.stores.redis.key_families import FAMILIES

@@ -204,7 +204,7 @@ def with_gate(guard: Any, check: Any) -> Any:
 
 @pytest.mark.parametrize("path", ["/page", "/graphql"])
 @pytest.mark.parametrize(
-    ("gate", "open_", "closed"),
+    ("check", "open_", "closed"),
     [
         (Tenants(HeadReads(headers=frozenset({b"x-tenant"}))), {"headers": {"x-tenant": "open"}},
          {"headers": {"x-tenant": "closed"}}),
