@@ -57,10 +57,10 @@ class Broken:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("decide", "fetch_keys", "check_user", "settle", "remembered", "learn", "verify", "read_body"):
-            return self._breaks
+            return self.breaks
         return getattr(self._real, name)
 
-    def _breaks(self, *_: Any, **__: Any) -> Any:
+    def breaks(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("a bug of ours")
 
 
@@ -106,7 +106,7 @@ PARTS: Mapping[str, Callable[[Guarded], None]] = {
     "identification": replace_part("identification"),
     "admission": replace_part("admission"),
     "heads": lambda guard: (
-        setattr(guard.guard.runtime.head_cache, "learn", Broken(None)._breaks)
+        setattr(guard.guard.runtime.head_cache, "learn", Broken(None).breaks)
         if hasattr(guard.guard.runtime.head_cache, "__dict__")
         else replace_part("head_cache")(guard)
     ),
@@ -286,9 +286,9 @@ async def test_what_breaks_around_a_login_weakens_no_lockout(guarded: Any, mode:
         break_store(guard)
     else:
         recorder = guard.guard.runtime.recorder
-        setattr(recorder, broken, Broken(None)._breaks)
+        setattr(recorder, broken, Broken(None).breaks)
         if broken == "fault":
-            recorder.login = Broken(None)._breaks
+            recorder.login = Broken(None).breaks
     for _ in range(4):
         await request(guard, "POST", "/login")
     if mode == "monitor":
