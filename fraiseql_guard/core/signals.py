@@ -174,8 +174,8 @@ class FailureSource(StrEnum):
 FAULT_PARTS: Final = (
     "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
     "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "steering", "user_status",
-    "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "InFlight", "MemoryPressure",
-    "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "RequestForms", "RequestPaths",
+    "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
+    "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
 )  # fmt: skip
 """Parts of the guard that can break; gates are called by their class."""
 

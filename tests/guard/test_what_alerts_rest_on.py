@@ -45,14 +45,14 @@ def test_every_series_with_closed_labels_is_there_from_the_start(guarded, metric
 
 
 def test_every_part_that_can_break_has_its_series():
-    """Gates are called by their class, all others as they are written in the code."""
+    """Checks are called by their class, all others as they are written in the code."""
     classes = {
         name
         for module in pkgutil.iter_modules(checks.__path__)
         for name, each in vars(importlib.import_module(f"fraiseql_guard.checks.{module.name}")).items()
         if isinstance(each, type) and hasattr(each, "decide") and each.__module__.endswith(module.name)
     }
-    told = re.compile(r'(?:\.fault\(|\bfault, |_fault\(|FAULTS, |_unchecked\(stack, ctx, )"(\w+)"')
+    told = re.compile(r'(?:\.fault\(|\bfault, |_fault\(|FAULTS, |_unchecked\(runtime, ctx, )"(\w+)"')
     written = {
         part for path in (ROOT / "fraiseql_guard").rglob("*.py") for part in told.findall(path.read_text("utf-8"))
     }

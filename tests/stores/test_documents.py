@@ -68,7 +68,7 @@ async def test_an_id_keeps_its_text(bench: Bench) -> None:
 
 
 async def test_it_is_bounded_in_documents_and_bytes(bench: Bench, monkeypatch) -> None:
-    for module in ("documents", "redis_documents"):
+    for module in ("documents", "redis.documents"):
         monkeypatch.setattr(f"fraiseql_guard.stores.{module}.MAX_DOCUMENTS", 3)
         monkeypatch.setattr(f"fraiseql_guard.stores.{module}.MAX_DOCUMENTS_BYTES", 1000)
     store = bench.store

@@ -269,7 +269,7 @@ async def test_a_subjects_own_junk_costs_one_repair(redis_session, client, value
         assert store.unreadable.count(KeyFamily.SANCTIONS) == 1
 
 
-@pytest.mark.parametrize("tail", ["s", f"b:{BLOCKED.member}:default", f"l{BLOCKED.member}"])
+@pytest.mark.parametrize("tail", ["s", "b:default", f"l{BLOCKED.member}"])
 async def test_it_does_on_a_cluster_too(cluster_session: RedisCluster, tail: str) -> None:
     cluster_session.flush()
     key = f"fg:{{{BLOCKED.tag}}}:{tail}"

@@ -365,7 +365,7 @@ async def test_what_a_worker_has_let_pass_is_known_by_its_hash(api) -> None:
 
 async def _heartbeat(api) -> None:
     """Until the worker has told what it has seen so far."""
-    presence = api.guard.guard.reloader.lasting.presence
+    presence = api.guard.guard.reloader.components.presence
     for _ in range(4):
         await presence.tick()
 

@@ -74,7 +74,7 @@ async def test_what_was_not_applied_is_said_and_not_audited(make_operator, store
 
     for method in (
         "tell",
-        "untell",
+        "delete_override",
         "control",
         "impose",
         "lift",

@@ -167,7 +167,8 @@ def test_the_documented_user_can_ask_what_other_deployments_need(guarded_redis: 
 
 def test_no_command_is_documented_that_is_never_given() -> None:
     """Only what the scripts call and the stores ask."""
-    sources = [*(ROOT / "fraiseql_guard" / "stores").glob("*.py"), *(ROOT / "fraiseql_guard" / "stores").glob("lua/*")]
+    folder = ROOT / "fraiseql_guard" / "stores"
+    sources = [*folder.rglob("*.py"), *folder.rglob("*.lua")]
     text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
     for command in (word[1:].upper() for word in documented() if word.startswith("+")):
         first, _, second = command.partition("|")

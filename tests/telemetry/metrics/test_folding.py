@@ -137,7 +137,8 @@ def test_a_living_worker_of_another_container_has_its_gauges(workers, tmp_path):
 def test_a_pid_that_a_living_process_of_another_container_has_as_well_is_said(tmp_path):
     script = (
         "import os, fcntl\n"
-        f"from fraiseql_guard.telemetry import lives, Metrics\n"
+        f"from fraiseql_guard.telemetry import Metrics\n"
+        f"from fraiseql_guard.telemetry.metrics import lives\n"
         f"path = f'{tmp_path}/{PREFIX}{{os.getpid()}}_00000000_1{ALIVE}'\n"
         "file = open(path, 'w'); fcntl.flock(file, fcntl.LOCK_EX)\n"
         "print(Metrics().shares_its_pid)\n"
