@@ -30,7 +30,6 @@ class Secret:
     ) -> None:
         self._text = text
         self._path = path
-        self._clock = clock
         self._check: Callable[[str], object] | None = None  # the first text is checked by who asked for it
         self._file: WatchedFile[str] | None = None
         if path is not None:
@@ -45,7 +44,7 @@ class Secret:
 
     def by(self, clock: Clock) -> Secret:
         """The same secret, whose file is looked at again by another clock. OSError or ValueError as at construction."""
-        if self._path is None or self._clock is clock:
+        if self._path is None:
             return self
         return Secret(path=self._path, check=self._check, clock=clock)
 
