@@ -510,8 +510,9 @@ class Settings:
 
     def by(self, clock: Clock) -> Settings:
         """The same settings, whose secrets in files are read again by another clock."""
-        secrets = {name: value for name in _NAMES if isinstance(value := getattr(self, name), Secret)}
-        return replace(self, **{name: secret.by(clock) for name, secret in secrets.items()})
+        values: dict[str, Any] = {option: getattr(self, option) for option in _NAMES}
+        secrets = {option: value.by(clock) for option, value in values.items() if isinstance(value, Secret)}
+        return replace(self, **secrets)
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
         """The settings that were chosen: those given as arguments, or all that are no defaults."""
