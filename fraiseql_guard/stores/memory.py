@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
@@ -76,6 +76,16 @@ class MemoryStore:
         self._ledgers = {
             enforced: MemoryOffences(max_subjects=max_subjects, max_sanctions=max_sanctions)
             for enforced in (True, False)
+        }
+
+    @property
+    def entries(self) -> Mapping[str, int]:
+        """How many entries the bounded tables hold: buckets, offences and sanctioned subjects of enforcing trips."""
+        ledger = self._ledgers[True]
+        return {
+            "buckets": self._levels.count(),
+            "offences": ledger.offence_records(),
+            "sanctions": ledger.held_subjects(),
         }
 
     async def admit(self, trip: AdmitRequest) -> AdmitResult:

@@ -10,7 +10,10 @@ from fraiseql_guard.stores import FailoverStore, MemoryStore, StoreError
 from fraiseql_guard.stores import documents as bounds
 from fraiseql_guard.stores.documents import Adding, Listed, TrustedDocument, batches
 from fraiseql_guard.stores.documents_watch import BATCH_BYTES, DocumentsWatch
+from fraiseql_guard.stores.redis.documents import RedisDocuments
 from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.scripts import Script
+from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
 from tests.stores.conftest import Bench, ask
 from tests.support.waiting import until
 
@@ -147,6 +150,19 @@ class Moody(MemoryStore):
                 for id_, text in zip(ids, await super().document_texts(ids), strict=True)]  # fmt: skip
 
 
+class Restartable:
+    """A store that forgets everything when it is restarted without persistence."""
+
+    def __init__(self, held=None) -> None:
+        self.held = held or MemoryStore()
+
+    def restart(self) -> None:
+        self.held = MemoryStore()
+
+    def __getattr__(self, name):
+        return getattr(self.held, name)
+
+
 class Process:
     """A worker's copy, and what it has said."""
 
@@ -210,30 +226,32 @@ async def test_a_set_is_in_force_when_it_is_complete_and_what_was_read_stays_rea
 
 
 async def test_documents_that_the_store_has_lost_stay_and_it_is_said_once() -> None:
-    process = Process(MemoryStore())
-    await process.watch._store.add_documents([ME])
+    store = Restartable()
+    process = Process(store)
+    await store.add_documents([ME])
     await process.watch.refresh()
-    process.watch._store = MemoryStore()  # restarted without persistence
+    store.restart()
     for _ in range(3):
         await process.watch.refresh()
     assert process.ids == {"me"}
     assert [each.partition(":")[0] for each in process.problems] == ["the store has lost its trusted documents"]
-    started_later = Process(process.watch._store)
+    started_later = Process(store)
     await started_later.watch.refresh()
     assert (started_later.ids, started_later.problems) == (set(), [])
-    await process.watch._store.add_documents([YOU])
+    await store.add_documents([YOU])
     await process.watch.refresh()
     assert process.ids == {YOU.id}
 
 
 async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_the_process_knows_it() -> None:
-    store = Moody()
+    moody = Moody()
+    store = Restartable(moody)
     process = Process(store)
     await store.add_documents([TrustedDocument(str(number), str(number) * BATCH_BYTES) for number in range(2)])
-    store.left = 2
+    moody.left = 2
     await process.watch.refresh()
-    assert (process.ids, store.read) == (None, ["0"])
-    process.watch._store = MemoryStore()  # restarted without persistence
+    assert (process.ids, moody.read) == (None, ["0"])
+    store.restart()
     await process.watch.refresh()
     assert (process.ids, process.problems) == (set(), [])
     async with asyncio.timeout(10):
@@ -241,10 +259,11 @@ async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_
 
 
 async def test_what_is_said_of_lost_documents_is_how_many_are_in_force() -> None:
-    process = Process(MemoryStore())
-    await process.watch._store.add_documents([ME, TrustedDocument("same", ME.text)])
+    store = Restartable()
+    process = Process(store)
+    await store.add_documents([ME, TrustedDocument("same", ME.text)])
     await process.watch.refresh()
-    process.watch._store = MemoryStore()
+    store.restart()
     await process.watch.refresh()
     (problem,) = process.problems
     assert "the last known 2 stay in force" in problem
@@ -328,21 +347,22 @@ def test_batches_hold_everything_once_and_are_no_larger_than_asked_for() -> None
 
 
 @pytest.mark.redis
-async def test_an_index_that_changes_while_it_is_read_is_read_again(redis_store, monkeypatch) -> None:
+async def test_an_index_that_changes_while_it_is_read_is_read_again(redis_store) -> None:
     documents = [TrustedDocument(str(number), f"{{a{number}}}") for number in range(1500)]
     await redis_store.add_documents(documents)
-    part, pages = redis_store._documents, 0
-    exchange = part._ask
+    pages = 0
+
+    async def run(script, key, arguments):
+        return await redis_store.ask("EVALSHA", Script.read(script).sha, 1, key, *arguments)
 
     async def meanwhile(key, command):
         nonlocal pages
         pages += command[0] == "HSCAN"
         if pages == 2:
             await redis_store.remove_documents(["7"])
-        return await exchange(key, command)
+        return await redis_store.ask(*command, key=key)
 
-    monkeypatch.setattr(part, "_ask", meanwhile)
-    index = await redis_store.documents(0)
+    index = await RedisDocuments(run, meanwhile, Namespace(), UnreadableEntries()).index(0)
     assert {each.id for each in index.entries} == {each.id for each in documents} - {"7"}
     assert await redis_store.documents(index.version) is None
 

@@ -11,7 +11,7 @@ from fraiseql_guard.stores import AdmitRequest, MemoryStore, StoreError
 from fraiseql_guard.stores.control import Entry, EntryKind, command
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.fleet import ACTIONS_SIZE, RECENT_SIZE
-from tests.stores.conftest import Bench, ManualClock
+from tests.stores.conftest import Bench, ManualClock, ask
 from tests.stores.test_failover import Watcher
 
 ALICE = Subject("user", '["https://issuer",null,"al ice}{"]')
@@ -174,5 +174,5 @@ async def test_an_older_entry_is_read(redis_store):
     control = await redis_store.control(0)
     assert [(each.reason, each.actor, each.value, each.id) for each in control.entries] == [("why", "who", "", "")]
     # exactly what an older version wrote, and can read
-    raw = await redis_store._ask(("HGET", "fg:{control}", "block:192.0.2.1"), key="fg:{control}")
+    raw = await ask(redis_store, "HGET", "fg:{control}", "block:192.0.2.1")
     assert raw.partition(b" ")[2] == b'["why", "who"]'

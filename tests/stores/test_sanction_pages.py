@@ -164,7 +164,7 @@ async def test_a_silent_job_is_taken_over_with_what_it_did(bench: Bench) -> None
     await store.advance_lifting("any", "one", seen=3, lifted=3)
     if bench.real_time:
         key, past = "fg:{lift}:any", f"{1}"
-        await store._ask(("HSET", key, "beat", past), key=key)
+        await store.ask("HSET", key, "beat", past, key=key)
     else:
         await bench.wait(SILENT_SECONDS + 1)
     job = await store.lifting("any")

@@ -143,6 +143,10 @@ class RedisStore:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
         await self._ask(("SET", self._probe, 1, "PX", 1000), key=self._probe)
 
+    def ask(self, *command: Part | bytes, key: str = "") -> Awaitable[Any]:
+        """Any command of Redis, on the connection to the server that holds ``key``: for operators' tools and tests."""
+        return self._ask(command, key=key)
+
     async def check(self) -> list[str]:
         """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
         return await check_redis(self._topologies.here(), self._probe)
