@@ -511,7 +511,9 @@ class Settings:
     def by(self, clock: Clock) -> Settings:
         """The same settings, whose secrets in files are read again by another clock."""
         values: dict[str, Any] = {option: getattr(self, option) for option in _NAMES}
-        secrets = {option: value.by(clock) for option, value in values.items() if isinstance(value, Secret)}
+        secrets: dict[str, Any] = {
+            option: value.by(clock) for option, value in values.items() if isinstance(value, Secret)
+        }
         return replace(self, **secrets)
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:

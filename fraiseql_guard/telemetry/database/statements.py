@@ -38,6 +38,11 @@ class Statements:
     def __init__(self) -> None:
         self._known: Memo[str, Statement] = Memo(parse, _REMEMBERED)
 
+    @property
+    def remembered(self) -> int:
+        """How many statements are remembered, told apart without the values in them."""
+        return len(self._known)
+
     def describe(self, statement: Any) -> Statement:
         """Of SQL as str or bytes, or of psycopg.sql's Composed and SQL."""
         try:

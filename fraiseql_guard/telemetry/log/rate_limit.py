@@ -41,6 +41,11 @@ class FloodLimits:
     def __init__(self) -> None:
         self._events: dict[str, _Event] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many subjects are remembered, of all events: what they have written, or lines that they are owed."""
+        return sum(len(state.written) + len(state.owed) for state in self._events.values())
+
     def admit(self, event: str, subject: Subject | str, now: float, *, always: bool = False) -> int | None:
         """How many lines were left out before this one; None if this one is left out as well."""
         state = self._events.get(event)
