@@ -26,7 +26,7 @@ _STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
 _JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
 _PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)
 """What stands before a line, each once at most."""
-_MAX_STREAMS: Final = 1_000
+MAX_STREAMS: Final = 1_000
 """Most streams whose parts wait for their end; the oldest makes room."""
 
 
@@ -40,7 +40,9 @@ class _WrappedLine(NamedTuple):
     """Whether a collector's file held it: then another collector may have wrapped what is in it."""
 
 
-def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
+def unwrapped(
+    lines: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES, max_streams: int = MAX_STREAMS
+) -> Iterator[bytes]:
     """The lines without what collectors have put around them, whole; OVERLONG for one that is too long. Parts whose end
     never comes are a line by themselves."""
     waiting: dict[bytes, bytearray] = {}
@@ -50,17 +52,17 @@ def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
             yield _part_of(part.text).text if part.kept else part.text
             continue
         held = waiting.setdefault(part.stream, bytearray())
-        if len(held) <= MAX_LINE_BYTES:
+        if len(held) <= max_line_bytes:
             held += part.text
         if part.whole:
-            yield _joined(waiting.pop(part.stream))
-        elif len(waiting) > _MAX_STREAMS:
-            yield _joined(waiting.pop(next(iter(waiting))))
-    yield from map(_joined, waiting.values())
+            yield _joined(waiting.pop(part.stream), max_line_bytes)
+        elif len(waiting) > max_streams:
+            yield _joined(waiting.pop(next(iter(waiting))), max_line_bytes)
+    yield from (_joined(held, max_line_bytes) for held in waiting.values())
 
 
-def _joined(held: bytearray) -> bytes:
-    return OVERLONG if len(held) > MAX_LINE_BYTES else _part_of(bytes(held)).text
+def _joined(held: bytearray, max_line_bytes: int) -> bytes:
+    return OVERLONG if len(held) > max_line_bytes else _part_of(bytes(held)).text
 
 
 def _part_of(line: bytes) -> _WrappedLine:

@@ -20,7 +20,8 @@ from fraiseql_guard.stores.sanction_pages import BATCH
 
 _ATTEMPTS: Final = 8
 """Failures of the store in a row after which it is given up; then the same again goes on."""
-_RETRY_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 0.5
+"""Between two attempts at a store that does not answer."""
 _SAID_SECONDS: Final = 0.25
 """Between two words about how far it is."""
 _LOOK_SECONDS: Final = 0.2
@@ -31,8 +32,9 @@ _SHARE: Final = 0.5
 class LiftAll:
     """The part of the operator that lifts everything."""
 
-    def __init__(self, deps: OperatorDeps) -> None:
+    def __init__(self, deps: OperatorDeps, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._deps = deps
+        self._retry_seconds = retry_seconds
         self._tasks: set[asyncio.Task[LiftJob]] = set()
 
     async def lift_all(
@@ -104,7 +106,7 @@ class LiftAll:
                 failures += 1
                 if failures >= _ATTEMPTS:
                     return await self._stop(whose, job_id, actor, f"the store does not answer ({error.reason})")
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 continue
             if told.granted and told.job is not None:
                 await self._record(whose, actor, told.job, DONE)
