@@ -175,7 +175,10 @@ _SHAPES: Final = (
 
 
 class Prescanner:
-    """Refuses what would be expensive to parse. The limits come from the settings."""
+    """Refuses what would be expensive to parse. The limits come from the settings.
+
+    A document of at most ``small_tokens`` tokens that is not grossly over a limit is left to be measured in full.
+    """
 
     __slots__ = (
         "_bounds",
@@ -187,10 +190,12 @@ class Prescanner:
         "_nesting",
         "_nesting_limit",
         "_shapes",
+        "_small_tokens",
         "_tokens",
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, small_tokens: int = _SMALL) -> None:
+        self._small_tokens = small_tokens
         self._chars = settings.max_query_chars
         self._tokens = settings.max_tokens
         self._directives = settings.max_directives
@@ -253,7 +258,7 @@ class Prescanner:
             if (actual := self._actual(row, scan.shape, introspects=introspects)) > limit
         ]
         gross = any(actual >= _gross(limit) or not row.offends for row, limit, actual in found)
-        if not found or not (gross or scan.tokens > _SMALL):
+        if not found or not (gross or scan.tokens > self._small_tokens):
             return None
         exceeded = [
             over(row.code, limit, actual, offends=row.offends and not introspects, path=".".join(row.path(scan.shape)))
