@@ -23,7 +23,18 @@ __all__ = ["ManualClock", "make_token", "sign", "signing_key"]
 
 
 class ManualClock:
-    """A clock in seconds that moves only by :meth:`advance`. Call it to read it."""
+    """A clock in seconds that moves only by :meth:`advance`. Call it to read it.
+
+    ``Guard(app, clock=clock)`` runs on it, and ``make_token(..., clock=clock)`` makes tokens that are valid on it::
+
+        clock = ManualClock()
+        guard = Guard(app, clock=clock, rate_limit_default="1/minute")
+        ...                      # the second request is refused
+        clock.advance(60)        # the third is admitted
+
+    Limits and sanctions in memory, tokens, caches, watched files and log lines read it. Deadlines, the durations of
+    requests and the pauses between two looks at the store go by the event loop's own clock; Redis keeps its own.
+    """
 
     __slots__ = ("_now",)
 

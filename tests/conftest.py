@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import pytest
 from hypothesis import settings
 
 from fraiseql_guard import Guard
+from fraiseql_guard.testing import ManualClock
 from tests.support.asgi import EchoApp
+from tests.support.exposition import Samples, samples_of
 from tests.support.properties import forget_the_modules, register_profiles
 from tests.support.waiting import until
 
@@ -26,10 +28,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
-
-# prometheus_client's parser renames a counter without _total, such as fraiseql_graphql_queries_success.
-_SAMPLE = re.compile(r"(?P<name>[a-z_A-Z]+)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
-_LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 WAIT_LONGEST = (
     "tests/drills/test_drills.py",
@@ -64,35 +62,53 @@ class Guarded:
     def __init__(self, guard: Any, app: Any, log_path: Path) -> None:
         self.guard = guard
         self.app = app
-        self._log_path = log_path
+        self.log_path = log_path
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         await self.guard(scope, receive, send)
 
+    def flush(self) -> None:
+        """Everything deferred is counted, and every line written."""
+        self.guard.flush()
+
     def lines(self, event: str | None = None) -> list[dict[str, Any]]:
         """The log lines so far, all or those of one event."""
-        self.guard._runtime.recorder.flush()
-        self.guard._runtime.recorder.log.flush()
-        if not self._log_path.exists():
+        self.flush()
+        return [line for line in self.written_lines() if event is None or line["event"] == event]
+
+    def written_lines(self) -> list[dict[str, Any]]:
+        """The log lines that the file holds now, whatever is still deferred."""
+        if not self.log_path.exists():
             return []
-        lines = [json.loads(line) for line in self._log_path.read_text().splitlines()]
-        return [line for line in lines if event is None or line["event"] == event]
+        return [json.loads(line) for line in self.log_path.read_text().splitlines()]
+
+    def exposition(self) -> str:
+        """What Prometheus would be shown."""
+        return self.guard.recorder.metrics.render().decode()
+
+    def metrics(self) -> Samples:
+        """The exposition, parsed: the samples by name, each with its labels."""
+        return samples_of(self.exposition())
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels, from the real exposition."""
-        total = 0.0
-        for line in self.guard._runtime.recorder.metrics.render().decode().splitlines():
-            if (sample := _SAMPLE.fullmatch(line)) and sample["name"] == name:
-                found = dict(_LABEL.findall(sample["labels"] or ""))
-                total += float(sample["value"]) if labels.items() <= found.items() else 0.0
-        return total
+        return sum(each.value for each in self.metrics().get(name, ()) if labels.items() <= each.labels.items())
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock of a guard that was given one of its own: ``guarded(app, clock=clock)``."""
+        self.guard.mount_options.clock.advance(seconds)
 
     async def heard(self) -> None:
         """Until what operators have told the store holds here."""
-        control = self.guard._runtime.control
+        control = self.guard.runtime.control
         control.ensure_polling()
-        latest = await self.guard._runtime.store.overrides.read(-1)
+        latest = await self.store.overrides.read(-1)
         await until(lambda: control.in_force.version == latest.version)
+
+    @property
+    def store(self) -> Any:
+        """Where the limits are counted: what another worker of the fleet would write to."""
+        return self.guard.runtime.store
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +133,14 @@ def guarded(tmp_path: Path) -> Iterator[Callable[..., Guarded]]:
 
     yield mount
     for each in made:
-        each.guard._runtime.recorder.log.close()
+        each.guard.recorder.log.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock for ``guarded(app, clock=clock)`` that begins now, so that tokens made without it are valid, and stands
+    still until ``guard.advance(seconds)``."""
+    return ManualClock(time.time())
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ MADE: Final[Mapping[str, Iterable[re.Pattern[Any]]]] = {
     ],
     "fraiseql_guard.graphql.http.strict_json:commas_at_least": map(strict_json.commas_at_least, (3, 1000)),
     "fraiseql_guard.stores.redis.key_families:row_of": [re.compile(row.tail) for row in FAMILIES if row.tail],
-    "fraiseql_guard.graphql.cost.input_objects:_words": [input_objects._words(("by", "where", "filter"))],
+    "fraiseql_guard.graphql.cost.input_objects:any_of_words": [input_objects.any_of_words(("by", "where", "filter"))],
 }
 """What functions compile from what they are given."""
 

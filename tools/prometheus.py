@@ -69,6 +69,13 @@ class PrometheusServer:
         )
         self.url = f"http://{address}"
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs; RuntimeError if none does."""
+        if self._process is None:
+            raise RuntimeError("prometheus does not run")
+        return self._process.pid
+
     def end(self) -> None:
         """Stop it, and wait until it has."""
         end(self._process)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.checks.authentication import Authentication, refuse
+from fraiseql_guard.core.clocks import Clocks
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Mode, Settings
@@ -71,15 +72,17 @@ def identity_parts(
     observer: KeyObserver,
     on_fault: Callable[[BaseException], None],
     on_problem: Callable[[str], None] = lambda _: None,
+    clocks: Clocks = Clocks(),  # noqa: B008 - the process's own, which never change
 ) -> IdentityParts:
     """The parts that these settings make; none of them leans on one that can change. SettingsError as TokenVerifier."""
-    verifier = TokenVerifier(settings, on_problem=on_problem)
+    verifier = TokenVerifier(settings, clock=clocks.now, keys_clock=clocks.elapsed, on_problem=on_problem)
     verifier.observe(observer)
     check = user_status and UserStatusCheck(
         user_status,
         timeout_seconds=settings.user_status_timeout_ms / 1000,
         memory_seconds=settings.user_status_memory_seconds,
         on_fault=on_fault,
+        clock=clocks.elapsed,
     )
     return IdentityParts(verifier, check or None)
 

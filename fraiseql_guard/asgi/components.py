@@ -85,9 +85,9 @@ class AtWork:
     """What the requests at work hold in this process."""
 
     budget: BufferBudget
+    pool_refusals: PoolRefusals
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
-    pool_refusals: PoolRefusals = field(default_factory=PoolRefusals)
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
 
 
@@ -114,12 +114,12 @@ def build_components(
     mount_options: MountOptions, *, host: ProcessMonitor, database: DatabaseSignals, hooks: RuntimeHooks
 ) -> Components:
     """Make each part once. SettingsError if something that was asked for cannot be had."""
-    settings = mount_options.settings
-    blocks = OperatorBlocks(owner_of(PolicyName.OPERATOR, mounted(mount_options)))
+    settings, clocks = mount_options.settings, mount_options.clocks
+    blocks = OperatorBlocks(owner_of(PolicyName.OPERATOR, mounted(mount_options)), clock=clocks.elapsed)
     schema = schema_table(mount_options)  # before metrics are registered, in case it cannot be read
     telemetry = telemetry_parts(mount_options, database)
     recorder = telemetry.recorder
-    store = open_store(settings, recorder.process)
+    store = open_store(settings, recorder.process, clock=clocks.elapsed)
     identity = _identity(mount_options, recorder)
     _show_caches(host, telemetry, identity)
     documents = _documents(mount_options, schema, store, recorder)
@@ -129,10 +129,12 @@ def build_components(
         identity=identity,
         documents=documents,
         fleet=_fleet(mount_options, store, telemetry, documents, host, hooks),
-        at_work=AtWork(budget=BufferBudget(settings.max_buffered_bytes)),
+        at_work=AtWork(
+            budget=BufferBudget(settings.max_buffered_bytes), pool_refusals=PoolRefusals(clock=clocks.elapsed)
+        ),
         host=host,
         database=database,
-        allow_list=AllowList(settings, on_problem=recorder.warn),
+        allow_list=AllowList(settings, on_problem=recorder.warn, clock=clocks.now),
         blocks=blocks,
         books=Books(place_of(store, settings), id(recorder.metrics), counts(mount_options)),
     )
@@ -147,6 +149,7 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
         observer=recorder.process,
         on_fault=partial(recorder.fault, "user_status"),
         on_problem=recorder.warn,
+        clocks=mount_options.clocks,
     )
 
 
@@ -164,15 +167,17 @@ def _show_caches(host: ProcessMonitor, telemetry: TelemetryParts, identity: Iden
 def _documents(
     mount_options: MountOptions, schema: SchemaTable | None, store: Store, recorder: RequestRecorder
 ) -> DocumentParts:
-    settings = mount_options.settings
-    persisted = persisted_queries(settings, on_problem=recorder.warn) if measures(mount_options) else None
+    settings, elapsed = mount_options.settings, mount_options.clocks.elapsed
+    persisted = None
+    if measures(mount_options):
+        persisted = persisted_queries(settings, clock=elapsed, on_problem=recorder.warn)
     # Documents of the fleet count only where a setting says so.
     trusted = None
     if persisted is not None and settings.trusted_documents != "off":
         trusted = DocumentsWatch(store.documents, on_change=persisted.take, on_problem=recorder.warn)
     return DocumentParts(
-        blocked=BlockedDocuments(),
-        of_app=AppDocuments(store, observer=recorder.process),
+        blocked=BlockedDocuments(clock=elapsed),
+        of_app=AppDocuments(store, observer=recorder.process, clock=elapsed),
         schema=schema,
         persisted=persisted,
         trusted=trusted,
@@ -187,7 +192,7 @@ def _fleet(
     host: ProcessMonitor,
     hooks: RuntimeHooks,
 ) -> FleetParts:
-    process = telemetry.recorder.process
+    process, clocks = telemetry.recorder.process, mount_options.clocks
     heartbeat = HeartbeatTask(
         store,
         traffic=telemetry.traffic,
@@ -197,22 +202,25 @@ def _fleet(
         facts=hooks.facts,
         observer=process,
         counts_alone=counts(mount_options) and not multiprocess.is_active(),
+        clock=clocks.now,
     )
-    census = SanctionCensus(store, observer=process)
+    census = SanctionCensus(store, observer=process, clock=clocks.elapsed)
     control = OverridesWatch(
         store.overrides,
         on_change=hooks.on_control,
-        beside=_overrides_file(mount_options.settings, telemetry.recorder),
+        beside=_overrides_file(mount_options, telemetry.recorder),
         after_poll=_after_poll(hooks, documents, heartbeat, census),
+        clock=clocks.elapsed,
     )
     return FleetParts(control=control, heartbeat=heartbeat, census=census)
 
 
-def _overrides_file(settings: Settings, recorder: RequestRecorder) -> OverridesFile | None:
-    if settings.overrides_file is None:
+def _overrides_file(mount_options: MountOptions, recorder: RequestRecorder) -> OverridesFile | None:
+    path = mount_options.settings.overrides_file
+    if path is None:
         return None
     changed = partial(recorder.process.acted, signals.ADMIN_OVERRIDES_FILE)
-    return OverridesFile(settings.overrides_file, on_problem=recorder.warn, on_change=changed)
+    return OverridesFile(path, on_problem=recorder.warn, on_change=changed, clock=mount_options.clocks.now)
 
 
 def _after_poll(

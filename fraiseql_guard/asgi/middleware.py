@@ -29,6 +29,7 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
@@ -52,6 +53,11 @@ class Middleware:
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``.
 
+    ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
+    since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
+    happens after a while. Deadlines, the durations of requests and the pauses between two looks at the store go by the
+    event loop's own clock; Redis keeps its own.
+
     Raises :class:`SettingsError` for anything unusable. Built by ``app.add_middleware``, when an exception would no
     longer stop the start, it answers the lifespan with the error instead, and requests with 503 (asgi/unusable.py).
     """
@@ -68,6 +74,7 @@ class Middleware:
         logger: Any = None,
         user_status: AskUserStatus | None = None,
         database: DatabaseSignals | None = None,
+        clock: Clock | None = None,
         **options: Any,
     ) -> None:
         self.app: ASGIApp = app
@@ -91,6 +98,7 @@ class Middleware:
                 logger=logger,
                 user_status=user_status,
                 database=database,
+                clock=clock,
                 awaits_schema=late,
             )
             self._build(mount_options, app)
@@ -112,6 +120,8 @@ class Middleware:
             app = inner.app
         if mount_options.schema is None:
             mount_options = replace(mount_options, schema=next(filter(None, map(schema_of, chain(app))), None))
+        if mount_options.clock is not None:
+            mount_options = replace(mount_options, settings=mount_options.settings.by(mount_options.clock))
         self.app = app
         self.mount_options = mount_options
         self.host = ProcessMonitor.of(mount_options.settings, inner.host if inner else None)
@@ -305,6 +315,18 @@ class Middleware:
             trusted.ensure_polling()
             await trusted.wait_until_known(_DOCUMENTS_SECONDS)
 
+    def flush(self) -> None:
+        """Count and write at once what is deferred, so that metrics and log are complete. Waits for a second at most.
+
+        By itself this happens within a fraction of a second.
+        """
+        self._count_deferred()
+        self._runtime.recorder.log.flush()
+
+    def _count_deferred(self) -> None:
+        self._runtime.tell(self._runtime.refusal_cache.tell)
+        self._runtime.tell(self._runtime.recorder.flush)
+
     # --- the end -----------------------------------------------------------------------------------------------------
 
     async def aclose(self) -> None:
@@ -314,8 +336,7 @@ class Middleware:
         # End the background tasks, count what was deferred, then close what they use.
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.periodic_task.aclose()
-        self._runtime.tell(self._runtime.refusal_cache.tell)
-        self._runtime.tell(self._runtime.recorder.flush)
+        self._count_deferred()
         if self._runtime.verifier is not None:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:

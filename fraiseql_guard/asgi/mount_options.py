@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.core.clocks import Clock, Clocks
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
@@ -32,8 +33,14 @@ class MountOptions:
     logger: Any
     user_status: AskUserStatus | None = None
     database: DatabaseSignals | None = None
+    clock: Clock | None = None
     awaits_schema: bool = False
     """Whether the host may still bring its schema, with the first scope."""
+
+    @property
+    def clocks(self) -> Clocks:
+        """The clocks that all parts of the guard read."""
+        return Clocks.of(self.clock)
 
     def joined(self, inner: MountOptions) -> MountOptions:
         """These options and those of the middleware directly inside. SettingsError where they contradict each other."""
@@ -52,6 +59,7 @@ class MountOptions:
             logger=_either("logger", self.logger, inner.logger, both),
             user_status=_either("user_status", self.user_status, inner.user_status, both),
             database=_either("database", self.database, inner.database, both),
+            clock=_either("clock", self.clock, inner.clock, both),
             awaits_schema=self.awaits_schema,
         )
 

@@ -52,6 +52,11 @@ class PathTable:
         self._labels = frozenset({*settings.exempt_paths, settings.metrics_path, settings.health_path})
         self._known: Memo[_Key, Place] = Memo(self._find, _REMEMBERED, keeps=_is_short)
 
+    @property
+    def remembered(self) -> int:
+        """How many spellings of paths are remembered."""
+        return len(self._known)
+
     def place(self, scope: Scope) -> Place:
         """What the path of an HTTP or WebSocket scope stands for. Raises only on a scope that breaks ASGI."""
         raw_path = (scope.get("raw_path") or b"").partition(b"?")[0]  # some servers leave the query string there

@@ -55,6 +55,7 @@ class _RuntimeBuilder:
         self._mount_options = mount_options
         self._components = components
         self._settings = settings
+        self._clocks = mount_options.clocks
         self._modes = modes_of(mount_options, components, settings)
         self._active = active_in(self._modes)
         # What several parts share.
@@ -62,7 +63,7 @@ class _RuntimeBuilder:
         self._metrics_access = MetricsAccess(settings) if serves_pages else None
         self._health_access = HealthAccess(settings) if serves_pages else None
         self._resolver = AddressResolver(settings)
-        self._blocked = BlockedAddresses()
+        self._blocked = BlockedAddresses(clock=self._clocks.elapsed)
         self._identity = self._identity_checks()
         self._token_check = self._identity.check if self._identity else None
         self._head_checks = self._checks_by_head()
@@ -109,6 +110,7 @@ class _RuntimeBuilder:
             reader=self._reader,
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
+            now=self._clocks.now,
         )
 
     # --- checks -------------------------------------------------------------------------------------------------------
@@ -143,7 +145,7 @@ class _RuntimeBuilder:
         settings, documents = self._settings, self._components.documents
         if Protection.QUERY_LIMITS not in self._active:
             settings = replace(settings, monitor_limits=())  # no limit refuses, so none is watched
-        return Reader(settings, documents.schema, persisted=documents.persisted)
+        return Reader(settings, documents.schema, persisted=documents.persisted, clock=self._clocks.elapsed)
 
     def _checks_by_body(self) -> tuple[Check, ...]:
         return body_checks(
@@ -177,6 +179,7 @@ class _RuntimeBuilder:
             audit=components.telemetry.recorder.process.acted,
             remembered=self._reader.texts if self._reader is not None else None,
             own=self._own_knowledge(),
+            clock=self._clocks.now,
         )
 
     def _own_knowledge(self) -> OwnKnowledge | None:
@@ -202,6 +205,7 @@ class _RuntimeBuilder:
             standing=Standing(components.store, user_status),
             audit=recorder.process.acted,
             fault=recorder.fault,
+            clock=self._clocks.now,
         )
 
     def _health(self) -> Health:
@@ -220,4 +224,5 @@ class _RuntimeBuilder:
             memory=memory_now,
             refused_for_pool=components.at_work.pool_refusals.last_minute,
             on_problem=recorder.warn,
+            clock=self._clocks.elapsed,
         )

@@ -28,20 +28,20 @@ class TelemetryParts:
 def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> TelemetryParts:
     """Make each part once. ``database`` tells the recorder from then on. SettingsError if the settings ask for what
     cannot be had."""
-    settings = mount_options.settings
-    metrics = Metrics.of(mount_options.registry, workers=settings.worker_count)
+    settings, elapsed, now = mount_options.settings, mount_options.clocks.elapsed, mount_options.clocks.now
+    metrics = Metrics.of(mount_options.registry, workers=settings.worker_count, clock=elapsed)
     # The recorder tells the traffic and the journal of every request and refusal.
-    traffic, journal = TrafficStats(), RefusalJournal()
-    log = EventLog(settings, metrics, logger=mount_options.logger)
-    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note)
+    traffic, journal = TrafficStats(clock=elapsed), RefusalJournal(clock=now)
+    log = EventLog(settings, metrics, logger=mount_options.logger, clock=now)
+    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note, clock=elapsed)
     database.attach(recorder.database)
-    refusals = Refusals()
+    refusals = Refusals(clock=elapsed)
     parts = TelemetryParts(
         recorder=recorder,
         traffic=traffic,
         journal=journal,
         refusals=refusals,
-        refusal_cache=RefusalResponseCache(recorder, refusals, counted=counts(mount_options)),
+        refusal_cache=RefusalResponseCache(recorder, refusals, counted=counts(mount_options), clock=elapsed, now=now),
     )
     _flush_before_reading(parts)
     return parts

@@ -74,8 +74,8 @@ async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         frame, trouble = await look(fleet, count), ""  # an error of the first look ends the command
         while True:
-            drawn = _drawn(frame, live.console.width)
-            live.update(Group(drawn, Text(trouble, style="red")), refresh=True)
+            picture = drawn(frame, live.console.width)
+            live.update(Group(picture, Text(trouble, style="red")), refresh=True)
             await asyncio.sleep(every)
             try:
                 frame, trouble = await look(fleet, count), ""
@@ -83,7 +83,7 @@ async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
                 trouble = printable(error)
 
 
-def _drawn(frame: Frame, width: int) -> Group:
+def drawn(frame: Frame, width: int) -> Group:
     status = frame.status
     notes = [Text(f"note: {printable(note)}", style="yellow") for note in status.notes]
     bars = Text("\n").join(Text(f"{name:>9} {sparkline(total(status.workers, name))}") for name in (REQUESTS, REFUSALS))

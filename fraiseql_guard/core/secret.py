@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hmac import compare_digest
 from pathlib import Path
 
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.watched_file import WatchedFile
 
 
@@ -25,7 +26,7 @@ class Secret:
         *,
         path: Path | None = None,
         check: Callable[[str], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._text = text
         self._path = path
@@ -40,6 +41,12 @@ class Secret:
     def fixed(self) -> bool:
         """Whether it never changes: it was given directly."""
         return self._path is None
+
+    def by(self, clock: Clock) -> Secret:
+        """The same secret, whose file is looked at again by another clock. OSError or ValueError as at construction."""
+        if self._path is None:
+            return self
+        return Secret(path=self._path, check=self._check, clock=clock)
 
     def reveal(self) -> str:
         """The text itself, fresh to 5 seconds."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
@@ -532,6 +533,14 @@ class Settings:
             **{option: values[option] for option in given},
             sources={**self.sources, **dict.fromkeys(given, source)},
         )
+
+    def by(self, clock: Clock) -> Settings:
+        """The same settings, whose secrets in files are read again by another clock."""
+        values: dict[str, Any] = {option: getattr(self, option) for option in _NAMES}
+        secrets: dict[str, Any] = {
+            option: value.by(clock) for option, value in values.items() if isinstance(value, Secret)
+        }
+        return replace(self, **secrets)
 
     def explicit(self, *, beyond_environment: bool) -> Mapping[str, Any]:
         """The settings that were chosen: those given as arguments, or all that are no defaults."""

@@ -35,7 +35,7 @@ class _QueryLimit:
 
 
 # Introspection comes last, so that it cannot hide an expensive query, and is never an offence.
-_LIMITS: Final = (
+QUERY_LIMITS: Final = (
     _QueryLimit("max_query_depth", signals.QUERY_TOO_DEEP, lambda n: n.variant.depth, lambda n: n.variant.deepest),
     _QueryLimit(
         "max_query_complexity",
@@ -76,7 +76,7 @@ class LimitChecker:
     __slots__ = ("_introspection", "_limits", "_max_nesting")
 
     def __init__(self, settings: Settings, max_nesting: int) -> None:
-        self._limits = tuple((row, int(getattr(settings, row.setting))) for row in _LIMITS)
+        self._limits = tuple((row, int(getattr(settings, row.setting))) for row in QUERY_LIMITS)
         self._introspection = settings.introspection_policy
         self._max_nesting = max_nesting
 

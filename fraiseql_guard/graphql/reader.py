@@ -65,6 +65,11 @@ class Reader:
         parts = (self._analyzer, self._trusted, self._persisted, self._requests)
         return sum(part.size_bytes for part in parts if part is not None)
 
+    @property
+    def remembered_requests(self) -> int:
+        """How many whole requests are remembered."""
+        return 0 if self._requests is None else len(self._requests)
+
     def texts(self) -> Iterator[tuple[str, str]]:
         """Hex SHA-256 and text of every document that is remembered, trusted or registered."""
         for part in (self._analyzer, self._trusted, self._persisted):

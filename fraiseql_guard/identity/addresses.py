@@ -68,7 +68,8 @@ class _Peer:
 class AddressResolver:
     """Finds the caller of a request from the peer and the header in which trusted proxies name the client.
 
-    By default no proxy is trusted and the caller is the peer. Never raises.
+    By default no proxy is trusted and the caller is the peer. Never raises. At most ``most_remembered`` peers are
+    remembered, and as many callers behind proxies.
     """
 
     __slots__ = (
@@ -83,7 +84,7 @@ class AddressResolver:
         "reads",
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, most_remembered: int = _REMEMBERED) -> None:
         self._trusted = NetworkSet(peer for peer in settings.trusted_proxies if peer != "unix")
         self._unix_trusted = "unix" in settings.trusted_proxies
         self._prefixes = settings.nat64_prefixes
@@ -91,8 +92,13 @@ class AddressResolver:
         self._chosen = self._header.encode()
         self._proxied = by_name(lambda name: name == self._chosen or only_proxies_send(name))
         self.reads: Final = HeadReads(headers=frozenset({self._chosen}), proxy_headers=True)
-        self._peers: Lru[str | None, _Peer] = Lru(_REMEMBERED)
-        self._callers: Lru[tuple[str | None, str, bytes | None, bool], Caller] = Lru(_REMEMBERED)
+        self._peers: Lru[str | None, _Peer] = Lru(most_remembered)
+        self._callers: Lru[tuple[str | None, str, bytes | None, bool], Caller] = Lru(most_remembered)
+
+    @property
+    def remembered(self) -> tuple[int, int]:
+        """How many peers, and how many callers behind proxies, are remembered."""
+        return self._peers.count(), self._callers.count()
 
     def resolve(
         self, client: object, lines: Iterable[tuple[bytes, bytes]], names: Iterable[bytes] | None = None

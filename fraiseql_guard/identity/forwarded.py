@@ -70,9 +70,12 @@ def _listed(text: str) -> Iterator[str]:
     return reversed(text.rsplit(",", MAX_HOPS * 2))
 
 
-def _forwarded(text: str) -> Iterator[str]:
-    """Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its
-    proxy appended."""
+def elements(text: str) -> Iterator[str]:
+    """The elements of a Forwarded header, the last first.
+
+    Split at commas outside quotes, from the right: an unbalanced quote that a client sent cannot swallow what its proxy
+    appended.
+    """
     # Only commas and quotation marks matter; they are found from the left and taken from the right.
     end, quoted = len(text), False
     for position in reversed([mark.start() for mark in _MARK.finditer(text)]):
@@ -107,4 +110,4 @@ def _for(element: str) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-_ELEMENTS: Final = {"x-forwarded-for": _listed, "forwarded": _forwarded}
+_ELEMENTS: Final = {"x-forwarded-for": _listed, "forwarded": elements}

@@ -66,9 +66,10 @@ KEYS_SECONDS: Final = 2.0
 class TokenVerifier:
     """Verifies bearer tokens (RFC 6750, RFC 7519) with the configured keys. May outlive the runtime that it serves.
 
-    ``clock`` tells the seconds since 1970. A verified token is remembered by a digest of its bytes for up to 60 s
-    or until it expires; a change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once
-    when a good token names an audience and none is required. SettingsError at construction if no key is configured (see
+    ``clock`` tells the seconds since 1970; ``keys_clock`` counts seconds for the sources of keys. A verified token is
+    remembered by a digest of its bytes for up to 60 s or until it expires, and ``most_remembered`` of them at most; a
+    change of keys empties that memory. Failures are not remembered. ``on_problem`` is told once when a good token
+    names an audience and none is required. SettingsError at construction if no key is configured (see
     Settings.authenticates) or one cannot be used.
     """
 
@@ -89,20 +90,27 @@ class TokenVerifier:
         settings: Settings,
         *,
         clock: Callable[[], float] = time.time,
+        keys_clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None] = lambda _: None,
+        most_remembered: int = _REMEMBERED_TOKENS,
     ) -> None:
         self._audience_warning = any_audience(settings)
         self._on_problem = on_problem
-        self._ring = KeyRing(settings)
+        self._ring = KeyRing(settings, clock=keys_clock)
         self._keys: tuple[VerificationKey, ...] = ()
         self._algorithms: frozenset[str] = frozenset()
         self._rules = ClaimRules.of(settings)
         self._clock = clock
-        self._memory: Lru[bytes, _Remembered] = Lru(_REMEMBERED_TOKENS)
-        self._good: Lru[bytes, float] = Lru(_REMEMBERED_TOKENS)
+        self._memory: Lru[bytes, _Remembered] = Lru(most_remembered)
+        self._good: Lru[bytes, float] = Lru(most_remembered)
         self._take_over(self._ring.keys())
 
     # --- for operators -------------------------------------------------------------------------------
+
+    @property
+    def remembered(self) -> int:
+        """How many verified tokens need not be verified again."""
+        return self._memory.count()
 
     @property
     def size_bytes(self) -> int:

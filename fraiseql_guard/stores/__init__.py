@@ -7,6 +7,9 @@ method (failover.py), and the process's memory of refusals (refusals.py).
 
 from __future__ import annotations
 
+import time
+
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import network_bucket
 from fraiseql_guard.stores.failover import FailoverStore
@@ -30,10 +33,13 @@ __all__ = [
 ]
 
 
-def open_store(settings: Settings, observer: Observer) -> Store:
-    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none."""
+def open_store(settings: Settings, observer: Observer, *, clock: Clock = time.monotonic) -> Store:
+    """The store that the settings name. Nothing is connected yet; ValueError if the Redis URL is none.
+
+    ``clock`` counts the seconds of this process's memory; Redis keeps its own time.
+    """
     if settings.redis_url is None:
-        return MemoryStore()
+        return MemoryStore(clock=clock)
     url, seconds = settings.redis_url.reveal(), settings.store_timeout_ms / 1000
     primary = RedisStore(url, timeout_seconds=seconds, namespace=settings.namespace)
-    return FailoverStore(primary, settings=settings, observer=observer)
+    return FailoverStore(primary, settings=settings, observer=observer, clock=clock)

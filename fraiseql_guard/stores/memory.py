@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.lru import Lru
@@ -57,6 +57,16 @@ class MemoryStore:
         self.refused_documents = MemoryRefusedDocuments(clock)
         self.lift_jobs = MemoryLiftJobs(clock)
         self.unreadable = UnreadableEntries()
+
+    @property
+    def entries(self) -> Mapping[str, int]:
+        """How many entries the bounded tables hold: buckets, offences and sanctioned subjects of enforcing checks."""
+        offences = self.sanctions.offences[True]
+        return {
+            "buckets": self._levels.count(),
+            "offences": offences.offence_records(),
+            "sanctions": offences.held_subjects(),
+        }
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill (Store.admit)."""

@@ -97,6 +97,8 @@ class MemoryOffences:
         self._groups: Lru[_Key, dict[str, float]] = Lru(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
         """How many subjects have, or had, a sanction that is still kept."""
+        self.offence_records: Callable[[], int] = self._offences.count
+        """How many records of offences are kept."""
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
         """The sanction that binds: the operator's first, then the one that lasts longest."""

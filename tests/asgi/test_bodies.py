@@ -15,8 +15,8 @@ class Prompt(Connection):
     """A server that has everything already."""
 
     async def receive(self):
-        if self._messages:
-            return self._messages.pop(0)
+        if self.messages:
+            return self.messages.pop(0)
         return await super().receive()
 
 
@@ -25,7 +25,7 @@ class Gone(Prompt):
 
     def __init__(self, chunks) -> None:
         super().__init__([*chunks, b""])
-        self._messages[-1] = {"type": "http.disconnect"}
+        self.messages[-1] = {"type": "http.disconnect"}
 
 
 @pytest.mark.parametrize("kind", [Prompt, Connection])
@@ -71,8 +71,8 @@ async def test_the_servers_own_failure_refuses(guarded, pause) -> None:
 async def test_a_body_that_was_begun_and_stops_is_not_waited_for(guarded) -> None:
     class Stalling(Prompt):
         async def receive(self):
-            if self._messages and self._messages[0]["more_body"]:
-                return self._messages.pop(0)
+            if self.messages and self.messages[0]["more_body"]:
+                return self.messages.pop(0)
             return await asyncio.Event().wait()
 
     guard = guarded(body_timeout_seconds=0.05)

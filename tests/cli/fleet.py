@@ -65,30 +65,30 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._runtime = ExitStack()
+        self._stack = ExitStack()
         self.redis = RedisServer()
         self.workers: list[Server] = []
 
     def __enter__(self) -> Self:
         try:
-            self._runtime.enter_context(self.redis)
+            self._stack.enter_context(self.redis)
             for number in range(WORKERS):
                 folder = self._folder / f"worker-{number}"
                 folder.mkdir()
                 environment = {**ENVIRONMENT, name_of("redis_url"): self.redis.url}
                 server = Server(STARLETTE, folder, environment)
-                self._runtime.push(lambda *_, server=server: server.end())
+                self._stack.push(lambda *_, server=server: server.end())
                 server.start()
                 self.workers.append(server)
         except BaseException:
-            self._runtime.close()
+            self._stack.close()
             raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._runtime.close()
+        self._stack.close()
 
     @property
     def url(self) -> str:

@@ -251,7 +251,7 @@ def test_the_live_table_is_harmless_as_well():
                     notes=[HOSTILE])  # fmt: skip
     offender = Offender(target=Target(user_id=HOSTILE), requests=1, refusals=1, by_code=dict.fromkeys(CODES, 12_345))
     console = Console(width=80, file=io.StringIO(), color_system=None)
-    console.print(top._drawn(top.Frame(status=status, offenders=[offender]), 80))
+    console.print(top.drawn(top.Frame(status=status, offenders=[offender]), 80))
     shown = console.file.getvalue()
     assert is_harmless(shown)
     assert all(f"{code}=12345" in shown for code in CODES)

@@ -15,6 +15,8 @@ from fraiseql_guard.core.settings import VARIABLES, Mode, Settings
 from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.core.token_buckets import Burst, Limit
 from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
+from fraiseql_guard.testing import ManualClock
 
 PUBLIC_KEY = (
     "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEARBXmKrkLs//xpuhV7RYcct5qYKI4xP7EGlwlmYtZQ+g=\n-----END PUBLIC KEY-----"
@@ -188,9 +190,10 @@ def test_a_secret_from_a_file(row, tmp_path):
 def test_a_file_keeps_its_last_good_secret(row, tmp_path):
     path = tmp_path / "secret"
     path.write_text(example(row))
-    secret = getattr(Settings.load({row.name + "_FILE": str(path)}), row.option)
+    clock = ManualClock()
+    secret = getattr(Settings.load({row.name + "_FILE": str(path)}).by(clock), row.option)
     path.write_text("hunter2")
-    secret._file._looked_at -= 6
+    clock.advance(LOOK_AGAIN_SECONDS)
     assert secret.reveal() == example(row)
 
 

@@ -85,7 +85,7 @@ def _text(value: object) -> str:
 
 def remembered(to: Reader) -> int:
     """How many requests a reader remembers, having read each of them as often as it takes."""
-    return 0 if to._requests is None else len(to._requests)
+    return to.remembered_requests
 
 
 def often(to: Reader, payload: bytes, content_type: str = "application/json") -> RequestAnalysis:

@@ -117,13 +117,13 @@ async def test_what_is_at_work_is_shown_while_it_is(guarded) -> None:
 async def test_what_waits_for_its_body_is_not_at_work_yet(guarded) -> None:
     guard = guarded()
     connection = Connection([QUERY[:5]])
-    connection._messages[0]["more_body"] = True
+    connection.messages[0]["more_body"] = True
     running = asyncio.ensure_future(graphql(guard, "{me{id}}", connection=connection))
-    await until(lambda: guard.guard._runtime.budget.used == 5)
-    guard.guard._runtime.publish()
+    await until(lambda: guard.guard.runtime.budget.used == 5)
+    guard.guard.runtime.publish()
     assert guard.metric("fraiseql_guard_in_flight") == 0
     assert guard.metric("fraiseql_guard_buffered_body_bytes") == 5
     connection.leave()
     await running
-    guard.guard._runtime.publish()
+    guard.guard.runtime.publish()
     assert guard.metric("fraiseql_guard_buffered_body_bytes") == 0

@@ -135,19 +135,30 @@ async def home(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"{request.user.display_name!r} {request.user.is_authenticated} {request.auth.scopes}")
 
 
-async def test_starlettes_requires_understands_the_identity(guarded, secret) -> None:
+@pytest.fixture
+def starlette(guarded, secret):
+    """An app whose routes say by Starlette's means who may ask."""
     routes = [Route("/api/write", write, methods=["GET"]), Route("/api/read", read), Route("/", home)]
-    app = Starlette(routes=routes)
-    guard = guarded(app, jwt_secret=secret, auth_paths="/api", auth_required=False)
+    return guarded(Starlette(routes=routes), jwt_secret=secret, auth_paths="/api", auth_required=False)
+
+
+async def test_starlettes_requires_understands_the_identity(starlette, secret) -> None:
     writer = make_token(secret, sub="alice", scope="read write", tenant="acme")
     reader = make_token(secret, sub="bob", scope="read")
-    allowed = await request(guard, "GET", "/api/write", token=writer)
+    allowed = await request(starlette, "GET", "/api/write", token=writer)
     assert (allowed.status, allowed.json) == (200, {"user": "alice", "tenant": "acme"})
+    assert (await request(starlette, "GET", "/api/read", token=reader)).body == b"bob True"
+
+
+async def test_where_no_token_is_needed_starlette_sees_an_anonymous_caller(starlette) -> None:
+    assert (await request(starlette, "GET", "/")).body == b"'' False []"
+    assert (await request(starlette, "GET", "/", token="a.b.c")).body == b"'' False []"
+
+
+async def test_what_starlettes_requires_refuses_tells_why(starlette, secret) -> None:
+    guard, reader = starlette, make_token(secret, sub="bob", scope="read")
     assert (await request(guard, "GET", "/api/write", token=reader)).status == 403
-    assert (await request(guard, "GET", "/api/read", token=reader)).body == b"bob True"
     assert (await request(guard, "GET", "/api/read")).status == 401
-    assert (await request(guard, "GET", "/")).body == b"'' False []"
-    assert (await request(guard, "GET", "/", token="a.b.c")).body == b"'' False []"  # no token is needed there
     assert reasons(guard) == {"insufficient_permissions": 1, "missing_token": 1}
     (forbidden, missing) = guard.lines("security.auth_failure")
     assert (forbidden["context"]["user_id"], missing["context"]["user_id"]) == ("bob", "anonymous")

@@ -21,13 +21,17 @@ async def post(guard, envelope, **more):
     return await request(guard, body=json.dumps(envelope).encode(), **more)
 
 
-async def test_the_protocol_from_the_first_request_to_the_last(guarded) -> None:
+async def test_a_hash_that_is_not_known_is_answered_as_the_protocol_says(guarded) -> None:
     guard = guarded(apq=True)
     unknown = await post(guard, persisted(ME))
     assert (unknown.status, unknown.json["errors"][0]["message"]) == (200, "PersistedQueryNotFound")
     assert unknown.code == "PERSISTED_QUERY_NOT_FOUND"
     assert unknown.header("cache-control") == "no-store"
     assert guard.lines("guard.request_refused") == []  # an ordinary step
+
+
+async def test_a_registered_document_is_put_in_for_its_hash(guarded) -> None:
+    guard = guarded(apq=True)
     assert (await post(guard, persisted(ME, query=ME))).status == 200
     assert guard.app.bodies == [json.dumps(persisted(ME, query=ME)).encode()]
     assert (await post(guard, persisted(ME), client=("198.51.100.1", 1))).status == 200

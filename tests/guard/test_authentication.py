@@ -47,7 +47,7 @@ async def test_a_refusal_says_nothing_but_is_counted_by_its_reason(guard, header
     assert guard.app.bodies == []
 
 
-async def test_a_wrong_signature_an_expired_token_and_the_rotation(guarded, secret) -> None:
+async def test_during_a_rotation_three_keys_hold_and_no_other(guarded, secret) -> None:
     old, new, foreign = "o" * 32, "n" * 32, "f" * 32
     guard = guarded(jwt_secret=secret, jwt_secret_old=old, jwt_secret_new=new)
     for key in (secret, old, new):
@@ -56,6 +56,10 @@ async def test_a_wrong_signature_an_expired_token_and_the_rotation(guarded, secr
         assert guard.metric("fraiseql_guard_token_keys_total", key=key) == 1
     assert (await graphql(guard, "{me{id}}", token=make_token(foreign, sub="alice"))).status == 401
     assert guard.metric(REASONS, failure_reason="invalid_signature", user_id="anonymous") == 1
+
+
+async def test_an_expired_token_is_refused_with_its_times_and_never_written(guarded, secret) -> None:
+    guard = guarded(jwt_secret=secret)
     expired = make_token(secret, sub="alice", expires_in_seconds=-10)
     reply = await graphql(guard, "{me{id}}", token=expired)
     assert reply.status == 401

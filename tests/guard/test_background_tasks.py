@@ -46,7 +46,7 @@ async def test_slots_are_free_again_while_background_tasks_run(guarded) -> None:
     assert guard.guard.runtime.concurrency.at_work == 0
     guard.app.end.set()
     assert {reply.status for reply in await asyncio.gather(*running)} == {200}
-    assert not guard.guard.runtime.concurrency._at_work
+    assert not guard.guard.reloader.components.at_work.operations
 
 
 @pytest.mark.parametrize("kind", ["graphql", "a page", "a known page"])

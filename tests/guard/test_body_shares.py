@@ -23,7 +23,7 @@ class Unfinished(Connection):
 
     def __init__(self, beginning: bytes = PART) -> None:
         super().__init__([beginning, b""])
-        self._messages.pop()
+        self.messages.pop()
 
 
 class Held:
@@ -40,7 +40,7 @@ class Held:
             self.connections.append(connection)
             asked = request(self._guard, content_type="application/json", chunks=[b""], connection=connection, **caller)
             self.running.append(asyncio.ensure_future(asked))
-        await until(lambda: all(each.done() or not each_c._messages for each, each_c in self._pairs()))
+        await until(lambda: all(each.done() or not each_c.messages for each, each_c in self._pairs()))
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -213,7 +213,7 @@ class Crumbs(Connection):
 
     async def receive(self) -> Any:
         if self.left == 0:
-            return await super().receive() if not self._messages else await self._left.wait() or self._gone()
+            return await super().receive() if not self.messages else await self._left.wait() or self._gone()
         self.left -= 1
         return {"type": "http.request", "body": bytes(bytearray(self._piece)), "more_body": True}
 

@@ -68,9 +68,8 @@ async def test_a_slot_comes_back_whatever_happens(guarded, ending) -> None:
     assert task.done()
     if not task.cancelled():
         task.exception()
-    guard.guard._runtime.recorder.metrics.render()
-    assert guard.guard._runtime.concurrency.at_work == 0
-    assert not guard.guard._runtime.concurrency._at_work
+    assert guard.guard.runtime.concurrency.at_work == 0
+    assert not guard.guard.reloader.components.at_work.operations
 
 
 async def test_other_paths_take_no_slot(guarded) -> None:
@@ -83,7 +82,7 @@ async def test_in_monitor_mode_it_is_only_said(guarded) -> None:
     guard = guarded(EchoApp(seconds=0.05), max_in_flight=1, mode="monitor")
     assert await at_once(guard, 3) == [200] * 3
     assert guard.metric("fraiseql_guard_would_refuse_total", code="CONCURRENCY_LIMIT") == 2
-    assert not guard.guard._runtime.concurrency._at_work
+    assert not guard.guard.reloader.components.at_work.operations
 
 
 async def test_a_pool_full_of_slow_queries_still_answers_quick_ones(guarded, secret) -> None:

@@ -5,7 +5,6 @@ import pytest
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql
-from tests.support.clocks import own_clock
 
 TEN = "{users(limit:10){id}}"
 
@@ -16,9 +15,8 @@ async def test_without_budgets_there_is_none(guarded) -> None:
         assert (await graphql(guard, "{users(limit:1000){id}}")).status == 200
 
 
-async def test_a_budget_is_spent_by_what_operations_cost(guarded) -> None:
-    guard = guarded(cost_budgets="default=25")
-    own_clock(guard.guard)
+async def test_a_budget_is_spent_by_what_operations_cost(guarded, clock) -> None:
+    guard = guarded(clock=clock, cost_budgets="default=25")
     replies = [await graphql(guard, TEN) for _ in range(3)]
     assert [reply.status for reply in replies] == [200, 200, 429]
     assert '"cost";q=25;w=3600' in (replies[0].header("ratelimit-policy") or "")

@@ -302,7 +302,7 @@ class Late(Connection):
         self._happens = happens
 
     async def receive(self) -> Any:
-        if len(self._messages) == 1:
+        if len(self.messages) == 1:
             await self._happens()
         return await super().receive()
 

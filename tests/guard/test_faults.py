@@ -58,10 +58,10 @@ class Broken:
 
     def __getattr__(self, name: str) -> Any:
         if name in ("decide", "fetch_keys", "check_user", "admit", "remembered", "learn", "verify", "read_body"):
-            return self._breaks
+            return self.breaks
         return getattr(self._real, name)
 
-    def _breaks(self, *_: Any, **__: Any) -> Any:
+    def breaks(self, *_: Any, **__: Any) -> Any:
         raise RuntimeError("a bug of ours")
 
 
@@ -85,7 +85,7 @@ def replace_part(name: str) -> Callable[[Guarded], None]:
 
 
 def break_store(guard: Guarded) -> None:
-    async def admit(trip: AdmitRequest) -> Any:
+    async def admit(request: AdmitRequest) -> Any:
         raise RuntimeError("a bug of the store's")
 
     object.__setattr__(guard.guard.runtime.store, "admit", admit)
@@ -107,7 +107,7 @@ PARTS: Mapping[str, Callable[[Guarded], None]] = {
     "async authentication": replace_part("async_authentication"),
     "admission": replace_part("admission"),
     "heads": lambda guard: (
-        setattr(guard.guard.runtime.head_cache, "learn", Broken(None)._breaks)
+        setattr(guard.guard.runtime.head_cache, "learn", Broken(None).breaks)
         if hasattr(guard.guard.runtime.head_cache, "__dict__")
         else replace_part("head_cache")(guard)
     ),
@@ -287,9 +287,9 @@ async def test_what_breaks_around_a_login_weakens_no_lockout(guarded: Any, mode:
         break_store(guard)
     else:
         recorder = guard.guard.runtime.recorder
-        setattr(recorder, broken, Broken(None)._breaks)
+        setattr(recorder, broken, Broken(None).breaks)
         if broken == "fault":
-            recorder.login = Broken(None)._breaks
+            recorder.login = Broken(None).breaks
     for _ in range(4):
         await request(guard, "POST", "/login")
     if mode == "monitor":

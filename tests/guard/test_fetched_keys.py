@@ -27,19 +27,14 @@ async def server():
 
 
 @pytest.fixture
-async def guard(guarded, server):
-    found = guarded(jwks_url=server.url)
+async def guard(guarded, clock, server):
+    found = guarded(jwks_url=server.url, clock=clock)
     yield found
     await found.guard.aclose()
 
 
 def token(private=ONE, kid="key-0", **more):
     return make_token(private, sub="alice", kid=kid, **more)
-
-
-def later(guard, seconds):
-    """As if the source had been asked so much longer ago."""
-    guard.guard._runtime.verifier._ring.remote._attempted_at -= seconds
 
 
 async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
@@ -54,32 +49,45 @@ async def test_the_first_callers_wait_for_the_one_flight(guard, server) -> None:
 async def test_the_keys_are_there_before_the_first_request(guard, server) -> None:
     messages = asyncio.Queue()
     task = asyncio.create_task(guard({"type": "lifespan"}, messages.get, messages.put))
-    await until(guard.guard._runtime.verifier.fingerprints)
+    await until(guard.guard.runtime.verifier.fingerprints)
     server.down = True
     assert (await graphql(guard, "{me{id}}", token=token())).status == 200
     assert server.requests == 1
     await task
 
 
-async def test_an_issuer_that_is_down_is_503_and_nobodys_failure(guard, server) -> None:
+@pytest.fixture
+async def outage(guard, server):
+    """Forty requests, each with a key of its own, while the issuer is down."""
     server.down = True
-    statuses = set()
-    for number in range(40):
-        reply = await graphql(guard, "{me{id}}", token=token(kid=f"key-{number}"))
-        statuses.add((reply.status, reply.code))
-        assert int(reply.header("retry-after") or 0) >= 1
-    assert statuses == {(503, "KEYS_UNAVAILABLE")}
+    return [await graphql(guard, "{me{id}}", token=token(kid=f"key-{number}")) for number in range(40)]
+
+
+async def test_while_an_issuer_is_down_its_tokens_are_answered_503(guard, outage) -> None:
+    assert {(reply.status, reply.code) for reply in outage} == {(503, "KEYS_UNAVAILABLE")}
+    assert all(int(reply.header("retry-after") or 0) >= 1 for reply in outage)
+    assert guard.app.bodies == []
+
+
+async def test_an_outage_of_an_issuer_is_no_failure_of_a_caller(guard, outage) -> None:
     assert (guard.metric(FAILURES), guard.metric("fraiseql_guard_sanctions_total")) == (0, 0)
     assert guard.metric("fraiseql_guard_refusals_total", protection="auth", code="KEYS_UNAVAILABLE") == 40
+
+
+async def test_an_outage_of_an_issuer_is_told_once(guard, outage) -> None:
     assert guard.metric("fraiseql_guard_key_source_errors_total", source="url") >= 1
-    (line,) = guard.lines("guard.key_source_failed")  # said once, not for every request
+    (line,) = guard.lines("guard.key_source_failed")
     assert (line["context"]["source"], line["context"]["older_keys_in_force"]) == ("url", False)
-    assert guard.app.bodies == []
-    # whoever needs no key is not concerned
+
+
+async def test_an_outage_of_an_issuer_does_not_concern_requests_that_need_no_key(guard, outage) -> None:
     assert (await graphql(guard, "{me{id}}")).status == 401
     assert (await graphql(guard, "{me{id}}", token="not.a.token")).status == 401
+
+
+async def test_an_issuer_that_is_back_is_asked_again(guard, outage, server) -> None:
     server.down = False
-    later(guard, 60)
+    guard.advance(60)
     assert (await graphql(guard, "{me{id}}", token=token())).status == 200
     assert len(guard.lines("guard.key_source_recovered")) == 1
 
@@ -89,7 +97,7 @@ async def test_a_new_key_is_fetched_with_its_first_token(guard, server) -> None:
     server.body = jwks(ONE, TWO)
     early = await graphql(guard, "{me{id}}", token=token(TWO, "key-1"))
     assert (early.status, early.code) == (503, "KEYS_UNAVAILABLE")  # the set has just come: no fetch, and no failure
-    later(guard, 30)
+    guard.advance(30)
     assert (await graphql(guard, "{me{id}}", token=token(TWO, "key-1"))).status == 200
     assert server.requests == 2
     assert guard.metric(FAILURES) == 0
@@ -98,7 +106,7 @@ async def test_a_new_key_is_fetched_with_its_first_token(guard, server) -> None:
 async def test_a_kid_that_the_issuer_does_not_know_is_a_failure_once_the_issuer_has_said_so(guard, server) -> None:
     await graphql(guard, "{me{id}}", token=token())
     statuses = [(await graphql(guard, "{me{id}}", token=token(TWO, "made-up"))).status for _ in range(20)]
-    later(guard, 30)
+    guard.advance(30)
     statuses.append((await graphql(guard, "{me{id}}", token=token(TWO, "made-up"))).status)
     assert statuses == [503] * 20 + [401]
     assert server.requests == 2
@@ -107,7 +115,7 @@ async def test_a_kid_that_the_issuer_does_not_know_is_a_failure_once_the_issuer_
 
 async def test_a_wrong_signature_under_a_known_kid_is_a_failure_at_once(guard, server) -> None:
     await graphql(guard, "{me{id}}", token=token())
-    later(guard, 60)
+    guard.advance(60)
     assert (await graphql(guard, "{me{id}}", token=token(TWO, "key-0"))).status == 401
     assert server.requests == 1
 

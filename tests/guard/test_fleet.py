@@ -27,7 +27,7 @@ MODE, SETTING = OverrideKind.MODE, OverrideKind.SETTING
 
 
 def store_of(guard):
-    return guard.guard._runtime.store
+    return guard.guard.runtime.store
 
 
 async def soon(true: Callable[[], bool]) -> bool:
@@ -178,7 +178,7 @@ async def test_an_entry_that_cannot_be_used_is_said_once_and_breaks_nothing(guar
 async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     guard = guarded(batching=True)
     document = "query Export{users{id}}"
-    noted = guard.guard._runtime
+    noted = guard.guard.runtime
     assert await status(guard, document) == 200
     digest = sha256(document.encode()).hexdigest()
     await store_of(guard).overrides.put(Override(OverrideKind.DOCUMENT, digest.upper(), 600))
@@ -189,7 +189,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     assert await status(guard, "query Export{users{id name}}") == 200
     hidden = json.dumps([{"query": "{me{id}}"}, {"query": document}]).encode()
     assert (await request(guard, body=hidden)).code == "DOCUMENT_BLOCKED"
-    assert guard.guard._runtime is noted, "blocked documents need no new stack"
+    assert guard.guard.runtime is noted, "blocked documents need no new stack"
     assert guard.metric("fraiseql_guard_refusals_total", code="DOCUMENT_BLOCKED", protection="query_limits") == 2
     await store_of(guard).overrides.delete(OverrideKind.DOCUMENT, digest.upper())
     await guard.heard()

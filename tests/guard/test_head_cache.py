@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, RateLimitMiddleware
 from fraiseql_guard.asgi.head_cache import CachedHead, RequestHeadCache
+from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
+from fraiseql_guard.operations.fleet.traffic import STEP_SECONDS
 from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
-from fraiseql_guard.testing import make_token
+from fraiseql_guard.testing import ManualClock, make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
-from tests.support.clocks import own_clock
 from tests.support.properties import examples
 
 SECRET = "an-hmac-secret-of-at-least-thirty-two-bytes"
@@ -31,6 +33,7 @@ ID = re.compile(rb"[0-9a-f]{32}")
 SECONDS = re.compile(rb"(?<=;t=)\d+|(?<=\"retryAfter\":)\d+")
 JSON = {"content-type": "application/json"}
 ALICE, BOB = (make_token(SECRET, sub=name) for name in ("alice", "bob"))
+NOW = time.time()
 PREMIUM = make_token(SECRET, sub="carol", tier="premium")
 
 CLIENTS = (("203.0.113.7", 40000), ("198.51.100.9", 1), ("10.0.0.5", 2), ("127.0.0.1", 3), ("2001:db8::7", 4), None)
@@ -78,15 +81,15 @@ class Twin:
     def __init__(self, folder: Path | str, middleware: Any = Guard, **options: Any) -> None:
         common = {"jwt_secret": SECRET, "rate_limit_default": "5/hour", "rate_limit_authenticated": "6/hour",
                   "rate_limit_burst": 0, "tiers": "premium=9/hour", "log_file": folder}  # fmt: skip
-        self.guard = middleware(EchoApp(), **{**common, **options})
-        own_clock(self.guard)
+        self.clock = ManualClock(NOW)
+        self.guard = middleware(EchoApp(), clock=self.clock, **{**common, **options})
         self.trips: list[AdmitRequest] = []
         store = self.guard.runtime.store
         admit = store.admit
 
-        async def watched(trip: AdmitRequest) -> AdmitResult:
-            self.trips.append(trip)
-            return await admit(trip)
+        async def watched(request: AdmitRequest) -> AdmitResult:
+            self.trips.append(request)
+            return await admit(request)
 
         object.__setattr__(store, "admit", watched)
 
@@ -100,7 +103,8 @@ class Twin:
     def seen(self) -> Any:
         """What an operator is shown of callers, but for time."""
         traffic = self.guard.reloader.components.telemetry.traffic
-        requests = {name: sum(values) + traffic._current[name] for name, values in traffic.series().items()}
+        self.clock.advance(STEP_SECONDS)  # so that the last step is complete
+        requests = {name: sum(values) for name, values in traffic.series().items()}
         return requests | {"seconds": 0}, traffic.seen(50), sorted(map(str, traffic.callers(50)))
 
     def counted(self) -> dict[str, float]:
@@ -189,15 +193,15 @@ async def test_another_limit_holds_for_who_is_known(guarded, known) -> None:
     assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit") == "50"
 
 
-async def test_who_is_put_on_the_allow_list_is_no_longer_counted(guarded, known, tmp_path) -> None:
+async def test_who_is_put_on_the_allow_list_is_no_longer_counted(guarded, clock, known, tmp_path) -> None:
     path = tmp_path / "allowed.yml"
     path.write_text("[]")
-    guard = guarded(allow_list_file=path, rate_limit_default="100/minute")
+    guard = guarded(clock=clock, allow_list_file=path, rate_limit_default="100/minute")
     for _ in range(3):
         assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit")
     assert known
     path.write_text("- {ip: 203.0.113.7, reason: our monitoring}")
-    guard.guard.runtime.allow_list._file._looked_at = 0.0
+    guard.advance(LOOK_AGAIN_SECONDS)
     assert (await request(guard, "GET", "/page")).header("x-ratelimit-limit") is None
 
 

@@ -105,16 +105,17 @@ async def test_many_probes_at_once_ask_once(guarded) -> None:
 
 @pytest.mark.redis
 @pytest.mark.parametrize(("policy", "status", "http_status"), [("local", "degraded", 200), ("closed", "critical", 503)])
-async def test_redis_is_asked_itself(guarded, policy, status, http_status) -> None:
+async def test_redis_is_asked_itself(guarded, clock, policy, status, http_status) -> None:
     with RedisServer() as server:
-        guard = holding(guarded(redis_url=server.url, store_timeout_ms=2000, on_store_failure=policy), 10)
+        options = {"redis_url": server.url, "store_timeout_ms": 2000, "on_store_failure": policy}
+        guard = holding(guarded(clock=clock, **options), 10)
         reply = await details(guard)
         assert (reply.json["status"], reply.json["cache"]) == (
             "ok",
             {"redis": {"answers": True, "breaker_open": False}},
         )
         server.kill()
-        guard.guard._runtime.health._report = None  # a second has passed
+        guard.advance(1)  # as long as a report is kept
         for _ in range(6):
             await graphql(guard, "{me{id}}")
         reply = await details(guard)

@@ -132,7 +132,7 @@ async def test_a_body_that_does_not_arrive_in_time_is_given_up(guarded) -> None:
 
     class Slow(Connection):
         async def receive(self):
-            if len(self._messages) == 1:
+            if len(self.messages) == 1:
                 await asyncio.sleep(30)
             return await super().receive()
 
@@ -145,7 +145,7 @@ async def test_elsewhere_a_body_that_falls_silent_is_given_up(guarded) -> None:
 
     class Silent(Connection):
         async def receive(self):
-            if len(self._messages) == 1:
+            if len(self.messages) == 1:
                 await asyncio.sleep(30)
             return await super().receive()
 
@@ -159,7 +159,7 @@ async def test_all_buffered_bodies_together_are_bounded_and_given_back(guarded) 
     replies = await asyncio.gather(*(request(guard, body=body) for _ in range(3)))
     assert sorted(reply.status for reply in replies) == [200, 503, 503]
     assert (await request(guard, body=body)).status == 200
-    assert guard.guard._runtime.budget.used == 0
+    assert guard.guard.runtime.budget.used == 0
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody(guarded) -> None:
@@ -167,7 +167,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_reaches_nobody(gua
 
     class Leaving(Connection):
         async def receive(self):
-            if len(self._messages) == 1:
+            if len(self.messages) == 1:
                 return {"type": "http.disconnect"}
             return await super().receive()
 

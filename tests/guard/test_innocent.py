@@ -4,13 +4,12 @@ Where a block of an address is right (somebody does attack from it), its innocen
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 
 import pytest
 
 from fraiseql_guard.stores import MemoryStore
-from fraiseql_guard.testing import ManualClock, make_token
+from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
@@ -22,8 +21,8 @@ QUICK = {"rate_limit_abuse_offences": 2, "dos_offences": 2, "brute_force_offence
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-async def mount(request, guarded, secret) -> AsyncIterator:
-    """A guard that is quick to judge, on either store."""
+async def mount(request, guarded, clock, secret) -> AsyncIterator:
+    """A guard that is quick to judge, on either store; with the one in memory on a clock of its own."""
     made = []
 
     def make(app=None, **options):
@@ -32,7 +31,7 @@ async def mount(request, guarded, secret) -> AsyncIterator:
         return made[-1]
 
     if request.param == "memory":
-        yield make
+        yield lambda app=None, **options: make(app, clock=clock, **options)
     else:
         with RedisServer() as server:
             yield lambda app=None, **options: make(app, redis_url=server.url, **options)
@@ -47,11 +46,8 @@ def offences(guard) -> float:
 
 async def next_second(guard) -> None:
     """Offences against the rate count once a second: the memory's clock is ours, Redis's is not."""
-    stack = guard.guard.runtime
-    if isinstance(stack.store, MemoryStore):
-        clock = stack.store._clock if isinstance(stack.store._clock, ManualClock) else ManualClock(time.monotonic())
-        stack.store._clock = stack.store.sanctions._clock = stack.admission._refusals._clock = clock
-        clock.advance(1.05)
+    if isinstance(guard.store, MemoryStore):
+        guard.advance(1.05)
     else:
         await asyncio.sleep(1.05)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from fraiseql_guard.checks.rate_limits import LENIENCY
-from fraiseql_guard.testing import ManualClock, make_token
+from fraiseql_guard.testing import make_token
 from tests.support.asgi import graphql, request
 from tests.support.redis_server import RedisServer
+from tests.support.verifications import count_verifications
 
 CROSS_SITE = {"sec-fetch-site": "cross-site"}
 ELSEWHERE = ("198.51.100.9", 40000)
@@ -71,19 +72,11 @@ async def test_expired_tokens_are_refused_for_free_up_to_a_ceiling(workers, secr
     assert sanctions(workers) == 0
 
 
-async def test_a_flood_of_expired_tokens_is_refused_without_cryptography(guarded, secret, monkeypatch) -> None:
-    guard = guarded(jwt_secret=secret, rate_limit_default="2/hour", rate_limit_burst=0)
+async def test_a_flood_of_expired_tokens_is_refused_without_cryptography(guarded, clock, secret, monkeypatch) -> None:
+    guard = guarded(clock=clock, jwt_secret=secret, rate_limit_default="2/hour", rate_limit_burst=0)
     known = make_token(secret, sub="alice")
     assert (await graphql(guard, "{me{id}}", token=known)).status == 200
-    monkeypatch.setattr(guard.guard.runtime.admission._blocked, "_clock", ManualClock())
-    verified = []
-    verify = guard.guard.runtime.verifier._check
-
-    class Counting:
-        def __get__(self, subject, owner):
-            return lambda *given: verified.append(given) or verify(*given)
-
-    monkeypatch.setattr(type(guard.guard.runtime.verifier), "_check", Counting())
+    verified = count_verifications(monkeypatch)
     replies = await expired([guard], secret, CEILING + 60)
     assert [reply.status for reply in replies] == [401] * CEILING + [429] * 60
     assert len(verified) == CEILING + 1 + 10  # up to the ceiling, the one that met it, and ten in the second after

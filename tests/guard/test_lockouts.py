@@ -18,7 +18,7 @@ from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject, read_login
 from fraiseql_guard.stores.overrides import Override, OverrideKind
-from fraiseql_guard.testing import ManualClock, make_token
+from fraiseql_guard.testing import make_token
 from tests.support.asgi import Reply, request
 from tests.support.redis_server import RedisServer
 
@@ -64,9 +64,13 @@ async def guards(request, guarded) -> AsyncIterator[list]:
             await worker.guard.aclose()
 
 
-async def test_the_fifth_failure_locks_the_pair_and_nobody_else(guards) -> None:
+async def fail_five_times(guards) -> list:
     one, two = guards
-    answers = [await enter(guard, "Alice") for guard in (one, two, one, two, one)]
+    return [await enter(guard, "Alice") for guard in (one, two, one, two, one)]
+
+
+async def test_the_fifth_failure_locks_the_pair_and_no_other(guards) -> None:
+    answers = await fail_five_times(guards)
     assert [reply.status for reply in answers] == [401] * 5
     assert [reply.json["locked"] for reply in answers] == [False] * 4 + [True]
     for guard in guards:
@@ -76,7 +80,12 @@ async def test_the_fifth_failure_locks_the_pair_and_nobody_else(guards) -> None:
             assert 1790 <= int(locked.header("retry-after") or 0) <= 1800
         assert (await enter(guard, "alice", PASSWORD, client=HOME)).status == 200  # the owner elsewhere
         assert (await enter(guard, "bob", PASSWORD)).status == 200  # a neighbour of the attacker
-    (line,) = [line for guard in {one, two} for line in guard.lines("security.brute_force_detected")]
+
+
+async def test_a_lockout_is_told_and_counted_once(guards) -> None:
+    await fail_five_times(guards)
+    assert [(await enter(guard, "alice", PASSWORD)).status for guard in guards] == [429, 429]
+    (line,) = [line for guard in {*guards} for line in guard.lines("security.brute_force_detected")]
     assert line["context"] | {"request_id": ""} == {
         "user_id": "anonymous", "ip_address": "203.0.113.7", "failed_attempts": 5, "time_window_seconds": 300,
         "action": "account_locked", "sanction_seconds": 1800, "identifier": "alice", "request_id": "",
@@ -84,8 +93,16 @@ async def test_the_fifth_failure_locks_the_pair_and_nobody_else(guards) -> None:
     total = {guard.guard: guard for guard in guards}.values()
     assert sum(guard.metric("fraiseql_account_lockouts_total") for guard in total) == 1
     assert sum(guard.metric("fraiseql_guard_sanctions_total", policy="account_lockout") for guard in total) == 1
+
+
+async def test_logins_are_counted_by_their_outcome(guards) -> None:
+    await fail_five_times(guards)
+    for guard in guards:
+        await enter(guard, "alice", PASSWORD)
+        await enter(guard, "bob", PASSWORD)
+    total = {guard.guard: guard for guard in guards}.values()
     outcomes = ("failed", "locked", "succeeded")
-    assert [sum(guard.metric(LOGINS, outcome=each) for guard in total) for each in outcomes] == [5, 4, 4]
+    assert [sum(guard.metric(LOGINS, outcome=each) for guard in total) for each in outcomes] == [5, 2, 2]
 
 
 async def test_an_operator_sees_the_lockout_and_lifts_it_at_once(guards) -> None:
@@ -139,7 +156,7 @@ async def test_guessing_in_parallel_gives_hardly_more_guesses(guards) -> None:
     await asyncio.gather(*(enter(guards[n % 2], "alice") for n in range(60)))
     assert 5 <= tried <= 5 * len({*guards})
     for guard in guards:
-        assert not guard.guard.runtime.lockouts._at_work
+        assert not guard.guard.reloader.components.at_work.logins
         assert (await enter(guard, "alice", PASSWORD)).status == 429
 
 
@@ -150,7 +167,7 @@ async def test_asking_without_an_attempt_holds_nothing_beyond_the_request(guarde
     guard = guarded(Starlette(routes=[Route("/", form)]))
     for _ in range(20):
         assert (await request(guard, "GET", "/")).json == {"locked": False}
-    assert not guard.guard.runtime.lockouts._at_work
+    assert not guard.guard.reloader.components.at_work.logins
 
 
 async def test_a_line_about_a_failure_does_not_tell_what_was_typed(guarded) -> None:
@@ -212,15 +229,12 @@ async def test_failed_logins_are_no_failed_tokens(guarded, secret) -> None:
     assert guard.metric("fraiseql_auth_failures_total") == 0
 
 
-async def test_the_numbers_are_settings_and_a_repeat_lasts_longer(guarded) -> None:
-    guard = guarded(blog(), lockout_offences=2, lockout_window_seconds=60, lockout_seconds=120)
-    clock = ManualClock()
-    for part in (guard.guard.runtime.store, guard.guard.runtime.store.sanctions):
-        part._clock = clock
+async def test_the_numbers_are_settings_and_a_repeat_lasts_longer(guarded, clock) -> None:
+    guard = guarded(blog(), clock=clock, lockout_offences=2, lockout_window_seconds=60, lockout_seconds=120)
     assert [(await enter(guard, "alice")).status for _ in range(3)] == [401, 401, 429]
-    clock.advance(121)
+    guard.advance(121)
     assert [(await enter(guard, "alice")).status for _ in range(1)] == [401]
-    clock.advance(61)  # out of the window
+    guard.advance(61)  # out of the window
     assert [(await enter(guard, "alice")).status for _ in range(3)] == [401, 401, 429]
     assert int((await enter(guard, "alice")).header("retry-after") or 0) == 240
 
@@ -266,15 +280,15 @@ async def test_a_store_that_fails_closed_lets_no_login_be_tried(guarded) -> None
         await guard.guard.aclose()
 
 
-async def test_nothing_that_breaks_reaches_the_app(guarded) -> None:
+async def test_nothing_that_breaks_reaches_the_app(guarded, monkeypatch) -> None:
     guard = guarded(blog())
 
-    class Broken:
-        def __getattr__(self, name):
-            raise RuntimeError("broken")
+    async def broken(*given):
+        raise RuntimeError("broken")
 
     scope = {"type": "http", "method": "POST", "path": "/", "headers": [], "client": ("203.0.113.7", 1)}
-    guard.guard.runtime.lockouts._store = Broken()
+    monkeypatch.setattr(guard.store, "admit", broken)
+    monkeypatch.setattr(guard.store.sanctions, "pardon", broken)
     assert (await guard.guard.login_locked("alice", scope)) is not None  # what cannot be checked is not tried
     assert (await guard.guard.report_login_failure("alice", scope)) is not None
     assert (await guard.guard.report_login_success("alice", scope)) is None

@@ -34,7 +34,7 @@ def container(tmp_path):
 
 def look(guard) -> None:
     """What the watcher does every two seconds."""
-    guard.guard._runtime.publish()
+    guard.guard.runtime.publish()
 
 
 async def test_the_gauges_show_the_container(guarded, container) -> None:
@@ -91,21 +91,35 @@ async def test_a_machine_that_does_not_tell_changes_nothing(guarded, tmp_path) -
     assert guard.metric("fraiseql_guard_memory_limit_bytes") == 0
 
 
-async def test_as_a_last_resort_queries_are_shed_and_mutations_pass(guarded, container) -> None:
+@pytest.fixture
+def sheds(guarded, container):
+    """A guard in a process that holds more than it may."""
     guard = container.holds(guarded(shed_above_memory_percent=95))
     container.use(96)
     look(guard)
+    return guard
+
+
+async def test_as_a_last_resort_queries_are_shed(sheds) -> None:
+    guard = sheds
     refused = await graphql(guard, "{me{id}}")
     assert (refused.status, refused.code, refused.header("retry-after")) == (503, "MEMORY_PRESSURE", "5")
     assert (refused.extensions["limit"], refused.extensions["actual"]) == (95, 96)
     assert guard.app.bodies == []
-    assert (await graphql(guard, "mutation{pay{id}}")).status == 200
-    assert (await request(guard, "GET", "/page")).status == 200
     assert guard.metric("fraiseql_guard_refusals_total", code="MEMORY_PRESSURE", protection="rate_limit") == 1
     assert guard.metric("fraiseql_errors_total", error_code="MEMORY_PRESSURE") == 1
+
+
+async def test_mutations_and_pages_are_not_shed(sheds) -> None:
+    assert (await graphql(sheds, "mutation{pay{id}}")).status == 200
+    assert (await request(sheds, "GET", "/page")).status == 200
+
+
+async def test_shedding_ends_when_memory_is_free_again(sheds, container) -> None:
+    assert (await graphql(sheds, "{me{id}}")).status == 503
     container.use(94)
-    look(guard)
-    assert (await graphql(guard, "{me{id}}")).status == 200
+    look(sheds)
+    assert (await graphql(sheds, "{me{id}}")).status == 200
 
 
 async def test_nothing_is_shed_unless_asked_for(guarded, container) -> None:

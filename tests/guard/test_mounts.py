@@ -98,7 +98,7 @@ async def test_a_rate_that_is_changed_at_run_time_goes_on_in_its_bucket(redis, c
     narrow, wide = closed
     assert await statuses(narrow, "/page", 4) == [200] * 4
     assert await statuses(wide, "/page", 15) == [200] * 15
-    await narrow._runtime.store.overrides.put(
+    await narrow.runtime.store.overrides.put(
         Override(OverrideKind.SETTING, name_of("rate_limit_default"), 600, value="6/hour")
     )
     for guard in closed:

@@ -5,7 +5,6 @@ import json
 
 import pytest
 
-from fraiseql_guard.operations.operator.records import read_refusal
 from fraiseql_guard.stores.overrides import Override, OverrideKind
 from tests.support.asgi import request
 
@@ -43,8 +42,8 @@ async def test_a_refusal_carries_the_hash_of_its_text(guarded, code) -> None:
     guard, text = guarded(max_query_complexity=10_000_000), REFUSED[code]
     assert (await post(guard, {"query": text})).code == code
     assert said(guard) == [sha(text)]
-    journal = guard.guard.reloader.components.fleet.heartbeat._journal
-    assert [read_refusal(record).query_hash for record in journal.take("w")] == [sha(text)]
+    refusals = guard.guard.reloader.components.fleet.heartbeat.unwritten(9)
+    assert [refusal.query_hash for refusal in refusals] == [sha(text)]
 
 
 @pytest.mark.parametrize("options", [{}, {"apq": True}], ids=["plain", "apq"])

@@ -21,7 +21,6 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Connection, EchoApp, Reply, http_scope, request
-from tests.support.clocks import own_clock
 from tests.support.waiting import until
 
 ONCE = {"rate_limit_default": "1/hour", "rate_limit_burst": 0, "rate_limit_abuse_offences": 1_000_000}
@@ -78,14 +77,12 @@ def lines_in_all(guard: Any, event: str) -> float:
     ("middleware", "known"), [(Guard, False), (Guard, True), (RateLimitMiddleware, False)], ids=["all", "user", "alone"]
 )
 async def test_a_repetition_is_answered_and_counted_like_any_other_refusal(
-    guarded, secret, monkeypatch, given_again, middleware, method, path, known
+    guarded, clock, secret, monkeypatch, given_again, middleware, method, path, known
 ) -> None:
     tokens = {"jwt_secret": secret, "auth_required": False, "rate_limit_authenticated": "1/hour"}
-    options = {**ONCE, **tokens} if middleware is Guard else ONCE
+    options = {**ONCE, **(tokens if middleware is Guard else {}), "clock": clock}
     token = make_token(secret, sub="alice") if known else None
     quick, slow = guarded(EchoApp(), middleware, **options), guarded(EchoApp(), middleware, **options)
-    for guard in (quick, slow):
-        own_clock(guard.guard)
     quick_replies = await refused(quick, asking(quick, method, path, token=token))
     assert len(given_again) > SOME - 20
     monkeypatch.setattr(RefusalResponseCache, "find", lambda *_: None)

@@ -105,4 +105,4 @@ async def test_a_client_that_leaves_stops_the_streams_work(guarded, pauses) -> N
     assert app.stopped == 1
     assert guard.metric("fraiseql_guard_disconnects_total") == 1
     assert ends(guard) == (0, 1, 0)
-    assert guard.guard._runtime.concurrency.at_work == 0
+    assert guard.guard.runtime.concurrency.at_work == 0

@@ -51,7 +51,7 @@ async def test_a_blocked_thread_holds_neither_the_client_nor_the_request(guarded
     assert status == 504
     assert seconds < LONG / 2
     assert guard.metric("fraiseql_graphql_queries_errors") == 1
-    assert guard.guard._runtime.concurrency.at_work == 0
+    assert guard.guard.runtime.concurrency.at_work == 0
 
 
 async def test_where_the_loop_was_blocked_the_client_is_answered_at_the_first_breath(guarded) -> None:

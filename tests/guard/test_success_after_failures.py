@@ -1,18 +1,14 @@
-"""A success that follows failures may be a break-in: its line outlives every flood."""
+"""A success that follows failures may be a break-in: its line outlives every flood.
+
+The clock stands still: all is within one second of the flood limits.
+"""
 
 from fraiseql_guard.telemetry.log.rate_limit import LINES_PER_KIND
-from fraiseql_guard.testing import ManualClock, make_token
+from fraiseql_guard.testing import make_token
 from tests.guard.test_lockouts import PASSWORD, blog, enter
 from tests.support.asgi import graphql
 
 EVENT = "security.auth_success"
-
-
-def stop_clocks(guard) -> ManualClock:
-    """All within one second of the flood limits."""
-    clock = ManualClock()
-    guard.guard.runtime.recorder.log._clock = guard.guard.runtime.recorder._emitter.clock = clock
-    return clock
 
 
 async def flood(guard, secret) -> None:
@@ -22,9 +18,8 @@ async def flood(guard, secret) -> None:
         assert (await graphql(guard, "{me{id}}", token=token, client=("198.51.100.1", 1))).status == 200
 
 
-async def test_the_one_that_guessed_right_is_seen_in_a_flood(guarded, secret) -> None:
-    guard = guarded(jwt_secret=secret)
-    stop_clocks(guard)
+async def test_the_one_that_guessed_right_is_seen_in_a_flood(guarded, clock, secret) -> None:
+    guard = guarded(jwt_secret=secret, clock=clock)
     await flood(guard, secret)
     innocent, guessed = make_token(secret, sub="innocent"), make_token(secret, sub="victim")
     await graphql(guard, "{me{id}}", token=innocent)
@@ -38,9 +33,8 @@ async def test_the_one_that_guessed_right_is_seen_in_a_flood(guarded, secret) ->
     assert len(guard.lines(EVENT)) == LINES_PER_KIND + 1  # the failures were told
 
 
-async def test_it_is_seen_from_behind_the_block_too(guarded, secret) -> None:
-    guard = guarded(jwt_secret=secret)
-    stop_clocks(guard)
+async def test_it_is_seen_from_behind_the_block_too(guarded, clock, secret) -> None:
+    guard = guarded(jwt_secret=secret, clock=clock)
     await flood(guard, secret)
     for _ in range(20):
         await graphql(guard, "{me{id}}", token=make_token("x" * 32, sub="victim"))
@@ -48,11 +42,10 @@ async def test_it_is_seen_from_behind_the_block_too(guarded, secret) -> None:
     assert guard.lines(EVENT)[-1]["context"]["failures_before"] == 20
 
 
-async def test_missing_and_expired_tokens_and_old_failures_make_no_success_special(guarded, secret) -> None:
-    guard = guarded(jwt_secret=secret)
-    clock = stop_clocks(guard)
+async def test_missing_and_expired_tokens_and_old_failures_make_no_success_special(guarded, clock, secret) -> None:
+    guard = guarded(jwt_secret=secret, clock=clock)
     await graphql(guard, "{me{id}}", token="a.b.c", client=("203.0.113.99", 1))
-    clock.advance(301)
+    guard.advance(301)
     await flood(guard, secret)
     await graphql(guard, "{me{id}}")
     await graphql(guard, "{me{id}}", token=make_token(secret, sub="alice", expires_in_seconds=-5))
@@ -61,9 +54,8 @@ async def test_missing_and_expired_tokens_and_old_failures_make_no_success_speci
     assert len(guard.lines(EVENT)) == LINES_PER_KIND
 
 
-async def test_a_reported_login_after_failures_is_seen(guarded) -> None:
-    guard = guarded(blog())
-    stop_clocks(guard)
+async def test_a_reported_login_after_failures_is_seen(guarded, clock) -> None:
+    guard = guarded(blog(), clock=clock)
     for number in range(20):
         await enter(guard, f"name-{number}", PASSWORD)
     assert len(guard.lines("guard.login_succeeded")) == 5  # lines a second about one address

@@ -16,13 +16,18 @@ async def test_at_the_deadline_the_client_is_answered_and_the_work_is_stopped(gu
     reply = await graphql(guard, "query Slow{users{id}}")
     assert (reply.status, reply.code, reply.extensions["limit"]) == (504, "QUERY_TIMEOUT", 0.1)
     assert (app.stopped, app.finished) == (1, 0)
+    assert asyncio.current_task().cancelling() == 0
+
+
+async def test_a_query_that_is_stopped_at_the_deadline_is_counted_and_told(guarded) -> None:
+    guard = guarded(EchoApp(seconds=30), query_timeout=0.1)
+    await graphql(guard, "query Slow{users{id}}")
     assert guard.metric("fraiseql_errors_total", error_code="QUERY_TIMEOUT", user_id="anonymous") == 1
     assert guard.metric("fraiseql_graphql_queries_errors") == 1
     assert guard.metric("fraiseql_graphql_queries_success") == 0
     (line,) = guard.lines("database.query_timeout")
     assert (line["level"], line["context"]["timeout_ms"], line["context"]["query_type"]) == ("ERROR", 100, "query")
     assert line["context"]["operation"] == "Slow"
-    assert asyncio.current_task().cancelling() == 0
 
 
 async def test_a_quick_query_is_answered_untouched(guarded) -> None:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote
 import pytest
 
 from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
 from tests.support.asgi import request
 
 ME = "query Me{me{id}}"
@@ -100,17 +101,21 @@ async def test_by_get_the_url_carries_the_text(guarded, manifest, apollo) -> Non
     assert (await request(guard, "GET", query=f"id={sha(ME)}&id={sha(ME)}")).code == "BAD_REQUEST"
 
 
-async def test_trusted_documents_are_free_of_the_static_limits_alone(guarded, manifest) -> None:
-    guard = guarded(trusted_documents="allow", trusted_documents_file=manifest, cost_budgets="default=500")
+async def test_trusted_documents_are_free_of_the_static_limits(guarded, manifest) -> None:
+    guard = guarded(trusted_documents="allow", trusted_documents_file=manifest)
     assert (await post(guard, {"documentId": md5(DEEP)})).status == 200
     assert (await post(guard, {"query": DEEP})).status == 200  # the very text is trusted too
     assert (await post(guard, {"query": DEEP.replace("id", "no")})).code == "QUERY_TOO_DEEP"
     assert (await post(guard, {"query": INTROSPECTION})).status == 200
+
+
+async def test_trusted_documents_are_not_free_of_what_their_variables_cost(guarded, manifest) -> None:
+    guard = guarded(trusted_documents="allow", trusted_documents_file=manifest, cost_budgets="default=500")
     assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 100}})).status == 200
     assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 1001}})).code == "QUERY_TOO_COMPLEX"
     assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 1.5}})).code == "LIST_SIZE_INVALID"
     assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 900}})).code == "CHARGE_TOO_LARGE"
-    assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 400}})).code == "COST_BUDGET_EXCEEDED"
+    assert (await post(guard, {"id": md5(SIZED), "variables": {"n": 401}})).code == "COST_BUDGET_EXCEEDED"
 
 
 async def test_untrusted_documents_still_pass_within_the_limits_if_they_are_only_allowed(guarded, manifest) -> None:
@@ -258,16 +263,13 @@ async def test_without_the_setting_a_name_is_no_document(guarded) -> None:
     assert (await post(guard, by_hash(sha(ME)))).code == "PERSISTED_QUERY_NOT_SUPPORTED"
 
 
-async def test_a_changed_manifest_is_taken_over_and_a_bad_one_is_not(guarded, manifest) -> None:
-    guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
-    trusted = next(
-        check for check in guard.guard._runtime.body_checks if hasattr(check, "_reader")
-    )._reader._persisted._trusted._manifest
+async def test_a_changed_manifest_is_taken_over_and_a_bad_one_is_not(guarded, clock, manifest) -> None:
+    guard = guarded(clock=clock, trusted_documents="require", trusted_documents_file=manifest)
 
     async def status(content):
         manifest.write_text(content)
         os.utime(manifest, ns=(0, len(content)))
-        trusted._looked_at -= 6
+        guard.advance(LOOK_AGAIN_SECONDS)
         return (await post(guard, {"query": "{new{id}}"})).status
 
     assert (await post(guard, {"query": ME})).status == 200

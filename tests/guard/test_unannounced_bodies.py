@@ -55,8 +55,8 @@ async def test_each_protection_refuses_for_itself(guarded, secret, middleware) -
 async def test_a_body_that_a_page_only_promises_is_not_waited_for_longer_than_any(guarded) -> None:
     class Promising(Connection):
         async def receive(self) -> Any:
-            if len(self._messages) > 1:
-                return self._messages.pop(0)
+            if len(self.messages) > 1:
+                return self.messages.pop(0)
             return await asyncio.Event().wait()
 
     guard = guarded(body_timeout_seconds=0.05)
@@ -99,7 +99,7 @@ async def test_elsewhere_a_body_of_any_method_is_bounded(guarded, method, option
 async def test_elsewhere_a_body_of_any_method_may_not_fall_silent(guarded, method) -> None:
     class Silent(Connection):
         async def receive(self) -> Any:
-            if len(self._messages) > 1:
+            if len(self.messages) > 1:
                 return await super().receive()
             return await asyncio.Event().wait()
 
@@ -195,7 +195,7 @@ class Says(Connection):
 
     def __init__(self, messages: list[Any]) -> None:
         super().__init__([])
-        self._messages = [*messages, {"type": "http.disconnect"}]
+        self.messages = [*messages, {"type": "http.disconnect"}]
 
 
 async def told(
@@ -247,7 +247,7 @@ async def test_in_monitor_mode_the_app_gets_what_came(guarded) -> None:
     guard = guarded(app, mode="monitor")
     strange, rest = MALFORMED["an unknown type"], {"type": "http.request", "body": QUERY}
     connection = Says([strange, rest])
-    connection._messages.insert(2, {"type": "http.request", "body": b""})
+    connection.messages.insert(2, {"type": "http.request", "body": b""})
     await guard(http_scope(headers={"content-type": "application/json"}), connection.receive, connection.send)
     assert (connection.reply.status, got) == (200, [strange, rest])
     assert guard.metric("fraiseql_guard_would_refuse_total", code="GUARD_FAULT") == 1

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fraiseql_guard.identity import forwarded
-from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, MAX_HOPS, hops, node_address
+from fraiseql_guard.identity.forwarded import MAX_HEADER_BYTES, MAX_HOPS, elements, hops, node_address
 
 
 def read(header, value):
@@ -153,4 +152,4 @@ def split_by_hand(text):
 @settings(deadline=None)
 @given(st.text(alphabet='",\\a;=', max_size=40))
 def test_elements_are_split_at_commas_outside_of_quotes(value):
-    assert list(forwarded._forwarded(value)) == split_by_hand(value)
+    assert list(elements(value)) == split_by_hand(value)

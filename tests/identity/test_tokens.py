@@ -179,7 +179,7 @@ def test_a_failure_is_not_remembered(reads):
     for _ in range(3):
         subject.verify([f"Bearer {sign(CLAIMS, secret='x' * 40)}"])
     assert reads.calls == 3
-    assert not subject._memory
+    assert subject.remembered == subject.size_bytes == 0
 
 
 def test_memory_ends_with_the_token():
@@ -213,17 +213,16 @@ def test_a_change_of_keys_empties_the_memory(tmp_path):
     assert subject.verify([f"Bearer {sign(CLAIMS, secret=NEW)}"]).key == "current"
 
 
-def test_the_memory_is_bounded_and_shrinks(monkeypatch):
-    monkeypatch.setattr(module, "_REMEMBERED_TOKENS", 20)
+def test_the_memory_is_bounded_and_shrinks():
     clock = ManualClock(NOW)
-    subject = verifier(clock)
+    subject = TokenVerifier(Settings.load({}, jwt_secret=SECRET), clock=clock, most_remembered=20)
     for number in range(50):
         subject.verify([f"Bearer {sign(changed(sub=f'u{number}'))}"])
-    assert len(subject._memory) == 20
+    assert subject.remembered == 20
     clock.advance(61)
     for number in range(15):
         subject.verify([f"Bearer {sign(changed(sub=f'v{number}'))}"])
-    assert len(subject._memory) == 15
+    assert subject.remembered == 15
 
 
 def test_a_token_that_is_verified_again_does_not_keep_older_ones_alive():
@@ -231,8 +230,7 @@ def test_a_token_that_is_verified_again_does_not_keep_older_ones_alive():
     subject = verifier(clock)
 
     def verify(*subs):
-        for sub in subs:
-            subject.verify([f"Bearer {sign(changed(sub=sub))}"])
+        return [subject.verify([f"Bearer {sign(changed(sub=sub))}"]).fresh for sub in subs]
 
     verify("a", "b", "c", "d", "e")
     clock.advance(1)
@@ -241,4 +239,5 @@ def test_a_token_that_is_verified_again_does_not_keep_older_ones_alive():
     verify("e")
     clock.advance(1)
     verify("g", "h")
-    assert [entry.identity.user_id for entry in subject._memory.values()] == ["e", "g", "h"]
+    assert subject.remembered == 3
+    assert verify("e", "g", "h") == [False] * 3

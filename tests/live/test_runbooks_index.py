@@ -58,7 +58,7 @@ class Stack:
             RULES: str(self.folder / "rules"),
             RELOAD: self.prometheus.url,
             GRAFANA: self.grafana.url,
-            PID: str(self.prometheus._process.pid),
+            PID: str(self.prometheus.pid),
         }
 
     def type(self, command: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -147,6 +147,19 @@ class Moody(MemoryDocuments):
                 for id_, text in zip(ids, await super().texts(ids), strict=True)]  # fmt: skip
 
 
+class Restartable:
+    """A store that forgets everything when it is restarted without persistence."""
+
+    def __init__(self, held=None) -> None:
+        self.held = held or MemoryDocuments()
+
+    def restart(self) -> None:
+        self.held = MemoryDocuments()
+
+    def __getattr__(self, name):
+        return getattr(self.held, name)
+
+
 class Process:
     """A worker's copy, and what it has said."""
 
@@ -210,30 +223,32 @@ async def test_a_set_is_in_force_when_it_is_complete_and_what_was_read_stays_rea
 
 
 async def test_documents_that_the_store_has_lost_stay_and_it_is_said_once() -> None:
-    process = Process(MemoryDocuments())
-    await process.watch._store.add([ME])
+    store = Restartable()
+    process = Process(store)
+    await store.add([ME])
     await process.watch.refresh()
-    process.watch._store = MemoryDocuments()  # restarted without persistence
+    store.restart()
     for _ in range(3):
         await process.watch.refresh()
     assert process.ids == {"me"}
     assert [each.partition(":")[0] for each in process.problems] == ["the store has lost its trusted documents"]
-    started_later = Process(process.watch._store)
+    started_later = Process(store)
     await started_later.watch.refresh()
     assert (started_later.ids, started_later.problems) == (set(), [])
-    await process.watch._store.add([YOU])
+    await store.add([YOU])
     await process.watch.refresh()
     assert process.ids == {YOU.id}
 
 
 async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_the_process_knows_it() -> None:
-    store = Moody()
+    moody = Moody()
+    store = Restartable(moody)
     process = Process(store)
     await store.add([TrustedDocument(str(number), str(number) * BATCH_BYTES) for number in range(2)])
-    store.left = 2
+    moody.left = 2
     await process.watch.refresh()
-    assert (process.ids, store.read) == (None, ["0"])
-    process.watch._store = MemoryDocuments()  # restarted without persistence
+    assert (process.ids, moody.read) == (None, ["0"])
+    store.restart()
     await process.watch.refresh()
     assert (process.ids, process.problems) == (set(), [])
     async with asyncio.timeout(10):
@@ -241,10 +256,11 @@ async def test_documents_that_are_lost_before_they_were_complete_leave_none_and_
 
 
 async def test_what_is_said_of_lost_documents_is_how_many_are_in_force() -> None:
-    process = Process(MemoryDocuments())
-    await process.watch._store.add([ME, TrustedDocument("same", ME.text)])
+    store = Restartable()
+    process = Process(store)
+    await store.add([ME, TrustedDocument("same", ME.text)])
     await process.watch.refresh()
-    process.watch._store = MemoryDocuments()
+    store.restart()
     await process.watch.refresh()
     (problem,) = process.problems
     assert "the last known 2 stay in force" in problem

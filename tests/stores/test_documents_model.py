@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.stores import StoreError
-from fraiseql_guard.stores.documents import MemoryDocuments, TrustedDocument
+from fraiseql_guard.stores.documents import DocumentIndex, MemoryDocuments, TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 
 IDS = st.sampled_from("abcd")
@@ -25,26 +26,37 @@ STEPS = st.lists(
 )
 
 
-class Unsteady(MemoryDocuments):
-    """Fails after so many exchanges, changes between two of them, and may lose everything."""
+class Unsteady:
+    """A store that fails after so many exchanges, changes between two of them, and may lose everything."""
 
     def __init__(self) -> None:
-        super().__init__()
+        self.held = MemoryDocuments()
         self.left = 0
         self.meanwhile: dict[str, str] = {}
+        self._past_versions = 0
+
+    async def lose(self) -> None:
+        self._past_versions = max(self._past_versions, (await self.present()).version)
+        self.held = MemoryDocuments()
+
+    async def present(self) -> DocumentIndex:
+        """What the store holds. As on Redis, a version never comes again."""
+        found = await self.held.index(-1)
+        assert found is not None
+        return replace(found, version=found.version + self._past_versions) if found.version else found
 
     async def index(self, known_version):
         self._spend()
-        found = await super().index(known_version)
+        found = await self.present()
         if self.meanwhile:
             changed, self.meanwhile = self.meanwhile, {}
-            await self.remove(list(changed))
-            await self.add([TrustedDocument(id_, text) for id_, text in changed.items()])
-        return found
+            await self.held.remove(list(changed))
+            await self.held.add([TrustedDocument(id_, text) for id_, text in changed.items()])
+        return None if found.version == known_version else found
 
     async def texts(self, ids):
         self._spend()
-        return await super().texts(ids)
+        return await self.held.texts(ids)
 
     def _spend(self) -> None:
         self.left -= 1
@@ -54,9 +66,8 @@ class Unsteady(MemoryDocuments):
 
 async def texts_of(store: Unsteady) -> dict[str, str]:
     """What the store holds."""
-    index = await MemoryDocuments.index(store, -1)
-    ids = [each.id for each in index.entries]
-    return dict(zip(ids, await MemoryDocuments.texts(store, ids), strict=True))
+    ids = [each.id for each in (await store.present()).entries]
+    return dict(zip(ids, await store.held.texts(ids), strict=True))
 
 
 @given(STEPS)
@@ -73,22 +84,18 @@ async def play(steps) -> None:
         on_problem=lambda _: None,
     )
     once = [{}]
-    versions = 0
     for step, what in steps:
         if step == "add":
-            await store.add([TrustedDocument(id_, text) for id_, text in what.items()])
+            await store.held.add([TrustedDocument(id_, text) for id_, text in what.items()])
         elif step == "remove":
-            await store.remove(what)
+            await store.held.remove(what)
         elif step == "meanwhile":
             store.meanwhile = what
         elif step == "lose":
-            versions = max(versions, store._version)
-            MemoryDocuments.__init__(store)
+            await store.lose()
         else:
             store.left = what
             await watch.refresh()
-        if 0 < store._version <= versions:  # as on Redis, a version never comes again
-            store._version += versions
         once.append(await texts_of(store))
         assert all(each in once for each in seen), "a set that was never there"
     store.meanwhile, store.left = {}, 1000
@@ -96,5 +103,5 @@ async def play(steps) -> None:
     await watch.refresh()
     held = await texts_of(store)
     assert seen, "in the end the process knows what there is, also that there is nothing"
-    if store._version or not any(seen):
+    if (await store.present()).version or not any(seen):
         assert seen[-1] == held

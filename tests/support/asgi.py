@@ -53,7 +53,7 @@ class Connection:
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
         parts = list(chunks) or [b""]
-        self._messages = [
+        self.messages = [
             {"type": "http.request", "body": part, "more_body": index < len(parts) - 1}
             for index, part in enumerate(parts)
         ]
@@ -65,8 +65,8 @@ class Connection:
 
     async def receive(self) -> Any:
         await asyncio.sleep(0)
-        if self._messages:
-            return self._messages.pop(0)
+        if self.messages:
+            return self.messages.pop(0)
         await self._left.wait()
         return {"type": "http.disconnect"}
 

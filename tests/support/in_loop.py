@@ -20,7 +20,7 @@ async def uvicorn_serves(app: Any, **options: Any) -> AsyncIterator[int]:
     """The port on which uvicorn serves an app; without a lifespan unless ``options`` ask for one."""
     config = uvicorn.Config(app, port=0, log_config=None, **{"lifespan": "off", **options})
     server = uvicorn.Server(config)
-    running = asyncio.ensure_future(server._serve())
+    running = asyncio.ensure_future(server._serve())  # noqa: SLF001 - serve() would take over the signals of the tests
     while not server.started:
         assert not running.done()
         await asyncio.sleep(0.01)

@@ -60,5 +60,5 @@ def forget_the_modules() -> None:
     Hypothesis also draws the constants of the package's modules, of those that are imported so far: which ones depends
     on the tests that ran before in the same process.
     """
-    if hasattr(providers, "_get_local_constants"):
-        providers._get_local_constants = lambda: providers._local_constants
+    if hasattr(providers, "_get_local_constants"):  # Hypothesis has no option for it
+        providers._get_local_constants = lambda: providers._local_constants  # noqa: SLF001

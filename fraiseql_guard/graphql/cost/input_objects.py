@@ -45,7 +45,7 @@ class InputSearch:
     def __init__(self, settings: Settings, table: SchemaTable | None) -> None:
         self._slicing = frozenset(settings.slicing_arguments)
         self._names = self._slicing | OFFSET_ARGUMENTS
-        self._filters = _words(settings.filter_arguments)
+        self._filters = any_of_words(settings.filter_arguments)
         self._types = self._worthwhile(table.input_types) if table else {}
 
     def is_filter(self, name: str) -> bool:
@@ -139,7 +139,7 @@ def _with_users(types: Iterable[str], fields: Mapping[str, Mapping[str, str]]) -
     return found
 
 
-def _words(words: Iterable[str]) -> re.Pattern[str]:
+def any_of_words(words: Iterable[str]) -> re.Pattern[str]:
     """Finds names that hold one of the words: orderBy and order_by hold "by", bypass does not."""
     plain = "|".join(re.escape(word.lower()) for word in words)
     humps = "|".join(re.escape(word[:1].upper() + word[1:].lower()) for word in words)

@@ -55,7 +55,10 @@ _LIMITS: Final = (
 
 
 class Prescanner:
-    """Refuses what would be expensive to parse. The limits come from the settings."""
+    """Refuses what would be expensive to parse. The limits come from the settings.
+
+    A document of at most ``small_tokens`` tokens that is not grossly over a limit is left to be measured in full.
+    """
 
     __slots__ = (
         "_bounds",
@@ -67,10 +70,12 @@ class Prescanner:
         "_literal_limit",
         "_nesting",
         "_nesting_limit",
+        "_small_tokens",
         "_tokens",
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, small_tokens: int = _SMALL) -> None:
+        self._small_tokens = small_tokens
         self._chars = settings.max_query_chars
         self._tokens = settings.max_tokens
         self._directives = settings.max_directives
@@ -129,7 +134,8 @@ class Prescanner:
         """Why a document is refused for its counts. A small one that is not grossly over is left to the analysis, which
         knows all numbers."""
         found = self._exceeded(scan.counters, introspects=introspects)
-        if not found or not (scan.tokens > _SMALL or any(row.is_gross(limit, actual) for row, limit, actual in found)):
+        gross = any(row.is_gross(limit, actual) for row, limit, actual in found)
+        if not found or not (gross or scan.tokens > self._small_tokens):
             return None
         denials = [
             over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found

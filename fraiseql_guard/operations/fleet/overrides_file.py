@@ -85,7 +85,7 @@ class OverridesFile:
         try:
             # No interval of its own: each poll of the control watch looks at the file.
             self._file: WatchedFile[tuple[Dated, ...]] = WatchedFile(
-                path, _parse, interval_seconds=0, absent=(), on_failure=self._failed
+                path, _parse, clock=clock, interval_seconds=0, absent=(), on_failure=self._failed
             )
         except (OSError, ValueError) as error:
             raise SettingsError(

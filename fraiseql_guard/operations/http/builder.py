@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from importlib.metadata import version
 
 from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.variables import SettingsError
@@ -35,8 +37,12 @@ def build_authentication(
     standing: Standing,
     audit: Audit,
     fault: Fault,
+    clock: Clock = time.time,
 ) -> AdminAuthentication:
-    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified."""
+    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified.
+
+    ``clock`` is Unix time.
+    """
     if settings.admin_tokens is None and verifier is None:
         raise SettingsError(
             f"{name_of('admin_scope')}={settings.admin_scope!r} needs a key to verify tokens with. Set "
@@ -45,7 +51,7 @@ def build_authentication(
     tokens = AdminTokens(settings.admin_tokens)
     deps = AdminDeps(
         operator=operator,
-        sessions=Sessions(lambda: tokens.text, settings.admin_path),
+        sessions=Sessions(lambda: tokens.text, settings.admin_path, clock=clock),
         description=cache(lambda: description(settings.admin_path, version("fraiseql-guard"))),
         audit=audit,
     )

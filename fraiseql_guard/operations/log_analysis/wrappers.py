@@ -26,7 +26,7 @@ _STAMP: Final = re.compile(_TIME + rb" ", re.ASCII)
 _JSON_FILE: Final = (b'{"log":', b'{"stream":', b'{"time":', b'{"attrs":')
 _PREFIXES: Final = (_STAMP, _SOURCE, _COMPOSE)
 """What may stand before a line, each once."""
-_MAX_STREAMS: Final = 1_000
+MAX_STREAMS: Final = 1_000
 """Streams whose parts wait for their end at most; beyond, the oldest one is ended."""
 
 
@@ -40,7 +40,9 @@ class _WrappedLine(NamedTuple):
     """Whether it was wrapped as in a runtime's file. Then its text may be wrapped once more."""
 
 
-def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
+def unwrapped(
+    lines: Iterable[bytes], *, max_line_bytes: int = MAX_LINE_BYTES, max_streams: int = MAX_STREAMS
+) -> Iterator[bytes]:
     """The lines without wrapping, each whole; OVERLONG for one that is too long. Parts whose end never comes are
     yielded as a line at the end."""
     waiting: dict[bytes, bytearray] = {}  # parts of lines, by their stream
@@ -52,17 +54,17 @@ def unwrapped(lines: Iterable[bytes]) -> Iterator[bytes]:
             continue
         # A part of a long one.
         held = waiting.setdefault(part.stream, bytearray())
-        if len(held) <= MAX_LINE_BYTES:
+        if len(held) <= max_line_bytes:
             held += part.text
         if part.whole:
-            yield _joined(waiting.pop(part.stream))
-        elif len(waiting) > _MAX_STREAMS:
-            yield _joined(waiting.pop(next(iter(waiting))))
-    yield from map(_joined, waiting.values())
+            yield _joined(waiting.pop(part.stream), max_line_bytes)
+        elif len(waiting) > max_streams:
+            yield _joined(waiting.pop(next(iter(waiting))), max_line_bytes)
+    yield from (_joined(held, max_line_bytes) for held in waiting.values())
 
 
-def _joined(held: bytearray) -> bytes:
-    return OVERLONG if len(held) > MAX_LINE_BYTES else _part_of(bytes(held)).text
+def _joined(held: bytearray, max_line_bytes: int) -> bytes:
+    return OVERLONG if len(held) > max_line_bytes else _part_of(bytes(held)).text
 
 
 def _part_of(line: bytes) -> _WrappedLine:

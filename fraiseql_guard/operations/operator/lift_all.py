@@ -21,7 +21,8 @@ from fraiseql_guard.stores.sanctions import Sanctioned
 
 _ATTEMPTS: Final = 8
 """Failures of the store after which the job stops. The same command again continues it."""
-_RETRY_SECONDS: Final = 0.5
+RETRY_SECONDS: Final = 0.5
+"""Between two attempts at a store that does not answer."""
 _REPORT_SECONDS: Final = 0.25
 """How often the store is told how far the job is."""
 _LOOK_SECONDS: Final = 0.2
@@ -32,8 +33,9 @@ _SHARE: Final = 0.5
 class LiftAll:
     """The operator's methods that lift everything."""
 
-    def __init__(self, deps: OperatorDeps) -> None:
+    def __init__(self, deps: OperatorDeps, *, retry_seconds: float = RETRY_SECONDS) -> None:
         self._deps = deps
+        self._retry_seconds = retry_seconds
         self._tasks: set[asyncio.Task[LiftJob]] = set()
 
     async def lift_all(
@@ -107,7 +109,7 @@ class LiftAll:
                 failures += 1
                 if failures >= _ATTEMPTS:
                     return await self._stop(whose, job_id, actor, f"the store does not answer ({error.reason})")
-                await asyncio.sleep(_RETRY_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 continue
             if ended.granted and ended.job is not None:
                 await self._record(whose, actor, ended.job, DONE)

@@ -12,7 +12,7 @@ from fraiseql_guard.operations.operator.blocks import Blocks
 from fraiseql_guard.operations.operator.deps import Audit, OperatorDeps
 from fraiseql_guard.operations.operator.documents import Documents, Remembered
 from fraiseql_guard.operations.operator.interface import Operator
-from fraiseql_guard.operations.operator.lift_all import LiftAll
+from fraiseql_guard.operations.operator.lift_all import RETRY_SECONDS, LiftAll
 from fraiseql_guard.operations.operator.limits import AllowListing, LimitActions
 from fraiseql_guard.operations.operator.reports import Reports
 from fraiseql_guard.operations.operator.switches import SwitchActions
@@ -24,7 +24,7 @@ class StoreOperator:
 
     ``settings`` say which proxies and addresses a block must not meet. ``audit`` writes the line of every action.
     ``remembered`` are the documents of this process, ``own`` is what it knows while the store does not answer.
-    ``clock`` is Unix time.
+    ``clock`` is Unix time. ``retry_seconds`` lie between two attempts of "lift all" at a store that does not answer.
     """
 
     def __init__(
@@ -37,12 +37,13 @@ class StoreOperator:
         remembered: Remembered | None = None,
         own: OwnKnowledge | None = None,
         clock: Callable[[], float] = time.time,
+        retry_seconds: float = RETRY_SECONDS,
     ) -> None:
         entries = allow_list or AllowList(settings)
         deps = OperatorDeps(store=store, settings=settings, allow_list=entries, audit=audit, clock=clock)
         sanctions, limits, listing, fleet = Blocks(deps), LimitActions(deps), AllowListing(deps), SwitchActions(deps)
         reports, documents = Reports(deps, own), Documents(deps, remembered)
-        lifting = LiftAll(deps)
+        lifting = LiftAll(deps, retry_seconds=retry_seconds)
         self.block, self.blocks, self.blocks_page = sanctions.block, sanctions.blocks, sanctions.blocks_page
         self.lift, self.unlock = sanctions.lift, sanctions.unlock
         self.lift_all, self.lifting = lifting.lift_all, lifting.lifting

@@ -39,6 +39,11 @@ class Statements:
     def __init__(self) -> None:
         self._known: Memo[str, Statement] = Memo(parse, _REMEMBERED)
 
+    @property
+    def remembered(self) -> int:
+        """How many statements are remembered, told apart without the values in them."""
+        return len(self._known)
+
     def describe(self, statement: Any) -> Statement:
         """Type and table of a statement: SQL as str or bytes, or a Composed or SQL object of psycopg.sql."""
         try:

@@ -45,6 +45,11 @@ class LogRateLimit:
     def __init__(self) -> None:
         self._events: dict[str, _EventLines] = {}
 
+    @property
+    def remembered(self) -> int:
+        """How many subjects are remembered, by their lines, whether written or left out."""
+        return sum(len(state.written) + len(state.left_out) for state in self._events.values())
+
     def admit(self, event: str, subject: Subject | str, now: float, *, always: bool = False) -> int | None:
         """Take room for a line. Returns how many were left out before it; None if it is left out as well."""
         state = self._events.get(event)

@@ -70,6 +70,12 @@ class FileSink:
             raise OSError(f"{self._path} could not be opened")
         self._raw.write(self._descriptor, lines)
 
+    def close(self) -> None:
+        """Close the file; the next line opens it again."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor, self._looked_at = -1, float("-inf")
+
     def _look(self) -> None:
         try:
             status = self._path.stat()

@@ -48,7 +48,8 @@ last. Each worker bounds its own series, but there may be thousands of workers i
 _KEPT_WORKERS: Final = 32
 """Dead workers whose gauges of the mode ``all``, which has a series for each process, are kept."""
 _TEMPORARY_SECONDS: Final = 60.0
-_READ_WAIT_SECONDS: Final = 10.0
+READ_WAIT_SECONDS: Final = 10.0
+"""Longest that a reader waits for the process that folds."""
 _READ_POLL_SECONDS: Final = 0.01
 
 
@@ -57,9 +58,10 @@ class Folder:
 
     ``on_damage`` is called with the name of each file that cannot be read, which is then removed. ``is_there`` tells
     whether a process has a pid now; ``names_caller`` whether a key belongs to a caller's series, which may end.
+    ``read_wait_seconds`` is how long a reader waits for the process that folds.
     """
 
-    __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage")
+    __slots__ = ("_directory", "_is_there", "_names_caller", "_on_damage", "_read_wait_seconds")
 
     def __init__(
         self,
@@ -68,11 +70,13 @@ class Folder:
         on_damage: Callable[[str], None],
         is_there: Callable[[int], bool] = exists,
         names_caller: Callable[[Key], bool] = lambda _: False,
+        read_wait_seconds: float = READ_WAIT_SECONDS,
     ) -> None:
         self._directory = directory
         self._on_damage = on_damage
         self._is_there = is_there
         self._names_caller = names_caller
+        self._read_wait_seconds = read_wait_seconds
 
     def fold(self, dead: Mapping[int, tuple[Path, ...]], *, most: int = MOST_WORKERS) -> None:
         """Fold the files of at most so many dead workers (LiveProcesses.dead). Does nothing while another process
@@ -91,7 +95,7 @@ class Folder:
         file = None
         with suppress(OSError):
             file = _open_lock(self._directory)
-            deadline = time.monotonic() + _READ_WAIT_SECONDS
+            deadline = time.monotonic() + self._read_wait_seconds
             while not _take(file, shared=True) and time.monotonic() < deadline:
                 time.sleep(_READ_POLL_SECONDS)
         try:

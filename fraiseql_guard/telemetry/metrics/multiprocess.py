@@ -19,7 +19,7 @@ from prometheus_client.values import MutexValue, ValueClass
 from fraiseql_guard.core.surroundings import MULTIPROCESS
 from fraiseql_guard.telemetry.metrics import value_files
 from fraiseql_guard.telemetry.metrics.exposition import is_internal
-from fraiseql_guard.telemetry.metrics.folding import CLAIM, LIVE_GAUGE, MOST_WORKERS, Folder
+from fraiseql_guard.telemetry.metrics.folding import CLAIM, LIVE_GAUGE, MOST_WORKERS, READ_WAIT_SECONDS, Folder
 from fraiseql_guard.telemetry.metrics.labels import names_caller
 from fraiseql_guard.telemetry.metrics.process_locks import LiveProcesses, ProcessLock, exists, find_processes
 from fraiseql_guard.telemetry.metrics.value_files import SUFFIX, DamagedFileError, Entry, Key
@@ -62,22 +62,35 @@ class SeenFiles:
 
 
 class Workers:
-    """The worker processes that share one directory. This process is one of them from now on, until it ends."""
+    """The worker processes that share one directory. This process is one of them from now on, until it ends.
+
+    With ``looks_only`` it is none of them, and changes nothing. A reader waits ``read_wait_seconds`` at most.
+    """
 
     __slots__ = ("_directory", "_folder", "_life", "_on_damage", "_reported")
 
-    def __init__(self, directory: Path, *, on_damage: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_damage: Callable[[], None],
+        looks_only: bool = False,
+        read_wait_seconds: float = READ_WAIT_SECONDS,
+    ) -> None:
         self._directory = directory
         self._on_damage = on_damage  # called once for every file that cannot be read
         self._reported: set[str] = set()
-        self._folder = Folder(directory, on_damage=self._damaged, names_caller=_names_caller)
-        self._life = _life_in(directory)
-        self.fold()  # a worker mostly starts in the place of one that has ended
+        self._folder = Folder(
+            directory, on_damage=self._damaged, names_caller=_names_caller, read_wait_seconds=read_wait_seconds
+        )
+        self._life = None if looks_only else _life_in(directory)
+        if self._life is not None:
+            self.fold()  # a worker mostly starts in the place of one that has ended
 
     @property
     def shares_its_pid(self) -> bool:
         """Whether a process of another container writes to the same files, so that both count wrongly."""
-        return self._life.shares_its_pid
+        return self._life is not None and self._life.shares_its_pid
 
     def fold(self) -> bool:
         """Fold what dead workers counted. Returns whether some were left for the next time."""

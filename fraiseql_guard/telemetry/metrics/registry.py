@@ -15,6 +15,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from fraiseql_guard.core import signals
+from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.signals import Metric, MetricKind, Source
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.telemetry.metrics import exposition, multiprocess, openmetrics
@@ -91,7 +92,7 @@ class Metrics:
         self._register()
 
     @classmethod
-    def of(cls, registry: CollectorRegistry | None, *, workers: int = 1) -> Metrics:
+    def of(cls, registry: CollectorRegistry | None, *, workers: int = 1, clock: Clock = time.monotonic) -> Metrics:
         """The guard's metrics in a registry: those that another guard has there, else new ones. Each guard closes them
         once. With several workers, all guards of a process without a registry share their metrics, because they share
         one set of files."""
@@ -100,7 +101,7 @@ class Metrics:
         if isinstance(known, cls) and known.users:
             known.users += 1
             return known
-        metrics = cls(registry, workers=workers)
+        metrics = cls(registry, workers=workers, clock=clock)
         if holder is not None:
             setattr(holder, _HELD_BY, metrics)
         return metrics

@@ -21,6 +21,9 @@ class RecentFailures:
         self.window_seconds = window_seconds
         self._known: Lru[str, tuple[int, float]] = Lru(_MAX_CALLERS)
 
+    def __len__(self) -> int:
+        return self._known.count()
+
     def note(self, caller: str, now: float) -> None:
         """Count a failure of a caller."""
         count, last = self._known.get(caller) or (0, now)

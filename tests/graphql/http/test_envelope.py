@@ -180,10 +180,18 @@ def test_every_element_of_a_batch_is_measured():
     assert two.denial is None
     assert (two.measured.complexity, two.measured.kind, two.measured.mutation_root_fields) == (3, "mutation", 2)
     assert (two.measured.root_fields, two.measured.root_field_count) == ({"me", "a", "b"}, 3)
+    assert refusal(post(to, b"[" + OK + b"," + body("{users(limit:1.5){id}}") + b"]")) == "LIST_SIZE_INVALID"
+
+
+def test_a_batch_is_a_list_of_one_to_the_most_that_there_may_be():
+    to = reader(batching=True, max_batch_size=3)
     assert refusal(post(to, b"[]")) == "BAD_REQUEST"
     assert refusal(post(to, b"[[" + OK + b"]]")) == "BAD_REQUEST"
     assert refusal(post(to, b"[" + b",".join([OK] * 4) + b"]")) == "BAD_REQUEST"
-    assert refusal(post(to, b"[" + OK + b"," + body("{users(limit:1.5){id}}") + b"]")) == "LIST_SIZE_INVALID"
+
+
+def test_the_costs_of_a_batch_add_up():
+    to = reader(batching=True, max_batch_size=3)
     large = body("{users(limit:600){id}}")
     summed = post(to, b"[" + large + b"," + large + b"]")
     assert (refusal(summed), summed.denial.actual) == ("QUERY_TOO_COMPLEX", 1200)

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql import analyzer
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
+from fraiseql_guard.graphql.cost.cost_rules import CostRules
 from fraiseql_guard.graphql.reader import Reader
-from fraiseql_guard.graphql.syntax import prescanner
 from fraiseql_guard.graphql.syntax.lexer import tokens_of
 from fraiseql_guard.graphql.syntax.prescan import count
 from fraiseql_guard.graphql.syntax.prescanner import Prescanner
@@ -41,10 +42,9 @@ class _Unchecked:
 
 
 def full(options: dict[str, object]) -> Reader:
-    made = Settings.load({}, **options)
-    to = Reader(made)
-    to._analyzer._scanner = _Unchecked(made)  # type: ignore[assignment]
-    return to
+    with pytest.MonkeyPatch().context() as patched:
+        patched.setattr(analyzer, "Prescanner", _Unchecked)
+        return Reader(Settings.load({}, **options))
 
 
 @st.composite
@@ -83,20 +83,12 @@ def documents(draw):
     st.one_of(documents(), st.lists(st.sampled_from(PIECES), max_size=25).map(" ".join)),
     st.sampled_from([{}, {"s": True}, {"s": False}]),
 )
-def test_whatever_is_refused_early_would_be_refused_late(monkeypatch_small, text, variables):
-    early = Prescanner(Settings.load({}, **TIGHT)).check(text)
+def test_whatever_is_refused_early_would_be_refused_late(text, variables):
+    # As early as can be: no document is small enough to be measured in full.
+    early = Prescanner(Settings.load({}, **TIGHT), small_tokens=0).check(text)
     if early is not None and early.code.name in SHAPES:
         late = post(full(TIGHT), body(text, variables, operationName="Q0"))
         assert late.denial is not None, (early, text)
-
-
-@pytest.fixture(scope="module")
-def monkeypatch_small():
-    """Refuse as early as can be: no document is small enough to be measured in full."""
-    patch = pytest.MonkeyPatch()
-    patch.setattr(prescanner, "_SMALL", 0)
-    yield
-    patch.undo()
 
 
 @examples(200)
@@ -104,7 +96,7 @@ def monkeypatch_small():
 def test_the_counts_are_lower_bounds(text):
     counters = count(text, 10**6).counters
     made = Settings.load({}, introspection="allow", max_query_complexity=2**53, max_aliases=0, max_duplicate_keys=1)
-    prepared = analyze_document(text, made, Reader(made)._analyzer._rules)
+    prepared = analyze_document(text, made, CostRules(made, None))
     if not isinstance(prepared, AnalyzedDocument):
         return
     view = prepared.variant({})

@@ -7,6 +7,7 @@ import socket
 from dataclasses import dataclass
 
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
 from fraiseql_guard.operations.fleet.heartbeat import MAX_PAYLOAD_BYTES, Fingerprints, HeartbeatTask
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
@@ -131,12 +132,13 @@ def test_fingerprints_are_equal_where_the_configuration_is():
 def test_a_secret_that_is_exchanged_in_its_file_changes_the_fingerprint(tmp_path):
     path = tmp_path / "secret"
     path.write_text(STRONG)
-    settings = Settings.load({"FRAISEQL_JWT_SECRET_FILE": str(path)})
+    clock = ManualClock()
+    settings = Settings.load({"FRAISEQL_JWT_SECRET_FILE": str(path)}).by(clock)
     digest = Fingerprints()
     before, key = digest.of_settings(settings), digest.of_keys(settings)
     assert digest.of_settings(settings) == before
     path.write_text(STRONG + " and more")
-    settings.jwt_secret._file._looked_at -= 6
+    clock.advance(LOOK_AGAIN_SECONDS)
     assert digest.of_settings(settings) != before
     assert digest.of_keys(settings) != key
 

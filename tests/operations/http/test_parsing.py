@@ -113,7 +113,7 @@ async def test_a_charset_and_capitals_are_json_all_the_same(serve) -> None:
 async def test_a_caller_who_leaves_in_the_middle_changes_nothing(serve) -> None:
     api = serve()
     connection = Connection([b'{"ip_addr', b'ess":"203.0.113.9"}'])
-    connection._messages.pop()
+    connection.messages.pop()
     connection.leave()
     await api.refused(400, "POST", "/blocks", connection=connection, content_type="application/json")
     assert await api.items("/blocks") == []
@@ -186,7 +186,7 @@ async def test_every_answer_is_private(serve) -> None:
 
 async def test_what_breaks_inside_is_503_counted_and_logged(serve, monkeypatch) -> None:
     api = serve()
-    store = api.guard.guard._runtime.store
+    store = api.guard.guard.runtime.store
 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError

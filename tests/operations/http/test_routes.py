@@ -22,7 +22,7 @@ DIGEST = hashlib.sha256(QUERY.encode()).hexdigest()
 # --- blocks ----------------------------------------------------------------------------------------------------------
 
 
-async def test_an_address_is_blocked_listed_and_lifted(api) -> None:
+async def test_an_address_is_blocked_and_listed(api) -> None:
     done = await api.done("POST", "/blocks", {"ip_address": PUBLIC_ADDRESS, "reason": "an attack"})
     assert done["message"] == f"{PUBLIC_ADDRESS} is blocked for 1 h."
     assert (done["changed"], done["affected"]) == (True, 1)
@@ -34,6 +34,11 @@ async def test_an_address_is_blocked_listed_and_lifted(api) -> None:
         "operator", "operator", "an attack", "alice",
     )  # fmt: skip
     assert 3500 < block["expires_in_seconds"] <= 3600
+
+
+async def test_a_block_of_an_address_is_lifted_once(api) -> None:
+    await api.done("POST", "/blocks", {"ip_address": PUBLIC_ADDRESS})
+    assert await felt(403, api.guard)
     lifted = await api.done("DELETE", "/blocks", query=f"ip_address={PUBLIC_ADDRESS}")
     assert (lifted["changed"], lifted["affected"]) == (True, 1)
     assert await felt(200, api.guard)
@@ -92,7 +97,7 @@ async def test_a_danger_of_the_address_stops_the_whole_of_it(api) -> None:
 
 
 async def test_automatic_sanctions_are_listed_and_lifted_alone_or_together(api) -> None:
-    store = api.guard.guard._runtime.store
+    store = api.guard.guard.runtime.store
     for number in range(1, 5):
         await store.sanctions.impose(
             Sanction(Subject("address", f"192.0.2.{number}"), PolicyName.DOS, 300.0 + number, "dos")
@@ -161,7 +166,7 @@ async def test_an_address_is_allowed_and_its_automatic_sanctions_end(guarded, cl
     path = tmp_path / "allow.yml"
     path.write_text("- {ip: 192.0.2.0/24, reason: monitoring}")
     api = mounted(guarded, closing, allow_list="198.51.100.7", allow_list_file=path, **store_options)
-    await api.guard.guard._runtime.store.sanctions.impose(
+    await api.guard.guard.runtime.store.sanctions.impose(
         Sanction(Subject("address", PUBLIC_ADDRESS), PolicyName.DOS, 300.0)
     )
     assert (await graphql(api.guard, QUERY)).status == 403

@@ -20,21 +20,30 @@ async def opened(api, **more):
     return reply.json, cookie, {"cookie": f"theme=dark; {cookie.partition(';')[0]}; x=1"}
 
 
-async def test_a_session_stands_for_the_token(serve) -> None:
+async def test_a_session_is_opened_with_the_token_and_told(serve) -> None:
     api = serve()
-    session, cookie, headers = await opened(api)
+    session, _, _ = await opened(api)
     assert session["actor"] == "alice"
     assert 8 * 3600 - 60 < session["expires_in_seconds"] <= 8 * 3600  # it counts down from the first moment
+    assert api.guard.lines("admin.login")[0]["context"] == {"actor": "alice", "ip_address": OPERATORS_ADDRESS[0]}
+
+
+async def test_the_cookie_of_a_session_holds_no_token_and_stays_here(serve) -> None:
+    _, cookie, _ = await opened(serve())
     assert TOKEN not in cookie
     assert cookie.startswith("__Host-")
     assert cookie.partition(";")[2] == " Path=/; Max-Age=28800; HttpOnly; SameSite=Strict; Secure"
+
+
+async def test_a_session_stands_for_the_token(serve) -> None:
+    api = serve()
+    session, _, headers = await opened(api)
     seen = await api.done("GET", "/session", token=None, headers=headers)
     assert (seen["actor"], seen["csrf_token"]) == ("alice", session["csrf_token"])
     assert await api.items("/blocks", token=None, headers=headers) == []
     changing = {**headers, "x-csrf-token": session["csrf_token"]}
     await api.done("POST", "/blocks", BLOCK, token=None, headers=changing)
     assert (await api.items("/blocks"))[0]["actor"] == "alice"
-    assert api.guard.lines("admin.login")[0]["context"] == {"actor": "alice", "ip_address": OPERATORS_ADDRESS[0]}
 
 
 @pytest.mark.parametrize("csrf", [None, "", "x", "é"])

@@ -105,7 +105,7 @@ async def test_operations_at_work_that_are_not_counted_are_no_zero(guarded: Any)
     guard = guarded(middleware=QueryLimitMiddleware)
 
     async def told() -> bool:
-        workers = (await guard.guard._runtime.operator.status()).workers
+        workers = (await guard.guard.runtime.operator.status()).workers
         return bool(workers) and workers[0].in_flight is None
 
     await graphql(guard, "{me{id}}")

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fraiseql_guard.core import signals as s
-from fraiseql_guard.operations.log_analysis import reading, wrappers
 from fraiseql_guard.operations.log_analysis.log_line import LogFilter
 from fraiseql_guard.operations.log_analysis.reading import OVERLONG
 from fraiseql_guard.operations.log_analysis.summary import LogSummary
@@ -85,14 +84,26 @@ def test_a_line_that_no_end_came_for_is_a_line_of_its_own():
     assert list(unwrapped([TIME + b" stdout P {", TIME + b" stderr F " + OURS[0]])) == [OURS[0], b"{"]
 
 
-def test_parts_without_an_end_take_no_memory(monkeypatch):
-    monkeypatch.setattr(wrappers, "MAX_LINE_BYTES", 100)
-    monkeypatch.setattr(wrappers, "_MAX_STREAMS", 5)
+def test_parts_without_an_end_take_no_memory():
     endless = [TIME + b" stdout P " + b"x" * 60] * 1_000
-    assert list(unwrapped([*endless, TIME + b" stdout F x", TIME + b" stdout F last"])) == [OVERLONG, b"last"]
-    many = [f"[pod/{number}/app] ".encode() + TIME + b" stdout P x" for number in range(100)]
-    assert list(unwrapped(many)) == [b"x"] * 100
-    assert reading.MAX_LINE_BYTES == 1 << 20
+    lines = [*endless, TIME + b" stdout F x", TIME + b" stdout F last"]
+    assert list(unwrapped(lines, max_line_bytes=100)) == [OVERLONG, b"last"]
+
+
+def test_no_more_streams_wait_for_their_end_than_may():
+    many = (f"[pod/{number}/app] ".encode() + TIME + b" stdout P x" for number in range(100))
+    read = 0
+
+    def reading():
+        nonlocal read
+        for line in many:
+            read += 1
+            yield line
+
+    found = unwrapped(reading(), max_streams=5)
+    assert next(found) == b"x"
+    assert read == 6
+    assert list(found) == [b"x"] * 99
 
 
 QUOTED = [

@@ -1,12 +1,14 @@
 """An operator on a store in memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.signals import Event
 from fraiseql_guard.operations.operator.interface import Worker
+from fraiseql_guard.operations.operator.lift_all import RETRY_SECONDS
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores import MemoryStore
 
@@ -31,8 +33,10 @@ def audited() -> list[tuple[str, dict[str, Any]]]:
 def make_operator(store: MemoryStore, audited: list[Any]) -> Callable[..., StoreOperator]:
     """An operator with settings of the test's own."""
 
-    def make(**options: Any) -> StoreOperator:
-        settings = Settings.load({}, **options)
-        return StoreOperator(store, settings, audit=lambda event, fields: audited.append((event.name, dict(fields))))
+    def make(*, retry_seconds: float = RETRY_SECONDS, **options: Any) -> StoreOperator:
+        def audit(event: Event, fields: Mapping[str, Any]) -> None:
+            audited.append((event.name, dict(fields)))
+
+        return StoreOperator(store, Settings.load({}, **options), audit=audit, retry_seconds=retry_seconds)
 
     return make

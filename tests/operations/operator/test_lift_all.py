@@ -9,7 +9,6 @@ import pytest
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.operations.operator import lift_all
 from fraiseql_guard.operations.operator.interface import NotAppliedError, NotFoundError, Origin, Target
 from fraiseql_guard.stores import MemoryStore, StoreError
 from tests.support.waiting import until
@@ -81,7 +80,6 @@ async def test_a_second_request_joins_the_first_and_ends_with_it(make_operator, 
 
 
 async def test_a_store_that_stumbles_ends_nothing(make_operator, store, monkeypatch) -> None:
-    monkeypatch.setattr(lift_all, "_RETRY_SECONDS", 0)
     await sanction(store, MANY)
     lift_many, calls = store.sanctions.lift_many, 0
 
@@ -93,13 +91,12 @@ async def test_a_store_that_stumbles_ends_nothing(make_operator, store, monkeypa
         return await lift_many(sanctioned)
 
     monkeypatch.setattr(store.sanctions, "lift_many", stumble)
-    assert (await make_operator().lift_all()).affected > 0
+    assert (await make_operator(retry_seconds=0).lift_all()).affected > 0
     assert await store.sanctions.count() == 0
 
 
 async def test_a_store_that_is_gone_stops_it_and_the_same_again_goes_on(make_operator, store, monkeypatch) -> None:
-    monkeypatch.setattr(lift_all, "_RETRY_SECONDS", 0)
-    operator = make_operator()
+    operator = make_operator(retry_seconds=0)
     await sanction(store, 200)
     lift_many = store.sanctions.lift_many
 

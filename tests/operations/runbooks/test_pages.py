@@ -39,7 +39,7 @@ async def log(guarded, tmp_path: Path) -> Path:
     assert 429 in [(await graphql(guard, "{a{b}}", token=bob)).status for _ in range(30)]
     wanted = {"security.rate_limit", "security.auth_failure", "security.token_expired", "graphql.expensive_query"}
     assert wanted <= {line["event"] for line in guard.lines()}
-    path = guard._log_path
+    path = guard.log_path
     more = EventLog(Settings.load({}, log_file=path))
     more.emit(s.SLOW_QUERY, {"query_duration_ms": 6000, "query_type": "select", "table_name": "posts"})
     more.emit(s.HIGH_MEMORY, {"memory_usage_percent": 85.0})

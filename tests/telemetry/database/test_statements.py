@@ -108,7 +108,7 @@ def test_the_memory_is_bounded() -> None:
     statements = Statements()
     for number in range(2000):
         statements.describe(f"SELECT {number} FROM t")
-    assert len(statements._known) <= 512
+    assert statements.remembered <= 512
 
 
 @pytest.mark.fraiseql
@@ -123,5 +123,5 @@ def test_statements_of_psycopg_are_read_without_their_values() -> None:
     ]
     statements = Statements()
     assert {statements.describe(each) for each in made} == {Statement("select", "s.T x")}
-    assert len(statements._known) == 1  # values do not fill the memory
+    assert statements.remembered == 1  # values do not fill the memory
     assert statements.describe(sql.SQL("DELETE FROM t")) == Statement("delete", "t")

@@ -126,7 +126,7 @@ def test_after_half_a_line_a_new_one_begins(tmp_path, monkeypatch):
     sink.write(b'{"n": 3}\n')
     sink.write(b'{"n": 4}\n')
     assert (tmp_path / "app.log").read_text().splitlines() == ['{"n": "hal', '{"n": 3}', '{"n": 4}']
-    os.close(sink._descriptor)
+    sink.close()
 
 
 class TestRotation:
@@ -136,8 +136,7 @@ class TestRotation:
         self.path = tmp_path / "app.log"
         sink = FileSink(self.path, clock=lambda: self.now)
         yield sink
-        if sink._descriptor >= 0:
-            os.close(sink._descriptor)
+        sink.close()
 
     def test_a_renamed_file_is_followed_within_a_second(self, sink):
         sink.write(b"1\n")

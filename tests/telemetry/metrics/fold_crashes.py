@@ -16,6 +16,7 @@ from pathlib import Path
 from prometheus_client.mmap_dict import mmap_key
 
 from fraiseql_guard.telemetry.metrics import value_files
+from fraiseql_guard.telemetry.metrics.folding import READ_WAIT_SECONDS, Folder
 from fraiseql_guard.telemetry.metrics.multiprocess import Workers
 from fraiseql_guard.telemetry.metrics.process_locks import ALIVE, PREFIX, find_processes, pid_space
 
@@ -37,14 +38,10 @@ def prepare(folder: Path, workers: range) -> None:
             (folder / f"{kind}_{pid}.db").write_bytes(value_files.packed(entries))
 
 
-def seen(folder: Path) -> Seen:
-    """All samples that are no matter of the living, and the damage."""
+def seen(folder: Path, *, read_wait_seconds: float = READ_WAIT_SECONDS) -> Seen:
+    """All samples that are no matter of the living; AssertionError if anything is damaged."""
     damage: list[int] = []
-    workers = Workers.__new__(Workers)  # without a life, and without folding at its start
-    from fraiseql_guard.telemetry.metrics.folding import Folder
-
-    workers._directory, workers._on_damage, workers._reported = folder, lambda: damage.append(1), set()
-    workers._folder = Folder(folder, on_damage=workers._damaged)
+    workers = Workers(folder, on_damage=lambda: damage.append(1), looks_only=True, read_wait_seconds=read_wait_seconds)
     found = {
         f"{sample.name} {sorted(sample.labels.items())}": sample.value
         for family in workers.look().merged
@@ -60,8 +57,6 @@ def fold(folder: Path, *, dies_at: int = 0) -> bool:
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    from fraiseql_guard.telemetry.metrics.folding import Folder
-
     steps = count(1)
 
     def hook(event: str, _: object) -> None:

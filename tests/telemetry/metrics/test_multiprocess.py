@@ -79,6 +79,14 @@ def test_counters_and_histograms_are_summed_whichever_worker_is_scraped(workers)
         assert scrape.value(s.QUERY_COMPLEXITY, suffix="_sum") == 100
         assert scrape.value(s.QUERY_COMPLEXITY, suffix="_count") == 2
         assert scrape.value(s.QUERY_COMPLEXITY_SUM, "alice") == 100
+
+
+def test_several_workers_show_the_types_and_series_that_one_would(workers):
+    one, two = workers
+    one.do("metrics.inc(s.QUERIES_SUCCESS)")
+    two.do("metrics.observe(s.QUERY_COMPLEXITY, 60)")
+    for worker in workers:
+        scrape = worker.scrape()
         assert scrape.of(s.REFUSALS) == dict.fromkeys(s.REFUSALS.closed, 0)
         assert scrape.types[s.QUERY_COMPLEXITY.name] == "histogram"
         assert scrape.types[s.QUERIES_SUCCESS.name] == "counter"

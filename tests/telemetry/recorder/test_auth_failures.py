@@ -30,5 +30,5 @@ def test_the_memory_does_not_grow_with_the_callers():
     memory = RecentFailures(100)
     for number in range(30_000):
         memory.note(f"caller-{number}", 0.0)
-    assert len(memory._known) <= 10_000
+    assert len(memory) <= 10_000
     assert memory.take("caller-29999", 1.0) == 1

@@ -29,6 +29,10 @@ def test_sentinels_and_the_master_behind_them():
     assert {seed.greeting for seed in deployment.seeds} == {(("AUTH", "watch"),)}
     assert deployment.server.greeting == (("AUTH", "ada", "s@crt"), ("SELECT", 3))
     assert deployment.server.must_be_master
+
+
+def test_a_deployment_shows_no_password():
+    deployment = Deployment.parse("redis+sentinel://ada:s%40crt@one/limits?sentinel_password=watch")
     assert "watch" not in repr(deployment)
     assert "crt" not in repr(deployment)
 
