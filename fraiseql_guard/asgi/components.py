@@ -36,10 +36,10 @@ from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.stores import open_store
-from fraiseql_guard.stores.control import ControlSet
-from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.overrides import Overrides
+from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
@@ -57,7 +57,7 @@ class Components:
     """
 
     store: Store
-    control: ControlWatch
+    control: OverridesWatch
     presence: HeartbeatTask
     census: SanctionCensus
     traffic: TrafficStats
@@ -97,7 +97,7 @@ def build_components(
     host: Host,
     database: DatabaseSignals,
     user_status: AskUserStatus | None,
-    on_control: Callable[[ControlSet], None],
+    on_control: Callable[[Overrides], None],
     watch_host: Callable[[], object],
     in_force: Callable[[], Settings],
     facts: Facts,
@@ -164,7 +164,7 @@ def build_components(
 
     return Components(
         store=store,
-        control=ControlWatch(
+        control=OverridesWatch(
             store,
             on_change=on_control,
             beside=_overrides(path, recorder) if path is not None else None,

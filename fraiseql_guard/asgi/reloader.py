@@ -19,8 +19,8 @@ from fraiseql_guard.core.signals import WITH_MODE, PolicyName, Protection
 from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.fleet.switches import SettingOverrides, read_switches
-from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.failover import FailoverStore
+from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import Host
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
@@ -46,7 +46,7 @@ class RuntimeReloader:
         self._tell_modes()
         self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
 
-    def take(self, control: ControlSet) -> None:
+    def take(self, control: Overrides) -> None:
         """Take over a control set. Never raises: what cannot be used is said, and changes nothing."""
         components = self.components
         parts = (
@@ -59,7 +59,7 @@ class RuntimeReloader:
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
         self._forget_callers()  # callers that come again are decided anew, as something else may hold now
-        self._guarded(self._obey, tuple(control.of(EntryKind.COMMAND)))
+        self._guarded(self._obey, tuple(control.of(OverrideKind.COMMAND)))
 
     def adopt(self, mount_options: MountOptions) -> None:
         """Go on with a schema that was found late, or with the certainty that there is none; nothing else may have
@@ -96,7 +96,7 @@ class RuntimeReloader:
 
     # --- overrides ----------------------------------------------------------------------------------------------------
 
-    def _override(self, control: ControlSet) -> None:
+    def _override(self, control: Overrides) -> None:
         switches = read_switches(control)
         for problem in switches.problems:
             self.components.recorder.warn(f"an override is ignored: {problem}")
@@ -151,7 +151,7 @@ class RuntimeReloader:
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
-    def _obey(self, entries: Iterable[Entry]) -> None:
+    def _obey(self, entries: Iterable[Override]) -> None:
         """Carry out what was not there before. What was told before this process first looked is not for it."""
         known, self._known_commands = self._known_commands, frozenset(entry.id for entry in entries)
         for entry in entries:

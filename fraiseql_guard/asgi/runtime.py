@@ -31,7 +31,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.operations.operator.interface import Operator
-from fraiseql_guard.stores.control_watch import ControlWatch
+from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import Host
@@ -106,7 +106,7 @@ class Runtime:
     body_gates: Sequence[Check]
     edits: Sequence[Edit]
     store: Store
-    control: ControlWatch
+    control: OverridesWatch
     admission: Admission
     lockouts: Lockouts
     recorder: RequestRecorder

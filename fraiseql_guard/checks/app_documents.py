@@ -18,7 +18,7 @@ from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.context import AppDocument, Denial, RequestContext
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import Code
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.stores.refused import WINDOW_SECONDS, RefusedFor
 
@@ -76,9 +76,9 @@ class AppDocuments:
         self._waiting: dict[RefusedFor, AppDocument] = {}
         self._untold: dict[str, AppDocument] = {}
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Take over what a new control set says."""
-        found = (_read(entry) for entry in control.of(EntryKind.APP_DOCUMENT))
+        found = (_read(entry) for entry in control.of(OverrideKind.APP_DOCUMENT))
         self._in_force = {document.query_hash: document for document in found if document is not None}
         self._observer.app_documents(self._in_force)
 
@@ -139,13 +139,15 @@ class AppDocuments:
         return True
 
 
-def _written(document: AppDocument) -> Entry:
+def _written(document: AppDocument) -> Override:
     facts = [document.code.name, document.limit, document.actual, document.operation]
     value = orjson.dumps(facts).decode()
-    return Entry(EntryKind.APP_DOCUMENT, document.query_hash, KEPT_SECONDS, "several callers are refused", "", value)
+    return Override(
+        OverrideKind.APP_DOCUMENT, document.query_hash, KEPT_SECONDS, "several callers are refused", "", value
+    )
 
 
-def _read(entry: Entry) -> AppDocument | None:
+def _read(entry: Override) -> AppDocument | None:
     """None for what another version of ours may have said."""
     try:
         code, limit, actual, operation = orjson.loads(entry.value)

@@ -12,7 +12,7 @@ from typing import Final
 
 from fraiseql_guard.core.context import Denial, RequestContext
 from fraiseql_guard.core.signals import DOCUMENT_BLOCKED, Protection
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
 
 class BlockedDocuments:
@@ -28,11 +28,11 @@ class BlockedDocuments:
         self._documents: Mapping[str, float] = {}
         self._operations: Mapping[str, float] = {}
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Take over the blocks of a new control set."""
         now = self._clock()
-        self._documents = _until(now, control.of(EntryKind.DOCUMENT), str.lower)
-        self._operations = _until(now, control.of(EntryKind.OPERATION), str)
+        self._documents = _until(now, control.of(OverrideKind.DOCUMENT), str.lower)
+        self._operations = _until(now, control.of(OverrideKind.OPERATION), str)
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Refuse what is blocked. What could not be measured has no operations, but its text may be known."""
@@ -50,5 +50,5 @@ class BlockedDocuments:
         return Denial(DOCUMENT_BLOCKED, detail=detail, retry_after_seconds=max(1.0, until - self._clock()))
 
 
-def _until(now: float, entries: Iterable[Entry], key: Callable[[str], str]) -> Mapping[str, float]:
+def _until(now: float, entries: Iterable[Override], key: Callable[[str], str]) -> Mapping[str, float]:
     return {key(entry.key): now + entry.expires_in_seconds for entry in entries}

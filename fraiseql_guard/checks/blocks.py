@@ -11,7 +11,7 @@ from fraiseql_guard.core.context import Denial, RequestContext
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.signals import BLOCKED, PolicyName, Protection
 from fraiseql_guard.identity.networks import NetworkSet
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class OperatorBlocks:
         self._all = NetworkSet(())
         self._blocks: tuple[_Block, ...] = ()
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Take over the blocks of a new control set."""
         now = self._clock()
-        found = tuple(control.networks(EntryKind.BLOCK))
+        found = tuple(control.networks(OverrideKind.BLOCK))
         self._all = NetworkSet(network for network, _ in found)
         self._blocks = tuple(_Block(NetworkSet((network,)), now + entry.expires_in_seconds) for network, entry in found)
 

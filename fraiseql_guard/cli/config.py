@@ -15,7 +15,7 @@ from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
 from fraiseql_guard.operations.fleet.switches import read_switches
 from fraiseql_guard.operations.operator import configuration
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
 
 def config(
@@ -44,8 +44,8 @@ def config(
 async def _fleet_rows(to: Reached) -> Sequence[Mapping[str, Any]]:
     """What the other side was started with, and over it what operators have set for all workers."""
     rows, switches = await to.operator.config(), await to.operator.switches()
-    told = [Entry(EntryKind(each.kind), each.name, value=each.value) for each in switches]
-    held = read_switches(ControlSet(entries=tuple(told))).options
+    told = [Override(OverrideKind(each.kind), each.name, value=each.value) for each in switches]
+    held = read_switches(Overrides(entries=tuple(told))).options
     return [
         {**row, "value": held[row["option"]], "source": "override"} if row["option"] in held else row for row in rows
     ]

@@ -17,7 +17,7 @@ from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.variables import SettingVariable
 from fraiseql_guard.operations.operator.fields import MODE, PROTECTION
 from fraiseql_guard.operations.operator.interface import Switch
-from fraiseql_guard.stores.control import ALL
+from fraiseql_guard.stores.overrides import ALL
 
 CLEAR: Final = "clear"
 _MODES: Final = tuple[str, ...](MODE.schema["enum"])

@@ -25,7 +25,7 @@ from fraiseql_guard.core.parsing import Network
 from fraiseql_guard.core.settings import Settings, SettingsError, name_of
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.identity.networks import NetworkSet
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _KEYS: Final = frozenset({"ip", "reason", "expires_at"})
 _EXAMPLE: Final = "- {ip: 203.0.113.0/24, reason: our monitoring, expires_at: 2026-12-31T00:00:00Z}"
@@ -72,9 +72,9 @@ class AllowList:
                 f"and expires_at, for example {_EXAMPLE}"
             ) from None
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Take over what an operator has allowed for a while."""
-        self._told = tuple(network for network, _ in control.networks(EntryKind.ALLOW))
+        self._told = tuple(network for network, _ in control.networks(OverrideKind.ALLOW))
         self._take_over(self._clock())
 
     def entries(self) -> Sequence[AllowedEntry]:

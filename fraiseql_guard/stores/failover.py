@@ -16,11 +16,11 @@ from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat
 from fraiseql_guard.stores.lift_job import LiftJob, Told
 from fraiseql_guard.stores.memory import MemoryStore
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import (
     OVERRIDE,
     AdmitRequest,
@@ -247,16 +247,16 @@ class FailoverStore:
         self._local.forget_limit(subject)
         return existed
 
-    async def control(self, known_version: int) -> ControlSet | None:
-        """ControlStore.control; StoreError if the store cannot tell, at once while it is given up."""
+    async def control(self, known_version: int) -> Overrides | None:
+        """OverrideStore.control; StoreError if the store cannot tell, at once while it is given up."""
         return await self._apply(lambda: self._primary.control(known_version))
 
-    async def tell(self, entry: Entry) -> None:
-        """ControlStore.tell; StoreError if it was not applied."""
+    async def tell(self, entry: Override) -> None:
+        """OverrideStore.tell; StoreError if it was not applied."""
         await self._apply(lambda: self._primary.tell(entry))
 
-    async def delete_override(self, kind: EntryKind, key: str) -> bool:
-        """ControlStore.untell; StoreError if it was not applied."""
+    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.untell; StoreError if it was not applied."""
         return await self._apply(lambda: self._primary.delete_override(kind, key))
 
     async def documents(self, known_version: int) -> DocumentIndex | None:

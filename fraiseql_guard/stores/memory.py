@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.stores.control import ControlMemory, ControlSet, Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, DocumentIndex, DocumentMemory, TrustedDocument
 from fraiseql_guard.stores.fleet import Beat, FleetMemory
 from fraiseql_guard.stores.lift_job import LiftJob, LiftMemory, Told
 from fraiseql_guard.stores.memory_offences import MemoryOffences
+from fraiseql_guard.stores.overrides import MemoryOverrides, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import (
     OVERRIDE,
     AdmitRequest,
@@ -64,7 +64,7 @@ class MemoryStore:
         max_sanctions: int = 20_000,
     ) -> None:
         self._clock = clock
-        self._control = ControlMemory(clock)
+        self._control = MemoryOverrides(clock)
         self._documents = DocumentMemory()
         self._fleet = FleetMemory(clock)
         self._refused = RefusedMemory(clock)
@@ -164,16 +164,16 @@ class MemoryStore:
         """The last lifting of an origin (LiftStore.lifting)."""
         return self._lift_jobs.read(origin)
 
-    async def control(self, known_version: int) -> ControlSet | None:
-        """The control set if it has changed (ControlStore.control)."""
+    async def control(self, known_version: int) -> Overrides | None:
+        """The control set if it has changed (OverrideStore.control)."""
         return self._control.control(known_version)
 
-    async def tell(self, entry: Entry) -> None:
-        """Bring an entry of the control set into force (ControlStore.tell)."""
+    async def tell(self, entry: Override) -> None:
+        """Bring an entry of the control set into force (OverrideStore.tell)."""
         self._control.tell(entry)
 
-    async def delete_override(self, kind: EntryKind, key: str) -> bool:
-        """Take an entry of the control set back (ControlStore.untell)."""
+    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
+        """Take an entry of the control set back (OverrideStore.untell)."""
         return self._control.delete_override(kind, key)
 
     async def documents(self, known_version: int) -> DocumentIndex | None:

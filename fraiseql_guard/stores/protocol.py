@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 
 from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
-from fraiseql_guard.stores.control import ControlStore
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
 from fraiseql_guard.stores.lift_job import LiftStore
+from fraiseql_guard.stores.overrides import OverrideStore
 from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
 from fraiseql_guard.stores.refused import RefusedStore
 from fraiseql_guard.stores.sanction_pages import Page
@@ -105,7 +105,7 @@ Sanctioned = tuple[Subject, PolicyName]
 """Who is sanctioned, and by which policy."""
 
 
-class Store(ControlStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Protocol):
+class Store(OverrideStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Protocol):
     """Where rate limits, offences and sanctions live.
 
     Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store. ``unreadable`` is what was

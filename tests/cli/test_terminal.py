@@ -34,8 +34,8 @@ from fraiseql_guard.operations.operator.records import (
 )
 from fraiseql_guard.operations.operator.shapes import plain
 from fraiseql_guard.stores import RedisStore
-from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.documents import TrustedDocument
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from tests.cli.fleet import TOKEN, Operator
 from tests.support.peer import peer
 from tests.support.redis_server import RedisServer
@@ -190,9 +190,9 @@ async def fill(url: str) -> None:
     user = Subject("user", json.dumps([HOSTILE, HOSTILE, HOSTILE]))
     await store.impose(Sanction(user, PolicyName.OPERATOR, 3_600, HOSTILE, HOSTILE))
     await store.set_limit(user, Limit(5, 60), 0, 3_600, actor=HOSTILE)
-    for kind in EntryKind:
-        key = "203.0.113.0/24" if kind in (EntryKind.BLOCK, EntryKind.ALLOW) else HOSTILE
-        await store.tell(Entry(kind, key, 3_600, HOSTILE, HOSTILE, value=HOSTILE))
+    for kind in OverrideKind:
+        key = "203.0.113.0/24" if kind in (OverrideKind.BLOCK, OverrideKind.ALLOW) else HOSTILE
+        await store.tell(Override(kind, key, 3_600, HOSTILE, HOSTILE, value=HOSTILE))
     await store.add_documents([TrustedDocument("d" * 64, "{a}", HOSTILE, HOSTILE)])
     await store.aclose()
 

@@ -87,4 +87,4 @@ def test_what_is_told_of_this_process_is_fresh_in_whichever_loop_serves(guarded)
             assert loop.run_until_complete(graphql(guard, "{me{id}}")).status == 200
             loop.run_until_complete(asyncio.sleep(0))
             running = {task.get_coro().__qualname__ for task in asyncio.all_tasks(loop)}
-            assert {"PeriodicTask._tick", "ControlWatch._poll"} <= running
+            assert {"PeriodicTask._tick", "OverridesWatch._poll"} <= running

@@ -14,7 +14,7 @@ import pytest
 
 from fraiseql_guard.asgi.logins import logins
 from fraiseql_guard.core.settings import CHANGEABLE, name_of
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
 from tests.support.asgi import Connection, EchoApp, graphql, request
@@ -350,13 +350,13 @@ class AtWork:
 
 
 async def told(guard: Guarded, option: str, value: str | None) -> None:
-    store, kind, key = guard.guard.runtime.store, EntryKind.SETTING, name_of(option)
+    store, kind, key = guard.guard.runtime.store, OverrideKind.SETTING, name_of(option)
     if option == "mode" or option.startswith("mode_"):
-        kind, key = EntryKind.MODE, option.removeprefix("mode").removeprefix("_") or "all"
+        kind, key = OverrideKind.MODE, option.removeprefix("mode").removeprefix("_") or "all"
     if value is None:
         await store.delete_override(kind, key)
     else:
-        await store.tell(Entry(kind, key, 600, value=value))
+        await store.tell(Override(kind, key, 600, value=value))
     await guard.guard.runtime.control.refresh()
 
 

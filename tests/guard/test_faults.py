@@ -16,7 +16,7 @@ from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName, Protection
 from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.operations.operator.interface import Target
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
@@ -136,8 +136,8 @@ async def mounted(guarded: Any, mount: str) -> Guarded:
         common |= {"admin_tokens": f"oncall={'t' * 40}", "cost_budgets": "default=100000"}
     guard = guarded(EchoApp(), middleware, **common, **options)
     store = guard.guard.runtime.store
-    await store.tell(Entry(EntryKind.BLOCK, "198.51.100.0/29", 600))
-    await store.tell(Entry(EntryKind.OPERATION, "Export", 600))
+    await store.tell(Override(OverrideKind.BLOCK, "198.51.100.0/29", 600))
+    await store.tell(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.guard.runtime.control.refresh()
     return guard
 

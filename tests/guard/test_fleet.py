@@ -15,7 +15,7 @@ import pytest
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.operator.records import read_heartbeat, read_refusal
 from fraiseql_guard.stores import RedisStore
-from fraiseql_guard.stores.control import CLEAR_CACHES, GC, Entry, EntryKind, command
+from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, command
 from fraiseql_guard.telemetry.process import POOL
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
@@ -23,7 +23,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
 
 DEEP = "{a{b{c{d{e{f{g{h{i{j{k{l}}}}}}}}}}}}"
-MODE, SETTING = EntryKind.MODE, EntryKind.SETTING
+MODE, SETTING = OverrideKind.MODE, OverrideKind.SETTING
 
 
 def store_of(guard):
@@ -68,7 +68,7 @@ async def fleet(guarded, redis):
 async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> None:
     first, second = fleet
     assert [await status(guard, DEEP) for guard in fleet] == [400, 400]
-    await store_of(first).tell(Entry(MODE, "all", 600, "an incident", "alice", "monitor"))
+    await store_of(first).tell(Override(MODE, "all", 600, "an incident", "alice", "monitor"))
     assert await soon(in_force(second, "mode", "monitor"))
     assert await soon(in_force(first, "mode", "monitor"))
     assert [await status(guard, DEEP) for guard in fleet] == [200, 200]
@@ -85,8 +85,8 @@ async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> No
 async def test_the_mode_of_one_protection_wins_over_the_mode_of_all(guarded) -> None:
     guard = guarded()
     await status(guard)
-    await store_of(guard).tell(Entry(MODE, "query_limits", 600, value="enforce"))
-    await store_of(guard).tell(Entry(MODE, "all", 600, value="monitor"))
+    await store_of(guard).tell(Override(MODE, "query_limits", 600, value="enforce"))
+    await store_of(guard).tell(Override(MODE, "all", 600, value="monitor"))
     assert await soon(in_force(guard, "mode", "monitor"))
     assert await status(guard, DEEP) == 400
 
@@ -95,7 +95,7 @@ async def test_the_mode_of_one_protection_wins_over_the_mode_of_all(guarded) -> 
 async def test_a_setting_is_overridden_everywhere_and_the_base_is_back_when_it_ends(fleet) -> None:
     first, second = fleet
     variable = name_of("max_query_depth")
-    await store_of(first).tell(Entry(SETTING, variable, 4, value="20"))
+    await store_of(first).tell(Override(SETTING, variable, 4, value="20"))
     assert await soon(in_force(second, "max_query_depth", 20))
     assert await status(second, DEEP) == 200
     assert await soon(in_force(second, "max_query_depth", 10))
@@ -105,7 +105,7 @@ async def test_a_setting_is_overridden_everywhere_and_the_base_is_back_when_it_e
 async def test_an_override_wins_over_an_argument(guarded) -> None:
     guard = guarded(max_query_depth=20)
     assert await status(guard, DEEP) == 200
-    await store_of(guard).tell(Entry(SETTING, name_of("max_query_depth"), 600, value="5"))
+    await store_of(guard).tell(Override(SETTING, name_of("max_query_depth"), 600, value="5"))
     assert await soon(in_force(guard, "max_query_depth", 5))
     assert await status(guard, DEEP) == 400
     await store_of(guard).delete_override(SETTING, name_of("max_query_depth"))
@@ -117,7 +117,7 @@ async def test_a_request_ends_under_the_settings_that_it_began_with(guarded) -> 
     guard = guarded(app, max_in_flight=1)
     at_work = asyncio.create_task(graphql(guard, "{me{id}}"))
     await until(lambda: app.at_work)
-    await store_of(guard).tell(Entry(SETTING, name_of("query_timeout"), 600, value="0.1"))
+    await store_of(guard).tell(Override(SETTING, name_of("query_timeout"), 600, value="0.1"))
     assert await soon(in_force(guard, "query_timeout", 0.1))
     await asyncio.sleep(0.2)  # longer than it would have by now
     refused = await graphql(guard, "{me{id}}")  # the new stack still counts the one at work
@@ -131,7 +131,7 @@ async def test_a_request_ends_under_the_settings_that_it_began_with(guarded) -> 
 async def test_what_was_counted_before_still_counts(guarded) -> None:
     guard = guarded(rate_limit_default="3/hour", rate_limit_burst=0)
     assert [await status(guard) for _ in range(2)] == [200, 200]
-    await store_of(guard).tell(Entry(SETTING, name_of("max_query_depth"), 600, value="20"))
+    await store_of(guard).tell(Override(SETTING, name_of("max_query_depth"), 600, value="20"))
     assert await soon(in_force(guard, "max_query_depth", 20))
     assert [await status(guard) for _ in range(2)] == [200, 429]
     assert guard.metric("fraiseql_http_requests_total", status="200") == 3
@@ -140,17 +140,17 @@ async def test_what_was_counted_before_still_counts(guarded) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        Entry(SETTING, "FRAISEQL_MAX_QUERY_DEPTH", 600, value="many"),
-        Entry(SETTING, "FRAISEQL_MAX_QUERY_DEPTH", 600, value=""),
-        Entry(SETTING, "FRAISEQL_JWT_SECRET", 600, value="a-secret-of-thirty-two-bytes-or-more"),
-        Entry(SETTING, "FRAISEQL_GUARD_TRUSTED_PROXIES", 600, value="10.0.0.0/8"),
-        Entry(SETTING, "FRAISEQL_REDIS_URL", 600, value="redis://192.0.2.1/0"),
-        Entry(SETTING, "FRAISEQL_GUARD_UNSLICED_LISTS", 600, value="refuse"),  # needs a schema
-        Entry(SETTING, "NO_SUCH_VARIABLE\n", 600, value="1"),
-        Entry(MODE, "all", 600, value="off"),
-        Entry(MODE, "nothing", 600, value="monitor"),
-        Entry(EntryKind.COMMAND, "format_disk", 600, id="1"),
-        Entry(EntryKind.DOCUMENT, "", 600),
+        Override(SETTING, "FRAISEQL_MAX_QUERY_DEPTH", 600, value="many"),
+        Override(SETTING, "FRAISEQL_MAX_QUERY_DEPTH", 600, value=""),
+        Override(SETTING, "FRAISEQL_JWT_SECRET", 600, value="a-secret-of-thirty-two-bytes-or-more"),
+        Override(SETTING, "FRAISEQL_GUARD_TRUSTED_PROXIES", 600, value="10.0.0.0/8"),
+        Override(SETTING, "FRAISEQL_REDIS_URL", 600, value="redis://192.0.2.1/0"),
+        Override(SETTING, "FRAISEQL_GUARD_UNSLICED_LISTS", 600, value="refuse"),  # needs a schema
+        Override(SETTING, "NO_SUCH_VARIABLE\n", 600, value="1"),
+        Override(MODE, "all", 600, value="off"),
+        Override(MODE, "nothing", 600, value="monitor"),
+        Override(OverrideKind.COMMAND, "format_disk", 600, id="1"),
+        Override(OverrideKind.DOCUMENT, "", 600),
     ],
     ids=lambda entry: f"{entry.kind}-{entry.key.strip()}-{entry.value}",
 )
@@ -159,9 +159,9 @@ async def test_an_entry_that_cannot_be_used_is_said_once_and_breaks_nothing(guar
     before = guard.guard.settings
     await status(guard)
     await store_of(guard).tell(entry)
-    await store_of(guard).tell(Entry(SETTING, name_of("max_aliases"), 600, value="7"))
+    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="7"))
     assert await soon(in_force(guard, "max_aliases", 7))
-    await store_of(guard).tell(Entry(SETTING, name_of("max_aliases"), 600, value="8"))
+    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="8"))
     assert await soon(in_force(guard, "max_aliases", 8))
     assert (await status(guard), await status(guard, DEEP)) == (200, 400)
     assert guard.guard.settings.override(max_aliases=before.max_aliases) == before
@@ -181,7 +181,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     noted = guard.guard._runtime
     assert await status(guard, document) == 200
     digest = sha256(document.encode()).hexdigest()
-    await store_of(guard).tell(Entry(EntryKind.DOCUMENT, digest.upper(), 600))
+    await store_of(guard).tell(Override(OverrideKind.DOCUMENT, digest.upper(), 600))
     await guard.heard()
     blocked = await graphql(guard, document)
     assert (blocked.status, blocked.code) == (403, "DOCUMENT_BLOCKED")
@@ -191,7 +191,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     assert (await request(guard, body=hidden)).code == "DOCUMENT_BLOCKED"
     assert guard.guard._runtime is noted, "blocked documents need no new stack"
     assert guard.metric("fraiseql_guard_refusals_total", code="DOCUMENT_BLOCKED", protection="query_limits") == 2
-    await store_of(guard).delete_override(EntryKind.DOCUMENT, digest.upper())
+    await store_of(guard).delete_override(OverrideKind.DOCUMENT, digest.upper())
     await guard.heard()
     assert await status(guard, document) == 200
 
@@ -199,7 +199,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
 async def test_a_blocked_operation_is_refused_wherever_it_stands(guarded) -> None:
     guard = guarded()
     await status(guard)
-    await store_of(guard).tell(Entry(EntryKind.OPERATION, "Export", 600))
+    await store_of(guard).tell(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.heard()
     assert await status(guard, "query Export{users{id}}") == 403
     assert await status(guard, "query Other{users{id}}") == 200
@@ -215,7 +215,7 @@ async def test_a_trusted_document_can_be_blocked_too(guarded, tmp_path) -> None:
     guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
     body = json.dumps({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}).encode()
     assert (await request(guard, body=body)).status == 200
-    await store_of(guard).tell(Entry(EntryKind.DOCUMENT, digest, 600))
+    await store_of(guard).tell(Override(OverrideKind.DOCUMENT, digest, 600))
     await guard.heard()
     assert (await request(guard, body=body)).code == "DOCUMENT_BLOCKED"
 
@@ -223,7 +223,7 @@ async def test_a_trusted_document_can_be_blocked_too(guarded, tmp_path) -> None:
 async def test_a_block_of_a_document_is_no_offence(guarded) -> None:
     guard = guarded(dos_offences=1, rate_limit_abuse_offences=1)
     await status(guard)
-    await store_of(guard).tell(Entry(EntryKind.OPERATION, "Export", 600))
+    await store_of(guard).tell(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.heard()
     assert [await status(guard, "query Export{users{id}}") for _ in range(3)] == [403] * 3
     assert await status(guard) == 200
@@ -292,7 +292,7 @@ async def test_a_file_does_the_same_without_redis(guarded, tmp_path) -> None:
     assert await soon(lambda: any("last good overrides" in each["context"]["detail"]
                                   for each in guard.lines("guard.configuration")))  # fmt: skip
     assert guard.guard.settings.max_aliases == 7
-    await store_of(guard).tell(Entry(SETTING, name_of("max_aliases"), 600, value="9"))
+    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="9"))
     assert await soon(in_force(guard, "max_aliases", 9))  # the store's word comes later, and for a while
     await store_of(guard).delete_override(SETTING, name_of("max_aliases"))
     assert await soon(in_force(guard, "max_aliases", 7))

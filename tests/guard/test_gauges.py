@@ -11,7 +11,7 @@ from fraiseql_guard.core.context import Limit, Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.fleet.census import INTERVAL_SECONDS, SanctionCensus
 from fraiseql_guard.operations.operator.records import read_heartbeat
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.support import keys
 from tests.support.asgi import LOOPBACK, graphql, request
@@ -40,7 +40,7 @@ async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded
     await until(lambda: guard.guard.reloader.components.presence.worker_id)
     (before,) = {each.worker.fingerprint for each in await workers(store)}
     assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
-    await store.tell(Entry(EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
+    await store.tell(Override(OverrideKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
     await guard.heard()
     await until(lambda: guard.metric("fraiseql_guard_build_info", fingerprint=before) == 0)
     assert guard.metric("fraiseql_guard_build_info", version=VERSION) == 1
@@ -61,16 +61,16 @@ async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarde
     store = guard.guard.runtime.store
     await store.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
     await store.set_limit(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
-    await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24"))
-    await store.tell(Entry(EntryKind.MODE, "all", value="monitor"))
-    await store.tell(Entry(EntryKind.OPERATION, "Dear"))
-    await store.tell(Entry(EntryKind.OPERATION, "Dearer"))
+    await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24"))
+    await store.tell(Override(OverrideKind.MODE, "all", value="monitor"))
+    await store.tell(Override(OverrideKind.OPERATION, "Dear"))
+    await store.tell(Override(OverrideKind.OPERATION, "Dearer"))
     await guard.heard()
     await until(lambda: guard.metric("fraiseql_guard_sanctions_in_force") == 1)
     await until(lambda: guard.metric("fraiseql_guard_overrides_in_force", kind="limit") == 1)
     found = {kind: guard.metric("fraiseql_guard_overrides_in_force", kind=kind) for kind in KINDS}
     assert found == {"block": 1, "allow": 0, "mode": 1, "setting": 0, "document": 0, "operation": 2, "limit": 1}
-    await store.delete_override(EntryKind.OPERATION, "Dear")
+    await store.delete_override(OverrideKind.OPERATION, "Dear")
     await guard.heard()
     assert guard.metric("fraiseql_guard_overrides_in_force", kind="operation") == 1
     await guard.guard.aclose()

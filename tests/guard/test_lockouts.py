@@ -16,7 +16,7 @@ from fraiseql_guard import Guard, logins
 from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject, read_login
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import ManualClock, make_token
 from tests.support.asgi import Reply, request
 from tests.support.redis_server import RedisServer
@@ -196,7 +196,7 @@ async def test_the_allow_listed_are_never_locked_out(guarded) -> None:
     guard = guarded(blog(), allow_list="203.0.113.0/24")
     for _ in range(10):
         assert (await enter(guard, "alice")).status == 401
-    await guard.guard.runtime.store.tell(Entry(EntryKind.ALLOW, "198.51.100.0/24", 600))
+    await guard.guard.runtime.store.tell(Override(OverrideKind.ALLOW, "198.51.100.0/24", 600))
     await guard.heard()
     for _ in range(10):
         assert (await enter(guard, "alice", client=HOME)).status == 401

@@ -15,7 +15,7 @@ from fraiseql_guard.asgi.logins import logins
 from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.interface import Target
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
 from tests.support.asgi import Reply, graphql, request
@@ -32,7 +32,7 @@ async def user_status(identity: Any) -> str:
 
 
 async def tell_mode(guard: Guarded, protection: str, mode: str) -> None:
-    await guard.guard.runtime.store.tell(Entry(EntryKind.MODE, protection, 600, value=mode))
+    await guard.guard.runtime.store.tell(Override(OverrideKind.MODE, protection, 600, value=mode))
     await guard.guard.runtime.control.refresh()
 
 
@@ -144,8 +144,14 @@ async def test_an_operators_word_is_obeyed_by_the_next_request(guarded: Any, hel
     words: list[tuple[Any, Any]] = [
         (operator.block(Target(ip_address=address), duration_seconds=600), lambda reply: reply.status == 403),
         (operator.lift(Target(ip_address=address)), lambda reply: reply.header("x-ratelimit-limit") is not None),
-        (store.tell(Entry(EntryKind.ALLOW, address, 600)), lambda reply: reply.header("x-ratelimit-limit") is None),
-        (store.delete_override(EntryKind.ALLOW, address), lambda reply: reply.header("x-ratelimit-limit") is not None),
+        (
+            store.tell(Override(OverrideKind.ALLOW, address, 600)),
+            lambda reply: reply.header("x-ratelimit-limit") is None,
+        ),
+        (
+            store.delete_override(OverrideKind.ALLOW, address),
+            lambda reply: reply.header("x-ratelimit-limit") is not None,
+        ),
     ]
     for word, obeyed in words:
         await at_work(guard, held, [ask() for _ in range(3)] + [ask(None)], word)
@@ -177,7 +183,7 @@ async def test_a_refusal_that_is_given_again_ends_with_an_operators_word(guarded
     tasks = [asyncio.create_task(ask()) for _ in range(8)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.runtime.store.tell(Entry(EntryKind.ALLOW, "203.0.113.7", 600))
+    await guard.guard.runtime.store.tell(Override(OverrideKind.ALLOW, "203.0.113.7", 600))
     await guard.guard.runtime.control.refresh()
     goes_on.set()
     assert {(await task).status for task in tasks} == {429}
@@ -211,7 +217,7 @@ async def test_attempts_that_outlive_a_change_of_the_settings_are_given_back(gua
     tasks = [asyncio.create_task(request(guard, "POST", "/login")) for _ in range(4)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.runtime.store.tell(Entry(EntryKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7"))
+    await guard.guard.runtime.store.tell(Override(OverrideKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7"))
     await guard.guard.runtime.control.refresh()
     for event, task in zip(events, tasks, strict=True):  # one after the other
         event.set()

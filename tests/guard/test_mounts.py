@@ -14,7 +14,7 @@ from starlette.routing import Mount, Route
 
 from fraiseql_guard import RateLimitMiddleware
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from tests.guard.test_fleet import soon
 from tests.support.asgi import EchoApp, request
 from tests.support.redis_server import RedisServer
@@ -98,7 +98,7 @@ async def test_a_rate_that_is_changed_at_run_time_goes_on_in_its_bucket(redis, c
     narrow, wide = closed
     assert await statuses(narrow, "/page", 4) == [200] * 4
     assert await statuses(wide, "/page", 15) == [200] * 15
-    await narrow._runtime.store.tell(Entry(EntryKind.SETTING, name_of("rate_limit_default"), 600, value="6/hour"))
+    await narrow._runtime.store.tell(Override(OverrideKind.SETTING, name_of("rate_limit_default"), 600, value="6/hour"))
     for guard in closed:
         assert await soon(lambda guard=guard: str(guard.settings.rate_limit_default) == "6/hour")
     assert await statuses(narrow, "/page", 3) == [200, 200, 429]  # 4 of 6 were used

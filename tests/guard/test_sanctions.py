@@ -7,7 +7,7 @@ import pytest
 
 from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import Reply, graphql
 from tests.support.redis_server import RedisServer
@@ -113,11 +113,11 @@ async def test_a_valid_token_passes_the_automatic_block_of_its_address_and_not_t
     alice = make_token(secret, sub="alice")
     await workers.attack(16, token="a.b.c")
     assert await workers.statuses(token=alice) == {200}
-    await workers.store.tell(Entry(EntryKind.BLOCK, "203.0.113.7/32", 600))
+    await workers.store.tell(Override(OverrideKind.BLOCK, "203.0.113.7/32", 600))
     await workers.heard()
     assert await workers.statuses(token=alice) == {403}
     assert await workers.statuses(token=alice, client=("203.0.113.8", 1)) == {200}
-    await workers.store.delete_override(EntryKind.BLOCK, "203.0.113.7/32")
+    await workers.store.delete_override(OverrideKind.BLOCK, "203.0.113.7/32")
     await workers.heard()
     assert await workers.statuses(token=alice) == {200}
 

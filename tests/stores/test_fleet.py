@@ -8,9 +8,9 @@ from fraiseql_guard.core.context import Charge, Limit, Sanction, Subject
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, StoreError
-from fraiseql_guard.stores.control import Entry, EntryKind, command
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.fleet import ACTIONS_SIZE, RECENT_SIZE
+from fraiseql_guard.stores.overrides import Override, OverrideKind, command
 from tests.stores.conftest import Bench, ManualClock
 from tests.stores.test_failover import Watcher
 
@@ -75,23 +75,23 @@ async def test_the_ring_of_actions_is_another_one(bench: Bench):
 
 
 async def test_entries_carry_values_and_commands_differ(bench: Bench):
-    await bench.store.tell(Entry(EntryKind.MODE, "all", 60, "an incident", "alice", "monitor"))
-    await bench.store.tell(Entry(EntryKind.SETTING, "A_VARIABLE", 60, value='a "value":\n[]'))
-    await bench.store.tell(Entry(EntryKind.DOCUMENT, "ab" * 32, 60))
+    await bench.store.tell(Override(OverrideKind.MODE, "all", 60, "an incident", "alice", "monitor"))
+    await bench.store.tell(Override(OverrideKind.SETTING, "A_VARIABLE", 60, value='a "value":\n[]'))
+    await bench.store.tell(Override(OverrideKind.DOCUMENT, "ab" * 32, 60))
     await bench.store.tell(command("gc", actor="bob"))
     first = await bench.store.control(0)
     assert first is not None
     said = {(each.kind, each.key): each for each in first.entries}
-    mode = said[EntryKind.MODE, "all"]
+    mode = said[OverrideKind.MODE, "all"]
     assert (mode.value, mode.reason, mode.actor, mode.id) == ("monitor", "an incident", "alice", "")
-    assert said[EntryKind.SETTING, "A_VARIABLE"].value == 'a "value":\n[]'
-    assert said[EntryKind.DOCUMENT, "ab" * 32].value == ""
-    assert said[EntryKind.COMMAND, "gc"].id
+    assert said[OverrideKind.SETTING, "A_VARIABLE"].value == 'a "value":\n[]'
+    assert said[OverrideKind.DOCUMENT, "ab" * 32].value == ""
+    assert said[OverrideKind.COMMAND, "gc"].id
     await bench.store.tell(command("gc"))
     second = await bench.store.control(first.version)
     assert second is not None
-    (again,) = second.of(EntryKind.COMMAND)
-    assert again.id != said[EntryKind.COMMAND, "gc"].id
+    (again,) = second.of(OverrideKind.COMMAND)
+    assert again.id != said[OverrideKind.COMMAND, "gc"].id
 
 
 # --- limits and sanctions as an operator sees them -------------------------------------------------------------------
@@ -170,7 +170,7 @@ async def test_without_the_store_the_limit_is_divided_by_the_workers_that_were_l
 
 @pytest.mark.redis
 async def test_an_older_entry_is_read(redis_store):
-    await redis_store.tell(Entry(EntryKind.BLOCK, "192.0.2.1", 60, "why", "who"))
+    await redis_store.tell(Override(OverrideKind.BLOCK, "192.0.2.1", 60, "why", "who"))
     control = await redis_store.control(0)
     assert [(each.reason, each.actor, each.value, each.id) for each in control.entries] == [("why", "who", "", "")]
     # exactly what an older version wrote, and can read

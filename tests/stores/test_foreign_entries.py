@@ -16,10 +16,10 @@ from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.operations.operator.interface import Origin, Target
 from fraiseql_guard.operations.operator.store_operator import StoreOperator
 from fraiseql_guard.stores import AdmitRequest, FailoverStore, RedisStore
-from fraiseql_guard.stores.control import Entry, EntryKind
-from fraiseql_guard.stores.control_watch import ControlWatch
 from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.overrides import Override, OverrideKind
+from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.redis.client.cluster import key_slot
 from fraiseql_guard.stores.redis.key_families import FAMILIES, KeyRow, row_of
 from fraiseql_guard.stores.refused import RefusedFor
@@ -161,7 +161,7 @@ async def use_all(store: FailoverStore, blocked: Subject | None) -> None:
     await admitted(store)
     if blocked is not None:
         assert (await store.admit(AdmitRequest(blocked, (Charge("default", LOOSE),)))).sanction is not None
-    watch = ControlWatch(store, on_change=lambda _: None)
+    watch = OverridesWatch(store, on_change=lambda _: None)
     await watch.refresh()
     await DocumentsWatch(store, on_change=lambda _: None, on_problem=lambda _: None).refresh()
     await store.note_refused([RefusedFor("ab", "cd")])
@@ -212,7 +212,7 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
     store = failover(redis_session, observer)
     async with aclosing(store):
         await store.impose(Sanction(BLOCKED, PolicyName.OPERATOR, 600, "for a reason", "bob"))
-        await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24", 600))
+        await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
         await store.set_limit(BLOCKED, Limit(5, 60), 1, 600)
         names = [name for name in NAMES.values() if name not in (b"operator", b"block:198.51.100.0/24")]
         for row in FAMILIES:
@@ -225,7 +225,7 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
         await use_all(store, BLOCKED)
         control = await store.control(-1)
         assert control is not None
-        assert "203.0.113.0/24" in {str(network) for network, _ in control.networks(EntryKind.BLOCK)}
+        assert "203.0.113.0/24" in {str(network) for network, _ in control.networks(OverrideKind.BLOCK)}
         targets = {each.target.user_id or each.target.ip_address for each in await operator.blocks()}
         assert targets >= {"mallory", "203.0.113.0/24"}
         assert [each.target.user_id for each in await operator.limits()] == ["mallory"]
@@ -244,7 +244,7 @@ async def test_the_table_knows_every_key_that_a_store_writes(redis_session, clie
         await store.beat("worker", b"{}", 60)
         await store.add_documents([TrustedDocument("me", "{me{id}}")])
         await store.note_refused([RefusedFor("ab", "cd")])
-        await store.tell(Entry(EntryKind.BLOCK, "203.0.113.0/24", 600))
+        await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
         for number in range(3):
             await store.admit(
                 AdmitRequest(Subject("address", f"{number}"), (Charge("default", LOOSE),), offence=FAILED)

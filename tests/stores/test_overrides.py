@@ -1,19 +1,17 @@
-"""Overrides of a subject's limits; the same in both stores."""
+"""The control set: what is told to one is known to all, until it expires or is taken back."""
 
-import math
+import asyncio
 
 import pytest
 
-from fraiseql_guard.core.context import Charge, Limit, Subject
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, network_bucket
+from fraiseql_guard.stores import MemoryStore, RedisStore, StoreError
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
+from fraiseql_guard.stores.overrides_watch import OverridesWatch
+from fraiseql_guard.testing import ManualClock
 from tests.support.redis_server import RedisServer
+from tests.support.waiting import until
 
-ALICE = Subject("user", '["issuer",null,"alice"]')
-V6 = Subject("address", "2001:db8:0:1::/64", "2001:db8::/48")
-HOURLY = Limit(10, 3600)
-OWN = Charge("authenticated", HOURLY)
-QUERY = Charge("graphql_query", Limit(3, 3600))
-COST = Charge("cost", Limit(1000, 3600), tokens=100, fixed=True)
+BLOCK, ALLOW = OverrideKind.BLOCK, OverrideKind.ALLOW
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
@@ -27,54 +25,109 @@ async def store(request):
         await made.aclose()
 
 
-async def admitted(store, subject, charges, times: int) -> int:
-    return sum([(await store.admit(AdmitRequest(subject, charges))).admitted for _ in range(times)])
+def keys(control: Overrides | None) -> set[tuple[str, str]]:
+    assert control is not None
+    return {(entry.kind.value, entry.key) for entry in control.entries}
 
 
-@pytest.mark.parametrize("subject", [ALICE, V6])
-async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, subject) -> None:
-    assert await admitted(store, subject, (OWN, QUERY), 5) == 3
-    await store.set_limit(subject, Limit(6, 3600), 1, 600)
-    outcome = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
-    assert [bucket.charge.policy for bucket in outcome.buckets] == ["override", "cost"]
-    own, cost = outcome.buckets
-    assert 590 < (outcome.override_seconds or 0) <= 600
-    assert (own.charge.limit, own.charge.burst, round(own.remaining)) == (Limit(6, 3600), 1, 6)
-    assert round(cost.remaining) == 900
-    assert await admitted(store, subject, (OWN, QUERY), 10) == 6
-    refused = await store.admit(AdmitRequest(subject, (OWN, QUERY)))
-    assert 500 < refused.buckets[0].retry_after_seconds <= 600
-    assert await store.clear_limit(subject) is True
-    assert await store.clear_limit(subject) is False
-    assert (await store.admit(AdmitRequest(subject, (OWN,)))).override_seconds is None
-    assert await admitted(store, subject, (OWN,), 10) == 6
+async def test_what_is_told_is_read_and_can_be_taken_back(store) -> None:
+    assert await store.control(0) is None
+    await store.tell(Override(BLOCK, "203.0.113.0/24", 60, reason='a "reason"\n', actor="alice"))
+    await store.tell(Override(ALLOW, "198.51.100.7/32", 60))
+    control = await store.control(0)
+    assert keys(control) == {("block", "203.0.113.0/24"), ("allow", "198.51.100.7/32")}
+    (block,) = control.of(BLOCK)
+    assert (block.reason, block.actor) == ('a "reason"\n', "alice")
+    assert 55 < block.expires_in_seconds <= 60
+    assert await store.control(control.version) is None
+    assert await store.delete_override(BLOCK, "203.0.113.0/24") is True
+    assert await store.delete_override(BLOCK, "203.0.113.0/24") is False
+    later = await store.control(control.version)
+    assert keys(later) == {("allow", "198.51.100.7/32")}
+    assert later.version > control.version
 
 
-async def test_an_override_can_be_raised_again_and_begins_full(store) -> None:
-    await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
-    assert await admitted(store, ALICE, (OWN,), 5) == 2
-    await store.set_limit(ALICE, Limit(4, 3600), 0, 600)
-    assert await admitted(store, ALICE, (OWN,), 9) == 4
+async def test_telling_again_replaces(store) -> None:
+    await store.tell(Override(BLOCK, "203.0.113.7/32", 60, reason="first"))
+    await store.tell(Override(BLOCK, "203.0.113.7/32", 600, reason="second"))
+    control = await store.control(0)
+    (entry,) = control.entries
+    assert (entry.reason, entry.expires_in_seconds > 500) == ("second", True)
 
 
-async def test_an_override_ends_by_itself(store) -> None:
-    import asyncio
-
-    await store.set_limit(ALICE, Limit(1, 3600), 0, 1)
-    assert await admitted(store, ALICE, (OWN,), 3) == 1
-    await asyncio.sleep(1.05)
-    assert await admitted(store, ALICE, (OWN,), 12) == 10
+async def test_an_entry_ends_by_itself(store) -> None:
+    await store.tell(Override(BLOCK, "203.0.113.7/32", 0.2))
+    await store.tell(Override(ALLOW, "203.0.113.8/32", 60))
+    await asyncio.sleep(0.3)
+    assert keys(await store.control(0)) == {("allow", "203.0.113.8/32")}
 
 
-async def test_an_override_meets_nobody_else(store) -> None:
-    await store.set_limit(V6, Limit(1, 3600), 0, 600)
-    neighbour = Subject("address", "2001:db8:0:2::/64", "2001:db8::/48")
-    wide = Charge("default", Limit(50, 3600), bucket=network_bucket("default", "2001:db8::/48"))
-    assert await admitted(store, V6, (OWN, wide), 5) == 1
-    assert await admitted(store, neighbour, (OWN, wide), 5) == 5
+async def test_many_entries_are_no_trouble(store) -> None:
+    for number in range(300):
+        await store.tell(Override(BLOCK, f"10.0.{number % 256}.{number // 256}/32", 60))
+    assert len(keys(await store.control(0))) == 300
 
 
-async def test_what_an_override_can_never_hold_is_said(store) -> None:
-    await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
-    outcome = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
-    assert (outcome.admitted, outcome.buckets[0].retry_after_seconds) == (False, math.inf)
+@pytest.mark.redis
+async def test_a_lost_set_is_noticed_and_its_version_never_comes_again() -> None:
+    with RedisServer() as server:
+        store = RedisStore(server.url, timeout_seconds=5)
+        await store.tell(Override(BLOCK, "203.0.113.7/32", 60))
+        control = await store.control(0)
+        server.kill()
+        server.restart()
+        for _ in range(1_000):
+            try:
+                lost = await store.control(control.version)
+                break
+            except StoreError:
+                await asyncio.sleep(0.05)
+        assert (lost.version, lost.entries) == (0, ())
+        await store.tell(Override(BLOCK, "203.0.113.8/32", 60))
+        assert keys(await store.control(control.version)) == {("block", "203.0.113.8/32")}
+        await store.aclose()
+
+
+class Flaky:
+    """A store that can be switched off."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.off = False
+
+    async def control(self, known_version: int):
+        if self.off:
+            raise StoreError("timeout", "off")
+        return await self.store.control(known_version)
+
+
+async def test_a_process_keeps_the_last_set_while_the_store_is_away_and_lets_it_expire() -> None:
+    clock = ManualClock(1000)
+    flaky = Flaky(MemoryStore(clock=clock))
+    seen: list[set] = []
+    watch = OverridesWatch(flaky, on_change=lambda control: seen.append(keys(control)), clock=clock)
+    await flaky.store.tell(Override(BLOCK, "203.0.113.7/32", 10))
+    await flaky.store.tell(Override(BLOCK, "203.0.113.8/32", 100))
+    await watch.refresh()
+    flaky.off = True
+    clock.advance(5)
+    await watch.refresh()
+    assert seen == [{("block", "203.0.113.7/32"), ("block", "203.0.113.8/32")}]
+    clock.advance(6)
+    await watch.refresh()
+    assert seen[-1] == {("block", "203.0.113.8/32")}
+
+
+async def test_polling_sees_a_change_within_a_second_and_ends() -> None:
+    store = MemoryStore()
+    seen: list[Overrides] = []
+    watch = OverridesWatch(store, on_change=seen.append, poll_seconds=0.05)
+    watch.ensure_polling()
+    watch.ensure_polling()
+    await store.tell(Override(BLOCK, "203.0.113.7/32", 10))
+    await until(lambda: seen and seen[-1].of(BLOCK))
+    await watch.aclose()
+    count = len(seen)
+    await store.tell(Override(BLOCK, "203.0.113.8/32", 10))
+    await asyncio.sleep(0.2)
+    assert len(seen) == count

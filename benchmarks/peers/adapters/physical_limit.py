@@ -15,7 +15,7 @@ import hiredis
 from benchmarks.peers.adapters.app import plain
 from fraiseql_guard.core.context import Charge, Limit, Subject
 from fraiseql_guard.stores.protocol import AdmitRequest
-from fraiseql_guard.stores.redis.admit_codec import trip_arguments
+from fraiseql_guard.stores.redis.admit_codec import admit_arguments
 from fraiseql_guard.stores.redis.scripts import Script
 
 
@@ -45,7 +45,7 @@ def build(redis_url: str, per_hour: int) -> Any:
     """The app behind it."""
     app, script = plain(), Script.read("admit")
     charge = Charge("default", Limit(per_hour, 3600))
-    arguments = trip_arguments(AdmitRequest(Subject("address", "127.0.0.1"), (charge,)))
+    arguments = admit_arguments(AdmitRequest(Subject("address", "127.0.0.1"), (charge,)))
     connection = _Connection()
     key = "fg:{somebody}:"
     example = hiredis.pack_command(("EVALSHA", script.sha, 1, key, *arguments))  # packed but for the caller's key

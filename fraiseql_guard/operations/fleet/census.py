@@ -8,17 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 
 INTERVAL_SECONDS: Final = 5.0
 _KINDS: Final = (
-    EntryKind.BLOCK,
-    EntryKind.ALLOW,
-    EntryKind.MODE,
-    EntryKind.SETTING,
-    EntryKind.DOCUMENT,
-    EntryKind.OPERATION,
+    OverrideKind.BLOCK,
+    OverrideKind.ALLOW,
+    OverrideKind.MODE,
+    OverrideKind.SETTING,
+    OverrideKind.DOCUMENT,
+    OverrideKind.OPERATION,
 )
 """What operators say and is a state; a command is none."""
 _LIMIT: Final = "limit"
@@ -47,7 +47,7 @@ class SanctionCensus:
         self._clock = clock
         self._counted_at = -math.inf
 
-    def update(self, control: ControlSet) -> None:
+    def update(self, control: Overrides) -> None:
         """Count the entries of a control set that is in force from now on."""
         found = Counter(entry.kind for entry in control.entries)
         self._observer.overrides_in_force({kind.value: found[kind] for kind in _KINDS})

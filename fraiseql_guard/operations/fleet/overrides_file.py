@@ -29,7 +29,7 @@ from fraiseql_guard.core import parsing
 from fraiseql_guard.core.settings import SettingsError, name_of
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
 from fraiseql_guard.operations.fleet.switches import options_of
-from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 
 ACTOR: Final = "overrides file"
 """Who has said what is in the file."""
@@ -40,28 +40,28 @@ _SHA256_CHARACTERS: Final = 64
 class _List:
     """One of the file's lists: what its items become, and the keys of theirs that say what."""
 
-    kind: EntryKind
+    kind: OverrideKind
     key: str
     value: str = ""
 
 
 _LISTS: Final[Mapping[str, _List]] = {
-    "modes": _List(EntryKind.MODE, "protection", "mode"),
-    "settings": _List(EntryKind.SETTING, "variable", "value"),
-    "blocks": _List(EntryKind.BLOCK, "ip"),
-    "documents": _List(EntryKind.DOCUMENT, "sha256"),
-    "operations": _List(EntryKind.OPERATION, "name"),
+    "modes": _List(OverrideKind.MODE, "protection", "mode"),
+    "settings": _List(OverrideKind.SETTING, "variable", "value"),
+    "blocks": _List(OverrideKind.BLOCK, "ip"),
+    "documents": _List(OverrideKind.DOCUMENT, "sha256"),
+    "operations": _List(OverrideKind.OPERATION, "name"),
 }
 
 _NAMED: Final = 20
 """Most entries that one line of the audit names."""
 
-Dated = tuple[Entry, float | None]
+Dated = tuple[Override, float | None]
 """An entry, and when it ends in seconds since 1970."""
 
 
 class OverridesFile:
-    """The file's entries, as EntrySource of a control watch. A file that is not there says nothing.
+    """The file's entries, as OverrideSource of a control watch. A file that is not there says nothing.
 
     SettingsError at construction if there is one and it cannot be used. Later a bad file leaves the last good one in
     force, and ``on_problem`` is told once for each change. ``on_change`` is given the fields of an audit's line for
@@ -100,7 +100,7 @@ class OverridesFile:
         self._put(self._file.value)
         return True
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Override, ...]:
         """What it says at the moment."""
         now = self._clock()
         return tuple(
@@ -145,7 +145,7 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
         return ()
     if not isinstance(content, Mapping):
         raise ValueError(f"it has no lists. Accepted: {', '.join(_LISTS)}")
-    found: dict[tuple[EntryKind, str], Dated] = {}
+    found: dict[tuple[OverrideKind, str], Dated] = {}
     for name, items in content.items():
         if name not in _LISTS:
             raise ValueError(f"{str(name)[:60]!r} is none of its lists. Accepted: {', '.join(_LISTS)}")
@@ -166,20 +166,20 @@ def _entry(where: str, row: _List, item: object) -> Dated:
     value = item[row.value] if row.value else ""
     if isinstance(value, bool):
         value = str(value).lower()
-    entry = Entry(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
+    entry = Override(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
     try:
         return _checked(entry), _moment(item.get("expires_at"))
     except ValueError as error:  # a SettingsError is one
         raise ValueError(f"{where}: {error}") from None
 
 
-def _checked(entry: Entry) -> Entry:
-    if entry.kind in (EntryKind.MODE, EntryKind.SETTING):
+def _checked(entry: Override) -> Override:
+    if entry.kind in (OverrideKind.MODE, OverrideKind.SETTING):
         options_of(entry)
-    elif entry.kind is EntryKind.BLOCK:
+    elif entry.kind is OverrideKind.BLOCK:
         if parsing.network(entry.key).prefixlen == 0:
             raise ValueError("it would block every address")
-    elif entry.kind is EntryKind.DOCUMENT:
+    elif entry.kind is OverrideKind.DOCUMENT:
         digest = entry.key.lower()
         if len(digest) != _SHA256_CHARACTERS or set(digest) - set("0123456789abcdef"):
             raise ValueError("sha256 is not 64 hexadecimal digits")

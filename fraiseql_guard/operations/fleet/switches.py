@@ -13,7 +13,7 @@ from typing import Final
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, SettingsError
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingVariable
-from fraiseql_guard.stores.control import ALL, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import ALL, Override, OverrideKind, Overrides
 
 _BY_NAME: Final[Mapping[str, SettingVariable]] = {row.name: row for row in VARIABLES}
 _MODE: Final = "mode"
@@ -34,13 +34,13 @@ class SettingOverrides:
         return base.override(source="override", **self.options) if self.options else base
 
 
-def read_switches(control: ControlSet) -> SettingOverrides:
+def read_switches(control: Overrides) -> SettingOverrides:
     """The overrides of settings in a control set. A mode of one protection wins over the mode of all, and both over
     the variables."""
     options: dict[str, str] = {}
     problems: list[str] = []
-    modes = sorted(control.of(EntryKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
-    for entry in (*control.of(EntryKind.SETTING), *modes):
+    modes = sorted(control.of(OverrideKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
+    for entry in (*control.of(OverrideKind.SETTING), *modes):
         try:
             options |= options_of(entry)
         except SettingsError as error:
@@ -48,9 +48,9 @@ def read_switches(control: ControlSet) -> SettingOverrides:
     return SettingOverrides(options, tuple(problems))
 
 
-def options_of(entry: Entry) -> dict[str, str]:
+def options_of(entry: Override) -> dict[str, str]:
     """What a MODE or SETTING entry overrides, by option; SettingsError that says why it cannot be used."""
-    if entry.kind is EntryKind.MODE:
+    if entry.kind is OverrideKind.MODE:
         wanted = [_MODE, *_MODE_OPTIONS.values()] if entry.key == ALL else [_MODE_OPTIONS.get(entry.key, "")]
         if wanted == [""]:
             accepted = ", ".join((ALL, *_MODE_OPTIONS))

@@ -12,7 +12,7 @@ from fraiseql_guard.operations.operator.blocks import block_of, told_block
 from fraiseql_guard.operations.operator.interface import Alone, Block, Refusal
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import Heartbeat
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _SHOWN: Final = 100
 """Most callers, refusals and sanctions that are told of."""
@@ -24,7 +24,7 @@ class OwnKnowledge:
 
     heartbeat: Callable[[], Heartbeat]
     """What it would say of itself now."""
-    control: Callable[[], ControlSet]
+    control: Callable[[], Overrides]
     """What operators have said, as last heard."""
     sanctions: Callable[[], Awaitable[Sequence[Sanction]]]
     """Those that it has met or imposed."""
@@ -32,10 +32,10 @@ class OwnKnowledge:
     """Those that it could not write, the newest first."""
 
 
-async def alone(own: OwnKnowledge, beat: Heartbeat, control: ControlSet) -> Alone:
+async def alone(own: OwnKnowledge, beat: Heartbeat, control: Overrides) -> Alone:
     """What a worker knows besides its own heartbeat and the overrides in force."""
     sanctions = await own.sanctions()
-    networks = list(control.networks(EntryKind.BLOCK))
+    networks = list(control.networks(OverrideKind.BLOCK))
     held: list[Block] = [
         *(block_of(each) for each in nlargest(_SHOWN, sanctions, key=lambda each: each.expires_in_seconds)),
         *(told_block(known, entry) for known, entry in networks),

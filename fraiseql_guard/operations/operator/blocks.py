@@ -37,7 +37,7 @@ from fraiseql_guard.operations.operator.targets import (
     users_among,
     users_seen,
 )
-from fraiseql_guard.stores.control import Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 _OPERATOR = PolicyName.OPERATOR
@@ -100,12 +100,12 @@ class Blocks:
         met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
         if not force:
             refuse_danger(deps, control, wanted, caller, met)
-        held = [entry for known, entry in control.networks(EntryKind.BLOCK) if known == wanted]
+        held = [entry for known, entry in control.networks(OverrideKind.BLOCK) if known == wanted]
         with answering():
             for entry in held:
                 if entry.key != str(wanted):  # written by hand in another form
                     await deps.store.delete_override(entry.kind, entry.key)
-            await deps.store.tell(Entry(EntryKind.BLOCK, str(wanted), lasts, reason, actor))
+            await deps.store.tell(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
         return met, any(entry.expires_in_seconds >= lasts for entry in held)
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
@@ -139,7 +139,7 @@ class Blocks:
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
         """How many ended, and the wider blocks that still hold."""
-        store, told = self._deps.store, list((await self._deps.control()).networks(EntryKind.BLOCK))
+        store, told = self._deps.store, list((await self._deps.control()).networks(OverrideKind.BLOCK))
         with answering():
             ended = sum(
                 [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
@@ -172,7 +172,7 @@ class Blocks:
     async def blocks_page(self, count: int = 100, cursor: str = "", *, logins: bool = False) -> BlockPage:
         """Operator.blocks_page."""
         store, items = self._deps.store, list[Block]()
-        told = list((await self._deps.control()).networks(EntryKind.BLOCK)) if not logins else []
+        told = list((await self._deps.control()).networks(OverrideKind.BLOCK)) if not logins else []
         if not logins and (not cursor or cursor.startswith(_NETWORKS)):
             first = int(cursor.removeprefix(_NETWORKS)) if cursor[len(_NETWORKS) :].isdecimal() else 0
             told.sort(key=lambda each: -each[1].expires_in_seconds)
@@ -236,7 +236,7 @@ def block_of(sanction: Sanction) -> Block:
     )
 
 
-def told_block(known: parsing.Network, entry: Entry) -> Block:
+def told_block(known: parsing.Network, entry: Override) -> Block:
     """An operator's block of a network as an operator sees it."""
     return Block(
         target=Target(ip_address=shown(known)),

@@ -14,7 +14,7 @@ from fraiseql_guard.identity.networks import NetworkSet
 from fraiseql_guard.operations.operator.deps import OperatorDeps, shown
 from fraiseql_guard.operations.operator.interface import DangerousError
 from fraiseql_guard.operations.operator.records import Heartbeat
-from fraiseql_guard.stores.control import ControlSet, EntryKind
+from fraiseql_guard.stores.overrides import OverrideKind, Overrides
 
 _WIDEST: Final = {4: 16, 6: 32}
 """Shortest prefixes that need no force."""
@@ -48,7 +48,7 @@ def _from(beat: Heartbeat, inside: NetworkSet) -> int:
 
 
 def refuse_danger(
-    deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None, met: Met | None
+    deps: OperatorDeps, control: Overrides, wanted: parsing.Network, caller: str | None, met: Met | None
 ) -> None:
     """DangerousError if a block of this network would meet callers that it is not meant for."""
     reasons = list(_reasons(deps, control, wanted, caller))
@@ -62,7 +62,7 @@ def refuse_danger(
     )
 
 
-def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, caller: str | None) -> Iterator[str]:
+def _reasons(deps: OperatorDeps, control: Overrides, wanted: parsing.Network, caller: str | None) -> Iterator[str]:
     settings = deps.settings
     if wanted.prefixlen < _WIDEST[wanted.version]:
         yield f"is wider than /{_WIDEST[wanted.version]}"
@@ -77,10 +77,10 @@ def _reasons(deps: OperatorDeps, control: ControlSet, wanted: parsing.Network, c
         yield f"meets the allow-listed {shown(allowed)}"
 
 
-def _allowed(deps: OperatorDeps, control: ControlSet) -> Iterator[parsing.Network]:
+def _allowed(deps: OperatorDeps, control: Overrides) -> Iterator[parsing.Network]:
     yield from deps.settings.allow_list
     yield from (entry.network for entry in deps.allow_list.entries())
-    yield from (network for network, _ in control.networks(EntryKind.ALLOW))
+    yield from (network for network, _ in control.networks(OverrideKind.ALLOW))
 
 
 def _first_inside(addresses: Iterable[str], wanted: parsing.Network) -> str | None:

@@ -15,7 +15,7 @@ from fraiseql_guard.core.signals import Event, KeyFamily
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.interface import Action, NotAppliedError, OperatorError
 from fraiseql_guard.operations.operator.records import Heartbeat, read_heartbeat, write_action
-from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
 
 V = TypeVar("V")
@@ -40,10 +40,10 @@ class OperatorDeps:
     audit: Audit
     clock: Callable[[], float] = field(default=time.time)
 
-    async def control(self) -> ControlSet:
+    async def control(self) -> Overrides:
         """The control set as it is now."""
         with answering():
-            return await self.store.control(_UNKNOWN_VERSION) or ControlSet()
+            return await self.store.control(_UNKNOWN_VERSION) or Overrides()
 
     async def heartbeats(self) -> Sequence[Heartbeat]:
         """What the living workers say of themselves."""

@@ -17,7 +17,7 @@ from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.operations.operator.blocks import CURSOR_PATTERN
 from fraiseql_guard.operations.operator.documents import QUERY_HASH as QUERY_HASH_PATTERN
 from fraiseql_guard.operations.operator.interface import Origin
-from fraiseql_guard.stores.control import LONGEST_SECONDS
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS
 from fraiseql_guard.stores.sanction_pages import CURSOR_PATTERN as STORE_CURSOR
 
 Schema = Mapping[str, Any]

@@ -13,8 +13,8 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
-from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
+from fraiseql_guard.stores.overrides import OverrideKind
 from fraiseql_guard.stores.protocol import Sanctioned, StoreError
 from fraiseql_guard.stores.sanction_pages import BATCH
 
@@ -139,7 +139,7 @@ class LiftAll:
                 await asyncio.sleep(_SHARE * (loop.time() - began))
         if origin is not Origin.AUTOMATIC:
             control = await store.control(-1)
-            for entry in control.of(EntryKind.BLOCK) if control is not None else ():
+            for entry in control.of(OverrideKind.BLOCK) if control is not None else ():
                 yield 0, int(await store.delete_override(entry.kind, entry.key))
 
     async def _stop(self, whose: str, job_id: str, actor: str, why: str) -> LiftJob:

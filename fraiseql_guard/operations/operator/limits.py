@@ -31,7 +31,7 @@ from fraiseql_guard.operations.operator.targets import (
     target_of,
     users_among,
 )
-from fraiseql_guard.stores.control import LONGEST_SECONDS, Entry, EntryKind
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
 from fraiseql_guard.stores.protocol import HeldLimit
 
 
@@ -118,9 +118,11 @@ class AllowListing:
         lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
         words(reason, "reason")
         deps, store = self._deps, self._deps.store
-        held = [(known, entry) for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        held = [
+            (known, entry) for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted
+        ]
         with answering():
-            await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
+            await store.tell(Override(OverrideKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
             lifted = await self._lift_inside(wanted)
         fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
         await deps.record(signals.ADMIN_ALLOW, actor, fields)
@@ -147,7 +149,7 @@ class AllowListing:
     async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
         """Operator.disallow."""
         wanted, deps = network(ip_address), self._deps
-        entries = [entry for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        entries = [entry for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted]
         if not entries:
             self._refuse_elsewhere(wanted)
         with answering():
@@ -174,7 +176,7 @@ class AllowListing:
         """Operator.allowed."""
         deps = self._deps
         now = deps.clock()
-        told = (await deps.control()).networks(EntryKind.ALLOW)
+        told = (await deps.control()).networks(OverrideKind.ALLOW)
         return [
             *(Allowed(ip_address=shown(each), source="settings") for each in deps.settings.allow_list),
             *(

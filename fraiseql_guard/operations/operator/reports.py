@@ -26,8 +26,8 @@ from fraiseql_guard.operations.operator.interface import (
 from fraiseql_guard.operations.operator.offenders import offenders_among
 from fraiseql_guard.operations.operator.records import iso_time, read_action, read_refusal
 from fraiseql_guard.operations.operator.switches import switches_of
-from fraiseql_guard.stores.control import EntryKind
 from fraiseql_guard.stores.fleet import RECENT_SIZE
+from fraiseql_guard.stores.overrides import OverrideKind
 from fraiseql_guard.stores.protocol import StoreError
 
 _NO_ANSWER: Final = "the store does not answer: workers, switches and sanctions are not known"
@@ -50,7 +50,7 @@ class Reports:
             workers = sorted((each.worker for each in await deps.heartbeats()), key=lambda each: (each.host, each.pid))
             control = await deps.control()
             switches = switches_of(control)
-            sanctions = await deps.store.count_sanctions() + sum(1 for _ in control.of(EntryKind.BLOCK))
+            sanctions = await deps.store.count_sanctions() + sum(1 for _ in control.of(OverrideKind.BLOCK))
         except (StoreError, NotAppliedError):
             return await self._without_store()
         notes = [*_notes(workers), *self._apart_from_others(workers), *deps.store.unreadable.sentences()]

@@ -13,7 +13,7 @@ from fraiseql_guard.core.signals import Event
 from fraiseql_guard.operations.operator.deps import OperatorDeps, answering, lasting, seconds, words
 from fraiseql_guard.operations.operator.fields import DIGEST, MODE, OPERATION_NAME, PROTECTION, FieldForm
 from fraiseql_guard.operations.operator.interface import Done, OperatorError, Switch
-from fraiseql_guard.stores.control import CLEAR_CACHES, GC, ControlSet, Entry, EntryKind, command
+from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides, command
 
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
 
@@ -22,7 +22,7 @@ _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGE
 class _Kind:
     """A kind of switch: its entries, what it says in a sentence, and OperatorError for a bad name or value."""
 
-    entry: EntryKind
+    entry: OverrideKind
     says: str
     check_name: Callable[[str], None]
     check_value: Callable[[str, str], None]
@@ -43,7 +43,7 @@ class SwitchActions:
         row.check_value(name, value)
         held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
         workers = len(await deps.heartbeats())
-        entry = Entry(row.entry, name, lasts, words(reason, "reason"), actor, value=value)
+        entry = Override(row.entry, name, lasts, words(reason, "reason"), actor, value=value)
         with answering():
             await deps.store.tell(entry)
         fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
@@ -83,7 +83,7 @@ class SwitchActions:
         return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
 
 
-def switches_of(control: ControlSet) -> Sequence[Switch]:
+def switches_of(control: Overrides) -> Sequence[Switch]:
     """The fleet-wide overrides of a control set."""
     kinds = {row.entry: kind for kind, row in _KINDS.items()}
     return [
@@ -146,10 +146,10 @@ def _no_value(_name: str, value: str) -> None:
 
 
 _KINDS: Final[Mapping[str, _Kind]] = {
-    "mode": _Kind(EntryKind.MODE, "The mode of {name} is {value}", _in(PROTECTION, "protection"), _mode),
-    "setting": _Kind(EntryKind.SETTING, "{name} is {value}", _variable, _setting),
-    "document": _Kind(EntryKind.DOCUMENT, "Document {name} is refused", _in(DIGEST, "document"), _no_value),
+    "mode": _Kind(OverrideKind.MODE, "The mode of {name} is {value}", _in(PROTECTION, "protection"), _mode),
+    "setting": _Kind(OverrideKind.SETTING, "{name} is {value}", _variable, _setting),
+    "document": _Kind(OverrideKind.DOCUMENT, "Document {name} is refused", _in(DIGEST, "document"), _no_value),
     "operation": _Kind(
-        EntryKind.OPERATION, "Operations named {name} are refused", _in(OPERATION_NAME, "operation"), _no_value
+        OverrideKind.OPERATION, "Operations named {name} are refused", _in(OPERATION_NAME, "operation"), _no_value
     ),
 }

@@ -28,7 +28,7 @@ Part = str | int | float
 MILLIONTHS: Final = 1_000_000
 _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REPEAT_SECONDS} {' '.join(PolicyName)} "
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
-_FIRST_BUCKET: Final = 6  # where trip_arguments names it
+_FIRST_BUCKET: Final = 6  # where admit_arguments names it
 _PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
 _SOMEBODY: Final = Subject("address", "somebody")
 
@@ -40,14 +40,14 @@ def first_key(trip: AdmitRequest, arguments: Sequence[Part], namespace: Namespac
     return f"{namespace.of(trip.subject)}{arguments[0]}s{arguments[1]}"
 
 
-def trip_call(trip: AdmitRequest, sha: str, namespace: Namespace) -> Call:
+def admit_call(trip: AdmitRequest, sha: str, namespace: Namespace) -> Call:
     """The call of admit.lua, whose digest is given, for a trip.
 
     Most trips differ from the last one in nothing but their subject, so that all else is packed already.
     """
 
     def command() -> Command:
-        arguments = trip_arguments(trip)
+        arguments = admit_arguments(trip)
         return ("EVALSHA", sha, 1, first_key(trip, arguments, namespace), *arguments)
 
     subject, charges = trip.subject, trip.charges
@@ -71,14 +71,14 @@ def _packed(
 ) -> tuple[bytes, str, bytes]:
     """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
     trip = AdmitRequest(_SOMEBODY, charges, abuse, offence, exempt=exempt, enforced=enforced)
-    arguments = trip_arguments(trip)
+    arguments = admit_arguments(trip)
     key = first_key(trip, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
     before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
     return before, str(arguments[_FIRST_BUCKET]), after
 
 
-def trip_arguments(trip: AdmitRequest) -> list[Part]:
+def admit_arguments(trip: AdmitRequest) -> list[Part]:
     """ARGV of admit.lua."""
     subject = trip.subject
     member = subject.member
@@ -117,7 +117,7 @@ UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 """What comes of reading an answer that is none of admit.lua's, or an error."""
 
 
-def read_outcome(trip: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
+def read_result(trip: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
     """The answer of admit.lua to a trip; one of UNREADABLE if it is none."""
     if reply[0] == 1 and len(reply) == _PLAIN and len(trip.charges) == 1:  # nearly always
         return AdmitResult(True, (Bucket(trip.charges[0], reply[1] / MILLIONTHS),))

@@ -20,22 +20,22 @@ from fraiseql_guard.stores.redis.admit_codec import (
     MILLIONTHS,
     UNREADABLE,
     Part,
+    admit_call,
     bucket_name,
-    read_outcome,
-    trip_call,
+    read_result,
     written_reason,
 )
 from fraiseql_guard.stores.redis.check import check_redis
 from fraiseql_guard.stores.redis.client.address import Command
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 from fraiseql_guard.stores.redis.client.topology import Topology, open_topology
-from fraiseql_guard.stores.redis.control import RedisControl
 from fraiseql_guard.stores.redis.documents import RedisDocuments
 from fraiseql_guard.stores.redis.fleet import RedisFleet
 from fraiseql_guard.stores.redis.key_families import PROBE
 from fraiseql_guard.stores.redis.lift_job import RedisLiftJobs
 from fraiseql_guard.stores.redis.limits import RedisLimits
 from fraiseql_guard.stores.redis.namespace import NAMESPACE, Namespace
+from fraiseql_guard.stores.redis.overrides import RedisOverrides
 from fraiseql_guard.stores.redis.refused import RedisRefused
 from fraiseql_guard.stores.redis.repair import Repair, foreign
 from fraiseql_guard.stores.redis.sanctions import RedisSanctions, written_note
@@ -80,7 +80,7 @@ class RedisStore:
         limits = RedisLimits(run, ask, names, unreadable)
         self.set_limit, self.clear_limit, self.limit_of = limits.set, limits.clear, limits.of
         self.limits, self.limits_page, self.count_limits = limits.all, limits.page, limits.count
-        control = RedisControl(run, self._run_plainly, names, unreadable)
+        control = RedisOverrides(run, self._run_plainly, names, unreadable)
         self.control, self.tell, self.delete_override = control.control, control.tell, control.delete_override
         documents = self._documents = RedisDocuments(run, ask, names, unreadable)
         self.documents, self.document_texts = documents.index, documents.texts
@@ -189,7 +189,7 @@ class RedisStore:
         call: Call | None = trip.call
         script = self._scripts["admit"]
         if call is None or call.sha != script.sha or call.namespace is not self._namespace:
-            call = trip.call = trip_call(trip, script.sha, self._namespace)
+            call = trip.call = admit_call(trip, script.sha, self._namespace)
         return call
 
     def _ask(self, question: Question, *, key: str) -> Awaitable[Any]:
@@ -208,6 +208,6 @@ class RedisStore:
 
 def _read(trip: AdmitRequest, reply: Any) -> AdmitResult:
     try:
-        return read_outcome(trip, reply)
+        return read_result(trip, reply)
     except UNREADABLE as error:
         raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error

@@ -6,7 +6,7 @@ import pytest
 
 from fraiseql_guard.core.settings import SettingsError, name_of
 from fraiseql_guard.operations.fleet.overrides_file import ACTOR, OverridesFile, read_overrides
-from fraiseql_guard.stores.control import LONGEST_SECONDS, EntryKind
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, OverrideKind
 from fraiseql_guard.testing import ManualClock
 
 DIGEST = "AB" * 32
@@ -29,14 +29,14 @@ NEW_YEAR = 1_798_675_200.0  # 2026-12-31T00:00:00Z
 
 def test_a_whole_file():
     found = {(entry.kind, entry.key): (entry, until) for entry, until in read_overrides(WHOLE)}
-    mode, until = found[EntryKind.MODE, "all"]
+    mode, until = found[OverrideKind.MODE, "all"]
     assert (mode.value, mode.reason, mode.actor, until) == ("monitor", "an incident", ACTOR, NEW_YEAR)
-    assert found[EntryKind.SETTING, "FRAISEQL_RATE_LIMIT_DEFAULT"][0].value == "50/minute"
-    assert found[EntryKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH"][0].value == "7"
-    assert found[EntryKind.SETTING, "FRAISEQL_GUARD_BATCHING"][0].value == "true"
-    assert found[EntryKind.BLOCK, "203.0.113.0/24"][1] == NEW_YEAR
-    assert found[EntryKind.DOCUMENT, DIGEST.lower()][1] is None
-    assert (EntryKind.OPERATION, "Export") in found
+    assert found[OverrideKind.SETTING, "FRAISEQL_RATE_LIMIT_DEFAULT"][0].value == "50/minute"
+    assert found[OverrideKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH"][0].value == "7"
+    assert found[OverrideKind.SETTING, "FRAISEQL_GUARD_BATCHING"][0].value == "true"
+    assert found[OverrideKind.BLOCK, "203.0.113.0/24"][1] == NEW_YEAR
+    assert found[OverrideKind.DOCUMENT, DIGEST.lower()][1] is None
+    assert (OverrideKind.OPERATION, "Export") in found
     assert read_overrides("") == read_overrides("modes:") == ()
 
 
@@ -82,10 +82,10 @@ def test_it_is_read_again_when_it_changes_and_ends_by_itself(tmp_path):
     overrides = OverridesFile(path, clock=clock, on_problem=problems.append)
     assert overrides.changed() is False
     left = {entry.kind: entry.expires_in_seconds for entry in overrides.entries()}
-    assert left[EntryKind.MODE] == 10
-    assert left[EntryKind.OPERATION] == LONGEST_SECONDS
+    assert left[OverrideKind.MODE] == 10
+    assert left[OverrideKind.OPERATION] == LONGEST_SECONDS
     clock.advance(10)
-    assert EntryKind.MODE not in {entry.kind for entry in overrides.entries()}
+    assert OverrideKind.MODE not in {entry.kind for entry in overrides.entries()}
     path.write_text("operations: [{name: Other}]")
     assert overrides.changed() is True
     path.write_text("operations: nonsense")

@@ -6,18 +6,18 @@ import pytest
 
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, name_of
 from fraiseql_guard.operations.fleet.switches import read_switches
-from fraiseql_guard.stores.control import ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 
-MODE, SETTING = EntryKind.MODE, EntryKind.SETTING
+MODE, SETTING = OverrideKind.MODE, OverrideKind.SETTING
 
 
-def effective(*entries: Entry, **options: object) -> Settings:
-    return read_switches(ControlSet(1, entries)).applied_to(Settings.load({}, **options))
+def effective(*entries: Override, **options: object) -> Settings:
+    return read_switches(Overrides(1, entries)).applied_to(Settings.load({}, **options))
 
 
 def test_nothing_said_is_nothing_changed():
     base = Settings.load({})
-    assert read_switches(ControlSet()).applied_to(base) is base
+    assert read_switches(Overrides()).applied_to(base) is base
 
 
 def test_every_changeable_option_exists_and_none_is_a_secret_a_path_a_network_or_the_store():
@@ -31,29 +31,29 @@ def test_every_changeable_option_exists_and_none_is_a_secret_a_path_a_network_or
 @pytest.mark.parametrize("option", sorted(CHANGEABLE))
 def test_every_changeable_option_takes_its_own_example(option):
     row = next(row for row in VARIABLES if row.option == option)
-    changed = effective(Entry(SETTING, row.name, value=row.form.example))
+    changed = effective(Override(SETTING, row.name, value=row.form.example))
     assert getattr(changed, option) == row.form.parse(row.form.example)
     assert changed.sources[option] == "override"
 
 
 def test_modes_of_one_of_all_and_of_a_variable():
     changed = effective(
-        Entry(MODE, "timeout", value="enforce"),
-        Entry(MODE, "all", value="monitor"),
-        Entry(SETTING, name_of("mode"), value="enforce"),
+        Override(MODE, "timeout", value="enforce"),
+        Override(MODE, "all", value="monitor"),
+        Override(SETTING, name_of("mode"), value="enforce"),
         mode_auth="enforce",
     )
     assert (changed.mode, changed.mode_auth, changed.mode_timeout) == ("monitor", "monitor", "enforce")
 
 
 def test_an_unusable_entry_is_named_and_keeps_no_other_from_acting():
-    control = ControlSet(
+    control = Overrides(
         1,
         (
-            Entry(SETTING, name_of("max_query_depth"), value="-1"),
-            Entry(SETTING, name_of("jwt_secret"), value="x" * 40),
-            Entry(MODE, "weather", value="monitor"),
-            Entry(SETTING, name_of("max_aliases"), value="3"),
+            Override(SETTING, name_of("max_query_depth"), value="-1"),
+            Override(SETTING, name_of("jwt_secret"), value="x" * 40),
+            Override(MODE, "weather", value="monitor"),
+            Override(SETTING, name_of("max_aliases"), value="3"),
         ),
     )
     switches = read_switches(control)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.context import Charge, Escalation, Limit, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores import AdmitRequest, network_bucket
-from fraiseql_guard.stores.redis.admit_codec import trip_arguments, trip_call
+from fraiseql_guard.stores.redis.admit_codec import admit_arguments, admit_call
 from fraiseql_guard.stores.redis.namespace import Namespace
 
 SHA = "0123456789abcdef" * 2 + "01234567"
@@ -39,7 +39,7 @@ trips = st.builds(
 def test_the_wire_says_what_the_arguments_say(some, name):
     namespace = Namespace(name)
     for trip in some:
-        call = trip_call(trip, SHA, namespace)
-        assert call.command() == ("EVALSHA", SHA, 1, call.key, *trip_arguments(trip))
+        call = admit_call(trip, SHA, namespace)
+        assert call.command() == ("EVALSHA", SHA, 1, call.key, *admit_arguments(trip))
         assert call.packed == hiredis.pack_command(call.command())
         assert call.key.startswith(f"{name}:{{{trip.subject.tag}}}:")

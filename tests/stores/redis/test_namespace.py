@@ -11,8 +11,8 @@ import pytest
 from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores import AdmitRequest, RedisStore, StoreError, network_bucket
-from fraiseql_guard.stores.control import Entry, EntryKind
 from fraiseql_guard.stores.documents import Adding, TrustedDocument
+from fraiseql_guard.stores.overrides import Override, OverrideKind
 from tests.stores.conftest import ask
 from tests.support.redis_server import RedisServer
 from tools.docs import ROOT
@@ -53,9 +53,9 @@ async def use_everything(store: RedisStore) -> None:
     assert (await store.lifting("automatic")) is not None
     await store.lift(network(1))
     await store.pardon(network(2), PolicyName.BRUTE_FORCE)
-    await store.tell(Entry(EntryKind.BLOCK, "192.0.2.1", 60, "because", "bob"))
+    await store.tell(Override(OverrideKind.BLOCK, "192.0.2.1", 60, "because", "bob"))
     assert (await store.control(0)) is not None
-    assert await store.delete_override(EntryKind.BLOCK, "192.0.2.1")
+    assert await store.delete_override(OverrideKind.BLOCK, "192.0.2.1")
     assert await store.add_documents([ME]) == Adding(1)
     assert (await store.documents(0)) is not None
     assert await store.document_texts(["me"]) == [ME.text]
@@ -101,7 +101,7 @@ async def test_nothing_is_shared(two) -> None:
     assert not (await ours.admit(trip)).admitted
     await ours.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
     await ours.set_limit(ALICE, Limit(1, 60), 0, 60)
-    await ours.tell(Entry(EntryKind.ALLOW, "192.0.2.1", 60))
+    await ours.tell(Override(OverrideKind.ALLOW, "192.0.2.1", 60))
     await ours.add_documents([ME])
     await ours.beat("worker", b"well", 60)
     await ours.remember([b"refused"])

@@ -7,7 +7,7 @@ import math
 from typing import Final
 
 from fraiseql_guard.core.signals import KeyFamily
-from fraiseql_guard.stores.control import LONGEST_SECONDS, ControlSet, Entry, EntryKind
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis.fleet import Run
 from fraiseql_guard.stores.redis.key_families import CONTROL
@@ -17,10 +17,10 @@ from fraiseql_guard.stores.redis.unreadable import UnreadableEntries, read_json
 
 _SCRIPT: Final = "control"
 _MILLIONTHS: Final = 1_000_000
-_KINDS: Final = frozenset(kind.value for kind in EntryKind)
+_KINDS: Final = frozenset(kind.value for kind in OverrideKind)
 
 
-class RedisControl:
+class RedisOverrides:
     """Reads the control set through ``read`` and changes it through ``run``. Every method may raise StoreError."""
 
     def __init__(self, run: Run, read: Run, namespace: Namespace, unreadable: UnreadableEntries) -> None:
@@ -29,8 +29,8 @@ class RedisControl:
         self._key = namespace.common(CONTROL)
         self._unreadable = unreadable
 
-    async def control(self, known_version: int) -> ControlSet | None:
-        """ControlStore.control. A key that is no hash any more tells nothing: what was known stays in force."""
+    async def control(self, known_version: int) -> Overrides | None:
+        """OverrideStore.control. A key that is no hash any more tells nothing: what was known stays in force."""
         try:
             reply = await self._read(_SCRIPT, self._key, ("read", known_version))
         except StoreError as error:
@@ -42,20 +42,20 @@ class RedisControl:
         if version == known_version:
             return None
         found = (self._entry(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
-        return ControlSet(version, tuple(entry for entry in found if entry is not None))
+        return Overrides(version, tuple(entry for entry in found if entry is not None))
 
-    async def tell(self, entry: Entry) -> None:
-        """ControlStore.tell."""
+    async def tell(self, entry: Override) -> None:
+        """OverrideStore.tell."""
         length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
         said = [entry.reason, entry.actor, entry.value, entry.id]
         value = json.dumps(said if entry.value or entry.id else said[:2])  # as older versions of ours can read it
         await self._run(_SCRIPT, self._key, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
 
-    async def delete_override(self, kind: EntryKind, key: str) -> bool:
-        """ControlStore.untell."""
+    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.untell."""
         return bool((await self._run(_SCRIPT, self._key, ("untell", f"{kind.value}:{key}")))[0])
 
-    def _entry(self, name: bytes, left: int, value: bytes) -> Entry | None:
+    def _entry(self, name: bytes, left: int, value: bytes) -> Override | None:
         """None for what a newer version of ours may have said, and for what none of ours has."""
         try:
             if left < 0:
@@ -66,7 +66,7 @@ class RedisControl:
             said = read_json(value)
             if not isinstance(said, list) or len(said) < 2 or not all(isinstance(each, str) for each in said[:4]):
                 raise ValueError("says nothing that we do")
-            return Entry(EntryKind(kind), key, left / _MILLIONTHS, *said[:4])
+            return Override(OverrideKind(kind), key, left / _MILLIONTHS, *said[:4])
         except ValueError as error:  # a UnicodeDecodeError is one
             self._unreadable.note(KeyFamily.CONTROL, name, str(error))
             return None

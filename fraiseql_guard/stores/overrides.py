@@ -20,7 +20,7 @@ LONGEST_SECONDS: Final = 365 * 86_400.0
 """Everything that an operator says ends some time; by default after a year."""
 
 
-class EntryKind(StrEnum):
+class OverrideKind(StrEnum):
     """What an entry says."""
 
     BLOCK = "block"  # key: an address or a network
@@ -44,13 +44,13 @@ COMMAND_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Override:
     """One thing that an operator has said. ``expires_in_seconds`` counts from the moment it was read or is written.
 
     ``id`` tells two commands with the same key apart; :func:`command` makes one.
     """
 
-    kind: EntryKind
+    kind: OverrideKind
     key: str
     expires_in_seconds: float = LONGEST_SECONDS
     reason: str = ""
@@ -59,23 +59,23 @@ class Entry:
     id: str = ""
 
 
-def command(key: str, *, reason: str = "", actor: str = "") -> Entry:
+def command(key: str, *, reason: str = "", actor: str = "") -> Override:
     """A command to all processes: one of COMMANDS. Told twice, it is done twice."""
-    return Entry(EntryKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
+    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)
-class ControlSet:
+class Overrides:
     """All entries in force at one version. Version 0 is the empty set of a store that was told nothing."""
 
     version: int = 0
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[Override, ...] = ()
 
-    def of(self, kind: EntryKind) -> Iterable[Entry]:
+    def of(self, kind: OverrideKind) -> Iterable[Override]:
         """The entries of one kind."""
         return (entry for entry in self.entries if entry.kind is kind)
 
-    def networks(self, kind: EntryKind) -> Iterator[tuple[parsing.Network, Entry]]:
+    def networks(self, kind: OverrideKind) -> Iterator[tuple[parsing.Network, Override]]:
         """The entries of one kind with their keys as networks. One that is none (written by hand) binds no caller, and
         keeps no other from binding."""
         for entry in self.of(kind):
@@ -83,49 +83,49 @@ class ControlSet:
                 yield parsing.network(entry.key), entry
 
 
-class ControlStore(Protocol):
+class OverrideStore(Protocol):
     """The part of a store that keeps the control set. Every method may raise StoreError."""
 
-    async def control(self, known_version: int) -> ControlSet | None:
+    async def control(self, known_version: int) -> Overrides | None:
         """The control set, or None if it still has the known version."""
         ...
 
-    async def tell(self, entry: Entry) -> None:
+    async def tell(self, entry: Override) -> None:
         """Bring an entry into force, in place of one of the same kind and key."""
         ...
 
-    async def delete_override(self, kind: EntryKind, key: str) -> bool:
+    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
         """Take an entry back; False if there was none."""
         ...
 
 
-class ControlMemory:
+class MemoryOverrides:
     """The control set of a store that lives in the process's memory."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._version = 0
-        self._entries: dict[tuple[EntryKind, str], tuple[Entry, float]] = {}
+        self._entries: dict[tuple[OverrideKind, str], tuple[Override, float]] = {}
 
-    def control(self, known_version: int) -> ControlSet | None:
-        """ControlStore.control."""
+    def control(self, known_version: int) -> Overrides | None:
+        """OverrideStore.control."""
         if known_version == self._version:
             return None
         now = self._clock()
         in_force = (
             replace(entry, expires_in_seconds=until - now) for entry, until in self._entries.values() if until > now
         )
-        return ControlSet(self._version, tuple(in_force))
+        return Overrides(self._version, tuple(in_force))
 
-    def tell(self, entry: Entry) -> None:
-        """ControlStore.tell."""
+    def tell(self, entry: Override) -> None:
+        """OverrideStore.tell."""
         now = self._clock()
         self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
         self._entries[entry.kind, entry.key] = (entry, now + min(entry.expires_in_seconds, LONGEST_SECONDS))
         self._version += 1
 
-    def delete_override(self, kind: EntryKind, key: str) -> bool:
-        """ControlStore.untell."""
+    def delete_override(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.untell."""
         held = self._entries.pop((kind, key), None)
         self._version += held is not None
         return held is not None and held[1] > self._clock()

@@ -11,20 +11,20 @@ from dataclasses import replace
 from typing import Final, Protocol
 
 from fraiseql_guard.core.loop_task import LoopTask
-from fraiseql_guard.stores.control import ControlSet, ControlStore, Entry
+from fraiseql_guard.stores.overrides import Override, Overrides, OverrideStore
 from fraiseql_guard.stores.protocol import StoreError
 
 POLL_SECONDS: Final = 0.5
 
 
-class EntrySource(Protocol):
+class OverrideSource(Protocol):
     """Entries from elsewhere than the store."""
 
     def changed(self) -> bool:
         """Look; whether there is something else now. Never raises."""
         ...
 
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Override, ...]:
         """The entries in force at the moment."""
         ...
 
@@ -33,7 +33,7 @@ async def _nothing() -> None:
     pass
 
 
-class ControlWatch:
+class OverridesWatch:
     """Keeps the current control set of this process, polling while the process serves requests.
 
     ``on_change`` is called with the first set and each new one, and again whenever an entry expires. The entries of
@@ -43,12 +43,12 @@ class ControlWatch:
 
     def __init__(
         self,
-        store: ControlStore,
+        store: OverrideStore,
         *,
-        on_change: Callable[[ControlSet], None],
+        on_change: Callable[[Overrides], None],
         clock: Callable[[], float] = time.monotonic,
         poll_seconds: float = POLL_SECONDS,
-        beside: EntrySource | None = None,
+        beside: OverrideSource | None = None,
         after_poll: Callable[[], Awaitable[None]] = _nothing,
     ) -> None:
         self._store = store
@@ -57,9 +57,9 @@ class ControlWatch:
         self._on_change = on_change
         self._clock = clock
         self._poll_seconds = poll_seconds
-        self._read = ControlSet()
+        self._read = Overrides()
         self._heard = self._answered = False
-        self.in_force = ControlSet()
+        self.in_force = Overrides()
         """What is in force in this process."""
         self._read_at = self._announced_at = clock()
         self._expires_at = math.inf
@@ -84,11 +84,11 @@ class ControlWatch:
             return
         self._announce(now)
 
-    def at_present(self) -> ControlSet:
+    def at_present(self) -> Overrides:
         """What is in force in this process, with the seconds that are left now."""
         age = self._clock() - self._announced_at
         left = [replace(each, expires_in_seconds=each.expires_in_seconds - age) for each in self.in_force.entries]
-        return ControlSet(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
+        return Overrides(self.in_force.version, tuple(each for each in left if each.expires_in_seconds > 0))
 
     def _announce(self, now: float) -> None:
         age = now - self._read_at
@@ -101,7 +101,7 @@ class ControlWatch:
         by_name = {(entry.kind, entry.key): entry for entry in (*beside, *told)}
         in_force = tuple(by_name.values())
         self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *told)), default=math.inf)
-        self.in_force, self._announced_at = ControlSet(self._read.version, in_force), now
+        self.in_force, self._announced_at = Overrides(self._read.version, in_force), now
         self._on_change(self.in_force)
 
     async def _poll(self) -> None:
