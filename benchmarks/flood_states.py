@@ -80,7 +80,7 @@ async def _sanction_many(url: str, namespace: str) -> None:
     store = open_store(settings, _Failures())
     for first in range(0, SANCTIONED, _AT_ONCE):
         await asyncio.gather(*(
-            store.impose(Sanction(_subject(number), PolicyName.BRUTE_FORCE, _SANCTION_SECONDS, "offences"))
+            store.sanctions.impose(Sanction(_subject(number), PolicyName.BRUTE_FORCE, _SANCTION_SECONDS, "offences"))
             for number in range(first, min(SANCTIONED, first + _AT_ONCE))
         ))  # fmt: skip
     await store.aclose()

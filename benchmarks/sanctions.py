@@ -123,11 +123,11 @@ async def fill(store: Store, size: int) -> None:
     """So many automatic sanctions, and the heartbeats of some workers."""
     for first in range(0, size, _AT_ONCE):
         await asyncio.gather(*(
-            store.impose(Sanction(_subject(number), PolicyName.BRUTE_FORCE, 3_600 + number / 100, "offences"))
+            store.sanctions.impose(Sanction(_subject(number), PolicyName.BRUTE_FORCE, 3_600 + number / 100, "offences"))
             for number in range(first, min(size, first + _AT_ONCE))
         ))  # fmt: skip
     for number in range(_WORKERS):
-        await store.beat(f"worker-{number}", write_heartbeat(_heartbeat(number)), 3_600)
+        await store.fleet.beat(f"worker-{number}", write_heartbeat(_heartbeat(number)), 3_600)
 
 
 def _subject(number: int) -> Subject:

@@ -91,7 +91,7 @@ class Guarded:
         """Until what operators have told the store holds here."""
         control = self.guard._runtime.control
         control.ensure_polling()
-        latest = await self.guard._runtime.store.control(-1)
+        latest = await self.guard._runtime.store.overrides.read(-1)
         await until(lambda: control.in_force.version == latest.version)
 
 

@@ -144,7 +144,7 @@ def build_components(
         host.caches.own("tokens", identity.verifier)
     persisted = persisted_queries(settings, on_problem=recorder.warn) if measures else None
     trusted = (
-        DocumentsWatch(store, on_change=persisted.take, on_problem=recorder.warn)
+        DocumentsWatch(store.documents, on_change=persisted.take, on_problem=recorder.warn)
         if persisted is not None and settings.trusted_documents != "off"
         else None
     )
@@ -165,7 +165,7 @@ def build_components(
     return Components(
         store=store,
         control=OverridesWatch(
-            store,
+            store.overrides,
             on_change=on_control,
             beside=_overrides(path, recorder) if path is not None else None,
             after_poll=after_poll,

@@ -88,7 +88,7 @@ class Admission:
         if not self._enforced:
             return None
         exempt = self._sanctions.exempt_by_head(ctx)
-        known = self._store.known_sanction(ctx.subject, exempt)
+        known = self._store.sanctions.known(ctx.subject, exempt)
         if known is None or self._modes[self._sanctions.owners[known.policy]] is not Mode.ENFORCE:
             return None
         return AdmitRequest(ctx.subject, exempt=exempt)

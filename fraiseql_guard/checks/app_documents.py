@@ -20,7 +20,7 @@ from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
-from fraiseql_guard.stores.refused import WINDOW_SECONDS, RefusedFor
+from fraiseql_guard.stores.refused_documents import WINDOW_SECONDS, RefusedFor
 
 KEPT_SECONDS: Final = 86_400.0
 """A document is the app's own for so long: one that is still refused afterwards is found, and told, anew."""
@@ -113,7 +113,7 @@ class AppDocuments:
 
     async def _count(self) -> None:
         noted = dict(self._waiting)
-        reached = await self._store.note_refused(tuple(noted))
+        reached = await self._store.refused_documents.note(tuple(noted))
         for refused, document in noted.items():
             del self._waiting[refused]
             if refused.document in reached:
@@ -122,7 +122,7 @@ class AppDocuments:
     async def _tell(self) -> None:
         for query_hash, document in list(self._untold.items()):
             if len(self._in_force.keys() | {query_hash}) <= MOST_IN_FORCE:
-                await self._store.tell(_written(document))
+                await self._store.overrides.put(_written(document))
                 self._observer.app_document(document)
             del self._untold[query_hash]
 

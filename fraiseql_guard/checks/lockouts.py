@@ -84,7 +84,7 @@ class Lockouts:
         self._record(self._recorder.login, ctx, LoginOutcome.SUCCEEDED)
         try:
             subject = login_subject(identifier, ctx.address_subject)
-            await self._store.pardon(subject, PolicyName.ACCOUNT_LOCKOUT)
+            await self._store.sanctions.pardon(subject, PolicyName.ACCOUNT_LOCKOUT)
             self._end(subject.name, ctx)
         except Exception as error:  # noqa: BLE001 - as above
             self._broke(error)

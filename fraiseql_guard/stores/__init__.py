@@ -1,7 +1,8 @@
 """Where rate limits, offences and sanctions live: in Redis for all workers, or in the memory of one process.
 
-One protocol (protocol.py), two implementations (memory.py; redis.py with its lua/), one conformance suite. In front of
-Redis stand a breaker with a failure policy (failover.py) and the process's memory of refusals (refusals.py).
+One protocol (protocol.py) with a sub-store for each kind of thing that is kept, two implementations (memory.py; redis/
+with its lua/), one conformance suite. In front of Redis stand a breaker (breaker.py) with a failure policy for each
+method (failover.py), and the process's memory of refusals (refusals.py).
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from fraiseql_guard.core.context import Bucket, Charge, RequestContext, Subject
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.stores.protocol import OVERRIDE, Store
+from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.stores.protocol import Store
 from fraiseql_guard.stores.redis.client.deployment import Deployment
 
 _Credit = dict[Hashable, int]

@@ -66,21 +66,21 @@ class Adding:
 
 
 class DocumentStore(Protocol):
-    """The part of a store that keeps trusted documents. Every method may raise StoreError."""
+    """The trusted documents of the fleet. Every method may raise StoreError."""
 
-    async def documents(self, known_version: int) -> DocumentIndex | None:
+    async def index(self, known_version: int) -> DocumentIndex | None:
         """The index, or None if it still has the known version."""
         ...
 
-    async def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+    async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
         """The texts of some documents; None for one that is not there (any more)."""
         ...
 
-    async def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
+    async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
         """Trust documents, all or none. A text never changes under its id."""
         ...
 
-    async def remove_documents(self, ids: Sequence[str]) -> int:
+    async def remove(self, ids: Sequence[str]) -> int:
         """Trust documents no longer; how many there were."""
         ...
 
@@ -110,28 +110,28 @@ def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Lis
         yield group
 
 
-class DocumentMemory:
-    """DocumentStore of a store that lives in the process's memory."""
+class MemoryDocuments:
+    """DocumentStore in the memory of a process."""
 
     def __init__(self) -> None:
         self._version = 0
         self._documents: Mapping[str, TrustedDocument] = {}
-        self._index: Mapping[str, Listed] = {}
+        self._entries: Mapping[str, Listed] = {}
 
-    def documents(self, known_version: int) -> DocumentIndex | None:
-        """DocumentStore.documents."""
+    async def index(self, known_version: int) -> DocumentIndex | None:
+        """DocumentStore.index."""
         if known_version == self._version:
             return None
-        return DocumentIndex(self._version, tuple(self._index.values()))
+        return DocumentIndex(self._version, tuple(self._entries.values()))
 
-    def document_texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """DocumentStore.document_texts."""
+    async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
+        """DocumentStore.texts."""
         found = (self._documents.get(id_) for id_ in ids)
         return [None if document is None else document.text for document in found]
 
-    def add_documents(self, documents: Sequence[TrustedDocument]) -> Adding:
-        """DocumentStore.add_documents."""
-        index, changed = dict(self._index), 0
+    async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
+        """DocumentStore.add."""
+        index, changed = dict(self._entries), 0
         for document in documents:
             entry, held = listed(document), index.get(document.id)
             if held is not None and held.digest != entry.digest:
@@ -141,16 +141,16 @@ class DocumentMemory:
         if len(index) > MAX_DOCUMENTS or sum(entry.size_bytes for entry in index.values()) > MAX_DOCUMENTS_BYTES:
             return Adding(full=True)
         if changed:
-            self._index = index
+            self._entries = index
             self._documents = {**self._documents, **{each.id: each for each in documents}}
             self._version += 1
         return Adding(changed)
 
-    def remove_documents(self, ids: Sequence[str]) -> int:
-        """DocumentStore.remove_documents."""
+    async def remove(self, ids: Sequence[str]) -> int:
+        """DocumentStore.remove."""
         gone = self._documents.keys() & set(ids)
         if gone:
             self._documents = {id_: each for id_, each in self._documents.items() if id_ not in gone}
-            self._index = {id_: each for id_, each in self._index.items() if id_ not in gone}
+            self._entries = {id_: each for id_, each in self._entries.items() if id_ not in gone}
             self._version += 1
         return len(gone)

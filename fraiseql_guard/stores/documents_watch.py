@@ -61,7 +61,7 @@ class DocumentsWatch:
     async def refresh(self) -> None:
         """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
         with suppress(StoreError):
-            index = await self._store.documents(self._wanted.version)
+            index = await self._store.index(self._wanted.version)
             if index is not None:
                 self._wanted = index
             if self._wanted.version != self._in_force and not self._lost():
@@ -85,7 +85,7 @@ class DocumentsWatch:
         """Read the texts that are new; take over the set if it is complete."""
         index = self._wanted
         for batch in batches((each for each in index.entries if each.digest not in self._texts), BATCH_BYTES):
-            found = await self._store.document_texts([each.id for each in batch])
+            found = await self._store.texts([each.id for each in batch])
             for entry, text in zip(batch, found, strict=True):
                 if text is not None and digest_of(text) == entry.digest:
                     self._texts[entry.digest] = text

@@ -30,7 +30,7 @@ class Beat:
 
 
 class FleetStore(Protocol):
-    """The part of a store that workers and operators meet in. Every method may raise StoreError."""
+    """Where workers and operators meet. Every method may raise StoreError."""
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """Say that a worker is alive for the next seconds; return how many are. With 0 seconds it is gone."""
@@ -57,8 +57,8 @@ class FleetStore(Protocol):
         ...
 
 
-class FleetMemory:
-    """FleetStore of a store that lives in the process's memory."""
+class MemoryFleet:
+    """FleetStore in the memory of a process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -66,7 +66,7 @@ class FleetMemory:
         self._recent: deque[bytes] = deque(maxlen=RECENT_SIZE)
         self._actions: deque[bytes] = deque(maxlen=ACTIONS_SIZE)
 
-    def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
+    async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat."""
         now = self._clock()
         self._beats = {name: held for name, held in self._beats.items() if held[1] > now and name != worker_id}
@@ -74,23 +74,23 @@ class FleetMemory:
             self._beats[worker_id] = (payload, now + ttl_seconds)
         return len(self._beats)
 
-    def beats(self) -> Sequence[Beat]:
+    async def beats(self) -> Sequence[Beat]:
         """FleetStore.beats."""
         now = self._clock()
         return [Beat(worker_id, payload) for worker_id, (payload, until) in self._beats.items() if until > now]
 
-    def remember(self, records: Sequence[bytes]) -> None:
+    async def remember(self, records: Sequence[bytes]) -> None:
         """FleetStore.remember."""
         self._recent.extendleft(records)
 
-    def recent(self, count: int) -> Sequence[bytes]:
+    async def recent(self, count: int) -> Sequence[bytes]:
         """FleetStore.recent."""
         return list(islice(self._recent, max(0, count)))
 
-    def record_action(self, record: bytes) -> None:
+    async def record_action(self, record: bytes) -> None:
         """FleetStore.record_action."""
         self._actions.appendleft(record)
 
-    def actions(self, count: int) -> Sequence[bytes]:
+    async def actions(self, count: int) -> Sequence[bytes]:
         """FleetStore.actions."""
         return list(islice(self._actions, max(0, count)))

@@ -86,29 +86,29 @@ class Overrides:
 class OverrideStore(Protocol):
     """The part of a store that keeps the control set. Every method may raise StoreError."""
 
-    async def control(self, known_version: int) -> Overrides | None:
+    async def read(self, known_version: int) -> Overrides | None:
         """The control set, or None if it still has the known version."""
         ...
 
-    async def tell(self, entry: Override) -> None:
+    async def put(self, entry: Override) -> None:
         """Bring an entry into force, in place of one of the same kind and key."""
         ...
 
-    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
         """Take an entry back; False if there was none."""
         ...
 
 
 class MemoryOverrides:
-    """The control set of a store that lives in the process's memory."""
+    """OverrideStore in the memory of a process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._version = 0
         self._entries: dict[tuple[OverrideKind, str], tuple[Override, float]] = {}
 
-    def control(self, known_version: int) -> Overrides | None:
-        """OverrideStore.control."""
+    async def read(self, known_version: int) -> Overrides | None:
+        """OverrideStore.read."""
         if known_version == self._version:
             return None
         now = self._clock()
@@ -117,15 +117,15 @@ class MemoryOverrides:
         )
         return Overrides(self._version, tuple(in_force))
 
-    def tell(self, entry: Override) -> None:
-        """OverrideStore.tell."""
+    async def put(self, entry: Override) -> None:
+        """OverrideStore.put."""
         now = self._clock()
         self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
         self._entries[entry.kind, entry.key] = (entry, now + min(entry.expires_in_seconds, LONGEST_SECONDS))
         self._version += 1
 
-    def delete_override(self, kind: OverrideKind, key: str) -> bool:
-        """OverrideStore.untell."""
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.delete."""
         held = self._entries.pop((kind, key), None)
         self._version += held is not None
         return held is not None and held[1] > self._clock()

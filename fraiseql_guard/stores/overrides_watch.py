@@ -73,7 +73,7 @@ class OverridesWatch:
         """Look now. A store that does not answer leaves the last set in force."""
         found, first = None, False
         with suppress(StoreError):  # counted by what asks it for a decision; expiry goes on by our own clock
-            found = await self._store.control(self._read.version)
+            found = await self._store.read(self._read.version)
             first, self._answered = not self._answered, True
         now = self._clock()
         changed = first or (self._beside is not None and (self._beside.changed() or not self._heard))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject
+from fraiseql_guard.core.context import Bucket, Charge, Escalation, Sanction, Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.documents import DocumentStore
 from fraiseql_guard.stores.fleet import FleetStore
-from fraiseql_guard.stores.lift_job import LiftStore
+from fraiseql_guard.stores.lift_jobs import LiftJobStore
+from fraiseql_guard.stores.limits import LimitStore
 from fraiseql_guard.stores.overrides import OverrideStore
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
-from fraiseql_guard.stores.refused import RefusedStore
-from fraiseql_guard.stores.sanction_pages import Page
+from fraiseql_guard.stores.refused_documents import RefusedDocumentStore
+from fraiseql_guard.stores.sanctions import SanctionStore
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 SANCTIONED_NETWORKS: Final = 8
 """So many automatically sanctioned networks of one group bring the group itself a sanction."""
@@ -36,8 +36,8 @@ class AdmitRequest:
     An override of the subject's limit replaces all charges but the ``fixed`` ones, which come last, by one of its own
     that costs what the first did. Then all charges are checked and, if all fit, taken. Otherwise nothing is taken and
     one ``abuse`` offence is counted, at most one a second (and with it the ``refused_before`` requests that the process
-    refused from memory since its last trip for this subject). A charge above its bucket's capacity never fits: its
-    retry_after_seconds is infinite. If they fit and the request carries an ``offence`` of its own (a gate has refused
+    refused from memory since it last asked about this subject). A charge above its bucket's capacity never fits: its
+    retry_after_seconds is infinite. If they fit and the request carries an ``offence`` of its own (a check has refused
     it), that is counted.
 
     Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
@@ -57,7 +57,7 @@ class AdmitRequest:
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
     call: Any = field(default=None, repr=False, compare=False)
-    """What the store makes of it, kept for a trip that is made again."""
+    """What the store makes of it, kept for a request that is made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Imposed:
 
 @dataclass(slots=True)  # made with every request, as a Bucket is
 class AdmitResult:
-    """The store's answer to a trip.
+    """The store's answer to an admit request.
 
     ``admitted`` is false if a sanction binds the request (``sanction``), a bucket is short (``buckets`` tell which by
     their retry_after_seconds) or the failure policy says so (``unavailable``).
@@ -90,112 +90,55 @@ class AdmitResult:
     """How long an override of the subject's limits, which decided here, is still in force."""
 
 
-@dataclass(frozen=True, slots=True)
-class HeldLimit:
-    """An override of one subject's limits that is in force. ``actor`` is who has set it."""
+class Store(Protocol):
+    """Where rate limits, offences and sanctions live: :meth:`admit`, which each request asks, and one sub-store for
+    each kind of thing that is kept.
 
-    subject: Subject
-    limit: Limit
-    burst: int
-    expires_in_seconds: float
-    actor: str = ""
-
-
-Sanctioned = tuple[Subject, PolicyName]
-"""Who is sanctioned, and by which policy."""
-
-
-class Store(OverrideStore, DocumentStore, FleetStore, LiftStore, RefusedStore, Protocol):
-    """Where rate limits, offences and sanctions live.
-
-    Every method may raise StoreError, except ``admit`` and ``pardon`` of a failover store. ``unreadable`` is what was
-    left out because none of ours wrote it.
+    Every method may raise StoreError, except those of a failover store that it says otherwise of (failover.py).
     """
 
     @property
+    def sanctions(self) -> SanctionStore:
+        """Who may not come in for now."""
+        ...
+
+    @property
+    def limits(self) -> LimitStore:
+        """Limits that an operator has set for single subjects."""
+        ...
+
+    @property
+    def overrides(self) -> OverrideStore:
+        """What an operator has said to all processes."""
+        ...
+
+    @property
+    def documents(self) -> DocumentStore:
+        """Trusted documents."""
+        ...
+
+    @property
+    def fleet(self) -> FleetStore:
+        """The living workers, the last refusals, the last actions of operators."""
+        ...
+
+    @property
+    def refused_documents(self) -> RefusedDocumentStore:
+        """Which callers were refused for which documents."""
+        ...
+
+    @property
+    def lift_jobs(self) -> LiftJobStore:
+        """The lifting of all sanctions of an origin."""
+        ...
+
+    @property
     def unreadable(self) -> UnreadableEntries:
-        """What of the store's entries this process could not read."""
+        """What of the store's entries this process left out, because none of ours wrote it."""
         ...
 
-    async def admit(self, trip: AdmitRequest) -> AdmitResult:
+    async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill in one exchange."""
-        ...
-
-    def known_sanction(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:
-        """A sanction that bound enforcing trips of this subject when this process last saw it, and may still do so:
-        :meth:`admit` knows. Asks no store, and never raises."""
-        ...
-
-    async def impose(self, sanction: Sanction) -> None:
-        """Bring a sanction into force for ``expires_in_seconds``, replacing one of the same policy. Its ``actor`` is
-        kept and shown by :meth:`sanctions`.
-
-        Monitoring processes see it as well. To sanction a group, give a subject whose name is the group's.
-        """
-        ...
-
-    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
-        """End a subject's own sanctions (of one policy, or all), forget its offences; return how many ended.
-
-        Those of its group hold until the group's are lifted. Sanctions that bind no one (monitor mode) end uncounted.
-        """
-        ...
-
-    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
-        """Forget a subject's offences of one policy because it has proved itself, and end what they brought.
-
-        As :meth:`lift`, but a request's doing and no operator's: a failover store never raises StoreError.
-        """
-        ...
-
-    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
-        """Lift each of these, as :meth:`lift` does; return how many ended. A batch is at most a few hundred."""
-        ...
-
-    async def sanctions(self) -> Sequence[Sanction]:
-        """All sanctions in force, in no order, however many: for the few. Their subjects carry kind, name and group,
-        not the networks."""
-        ...
-
-    async def sanctions_page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """At most so many sanctions in force, those that end last first. ValueError if no page gave the cursor."""
-        ...
-
-    async def sanctions_of(self, subject: Subject) -> Sequence[Sanction]:
-        """A subject's own sanctions in force."""
-        ...
-
-    async def count_sanctions(self) -> int:
-        """How many sanctions are in force, without listing them."""
-        ...
-
-    def sanctioned(self) -> AsyncIterator[Sequence[Sanctioned]]:
-        """Who is sanctioned, in batches and in no order, some of them twice; the event loop turns between two batches.
-        Who is so all the time is not missed; who is so no longer may be among them."""
-        ...
-
-    async def count_limits(self) -> int:
-        """How many overrides of limits are in force, in the same way."""
-        ...
-
-    async def set_limit(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
-        """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
-        ...
-
-    async def limits(self) -> Sequence[HeldLimit]:
-        """All overrides of limits in force, in no order. Their subjects carry kind, name and group."""
-        ...
-
-    async def limits_page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
-        """At most so many overrides of limits, those that end last first. ValueError if no page gave the cursor."""
-        ...
-
-    async def limit_of(self, subject: Subject) -> HeldLimit | None:
-        """The override of a subject's limits that is in force."""
-        ...
-
-    async def clear_limit(self, subject: Subject) -> bool:
-        """End an override; False if there was none."""
         ...
 
     async def ping(self) -> None:
@@ -226,17 +169,6 @@ class StoreError(Exception):
         self.reason = reason
         self.detail = detail
         self.opens_breaker = opens_breaker
-
-
-OVERRIDE: Final = "override"
-"""Policy and bucket of a limit that an operator has set for one subject."""
-
-
-def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
-    """What an override makes of a trip's charges."""
-    replaced = [charge for charge in charges if not charge.fixed]
-    fixed = tuple(charge for charge in charges if charge.fixed)
-    return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed
 
 
 class Observer(Protocol):

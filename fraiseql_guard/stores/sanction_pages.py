@@ -67,6 +67,12 @@ def moment_of(score: bytes) -> str:
     return "inf" if value >= _FAR else str(math.ceil(value))
 
 
+def moment_in(seconds: float) -> int:
+    """A moment of a clock in millionths of a second, as a cursor has it; to the thousandth, which sums of floats leave
+    alone."""
+    return round(seconds * 1_000) * 1_000
+
+
 class Longest(Generic[V]):
     """Of entries that come in any order, the page of those that end last, behind a cursor."""
 

@@ -183,17 +183,17 @@ async def fill(url: str) -> None:
     caller = CallerCounts(kind="user", name=json.dumps([None, None, HOSTILE]), shown=HOSTILE, requests=9, refusals=9,
                     by_code=dict.fromkeys(CODES, 12_345))  # fmt: skip
     beat = Heartbeat(worker=hostile_worker(), callers=[caller], seen=Seen())
-    await store.beat("w", write_heartbeat(beat), 3_600)
-    await store.remember([write_refusal(hostile_refusal(code, number)) for number, code in enumerate(CODES)])
+    await store.fleet.beat("w", write_heartbeat(beat), 3_600)
+    await store.fleet.remember([write_refusal(hostile_refusal(code, number)) for number, code in enumerate(CODES)])
     action = Action(at=1.0, actor=HOSTILE, event=HOSTILE, fields={HOSTILE: HOSTILE, "reason": [HOSTILE]})
-    await store.record_action(write_action(action))
+    await store.fleet.record_action(write_action(action))
     user = Subject("user", json.dumps([HOSTILE, HOSTILE, HOSTILE]))
-    await store.impose(Sanction(user, PolicyName.OPERATOR, 3_600, HOSTILE, HOSTILE))
-    await store.set_limit(user, Limit(5, 60), 0, 3_600, actor=HOSTILE)
+    await store.sanctions.impose(Sanction(user, PolicyName.OPERATOR, 3_600, HOSTILE, HOSTILE))
+    await store.limits.set(user, Limit(5, 60), 0, 3_600, actor=HOSTILE)
     for kind in OverrideKind:
         key = "203.0.113.0/24" if kind in (OverrideKind.BLOCK, OverrideKind.ALLOW) else HOSTILE
-        await store.tell(Override(kind, key, 3_600, HOSTILE, HOSTILE, value=HOSTILE))
-    await store.add_documents([TrustedDocument("d" * 64, "{a}", HOSTILE, HOSTILE)])
+        await store.overrides.put(Override(kind, key, 3_600, HOSTILE, HOSTILE, value=HOSTILE))
+    await store.documents.add([TrustedDocument("d" * 64, "{a}", HOSTILE, HOSTILE)])
     await store.aclose()
 
 

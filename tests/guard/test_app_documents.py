@@ -145,7 +145,7 @@ async def test_mistakes_are_no_pages(guarded) -> None:
         await send([guard], PAGE, 1, client=visitor(number))
     await known([guard])
     store = guard.guard.runtime.store
-    told = (await store.control(-1)).of(OverrideKind.APP_DOCUMENT)
+    told = (await store.overrides.read(-1)).of(OverrideKind.APP_DOCUMENT)
     assert [entry.key for entry in told] == [digest(PAGE)]
     await guard.guard.aclose()
 
@@ -158,7 +158,7 @@ async def test_a_few_attackers_do_not_fill_the_list(guarded) -> None:
     for number in range(3, 6):
         await send([guard], PAGE, 1, client=visitor(number))
     await known([guard])
-    found = [entry.key for entry in (await guard.guard.runtime.store.control(-1)).of(OverrideKind.APP_DOCUMENT)]
+    found = [entry.key for entry in (await guard.guard.runtime.store.overrides.read(-1)).of(OverrideKind.APP_DOCUMENT)]
     assert digest(PAGE) in found
     assert len(found) == MOST_A_CALLER + 1 < MOST_IN_FORCE
     await guard.guard.aclose()

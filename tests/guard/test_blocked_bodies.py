@@ -74,7 +74,7 @@ async def test_a_network_that_an_operator_has_blocked(guarded, stored) -> None:
 @pytest.mark.parametrize("policy", [PolicyName.OPERATOR, PolicyName.DOS, PolicyName.RATE_LIMIT_ABUSE])
 async def test_an_address_that_is_blocked(guarded, stored, policy) -> None:
     guard = guarded(**stored)
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, policy, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, policy, 60))
     assert await silent(guard) == ("BLOCKED", 0)
     assert (await graphql(guard, "{me{id}}", client=("198.51.100.9", 1))).status == 200
 
@@ -98,7 +98,7 @@ async def test_who_has_brought_it_about_by_this_very_process(guarded) -> None:
 async def test_another_worker_learns_of_it_with_the_first_request(guarded, redis_server) -> None:
     redis_server.flush()
     here, there = guarded(redis_url=redis_server.url), guarded(redis_url=redis_server.url)
-    await here.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+    await here.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
     assert (await graphql(there, "{me{id}}")).code == "BLOCKED"
     assert await silent(there) == ("BLOCKED", 0)
 
@@ -106,9 +106,9 @@ async def test_another_worker_learns_of_it_with_the_first_request(guarded, redis
 async def test_who_was_lifted_elsewhere_is_read_again_at_once(guarded, redis_server) -> None:
     redis_server.flush()
     here, there = guarded(redis_url=redis_server.url), guarded(redis_url=redis_server.url)
-    await here.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+    await here.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
     assert [(await graphql(each, "{me{id}}")).status for each in (here, there)] == [403, 403]
-    await here.guard.runtime.store.lift(ADDRESS)
+    await here.guard.runtime.store.sanctions.lift(ADDRESS)
     assert [(await graphql(each, "{me{id}}")).status for each in (there, here)] == [200, 200]
 
 
@@ -121,7 +121,7 @@ async def test_a_caller_inside_its_retry_after(guarded) -> None:
 @pytest.mark.parametrize("policy", [PolicyName.OPERATOR, PolicyName.DOS])
 async def test_where_batches_are_accepted_no_more_than_came_with_the_head(guarded, policy) -> None:
     guard = guarded(batching=True, body_timeout_seconds=600)
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, policy, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, policy, 60))
     code, _ = await silent(guard)
     assert code == "BLOCKED"
     assert guard.guard.runtime.budget.used == 0
@@ -134,28 +134,28 @@ async def test_where_batches_are_accepted_no_more_than_came_with_the_head(guarde
 
 async def test_people_can_log_in_from_behind_an_automatic_block(guarded, secret) -> None:
     guard = guarded(jwt_secret=secret, public_operations="login")
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.BRUTE_FORCE, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.BRUTE_FORCE, 60))
     assert (await graphql(guard, "mutation{login}")).status == 200
     assert (await graphql(guard, "{me{id}}", token=make_token(secret, sub="alice"))).status == 200
     assert (await graphql(guard, "{me{id}}")).code == "BLOCKED"
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
     assert (await graphql(guard, "mutation{login}")).code == "BLOCKED"
     assert await silent(guard) == ("BLOCKED", 0)
 
 
 async def test_in_monitor_mode_it_is_said_once_a_request(guarded) -> None:
     guard = guarded(mode="monitor")
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
     assert (await graphql(guard, "{me{id}}")).status == 200
     assert guard.metric("fraiseql_guard_would_refuse_total", code="BLOCKED") == 1
     partly = guarded(mode_rate_limit="monitor")
-    await partly.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.RATE_LIMIT_ABUSE, 60))
+    await partly.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.RATE_LIMIT_ABUSE, 60))
     assert (await graphql(partly, "{me{id}}")).status == 200
 
 
 async def test_one_refusal_is_counted_for_one_request(guarded) -> None:
     guard = guarded()
-    await guard.guard.runtime.store.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
     for _ in range(3):
         await graphql(guard, "{me{id}}")
     assert guard.metric("fraiseql_guard_refusals_total", code="BLOCKED") == 3

@@ -354,9 +354,9 @@ async def told(guard: Guarded, option: str, value: str | None) -> None:
     if option == "mode" or option.startswith("mode_"):
         kind, key = OverrideKind.MODE, option.removeprefix("mode").removeprefix("_") or "all"
     if value is None:
-        await store.delete_override(kind, key)
+        await store.overrides.delete(kind, key)
     else:
-        await store.tell(Override(kind, key, 600, value=value))
+        await store.overrides.put(Override(kind, key, 600, value=value))
     await guard.guard.runtime.control.refresh()
 
 

@@ -136,8 +136,8 @@ async def mounted(guarded: Any, mount: str) -> Guarded:
         common |= {"admin_tokens": f"oncall={'t' * 40}", "cost_budgets": "default=100000"}
     guard = guarded(EchoApp(), middleware, **common, **options)
     store = guard.guard.runtime.store
-    await store.tell(Override(OverrideKind.BLOCK, "198.51.100.0/29", 600))
-    await store.tell(Override(OverrideKind.OPERATION, "Export", 600))
+    await store.overrides.put(Override(OverrideKind.BLOCK, "198.51.100.0/29", 600))
+    await store.overrides.put(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.guard.runtime.control.refresh()
     return guard
 
@@ -203,7 +203,7 @@ async def test_any_protection_that_sanctions_enforces_an_operators_block(guarded
     await guard.guard.runtime.operator.lift(Target(ip_address="203.0.113.7"))
     await guard.guard.runtime.control.refresh()
     subject = Subject("user", '[null,null,"alice"]')
-    await guard.guard.runtime.store.impose(Sanction(subject, PolicyName.OPERATOR, 600))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 600))
     blocked = (await graphql(guard, "{me{id}}", token=ALICE)).status == 403
     assert blocked is (middleware in (AuthMiddleware, Guard))  # the others know no users
 
@@ -212,7 +212,7 @@ async def test_any_protection_that_sanctions_enforces_an_operators_block(guarded
 async def test_a_block_that_another_protection_is_in_charge_of_opens_nothing(guarded: Any, policy: PolicyName) -> None:
     """Others on the same store may have imposed it."""
     guard = guarded(EchoApp(), AuthMiddleware, jwt_secret=SECRET)
-    await guard.guard.runtime.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
     for number in range(40):
         token = make_token("x" * 40, sub=f"u{number}")
         assert (await graphql(guard, "{me{id}}", token=token)).status in (401, 403)
@@ -228,7 +228,7 @@ async def test_a_block_that_is_not_enforced_frees_nobody_of_the_rate(
         jwt_secret=SECRET, rate_limit_default="5/hour", rate_limit_burst=0, **{f"mode_{monitored}": "monitor"},
         auth_required=False,
     )  # fmt: skip
-    await guard.guard.runtime.store.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(Subject("address", "203.0.113.7"), policy, 600))
     token = FORGED if monitored == "auth" else None
     statuses = [(await graphql(guard, "{me{id}}", token=token)).status for _ in range(12)]
     assert statuses == [200] * 5 + [429] * 7

@@ -68,7 +68,7 @@ async def fleet(guarded, redis):
 async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> None:
     first, second = fleet
     assert [await status(guard, DEEP) for guard in fleet] == [400, 400]
-    await store_of(first).tell(Override(MODE, "all", 600, "an incident", "alice", "monitor"))
+    await store_of(first).overrides.put(Override(MODE, "all", 600, "an incident", "alice", "monitor"))
     assert await soon(in_force(second, "mode", "monitor"))
     assert await soon(in_force(first, "mode", "monitor"))
     assert [await status(guard, DEEP) for guard in fleet] == [200, 200]
@@ -76,7 +76,7 @@ async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> No
     assert second.guard.settings.sources["mode"] == "override"
     (line,) = second.lines("guard.overridden")
     assert line["context"]["overrides"][name_of("mode")] == "monitor"
-    await store_of(second).delete_override(MODE, "all")
+    await store_of(second).overrides.delete(MODE, "all")
     assert await soon(in_force(first, "mode", "enforce"))
     assert await status(first, DEEP) == 400
     assert first.guard.settings.sources["mode"] == "default"
@@ -85,8 +85,8 @@ async def test_one_word_puts_all_workers_into_monitor_mode_and_back(fleet) -> No
 async def test_the_mode_of_one_protection_wins_over_the_mode_of_all(guarded) -> None:
     guard = guarded()
     await status(guard)
-    await store_of(guard).tell(Override(MODE, "query_limits", 600, value="enforce"))
-    await store_of(guard).tell(Override(MODE, "all", 600, value="monitor"))
+    await store_of(guard).overrides.put(Override(MODE, "query_limits", 600, value="enforce"))
+    await store_of(guard).overrides.put(Override(MODE, "all", 600, value="monitor"))
     assert await soon(in_force(guard, "mode", "monitor"))
     assert await status(guard, DEEP) == 400
 
@@ -95,7 +95,7 @@ async def test_the_mode_of_one_protection_wins_over_the_mode_of_all(guarded) -> 
 async def test_a_setting_is_overridden_everywhere_and_the_base_is_back_when_it_ends(fleet) -> None:
     first, second = fleet
     variable = name_of("max_query_depth")
-    await store_of(first).tell(Override(SETTING, variable, 4, value="20"))
+    await store_of(first).overrides.put(Override(SETTING, variable, 4, value="20"))
     assert await soon(in_force(second, "max_query_depth", 20))
     assert await status(second, DEEP) == 200
     assert await soon(in_force(second, "max_query_depth", 10))
@@ -105,10 +105,10 @@ async def test_a_setting_is_overridden_everywhere_and_the_base_is_back_when_it_e
 async def test_an_override_wins_over_an_argument(guarded) -> None:
     guard = guarded(max_query_depth=20)
     assert await status(guard, DEEP) == 200
-    await store_of(guard).tell(Override(SETTING, name_of("max_query_depth"), 600, value="5"))
+    await store_of(guard).overrides.put(Override(SETTING, name_of("max_query_depth"), 600, value="5"))
     assert await soon(in_force(guard, "max_query_depth", 5))
     assert await status(guard, DEEP) == 400
-    await store_of(guard).delete_override(SETTING, name_of("max_query_depth"))
+    await store_of(guard).overrides.delete(SETTING, name_of("max_query_depth"))
     assert await soon(in_force(guard, "max_query_depth", 20))
 
 
@@ -117,7 +117,7 @@ async def test_a_request_ends_under_the_settings_that_it_began_with(guarded) -> 
     guard = guarded(app, max_in_flight=1)
     at_work = asyncio.create_task(graphql(guard, "{me{id}}"))
     await until(lambda: app.at_work)
-    await store_of(guard).tell(Override(SETTING, name_of("query_timeout"), 600, value="0.1"))
+    await store_of(guard).overrides.put(Override(SETTING, name_of("query_timeout"), 600, value="0.1"))
     assert await soon(in_force(guard, "query_timeout", 0.1))
     await asyncio.sleep(0.2)  # longer than it would have by now
     refused = await graphql(guard, "{me{id}}")  # the new stack still counts the one at work
@@ -131,7 +131,7 @@ async def test_a_request_ends_under_the_settings_that_it_began_with(guarded) -> 
 async def test_what_was_counted_before_still_counts(guarded) -> None:
     guard = guarded(rate_limit_default="3/hour", rate_limit_burst=0)
     assert [await status(guard) for _ in range(2)] == [200, 200]
-    await store_of(guard).tell(Override(SETTING, name_of("max_query_depth"), 600, value="20"))
+    await store_of(guard).overrides.put(Override(SETTING, name_of("max_query_depth"), 600, value="20"))
     assert await soon(in_force(guard, "max_query_depth", 20))
     assert [await status(guard) for _ in range(2)] == [200, 429]
     assert guard.metric("fraiseql_http_requests_total", status="200") == 3
@@ -158,10 +158,10 @@ async def test_an_entry_that_cannot_be_used_is_said_once_and_breaks_nothing(guar
     guard = guarded()
     before = guard.guard.settings
     await status(guard)
-    await store_of(guard).tell(entry)
-    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="7"))
+    await store_of(guard).overrides.put(entry)
+    await store_of(guard).overrides.put(Override(SETTING, name_of("max_aliases"), 600, value="7"))
     assert await soon(in_force(guard, "max_aliases", 7))
-    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="8"))
+    await store_of(guard).overrides.put(Override(SETTING, name_of("max_aliases"), 600, value="8"))
     assert await soon(in_force(guard, "max_aliases", 8))
     assert (await status(guard), await status(guard, DEEP)) == (200, 400)
     assert guard.guard.settings.override(max_aliases=before.max_aliases) == before
@@ -181,7 +181,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     noted = guard.guard._runtime
     assert await status(guard, document) == 200
     digest = sha256(document.encode()).hexdigest()
-    await store_of(guard).tell(Override(OverrideKind.DOCUMENT, digest.upper(), 600))
+    await store_of(guard).overrides.put(Override(OverrideKind.DOCUMENT, digest.upper(), 600))
     await guard.heard()
     blocked = await graphql(guard, document)
     assert (blocked.status, blocked.code) == (403, "DOCUMENT_BLOCKED")
@@ -191,7 +191,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
     assert (await request(guard, body=hidden)).code == "DOCUMENT_BLOCKED"
     assert guard.guard._runtime is noted, "blocked documents need no new stack"
     assert guard.metric("fraiseql_guard_refusals_total", code="DOCUMENT_BLOCKED", protection="query_limits") == 2
-    await store_of(guard).delete_override(OverrideKind.DOCUMENT, digest.upper())
+    await store_of(guard).overrides.delete(OverrideKind.DOCUMENT, digest.upper())
     await guard.heard()
     assert await status(guard, document) == 200
 
@@ -199,7 +199,7 @@ async def test_a_blocked_document_is_refused_and_no_other(guarded) -> None:
 async def test_a_blocked_operation_is_refused_wherever_it_stands(guarded) -> None:
     guard = guarded()
     await status(guard)
-    await store_of(guard).tell(Override(OverrideKind.OPERATION, "Export", 600))
+    await store_of(guard).overrides.put(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.heard()
     assert await status(guard, "query Export{users{id}}") == 403
     assert await status(guard, "query Other{users{id}}") == 200
@@ -215,7 +215,7 @@ async def test_a_trusted_document_can_be_blocked_too(guarded, tmp_path) -> None:
     guard = guarded(trusted_documents="require", trusted_documents_file=manifest)
     body = json.dumps({"extensions": {"persistedQuery": {"version": 1, "sha256Hash": digest}}}).encode()
     assert (await request(guard, body=body)).status == 200
-    await store_of(guard).tell(Override(OverrideKind.DOCUMENT, digest, 600))
+    await store_of(guard).overrides.put(Override(OverrideKind.DOCUMENT, digest, 600))
     await guard.heard()
     assert (await request(guard, body=body)).code == "DOCUMENT_BLOCKED"
 
@@ -223,7 +223,7 @@ async def test_a_trusted_document_can_be_blocked_too(guarded, tmp_path) -> None:
 async def test_a_block_of_a_document_is_no_offence(guarded) -> None:
     guard = guarded(dos_offences=1, rate_limit_abuse_offences=1)
     await status(guard)
-    await store_of(guard).tell(Override(OverrideKind.OPERATION, "Export", 600))
+    await store_of(guard).overrides.put(Override(OverrideKind.OPERATION, "Export", 600))
     await guard.heard()
     assert [await status(guard, "query Export{users{id}}") for _ in range(3)] == [403] * 3
     assert await status(guard) == 200
@@ -240,7 +240,7 @@ async def test_every_worker_collects_its_garbage_once_and_none_that_starts_later
     seen = lambda phase, info: collected.append(info["generation"]) if phase == "stop" else None  # noqa: E731
     gc.callbacks.append(seen)
     try:
-        await store_of(first).tell(command(GC, actor="alice"))
+        await store_of(first).overrides.put(command(GC, actor="alice"))
         assert await soon(lambda: done(first) == done(second) == 1)
     finally:
         gc.callbacks.remove(seen)
@@ -249,7 +249,7 @@ async def test_every_worker_collects_its_garbage_once_and_none_that_starts_later
     await status(late)
     await asyncio.sleep(1.2)
     assert [done(guard) for guard in (first, second, late)] == [1, 1, 0]
-    await store_of(first).tell(command(GC))
+    await store_of(first).overrides.put(command(GC))
     assert await soon(lambda: [done(guard) for guard in (first, second, late)] == [2, 2, 1])
     await late.guard.aclose()
 
@@ -263,7 +263,7 @@ async def test_clearing_caches_forgets_documents_tokens_and_what_the_app_has_reg
     for _ in range(2):
         assert await status(guard, token=token) == 200
     assert len(guard.lines("security.auth_success")) == 1  # the second was remembered
-    await store_of(guard).tell(command(CLEAR_CACHES))
+    await store_of(guard).overrides.put(command(CLEAR_CACHES))
     assert await soon(lambda: cleared == ["loader", "last"])
     assert await status(guard, token=token) == 200
     assert len(guard.lines("security.auth_success")) == 2
@@ -292,9 +292,9 @@ async def test_a_file_does_the_same_without_redis(guarded, tmp_path) -> None:
     assert await soon(lambda: any("last good overrides" in each["context"]["detail"]
                                   for each in guard.lines("guard.configuration")))  # fmt: skip
     assert guard.guard.settings.max_aliases == 7
-    await store_of(guard).tell(Override(SETTING, name_of("max_aliases"), 600, value="9"))
+    await store_of(guard).overrides.put(Override(SETTING, name_of("max_aliases"), 600, value="9"))
     assert await soon(in_force(guard, "max_aliases", 9))  # the store's word comes later, and for a while
-    await store_of(guard).delete_override(SETTING, name_of("max_aliases"))
+    await store_of(guard).overrides.delete(SETTING, name_of("max_aliases"))
     assert await soon(in_force(guard, "max_aliases", 7))
     path.unlink()
     assert await soon(in_force(guard, "max_aliases", 30))
@@ -316,7 +316,7 @@ async def test_workers_are_seen_while_they_live(redis) -> None:
 
     async def living(wanted: set[int]) -> list:
         for _ in range(600):
-            found = [read_heartbeat(beat.payload) for beat in await store.beats()]
+            found = [read_heartbeat(beat.payload) for beat in await store.fleet.beats()]
             if {each.worker.pid for each in found} == wanted:
                 return found
             await asyncio.sleep(0.1)
@@ -356,7 +356,7 @@ async def test_what_a_worker_says_of_itself(guarded, redis, secret) -> None:
         assert await status(guard) == 401
     store, found = store_of(guards[0]), []
     for _ in range(600):
-        found = [read_heartbeat(beat.payload) for beat in await store.beats()]
+        found = [read_heartbeat(beat.payload) for beat in await store.fleet.beats()]
         if len(found) == 2 and all(each.seen.requests == 3 for each in found):
             break
         await asyncio.sleep(0.1)
@@ -372,7 +372,7 @@ async def test_what_a_worker_says_of_itself(guarded, redis, secret) -> None:
     assert callers["address", "203.0.113.7"].by_code == {"UNAUTHENTICATED": 1}
     assert old.seen.addresses == {"203.0.113.7": 3}
     assert old.seen.users == {'[null,null,"alice"]': 2}
-    payloads = b"".join([beat.payload for beat in await store.beats()])
+    payloads = b"".join([beat.payload for beat in await store.fleet.beats()])
     assert secret.encode() not in payloads
     assert other.encode() not in payloads
     for guard in guards:
@@ -385,7 +385,7 @@ async def test_a_refusal_is_found_by_its_request_id(guarded) -> None:
     await graphql(guard, "{ok}")
     store, found = store_of(guard), []
     for _ in range(600):
-        found = [read_refusal(record) for record in await store.recent(10)]
+        found = [read_refusal(record) for record in await store.fleet.recent(10)]
         if found:
             break
         await asyncio.sleep(0.05)
@@ -405,7 +405,7 @@ async def test_a_flood_of_one_caller_leaves_three_refusals_a_minute(guarded) -> 
     found: list = []
 
     async def told() -> bool:
-        found[:] = [read_refusal(record) for record in await store_of(guard).recent(100)]
+        found[:] = [read_refusal(record) for record in await store_of(guard).fleet.recent(100)]
         return any(each.ip_address == "198.51.100.7" for each in found)
 
     await until(told)

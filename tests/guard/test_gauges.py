@@ -40,7 +40,7 @@ async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded
     await until(lambda: guard.guard.reloader.components.presence.worker_id)
     (before,) = {each.worker.fingerprint for each in await workers(store)}
     assert guard.metric("fraiseql_guard_build_info", fingerprint=before) == 1
-    await store.tell(Override(OverrideKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
+    await store.overrides.put(Override(OverrideKind.SETTING, "FRAISEQL_MAX_QUERY_DEPTH", value="3"))
     await guard.heard()
     await until(lambda: guard.metric("fraiseql_guard_build_info", fingerprint=before) == 0)
     assert guard.metric("fraiseql_guard_build_info", version=VERSION) == 1
@@ -50,7 +50,7 @@ async def test_the_fingerprint_is_that_of_status_and_follows_an_override(guarded
 async def workers(store):
     beats = []
     for _ in range(200):
-        if beats := await store.beats():
+        if beats := await store.fleet.beats():
             break
         await asyncio.sleep(0.05)
     return [read_heartbeat(beat.payload) for beat in beats]
@@ -59,18 +59,18 @@ async def workers(store):
 async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarded) -> None:
     guard = guarded()
     store = guard.guard.runtime.store
-    await store.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
-    await store.set_limit(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
-    await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24"))
-    await store.tell(Override(OverrideKind.MODE, "all", value="monitor"))
-    await store.tell(Override(OverrideKind.OPERATION, "Dear"))
-    await store.tell(Override(OverrideKind.OPERATION, "Dearer"))
+    await store.sanctions.impose(Sanction(Subject("address", "203.0.113.1"), PolicyName.DOS, 600))
+    await store.limits.set(Subject("address", "203.0.113.2"), Limit(5, 60), 0, 600)
+    await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24"))
+    await store.overrides.put(Override(OverrideKind.MODE, "all", value="monitor"))
+    await store.overrides.put(Override(OverrideKind.OPERATION, "Dear"))
+    await store.overrides.put(Override(OverrideKind.OPERATION, "Dearer"))
     await guard.heard()
     await until(lambda: guard.metric("fraiseql_guard_sanctions_in_force") == 1)
     await until(lambda: guard.metric("fraiseql_guard_overrides_in_force", kind="limit") == 1)
     found = {kind: guard.metric("fraiseql_guard_overrides_in_force", kind=kind) for kind in KINDS}
     assert found == {"block": 1, "allow": 0, "mode": 1, "setting": 0, "document": 0, "operation": 2, "limit": 1}
-    await store.delete_override(OverrideKind.OPERATION, "Dear")
+    await store.overrides.delete(OverrideKind.OPERATION, "Dear")
     await guard.heard()
     assert guard.metric("fraiseql_guard_overrides_in_force", kind="operation") == 1
     await guard.guard.aclose()
@@ -79,19 +79,17 @@ async def test_what_operators_have_said_and_what_is_sanctioned_is_counted(guarde
 KINDS = ("block", "allow", "mode", "setting", "document", "operation", "limit")
 
 
-async def test_the_store_is_asked_every_few_seconds_and_not_with_every_poll(guarded) -> None:
+async def test_the_store_is_asked_every_few_seconds_and_not_with_every_poll(guarded, monkeypatch) -> None:
     guard, asked, now = guarded(), [], [1000.0]
     store = guard.guard.runtime.store
-    counted = store.count_sanctions
+    counted = store.sanctions.count
 
-    class Asked:
-        async def count_sanctions(self) -> int:
-            asked.append(now[0])
-            return await counted()
+    async def count() -> int:
+        asked.append(now[0])
+        return await counted()
 
-        count_limits = store.count_limits
-
-    census = SanctionCensus(Asked(), observer=guard.guard.recorder.process, clock=lambda: now[0])
+    monkeypatch.setattr(store.sanctions, "count", count)
+    census = SanctionCensus(store, observer=guard.guard.recorder.process, clock=lambda: now[0])
     for _ in range(40):
         await census.tick()
         now[0] += 0.5

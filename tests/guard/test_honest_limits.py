@@ -71,7 +71,7 @@ async def test_a_setting_that_is_lowered_at_run_time(mount) -> None:
     await use_up(guard, 200)
     assert (await graphql(guard, "{me{id}}")).status == 429
     variable = name_of("rate_limit_default")
-    await guard.guard._runtime.store.tell(Override(OverrideKind.SETTING, variable, 600, value=QUICK))
+    await guard.guard._runtime.store.overrides.put(Override(OverrideKind.SETTING, variable, 600, value=QUICK))
     assert await soon(lambda: str(guard.guard.settings.rate_limit_default) == QUICK)
     assert (await graphql(guard, "{me{id}}")).status == 429  # the bucket goes on, and is no new one
     await admitted_by_obeying(guard)
@@ -96,7 +96,9 @@ async def test_a_limit_that_an_operator_lowers_for_one_caller(mount) -> None:
 async def test_a_burst_is_lowered(mount) -> None:
     guard = mount(rate_limit_default="2/second", rate_limit_burst="1000%")
     await use_up(guard, 20)
-    await guard.guard._runtime.store.tell(Override(OverrideKind.SETTING, name_of("rate_limit_burst"), 600, value="0%"))
+    await guard.guard._runtime.store.overrides.put(
+        Override(OverrideKind.SETTING, name_of("rate_limit_burst"), 600, value="0%")
+    )
     assert await soon(lambda: str(guard.guard.settings.rate_limit_burst) == "0%")
     await admitted_by_obeying(guard)
 

@@ -50,7 +50,7 @@ async def next_second(guard) -> None:
     stack = guard.guard.runtime
     if isinstance(stack.store, MemoryStore):
         clock = stack.store._clock if isinstance(stack.store._clock, ManualClock) else ManualClock(time.monotonic())
-        stack.store._clock = stack.admission._refusals._clock = clock
+        stack.store._clock = stack.store.sanctions._clock = stack.admission._refusals._clock = clock
         clock.advance(1.05)
     else:
         await asyncio.sleep(1.05)

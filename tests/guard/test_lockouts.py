@@ -92,10 +92,10 @@ async def test_an_operator_sees_the_lockout_and_lifts_it_at_once(guards) -> None
     for _ in range(5):
         await enter(one, "alice")
     store = two.guard.runtime.store
-    (lockout,) = await store.sanctions()
+    (lockout,) = await store.sanctions.all()
     assert (lockout.policy, read_login(lockout.subject)) == (PolicyName.ACCOUNT_LOCKOUT, ("alice", "203.0.113.7"))
-    assert await store.lift(lockout.subject) == 1
-    assert await store.sanctions() == []
+    assert await store.sanctions.lift(lockout.subject) == 1
+    assert await store.sanctions.all() == []
     assert (await enter(one, "alice", PASSWORD)).status == 200
 
 
@@ -196,7 +196,7 @@ async def test_the_allow_listed_are_never_locked_out(guarded) -> None:
     guard = guarded(blog(), allow_list="203.0.113.0/24")
     for _ in range(10):
         assert (await enter(guard, "alice")).status == 401
-    await guard.guard.runtime.store.tell(Override(OverrideKind.ALLOW, "198.51.100.0/24", 600))
+    await guard.guard.runtime.store.overrides.put(Override(OverrideKind.ALLOW, "198.51.100.0/24", 600))
     await guard.heard()
     for _ in range(10):
         assert (await enter(guard, "alice", client=HOME)).status == 401
@@ -214,7 +214,8 @@ async def test_failed_logins_are_no_failed_tokens(guarded, secret) -> None:
 async def test_the_numbers_are_settings_and_a_repeat_lasts_longer(guarded) -> None:
     guard = guarded(blog(), lockout_offences=2, lockout_window_seconds=60, lockout_seconds=120)
     clock = ManualClock()
-    guard.guard.runtime.store._clock = clock
+    for part in (guard.guard.runtime.store, guard.guard.runtime.store.sanctions):
+        part._clock = clock
     assert [(await enter(guard, "alice")).status for _ in range(3)] == [401, 401, 429]
     clock.advance(121)
     assert [(await enter(guard, "alice")).status for _ in range(1)] == [401]
@@ -231,7 +232,7 @@ async def test_in_monitor_mode_it_is_only_said(guarded) -> None:
     assert guard.lines("security.brute_force_detected")[0]["context"]["enforced"] is False
     assert guard.metric("fraiseql_account_lockouts_total") == 0
     assert guard.metric("fraiseql_guard_sanctions_total") == 0
-    assert list(await guard.guard.runtime.store.sanctions()) == []
+    assert list(await guard.guard.runtime.store.sanctions.all()) == []
 
 
 @pytest.mark.redis
@@ -329,6 +330,6 @@ async def test_without_a_guard_it_is_said_rather_than_not_counted() -> None:
 async def test_a_lockout_stops_nothing_but_the_login(guarded) -> None:
     guard = guarded(blog())
     pair = login_subject("alice", Subject("address", "203.0.113.7"))
-    await guard.guard.runtime.store.impose(Sanction(pair, PolicyName.ACCOUNT_LOCKOUT, 60))
+    await guard.guard.runtime.store.sanctions.impose(Sanction(pair, PolicyName.ACCOUNT_LOCKOUT, 60))
     assert (await enter(guard, "alice", PASSWORD)).status == 429
     assert (await request(guard, "GET", "/login")).status == 405  # everything else goes on

@@ -32,7 +32,7 @@ async def user_status(identity: Any) -> str:
 
 
 async def tell_mode(guard: Guarded, protection: str, mode: str) -> None:
-    await guard.guard.runtime.store.tell(Override(OverrideKind.MODE, protection, 600, value=mode))
+    await guard.guard.runtime.store.overrides.put(Override(OverrideKind.MODE, protection, 600, value=mode))
     await guard.guard.runtime.control.refresh()
 
 
@@ -55,7 +55,7 @@ async def test_a_valid_token_is_the_same_user_whatever_is_monitored(guarded: Any
         jwt_secret=SECRET, **LIMITS, **{f"mode_{name}": mode for name, mode in zip(MODED, modes, strict=True)}
     )
     if policy is not None:
-        await guard.guard.runtime.store.impose(Sanction(HERE, policy, 600))
+        await guard.guard.runtime.store.sanctions.impose(Sanction(HERE, policy, 600))
     for number in range(25):  # the address is known to be blocked, and has had its verifications
         await graphql(guard, "{me{id}}", token=make_token("x" * 40, sub=f"u{number}"))
     for number in range(12):  # tokens that were never seen before
@@ -145,11 +145,11 @@ async def test_an_operators_word_is_obeyed_by_the_next_request(guarded: Any, hel
         (operator.block(Target(ip_address=address), duration_seconds=600), lambda reply: reply.status == 403),
         (operator.lift(Target(ip_address=address)), lambda reply: reply.header("x-ratelimit-limit") is not None),
         (
-            store.tell(Override(OverrideKind.ALLOW, address, 600)),
+            store.overrides.put(Override(OverrideKind.ALLOW, address, 600)),
             lambda reply: reply.header("x-ratelimit-limit") is None,
         ),
         (
-            store.delete_override(OverrideKind.ALLOW, address),
+            store.overrides.delete(OverrideKind.ALLOW, address),
             lambda reply: reply.header("x-ratelimit-limit") is not None,
         ),
     ]
@@ -183,7 +183,7 @@ async def test_a_refusal_that_is_given_again_ends_with_an_operators_word(guarded
     tasks = [asyncio.create_task(ask()) for _ in range(8)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.runtime.store.tell(Override(OverrideKind.ALLOW, "203.0.113.7", 600))
+    await guard.guard.runtime.store.overrides.put(Override(OverrideKind.ALLOW, "203.0.113.7", 600))
     await guard.guard.runtime.control.refresh()
     goes_on.set()
     assert {(await task).status for task in tasks} == {429}
@@ -217,7 +217,9 @@ async def test_attempts_that_outlive_a_change_of_the_settings_are_given_back(gua
     tasks = [asyncio.create_task(request(guard, "POST", "/login")) for _ in range(4)]
     for _ in range(20):
         await asyncio.sleep(0)
-    await guard.guard.runtime.store.tell(Override(OverrideKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7"))
+    await guard.guard.runtime.store.overrides.put(
+        Override(OverrideKind.SETTING, "FRAISEQL_GUARD_MAX_ALIASES", 600, value="7")
+    )
     await guard.guard.runtime.control.refresh()
     for event, task in zip(events, tasks, strict=True):  # one after the other
         event.set()

@@ -98,7 +98,9 @@ async def test_a_rate_that_is_changed_at_run_time_goes_on_in_its_bucket(redis, c
     narrow, wide = closed
     assert await statuses(narrow, "/page", 4) == [200] * 4
     assert await statuses(wide, "/page", 15) == [200] * 15
-    await narrow._runtime.store.tell(Override(OverrideKind.SETTING, name_of("rate_limit_default"), 600, value="6/hour"))
+    await narrow._runtime.store.overrides.put(
+        Override(OverrideKind.SETTING, name_of("rate_limit_default"), 600, value="6/hour")
+    )
     for guard in closed:
         assert await soon(lambda guard=guard: str(guard.settings.rate_limit_default) == "6/hour")
     assert await statuses(narrow, "/page", 3) == [200, 200, 429]  # 4 of 6 were used

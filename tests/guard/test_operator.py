@@ -23,7 +23,7 @@ async def test_an_operators_block_of_a_network_stops_everyone_and_can_be_lifted(
     token = make_token(secret, sub="alice")
     store = guard.guard._runtime.store
     assert (await graphql(guard, "{me{id}}", token=token)).status == 200
-    await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
+    await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
     assert await soon(guard, 403, token=token)
     blocked = await graphql(guard, "{me{id}}", token=token)
     assert (blocked.code, blocked.extensions["detail"]) == ("BLOCKED", "operator")
@@ -32,16 +32,16 @@ async def test_an_operators_block_of_a_network_stops_everyone_and_can_be_lifted(
     assert (await request(guard, "OPTIONS", headers=preflight)).status == 403
     assert (await request(guard, "GET", "/page")).status == 403
     assert (await graphql(guard, "{me{id}}", token=token, client=("198.51.100.1", 1))).status == 200
-    await store.delete_override(OverrideKind.BLOCK, "203.0.113.0/24")
+    await store.overrides.delete(OverrideKind.BLOCK, "203.0.113.0/24")
     assert await soon(guard, 200, token=token)
 
 
 async def test_an_entry_that_is_no_network_keeps_no_other_from_binding(guarded) -> None:
     guard = guarded()
     store = guard.guard._runtime.store
-    await store.tell(Override(OverrideKind.BLOCK, "nowhere", 600))
-    await store.tell(Override(OverrideKind.ALLOW, "", 600))
-    await store.tell(Override(OverrideKind.BLOCK, "203.0.113.7", 600))
+    await store.overrides.put(Override(OverrideKind.BLOCK, "nowhere", 600))
+    await store.overrides.put(Override(OverrideKind.ALLOW, "", 600))
+    await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.7", 600))
     assert await soon(guard, 403)
 
 
@@ -49,14 +49,14 @@ async def test_an_operator_can_allow_an_address_for_a_while(guarded) -> None:
     guard = guarded(rate_limit_default="1/hour", rate_limit_burst=0)
     assert (await graphql(guard, "{me{id}}")).status == 200
     assert (await graphql(guard, "{me{id}}")).status == 429
-    await guard.guard._runtime.store.tell(Override(OverrideKind.ALLOW, "203.0.113.7/32", 600))
+    await guard.guard._runtime.store.overrides.put(Override(OverrideKind.ALLOW, "203.0.113.7/32", 600))
     assert await soon(guard, 200)
 
 
 async def test_in_monitor_mode_an_operators_block_is_only_said(guarded) -> None:
     guard = guarded(mode="monitor")
     await graphql(guard, "{me{id}}")
-    await guard.guard._runtime.store.tell(Override(OverrideKind.BLOCK, "203.0.113.7/32", 600))
+    await guard.guard._runtime.store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.7/32", 600))
     await guard.heard()
     assert (await graphql(guard, "{me{id}}")).status == 200
     assert guard.metric("fraiseql_guard_would_refuse_total", code="BLOCKED") >= 1
@@ -68,7 +68,7 @@ async def test_on_redis_every_worker_knows_soon(guarded) -> None:
         guards = [guarded(redis_url=server.url, store_timeout_ms=2000) for _ in range(4)]
         for guard in guards:
             assert (await graphql(guard, "{me{id}}")).status == 200
-        await guards[0].guard._runtime.store.tell(Override(OverrideKind.BLOCK, "203.0.113.7", 600))
+        await guards[0].guard._runtime.store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.7", 600))
         for guard in guards:
             await guard.heard()
         assert [(await graphql(guard, "{me{id}}")).status for guard in guards] == [403] * 4

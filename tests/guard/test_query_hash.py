@@ -87,7 +87,7 @@ async def test_what_has_no_text_has_no_hash(guarded) -> None:
 async def test_a_blocked_document_is_known_however_early_it_would_be_refused(guarded, code) -> None:
     guard, text = guarded(mode="monitor", max_query_complexity=10_000_000), REFUSED[code]
     assert (await post(guard, {"query": text})).status == 200
-    await guard.guard.runtime.store.tell(Override(OverrideKind.DOCUMENT, sha(text), 600))
+    await guard.guard.runtime.store.overrides.put(Override(OverrideKind.DOCUMENT, sha(text), 600))
     await guard.heard()
     assert (await post(guard, {"query": text})).status == 200
     assert guard.metric("fraiseql_guard_would_refuse_total", code="DOCUMENT_BLOCKED") == 1

@@ -65,12 +65,12 @@ async def test_an_operator_blocks_a_user_and_lifts_the_block(fleet, secret) -> N
     alice, bob = make_token(secret, sub="alice"), make_token(secret, sub="bob")
     await workers.attack(2, token=alice)
     subject = Subject("user", '[null,null,"alice"]')
-    await workers.store.impose(Sanction(subject, PolicyName.OPERATOR, 600, "a reason"))
+    await workers.store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 600, "a reason"))
     for client in (("203.0.113.7", 1), ("198.51.100.9", 1)):  # wherever the user is
         assert await workers.statuses(token=alice, client=client) == {403}
     assert await workers.statuses(token=bob) == {200}
-    assert [(one.subject, one.reason) for one in await workers.store.sanctions()] == [(subject, "a reason")]
-    assert await workers.store.lift(subject) == 1
+    assert [(one.subject, one.reason) for one in await workers.store.sanctions.all()] == [(subject, "a reason")]
+    assert await workers.store.sanctions.lift(subject) == 1
     assert await workers.statuses(token=alice) == {200}
 
 
@@ -78,9 +78,9 @@ async def test_an_address_is_blocked_for_all_workers_and_its_block_lifted(fleet)
     workers = fleet()
     assert (await workers.attack(15, token=make_token(FORGED, sub="a"))).status == 401
     assert await workers.statuses(token="a.b.c") == {403}
-    (block,) = await workers.store.sanctions()
+    (block,) = await workers.store.sanctions.all()
     assert (block.subject, block.policy) == (Subject("address", "203.0.113.7"), PolicyName.BRUTE_FORCE)
-    assert await workers.store.lift(block.subject) == 1
+    assert await workers.store.sanctions.lift(block.subject) == 1
     assert await workers.statuses(token="a.b.c") == {401}
     assert sum(len(worker.lines("security.brute_force_detected")) for worker in workers.workers) == 1
 
@@ -113,11 +113,11 @@ async def test_a_valid_token_passes_the_automatic_block_of_its_address_and_not_t
     alice = make_token(secret, sub="alice")
     await workers.attack(16, token="a.b.c")
     assert await workers.statuses(token=alice) == {200}
-    await workers.store.tell(Override(OverrideKind.BLOCK, "203.0.113.7/32", 600))
+    await workers.store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.7/32", 600))
     await workers.heard()
     assert await workers.statuses(token=alice) == {403}
     assert await workers.statuses(token=alice, client=("203.0.113.8", 1)) == {200}
-    await workers.store.delete_override(OverrideKind.BLOCK, "203.0.113.7/32")
+    await workers.store.overrides.delete(OverrideKind.BLOCK, "203.0.113.7/32")
     await workers.heard()
     assert await workers.statuses(token=alice) == {200}
 
@@ -130,12 +130,12 @@ async def test_the_eighth_network_of_a_48_brings_down_the_48(fleet) -> None:
     assert await workers.statuses(**neighbour) == {403}
     assert await workers.statuses(client=("2001:db8:1::1", 1)) == {401}
     group = Subject("address", "2001:db8::/48")
-    assert group in [one.subject for one in await workers.store.sanctions()]
-    assert await workers.store.lift(group) == 1
+    assert group in [one.subject for one in await workers.store.sanctions.all()]
+    assert await workers.store.sanctions.lift(group) == 1
     assert await workers.statuses(**neighbour) == {401}
 
 
 async def test_the_allow_listed_are_never_blocked_automatically(fleet) -> None:
     workers = fleet(allow_list="203.0.113.0/24", brute_force_offences=2)
     assert (await workers.attack(10, token="a.b.c")).status == 401
-    assert await workers.store.sanctions() == []
+    assert await workers.store.sanctions.all() == []

@@ -61,7 +61,8 @@ async def mount(folder: Path) -> tuple[Guard, ManualClock]:
         EchoApp(), log_file=folder / "log", jwt_secret=SECRET, public_operations="login", tiers="pro=7/minute",
         rate_limit_authenticated="5/minute", rate_limit_burst=0, brute_force_offences=4, dos_offences=2,
     )  # fmt: skip
-    guard.runtime.store._clock = clock
+    for part in (guard.runtime.store, guard.runtime.store.sanctions):
+        part._clock = clock
     for token in TOKENS.values():
         assert (await request(guard, "GET", "/health", token=token, client=("10.0.0.9", 1))).status == 200
     return guard, clock
@@ -81,7 +82,7 @@ def known_users(guard: Guard) -> set[str]:
     """Kinds of subjects of which the store keeps anything."""
     store = guard.runtime.store
     kinds = {key[0] for key in store._levels._entries}
-    for ledger in store._ledgers.values():
+    for ledger in store.sanctions.offences.values():
         kinds |= {key[0][0] for table in (ledger._offences, ledger._refusal_cache) for key in table._entries}
         kinds |= {key[0] for key, _ in ledger._held.items()}
     return kinds
@@ -111,7 +112,7 @@ def test_users_notice_nothing(tmp_path: Path, undisturbed, requests):
                 assert reply.status in (401, 403, 429)
             clock.advance(0.5)
         assert known_users(guard) <= {"address"}
-        assert all(sanction.subject.kind == "address" for sanction in await guard.runtime.store.sanctions())
+        assert all(sanction.subject.kind == "address" for sanction in await guard.runtime.store.sanctions.all())
         assert await work(guard) == undisturbed
         await guard.aclose()
 

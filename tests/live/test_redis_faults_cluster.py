@@ -95,9 +95,9 @@ async def test_who_is_new_while_a_slot_is_moved_is_answered_by_its_new_node(clus
         cluster.ask(target, "SCRIPT", "FLUSH")  # healed behind an ASK as well
         outcomes = [await store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(8)]
         outcomes += await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(8)))
-        await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
+        await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
         assert not (await store.admit(AdmitRequest(ALICE))).admitted
-        assert await store.lift(ALICE) == 1
+        assert await store.sanctions.lift(ALICE) == 1
     assert sum(outcome.admitted for outcome in outcomes) == 10
     assert not (await store.admit(AdmitRequest(ALICE, (charge,)))).admitted
     await store.aclose()
@@ -174,10 +174,10 @@ async def test_sanctions_of_all_nodes_are_listed(cluster: RedisCluster):
     store = RedisStore(cluster.url, timeout_seconds=5)
     people = [subject_on(cluster, node) for node in cluster.nodes]
     for person in people:
-        await store.impose(Sanction(person, PolicyName.OPERATOR, 60, person.name))
-    assert {one.reason for one in await store.sanctions()} == {person.name for person in people}
-    assert await store.lift(people[0]) == 1
-    assert len(await store.sanctions()) == 2
+        await store.sanctions.impose(Sanction(person, PolicyName.OPERATOR, 60, person.name))
+    assert {one.reason for one in await store.sanctions.all()} == {person.name for person in people}
+    assert await store.sanctions.lift(people[0]) == 1
+    assert len(await store.sanctions.all()) == 2
     for node in cluster.nodes[:2]:
         cluster.ask(node, "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     (sentence,) = await store.check()  # once, although two nodes would say it

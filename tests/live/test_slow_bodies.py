@@ -99,7 +99,7 @@ async def test_connections_that_are_given_up_are_paid_for(guarded, serves) -> No
 async def test_who_is_blocked_is_answered_before_any_body_came(guarded, secret, serves) -> None:
     guard = guarded(EchoApp(), jwt_secret=secret, auth_required=False, body_timeout_seconds=600, **SMALL)
     store = guard.guard.runtime.store
-    await store.impose(Sanction(Subject("address", ATTACKER), PolicyName.OPERATOR, 600))
+    await store.sanctions.impose(Sanction(Subject("address", ATTACKER), PolicyName.OPERATOR, 600))
     await guard.guard.block_user("mallory", 600)
     token = f"authorization: Bearer {make_token(secret, sub='mallory')}"
 

@@ -85,4 +85,4 @@ async def bench(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
 
 async def ask(store: RedisStore, *command: str | int) -> object:
     """Any command, on the store's own connection."""
-    return await store._ask(command, key="")
+    return await store.keys.send("", command)

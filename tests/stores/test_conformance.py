@@ -12,7 +12,7 @@ from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Sub
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.identity.logins import login_subject
 from fraiseql_guard.stores import AdmitRequest, network_bucket
-from fraiseql_guard.stores.refused import MOST_DOCUMENTS, RefusedFor
+from fraiseql_guard.stores.refused_documents import MOST_DOCUMENTS, RefusedFor
 from tests.stores.conftest import Bench
 
 ALICE = Subject("user", "issuer|tenant|alice}{")
@@ -144,9 +144,9 @@ async def test_a_limit_that_is_lowered_again_and_again_never_tells_more_than_the
 
 
 async def test_an_override_that_is_lowered_tells_the_truth(bench: Bench):
-    await bench.store.set_limit(ALICE, Limit(1000, 3600), 0, 60)
+    await bench.store.limits.set(ALICE, Limit(1000, 3600), 0, 60)
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=900),)))).admitted
-    await bench.store.set_limit(ALICE, QUICK, 0, 60)
+    await bench.store.limits.set(ALICE, QUICK, 0, 60)
     outcomes = [await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
     assert [outcome.admitted for outcome in outcomes] == [True, False]
     await bench.wait(outcomes[1].buckets[0].retry_after_seconds)
@@ -187,7 +187,7 @@ async def test_a_trip_without_charges_is_admitted(bench: Bench):
 
 
 async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
-    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 30, "because\nof é"))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.DOS, 30, "because\nof é"))
     outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS))
     assert not outcome.admitted
     assert outcome.buckets == ()
@@ -197,22 +197,22 @@ async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
     assert outcome.sanction.reason == "because\nof é"
     assert outcome.sanction.expires_in_seconds == pytest.approx(30, abs=5)
     assert (await bench.store.admit(AdmitRequest(ADDRESS, (CHARGE,)))).admitted
-    await bench.store.lift(ALICE)
+    await bench.store.sanctions.lift(ALICE)
     assert (await bench.store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets[0].remaining == 9
 
 
 async def test_a_sanction_ends(bench: Bench):
-    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 1))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.DOS, 1))
     assert not (await bench.store.admit(AdmitRequest(ALICE))).admitted
     await bench.wait(1.05)
     assert (await bench.store.admit(AdmitRequest(ALICE))).admitted
-    assert list(await bench.store.sanctions()) == []
+    assert list(await bench.store.sanctions.all()) == []
 
 
 async def test_the_operator_comes_first_and_then_the_longest(bench: Bench):
-    await bench.store.impose(Sanction(ALICE, PolicyName.DOS, 30))
-    await bench.store.impose(Sanction(ALICE, PolicyName.BRUTE_FORCE, 60))
-    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 10, "abuse report"))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.DOS, 30))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.BRUTE_FORCE, 60))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 10, "abuse report"))
 
     async def bound(*exempt: PolicyName) -> PolicyName | None:
         outcome = await bench.store.admit(AdmitRequest(ALICE, exempt=frozenset(exempt)))
@@ -221,18 +221,18 @@ async def test_the_operator_comes_first_and_then_the_longest(bench: Bench):
     everything = tuple(PolicyName)
     assert await bound() is PolicyName.OPERATOR
     assert await bound(*everything) is PolicyName.OPERATOR
-    assert await bench.store.lift(ALICE, PolicyName.OPERATOR) == 1
+    assert await bench.store.sanctions.lift(ALICE, PolicyName.OPERATOR) == 1
     assert await bound() is PolicyName.BRUTE_FORCE
     assert await bound(PolicyName.BRUTE_FORCE) is PolicyName.DOS
     assert await bound(PolicyName.BRUTE_FORCE, PolicyName.DOS) is None
-    assert await bench.store.lift(ALICE) == 2
-    assert await bench.store.lift(ALICE) == 0
+    assert await bench.store.sanctions.lift(ALICE) == 2
+    assert await bench.store.sanctions.lift(ALICE) == 0
 
 
 async def test_imposing_again_replaces(bench: Bench):
-    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 600, "first"))
-    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 20, "second"))
-    found = list(await bench.store.sanctions())
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 600, "first"))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 20, "second"))
+    found = list(await bench.store.sanctions.all())
     assert [(one.reason, one.subject) for one in found] == [("second", ALICE)]
     assert found[0].expires_in_seconds == pytest.approx(20, abs=5)
 
@@ -240,17 +240,17 @@ async def test_imposing_again_replaces(bench: Bench):
 async def test_lists_all_in_force(bench: Bench):
     lone = replace(network(3), networks=())
     for subject in (ALICE, ADDRESS, lone):
-        await bench.store.impose(Sanction(subject, PolicyName.OPERATOR, 60, subject.name))
+        await bench.store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 60, subject.name))
     await bench.store.admit(AdmitRequest(ADDRESS, exempt=frozenset(PolicyName)))
     await bench.store.admit(AdmitRequest(Subject("user", "bob"), offence=BRUTE))
-    await bench.store.lift(ALICE)
-    found = {(one.subject.kind, one.subject.name, one.policy) for one in await bench.store.sanctions()}
+    await bench.store.sanctions.lift(ALICE)
+    found = {(one.subject.kind, one.subject.name, one.policy) for one in await bench.store.sanctions.all()}
     assert found == {
         ("address", ADDRESS.name, PolicyName.OPERATOR),
         ("address", lone.name, PolicyName.OPERATOR),
         ("user", "bob", PolicyName.BRUTE_FORCE),
     }
-    assert lone.group in {one.subject.group for one in await bench.store.sanctions()}
+    assert lone.group in {one.subject.group for one in await bench.store.sanctions.all()}
 
 
 # --- offences --------------------------------------------------------------------------------------------------------
@@ -347,12 +347,12 @@ async def test_a_repeat_doubles(bench: Bench):
 
 async def test_lifting_forgets_offences_and_earlier_sanctions(bench: Bench):
     assert await _length_of_next(bench, BRUTE) == 100
-    assert await bench.store.lift(ALICE) == 1
+    assert await bench.store.sanctions.lift(ALICE) == 1
     assert await _length_of_next(bench, BRUTE) == 100
-    assert await bench.store.lift(ALICE, PolicyName.BRUTE_FORCE) == 1
+    assert await bench.store.sanctions.lift(ALICE, PolicyName.BRUTE_FORCE) == 1
     for _ in range(2):
         await bench.store.admit(AdmitRequest(ALICE, offence=DOS, offences=2))
-        assert await bench.store.lift(ALICE) == 0
+        assert await bench.store.sanctions.lift(ALICE) == 0
 
 
 async def test_monitoring_offences_bind_no_one_who_enforces(bench: Bench):
@@ -361,18 +361,18 @@ async def test_monitoring_offences_bind_no_one_who_enforces(bench: Bench):
     assert imposed is not None
     assert imposed.escalation.enforced is False
     assert (await bench.store.admit(AdmitRequest(ALICE))).admitted
-    assert list(await bench.store.sanctions()) == []
+    assert list(await bench.store.sanctions.all()) == []
     seen = await bench.store.admit(AdmitRequest(ALICE, enforced=False))
     assert seen.sanction is not None
     assert seen.sanction.policy is PolicyName.BRUTE_FORCE
-    assert await bench.store.lift(ALICE) == 0
+    assert await bench.store.sanctions.lift(ALICE) == 0
     assert (await bench.store.admit(AdmitRequest(ALICE, enforced=False))).admitted
 
 
 async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
-    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
     assert (await bench.store.admit(AdmitRequest(ALICE, enforced=False))).sanction is not None
-    assert await bench.store.lift(ALICE) == 1
+    assert await bench.store.sanctions.lift(ALICE) == 1
 
 
 # --- groups ----------------------------------------------------------------------------------------------------------
@@ -380,12 +380,12 @@ async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
 
 async def test_a_sanction_of_the_group_binds_its_members(bench: Bench):
     group = Subject("address", "2001:db8::/48")
-    await bench.store.impose(Sanction(group, PolicyName.OPERATOR, 60))
+    await bench.store.sanctions.impose(Sanction(group, PolicyName.OPERATOR, 60))
     outcome = await bench.store.admit(AdmitRequest(network(1)))
     assert outcome.sanction is not None
     assert outcome.sanction.subject == group
-    assert await bench.store.lift(network(1)) == 0
-    assert await bench.store.lift(group) == 1
+    assert await bench.store.sanctions.lift(network(1)) == 0
+    assert await bench.store.sanctions.lift(group) == 1
     assert (await bench.store.admit(AdmitRequest(network(1)))).admitted
 
 
@@ -403,15 +403,15 @@ async def test_the_eighth_sanctioned_network_brings_down_its_group(bench: Bench)
     assert imposed is not None
     assert imposed.sanction.subject == Subject("address", "2001:db8::/48")
     assert not (await bench.store.admit(AdmitRequest(network(99)))).admitted
-    assert len(list(await bench.store.sanctions())) == 9
+    assert len(list(await bench.store.sanctions.all())) == 9
 
 
 async def test_one_network_alone_does_not_bring_down_its_group(bench: Bench):
     for _ in range(9):
         assert (await bench.store.admit(AdmitRequest(network(1), offence=BRUTE))).imposed is not None
-        await bench.store.lift(network(1))
+        await bench.store.sanctions.lift(network(1))
     for number in range(9):
-        await bench.store.impose(Sanction(network(number), PolicyName.OPERATOR, 60))
+        await bench.store.sanctions.impose(Sanction(network(number), PolicyName.OPERATOR, 60))
     assert (await bench.store.admit(AdmitRequest(network(99)))).admitted
 
 
@@ -428,24 +428,24 @@ async def test_a_lockout_binds_the_pair_of_identifier_and_address(bench: Bench):
     seen = await bench.store.admit(AdmitRequest(LOGIN))
     assert seen.sanction is not None
     assert seen.sanction.policy is PolicyName.ACCOUNT_LOCKOUT
-    assert [one.subject for one in await bench.store.sanctions()] == [LOGIN]
+    assert [one.subject for one in await bench.store.sanctions.all()] == [LOGIN]
     for other in (login_subject("alice", network(1)), login_subject("bob", ADDRESS), ADDRESS, ALICE):
         assert (await bench.store.admit(AdmitRequest(other))).admitted
-    assert await bench.store.lift(LOGIN, PolicyName.ACCOUNT_LOCKOUT) == 1
+    assert await bench.store.sanctions.lift(LOGIN, PolicyName.ACCOUNT_LOCKOUT) == 1
     assert (await bench.store.admit(AdmitRequest(LOGIN))).admitted
 
 
 async def test_pardon_forgets_offences_and_what_they_brought_of_one_policy(bench: Bench):
-    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)  # nothing to forget
+    await bench.store.sanctions.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)  # nothing to forget
     for _ in range(4):
         await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))
-    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
+    await bench.store.sanctions.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
     for _ in range(4):
         assert (await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))).imposed is None
-    await bench.store.impose(Sanction(LOGIN, PolicyName.OPERATOR, 60))
+    await bench.store.sanctions.impose(Sanction(LOGIN, PolicyName.OPERATOR, 60))
     assert (await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))).sanction is not None
-    await bench.store.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
-    assert [one.policy for one in await bench.store.sanctions()] == [PolicyName.OPERATOR]
+    await bench.store.sanctions.pardon(LOGIN, PolicyName.ACCOUNT_LOCKOUT)
+    assert [one.policy for one in await bench.store.sanctions.all()] == [PolicyName.OPERATOR]
 
 
 # --- documents that callers were refused for --------------------------------------------------------------------------
@@ -456,7 +456,7 @@ def refusals(document: str, *callers: str) -> list[RefusedFor]:
 
 
 async def test_the_third_caller_refused_for_a_document_is_told_once(bench: Bench):
-    note = bench.store.note_refused
+    note = bench.store.refused_documents.note
     assert list(await note([])) == []
     assert list(await note(refusals("d1", "a1", "a1", "b2"))) == []
     assert list(await note(refusals("d2", "c3", "a1"))) == []  # another document
@@ -466,7 +466,7 @@ async def test_the_third_caller_refused_for_a_document_is_told_once(bench: Bench
 
 
 async def test_documents_that_are_sent_once_each_take_bounded_room(bench: Bench):
-    note = bench.store.note_refused
+    note = bench.store.refused_documents.note
     await note(refusals("0", "a", "b"))
     await note([RefusedFor(f"{number:x}", "a") for number in range(1, MOST_DOCUMENTS)])
     assert list(await note(refusals("1", "b"))) == []  # it was touched: another one is the oldest
@@ -476,14 +476,14 @@ async def test_documents_that_are_sent_once_each_take_bounded_room(bench: Bench)
 
 
 async def test_what_is_in_force_is_counted_without_being_listed(bench: Bench):
-    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (0, 0)
+    assert (await bench.store.sanctions.count(), await bench.store.limits.count()) == (0, 0)
     for subject, seconds in ((ALICE, 600), (ADDRESS, 600), (LOGIN, 1)):
-        await bench.store.impose(Sanction(subject, PolicyName.DOS, seconds))
-    await bench.store.impose(Sanction(ALICE, PolicyName.OPERATOR, 600))
-    await bench.store.set_limit(ALICE, Limit(5, 60), 0, 600)
-    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (4, 1)
+        await bench.store.sanctions.impose(Sanction(subject, PolicyName.DOS, seconds))
+    await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 600))
+    await bench.store.limits.set(ALICE, Limit(5, 60), 0, 600)
+    assert (await bench.store.sanctions.count(), await bench.store.limits.count()) == (4, 1)
     await bench.wait(1.05)
-    assert await bench.store.count_sanctions() == 3
-    await bench.store.lift(ALICE)
-    await bench.store.clear_limit(ALICE)
-    assert (await bench.store.count_sanctions(), await bench.store.count_limits()) == (1, 0)
+    assert await bench.store.sanctions.count() == 3
+    await bench.store.sanctions.lift(ALICE)
+    await bench.store.limits.clear(ALICE)
+    assert (await bench.store.sanctions.count(), await bench.store.limits.count()) == (1, 0)

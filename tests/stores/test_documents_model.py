@@ -7,8 +7,8 @@ import asyncio
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fraiseql_guard.stores import MemoryStore, StoreError
-from fraiseql_guard.stores.documents import TrustedDocument
+from fraiseql_guard.stores import StoreError
+from fraiseql_guard.stores.documents import MemoryDocuments, TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 
 IDS = st.sampled_from("abcd")
@@ -25,7 +25,7 @@ STEPS = st.lists(
 )
 
 
-class Unsteady(MemoryStore):
+class Unsteady(MemoryDocuments):
     """Fails after so many exchanges, changes between two of them, and may lose everything."""
 
     def __init__(self) -> None:
@@ -33,18 +33,18 @@ class Unsteady(MemoryStore):
         self.left = 0
         self.meanwhile: dict[str, str] = {}
 
-    async def documents(self, known_version):
+    async def index(self, known_version):
         self._spend()
-        found = await super().documents(known_version)
+        found = await super().index(known_version)
         if self.meanwhile:
             changed, self.meanwhile = self.meanwhile, {}
-            await self.remove_documents(list(changed))
-            await self.add_documents([TrustedDocument(id_, text) for id_, text in changed.items()])
+            await self.remove(list(changed))
+            await self.add([TrustedDocument(id_, text) for id_, text in changed.items()])
         return found
 
-    async def document_texts(self, ids):
+    async def texts(self, ids):
         self._spend()
-        return await super().document_texts(ids)
+        return await super().texts(ids)
 
     def _spend(self) -> None:
         self.left -= 1
@@ -54,9 +54,9 @@ class Unsteady(MemoryStore):
 
 async def texts_of(store: Unsteady) -> dict[str, str]:
     """What the store holds."""
-    index = await MemoryStore.documents(store, -1)
+    index = await MemoryDocuments.index(store, -1)
     ids = [each.id for each in index.entries]
-    return dict(zip(ids, await MemoryStore.document_texts(store, ids), strict=True))
+    return dict(zip(ids, await MemoryDocuments.texts(store, ids), strict=True))
 
 
 @given(STEPS)
@@ -76,19 +76,19 @@ async def play(steps) -> None:
     versions = 0
     for step, what in steps:
         if step == "add":
-            await store.add_documents([TrustedDocument(id_, text) for id_, text in what.items()])
+            await store.add([TrustedDocument(id_, text) for id_, text in what.items()])
         elif step == "remove":
-            await store.remove_documents(what)
+            await store.remove(what)
         elif step == "meanwhile":
             store.meanwhile = what
         elif step == "lose":
-            versions = max(versions, store._documents._version)
-            store._documents.__init__()
+            versions = max(versions, store._version)
+            MemoryDocuments.__init__(store)
         else:
             store.left = what
             await watch.refresh()
-        if 0 < store._documents._version <= versions:  # as on Redis, a version never comes again
-            store._documents._version += versions
+        if 0 < store._version <= versions:  # as on Redis, a version never comes again
+            store._version += versions
         once.append(await texts_of(store))
         assert all(each in once for each in seen), "a set that was never there"
     store.meanwhile, store.left = {}, 1000
@@ -96,5 +96,5 @@ async def play(steps) -> None:
     await watch.refresh()
     held = await texts_of(store)
     assert seen, "in the end the process knows what there is, also that there is nothing"
-    if store._documents._version or not any(seen):
+    if store._version or not any(seen):
         assert seen[-1] == held

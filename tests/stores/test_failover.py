@@ -21,7 +21,16 @@ from fraiseql_guard.stores import (
     StoreError,
     open_store,
 )
-from fraiseql_guard.stores.failover import FAILURES_TO_OPEN, count_workers, share_of
+from fraiseql_guard.stores.breaker import FAILURES_TO_OPEN
+from fraiseql_guard.stores.documents import DocumentStore
+from fraiseql_guard.stores.failover import FAILOVER
+from fraiseql_guard.stores.fleet import FleetStore
+from fraiseql_guard.stores.lift_jobs import LiftJobStore
+from fraiseql_guard.stores.limits import LimitStore
+from fraiseql_guard.stores.local_share import count_workers, share_of
+from fraiseql_guard.stores.overrides import OverrideStore
+from fraiseql_guard.stores.refused_documents import RefusedDocumentStore
+from fraiseql_guard.stores.sanctions import SanctionStore
 from tests.stores.conftest import ManualClock
 from tests.support.redis_server import RedisServer
 from tests.support.waiting import until
@@ -60,6 +69,14 @@ class Moody(MemoryStore):
         self.error: StoreError | None = None
         self.asked = 0
         self.probed = 0
+        impose = self.sanctions.impose
+
+        async def impose_if_told(sanction: Sanction) -> None:
+            self._mood()
+            await impose(sanction)
+
+        self.impose_elsewhere = impose
+        self.sanctions.impose = impose_if_told
 
     def _mood(self) -> None:
         if self.error is not None:
@@ -69,10 +86,6 @@ class Moody(MemoryStore):
         self.asked += 1
         self._mood()
         return await super().admit(trip)
-
-    async def impose(self, sanction: Sanction) -> None:
-        self._mood()
-        await super().impose(sanction)
 
     async def ping(self) -> None:
         self.probed += 1
@@ -191,11 +204,11 @@ async def test_sanctions_seen_in_force_still_hold(moody: Moody, watcher: Watcher
     async with failover(moody, watcher, clock) as store:
         bob, carol, dave = (Subject("user", name) for name in ("bob", "carol", "dave"))
         await store.admit(AdmitRequest(ALICE, offence=BRUTE))  # imposed here
-        await store.impose(Sanction(bob, PolicyName.OPERATOR, 50))  # by this process's operator
-        await MemoryStore.impose(moody, Sanction(carol, PolicyName.OPERATOR, 50))  # elsewhere, and seen
+        await store.sanctions.impose(Sanction(bob, PolicyName.OPERATOR, 50))  # by this process's operator
+        await moody.impose_elsewhere(Sanction(carol, PolicyName.OPERATOR, 50))  # elsewhere, and seen
         assert not (await store.admit(AdmitRequest(carol))).admitted
-        await store.impose(Sanction(dave, PolicyName.OPERATOR, 50))
-        await store.lift(dave)
+        await store.sanctions.impose(Sanction(dave, PolicyName.OPERATOR, 50))
+        await store.sanctions.lift(dave)
         moody.error = down()
         for subject, admitted in ((ALICE, False), (bob, False), (carol, False), (dave, True)):
             assert (await store.admit(AdmitRequest(subject))).admitted is admitted
@@ -208,7 +221,7 @@ async def test_sanctions_seen_in_force_still_hold(moody: Moody, watcher: Watcher
 async def test_a_sanction_lifted_elsewhere_is_forgotten(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock) as store:
         await store.admit(AdmitRequest(ALICE, offence=BRUTE))
-        await MemoryStore.lift(moody, ALICE)
+        await moody.sanctions.lift(ALICE)
         assert (await store.admit(AdmitRequest(ALICE, exempt=frozenset({PolicyName.BRUTE_FORCE})))).admitted
         moody.error = down()
         assert not (await store.admit(AdmitRequest(ALICE))).admitted  # an exempt request cannot have told
@@ -224,7 +237,7 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
     async def admitted() -> int:
         return sum([(await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted for _ in range(200)])
 
-    await moody.set_limit(ALICE, Limit(40, 3600), 0, 600)  # by somebody else
+    await moody.limits.set(ALICE, Limit(40, 3600), 0, 600)  # by somebody else
     async with failover(moody, watcher, clock, workers=4) as store:
         await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
@@ -233,12 +246,12 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
         assert await admitted() == (100 + 20) // 4
         moody.error = None
         await _until_closed(store)
-        await store.set_limit(ALICE, Limit(80, 3600), 0, 600)
+        await store.limits.set(ALICE, Limit(80, 3600), 0, 600)
         moody.error = down()
         assert await admitted() == 20
         moody.error = None
         await _until_closed(store)
-        await moody.clear_limit(ALICE)
+        await moody.limits.clear(ALICE)
         clock.advance(7200)
         await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
@@ -261,12 +274,64 @@ async def test_an_operators_change_is_not_applied(moody: Moody, watcher: Watcher
         moody.error = down()
         for _ in range(FAILURES_TO_OPEN):
             with pytest.raises(StoreError):
-                await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 50))
+                await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 50))
         assert store.breaker_open
-        for change in (store.impose(Sanction(ALICE, PolicyName.OPERATOR, 50)), store.lift(ALICE), store.sanctions()):
+        for change in (
+            store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 50)),
+            store.sanctions.lift(ALICE),
+            store.sanctions.all(),
+        ):
             with pytest.raises(StoreError):
                 await change
         assert (await store.admit(AdmitRequest(ALICE))).admitted
+
+
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("sanctions", SanctionStore),
+        ("limits", LimitStore),
+        ("overrides", OverrideStore),
+        ("documents", DocumentStore),
+        ("fleet", FleetStore),
+        ("refused_documents", RefusedDocumentStore),
+        ("lift_jobs", LiftJobStore),
+    ],
+)
+async def test_every_method_has_a_failure_policy(name: str, protocol: type, moody: Moody, watcher: Watcher):
+    methods = {each for each in vars(protocol) if not each.startswith("_")}
+    assert set(FAILOVER[name]) == methods
+    async with failover(moody, watcher) as store:
+        assert methods <= vars(getattr(store, name)).keys()
+
+
+async def test_a_pardon_is_given_without_the_store(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async def fail(*_: object) -> None:
+        raise down()
+
+    moody.sanctions.pardon = fail
+    async with failover(moody, watcher, clock) as store:
+        await store.admit(AdmitRequest(ALICE, offence=BRUTE))
+        await store.sanctions.pardon(ALICE, PolicyName.BRUTE_FORCE)
+        assert watcher.failures == [("timeout", False)]
+        moody.error = down()
+        assert (await store.admit(AdmitRequest(ALICE))).admitted
+
+
+async def test_who_is_sanctioned_is_told_until_the_store_fails(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async def batches() -> AsyncIterator[list[object]]:
+        yield [(ALICE, PolicyName.DOS)]
+        raise down()
+
+    async with failover(moody, watcher, clock) as store:
+        assert [batch async for batch in store.sanctions.batches()] == []
+    moody.sanctions.batches = batches
+    async with failover(moody, watcher, clock) as store:
+        found = aiter(store.sanctions.batches())
+        assert await anext(found) == [(ALICE, PolicyName.DOS)]
+        with pytest.raises(StoreError):
+            await anext(found)
+        assert watcher.failures == [("timeout", False)]
 
 
 def test_counts_workers():

@@ -22,7 +22,7 @@ from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.redis.client.cluster import key_slot
 from fraiseql_guard.stores.redis.key_families import FAMILIES, KeyRow, row_of
-from fraiseql_guard.stores.refused import RefusedFor
+from fraiseql_guard.stores.refused_documents import RefusedFor
 from tests.stores.redis.test_namespace import use_everything
 from tests.support.redis_cluster import RedisCluster
 from tests.support.redis_server import RedisServer
@@ -161,12 +161,12 @@ async def use_all(store: FailoverStore, blocked: Subject | None) -> None:
     await admitted(store)
     if blocked is not None:
         assert (await store.admit(AdmitRequest(blocked, (Charge("default", LOOSE),)))).sanction is not None
-    watch = OverridesWatch(store, on_change=lambda _: None)
+    watch = OverridesWatch(store.overrides, on_change=lambda _: None)
     await watch.refresh()
-    await DocumentsWatch(store, on_change=lambda _: None, on_problem=lambda _: None).refresh()
-    await store.note_refused([RefusedFor("ab", "cd")])
-    await store.remember([b"{}"])
-    await store.beat("worker", b"{}", 60)
+    await DocumentsWatch(store.documents, on_change=lambda _: None, on_problem=lambda _: None).refresh()
+    await store.refused_documents.note([RefusedFor("ab", "cd")])
+    await store.fleet.remember([b"{}"])
+    await store.fleet.beat("worker", b"{}", 60)
     status = await operator.status()
     assert status.store_answers
     for look in (operator.blocks, operator.blocks_page, operator.limits, operator.offenders, operator.refusals,
@@ -211,9 +211,9 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
     observer = Found()
     store = failover(redis_session, observer)
     async with aclosing(store):
-        await store.impose(Sanction(BLOCKED, PolicyName.OPERATOR, 600, "for a reason", "bob"))
-        await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
-        await store.set_limit(BLOCKED, Limit(5, 60), 1, 600)
+        await store.sanctions.impose(Sanction(BLOCKED, PolicyName.OPERATOR, 600, "for a reason", "bob"))
+        await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
+        await store.limits.set(BLOCKED, Limit(5, 60), 1, 600)
         names = [name for name in NAMES.values() if name not in (b"operator", b"block:198.51.100.0/24")]
         for row in FAMILIES:
             for key in keys_of(row):
@@ -223,7 +223,7 @@ async def test_what_ours_have_said_beside_junk_holds(redis_session, client) -> N
                     client.zadd(key, dict.fromkeys(JUNK.values(), FAR))
         operator = StoreOperator(store, Settings.load({}), audit=quiet)
         await use_all(store, BLOCKED)
-        control = await store.control(-1)
+        control = await store.overrides.read(-1)
         assert control is not None
         assert "203.0.113.0/24" in {str(network) for network, _ in control.networks(OverrideKind.BLOCK)}
         targets = {each.target.user_id or each.target.ip_address for each in await operator.blocks()}
@@ -240,16 +240,16 @@ async def test_the_table_knows_every_key_that_a_store_writes(redis_session, clie
     store = RedisStore(redis_session.url, timeout_seconds=10)
     async with aclosing(store):
         await use_everything(store)
-        await store.set_limit(CALLER, Limit(5, 60), 1, 600)
-        await store.beat("worker", b"{}", 60)
-        await store.add_documents([TrustedDocument("me", "{me{id}}")])
-        await store.note_refused([RefusedFor("ab", "cd")])
-        await store.tell(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
+        await store.limits.set(CALLER, Limit(5, 60), 1, 600)
+        await store.fleet.beat("worker", b"{}", 60)
+        await store.documents.add([TrustedDocument("me", "{me{id}}")])
+        await store.refused_documents.note([RefusedFor("ab", "cd")])
+        await store.overrides.put(Override(OverrideKind.BLOCK, "203.0.113.0/24", 600))
         for number in range(3):
             await store.admit(
                 AdmitRequest(Subject("address", f"{number}"), (Charge("default", LOOSE),), offence=FAILED)
             )
-        await store.begin_lifting("any", "id", actor="", worker="", total=0)
+        await store.lift_jobs.begin("any", "id", actor="", worker="", total=0)
         await store.ping()
         seen |= {key.decode() for key in client.scan_iter()}
     rows = {key: row_of(key) for key in seen}

@@ -34,7 +34,7 @@ async def admitted(store, subject, charges, times: int) -> int:
 @pytest.mark.parametrize("subject", [ALICE, V6])
 async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, subject) -> None:
     assert await admitted(store, subject, (OWN, QUERY), 5) == 3
-    await store.set_limit(subject, Limit(6, 3600), 1, 600)
+    await store.limits.set(subject, Limit(6, 3600), 1, 600)
     outcome = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
     assert [bucket.charge.policy for bucket in outcome.buckets] == ["override", "cost"]
     own, cost = outcome.buckets
@@ -44,30 +44,30 @@ async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, sub
     assert await admitted(store, subject, (OWN, QUERY), 10) == 6
     refused = await store.admit(AdmitRequest(subject, (OWN, QUERY)))
     assert 500 < refused.buckets[0].retry_after_seconds <= 600
-    assert await store.clear_limit(subject) is True
-    assert await store.clear_limit(subject) is False
+    assert await store.limits.clear(subject) is True
+    assert await store.limits.clear(subject) is False
     assert (await store.admit(AdmitRequest(subject, (OWN,)))).override_seconds is None
     assert await admitted(store, subject, (OWN,), 10) == 6
 
 
 async def test_an_override_can_be_raised_again_and_begins_full(store) -> None:
-    await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
+    await store.limits.set(ALICE, Limit(2, 3600), 0, 600)
     assert await admitted(store, ALICE, (OWN,), 5) == 2
-    await store.set_limit(ALICE, Limit(4, 3600), 0, 600)
+    await store.limits.set(ALICE, Limit(4, 3600), 0, 600)
     assert await admitted(store, ALICE, (OWN,), 9) == 4
 
 
 async def test_an_override_ends_by_itself(store) -> None:
     import asyncio
 
-    await store.set_limit(ALICE, Limit(1, 3600), 0, 1)
+    await store.limits.set(ALICE, Limit(1, 3600), 0, 1)
     assert await admitted(store, ALICE, (OWN,), 3) == 1
     await asyncio.sleep(1.05)
     assert await admitted(store, ALICE, (OWN,), 12) == 10
 
 
 async def test_an_override_meets_nobody_else(store) -> None:
-    await store.set_limit(V6, Limit(1, 3600), 0, 600)
+    await store.limits.set(V6, Limit(1, 3600), 0, 600)
     neighbour = Subject("address", "2001:db8:0:2::/64", "2001:db8::/48")
     wide = Charge("default", Limit(50, 3600), bucket=network_bucket("default", "2001:db8::/48"))
     assert await admitted(store, V6, (OWN, wide), 5) == 1
@@ -75,6 +75,6 @@ async def test_an_override_meets_nobody_else(store) -> None:
 
 
 async def test_what_an_override_can_never_hold_is_said(store) -> None:
-    await store.set_limit(ALICE, Limit(2, 3600), 0, 600)
+    await store.limits.set(ALICE, Limit(2, 3600), 0, 600)
     outcome = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
     assert (outcome.admitted, outcome.buckets[0].retry_after_seconds) == (False, math.inf)

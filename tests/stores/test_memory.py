@@ -24,12 +24,12 @@ def stranger(number: int) -> Subject:
 
 async def test_one_shot_callers_neither_grow_it_nor_push_out_sanctions(clock: ManualClock):
     store = MemoryStore(clock=clock, max_buckets=100, max_subjects=100, max_sanctions=100)
-    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 3600))
+    await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 3600))
     dos = replace(BRUTE, policy=PolicyName.DOS, offences=2)
     for number in range(5000):
         await store.admit(AdmitRequest(stranger(number), (CHARGE,), offence=dos))
     assert len(store._levels) == 100
-    assert len(store._ledgers[True]._offences) <= 100
+    assert len(store.sanctions.offences[True]._offences) <= 100
     assert not (await store.admit(AdmitRequest(ALICE))).admitted
 
 
@@ -47,7 +47,7 @@ async def test_a_flood_of_sanctions_pushes_out_none_of_an_operator(operators, de
 
     async def block(number: int) -> None:
         if number in blocked or len(blocked) < 25:
-            await store.impose(Sanction(stranger(number), PolicyName.OPERATOR, 1000))
+            await store.sanctions.impose(Sanction(stranger(number), PolicyName.OPERATOR, 1000))
             blocked[number] = clock.now + 1000
 
     for number in operators:
@@ -57,40 +57,40 @@ async def test_a_flood_of_sanctions_pushes_out_none_of_an_operator(operators, de
         if deed == "block":
             await block(number)
         elif deed == "lift":
-            await store.lift(stranger(number))
+            await store.sanctions.lift(stranger(number))
             blocked.pop(number, None)
         elif deed == "lift automatic":
-            await store.lift(stranger(number), PolicyName.BRUTE_FORCE)
+            await store.sanctions.lift(stranger(number), PolicyName.BRUTE_FORCE)
         elif deed == "wait":
             clock.advance(number)
         else:
             for more in range(30):
                 await store.admit(AdmitRequest(stranger(1000 * (1 + more % 2) + number + more), offence=BRUTE))
             await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
-        held = {each.subject for each in await store.sanctions() if each.policy is PolicyName.OPERATOR}
+        held = {each.subject for each in await store.sanctions.all() if each.policy is PolicyName.OPERATOR}
         assert held == {stranger(each) for each, until in blocked.items() if until > clock.now}
-        assert len(store._ledgers[True]._held) <= 25
+        assert len(store.sanctions.offences[True]._held) <= 25
 
 
 async def test_where_an_operators_word_ended_what_is_left_is_one_of_many(clock: ManualClock):
     store = MemoryStore(clock=clock, max_sanctions=10)
     both = stranger(1)
     await store.admit(AdmitRequest(both, offence=BRUTE))
-    await store.impose(Sanction(both, PolicyName.OPERATOR, 60))
-    await store.lift(both, PolicyName.OPERATOR)
+    await store.sanctions.impose(Sanction(both, PolicyName.OPERATOR, 60))
+    await store.sanctions.lift(both, PolicyName.OPERATOR)
     for number in range(2, 20):
         await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
-    assert both not in {each.subject for each in await store.sanctions()}
+    assert both not in {each.subject for each in await store.sanctions.all()}
 
 
 async def test_ended_sanctions_make_room(clock: ManualClock):
     store = MemoryStore(clock=clock, max_sanctions=50)
-    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 86_400))
+    await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 86_400))
     for number in range(5000):
         clock.advance(10)  # thirty are in force at a time
         await store.admit(AdmitRequest(stranger(number), offence=BRUTE))
-    assert len(list(await store.sanctions())) == 31
-    assert len(store._ledgers[True]._held) <= 50
+    assert len(list(await store.sanctions.all())) == 31
+    assert len(store.sanctions.offences[True]._held) <= 50
 
 
 async def test_a_busy_caller_keeps_its_bucket_in_a_flood(clock: ManualClock):

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.context import Charge, Escalation, Limit, Sanction, Subject
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
-from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, OVERRIDE, REPEAT_SECONDS, effective_charges
-from fraiseql_guard.stores.redis.client.address import Command
-from fraiseql_guard.stores.redis.scripts import Script
+from fraiseql_guard.stores.limits import OVERRIDE, effective_charges
+from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
+from fraiseql_guard.stores.redis.scripts import Question, Script
 from tests.stores.conftest import ManualClock, ask
 from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
@@ -193,19 +193,19 @@ async def compare(
             model.now += step
             await advance(step)
         elif isinstance(step, Subject):
-            assert await store.lift(step) == model.lift(step)
+            assert await store.sanctions.lift(step) == model.lift(step)
         elif isinstance(step, Sanction):
             model.sanctions[step.subject, step.policy] = model.now + step.expires_in_seconds
-            await store.impose(step)
+            await store.sanctions.impose(step)
         elif isinstance(step, Override):
             was_there = model.override(step)
             if step.seconds:
-                await store.set_limit(step.subject, step.limit, step.burst, step.seconds)
+                await store.limits.set(step.subject, step.limit, step.burst, step.seconds)
             else:
-                assert await store.clear_limit(step.subject) is was_there
+                assert await store.limits.clear(step.subject) is was_there
         elif isinstance(step, AdmitRequest):
             await _compare_trip(store, model, step)
-    listed = {(one.subject, one.policy) for one in await store.sanctions()}
+    listed = {(one.subject, one.policy) for one in await store.sanctions.all()}
     assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
 
 
@@ -256,13 +256,13 @@ class ClockedStore(RedisStore):
 
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout_seconds=5)
-        for name, script in self._scripts.items():
+        for name, script in self.keys.scripts.items():
             text = script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
-            self._scripts[name] = Script(text, sha1(text.encode()).hexdigest())
+            self.keys.scripts[name] = Script(text, sha1(text.encode()).hexdigest())
         self.now = 0.0
 
-    def _ask(self, command: Command, *, key: str) -> Awaitable[Any]:
-        return super()._ask(("LRANGE", self.CLOCK, 0, 1) if command == ("TIME",) else command, key=key)
+    def _send(self, key: str, question: Question) -> Awaitable[Any]:
+        return super()._send(key, ("LRANGE", self.CLOCK, 0, 1) if question == ("TIME",) else question)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fraiseql_guard.stores import MemoryStore, Store
-from fraiseql_guard.stores.refused import CALLERS, WINDOW_SECONDS, RefusedFor
+from fraiseql_guard.stores.refused_documents import CALLERS, WINDOW_SECONDS, RefusedFor
 from tests.stores.conftest import ManualClock, ask
 from tests.stores.test_model import BEGINNING, ClockedStore
 from tests.support.properties import examples
@@ -52,7 +52,7 @@ async def compare(store: Store, script: list[object], advance: Callable[[float],
             model.now += step
             await advance(step)
         elif isinstance(step, list):
-            assert list(await store.note_refused(step)) == model.note(step)
+            assert list(await store.refused_documents.note(step)) == model.note(step)
 
 
 @examples(300)

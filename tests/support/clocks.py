@@ -15,6 +15,7 @@ def own_clock(guard: Any) -> ManualClock:
     """
     clock, stack = ManualClock(time.monotonic()), guard.runtime
     admission = stack.admission
-    for part in (stack.store, stack.refusal_cache, admission._refusals, admission._blocked):
+    store = stack.store
+    for part in (store, store.sanctions, store.limits, stack.refusal_cache, admission._refusals, admission._blocked):
         part._clock = clock
     return clock

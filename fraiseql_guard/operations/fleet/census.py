@@ -59,7 +59,7 @@ class SanctionCensus:
             return
         self._counted_at = now
         try:
-            self._observer.in_force(await self._store.count_sanctions())
-            self._observer.overrides_in_force({_LIMIT: await self._store.count_limits()})
+            self._observer.in_force(await self._store.sanctions.count())
+            self._observer.overrides_in_force({_LIMIT: await self._store.limits.count()})
         except StoreError:
             return  # counted by the store

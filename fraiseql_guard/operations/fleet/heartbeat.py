@@ -95,7 +95,7 @@ class HeartbeatTask:
             self._begin()
         try:
             if self._beat_next:
-                living = await self._store.beat(self.worker_id, self._payload(), TTL_SECONDS)
+                living = await self._store.fleet.beat(self.worker_id, self._payload(), TTL_SECONDS)
                 if self._warns and living != self._looked_for:
                     await self._look_for_neighbours(living)
             else:
@@ -123,12 +123,12 @@ class HeartbeatTask:
             return
         with suppress(StoreError):
             await self._write_journal()
-            await self._store.beat(self.worker_id, b"", 0)
+            await self._store.fleet.beat(self.worker_id, b"", 0)
 
     async def _write_journal(self) -> None:
         self._unwritten = (self._unwritten + self._journal.take(self.worker_id))[-_UNWRITTEN:]
         if self._unwritten:
-            await self._store.remember(self._unwritten)
+            await self._store.fleet.remember(self._unwritten)
             self._unwritten = []
 
     async def _look_for_neighbours(self, living: int) -> None:
@@ -137,7 +137,7 @@ class HeartbeatTask:
             return
         self._looked_for = living
         own = self.worker_id.rsplit("-", 2)
-        others = [beat.worker_id.rsplit("-", 2) for beat in await self._store.beats()]
+        others = [beat.worker_id.rsplit("-", 2) for beat in await self._store.fleet.beats()]
         if any(other[0] == own[0] and other[1:2] != own[1:2] for other in others):
             self._warns = False
             self._observer.warn(NEIGHBOURS)

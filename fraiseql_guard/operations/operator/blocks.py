@@ -88,8 +88,8 @@ class Blocks:
         beats = await deps.heartbeats()
         subject = await subject_of_user(deps, target)
         with answering():
-            in_force = await deps.store.sanctions_of(subject)
-            await deps.store.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
+            in_force = await deps.store.sanctions.of(subject)
+            await deps.store.sanctions.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
         return met_by_user(beats, subject), known
 
@@ -104,8 +104,8 @@ class Blocks:
         with answering():
             for entry in held:
                 if entry.key != str(wanted):  # written by hand in another form
-                    await deps.store.delete_override(entry.kind, entry.key)
-            await deps.store.tell(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
+                    await deps.store.overrides.delete(entry.kind, entry.key)
+            await deps.store.overrides.put(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
         return met, any(entry.expires_in_seconds >= lasts for entry in held)
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
@@ -135,16 +135,16 @@ class Blocks:
         with answering():
             held = [each async for batch in self._subjects() for each in users_among(batch, target)]
             subjects = {*held, *await users_seen(self._deps, target)} or {await subject_of_user(self._deps, target)}
-            return sum([await store.lift(subject) for subject in subjects])
+            return sum([await store.sanctions.lift(subject) for subject in subjects])
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
         """How many ended, and the wider blocks that still hold."""
         store, told = self._deps.store, list((await self._deps.control()).networks(OverrideKind.BLOCK))
         with answering():
             ended = sum(
-                [await store.delete_override(entry.kind, entry.key) for known, entry in told if known == wanted]
+                [await store.overrides.delete(entry.kind, entry.key) for known, entry in told if known == wanted]
             )
-            ended += sum([await store.lift(subject) for subject in await self._inside(wanted)])
+            ended += sum([await store.sanctions.lift(subject) for subject in await self._inside(wanted)])
         return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
 
     async def _inside(self, wanted: parsing.Network) -> set[Subject]:
@@ -156,7 +156,7 @@ class Blocks:
 
     async def _subjects(self) -> AsyncIterator[Sequence[Subject]]:
         """Who is sanctioned, in batches."""
-        async for batch in self._deps.store.sanctioned():
+        async for batch in self._deps.store.sanctions.batches():
             yield [subject for subject, _ in batch]
 
     async def blocks(self) -> Sequence[Block]:
@@ -180,11 +180,11 @@ class Blocks:
             cursor, last = "", first + count >= len(told)
             if not last or len(items) == count:
                 with answering():
-                    more = await store.count_sanctions()
+                    more = await store.sanctions.count()
                 following = f"{_NETWORKS}{first + count}" if more or not last else None
                 return BlockPage(items=items, next_cursor=following, total=len(told) + more)
         page = await some_of(
-            store.sanctions_page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
+            store.sanctions.page, count - len(items), cursor, lambda each: not logins or each.subject.kind == "login"
         )
         items = sorted([*items, *map(block_of, page.items)], key=lambda each: -each.expires_in_seconds)
         return BlockPage(items=items, next_cursor=page.cursor or None, total=len(told) + page.total)
@@ -196,7 +196,7 @@ class Blocks:
         store = self._deps.store
         with answering():
             due = {each async for batch in self._subjects() for each in batch if _locked(each, identifier, where)}
-            ended = sum([await store.lift(subject) for subject in due])
+            ended = sum([await store.sanctions.lift(subject) for subject in due])
         fields = {"identifier": identifier, "ip_address": ip_address, "lifted": ended}
         await self._deps.record(signals.ADMIN_UNLOCK, actor, fields)
         at = f" at {shown(where)}" if where else ""

@@ -43,12 +43,12 @@ class OperatorDeps:
     async def control(self) -> Overrides:
         """The control set as it is now."""
         with answering():
-            return await self.store.control(_UNKNOWN_VERSION) or Overrides()
+            return await self.store.overrides.read(_UNKNOWN_VERSION) or Overrides()
 
     async def heartbeats(self) -> Sequence[Heartbeat]:
         """What the living workers say of themselves."""
         with answering():
-            beats = await self.store.beats()
+            beats = await self.store.fleet.beats()
         found = []
         for number, beat in enumerate(beats, start=1):
             heartbeat = read_heartbeat(beat.payload)
@@ -78,7 +78,7 @@ class OperatorDeps:
         self.audit(event, told)
         action = Action(at=self.clock(), actor=actor, event=event.name, fields={**told, "actor": actor})
         with suppress(StoreError):
-            await self.store.record_action(write_action(action))
+            await self.store.fleet.record_action(write_action(action))
 
 
 @contextmanager

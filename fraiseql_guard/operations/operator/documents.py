@@ -72,7 +72,7 @@ class Documents:
                     field="id",
                 )
         with answering():
-            adding = await self._deps.store.add_documents(wanted)
+            adding = await self._deps.store.documents.add(wanted)
         if adding.conflict is not None:
             raise ConflictError(
                 f"the id {adding.conflict[:64]} stands for another text: nothing was added. Remove that document "
@@ -99,7 +99,7 @@ class Documents:
     async def distrust(self, id_: str, *, actor: str = "") -> Done:
         """Operator.distrust."""
         with answering():
-            removed = await self._deps.store.remove_documents([id_])
+            removed = await self._deps.store.documents.remove([id_])
         still = ""
         with suppress(NotAppliedError):
             if id_ in self._filed():
@@ -145,7 +145,7 @@ class Documents:
     async def _stored(self, prefix: str) -> dict[str, Document]:
         """Those of the store by their query_hash, which begins so. StoreError."""
         entries = [each for each in (await self._index()).entries if each.digest.startswith(prefix)]
-        texts = await self._deps.store.document_texts([each.id for each in entries])
+        texts = await self._deps.store.documents.texts([each.id for each in entries])
         return {
             each.digest: document_shown(each, STORE, text)
             for each, text in zip(entries, texts, strict=True)
@@ -180,7 +180,7 @@ class Documents:
         return f" {name_of('trusted_documents')} is off in this worker, so that it does not ask for them."
 
     async def _index(self) -> DocumentIndex:
-        return await self._deps.store.documents(_UNKNOWN_VERSION) or DocumentIndex()
+        return await self._deps.store.documents.index(_UNKNOWN_VERSION) or DocumentIndex()
 
     def _filed(self) -> Mapping[str, TrustedDocument]:
         """The documents of this host's manifest; NotAppliedError if it cannot be read."""

@@ -13,10 +13,11 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.operations.operator.deps import OperatorDeps, answering
 from fraiseql_guard.operations.operator.interface import Done, Lifting, NotAppliedError, NotFoundError, Origin
-from fraiseql_guard.stores.lift_job import DONE, RUNNING, STOPPED, LiftJob
+from fraiseql_guard.stores.lift_jobs import DONE, RUNNING, STOPPED, LiftJob
 from fraiseql_guard.stores.overrides import OverrideKind
-from fraiseql_guard.stores.protocol import Sanctioned, StoreError
+from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.sanction_pages import BATCH
+from fraiseql_guard.stores.sanctions import Sanctioned
 
 _ATTEMPTS: Final = 8
 """Failures of the store in a row after which it is given up; then the same again goes on."""
@@ -47,7 +48,7 @@ class LiftAll:
                 return _going_on(whose, job)
             await asyncio.sleep(_LOOK_SECONDS)
             with answering():
-                job = await self._deps.store.lifting(whose)
+                job = await self._deps.store.lift_jobs.read(whose)
             if job is None or job.silent:
                 job = await self._begin(origin, actor)
         if job.state != DONE:
@@ -58,7 +59,7 @@ class LiftAll:
         """Operator.lifting."""
         whose = _name(origin)
         with answering():
-            job = await self._deps.store.lifting(whose)
+            job = await self._deps.store.lift_jobs.read(whose)
         if job is None:
             raise NotFoundError(f"sanctions of {whose} origin were not lifted together in the last hour")
         return Lifting(
@@ -77,9 +78,9 @@ class LiftAll:
         """Begin it or join it. What is done within a moment is over when this returns."""
         store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
         with answering():
-            total = await store.count_sanctions()
+            total = await store.sanctions.count()
             worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
-            told = await store.begin_lifting(whose, job_id, actor=actor, worker=worker, total=total)
+            told = await store.lift_jobs.begin(whose, job_id, actor=actor, worker=worker, total=total)
         if not told.granted:
             await self._record(whose, actor, told.job, "joined")
             return told.job
@@ -99,7 +100,7 @@ class LiftAll:
             try:
                 if not await self._pass(origin, job_id):
                     return LiftJob(id="")  # another worker does it; this one was silent for too long
-                told = await store.finish_lifting(whose, job_id, state=DONE)
+                told = await store.lift_jobs.finish(whose, job_id, state=DONE)
             except StoreError as error:
                 failures += 1
                 if failures >= _ATTEMPTS:
@@ -121,31 +122,31 @@ class LiftAll:
             seen += batch[0]
             lifted += batch[1]
             if loop.time() - said_at >= _SAID_SECONDS:
-                if not (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted:
+                if not (await store.lift_jobs.advance(whose, job_id, seen=seen, lifted=lifted)).granted:
                     return False
                 seen = lifted = 0
                 said_at = loop.time()
-        return (await store.advance_lifting(whose, job_id, seen=seen, lifted=lifted)).granted
+        return (await store.lift_jobs.advance(whose, job_id, seen=seen, lifted=lifted)).granted
 
     async def _steps(self, origin: Origin | None) -> AsyncIterator[tuple[int, int]]:
         """After each batch, how many were looked at and how many ended."""
         store, loop = self._deps.store, asyncio.get_running_loop()
-        async for batch in store.sanctioned():
+        async for batch in store.sanctions.batches():
             due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
             yield len(batch) - len(due), 0
             for start in range(0, len(due), BATCH):
                 began, some = loop.time(), due[start : start + BATCH]
-                yield len(some), await store.lift_many(some)
+                yield len(some), await store.sanctions.lift_many(some)
                 await asyncio.sleep(_SHARE * (loop.time() - began))
         if origin is not Origin.AUTOMATIC:
-            control = await store.control(-1)
+            control = await store.overrides.read(-1)
             for entry in control.of(OverrideKind.BLOCK) if control is not None else ():
-                yield 0, int(await store.delete_override(entry.kind, entry.key))
+                yield 0, int(await store.overrides.delete(entry.kind, entry.key))
 
     async def _stop(self, whose: str, job_id: str, actor: str, why: str) -> LiftJob:
         stopped = LiftJob(id=job_id, actor=actor, state=STOPPED, why=why)
         try:
-            told = await self._deps.store.finish_lifting(whose, job_id, state=STOPPED, why=why)
+            told = await self._deps.store.lift_jobs.finish(whose, job_id, state=STOPPED, why=why)
         except StoreError:
             told = None  # its silence says the same
         job = told.job if told is not None and told.job is not None else stopped

@@ -31,8 +31,8 @@ from fraiseql_guard.operations.operator.targets import (
     target_of,
     users_among,
 )
+from fraiseql_guard.stores.limits import HeldLimit
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind
-from fraiseql_guard.stores.protocol import HeldLimit
 
 
 class LimitActions:
@@ -49,8 +49,8 @@ class LimitActions:
         subject = await self._subject(target)
         burst = deps.settings.rate_limit_burst.of(wanted)
         with answering():
-            held = await deps.store.limit_of(subject)
-            await deps.store.set_limit(subject, wanted, burst, lasts, actor=actor)
+            held = await deps.store.limits.of(subject)
+            await deps.store.limits.set(subject, wanted, burst, lasts, actor=actor)
         known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
@@ -66,9 +66,9 @@ class LimitActions:
         store = self._deps.store
         with answering():
             of_user = kind_of(target) == "user_id"
-            due = users_among([each.subject for each in await store.limits()], target) if of_user else []
+            due = users_among([each.subject for each in await store.limits.all()], target) if of_user else []
             due = due or [await self._subject(target)]
-            ended = sum([await store.clear_limit(subject) for subject in due])
+            ended = sum([await store.limits.clear(subject) for subject in due])
         await self._deps.record(signals.ADMIN_LIMIT_CLEARED, actor, {**fields_of(target), "cleared": ended})
         now = "has its ordinary limit again" if ended else "had its ordinary limit already"
         name = name_of(target)
@@ -77,7 +77,7 @@ class LimitActions:
     async def limits(self) -> Sequence[LimitOverride]:
         """Operator.limits."""
         with answering():
-            held = await self._deps.store.limits()
+            held = await self._deps.store.limits.all()
         return sorted(map(_override, held), key=lambda each: -each.expires_in_seconds)
 
     async def limits_page(
@@ -91,7 +91,7 @@ class LimitActions:
             target = target_of(held.subject)
             return all(getattr(target, name) == value for name, value in asked.items())
 
-        page = await some_of(self._deps.store.limits_page, count, cursor, meant)
+        page = await some_of(self._deps.store.limits.page, count, cursor, meant)
         items = [_override(each) for each in page.items]
         return LimitPage(items=items, next_cursor=page.cursor or None, total=page.total)
 
@@ -122,7 +122,7 @@ class AllowListing:
             (known, entry) for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted
         ]
         with answering():
-            await store.tell(Override(OverrideKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
+            await store.overrides.put(Override(OverrideKind.ALLOW, str(wanted), lasts, words(reason, "reason"), actor))
             lifted = await self._lift_inside(wanted)
         fields = {"ip_address": str(wanted), "duration_seconds": lasts, "reason": reason, "lifted": lifted}
         await deps.record(signals.ADMIN_ALLOW, actor, fields)
@@ -138,12 +138,12 @@ class AllowListing:
         store = self._deps.store
         if wanted.num_addresses == 1:
             subject = as_listed(subject_of(wanted.network_address))
-            held = [each for each in await store.sanctions_of(subject) if each.automatic]
-            return await store.lift_many([(subject, each.policy) for each in held])
+            held = [each for each in await store.sanctions.of(subject) if each.automatic]
+            return await store.sanctions.lift_many([(subject, each.policy) for each in held])
         lifted = 0
-        async for batch in store.sanctioned():
+        async for batch in store.sanctions.batches():
             due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
-            lifted += await store.lift_many(due) if due else 0
+            lifted += await store.sanctions.lift_many(due) if due else 0
         return lifted
 
     async def disallow(self, ip_address: str, *, actor: str = "") -> Done:
@@ -153,7 +153,7 @@ class AllowListing:
         if not entries:
             self._refuse_elsewhere(wanted)
         with answering():
-            ended = sum([await deps.store.delete_override(entry.kind, entry.key) for entry in entries])
+            ended = sum([await deps.store.overrides.delete(entry.kind, entry.key) for entry in entries])
         await deps.record(signals.ADMIN_DISALLOW, actor, {"ip_address": str(wanted), "removed": ended})
         now = "is no longer allowed" if ended else "was not on the allow-list"
         return Done(message=f"{shown(wanted)} {now}.", changed=ended > 0, affected=ended)

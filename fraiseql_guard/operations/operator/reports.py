@@ -50,7 +50,7 @@ class Reports:
             workers = sorted((each.worker for each in await deps.heartbeats()), key=lambda each: (each.host, each.pid))
             control = await deps.control()
             switches = switches_of(control)
-            sanctions = await deps.store.count_sanctions() + sum(1 for _ in control.of(OverrideKind.BLOCK))
+            sanctions = await deps.store.sanctions.count() + sum(1 for _ in control.of(OverrideKind.BLOCK))
         except (StoreError, NotAppliedError):
             return await self._without_store()
         notes = [*_notes(workers), *self._apart_from_others(workers), *deps.store.unreadable.sentences()]
@@ -102,7 +102,7 @@ class Reports:
     async def refusals(self, count: int = 50) -> Sequence[Refusal]:
         """Operator.refusals."""
         with answering():
-            records = await self._deps.store.recent(count)
+            records = await self._deps.store.fleet.recent(count)
         return self._deps.readable(KeyFamily.REFUSALS, records, read_refusal)
 
     async def why(self, request_id: str) -> Refusal:
@@ -118,7 +118,7 @@ class Reports:
     async def actions(self, count: int = 50) -> Sequence[Action]:
         """Operator.actions."""
         with answering():
-            records = await self._deps.store.actions(count)
+            records = await self._deps.store.fleet.actions(count)
         return self._deps.readable(KeyFamily.ACTIONS, records, read_action)
 
     async def config(self) -> Sequence[Mapping[str, Any]]:

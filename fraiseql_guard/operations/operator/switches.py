@@ -45,7 +45,7 @@ class SwitchActions:
         workers = len(await deps.heartbeats())
         entry = Override(row.entry, name, lasts, words(reason, "reason"), actor, value=value)
         with answering():
-            await deps.store.tell(entry)
+            await deps.store.overrides.put(entry)
         fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
         await deps.record(signals.ADMIN_SWITCH, actor, fields)
         known = any(each.value == value and each.expires_in_seconds >= lasts for each in held)
@@ -57,7 +57,7 @@ class SwitchActions:
         row, deps = _kind(kind), self._deps
         row.check_name(name)
         with answering():
-            ended = await deps.store.delete_override(row.entry, name)
+            ended = await deps.store.overrides.delete(row.entry, name)
         await deps.record(signals.ADMIN_UNSWITCH, actor, {"kind": kind, "name": name, "removed": ended})
         now = "ended" if ended else "was not in force"
         return Done(message=f"The override of {kind} {name} {now}.", changed=ended, affected=int(ended))
@@ -78,7 +78,7 @@ class SwitchActions:
         deps = self._deps
         workers = len(await deps.heartbeats())
         with answering():
-            await deps.store.tell(command(key, actor=actor))
+            await deps.store.overrides.put(command(key, actor=actor))
         await deps.record(event, actor, {"workers": workers})
         return Done(message=f"All workers {deed} within a second.", affected=workers, details={"workers": workers})
 

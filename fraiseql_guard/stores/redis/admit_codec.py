@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from fraiseql_guard.core.context import Bucket, Charge, Escalation, Limit, Sanction, Subject, is_shared
 from fraiseql_guard.core.signals import PolicyName
+from fraiseql_guard.stores.limits import effective_charges
 from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
@@ -16,7 +17,6 @@ from fraiseql_guard.stores.protocol import (
     AdmitRequest,
     AdmitResult,
     Imposed,
-    effective_charges,
 )
 from fraiseql_guard.stores.redis.client.address import Command
 from fraiseql_guard.stores.redis.client.wire import pack

@@ -19,10 +19,8 @@ from fraiseql_guard.stores.documents import (
     listed,
 )
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.fleet import Ask, Run
 from fraiseql_guard.stores.redis.key_families import DOCUMENTS
-from fraiseql_guard.stores.redis.namespace import Namespace
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
+from fraiseql_guard.stores.redis.keys import RedisKeys
 
 _SCRIPT: Final = "documents"
 _VERSION: Final = b"#"
@@ -34,17 +32,15 @@ _PAGE: Final = 500
 
 
 class RedisDocuments:
-    """DocumentStore through ``run`` and ``ask``. Every method may raise StoreError."""
+    """DocumentStore on Redis. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, ask: Ask, namespace: Namespace, unreadable: UnreadableEntries) -> None:
-        self._run = run
-        self._ask = ask
-        self._unreadable = unreadable
-        self._index = namespace.common(DOCUMENTS)
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self._index = keys.names.common(DOCUMENTS)
         self._texts = f"{self._index}:texts"
 
     async def index(self, known_version: int) -> DocumentIndex | None:
-        """DocumentStore.documents."""
+        """DocumentStore.index."""
         try:
             for _ in range(_ATTEMPTS):
                 version, count = await self._look()
@@ -58,7 +54,7 @@ class RedisDocuments:
         raise StoreError("script", "the index of documents changes while it is read", opens_breaker=False)
 
     async def _look(self) -> tuple[int, int]:
-        version, count = await self._run(_SCRIPT, self._index, ("look",))
+        version, count = await self._keys.run(_SCRIPT, self._index, ("look",))
         return int(version), int(count)
 
     async def _entries(self) -> AsyncIterator[tuple[bytes, Listed | None]]:
@@ -66,7 +62,7 @@ class RedisDocuments:
         none of ours wrote."""
         cursor = b"0"
         while True:
-            cursor, fields = await self._ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
+            cursor, fields = await self._keys.ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
             for name, value in zip(fields[::2], fields[1::2], strict=True):
                 if name != _VERSION:
                     yield name, self._entry(name, value)
@@ -77,30 +73,30 @@ class RedisDocuments:
         try:
             return _entry(name, value)
         except (ValueError, TypeError) as error:
-            self._unreadable.note(KeyFamily.DOCUMENTS, name, f"is no document of ours: {error}")
+            self._keys.unreadable.note(KeyFamily.DOCUMENTS, name, f"is no document of ours: {error}")
             return None
 
     async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
-        """DocumentStore.document_texts."""
-        found: Sequence[bytes | None] = await self._ask(self._texts, ("HMGET", self._texts, *ids)) if ids else ()
+        """DocumentStore.texts."""
+        found: Sequence[bytes | None] = await self._keys.ask(self._texts, ("HMGET", self._texts, *ids)) if ids else ()
         return [None if text is None else text.decode(errors="replace") for text in found]
 
     async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
-        """DocumentStore.add_documents."""
+        """DocumentStore.add."""
         arguments: list[str | int | bytes] = ["add", MAX_DOCUMENTS, MAX_DOCUMENTS_BYTES]
         for document in documents:
             entry = listed(document)
             facts = orjson.dumps([entry.name, entry.type])
             text = document.text.encode(errors="replace")
             arguments += [entry.id, entry.digest, entry.size_bytes, facts, text]
-        outcome, *more = await self._run(_SCRIPT, self._index, arguments)
+        outcome, *more = await self._keys.run(_SCRIPT, self._index, arguments)
         if outcome == b"done":
             return Adding(int(more[0]))
         return Adding(conflict=more[0].decode(errors="replace")) if outcome == b"conflict" else Adding(full=True)
 
     async def remove(self, ids: Sequence[str]) -> int:
-        """DocumentStore.remove_documents."""
-        return int((await self._run(_SCRIPT, self._index, ("remove", *ids)))[1])
+        """DocumentStore.remove."""
+        return int((await self._keys.run(_SCRIPT, self._index, ("remove", *ids)))[1])
 
 
 def _entry(key: bytes, entry: bytes) -> Listed:

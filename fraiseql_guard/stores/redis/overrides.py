@@ -9,11 +9,10 @@ from typing import Final
 from fraiseql_guard.core.signals import KeyFamily
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.fleet import Run
 from fraiseql_guard.stores.redis.key_families import CONTROL
-from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.repair import foreign
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries, read_json
+from fraiseql_guard.stores.unreadable import read_json
 
 _SCRIPT: Final = "control"
 _MILLIONTHS: Final = 1_000_000
@@ -21,22 +20,20 @@ _KINDS: Final = frozenset(kind.value for kind in OverrideKind)
 
 
 class RedisOverrides:
-    """Reads the control set through ``read`` and changes it through ``run``. Every method may raise StoreError."""
+    """OverrideStore on Redis. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, read: Run, namespace: Namespace, unreadable: UnreadableEntries) -> None:
-        self._run = run
-        self._read = read
-        self._key = namespace.common(CONTROL)
-        self._unreadable = unreadable
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self._key = keys.names.common(CONTROL)
 
-    async def control(self, known_version: int) -> Overrides | None:
-        """OverrideStore.control. A key that is no hash any more tells nothing: what was known stays in force."""
+    async def read(self, known_version: int) -> Overrides | None:
+        """OverrideStore.read. A key that is no hash any more tells nothing: what was known stays in force."""
         try:
-            reply = await self._read(_SCRIPT, self._key, ("read", known_version))
+            reply = await self._keys.run_unrepaired(_SCRIPT, self._key, ("read", known_version))
         except StoreError as error:
             if not foreign(error):
                 raise
-            self._unreadable.note(KeyFamily.CONTROL, self._key, f"is no control set of ours ({error.detail})")
+            self._keys.unreadable.note(KeyFamily.CONTROL, self._key, f"is no control set of ours ({error.detail})")
             return None
         version = int(reply[0])
         if version == known_version:
@@ -44,16 +41,16 @@ class RedisOverrides:
         found = (self._entry(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
         return Overrides(version, tuple(entry for entry in found if entry is not None))
 
-    async def tell(self, entry: Override) -> None:
-        """OverrideStore.tell."""
+    async def put(self, entry: Override) -> None:
+        """OverrideStore.put."""
         length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
         said = [entry.reason, entry.actor, entry.value, entry.id]
         value = json.dumps(said if entry.value or entry.id else said[:2])  # as older versions of ours can read it
-        await self._run(_SCRIPT, self._key, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
+        await self._keys.run(_SCRIPT, self._key, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
 
-    async def delete_override(self, kind: OverrideKind, key: str) -> bool:
-        """OverrideStore.untell."""
-        return bool((await self._run(_SCRIPT, self._key, ("untell", f"{kind.value}:{key}")))[0])
+    async def delete(self, kind: OverrideKind, key: str) -> bool:
+        """OverrideStore.delete."""
+        return bool((await self._keys.run(_SCRIPT, self._key, ("untell", f"{kind.value}:{key}")))[0])
 
     def _entry(self, name: bytes, left: int, value: bytes) -> Override | None:
         """None for what a newer version of ours may have said, and for what none of ours has."""
@@ -68,5 +65,5 @@ class RedisOverrides:
                 raise ValueError("says nothing that we do")
             return Override(OverrideKind(kind), key, left / _MILLIONTHS, *said[:4])
         except ValueError as error:  # a UnicodeDecodeError is one
-            self._unreadable.note(KeyFamily.CONTROL, name, str(error))
+            self._keys.unreadable.note(KeyFamily.CONTROL, name, str(error))
             return None

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from fraiseql_guard.core.signals import KeyFamily
-from fraiseql_guard.stores.redis.fleet import Ask, Run
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
+from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.sanction_pages import Cursor, moment_of
 
 N = TypeVar("N")
@@ -31,31 +30,20 @@ class Notes(Generic[N]):
 class RedisIndex(Generic[N]):
     """One index. ``read`` makes a note of its bytes; ValueError if none of ours wrote them: then it is left out."""
 
-    def __init__(
-        self,
-        run: Run,
-        ask: Ask,
-        key: str,
-        family: KeyFamily,
-        *,
-        read: Callable[[bytes], N],
-        unreadable: UnreadableEntries,
-    ) -> None:
-        self._run = run
-        self._ask = ask
+    def __init__(self, keys: RedisKeys, key: str, family: KeyFamily, *, read: Callable[[bytes], N]) -> None:
+        self._keys = keys
         self._key = key
         self._family = family
         self._read = read
-        self._unreadable = unreadable
 
     async def count(self) -> int:
         """How many notes are in force."""
-        reply = await self._run(_SCRIPT, self._key, (0, "", 0))
+        reply = await self._keys.run(_SCRIPT, self._key, (0, "", 0))
         return int(reply[0])
 
     async def page(self, cursor: Cursor, limit: int) -> Notes[N]:
         """At most ``limit`` notes, those that end last first. Fewer do not say that they are the last."""
-        reply = await self._run(_SCRIPT, self._key, (limit, cursor.end, cursor.skip))
+        reply = await self._keys.run(_SCRIPT, self._key, (limit, cursor.end, cursor.skip))
         total, now, notes, ends = int(reply[0]), int(reply[1]), reply[2::2], reply[3::2]
         following = cursor.after([moment_of(end) for end in ends]) if len(notes) == limit else Cursor()
         return Notes(self._readable(notes), str(following), total, now)
@@ -64,7 +52,7 @@ class RedisIndex(Generic[N]):
         """All notes in no order, some of them twice, in batches. What is there all the time is not missed."""
         cursor = b"0"
         while True:
-            cursor, found = await self._ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", _SCANNED))
+            cursor, found = await self._keys.ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", _SCANNED))
             yield self._readable(found[::2])
             if cursor == b"0":
                 return
@@ -75,5 +63,5 @@ class RedisIndex(Generic[N]):
             try:
                 read.append(self._read(note))
             except ValueError as error:
-                self._unreadable.note(self._family, note, str(error))
+                self._keys.unreadable.note(self._family, note, str(error))
         return read

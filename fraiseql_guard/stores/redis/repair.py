@@ -16,11 +16,12 @@ from typing import Any, Final
 
 from fraiseql_guard.core.context import Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
-from fraiseql_guard.stores.protocol import OVERRIDE, StoreError
+from fraiseql_guard.stores.limits import OVERRIDE
+from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis.client.address import Command
 from fraiseql_guard.stores.redis.key_families import KeyRow, row_of, shared_keys
 from fraiseql_guard.stores.redis.namespace import Namespace
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries
+from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _PAUSE_SECONDS: Final = 0.05
 """After a look at a subject's keys that found nothing: an error of another cause must not cost it each time."""

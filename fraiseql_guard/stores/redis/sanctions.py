@@ -1,23 +1,26 @@
-"""Who is sanctioned on Redis: an index that lists, and the subjects' own keys that tell whether it is true."""
+"""Sanctions on Redis: the subjects' own keys, which bind, and an index, which lists them (lua/impose.lua, lua/lift.lua,
+lua/index.lua)."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, cast
 
 from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
-from fraiseql_guard.stores.protocol import Sanctioned, StoreError
-from fraiseql_guard.stores.redis.admit_codec import MILLIONTHS, read_reason
-from fraiseql_guard.stores.redis.fleet import Ask, Run
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.admit_codec import MILLIONTHS, read_reason, written_reason
 from fraiseql_guard.stores.redis.key_families import SANCTION_INDEX
-from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.pages import RedisIndex
 from fraiseql_guard.stores.redis.repair import foreign
-from fraiseql_guard.stores.redis.unreadable import UnreadableEntries, read_json, texts
 from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Page
+from fraiseql_guard.stores.sanctions import Sanctioned
+from fraiseql_guard.stores.unreadable import read_json, texts
 
 _KINDS: Final = frozenset({"user", "address", "login"})
 _POLICIES: Final = frozenset(policy.value for policy in PolicyName)
@@ -25,23 +28,72 @@ _LONGEST_MOMENT: Final = 17
 
 
 class RedisSanctions:
-    """The listing of sanctions through ``run`` and ``ask``. Every method may raise StoreError."""
+    """SanctionStore on Redis. Every method but ``known`` may raise StoreError.
 
-    def __init__(self, run: Run, ask: Ask, namespace: Namespace, unreadable: UnreadableEntries) -> None:
-        self._ask = ask
-        self._namespace = namespace
-        self._unreadable = unreadable
-        self.key: Final = namespace.common(SANCTION_INDEX)
-        self.index: Final = RedisIndex[Sanctioned](
-            run, ask, self.key, KeyFamily.SANCTION_INDEX, read=read_note, unreadable=unreadable
+    The index is written after a sanction came into force or was lifted: it only lists, and forgets by itself.
+    """
+
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self._key = keys.names.common(SANCTION_INDEX)
+        self._index = RedisIndex[Sanctioned](keys, self._key, KeyFamily.SANCTION_INDEX, read=read_note)
+
+    def known(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:  # noqa: ARG002
+        """SanctionStore.known: nothing without asking."""
+        return None
+
+    async def impose(self, sanction: Sanction) -> None:
+        """SanctionStore.impose."""
+        length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
+        arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
+        await self._keys.run_on_sanctions(sanction.subject, "impose", arguments)
+        await self.note(sanction)
+
+    async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
+        """SanctionStore.lift."""
+        policies = tuple(PolicyName) if policy is None else (policy,)
+        ended = int(await self._keys.run_on_sanctions(subject, "lift", (subject.member, *policies)))
+        await self._write_index(0, [written_note(subject, one) for one in policies])
+        return ended
+
+    async def lift_many(self, sanctioned: Sequence[Sanctioned]) -> int:
+        """SanctionStore.lift_many, with one write to the index."""
+        ended = await asyncio.gather(
+            *(
+                self._keys.run_on_sanctions(subject, "lift", (subject.member, policy.value))
+                for subject, policy in sanctioned
+            )
         )
+        await self._write_index(0, [written_note(subject, policy) for subject, policy in sanctioned])
+        return sum(map(int, ended))
+
+    async def pardon(self, subject: Subject, policy: PolicyName) -> None:
+        """SanctionStore.pardon."""
+        await self.lift(subject, policy)
+
+    async def note(self, sanction: Sanction) -> None:
+        """Put a sanction that is in force into the index. Never raises StoreError."""
+        length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
+        await self._write_index(length, [written_note(sanction.subject, sanction.policy)])
+
+    async def _write_index(self, length: int, notes: Sequence[str]) -> None:
+        with suppress(StoreError):
+            await self._keys.run("index", self._key, (length, *notes))
+
+    async def count(self) -> int:
+        """SanctionStore.count."""
+        return await self._index.count()
+
+    def batches(self) -> AsyncIterator[Sequence[Sanctioned]]:
+        """SanctionStore.batches."""
+        return self._index.scan()
 
     async def page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """Store.sanctions_page: those of the index that the subjects' own keys confirm."""
+        """SanctionStore.page: those of the index that the subjects' own keys confirm."""
         found: list[Sanction] = []
         position, total = Cursor.read(cursor), 0
         while len(found) < limit:
-            notes = await self.index.page(position, min(BATCH, limit - len(found)))
+            notes = await self._index.page(position, min(BATCH, limit - len(found)))
             total = notes.total
             found += await self._confirmed(notes.notes, notes.now)
             position = Cursor.read(notes.cursor)
@@ -49,21 +101,21 @@ class RedisSanctions:
                 break
         return Page(tuple(found), str(position), total)
 
-    async def all(self) -> list[Sanction]:
-        """Store.sanctions."""
+    async def all(self) -> Sequence[Sanction]:
+        """SanctionStore.all."""
         found: list[Sanction] = []
         cursor = Cursor()
         while True:
-            notes = await self.index.page(cursor, BATCH)
+            notes = await self._index.page(cursor, BATCH)
             found += await self._confirmed(notes.notes, notes.now)
             if not notes.cursor:
                 return found
             cursor = Cursor.read(notes.cursor)
 
-    async def of(self, subject: Subject) -> list[Sanction]:
-        """Store.sanctions_of."""
-        key = self._namespace.sanctions_of(subject)
-        time, fields = await asyncio.gather(self._ask(key, ("TIME",)), self._held(key, ("HGETALL", key)))
+    async def of(self, subject: Subject) -> Sequence[Sanction]:
+        """SanctionStore.of."""
+        key = self._keys.names.sanctions_of(subject)
+        time, fields = await asyncio.gather(self._keys.ask(key, ("TIME",)), self._held(key, ("HGETALL", key)))
         now = int(time[0]) * MILLIONTHS + int(time[1])
         fields = fields or ()
         found = [
@@ -74,7 +126,7 @@ class RedisSanctions:
         return [each for each in found if each is not None]
 
     async def _confirmed(self, notes: Sequence[Sanctioned], now: int) -> list[Sanction]:
-        keys = [self._namespace.sanctions_of(subject) for subject, _ in notes]
+        keys = [self._keys.names.sanctions_of(subject) for subject, _ in notes]
         held = await asyncio.gather(
             *(self._held(key, ("HGET", key, policy)) for key, (_, policy) in zip(keys, notes, strict=True))
         )
@@ -84,18 +136,18 @@ class RedisSanctions:
     async def _held(self, key: str, command: Any) -> Any:
         """What a subject's key holds; nothing if it is of another type than ours."""
         try:
-            return await self._ask(key, command)
+            return await self._keys.ask(key, command)
         except StoreError as error:
             if not foreign(error):
                 raise
-            self._unreadable.note(KeyFamily.SANCTIONS, key, "is of another type than ours")
+            self._keys.unreadable.note(KeyFamily.SANCTIONS, key, "is of another type than ours")
             return None
 
     def _sanction(self, subject: Subject, policy: PolicyName, value: bytes | None, now: int) -> Sanction | None:
         """The sanction that a value says is in force."""
         expires, _, reason = (value or b"0 ").partition(b" ")
         if not expires.isdigit() or len(expires) > _LONGEST_MOMENT:
-            self._unreadable.note(KeyFamily.SANCTIONS, value, "holds no moment of its end")
+            self._keys.unreadable.note(KeyFamily.SANCTIONS, value, "holds no moment of its end")
             return None
         left = (int(expires) - now) / MILLIONTHS
         return Sanction(subject, policy, left, *read_reason(reason)) if left > 0 else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha1
 from importlib.resources import files
+from typing import Final
 
 from fraiseql_guard.stores.redis.client.address import Command
 from fraiseql_guard.stores.redis.namespace import Namespace
@@ -42,3 +43,13 @@ class Script:
         """The script ``lua/NAME.lua`` of this package."""
         text = (files("fraiseql_guard.stores.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
         return cls(text, sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+_NAMES: Final = (
+    "admit", "impose", "lift", "index", "page", "control", "limit", "fleet", "ring", "documents", "refused", "lift_job",
+)  # fmt: skip
+
+
+def read_scripts() -> dict[str, Script]:
+    """All scripts of the store, by name."""
+    return {name: Script.read(name) for name in _NAMES}

@@ -13,7 +13,7 @@ from fraiseql_guard.core.context import AppDocument
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.signals import OTHER, Event, KeyFamily, PolicyName, Protection
 from fraiseql_guard.core.surroundings import PEER_REPLACED
-from fraiseql_guard.stores.refused import CALLERS, WINDOW_SECONDS
+from fraiseql_guard.stores.refused_documents import CALLERS, WINDOW_SECONDS
 from fraiseql_guard.telemetry.metrics.labels import escape_label
 from fraiseql_guard.telemetry.process.memory import Memory
 from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter

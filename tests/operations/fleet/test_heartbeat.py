@@ -56,14 +56,14 @@ async def test_ticks_beat_and_write_in_turn():
     mine = presence(store, journal=journal)
     journal.note(seen(), LIMITED, enforced=True)
     await mine.tick()
-    (beat,) = await store.beats()
+    (beat,) = await store.fleet.beats()
     worker = read_heartbeat(beat.payload).worker
     assert (beat.worker_id, worker.pid, worker.in_flight, worker.control_version) == (worker.id, os.getpid(), 2, 3)
-    assert await store.recent(10) == []
+    assert await store.fleet.recent(10) == []
     await mine.tick()
-    assert read_refusal((await store.recent(10))[0]).worker == worker.id
+    assert read_refusal((await store.fleet.recent(10))[0]).worker == worker.id
     await mine.leave()
-    assert await store.beats() == []
+    assert await store.fleet.beats() == []
 
 
 async def test_a_process_that_was_forked_is_another_worker(monkeypatch):
@@ -77,22 +77,25 @@ async def test_a_process_that_was_forked_is_another_worker(monkeypatch):
 
 
 async def test_who_never_beat_says_no_good_bye():
-    class Untouched(MemoryStore):
-        async def beat(self, *_):
-            raise AssertionError
+    async def beat(*_):
+        raise AssertionError
 
-    await presence(Untouched()).leave()
+    store = MemoryStore()
+    store.fleet.beat = beat
+    await presence(store).leave()
 
 
 async def test_whatever_breaks_stops_nothing():
-    class Broken(MemoryStore):
-        async def beat(self, *_):
-            raise self.error
+    errors = []
 
-    store, faults = Broken(), []
+    async def beat(*_):
+        raise errors[-1]
+
+    store, faults = MemoryStore(), []
+    store.fleet.beat = beat
     mine = presence(store, faults=faults)
     for error in (StoreError("timeout", "none"), ZeroDivisionError()):
-        store.error = error
+        errors.append(error)
         await mine.tick()
         await mine.tick()
     assert faults == ["presence"]
@@ -103,7 +106,7 @@ async def test_a_heartbeat_stays_small_whoever_calls():
     for number in range(2_000):
         traffic.note(seen(user=f"{number}" + "x" * 250), 0)
     await presence(store, traffic).tick()
-    (beat,) = await store.beats()
+    (beat,) = await store.fleet.beats()
     assert len(beat.payload) <= MAX_PAYLOAD_BYTES
     assert read_heartbeat(beat.payload).worker.series
 
@@ -160,7 +163,7 @@ async def neighbours_said(ids: list[str], *, alone: bool = True, seconds: float 
     )
     for _ in range(4):
         for each in ids:
-            await store.beat(each, b"", 1000)
+            await store.fleet.beat(each, b"", 1000)
         await mine.tick()
         await mine.tick()
         clock.advance(seconds / 4)

@@ -191,7 +191,7 @@ async def test_what_breaks_inside_is_503_counted_and_logged(serve, monkeypatch) 
     async def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(store, "sanctions_page", broken)
+    monkeypatch.setattr(store.sanctions, "page", broken)
     problem = await api.refused(503, "GET", "/blocks")
     assert "ZeroDivisionError" not in json.dumps(problem)
     assert api.guard.metric("fraiseql_guard_faults_total", part="admin") == 1

@@ -93,7 +93,9 @@ async def test_a_danger_of_the_address_stops_the_whole_of_it(api) -> None:
 async def test_automatic_sanctions_are_listed_and_lifted_alone_or_together(api) -> None:
     store = api.guard.guard._runtime.store
     for number in range(1, 5):
-        await store.impose(Sanction(Subject("address", f"192.0.2.{number}"), PolicyName.DOS, 300.0 + number, "dos"))
+        await store.sanctions.impose(
+            Sanction(Subject("address", f"192.0.2.{number}"), PolicyName.DOS, 300.0 + number, "dos")
+        )
     await api.done("POST", "/blocks", {"ip_address": "203.0.113.9"})
     await api.done("POST", "/blocks", {"user_id": "carol"})
     blocks = await api.items("/blocks")
@@ -158,7 +160,9 @@ async def test_an_address_is_allowed_and_its_automatic_sanctions_end(guarded, cl
     path = tmp_path / "allow.yml"
     path.write_text("- {ip: 192.0.2.0/24, reason: monitoring}")
     api = mounted(guarded, closing, allow_list="198.51.100.7", allow_list_file=path, **store_options)
-    await api.guard.guard._runtime.store.impose(Sanction(Subject("address", PUBLIC_ADDRESS), PolicyName.DOS, 300.0))
+    await api.guard.guard._runtime.store.sanctions.impose(
+        Sanction(Subject("address", PUBLIC_ADDRESS), PolicyName.DOS, 300.0)
+    )
     assert (await graphql(api.guard, QUERY)).status == 403
     done = await api.done("POST", "/allow-list", {"ip_address": PUBLIC_ADDRESS, "reason": "a partner"})
     assert done["affected"] == 1
@@ -391,14 +395,14 @@ async def test_long_lists_come_in_pages(api) -> None:
 
 async def test_lifting_all_of_very_many_goes_on_in_the_background(api, monkeypatch) -> None:
     store = api.guard.guard.runtime.store
-    await store.impose(Sanction(Subject("address", "192.0.2.1/32"), PolicyName.DOS, 600))
-    lift_many, go_on = store.lift_many, asyncio.Event()
+    await store.sanctions.impose(Sanction(Subject("address", "192.0.2.1/32"), PolicyName.DOS, 600))
+    lift_many, go_on = store.sanctions.lift_many, asyncio.Event()
 
     async def wait(sanctioned: Any) -> int:
         await go_on.wait()
         return await lift_many(sanctioned)
 
-    monkeypatch.setattr(store, "lift_many", wait)
+    monkeypatch.setattr(store.sanctions, "lift_many", wait)
     assert (await api("GET", "/lift")).status == 404
     reply = await api("POST", "/lift")
     assert (reply.status, reply.json["details"]["running"]) == (202, True)
@@ -407,4 +411,4 @@ async def test_lifting_all_of_very_many_goes_on_in_the_background(api, monkeypat
     done = await api.done("POST", "/lift")
     assert (done["affected"], done["details"]) == (1, {})
     assert (await api.done("GET", "/lift"))["state"] == "done"
-    assert await store.count_sanctions() == 0
+    assert await store.sanctions.count() == 0

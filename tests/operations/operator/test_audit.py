@@ -33,7 +33,7 @@ ACTIONS = {
 @pytest.mark.parametrize("event", ACTIONS, ids=lambda event: event.name)
 async def test_an_action_is_audited(make_operator, store, audited, event) -> None:
     operator = make_operator()
-    await store.add_documents([TrustedDocument("held", "{held}")])
+    await store.documents.add([TrustedDocument("held", "{held}")])
     done = await ACTIONS[event](operator)
     assert done.message.endswith(".")
     [(name, fields)] = audited
@@ -72,24 +72,16 @@ async def test_what_was_not_applied_is_said_and_not_audited(make_operator, store
         raise StoreError("timeout", "no answer")
         yield ()
 
-    for method in (
-        "tell",
-        "delete_override",
-        "control",
-        "impose",
-        "lift",
-        "lift_many",
-        "sanctions_of",
-        "count_sanctions",
-        "limits",
-        "set_limit",
-        "clear_limit",
-        "beats",
-        "add_documents",
-        "remove_documents",
+    for part, methods in (
+        (store.overrides, ("put", "delete", "read")),
+        (store.sanctions, ("impose", "lift", "lift_many", "of", "count")),
+        (store.limits, ("all", "set", "clear")),
+        (store.fleet, ("beats",)),
+        (store.documents, ("add", "remove")),
     ):
-        monkeypatch.setattr(store, method, fail)
-    monkeypatch.setattr(store, "sanctioned", fail_to_list)
+        for method in methods:
+            monkeypatch.setattr(part, method, fail)
+    monkeypatch.setattr(store.sanctions, "batches", fail_to_list)
     with pytest.raises(NotAppliedError, match=r"does not answer \(timeout\), so that nothing was changed"):
         await ACTIONS[event](make_operator())
     assert audited == []
@@ -99,6 +91,6 @@ async def test_a_ring_that_cannot_take_it_undoes_nothing(make_operator, store, a
     async def fail(*_args):
         raise StoreError("timeout", "no answer")
 
-    monkeypatch.setattr(store, "record_action", fail)
+    monkeypatch.setattr(store.fleet, "record_action", fail)
     assert (await make_operator().block(ADDRESS, actor="alice")).changed
     assert len(audited) == 1

@@ -67,7 +67,7 @@ async def test_whom_it_would_have_met(make_operator, store) -> None:
     user = '["https://a",null,"carol"]'
     for number in (1, 2):
         seen = Seen(requests=500, addresses={"203.0.113.9": 30, "203.0.113.77": 7, "192.0.2.1": 90}, users={user: 11})
-        await store.beat(str(number), write_heartbeat(Heartbeat(worker=WORKER, seen=seen)), 60)
+        await store.fleet.beat(str(number), write_heartbeat(Heartbeat(worker=WORKER, seen=seen)), 60)
     done = await operator.block(Target(ip_address="203.0.113.0/24"))
     assert (done.would_have_met, done.details["requests_seen"]) == (74, 1000)
     done = await operator.block(Target(user_id="carol", issuer="https://a"))

@@ -43,8 +43,8 @@ def silent(store, monkeypatch):
         raise StoreError("timeout", "no answer")
 
     def now():
-        for method in ("documents", "document_texts", "add_documents", "remove_documents"):
-            monkeypatch.setattr(store, method, fail)
+        for method in ("index", "texts", "add", "remove"):
+            monkeypatch.setattr(store.documents, method, fail)
 
     return now
 
@@ -106,7 +106,7 @@ async def test_a_text_is_found_in_the_manifest_the_store_and_the_process_in_this
     remembered = [(sha(text), text) for text in (ME, YOU, ALL)]
     settings = Settings.load({}, trusted_documents_file=manifest)
     operator = StoreOperator(store, settings, audit=quiet, remembered=lambda: remembered)
-    await store.add_documents([TrustedDocument("stored", YOU, "You"), TrustedDocument("same", ME)])
+    await store.documents.add([TrustedDocument("stored", YOU, "You"), TrustedDocument("same", ME)])
     found = [await operator.document(sha(text)[:16].upper()) for text in (ME, YOU, ALL)]
     assert [(each.id, each.source, each.text) for each in found] == [
         ("me", "file", ME), ("stored", "store", YOU), (sha(ALL), "process", ALL),

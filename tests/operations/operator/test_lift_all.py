@@ -19,7 +19,7 @@ MANY = 2_000
 async def sanction(store: MemoryStore, count: int) -> None:
     for number in range(count):
         name = f"10.0.{number // 256}.{number % 256}/32"
-        await store.impose(Sanction(Subject("address", name), PolicyName.DOS, 600 + number))
+        await store.sanctions.impose(Sanction(Subject("address", name), PolicyName.DOS, 600 + number))
 
 
 async def ended(operator, origin: Origin | None = Origin.AUTOMATIC):
@@ -39,13 +39,13 @@ async def ended(operator, origin: Origin | None = Origin.AUTOMATIC):
 def held_up(store: MemoryStore, monkeypatch) -> asyncio.Event:
     """Lifting waits for this."""
     go_on = asyncio.Event()
-    lift_many = store.lift_many
+    lift_many = store.sanctions.lift_many
 
     async def wait(sanctioned):
         await go_on.wait()
         return await lift_many(sanctioned)
 
-    monkeypatch.setattr(store, "lift_many", wait)
+    monkeypatch.setattr(store.sanctions, "lift_many", wait)
     return go_on
 
 
@@ -59,7 +59,7 @@ async def test_what_takes_longer_goes_on_in_the_background(make_operator, store,
     assert "it goes on" in found.message
     held_up.set()
     assert (await ended(operator)).lifted == MANY
-    assert await store.count_sanctions() == 0
+    assert await store.sanctions.count() == 0
     assert [(name, fields["state"], fields["lifted"]) for name, fields in audited] == [
         ("admin.lift_all", "running", 0),
         ("admin.lift_all", "done", MANY),
@@ -72,7 +72,7 @@ async def test_a_second_request_joins_the_first_and_ends_with_it(make_operator, 
     await first.lift_all(actor="alice", wait_seconds=0)
     waiting = asyncio.create_task(second.lift_all(actor="bob"))
     await asyncio.sleep(0.05)
-    await store.impose(Sanction(Subject("address", "192.0.2.1/32"), PolicyName.DOS, 5_000))
+    await store.sanctions.impose(Sanction(Subject("address", "192.0.2.1/32"), PolicyName.DOS, 5_000))
     held_up.set()
     done = await waiting
     assert (done.affected, done.details) == (101, {}), "what came into force before the second request ended as well"
@@ -82,7 +82,7 @@ async def test_a_second_request_joins_the_first_and_ends_with_it(make_operator, 
 async def test_a_store_that_stumbles_ends_nothing(make_operator, store, monkeypatch) -> None:
     monkeypatch.setattr(lift_all, "_RETRY_SECONDS", 0)
     await sanction(store, MANY)
-    lift_many, calls = store.lift_many, 0
+    lift_many, calls = store.sanctions.lift_many, 0
 
     async def stumble(sanctioned):
         nonlocal calls
@@ -91,25 +91,25 @@ async def test_a_store_that_stumbles_ends_nothing(make_operator, store, monkeypa
             raise StoreError("timeout", "no answer")
         return await lift_many(sanctioned)
 
-    monkeypatch.setattr(store, "lift_many", stumble)
+    monkeypatch.setattr(store.sanctions, "lift_many", stumble)
     assert (await make_operator().lift_all()).affected > 0
-    assert await store.count_sanctions() == 0
+    assert await store.sanctions.count() == 0
 
 
 async def test_a_store_that_is_gone_stops_it_and_the_same_again_goes_on(make_operator, store, monkeypatch) -> None:
     monkeypatch.setattr(lift_all, "_RETRY_SECONDS", 0)
     operator = make_operator()
     await sanction(store, 200)
-    lift_many = store.lift_many
+    lift_many = store.sanctions.lift_many
 
     async def fail(_sanctioned):
         raise StoreError("connection", "gone")
 
-    monkeypatch.setattr(store, "lift_many", fail)
+    monkeypatch.setattr(store.sanctions, "lift_many", fail)
     with pytest.raises(NotAppliedError, match=r"it stopped: the store does not answer \(connection\)\. The same again"):
         await operator.lift_all()
     assert (await operator.lifting()).state == "stopped"
-    monkeypatch.setattr(store, "lift_many", lift_many)
+    monkeypatch.setattr(store.sanctions, "lift_many", lift_many)
     assert (await operator.lift_all()).affected == 200
 
 

@@ -15,7 +15,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 async def notes(operator, store, *workers) -> list[str]:
     for number, (host, alone) in enumerate(workers):
         worker = replace(WORKER, id=f"{host}-{number}", host=host, pid=number, counts_alone=alone)
-        await store.beat(worker.id, write_heartbeat(Heartbeat(worker=worker)), 60)
+        await store.fleet.beat(worker.id, write_heartbeat(Heartbeat(worker=worker)), 60)
     return [note for note in (await operator.status()).notes if VARIABLE in note]
 
 

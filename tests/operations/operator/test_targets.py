@@ -17,11 +17,11 @@ def user(issuer: object, tenant: object, sub: str) -> Subject:
 
 async def seen(store, *subjects: Subject) -> None:
     callers = [CallerCounts(kind=each.kind, name=each.name, shown="carol") for each in subjects]
-    await store.beat("w", write_heartbeat(Heartbeat(worker=WORKER, callers=callers)), 60)
+    await store.fleet.beat("w", write_heartbeat(Heartbeat(worker=WORKER, callers=callers)), 60)
 
 
 async def blocked(store) -> set[str]:
-    return {each.subject.name for each in await store.sanctions()}
+    return {each.subject.name for each in await store.sanctions.all()}
 
 
 async def test_a_user_whom_nobody_has_seen_is_the_configured_issuers(make_operator, store) -> None:
@@ -53,7 +53,7 @@ async def test_several_users_of_one_name_have_to_be_told_apart(make_operator, st
 
 async def test_lifting_finds_whoever_of_the_name_is_sanctioned(make_operator, store) -> None:
     for issuer in ("https://a", "https://b"):
-        await store.impose(Sanction(user(issuer, None, "carol"), PolicyName.DOS, 300.0))
+        await store.sanctions.impose(Sanction(user(issuer, None, "carol"), PolicyName.DOS, 300.0))
     await seen(store, user("https://c", 1, "carol"), user("https://c", 2, "carol"))
     operator = make_operator()
     assert (await operator.lift(Target(user_id="carol", issuer="https://b"))).affected == 1
@@ -83,7 +83,7 @@ async def test_a_target_that_is_none(make_operator, target) -> None:
 
 async def test_an_ipv6_address_stands_for_its_64(make_operator, store) -> None:
     operator = make_operator()
-    await store.impose(Sanction(Subject("address", "2001:db8::/64", "2001:db8::/48"), PolicyName.DOS, 300.0))
+    await store.sanctions.impose(Sanction(Subject("address", "2001:db8::/64", "2001:db8::/48"), PolicyName.DOS, 300.0))
     await operator.set_limit(Target(ip_address="2001:db8::77"), "5/minute")
     await operator.set_limit(Target(ip_address="2001:db8::/64"), "6/minute")
     assert [(each.target.ip_address, each.limit) for each in await operator.limits()] == [("2001:db8::/64", "6/minute")]
@@ -94,7 +94,7 @@ async def test_an_ipv6_address_stands_for_its_64(make_operator, store) -> None:
 
 async def test_a_network_lifts_all_inside_it(make_operator, store) -> None:
     for name in ("203.0.113.1", "203.0.113.2", "203.0.114.1", "unknown"):
-        await store.impose(Sanction(Subject("address", name), PolicyName.DOS, 300.0))
+        await store.sanctions.impose(Sanction(Subject("address", name), PolicyName.DOS, 300.0))
     assert (await make_operator().lift(Target(ip_address="203.0.113.0/24"))).affected == 2
     assert await blocked(store) == {"203.0.114.1", "unknown"}
 
@@ -102,7 +102,7 @@ async def test_a_network_lifts_all_inside_it(make_operator, store) -> None:
 async def test_a_lockout_is_lifted_by_its_identifier(make_operator, store) -> None:
     for address in ("203.0.113.1", "203.0.113.2"):
         name = json.dumps(["carol@example.org", address])
-        await store.impose(Sanction(Subject("login", name), PolicyName.BRUTE_FORCE, 300.0))
+        await store.sanctions.impose(Sanction(Subject("login", name), PolicyName.BRUTE_FORCE, 300.0))
     operator = make_operator()
     [first, _] = await operator.blocks()
     assert (first.target.identifier, first.target.user_id) == ("carol@example.org", None)

@@ -38,34 +38,34 @@ async def use_everything(store: RedisStore) -> None:
     for _ in range(12):
         await store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=FAILED, exempt=frozenset(PolicyName), refused_before=2))
     await store.admit(AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=-10),)))
-    await store.impose(Sanction(ALICE, PolicyName.OPERATOR, 60, "because"))
-    assert await store.sanctions()
-    await store.set_limit(ALICE, Limit(5, 60), 2, 60, actor="bob")
-    assert await store.limits()
-    assert await store.clear_limit(ALICE)
-    await store.lift(ALICE)
-    assert await store.count_sanctions() == len([each async for batch in store.sanctioned() for each in batch])
-    assert (await store.sanctions_page(1)).cursor
-    assert await store.sanctions_of(ALICE) == []
-    assert (await store.begin_lifting("automatic", "id", actor="bob", worker="w", total=1)).granted
-    assert (await store.advance_lifting("automatic", "id", seen=1, lifted=1)).granted
-    assert (await store.finish_lifting("automatic", "id", state="done")).granted
-    assert (await store.lifting("automatic")) is not None
-    await store.lift(network(1))
-    await store.pardon(network(2), PolicyName.BRUTE_FORCE)
-    await store.tell(Override(OverrideKind.BLOCK, "192.0.2.1", 60, "because", "bob"))
-    assert (await store.control(0)) is not None
-    assert await store.delete_override(OverrideKind.BLOCK, "192.0.2.1")
-    assert await store.add_documents([ME]) == Adding(1)
-    assert (await store.documents(0)) is not None
-    assert await store.document_texts(["me"]) == [ME.text]
-    assert await store.remove_documents(["me"]) == 1
-    await store.beat("worker", b"well", 60)
-    assert len(await store.beats()) == 1
-    await store.beat("worker", b"well", 0)
-    await store.remember([b"refused"])
-    await store.record_action(b"done")
-    assert (await store.recent(1), await store.actions(1)) == ([b"refused"], [b"done"])
+    await store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60, "because"))
+    assert await store.sanctions.all()
+    await store.limits.set(ALICE, Limit(5, 60), 2, 60, actor="bob")
+    assert await store.limits.all()
+    assert await store.limits.clear(ALICE)
+    await store.sanctions.lift(ALICE)
+    assert await store.sanctions.count() == len([each async for batch in store.sanctions.batches() for each in batch])
+    assert (await store.sanctions.page(1)).cursor
+    assert await store.sanctions.of(ALICE) == []
+    assert (await store.lift_jobs.begin("automatic", "id", actor="bob", worker="w", total=1)).granted
+    assert (await store.lift_jobs.advance("automatic", "id", seen=1, lifted=1)).granted
+    assert (await store.lift_jobs.finish("automatic", "id", state="done")).granted
+    assert (await store.lift_jobs.read("automatic")) is not None
+    await store.sanctions.lift(network(1))
+    await store.sanctions.pardon(network(2), PolicyName.BRUTE_FORCE)
+    await store.overrides.put(Override(OverrideKind.BLOCK, "192.0.2.1", 60, "because", "bob"))
+    assert (await store.overrides.read(0)) is not None
+    assert await store.overrides.delete(OverrideKind.BLOCK, "192.0.2.1")
+    assert await store.documents.add([ME]) == Adding(1)
+    assert (await store.documents.index(0)) is not None
+    assert await store.documents.texts(["me"]) == [ME.text]
+    assert await store.documents.remove(["me"]) == 1
+    await store.fleet.beat("worker", b"well", 60)
+    assert len(await store.fleet.beats()) == 1
+    await store.fleet.beat("worker", b"well", 0)
+    await store.fleet.remember([b"refused"])
+    await store.fleet.record_action(b"done")
+    assert (await store.fleet.recent(1), await store.fleet.actions(1)) == ([b"refused"], [b"done"])
     await store.ping()
     assert await store.check() == []
 
@@ -99,17 +99,21 @@ async def test_nothing_is_shared(two) -> None:
     assert (await ours.admit(trip)).admitted
     assert (await theirs.admit(trip)).admitted  # the very same trip
     assert not (await ours.admit(trip)).admitted
-    await ours.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
-    await ours.set_limit(ALICE, Limit(1, 60), 0, 60)
-    await ours.tell(Override(OverrideKind.ALLOW, "192.0.2.1", 60))
-    await ours.add_documents([ME])
-    await ours.beat("worker", b"well", 60)
-    await ours.remember([b"refused"])
-    await ours.record_action(b"done")
+    await ours.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
+    await ours.limits.set(ALICE, Limit(1, 60), 0, 60)
+    await ours.overrides.put(Override(OverrideKind.ALLOW, "192.0.2.1", 60))
+    await ours.documents.add([ME])
+    await ours.fleet.beat("worker", b"well", 60)
+    await ours.fleet.remember([b"refused"])
+    await ours.fleet.record_action(b"done")
     assert (await theirs.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
-    assert (list(await theirs.sanctions()), list(await theirs.limits())) == ([], [])
-    assert (await theirs.control(0), await theirs.documents(0), list(await theirs.beats())) == (None, None, [])
-    assert (list(await theirs.recent(9)), list(await theirs.actions(9))) == ([], [])
+    assert (list(await theirs.sanctions.all()), list(await theirs.limits.all())) == ([], [])
+    assert (await theirs.overrides.read(0), await theirs.documents.index(0), list(await theirs.fleet.beats())) == (
+        None,
+        None,
+        [],
+    )
+    assert (list(await theirs.fleet.recent(9)), list(await theirs.fleet.actions(9))) == ([], [])
 
 
 # --- a user of its own -----------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ async def test_every_key_has_a_ttl_and_the_tag_of_its_subject(redis_store: Redis
             for _ in range(3):
                 await redis_store.admit(AdmitRequest(subject, (CHARGE,), offence=escalation, enforced=enforced))
         await redis_store.admit(AdmitRequest(subject, offence=BRUTE, exempt=frozenset(PolicyName)))
-        await redis_store.impose(Sanction(subject, PolicyName.OPERATOR, 60))
+        await redis_store.sanctions.impose(Sanction(subject, PolicyName.OPERATOR, 60))
         full = Charge("full", Limit(1, 60))
         for _ in range(2):
             await redis_store.admit(AdmitRequest(Subject("user", subject.name, subject.group), (full,), abuse=ABUSE))
@@ -98,10 +98,10 @@ async def test_heals_after_a_script_flush(redis_store: RedisStore):
     outcomes = await asyncio.gather(*(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,))) for _ in range(200)))
     assert sum(outcome.admitted for outcome in outcomes) == 99
     await ask(redis_store, "SCRIPT", "FLUSH")
-    await redis_store.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60))
-    assert len(await redis_store.sanctions()) == 1
+    await redis_store.sanctions.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60))
+    assert len(await redis_store.sanctions.all()) == 1
     await ask(redis_store, "SCRIPT", "FLUSH")
-    assert await redis_store.lift(NETWORK) == 1
+    assert await redis_store.sanctions.lift(NETWORK) == 1
 
 
 async def test_heals_after_a_restart(own_redis: RedisServer, fragile: RedisStore):

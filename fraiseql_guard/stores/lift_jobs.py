@@ -52,23 +52,23 @@ class Told:
     job: LiftJob | None
 
 
-class LiftStore(Protocol):
-    """The part of a store that keeps these jobs, one for each ``origin``. Every method may raise StoreError."""
+class LiftJobStore(Protocol):
+    """The jobs, one for each ``origin``. Every method may raise StoreError."""
 
-    async def begin_lifting(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+    async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
         """Begin one, or take over one whose worker is silent. One that a worker does is not granted: it is joined,
         and goes over everything once more."""
         ...
 
-    async def advance_lifting(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+    async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
         """So many more were looked at, so many more ended. Not granted: another worker does it."""
         ...
 
-    async def finish_lifting(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+    async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
         """It is over. Not granted: it was joined meanwhile and goes on, or another worker does it."""
         ...
 
-    async def lifting(self, origin: str) -> LiftJob | None:
+    async def read(self, origin: str) -> LiftJob | None:
         """The last one, up to an hour after its end."""
         ...
 
@@ -81,15 +81,15 @@ class _HeldJob:
     again: bool = False
 
 
-class LiftMemory:
-    """LiftStore of a store that lives in the process's memory."""
+class MemoryLiftJobs:
+    """LiftJobStore in the memory of a process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._jobs: dict[str, _HeldJob] = {}
 
-    def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
-        """LiftStore.begin_lifting."""
+    async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+        """LiftJobStore.begin."""
         now, held = self._clock(), self._jobs.get(origin)
         running = held is not None and held.job.state == RUNNING
         if held is not None and running and not self._told(held, now).silent:
@@ -100,8 +100,8 @@ class LiftMemory:
         held = self._jobs[origin] = _HeldJob(job, now, now)
         return Told(True, self._told(held, now))
 
-    def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
-        """LiftStore.advance_lifting."""
+    async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+        """LiftJobStore.advance."""
         now, held = self._clock(), self._jobs.get(origin)
         if held is None or held.job.id != job_id:
             return Told(False, None if held is None else self._told(held, now))
@@ -109,8 +109,8 @@ class LiftMemory:
         held.heard_at = now
         return Told(True, self._told(held, now))
 
-    def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
-        """LiftStore.finish_lifting."""
+    async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+        """LiftJobStore.finish."""
         now, held = self._clock(), self._jobs.get(origin)
         if held is None or held.job.id != job_id:
             return Told(False, None if held is None else self._told(held, now))
@@ -121,8 +121,8 @@ class LiftMemory:
         held.job = replace(held.job, state=state, why=why)
         return Told(True, self._told(held, now))
 
-    def read(self, origin: str) -> LiftJob | None:
-        """LiftStore.lifting."""
+    async def read(self, origin: str) -> LiftJob | None:
+        """LiftJobStore.read."""
         now, held = self._clock(), self._jobs.get(origin)
         return None if held is None or now - held.heard_at > KEPT_SECONDS else self._told(held, now)
 

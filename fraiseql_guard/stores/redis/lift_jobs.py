@@ -5,40 +5,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fraiseql_guard.stores.lift_job import SILENT_SECONDS, STOPPED, LiftJob, Told
-from fraiseql_guard.stores.redis.fleet import Run
+from fraiseql_guard.stores.lift_jobs import SILENT_SECONDS, STOPPED, LiftJob, Told
 from fraiseql_guard.stores.redis.key_families import LIFTING
-from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.keys import RedisKeys
 
 _SCRIPT: Final = "lift_job"
 _MILLIONTHS: Final = 1_000_000
 
 
 class RedisLiftJobs:
-    """LiftStore through ``run``. Every method may raise StoreError."""
+    """LiftJobStore on Redis. Every method may raise StoreError."""
 
-    def __init__(self, run: Run, namespace: Namespace) -> None:
-        self._run = run
-        self._key = f"{namespace.common(LIFTING)}:"
+    def __init__(self, keys: RedisKeys) -> None:
+        self._keys = keys
+        self._key = f"{keys.names.common(LIFTING)}:"
 
     async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
-        """LiftStore.begin_lifting."""
+        """LiftJobStore.begin."""
         return await self._ask(origin, ("begin", job_id, actor, worker, round(SILENT_SECONDS), total))
 
     async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
-        """LiftStore.advance_lifting."""
+        """LiftJobStore.advance."""
         return await self._ask(origin, ("advance", job_id, seen, lifted))
 
     async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
-        """LiftStore.finish_lifting."""
+        """LiftJobStore.finish."""
         return await self._ask(origin, ("finish", job_id, state, why))
 
     async def read(self, origin: str) -> LiftJob | None:
-        """LiftStore.lifting."""
+        """LiftJobStore.read."""
         return (await self._ask(origin, ("read",))).job
 
     async def _ask(self, origin: str, arguments: Sequence[str | int | bytes]) -> Told:
-        granted, now, *fields = await self._run(_SCRIPT, f"{self._key}{origin}", arguments)
+        granted, now, *fields = await self._keys.run(_SCRIPT, f"{self._key}{origin}", arguments)
         return Told(granted == 1, _job(int(now), fields))
 
 

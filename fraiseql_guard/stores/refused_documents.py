@@ -29,24 +29,24 @@ class RefusedFor:
     caller: str
 
 
-class RefusedStore(Protocol):
-    """The part of a store that counts them. Every method may raise StoreError."""
+class RefusedDocumentStore(Protocol):
+    """The counts of these callers. Every method may raise StoreError."""
 
-    async def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+    async def note(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
         """Note refusals, in their order. Returns the documents that reached CALLERS by them: each is told once, and
         counted from nothing once a window has passed."""
         ...
 
 
-class RefusedMemory:
-    """RefusedStore of a store that lives in the process's memory."""
+class MemoryRefusedDocuments:
+    """RefusedDocumentStore in the memory of a process."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._callers: Lru[str, dict[str, float]] = Lru(MOST_DOCUMENTS)  # by document
 
-    def note_refused(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
-        """RefusedStore.note_refused."""
+    async def note(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
+        """RefusedDocumentStore.note."""
         now, reached = self._clock(), []
         for refused in refusals:
             held = self._callers.look(refused.document) or {}

@@ -1,0 +1,133 @@
+"""Limits that an operator has set for single subjects: their sub-store, and the one in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from fraiseql_guard.core.context import Charge, Limit, Subject
+from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page, moment_in
+
+OVERRIDE: Final = "override"
+"""Policy and bucket of a limit that an operator has set for one subject."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLimit:
+    """An override of one subject's limits that is in force. ``actor`` is who has set it."""
+
+    subject: Subject
+    limit: Limit
+    burst: int
+    expires_in_seconds: float
+    actor: str = ""
+
+
+class LimitStore(Protocol):
+    """The overrides of limits. Every method may raise StoreError."""
+
+    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
+        """Override a subject's limits for a while: one bucket of this rate, full, in place of all others but fixed."""
+        ...
+
+    async def clear(self, subject: Subject) -> bool:
+        """End an override; False if there was none."""
+        ...
+
+    async def all(self) -> Sequence[HeldLimit]:
+        """All overrides of limits in force, in no order. Their subjects carry kind, name and group."""
+        ...
+
+    async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """At most so many overrides of limits, those that end last first. ValueError if no page gave the cursor."""
+        ...
+
+    async def of(self, subject: Subject) -> HeldLimit | None:
+        """The override of a subject's limits that is in force."""
+        ...
+
+    async def count(self) -> int:
+        """How many overrides of limits are in force, without listing them."""
+        ...
+
+
+def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
+    """What an override makes of the charges of a request: one that costs what the first did, and the fixed ones."""
+    replaced = [charge for charge in charges if not charge.fixed]
+    fixed = tuple(charge for charge in charges if charge.fixed)
+    return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed
+
+
+@dataclass(frozen=True, slots=True)
+class _TimedLimit:
+    """A limit that holds until a moment of the store's clock."""
+
+    subject: Subject
+    limit: Limit
+    burst: int
+    until: float
+    actor: str
+
+
+class MemoryLimits:
+    """LimitStore in the memory of a process: ``max_subjects`` overrides at most. ``clock`` counts seconds, and
+    ``refill`` empties the bucket of a subject's override, so that a new one begins full."""
+
+    def __init__(self, clock: Callable[[], float], *, max_subjects: int, refill: Callable[[Subject], object]) -> None:
+        self._clock = clock
+        self._refill = refill
+        self._limits: Lru[tuple[str, str], _TimedLimit] = Lru(max_subjects)
+        self.held: Callable[[], int] = self._limits.count
+        """How many subjects have, or had, an override that is still kept."""
+
+    def charges(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[Sequence[Charge], float | None]:
+        """What is really charged, and how long the override that says so is still in force (None without one)."""
+        held = self._limits.get(subject.key) if charges else None
+        if held is None or held.until <= now or all(charge.fixed for charge in charges):
+            return charges, None
+        return effective_charges(charges, held.limit, held.burst), held.until - now
+
+    def learn(self, subject: Subject, limit: Limit, burst: int, seconds: float) -> None:
+        """Remember an override that another store has: the bucket of one that was known stays used."""
+        self._limits.put(subject.key, _TimedLimit(subject, limit, burst, self._clock() + seconds, ""))
+
+    def forget(self, subject: Subject) -> None:
+        """Drop what was learned of a subject."""
+        self._limits.pop(subject.key)
+
+    async def set(self, subject: Subject, limit: Limit, burst: int, seconds: float, *, actor: str = "") -> None:
+        """LimitStore.set."""
+        self._limits.put(subject.key, _TimedLimit(subject, limit, burst, self._clock() + seconds, actor))
+        self._refill(subject)
+
+    async def clear(self, subject: Subject) -> bool:
+        """LimitStore.clear."""
+        held = self._limits.pop(subject.key)
+        return held is not None and held.until > self._clock()
+
+    async def all(self) -> Sequence[HeldLimit]:
+        """LimitStore.all."""
+        now = self._clock()
+        return [_held_limit(held, now) for held in self._limits.values() if held.until > now]
+
+    async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
+        """LimitStore.page."""
+        found, now = Longest[HeldLimit](Cursor.read(cursor), limit), self._clock()
+        found.add((moment_in(held.until), _held_limit(held, now)) for held in self._limits.values() if held.until > now)
+        return found.page()
+
+    async def of(self, subject: Subject) -> HeldLimit | None:
+        """LimitStore.of."""
+        now, held = self._clock(), self._limits.look(subject.key)
+        return None if held is None or held.until <= now else _held_limit(held, now)
+
+    async def count(self) -> int:
+        """LimitStore.count."""
+        now = self._clock()
+        return sum(held.until > now for held in self._limits.values())
+
+
+def _held_limit(held: _TimedLimit, now: float) -> HeldLimit:
+    return HeldLimit(held.subject, held.limit, held.burst, held.until - now, held.actor)

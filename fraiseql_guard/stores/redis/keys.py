@@ -1,0 +1,64 @@
+"""How the sub-stores reach their keys: scripts and commands, sent to where a key is, with what repairs the key."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any
+
+from fraiseql_guard.core.context import Subject
+from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.namespace import Namespace
+from fraiseql_guard.stores.redis.repair import Repair, foreign
+from fraiseql_guard.stores.redis.scripts import Question, Script
+from fraiseql_guard.stores.unreadable import UnreadableEntries
+
+Argument = str | int | float | bytes
+Send = Callable[[str, Question], Awaitable[Any]]
+"""Asks the server that holds a key."""
+
+
+class RedisKeys:
+    """Our keys on one Redis, under the names of ``names``.
+
+    A key that other software has written to is taken back, and then asked once more (repair.py). Every method may
+    raise StoreError. ``unreadable`` is what was left out because none of ours wrote it.
+    """
+
+    def __init__(self, send: Send, scripts: Mapping[str, Script], names: Namespace) -> None:
+        self.send = send
+        self.scripts = scripts
+        self.names = names
+        self.unreadable = UnreadableEntries()
+        self.repair = Repair(send, names, self.unreadable)
+
+    async def ask(self, key: str, command: Command) -> Any:
+        """The answer to a command about a key of the fleet."""
+        try:
+            return await self.send(key, command)
+        except StoreError as error:
+            if not foreign(error) or not await self.repair.shared(key):
+                raise
+        return await self.send(key, command)
+
+    async def run(self, script: str, key: str, arguments: Iterable[Argument]) -> Any:
+        """The answer of a script, which reaches no other keys than those of the same hash tag."""
+        return await self.ask(key, self._command(script, key, arguments))
+
+    async def run_on_sanctions(self, subject: Subject, script: str, arguments: Iterable[Argument]) -> Any:
+        """The answer of a script on a subject's sanctions."""
+        key = self.names.sanctions_of(subject)
+        command = self._command(script, key, arguments)
+        try:
+            return await self.send(key, command)
+        except StoreError as error:
+            if not foreign(error) or not await self.repair.subject(subject):
+                raise
+        return await self.send(key, command)
+
+    def run_unrepaired(self, script: str, key: str, arguments: Iterable[Argument]) -> Awaitable[Any]:
+        """The answer of a script, whatever the key holds."""
+        return self.send(key, self._command(script, key, arguments))
+
+    def _command(self, script: str, key: str, arguments: Iterable[Argument]) -> Command:
+        return ("EVALSHA", self.scripts[script].sha, 1, key, *arguments)
