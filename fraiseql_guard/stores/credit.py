@@ -15,7 +15,7 @@ from fraiseql_guard.core.context import Bucket, Charge, RequestContext, Subject
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.stores.limits import OVERRIDE
 from fraiseql_guard.stores.protocol import Store
-from fraiseql_guard.stores.redis.client.deployment import Deployment
+from fraiseql_guard.stores.redis.client import servers_of
 
 _Credit = dict[Hashable, int]
 
@@ -25,10 +25,7 @@ def place_of(store: Store, settings: Settings) -> Hashable:
     its keys, or the memory of this store alone. ValueError if the Redis URL is none."""
     if settings.redis_url is None:
         return id(store)
-    deployment = Deployment.parse(settings.redis_url.reveal())
-    database = [command[1] for command in deployment.server.greeting if command[0] == "SELECT"]
-    namespace = settings.namespace
-    return (deployment.kind, frozenset(map(str, deployment.seeds)), deployment.master, namespace, *database)
+    return (servers_of(settings.redis_url.reveal()), settings.namespace)
 
 
 class Drawn:

@@ -7,7 +7,6 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from hashlib import sha1
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
 from fraiseql_guard.stores.limits import OVERRIDE, effective_charges
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
-from fraiseql_guard.stores.redis.scripts import Question, Script
+from fraiseql_guard.stores.redis.client import Question, Script, open_client
 from tests.stores.conftest import ManualClock, ask
 from tests.support.properties import examples
 from tests.support.redis_server import RedisServer
@@ -257,12 +256,16 @@ class ClockedStore(RedisStore):
     def __init__(self, url: str) -> None:
         super().__init__(url, timeout_seconds=5)
         for name, script in self.keys.scripts.items():
-            text = script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
-            self.keys.scripts[name] = Script(text, sha1(text.encode()).hexdigest())
+            self.keys.scripts[name] = Script.of(
+                script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
+            )
+        self._client = open_client(url, tuple(self.keys.scripts.values()))
+        self.keys.send = self._send
         self.now = 0.0
 
     def _send(self, key: str, question: Question) -> Awaitable[Any]:
-        return super()._send(key, ("LRANGE", self.CLOCK, 0, 1) if question == ("TIME",) else question)
+        asked = ("LRANGE", self.CLOCK, 0, 1) if question == ("TIME",) else question
+        return self._client.call(key, asked, timeout_seconds=5)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

@@ -16,7 +16,7 @@ from benchmarks.peers.adapters.app import plain
 from fraiseql_guard.core.context import Charge, Limit, Subject
 from fraiseql_guard.stores.protocol import AdmitRequest
 from fraiseql_guard.stores.redis.admit_codec import admit_arguments
-from fraiseql_guard.stores.redis.scripts import Script
+from fraiseql_guard.stores.redis.scripts import read_script
 
 
 class _Connection(asyncio.Protocol):
@@ -43,7 +43,7 @@ class _Connection(asyncio.Protocol):
 
 def build(redis_url: str, per_hour: int) -> Any:
     """The app behind it."""
-    app, script = plain(), Script.read("admit")
+    app, script = plain(), read_script("admit")
     charge = Charge("default", Limit(per_hour, 3600))
     arguments = admit_arguments(AdmitRequest(Subject("address", "127.0.0.1"), (charge,)))
     connection = _Connection()

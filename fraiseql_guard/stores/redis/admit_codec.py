@@ -1,4 +1,5 @@
-"""A trip as admit.lua reads it, and its answer: names of keys, arguments, replies. It says there what a key holds."""
+"""An admit request as admit.lua reads it, and its answer: names of keys, arguments, replies. What a key holds stands in
+the script."""
 
 from __future__ import annotations
 
@@ -18,10 +19,8 @@ from fraiseql_guard.stores.protocol import (
     AdmitResult,
     Imposed,
 )
-from fraiseql_guard.stores.redis.client.address import Command
-from fraiseql_guard.stores.redis.client.wire import pack
+from fraiseql_guard.stores.redis.client import Command, ScriptCall, pack
 from fraiseql_guard.stores.redis.namespace import Namespace
-from fraiseql_guard.stores.redis.scripts import Call
 
 Part = str | int | float
 
@@ -30,33 +29,37 @@ _SANCTION_NUMBERS: Final = f"{SANCTIONED_NETWORKS} {REPEAT_SECONDS} {LONGEST_REP
 _ACTOR: Final = "\x1f"  # ASCII's own separator of units
 _FIRST_BUCKET: Final = 6  # where admit_arguments names it
 _PLAIN: Final = 3  # values of the answer that one bucket had room, and nothing else
-_SOMEBODY: Final = Subject("address", "somebody")
+_ANY_SUBJECT: Final = Subject("address", "any")
 
 
-def first_key(trip: AdmitRequest, arguments: Sequence[Part], namespace: Namespace) -> str:
-    """A key that the trip really reads: while a cluster moves a slot, only existing keys say which node has them."""
-    if trip.charges:
-        return f"{namespace.of(trip.subject)}b:{arguments[_FIRST_BUCKET]}"
-    return f"{namespace.of(trip.subject)}{arguments[0]}s{arguments[1]}"
+def first_key(request: AdmitRequest, arguments: Sequence[Part], namespace: Namespace) -> str:
+    """A key that the script really reads for the request: while a cluster moves a slot, only keys that exist tell which
+    node has them."""
+    if request.charges:
+        return f"{namespace.of(request.subject)}b:{arguments[_FIRST_BUCKET]}"
+    return f"{namespace.of(request.subject)}{arguments[0]}s{arguments[1]}"
 
 
-def admit_call(trip: AdmitRequest, sha: str, namespace: Namespace) -> Call:
-    """The call of admit.lua, whose digest is given, for a trip.
+def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptCall:
+    """The call of admit.lua, whose digest is given, for a request.
 
-    Most trips differ from the last one in nothing but their subject, so that all else is packed already.
+    Most requests differ from the last one in nothing but their subject, so that all else is packed already.
     """
 
     def command() -> Command:
-        arguments = admit_arguments(trip)
-        return ("EVALSHA", sha, 1, first_key(trip, arguments, namespace), *arguments)
+        arguments = admit_arguments(request)
+        return ("EVALSHA", sha, 1, first_key(request, arguments, namespace), *arguments)
 
-    subject, charges = trip.subject, trip.charges
-    if not charges or subject.member or trip.refused_before or trip.offences != 1:
+    subject, charges = request.subject, request.charges
+    if not charges or subject.member or request.refused_before or request.offences != 1:
         whole = command()
-        return Call(sha, pack(whole), str(whole[3]), command, namespace)
-    before, bucket, after = _packed(sha, namespace, charges, trip.abuse, trip.offence, trip.exempt, trip.enforced)
+        return ScriptCall(sha, pack(whole), str(whole[3]), command, namespace.name)
+    before, bucket, after = _packed(
+        sha, namespace, charges, request.abuse, request.offence, request.exempt, request.enforced
+    )
     key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
-    return Call(sha, b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after), key, command, namespace)
+    packed = b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after)
+    return ScriptCall(sha, packed, key, command, namespace.name)
 
 
 @lru_cache(maxsize=512)
@@ -69,34 +72,34 @@ def _packed(
     exempt: frozenset[PolicyName],
     enforced: bool,
 ) -> tuple[bytes, str, bytes]:
-    """What comes before the key of such a trip on the wire, the bucket in that key, and what comes after it."""
-    trip = AdmitRequest(_SOMEBODY, charges, abuse, offence, exempt=exempt, enforced=enforced)
-    arguments = admit_arguments(trip)
-    key = first_key(trip, arguments, namespace)
+    """What comes before the key of such a request on the wire, the bucket in that key, and what comes after it."""
+    request = AdmitRequest(_ANY_SUBJECT, charges, abuse, offence, exempt=exempt, enforced=enforced)
+    arguments = admit_arguments(request)
+    key = first_key(request, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
     before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
     return before, str(arguments[_FIRST_BUCKET]), after
 
 
-def admit_arguments(trip: AdmitRequest) -> list[Part]:
+def admit_arguments(request: AdmitRequest) -> list[Part]:
     """ARGV of admit.lua."""
-    subject = trip.subject
+    subject = request.subject
     member = subject.member
-    exempt = f" {' '.join(trip.exempt)} " if trip.exempt else ""
+    exempt = f" {' '.join(request.exempt)} " if request.exempt else ""
     arguments: list[Part] = [
-        "" if trip.enforced else "m:",
+        "" if request.enforced else "m:",
         member,
         exempt,
-        trip.refused_before,
+        request.refused_before,
         _SANCTION_NUMBERS,
-        f"{len(trip.charges)} {sum(charge.fixed for charge in trip.charges)}",
+        f"{len(request.charges)} {sum(charge.fixed for charge in request.charges)}",
     ]
-    for charge in trip.charges:
+    for charge in request.charges:
         limit = charge.limit
         name = bucket_name(member, charge.key)
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
-    arguments += _escalation_arguments(trip.abuse, 1)
-    arguments += _escalation_arguments(trip.offence, trip.offences)
+    arguments += _escalation_arguments(request.abuse, 1)
+    arguments += _escalation_arguments(request.offence, request.offences)
     return arguments
 
 
@@ -117,18 +120,20 @@ UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 """What comes of reading an answer that is none of admit.lua's, or an error."""
 
 
-def read_result(trip: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
-    """The answer of admit.lua to a trip; one of UNREADABLE if it is none."""
-    if reply[0] == 1 and len(reply) == _PLAIN and len(trip.charges) == 1:  # nearly always
-        return AdmitResult(True, (Bucket(trip.charges[0], reply[1] / MILLIONTHS),))
-    if reply[0] == -1:
+def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
+    """The answer of admit.lua to a request; one of UNREADABLE if it is none."""
+    if reply[0] == 1 and len(reply) == _PLAIN and len(request.charges) == 1:  # nearly always
+        return AdmitResult(True, (Bucket(request.charges[0], reply[1] / MILLIONTHS),))
+    if reply[0] == -1:  # a sanction binds
         _, policy, left, reason, of_group = reply
-        bearer = _group_of(trip.subject) if of_group else trip.subject
+        bearer = _group_of(request.subject) if of_group else request.subject
         sanction = Sanction(bearer, PolicyName(policy.decode()), left / MILLIONTHS, *read_reason(reason))
         return AdmitResult(admitted=False, sanction=sanction)
-    admitted, charges, first = reply[0] in (1, 3), trip.charges, 1
-    if reply[0] in (2, 3):
+    admitted, charges, first = reply[0] in (1, 3), request.charges, 1
+    override_seconds = None
+    if reply[0] in (2, 3):  # decided by an override of the subject's limits, which the answer tells
         charges, first = effective_charges(charges, Limit(reply[1], reply[2]), reply[3]), 5
+        override_seconds = reply[4] / 1000
     end = first + 2 * len(charges)
     buckets = tuple(
         [
@@ -136,16 +141,18 @@ def read_result(trip: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
             for charge, remaining, wait in zip(charges, reply[first:end:2], reply[first + 1 : end : 2], strict=True)
         ]
     )
-    imposed = None
-    if len(reply) > end:
-        length, seen, of_group, reason = reply[end:]
-        escalation = trip.offence if admitted else trip.abuse
-        if escalation is None:
-            raise ValueError("a sanction without an escalation")
-        bearer = _group_of(trip.subject) if of_group else trip.subject
-        imposed = Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
-    override_seconds = reply[4] / 1000 if first > 1 else None
+    imposed = _read_imposed(request, admitted, reply[end:]) if len(reply) > end else None
     return AdmitResult(admitted, buckets, None, imposed, False, override_seconds)
+
+
+def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -> Imposed:
+    """The sanction that the request has brought: for its own offence, or for asking too often."""
+    length, seen, of_group, reason = parts
+    escalation = request.offence if admitted else request.abuse
+    if escalation is None:
+        raise ValueError("a sanction without an escalation")
+    bearer = _group_of(request.subject) if of_group else request.subject
+    return Imposed(Sanction(bearer, escalation.policy, length / MILLIONTHS, reason.decode()), escalation, seen)
 
 
 def written_reason(sanction: Sanction) -> str:

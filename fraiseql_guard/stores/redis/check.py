@@ -8,7 +8,7 @@ from typing import Final
 
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.topology import Topology
+from fraiseql_guard.stores.redis.client import RedisClient
 
 ANSWER_SECONDS: Final = 2.0
 """No request waits for this check: only a server that is really silent shall be called so."""
@@ -17,17 +17,17 @@ OLDEST: Final = (6, 2)
 _LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.MULTILINE)
 
 
-async def check_redis(topology: Topology, probe: str) -> list[str]:
+async def check_redis(client: RedisClient, probe: str) -> list[str]:
     """Sentences about the servers of a deployment, the same one once; empty if all is well. Never raises StoreError.
 
     ``probe`` is a key to write to, of a second's life.
     """
     try:
-        await topology.ask(probe, ("SET", probe, 1, "PX", 1000), timeout_seconds=ANSWER_SECONDS)
+        await client.call(probe, ("SET", probe, 1, "PX", 1000), timeout_seconds=ANSWER_SECONDS)
     except StoreError as error:
         return [f"Redis cannot be used for now: {error}{_remedy(error.detail)}"]
     try:
-        answers = await topology.ask_all(("INFO",), timeout_seconds=ANSWER_SECONDS)
+        answers = await client.call_all(("INFO",), timeout_seconds=ANSWER_SECONDS)
     except StoreError as error:
         return [f"Redis tells nothing about its settings: {error}"]
     sentences = (sentence for answer in answers for sentence in read_info(answer.decode(errors="replace")))

@@ -7,10 +7,9 @@ from typing import Any
 
 from fraiseql_guard.core.context import Subject
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.client import Command, Question, Script
 from fraiseql_guard.stores.redis.namespace import Namespace
 from fraiseql_guard.stores.redis.repair import Repair, foreign
-from fraiseql_guard.stores.redis.scripts import Question, Script
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 Argument = str | int | float | bytes

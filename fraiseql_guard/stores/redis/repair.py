@@ -18,7 +18,7 @@ from fraiseql_guard.core.context import Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.limits import OVERRIDE
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Command
+from fraiseql_guard.stores.redis.client import Command
 from fraiseql_guard.stores.redis.key_families import KeyRow, row_of, shared_keys
 from fraiseql_guard.stores.redis.namespace import Namespace
 from fraiseql_guard.stores.unreadable import UnreadableEntries

@@ -7,16 +7,13 @@ keys may begin with another namespace; nothing is shared by two of them.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable
+from functools import partial
 from typing import Any
 
-from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, StoreError
 from fraiseql_guard.stores.redis.admit_codec import UNREADABLE, admit_call, bucket_name, read_result
 from fraiseql_guard.stores.redis.check import check_redis
-from fraiseql_guard.stores.redis.client.deployment import Deployment
-from fraiseql_guard.stores.redis.client.topology import Topology, open_topology
+from fraiseql_guard.stores.redis.client import ScriptCall, open_client
 from fraiseql_guard.stores.redis.documents import RedisDocuments
 from fraiseql_guard.stores.redis.fleet import RedisFleet
 from fraiseql_guard.stores.redis.key_families import PROBE
@@ -28,22 +25,23 @@ from fraiseql_guard.stores.redis.overrides import RedisOverrides
 from fraiseql_guard.stores.redis.refused_documents import RedisRefusedDocuments
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.redis.sanctions import RedisSanctions
-from fraiseql_guard.stores.redis.scripts import Call, Question, read_scripts
+from fraiseql_guard.stores.redis.scripts import read_scripts
 
 
 class RedisStore:
     """Rate limits, offences and sanctions that all workers on one Redis share.
 
-    ``url`` is what Deployment.parse reads: one server, a master behind Sentinels, or a cluster; ``timeout_seconds`` is
-    the deadline of each exchange, connecting included; all keys begin with ``namespace``. One connection an event loop
-    (to each node of a cluster), opened when first needed. Every method but ``check`` may raise StoreError.
+    ``url`` names one server, a master behind Sentinels, or a cluster (core/redis_urls.py); ValueError if it is none.
+    ``timeout_seconds`` is the deadline of each exchange, connecting included; all keys begin with ``namespace``. One
+    connection an event loop (to each node of a cluster), opened when first needed. Every method but ``check`` may raise
+    StoreError.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float, namespace: str = NAMESPACE) -> None:
-        self._deployment = Deployment.parse(url)
-        self._timeout_seconds = timeout_seconds
-        self._topologies: PerLoop[Topology] = PerLoop(self._open)
-        self.keys = keys = RedisKeys(self._send, read_scripts(), Namespace(namespace))
+        scripts = read_scripts()
+        self._client = open_client(url, tuple(scripts.values()))
+        send = partial(self._client.call, timeout_seconds=timeout_seconds)
+        self.keys = keys = RedisKeys(send, scripts, Namespace(namespace))
         self._probe = keys.names.common(PROBE)
         self.unreadable = keys.unreadable
         self.sanctions = RedisSanctions(keys)
@@ -58,12 +56,12 @@ class RedisStore:
         """Settle a request's whole bill in one exchange (Store.admit)."""
         call = self._call_of(request)
         try:
-            reply = await self._send(call.key, call)
+            reply = await self.keys.send(call.key, call)
         except StoreError as error:
             buckets = [bucket_name(request.subject.member, charge.key) for charge in request.charges]
             if not foreign(error) or not await self.keys.repair.subject(request.subject, buckets):
                 raise
-            reply = await self._send(call.key, call)
+            reply = await self.keys.send(call.key, call)
         result = _read(request, reply)
         if result.imposed is not None and result.imposed.escalation.enforced:
             await self.sanctions.note(result.imposed.sanction)
@@ -71,29 +69,21 @@ class RedisStore:
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""
-        await self._send(self._probe, ("SET", self._probe, 1, "PX", 1000))
+        await self.keys.send(self._probe, ("SET", self._probe, 1, "PX", 1000))
 
     async def check(self) -> list[str]:
         """What deserves a look: eviction, version, no writes, no answer (Store.check)."""
-        return await check_redis(self._topologies.here(), self._probe)
+        return await check_redis(self._client, self._probe)
 
     async def aclose(self) -> None:
         """Drop this event loop's connections; the next call connects anew."""
-        topology = self._topologies.pop()
-        if topology is not None:
-            await topology.aclose()
+        await self._client.aclose()
 
-    def _open(self, _: asyncio.AbstractEventLoop) -> Topology:
-        return open_topology(self._deployment, tuple(self.keys.scripts.values()))
-
-    def _send(self, key: str, question: Question) -> Awaitable[Any]:
-        return self._topologies.here().ask(key, question, timeout_seconds=self._timeout_seconds)
-
-    def _call_of(self, request: AdmitRequest) -> Call:
+    def _call_of(self, request: AdmitRequest) -> ScriptCall:
         """The packed call of admit.lua, which a request that is made again keeps."""
-        call: Call | None = request.call
+        call: ScriptCall | None = request.call
         script, names = self.keys.scripts["admit"], self.keys.names
-        if call is None or call.sha != script.sha or call.namespace is not names:
+        if call is None or call.sha != script.sha or call.namespace != names.name:
             call = request.call = admit_call(request, script.sha, names)
         return call
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fraiseql_guard.core.redis_urls import RedisUrl
-
-Command = tuple[str | int | float | bytes, ...]
+from fraiseql_guard.stores.redis.client.commands import Command
 
 REDIS_PORT: Final = 6379
 

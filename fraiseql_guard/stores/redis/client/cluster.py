@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.address import Address
+from fraiseql_guard.stores.redis.client.commands import Command, Question, Script
 from fraiseql_guard.stores.redis.client.connection import CONNECT_SECONDS, RedisConnection, fixed
-from fraiseql_guard.stores.redis.scripts import Question, Script
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
@@ -42,14 +42,14 @@ class Cluster:
         self._loop = asyncio.get_running_loop()
         self._seeds = seeds
         self._scripts = scripts
-        self._channels: dict[Place, RedisConnection] = {}
+        self._connections: dict[Place, RedisConnection] = {}
         self._slots: list[Place] = []
         self._mapping = LoopTask(self._map)
         self._mapped_at = -MAP_PAUSE_SECONDS
         self._map_failure: StoreError | None = None
 
-    async def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
-        """The answer of the node that holds ``key`` (Topology.ask), redirects followed."""
+    async def call(self, key: str, question: Question, *, timeout_seconds: float) -> Any:
+        """The answer of the node that holds ``key`` (Topology.call), redirects followed."""
         deadline = self._loop.time() + timeout_seconds
         if not self._slots:
             await self._wait_for_map(timeout_seconds)
@@ -58,7 +58,7 @@ class Cluster:
         for _ in range(REDIRECTS):
             try:
                 left = max(0.0, deadline - self._loop.time())
-                return await self._channel(place).ask(question, timeout_seconds=left, asking=asking)
+                return await self._connection(place).call(question, timeout_seconds=left, asking=asking)
             except StoreError as error:
                 target = redirection(error.detail, place)
                 if target is None:
@@ -70,34 +70,34 @@ class Cluster:
                 place = target
         raise StoreError("server", f"more than {REDIRECTS} redirects")
 
-    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
-        """The answers of all nodes that hold slots (Topology.ask_all)."""
+    async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """The answers of all nodes that hold slots (Topology.call_all)."""
         if not self._slots:
             await self._wait_for_map(timeout_seconds)
         places = sorted(set(self._slots))
         return await asyncio.gather(
-            *(self._channel(place).ask(command, timeout_seconds=timeout_seconds) for place in places)
+            *(self._connection(place).call(command, timeout_seconds=timeout_seconds) for place in places)
         )
 
     async def aclose(self) -> None:
         """Drop all connections (Topology.aclose). The next question asks for the map anew."""
         await self._mapping.aclose()
-        channels, self._channels, self._slots = self._channels, {}, []
-        await asyncio.gather(*(channel.aclose() for channel in channels.values()))
+        connections, self._connections, self._slots = self._connections, {}, []
+        await asyncio.gather(*(connection.aclose() for connection in connections.values()))
 
-    def _channel(self, place: Place) -> RedisConnection:
-        channel = self._channels.get(place)
-        if channel is None:
+    def _connection(self, place: Place) -> RedisConnection:
+        connection = self._connections.get(place)
+        if connection is None:
             address = fixed(self._seeds[0].at(*place))
-            channel = self._channels[place] = RedisConnection(address, scripts=self._scripts)
-        return channel
+            connection = self._connections[place] = RedisConnection(address, scripts=self._scripts)
+        return connection
 
     def _failure(self, error: StoreError, place: Place) -> StoreError:
         if not error.opens_breaker:
             return error
         self._map_soon()  # a replica may have taken over, or slots may have moved away
         of_one_node = error.reason in ("connection", "timeout")
-        others = (channel.connected for at, channel in self._channels.items() if at != place)
+        others = (connection.connected for at, connection in self._connections.items() if at != place)
         return StoreError(error.reason, error.detail, opens_breaker=not (of_one_node and any(others)))
 
     async def _wait_for_map(self, timeout_seconds: float) -> None:
@@ -137,14 +137,14 @@ class Cluster:
         await self._part_with_strangers()
 
     async def _map_of(self, place: Place) -> list[Place]:
-        reply = await self._channel(place).ask(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
+        reply = await self._connection(place).call(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
         return read_slots(reply, place)
 
     async def _part_with_strangers(self) -> None:
         """Close connections to what is no node with slots (any more): a seed's other name, a node that was removed."""
         known = set(self._slots)
-        for place in [one for one, channel in self._channels.items() if one not in known and channel.idle]:
-            await self._channels.pop(place).aclose()
+        for place in [one for one, connection in self._connections.items() if one not in known and connection.idle]:
+            await self._connections.pop(place).aclose()
 
 
 def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:

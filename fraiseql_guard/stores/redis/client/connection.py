@@ -18,11 +18,11 @@ import hiredis
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.address import Address
+from fraiseql_guard.stores.redis.client.commands import Command, Question, Script, ScriptCall, pack
 from fraiseql_guard.stores.redis.client.error_replies import reply_error
 from fraiseql_guard.stores.redis.client.reply_timeouts import ReplyTimeouts
-from fraiseql_guard.stores.redis.client.wire import Wire, pack
-from fraiseql_guard.stores.redis.scripts import Call, Question, Script
+from fraiseql_guard.stores.redis.client.wire import Wire
 
 CONNECT_SECONDS: Final = 1.0
 """An attempt to connect is given up after this time; requests meanwhile give up at their own deadlines."""
@@ -60,26 +60,26 @@ class RedisConnection:
         self._taught: dict[str, float] = {}
         self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = connect_seconds
-        self._link: Wire | None = None
+        self._wire: Wire | None = None
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
         self._connecting = LoopTask(self._connect)
 
     @property
     def connected(self) -> bool:
         """Whether a connection is open, and not silent for too long."""
-        return self._link is not None and self._link.lost is None and self._link.silent_seconds() < SILENT_SECONDS
+        return self._wire is not None and self._wire.lost is None and self._wire.silent_seconds() < SILENT_SECONDS
 
     @property
     def idle(self) -> bool:
         """Whether no call waits for an answer."""
-        return not self._connecting.running and (self._link is None or not self._link.waits)
+        return not self._connecting.running and (self._wire is None or not self._wire.waits)
 
-    async def ask(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
+    async def call(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
         """The answer to one command; StoreError if it is an error, or none came in time (connecting included).
 
         ``asking`` announces that the command follows a cluster's ASK.
         """
-        packed = question.packed if isinstance(question, Call) else pack(question)
+        packed = question.packed if isinstance(question, ScriptCall) else pack(question)
         deadline = self._loop.time() + timeout_seconds
         reply = await self._exchange(packed, deadline, timeout_seconds, asking)
         if isinstance(reply, hiredis.ReplyError):
@@ -89,7 +89,7 @@ class RedisConnection:
     async def _after_error(self, question: Question, error: hiredis.ReplyError, deadline: float, asking: bool) -> Any:
         text = str(error)
         if text.startswith("NOSCRIPT"):
-            command = question.command() if isinstance(question, Call) else question
+            command = question.command() if isinstance(question, ScriptCall) else question
             if command[0] == "EVALSHA" and command[1] in self._scripts:
                 return await self._teach(command, deadline, asking)
         raise self._failure(text)
@@ -118,19 +118,19 @@ class RedisConnection:
         future: asyncio.Future[Any] = self._loop.create_future()
         self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
-            self._send(_ASKING + packed, (self._nobody(), future))
+            self._send(_ASKING + packed, (self._unread(), future))
         else:
             self._send(packed, (future,))
         return future
 
     def _send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
-        if self._link is not None and self._link.lost is None:
-            self._link.send(packed, futures)
+        if self._wire is not None and self._wire.lost is None:
+            self._wire.send(packed, futures)
         else:
             self._backlog.append((packed, futures))
             self._connecting.ensure_running()
 
-    def _nobody(self) -> asyncio.Future[Any]:
+    def _unread(self) -> asyncio.Future[Any]:
         """Stands in the queue for an answer that is not read."""
         future: asyncio.Future[Any] = self._loop.create_future()
         future.cancel()
@@ -138,48 +138,48 @@ class RedisConnection:
 
     def _failure(self, text: str) -> StoreError:
         error, moved = reply_error(text)
-        if moved and self._link is not None:
-            self._link.abort(text)  # the next connection may reach the server that has taken over
+        if moved and self._wire is not None:
+            self._wire.abort(text)  # the next connection may reach the server that has taken over
         return error
 
     def reconnect(self, detail: str) -> None:
         """Drop the connection, because the server is elsewhere now: who waits has failed, the next one connects."""
-        if self._link is not None:
-            self._link.abort(detail)
+        if self._wire is not None:
+            self._wire.abort(detail)
 
     def _timed_out(self) -> None:
-        if self._link is not None and self._link.silent_seconds() >= SILENT_SECONDS:
-            self._link.abort(f"no answer for {SILENT_SECONDS:.0f} s")
+        if self._wire is not None and self._wire.silent_seconds() >= SILENT_SECONDS:
+            self._wire.abort(f"no answer for {SILENT_SECONDS:.0f} s")
 
     async def _connect(self) -> None:
-        link, address = Wire(self._loop), None
+        wire, address = Wire(self._loop), None
         try:
             async with asyncio.timeout(self._connect_seconds):
                 address = await self._find()
-                await self._open(link, address)
-                await self._greet(link, address)
+                await self._open(wire, address)
+                await self._greet(wire, address)
         except asyncio.CancelledError:
-            await self._give_up(link, StoreError("connection", "the store was closed"))
+            await self._give_up(wire, StoreError("connection", "the store was closed"))
             raise
         except StoreError as error:
-            await self._give_up(link, error)
+            await self._give_up(wire, error)
             return
         except (OSError, ValueError) as error:  # TimeoutError, refused, unknown host, certificate
-            await self._give_up(link, StoreError("connection", _cause(error, address)))
+            await self._give_up(wire, StoreError("connection", _cause(error, address)))
             return
-        self._link = link
+        self._wire = wire
         while self._backlog:
             packed, futures = self._backlog.popleft()
             if not futures[-1].done():
-                link.send(packed, futures)
+                wire.send(packed, futures)
 
-    async def _open(self, link: Wire, where: Address) -> None:
+    async def _open(self, wire: Wire, where: Address) -> None:
         if where.path is not None:
-            await self._loop.create_unix_connection(lambda: link, where.path)
+            await self._loop.create_unix_connection(lambda: wire, where.path)
         else:
-            await self._loop.create_connection(lambda: link, where.host, where.port, ssl=where.tls)
+            await self._loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
 
-    async def _greet(self, link: Wire, address: Address) -> None:
+    async def _greet(self, wire: Wire, address: Address) -> None:
         """Say who we are, and teach the scripts.
 
         A first answer is awaited before anything long is sent: a server that wants a password hangs up on a long
@@ -187,7 +187,7 @@ class RedisConnection:
         """
         role: tuple[Command, ...] = (("ROLE",),) if address.must_be_master else ()
         commands = (*address.greeting, *role) or (("PING",),)
-        replies = await self._replies(link, commands)
+        replies = await self._replies(wire, commands)
         for command, reply in zip(commands, replies, strict=True):
             _raise_refusal(reply, must_succeed=command in address.greeting)
         lost = _lost(replies)
@@ -198,20 +198,20 @@ class RedisConnection:
         if isinstance(answer, list) and answer[0] != b"master":
             raise StoreError("server", "READONLY the server that was named as the master is none yet")
         # Scripts that cannot be loaded are no error: they are sent when they are needed.
-        replies = await self._replies(link, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
+        replies = await self._replies(wire, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
         if (lost := _lost(replies)) is not None:
             raise lost
 
-    async def _replies(self, link: Wire, commands: Sequence[Command]) -> list[Any]:
+    async def _replies(self, wire: Wire, commands: Sequence[Command]) -> list[Any]:
         """The answers to some commands, or why there is none, as values."""
         futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
         if commands:
-            link.send(b"".join(pack(command) for command in commands), futures)
+            wire.send(b"".join(pack(command) for command in commands), futures)
         return await asyncio.gather(*futures, return_exceptions=True)
 
-    async def _give_up(self, link: Wire, error: StoreError) -> None:
+    async def _give_up(self, wire: Wire, error: StoreError) -> None:
         # The socket first: a call that is told may ask again at once, and must find that no connection is being made.
-        await link.drop(error.detail)
+        await wire.drop(error.detail)
         while self._backlog:
             _, futures = self._backlog.popleft()
             if not futures[-1].done():
@@ -220,9 +220,9 @@ class RedisConnection:
     async def aclose(self) -> None:
         """Drop the connection and wait until it is gone. The next request connects anew."""
         await self._connecting.aclose()
-        link, self._link = self._link, None
-        if link is not None:
-            await link.drop("the store was closed")
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.drop("the store was closed")
         self._timeouts.clear()
 
 

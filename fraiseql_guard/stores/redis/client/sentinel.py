@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Address, Command
+from fraiseql_guard.stores.redis.client.address import Address
+from fraiseql_guard.stores.redis.client.commands import Command, Question, Script
 from fraiseql_guard.stores.redis.client.connection import RedisConnection, fixed
-from fraiseql_guard.stores.redis.scripts import Question, Script
 
 ANSWER_SECONDS: Final = 0.4
 """Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
@@ -26,7 +26,7 @@ class Sentinels:
     """Tells who the master is. One connection to each Sentinel, kept."""
 
     def __init__(self, addresses: Sequence[Address], name: str) -> None:
-        self._channels = [RedisConnection(fixed(address)) for address in addresses]
+        self._connections = [RedisConnection(fixed(address)) for address in addresses]
         self._command: Command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
 
     async def find(self) -> Place:
@@ -35,7 +35,7 @@ class Sentinels:
         All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen
         costs nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
         """
-        questions = (channel.ask(self._command, timeout_seconds=ANSWER_SECONDS) for channel in self._channels)
+        questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
         votes: Counter[Place] = Counter()
         failures: list[StoreError] = []
@@ -57,7 +57,7 @@ class Sentinels:
 
     async def aclose(self) -> None:
         """Drop the connections; the next question connects anew."""
-        await asyncio.gather(*(channel.aclose() for channel in self._channels))
+        await asyncio.gather(*(connection.aclose() for connection in self._connections))
 
 
 class WatchedMaster:
@@ -72,23 +72,23 @@ class WatchedMaster:
         self._sentinels = Sentinels(sentinels, name)
         self._server = server
         self._place: Place | None = None
-        self._channel = RedisConnection(self._find, scripts=scripts)
+        self._connection = RedisConnection(self._find, scripts=scripts)
         self._looked_at = self._loop.time()
         self._looking = LoopTask(self._look)
 
-    def ask(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
-        """Topology.ask."""
+    def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:  # noqa: ARG002
+        """Topology.call."""
         self._look_soon()
-        return self._channel.ask(question, timeout_seconds=timeout_seconds)
+        return self._connection.call(question, timeout_seconds=timeout_seconds)
 
-    async def ask_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
-        """Topology.ask_all."""
-        return [await self._channel.ask(command, timeout_seconds=timeout_seconds)]
+    async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """Topology.call_all."""
+        return [await self._connection.call(command, timeout_seconds=timeout_seconds)]
 
     async def aclose(self) -> None:
         """Topology.aclose."""
         await self._looking.aclose()
-        await self._channel.aclose()
+        await self._connection.aclose()
         await self._sentinels.aclose()
 
     async def _find(self) -> Address:
@@ -104,7 +104,7 @@ class WatchedMaster:
         with contextlib.suppress(StoreError):  # no news: the master may be well all the same
             place = await self._sentinels.find()
             if place != self._place:
-                self._channel.reconnect("the Sentinels name another master")
+                self._connection.reconnect("the Sentinels name another master")
 
 
 def _count(answer: asyncio.Future[Any], votes: Counter[Place], failures: list[StoreError]) -> None:

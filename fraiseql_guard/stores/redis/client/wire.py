@@ -11,7 +11,6 @@ from typing import Any, Final
 import hiredis
 
 from fraiseql_guard.stores.protocol import StoreError
-from fraiseql_guard.stores.redis.client.address import Command
 
 _TOGETHER: Final = 16
 
@@ -111,12 +110,3 @@ class Wire(asyncio.Protocol):
         self.abort(detail)
         if self._transport is not None:
             await self._closed
-
-
-def pack(command: Command) -> bytes:
-    """A command as it goes over the wire; StoreError if a part of it cannot be sent."""
-    try:
-        packed: bytes = hiredis.pack_command(command)  # type: ignore[arg-type]  # the stub allows one part alone
-    except (TypeError, ValueError, hiredis.HiredisError) as error:  # text that is no UTF-8
-        raise StoreError("script", f"unsendable command: {error}", opens_breaker=False) from error
-    return packed

@@ -1,0 +1,47 @@
+"""The servers of a deployment behind three methods, for whichever event loop asks."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable, Sequence
+from typing import Any
+
+from fraiseql_guard.core.loop_task import PerLoop
+from fraiseql_guard.stores.redis.client.commands import Command, Question, Script
+from fraiseql_guard.stores.redis.client.deployment import Deployment
+from fraiseql_guard.stores.redis.client.topology import Topology, open_topology
+
+
+class RedisClient:
+    """One connection an event loop to each server that is needed, opened when first needed. Made by
+    :func:`open_client`."""
+
+    def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
+        self._topologies: PerLoop[Topology] = PerLoop(lambda _: open_topology(deployment, scripts))
+
+    def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
+        """The answer of the server that holds ``key``, as hiredis reads it; StoreError if it is an error or comes too
+        late (connecting included)."""
+        return self._topologies.here().call(key, question, timeout_seconds=timeout_seconds)
+
+    async def call_all(self, command: Command, *, timeout_seconds: float) -> Sequence[Any]:
+        """The answers of all servers that hold keys, in the same order each time; StoreError if one fails."""
+        return await self._topologies.here().call_all(command, timeout_seconds=timeout_seconds)
+
+    async def aclose(self) -> None:
+        """Drop this event loop's connections. The next call connects anew."""
+        topology = self._topologies.pop()
+        if topology is not None:
+            await topology.aclose()
+
+
+def open_client(url: str, scripts: Sequence[Script] = ()) -> RedisClient:
+    """A client of the servers that a URL names, which teaches each of them the scripts. Nothing is connected yet;
+    ValueError (which never holds the URL) if it is none."""
+    return RedisClient(Deployment.parse(url), scripts)
+
+
+def servers_of(url: str) -> Hashable:
+    """What all URLs of the same servers and database have in common; ValueError if it is none."""
+    deployment = Deployment.parse(url)
+    database = [command[1] for command in deployment.server.greeting if command[0] == "SELECT"]
+    return (deployment.kind, frozenset(map(str, deployment.seeds)), deployment.master, *database)
