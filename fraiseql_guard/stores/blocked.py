@@ -1,7 +1,7 @@
-"""The process's memory of blocked addresses: what they send costs little cryptography.
+"""The process's memory of blocked addresses, which bounds what their tokens cost.
 
-A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. A
-blocked caller could have us verify without end; after ten verifications in a second it gets the block's refusal.
+A block of an address does not bind a valid token behind it, so a token must be verified before it is refused. To keep a
+blocked caller from having tokens verified without end, it gets the block's refusal after ten verifications in a second.
 So does an address that sends more expired tokens than there is a ceiling for.
 """
 
@@ -17,7 +17,7 @@ from fraiseql_guard.core.lru import Lru
 
 VERIFICATIONS_A_SECOND: Final = 10.0
 _LONGEST_SECONDS: Final = 1.0
-"""A block is remembered so long after the last trip that met it: one that is lifted needs no message."""
+"""A block is remembered so long after the store has told of it last: one that is lifted needs no message."""
 
 
 @dataclass(slots=True)
@@ -29,14 +29,14 @@ class _Address:
 
 
 class BlockedAddresses:
-    """The addresses that trips found blocked a moment ago. ``clock`` counts seconds and never goes back."""
+    """The addresses that the store called blocked a moment ago. ``clock`` counts seconds and never goes back."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
         self._clock = clock
         self._addresses: Lru[str, _Address] = Lru(size)
 
     def note(self, subject: Subject, denial: Denial) -> None:
-        """A trip met a block of this address, which is refused with ``denial``."""
+        """The store says that this address is blocked; its requests are refused with ``denial``."""
         now = self._clock()
         known = self._addresses.get(subject.name)
         if known is None:
@@ -54,8 +54,10 @@ class BlockedAddresses:
         known, now = self._addresses.get(subject.name), self._clock()
         if known is None or now >= known.until:
             return None
+        # A token bucket: it refills by the second, and holds the verifications of one.
         known.left = min(VERIFICATIONS_A_SECOND, known.left + (now - known.counted_at) * VERIFICATIONS_A_SECOND)
         known.counted_at = now
+        # Used up: the block answers without another verification.
         if known.left < 1.0:
             return known.denial
         known.left -= 1.0

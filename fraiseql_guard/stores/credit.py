@@ -1,9 +1,9 @@
-"""What guards further outside have taken for a request from buckets that an inner guard shares with them.
+"""Tokens that guards further outside have taken for a request from buckets that an inner guard shares with them.
 
 Each guard around an app writes its own bill. Where two ask the same store for tokens of the same bucket (one subject,
 name, limit and burst), the request pays the larger bill: the inner guard counts on what was taken outside, and pays the
-rest. It does so once: of several requests that an app makes of one (a batch endpoint that calls the app again), the
-first is paid for, and the others pay for themselves.
+rest. It does so once: where an app makes several requests of one (a batch endpoint that calls the app again), the first
+is paid for, and the others pay for themselves.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ _Credit = dict[Hashable, int]
 
 
 def place_of(store: Store, settings: Settings) -> Hashable:
-    """Where a store's buckets are, equal for guards that share them: the Redis with its database and the beginning of
-    its keys, or the memory of this store alone. ValueError if the Redis URL is none."""
+    """Where a store's buckets are, equal for guards that share them: the servers, database and namespace of a Redis, or
+    the memory of this store alone. ValueError if the Redis URL is none."""
     if settings.redis_url is None:
         return id(store)
     return (servers_of(settings.redis_url.reveal()), settings.namespace)
 
 
 class Drawn:
-    """A bill of which guards further outside have paid a part. ``charges`` are what is left of it, and ``covered`` the
-    state of the buckets that nothing more is to be taken from."""
+    """A bill of which guards further outside have paid a part. ``charges`` is the part that is left to pay;
+    ``covered`` are the buckets, as last seen, that need pay nothing more."""
 
     __slots__ = ("_counted_on", "_subject", "charges", "covered")
 
@@ -38,22 +38,7 @@ class Drawn:
         self._subject = ctx.subject
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
         held = [_credit_of(payer) for payer in ctx.payers]
-        overridden = next((key for credit in held for key in credit if self._is_override(key)), None)
-        left: list[Charge] = []
-        covered: list[Hashable] = []
-        for charge in charges:
-            key, tokens = _key_of(self._subject, charge), charge.tokens
-            if overridden is not None and not charge.fixed:
-                key = overridden  # the store replaces all of these by one, which costs what the first does
-                if key in covered:
-                    continue
-                tokens = tokens if left else self._draw(held, key, tokens)
-            else:
-                tokens = self._draw(held, key, tokens)
-            if tokens:
-                left.append(charge if tokens == charge.tokens else replace(charge, tokens=tokens))
-            else:
-                covered.append(key)
+        left, covered = self._draw_all(held, charges)
         self.charges = tuple(left)
         self.covered = tuple(self._state(ctx.payers, covered))
 
@@ -70,9 +55,30 @@ class Drawn:
             credit[key] = credit.get(key, 0) + tokens
         self._counted_on = []
 
+    def _draw_all(self, held: Sequence[_Credit], charges: Sequence[Charge]) -> tuple[list[Charge], list[Hashable]]:
+        """The charges that are left to pay, and the keys of the buckets that are paid."""
+        overridden = self._overridden(held)
+        left: list[Charge] = []
+        covered: list[Hashable] = []
+        for charge in charges:
+            key, tokens = _key_of(self._subject, charge), charge.tokens
+            replaced = overridden is not None and not charge.fixed
+            if replaced:
+                key = overridden  # the store replaces all of these by one, which costs what the first does
+                if key in covered:
+                    continue
+            if not (replaced and left):
+                tokens = self._draw(held, key, tokens)
+            if tokens:
+                left.append(charge if tokens == charge.tokens else replace(charge, tokens=tokens))
+            else:
+                covered.append(key)
+        return left, covered
+
     def _draw(self, held: Sequence[_Credit], key: Hashable, tokens: int) -> int:
         """Count on as many tokens of one bucket as were taken; how many are left to pay."""
         for credit in held:
+            # Credit that one request counted on is not there for the next one.
             part = min(credit.get(key, 0), tokens)
             if part > 0:
                 credit[key] -= part
@@ -84,16 +90,20 @@ class Drawn:
         """The buckets with these keys, as the nearest guard that has asked for them knows them."""
         found: dict[Hashable, Bucket] = {}
         for payer in reversed(payers):
+            # The nearest guard comes last, and wins.
             found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
-    def _is_override(self, key: Hashable) -> bool:
-        subject = self._subject
-        return isinstance(key, tuple) and key[:3] == (subject.kind, subject.name, OVERRIDE)
+    def _overridden(self, held: Sequence[_Credit]) -> Hashable | None:
+        """The bucket of an override of the subject's limits, if a guard further outside has met one."""
+        override = (self._subject.kind, self._subject.name, OVERRIDE)
+        buckets = (key for credit in held for key in credit)
+        return next((key for key in buckets if isinstance(key, tuple) and key[:3] == override), None)
 
 
 def _credit_of(ctx: RequestContext) -> _Credit:
     """What a guard has taken for its request, as far as no other has counted on it."""
+    # Computed with the first inner guard that asks.
     if ctx.credit is None:
         ctx.credit = {} if ctx.unpaid else _taken(ctx.subject, ctx.buckets)
     return ctx.credit

@@ -1,7 +1,7 @@
-"""Trusted documents that the whole fleet shares: what a store keeps of them.
+"""Trusted documents that the whole fleet shares: their sub-store, and the one in memory.
 
-They are not part of the control set, which every process reads whole and twice a second: here a process asks for a
-version, then for the index alone, and then for the texts that it lacks. Each text is read once by each process.
+They are no overrides, which every process reads whole: here a process asks for the version, then for the index alone,
+and then for the texts that it lacks. Each process reads each text once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_DOCUMENTS_BYTES: Final = 8 * 1024 * 1024
 MAX_DOCUMENT_BYTES: Final = 256 * 1024
 """Most bytes of one text."""
 KEPT_SECONDS: Final = 365 * 86_400
-"""They are kept until no worker has looked for so long: documents that workers go on using never end by themselves."""
+"""How long they are kept after the last look of a worker: documents in use never end by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class TrustedDocument:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the index says of a document: all but its text."""
+    """A document as the index has it: all but its text."""
 
     id: str
     digest: str  # hex SHA-256 of its text
@@ -54,10 +54,10 @@ class DocumentIndex:
 
 @dataclass(frozen=True, slots=True)
 class Adding:
-    """What became of documents that were to be added: all of them are in force, or none was added.
+    """The outcome of adding documents: all of them are in force, or none was added.
 
-    ``conflict`` is the id of one whose id stands for another text; ``full`` says that there is no room. Else
-    ``changed`` are new, or have another name or type.
+    ``conflict`` is an id that stands for another text; ``full`` says that there is no room. Else ``changed`` documents
+    are new, or have another name or type.
     """
 
     changed: int = 0
@@ -81,7 +81,7 @@ class DocumentStore(Protocol):
         ...
 
     async def remove(self, ids: Sequence[str]) -> int:
-        """Trust documents no longer; how many there were."""
+        """Stop trusting documents; return how many there were."""
         ...
 
 
@@ -101,6 +101,7 @@ def batches(entries: Iterable[Listed], size_bytes: int) -> Iterable[Sequence[Lis
     group: list[Listed] = []
     size = 0
     for entry in entries:
+        # A text that is larger than a batch is a batch of its own.
         if group and size + entry.size_bytes > size_bytes:
             yield group
             group, size = [], 0
@@ -131,9 +132,11 @@ class MemoryDocuments:
 
     async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
         """DocumentStore.add."""
+        # All or none: the new index takes the place of the old one only at the end.
         index, changed = dict(self._entries), 0
         for document in documents:
             entry, held = listed(document), index.get(document.id)
+            # An id that stands for another text ends it all.
             if held is not None and held.digest != entry.digest:
                 return Adding(conflict=document.id)
             changed += held != entry

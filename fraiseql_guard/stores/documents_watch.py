@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
 from fraiseql_guard.core.loop_task import LoopTask
-from fraiseql_guard.stores.documents import DocumentIndex, DocumentStore, TrustedDocument, batches, digest_of
+from fraiseql_guard.stores.documents import DocumentIndex, DocumentStore, Listed, TrustedDocument, batches, digest_of
 from fraiseql_guard.stores.protocol import StoreError
 
 POLL_SECONDS: Final = 0.5
@@ -22,9 +22,9 @@ _UNKNOWN_VERSION: Final = -1
 class DocumentsWatch:
     """Polls a store's trusted documents, in a task of its own: reading many of them delays no block or switch.
 
-    ``on_change`` is given all documents by id once each new set was read completely. While the store does not answer,
-    has lost its documents, or cannot show all of their texts, the last complete set stays in force; the latter two are
-    told to ``on_problem``, once each.
+    ``on_change`` gets all documents by id each time that a new set was read completely. While the store does not
+    answer, has lost its documents, or cannot show all of their texts, the last complete set stays in force;
+    ``on_problem`` hears of the latter two, once each.
     """
 
     def __init__(
@@ -68,13 +68,11 @@ class DocumentsWatch:
                 await self._read()
 
     def _lost(self) -> bool:
-        """Whether a store whose documents are in force here has none and does not know that it had.
-
-        Texts alone do not say so: those of a set that was never complete are in force nowhere.
-        """
+        """Whether the store has lost the documents that are in force here: it has none, and does not know that it had
+        any. Documents of a set that was never complete are in force nowhere."""
         if self._wanted.version != 0 or not self._documents_in_force:
             return False
-        self._in_force = 0  # looked at, and not taken over: said once
+        self._in_force = 0  # looked at, so that it is said once, and not taken over
         self._on_problem(
             f"the store has lost its trusted documents: the last known {self._documents_in_force} stay in force in "
             "this process, and one that starts has none. Add them again, all at once"
@@ -84,25 +82,30 @@ class DocumentsWatch:
     async def _read(self) -> None:
         """Read the texts that are new; take over the set if it is complete."""
         index = self._wanted
-        for batch in batches((each for each in index.entries if each.digest not in self._texts), BATCH_BYTES):
-            found = await self._store.texts([each.id for each in batch])
-            for entry, text in zip(batch, found, strict=True):
-                if text is not None and digest_of(text) == entry.digest:
-                    self._texts[entry.digest] = text
+        await self._read_texts([each for each in index.entries if each.digest not in self._texts])
         if missing := [each.id for each in index.entries if each.digest not in self._texts]:
             self._tell_torn(missing)
             return
-        documents = {each.id: TrustedDocument(each.id, self._texts[each.digest], each.name, each.type)
-                     for each in index.entries}  # fmt: skip
-        needed = {each.digest for each in index.entries}
-        self._texts = {digest: text for digest, text in self._texts.items() if digest in needed}
+        # Complete: drop the texts of documents that are gone, and hand the set over.
+        self._texts = {each.digest: self._texts[each.digest] for each in index.entries}
+        documents = {
+            each.id: TrustedDocument(each.id, self._texts[each.digest], each.name, each.type) for each in index.entries
+        }
         self._in_force, self._told = index.version, _UNKNOWN_VERSION
         self._documents_in_force = len(documents)
         self._on_change(documents)
         self._known = True
 
+    async def _read_texts(self, entries: Sequence[Listed]) -> None:
+        """Read these, a batch an exchange. A text that is another one by now is left out."""
+        for batch in batches(entries, BATCH_BYTES):
+            found = await self._store.texts([each.id for each in batch])
+            for entry, text in zip(batch, found, strict=True):
+                if text is not None and digest_of(text) == entry.digest:
+                    self._texts[entry.digest] = text
+
     def _tell_torn(self, missing: list[str]) -> None:
-        """Texts are missing: once because they changed while we were reading, a second time because they are gone."""
+        """Tell that texts are missing, if they are so a second time: the first time they may have changed meanwhile."""
         version = self._wanted.version
         torn, self._torn = self._torn, version
         if version != torn or version == self._told:

@@ -50,10 +50,13 @@ _RAISE: Final = Row(OnFailure.RAISE)
 
 FAILOVER: Final[Mapping[str, Mapping[str, Row]]] = {
     "sanctions": {
+        # A request asks this before its body is read: it must not wait for a store.
         "known": Row(OnFailure.NEVER_ASKS, LocalShare.known_sanction),
+        # An operator's changes are made by the store or not at all; this worker remembers them for an outage.
         "impose": Row(OnFailure.RAISE, LocalShare.imposed),
         "lift": Row(OnFailure.RAISE, LocalShare.lifted),
         "lift_many": Row(OnFailure.RAISE, LocalShare.lifted_many),
+        # A request that has proved itself is not ended by a store that fails.
         "pardon": Row(OnFailure.GO_ON, LocalShare.lifted),
         "all": _RAISE,
         "page": _RAISE,
@@ -69,6 +72,7 @@ FAILOVER: Final[Mapping[str, Mapping[str, Row]]] = {
     "overrides": dict.fromkeys(("read", "put", "delete"), _RAISE),
     "documents": dict.fromkeys(("index", "texts", "add", "remove"), _RAISE),
     "fleet": {
+        # The answer counts the living workers, which share the limits in an outage.
         "beat": Row(OnFailure.RAISE, LocalShare.beat_heard),
         **dict.fromkeys(("beats", "remember", "recent", "record_action", "actions"), _RAISE),
     },
@@ -100,6 +104,7 @@ class FailoverStore:
         self._primary = primary
         self._policy = settings.on_store_failure
         self._observer = observer
+        # What the store leaves out is counted as its failures are.
         primary.unreadable.on_found = observer.store_unreadable
         self._breaker = Breaker(primary.ping, observer, clock=clock, probe_seconds=probe_seconds)
         self._share = LocalShare(settings, clock=clock, workers=workers)
@@ -132,6 +137,7 @@ class FailoverStore:
         except StoreError as error:
             breaker.failed(error)
             return await self._decide_alone(request)
+        # The store has answered, so that failures in a row begin anew.
         breaker.failures = 0
         self._share.learn(request, result)
         return result

@@ -1,6 +1,6 @@
-"""What the workers tell each other and an operator: who is alive, what was refused lately, what operators did.
+"""What workers and operators see of each other: the living workers, the last refusals, the last actions of operators.
 
-Payloads are bytes that the store does not read (operations/operator/records.py says what is in them).
+Payloads are bytes that the store does not read (operations/operator/records.py says what they hold).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ACTIONS_SECONDS: Final = 30 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """A living worker: its id, and how it described itself last."""
+    """A living worker: its id, and its last payload."""
 
     worker_id: str
     payload: bytes
@@ -33,7 +33,7 @@ class FleetStore(Protocol):
     """Where workers and operators meet. Every method may raise StoreError."""
 
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
-        """Say that a worker is alive for the next seconds; return how many are. With 0 seconds it is gone."""
+        """Note that a worker is alive for the next seconds; return how many are. With 0 seconds it is gone."""
         ...
 
     async def beats(self) -> Sequence[Beat]:
@@ -69,6 +69,7 @@ class MemoryFleet:
     async def beat(self, worker_id: str, payload: bytes, ttl_seconds: float) -> int:
         """FleetStore.beat."""
         now = self._clock()
+        # Each beat sweeps out the workers whose time has passed.
         self._beats = {name: held for name, held in self._beats.items() if held[1] > now and name != worker_id}
         if ttl_seconds > 0:
             self._beats[worker_id] = (payload, now + ttl_seconds)

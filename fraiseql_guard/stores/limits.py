@@ -55,6 +55,7 @@ class LimitStore(Protocol):
 
 def effective_charges(charges: Sequence[Charge], limit: Limit, burst: int) -> tuple[Charge, ...]:
     """What an override makes of the charges of a request: one that costs what the first did, and the fixed ones."""
+    # Fixed charges come last, and stay.
     replaced = [charge for charge in charges if not charge.fixed]
     fixed = tuple(charge for charge in charges if charge.fixed)
     return (Charge(OVERRIDE, limit, burst, replaced[0].tokens), *fixed) if replaced else fixed

@@ -44,6 +44,7 @@ class LocalShare:
     def learn(self, request: AdmitRequest, result: AdmitResult) -> None:
         """Remember what the store says is in force, and no longer what it says was lifted."""
         told = result.sanction is not None or result.imposed is not None or result.override_seconds is not None
+        # The way of nearly all requests: nothing is in force, and nothing was.
         if not told and not self._learned:
             return
         self._learned = True
@@ -114,6 +115,7 @@ def share_of(charge: Charge, workers: int) -> Charge:
     """One worker's part of a charge's limit; what the request itself costs always fits into a full bucket."""
     limit = charge.limit
     if limit.tokens >= workers:
+        # Whole tokens for each worker, else one token in a longer window.
         part = Limit(limit.tokens // workers, limit.window_seconds)
     else:
         part = Limit(1, math.ceil(limit.window_seconds * workers / limit.tokens))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from fraiseql_guard.core.context import Bucket, Charge, Escalation, Subject
 from fraiseql_guard.core.lru import Lru
@@ -23,6 +23,8 @@ from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed
 from fraiseql_guard.stores.refused_documents import MemoryRefusedDocuments
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
+_Key = tuple[str, str, str]
+"""Kind and name of a subject, and a bucket of its."""
 _EPSILON = 1e-6  # a millionth of a token, as in admit.lua: floats near a whole number are that number
 
 
@@ -43,8 +45,8 @@ class MemoryStore:
         max_sanctions: int = 20_000,
     ) -> None:
         self._clock = clock
-        self._levels: Lru[tuple[str, str, str], tuple[float, float]] = Lru(max_buckets)
-        """Of every bucket the tokens in use, and when. A full one is no entry, and a raised limit acts at once."""
+        self._levels: Lru[_Key, tuple[float, float]] = Lru(max_buckets)
+        """The tokens in use of each bucket, and when. A full bucket is no entry, and a raised limit acts at once."""
         self.sanctions = MemorySanctions(clock, max_subjects=max_subjects, max_sanctions=max_sanctions)
         self.limits = MemoryLimits(clock, max_subjects=max_subjects, refill=self._refill_override)
         self.overrides = MemoryOverrides(clock)
@@ -58,14 +60,17 @@ class MemoryStore:
         """Settle a request's whole bill (Store.admit)."""
         now, subject = self._clock(), request.subject
         offences = self.sanctions.offences[request.enforced]
+        # A sanction that binds ends it: nothing is taken, nothing counted.
         sanction = offences.binding(subject, request.exempt, now) if offences.held_subjects() else None
         if sanction is not None:
             return AdmitResult(admitted=False, sanction=sanction)
+        # All charges are taken, or none; an operator's override of the limit replaces those that are not fixed.
         charges: Sequence[Charge] = request.charges
         override_seconds = None
         if self.limits.held():
             charges, override_seconds = self.limits.charges(subject, charges, now)
         fits, buckets = self._take(subject, charges, now)
+        # An offence counts where the request fits, else that it asks too often.
         imposed = None
         if fits and request.offence is not None:
             imposed = self._offend(subject, request.offence, now, weight=request.offences, seen=request.offences)
@@ -88,20 +93,16 @@ class MemoryStore:
 
     def _take(self, subject: Subject, charges: Sequence[Charge], now: float) -> tuple[bool, tuple[Bucket, ...]]:
         """Check all charges, then take them all or none. Two charges may name one bucket."""
-        before: dict[tuple[str, str, str], float] = {}
-        after: dict[tuple[str, str, str], float] = {}
-        bills: list[tuple[tuple[str, str, str], Charge, int, float]] = []
-        levels, fits = self._levels, True
+        # The tokens in use of each bucket, without and with these charges.
+        before: dict[_Key, float] = {}
+        after: dict[_Key, float] = {}
+        bills: list[tuple[_Key, Charge, int, float]] = []
+        fits = True
         for charge in charges:
             name = (subject.group or subject.name) if charge.shared else subject.name
             key, capacity, wait = (subject.kind, name, charge.key), charge.capacity, 0.0
             if key not in before:
-                level, used = levels.look(key), 0.0
-                if level is not None:
-                    used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
-                    if not used:
-                        levels.pop(key)  # full at this rate, and so at any other that comes later
-                before[key] = after[key] = used
+                before[key] = after[key] = self._used(key, charge, now)
             # A bucket that has become smaller is at most empty.
             before[key], used = min(before[key], capacity), min(after[key], capacity)
             over = used + charge.tokens - capacity
@@ -112,16 +113,29 @@ class MemoryStore:
                 after[key] = max(0.0, used + charge.tokens)  # a refund fills a bucket, and no more than that
             bills.append((key, charge, capacity, wait))
         used_of = after if fits else before
-        for bucket, used in used_of.items():
-            # Written even if nothing is taken, so that the wait that is told is the wait that there is; and a bucket
-            # that refuses is not forgotten for it.
-            if used > 0:
-                levels.put(bucket, (used, now))
-            elif before[bucket] > 0:
-                levels.pop(bucket)
+        self._write(used_of, before, now)
         return fits, tuple(
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
         )
+
+    def _used(self, key: _Key, charge: Charge, now: float) -> float:
+        """The tokens of a bucket that are in use, less what came back at the charge's rate."""
+        level = self._levels.look(key)
+        if level is None:
+            return 0.0
+        used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
+        if not used:
+            self._levels.pop(key)  # full at this rate, and so at any other that comes later
+        return used
+
+    def _write(self, used_of: Mapping[_Key, float], before: Mapping[_Key, float], now: float) -> None:
+        """Keep the tokens that are in use now. Done even if nothing is taken, so that the wait that is told is the wait
+        that there is, and a bucket that refuses is not forgotten for it."""
+        for bucket, used in used_of.items():
+            if used > 0:
+                self._levels.put(bucket, (used, now))
+            elif before[bucket] > 0:
+                self._levels.pop(bucket)
 
     def _offend(
         self,

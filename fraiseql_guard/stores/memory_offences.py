@@ -1,4 +1,4 @@
-"""Offences and sanctions in the memory of a process: admit.lua's second half, in plain Python. Times are seconds."""
+"""Offences and sanctions in the memory of a process: the second half of admit.lua in Python. Times are seconds."""
 
 from __future__ import annotations
 
@@ -31,19 +31,21 @@ class _Offence:
 
 @dataclass(slots=True)
 class _Offences:
-    """Those of one policy in its window, oldest first, with their sums: however many they are, one more costs the
-    same."""
+    """The offences of one policy in its window, oldest first, with their sums, so that adding one costs the same
+    however many there are."""
 
     log: list[_Offence] = field(default_factory=list)  # of one entry mostly: a deque takes seven times the memory
     weight: int = 0
     seen: int = 0
 
     def keep_since(self, begin: float, now: float) -> None:
-        """Drop what happened before. A clock that was set back must not keep the others in the window."""
+        """Drop what happened before ``begin``."""
+        # A clock that was set back must not keep the others in the window: none happened later than now.
         for offence in reversed(self.log):
             if offence.at <= now:
                 break
             offence.at = now
+        # The oldest come first.
         gone = 0
         for offence in self.log:
             if offence.at > begin:
@@ -54,24 +56,24 @@ class _Offences:
         del self.log[:gone]
 
     def happened_since(self, begin: float) -> bool:
-        """Whether the last one is that young."""
+        """Whether the last offence is younger than ``begin``."""
         return bool(self.log) and self.log[-1].at > begin
 
     def add(self, offence: _Offence) -> None:
-        """One more."""
+        """Count one more offence."""
         self.log.append(offence)
         self.weight += offence.weight
         self.seen += offence.seen
 
     def add_to_last(self, seen: int) -> None:
-        """More requests of the last one."""
+        """Count more requests into the last offence."""
         self.log[-1].seen += seen
         self.seen += seen
 
 
 @dataclass(slots=True)
 class _Held:
-    """The sanctions of one subject: until when, why, and who said so."""
+    """The sanctions of one subject by policy: the end, the reason and the actor of each."""
 
     subject: Subject
     policies: dict[PolicyName, tuple[float, str, str]] = field(default_factory=dict)
@@ -81,15 +83,15 @@ class _Held:
 
 
 class MemoryOffences:
-    """The offences and sanctions of enforcing, or of monitoring, trips.
+    """The offences and sanctions of enforcing, or of monitoring, requests.
 
-    At most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned subjects:
-    those with automatic sanctions alone go before any that an operator has blocked.
+    Keeps at most ``max_subjects`` records of offences and of earlier sanctions, and ``max_sanctions`` sanctioned
+    subjects: those with automatic sanctions alone go before any that an operator has blocked.
     """
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
         self._offences: Lru[tuple[_Key, PolicyName], _Offences] = Lru(max_subjects)
-        self._refusal_cache: Lru[tuple[_Key, PolicyName], tuple[int, float]] = Lru(max_subjects)
+        self._repeats: Lru[tuple[_Key, PolicyName], tuple[int, float]] = Lru(max_subjects)
         self._held: RankedLru[_Key, _Held] = RankedLru(max_sanctions)
         self._groups: Lru[_Key, dict[str, float]] = Lru(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
@@ -97,6 +99,7 @@ class MemoryOffences:
 
     def binding(self, subject: Subject, exempt: frozenset[PolicyName], now: float) -> Sanction | None:
         """The sanction that binds: the operator's first, then the one that lasts longest."""
+        # Its own and its group's: the operator's first, then the one that lasts longest.
         best: Sanction | None = None
         for key in _bearers(subject):
             held = self._held.get(key)
@@ -111,6 +114,7 @@ class MemoryOffences:
 
     def impose(self, sanction: Sanction, now: float) -> None:
         """Bring a sanction into force, in place of one of the same policy."""
+        # Sweep a little with each write: what has ended goes, and what is in force becomes one of the newest.
         for key, held in self._held.oldest(_SWEPT):
             if all(expires <= now for expires, _, _ in held.policies.values()):
                 self._held.pop(key)
@@ -123,7 +127,7 @@ class MemoryOffences:
         self._keep(key, held, now)
 
     def _keep(self, key: _Key, held: _Held, now: float) -> None:
-        """Addresses are free, and a flood of them brings sanctions without end: they push out none of an operator's."""
+        """Keep a subject's sanctions. Those of a flood of addresses push out none of an operator's."""
         self._held.put(key, held, above=held.in_force(PolicyName.OPERATOR, now))
 
     def lift(self, subject: Subject, policies: Iterable[PolicyName], now: float) -> int:
@@ -132,10 +136,11 @@ class MemoryOffences:
         held = self._held.get(key)
         for policy in policies:
             self._offences.pop((key, policy))
-            self._refusal_cache.pop((key, policy))
+            self._repeats.pop((key, policy))
             if held is not None:
                 ended += held.in_force(policy, now)
                 held.policies.pop(policy, None)
+        # What is left ranks anew: without the operator's sanction, a flood may push it out.
         if held is not None and held.policies:
             self._keep(key, held, now)
         else:
@@ -177,18 +182,20 @@ class MemoryOffences:
     def offend(
         self, subject: Subject, escalation: Escalation, now: float, *, weight: int, seen: int, once_a_second: bool
     ) -> Imposed | None:
-        """Count an offence; return the sanction that it brought. Offences during a sanction do not prolong it."""
+        """Count an offence; return the sanction that it brought."""
         policy = escalation.policy
         for key in _bearers(subject):
             held = self._held.get(key)
             if held is not None and held.in_force(policy, now):
-                return None
+                return None  # offences during a sanction do not prolong it
+        # Of a caller that goes on asking, one offence a second counts; further requests are only seen.
         record = (_own(subject), policy)
         offences = self._offences.get(record) or _Offences()
         offences.keep_since(now - escalation.window_seconds, now)
         if once_a_second and offences.happened_since(now - ABUSE_INTERVAL_SECONDS):
             offences.add_to_last(seen)
             return None
+        # The offence that meets the policy imposes its sanction, and counting begins anew.
         offences.add(_Offence(now, weight, seen))
         if offences.weight < escalation.offences:
             self._offences.put(record, offences)
@@ -199,15 +206,17 @@ class MemoryOffences:
     def _escalate(self, subject: Subject, escalation: Escalation, now: float) -> Sanction:
         bearer = self._bearer(subject, now)
         record = (_own(bearer), escalation.policy)
-        times, until = self._refusal_cache.get(record) or (0, now)
+        times, until = self._repeats.get(record) or (0, now)
         times = times + 1 if until > now else 1
-        self._refusal_cache.put(record, (times, now + REPEAT_SECONDS))
+        self._repeats.put(record, (times, now + REPEAT_SECONDS))
+        # Each repeat lasts twice as long as the last one.
         base = escalation.sanction_seconds
         # The exponent is bounded because a float is not: twice as long as a second, thirty times over, is for ever.
         seconds = max(base, min(base * 2 ** min(times - 1, 30), LONGEST_REPEAT_SECONDS))
         reason = f"{escalation.offences} offences in {escalation.window_seconds} s"
         sanction = Sanction(bearer, escalation.policy, float(seconds), reason)
         self.impose(sanction, now)
+        # A group knows its sanctioned networks, for the day when they are too many.
         if bearer is subject and _in_group(subject):
             group = _own(_group(subject))
             members = self._groups.get(group) or {}
@@ -222,6 +231,7 @@ class MemoryOffences:
         members = self._groups.get(_own(_group(subject))) or {}
         for name in [name for name, expires in members.items() if expires <= now]:
             del members[name]
+        # This network counts once, whether or not it was sanctioned before.
         others = len(members) - (subject.name in members)
         return _group(subject) if others + 1 >= SANCTIONED_NETWORKS else subject
 
@@ -255,7 +265,7 @@ def _group(subject: Subject) -> Subject:
 
 
 def _bearers(subject: Subject) -> tuple[_Key, ...]:
-    """Whose sanctions bind a subject: its own name and its group."""
+    """The keys of all whose sanctions bind a subject: its own and its group's."""
     own = _own(subject)
     return (own, (subject.kind, subject.group)) if _in_group(subject) else (own,)
 

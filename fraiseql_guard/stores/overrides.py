@@ -1,8 +1,7 @@
-"""The control set: what an operator has said and every process keeps in mind, because no single subject's slot can hold
-it: blocks of networks, addresses that are allowed, switches for the whole fleet.
+"""Overrides: what an operator has changed for the whole fleet, as blocks of networks, allowed addresses, switches.
 
-It is small and versioned. A process asks twice a second whether the version has changed, and keeps the last set while
-the store does not answer.
+No single subject's keys can hold them, so every process keeps them in memory. They are few and versioned: a process
+asks twice a second whether the version has changed, and keeps the last ones while the store does not answer.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from typing import Final, Protocol
 from fraiseql_guard.core import parsing
 
 LONGEST_SECONDS: Final = 365 * 86_400.0
-"""Everything that an operator says ends some time; by default after a year."""
+"""The longest that an override holds, and how long it holds by default."""
 
 
 class OverrideKind(StrEnum):
-    """What an entry says."""
+    """What an override is about."""
 
     BLOCK = "block"  # key: an address or a network
     ALLOW = "allow"  # key: an address or a network
@@ -34,18 +33,18 @@ class OverrideKind(StrEnum):
 
 
 ALL: Final = "all"
-"""Key of a MODE entry that is about every protection. An entry for a single one wins over it."""
+"""Key of a MODE override that is about every protection. One for a single protection wins over it."""
 GC: Final = "gc"
 CLEAR_CACHES: Final = "clear_caches"
 COMMANDS: Final = frozenset({GC, CLEAR_CACHES})
-"""What every process can be told to do once: collect its garbage; forget remembered documents, tokens and refusals."""
+"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals."""
 COMMAND_SECONDS: Final = 30.0
-"""A command is told for this long: who does not hear of it meanwhile does not do it."""
+"""How long a command holds: a process that does not see it in this time does not do it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One thing that an operator has said. ``expires_in_seconds`` counts from the moment it was read or is written.
+    """One change by an operator. ``expires_in_seconds`` counts from the moment it was read or is written.
 
     ``id`` tells two commands with the same key apart; :func:`command` makes one.
     """
@@ -60,42 +59,42 @@ class Override:
 
 
 def command(key: str, *, reason: str = "", actor: str = "") -> Override:
-    """A command to all processes: one of COMMANDS. Told twice, it is done twice."""
+    """A command to all processes: one of COMMANDS. Given twice, it is done twice."""
     return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
 
 
 @dataclass(frozen=True, slots=True)
 class Overrides:
-    """All entries in force at one version. Version 0 is the empty set of a store that was told nothing."""
+    """All overrides in force at one version. Version 0 is that of a store that was given none."""
 
     version: int = 0
     entries: tuple[Override, ...] = ()
 
     def of(self, kind: OverrideKind) -> Iterable[Override]:
-        """The entries of one kind."""
+        """The overrides of one kind."""
         return (entry for entry in self.entries if entry.kind is kind)
 
     def networks(self, kind: OverrideKind) -> Iterator[tuple[parsing.Network, Override]]:
-        """The entries of one kind with their keys as networks. One that is none (written by hand) binds no caller, and
-        keeps no other from binding."""
+        """The overrides of one kind with their keys as networks. A key that is none (written by hand) binds no caller,
+        and keeps no other from binding."""
         for entry in self.of(kind):
             with suppress(ValueError):
                 yield parsing.network(entry.key), entry
 
 
 class OverrideStore(Protocol):
-    """The part of a store that keeps the control set. Every method may raise StoreError."""
+    """The overrides of the fleet. Every method may raise StoreError."""
 
     async def read(self, known_version: int) -> Overrides | None:
-        """The control set, or None if it still has the known version."""
+        """All overrides, or None if they still have the known version."""
         ...
 
-    async def put(self, entry: Override) -> None:
-        """Bring an entry into force, in place of one of the same kind and key."""
+    async def put(self, override: Override) -> None:
+        """Bring an override into force, in place of one of the same kind and key."""
         ...
 
     async def delete(self, kind: OverrideKind, key: str) -> bool:
-        """Take an entry back; False if there was none."""
+        """End an override; False if there was none."""
         ...
 
 
@@ -117,11 +116,13 @@ class MemoryOverrides:
         )
         return Overrides(self._version, tuple(in_force))
 
-    async def put(self, entry: Override) -> None:
+    async def put(self, override: Override) -> None:
         """OverrideStore.put."""
         now = self._clock()
+        # Each change sweeps out what has expired.
         self._entries = {key: held for key, held in self._entries.items() if held[1] > now}
-        self._entries[entry.kind, entry.key] = (entry, now + min(entry.expires_in_seconds, LONGEST_SECONDS))
+        until = now + min(override.expires_in_seconds, LONGEST_SECONDS)
+        self._entries[override.kind, override.key] = (override, until)
         self._version += 1
 
     async def delete(self, kind: OverrideKind, key: str) -> bool:

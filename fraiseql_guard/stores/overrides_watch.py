@@ -1,4 +1,4 @@
-"""Keeps a process's copy of the control set fresh."""
+"""Keeps a process's copy of the overrides fresh."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ POLL_SECONDS: Final = 0.5
 
 
 class OverrideSource(Protocol):
-    """Entries from elsewhere than the store."""
+    """Overrides from elsewhere than the store."""
 
     def changed(self) -> bool:
-        """Look; whether there is something else now. Never raises."""
+        """Look again; True if the overrides are others now. Never raises."""
         ...
 
     def entries(self) -> tuple[Override, ...]:
-        """The entries in force at the moment."""
+        """The overrides in force at the moment."""
         ...
 
 
@@ -34,11 +34,11 @@ async def _nothing() -> None:
 
 
 class OverridesWatch:
-    """Keeps the current control set of this process, polling while the process serves requests.
+    """Keeps the current overrides of this process, polling while the process serves requests.
 
-    ``on_change`` is called with the first set and each new one, and again whenever an entry expires. The entries of
-    ``beside`` count as well; where both say something of one kind and key, the store's holds: it was said
-    later, and for a while. ``after_poll`` is awaited after each look. ``clock`` counts seconds.
+    ``on_change`` is called with the first set and each new one, and again whenever an override expires. Those of
+    ``beside`` count as well; where both have one of the same kind and key, the store's holds: it came later, and ends.
+    ``after_poll`` is awaited after each look. ``clock`` counts seconds.
     """
 
     def __init__(
@@ -65,14 +65,15 @@ class OverridesWatch:
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
-        """Poll in the running event loop from now on. Cheap: to be called with every request."""
+        """Poll in the running event loop from now on. Cheap: every request may call it."""
         self.aclose = self._polling.aclose
         """Stop polling in the running event loop."""
 
     async def refresh(self) -> None:
-        """Look now. A store that does not answer leaves the last set in force."""
+        """Look now. While the store does not answer, the last set stays in force."""
         found, first = None, False
-        with suppress(StoreError):  # counted by what asks it for a decision; expiry goes on by our own clock
+        # The store counts its own failures, and overrides go on expiring by our own clock.
+        with suppress(StoreError):
             found = await self._store.read(self._read.version)
             first, self._answered = not self._answered, True
         now = self._clock()
@@ -92,15 +93,17 @@ class OverridesWatch:
 
     def _announce(self, now: float) -> None:
         age = now - self._read_at
-        told = [
+        # What has expired since the set was read is left out; the rest counts from now on.
+        held = [
             replace(entry, expires_in_seconds=entry.expires_in_seconds - age)
             for entry in self._read.entries
             if entry.expires_in_seconds > age
         ]
         beside = self._beside.entries() if self._beside is not None else ()
-        by_name = {(entry.kind, entry.key): entry for entry in (*beside, *told)}
+        # The store's come last, and win over those beside it.
+        by_name = {(entry.kind, entry.key): entry for entry in (*beside, *held)}
         in_force = tuple(by_name.values())
-        self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *told)), default=math.inf)
+        self._expires_at = now + min((entry.expires_in_seconds for entry in (*beside, *held)), default=math.inf)
         self.in_force, self._announced_at = Overrides(self._read.version, in_force), now
         self._on_change(self.in_force)
 

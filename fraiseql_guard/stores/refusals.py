@@ -1,8 +1,8 @@
-"""The process's memory of rate refusals: a caller inside its Retry-After costs no trip.
+"""The process's memory of rate refusals: a caller inside its Retry-After costs no question to the store.
 
-A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message, and the next trip
-carries how many were refused meanwhile, so that offences stay complete. It covers charges to its bucket at its limit
-alone, so that one which was made under other settings refuses no request.
+A refusal is kept for at most a second, so that a raised limit or a lifted sanction needs no message. The next admit
+request carries how many requests were refused meanwhile, so that offences stay complete. A refusal covers charges to
+its bucket at its limit alone: one that was made under other settings refuses no request.
 """
 
 from __future__ import annotations
@@ -47,16 +47,18 @@ class Refusals:
         self.knows: Callable[[tuple[str, str]], bool] = self._callers.holds
         """Whether anything is remembered of the subject with this key."""
 
-    def remember(self, trip: AdmitRequest, outcome: AdmitResult) -> None:
-        """Note the buckets that refused a trip. Anything else than a refusal for the rate is ignored."""
-        if outcome.admitted or not outcome.buckets or outcome.sanction is not None:
+    def remember(self, request: AdmitRequest, result: AdmitResult) -> None:
+        """Note the buckets that refused a request. Anything else than a refusal for the rate is ignored."""
+        if result.admitted or not result.buckets or result.sanction is not None:
             return
         now = self._clock()
-        key = trip.subject.key
+        key = request.subject.key
         caller = self._callers.get(key) or RefusedCaller()
+        # Refusals that are over go first, then the new ones take the place of older ones of their buckets.
         caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
-        for bucket in outcome.buckets:
+        for bucket in result.buckets:
             if bucket.retry_after_seconds > 0:
+                # At most a second: a raised limit or a lifted sanction holds for all after that.
                 until = now + min(bucket.retry_after_seconds, LONGEST_SECONDS)
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
         self._callers.put(key, caller)
@@ -89,15 +91,16 @@ class Refusals:
         return len(self._callers) * _BYTES_PER_CALLER
 
     def forget(self) -> None:
-        """Ask the store about everybody again. Refusals that were not reported to it yet are not counted."""
+        """Forget all refusals, so that the store is asked again. What was not reported to it yet is not counted."""
         self._callers.clear()
 
     def take_count(self, subject: Subject) -> int:
-        """How many requests were refused from memory since the last call: Trip.refused_before."""
+        """How many requests were refused from memory since the last call: ``AdmitRequest.refused_before``."""
         caller = self._callers.get(subject.key)
         if caller is None:
             return 0
         count, caller.count = caller.count, 0
+        # A caller without refusals in force makes room.
         now = self._clock()
         if not any(refused.until > now for refused in caller.buckets.values()):
             self._callers.pop(subject.key)
@@ -110,6 +113,7 @@ def _covers(refused: Charge, charge: Charge) -> bool:
 
 def _counted_down(refused: _Refused, charge: Charge, now: float) -> Bucket:
     elapsed, bucket = now - refused.at, refused.bucket
+    # What this charge costs more than the refused one takes so much longer to come back.
     more = (charge.tokens - bucket.charge.tokens) / charge.limit.tokens_per_second
     wait = bucket.retry_after_seconds - elapsed + more
     remaining = min(charge.capacity, bucket.remaining + elapsed * charge.limit.tokens_per_second)

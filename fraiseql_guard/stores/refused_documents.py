@@ -1,4 +1,4 @@
-"""Which callers were refused for which documents lately: what tells an app's own page from one attacker's query.
+"""Which callers were refused for which documents lately, which tells an app's own page from one attacker's query.
 
 Payloads are digests alone: of a document's text, and of its caller.
 """
@@ -13,12 +13,12 @@ from typing import Final, Protocol
 from fraiseql_guard.core.lru import Lru
 
 CALLERS: Final = 3
-"""So many distinct callers, refused for one document within the window, make it one that clients of the app send."""
+"""A document for which so many distinct callers were refused within the window is one that the app's clients send."""
 WINDOW_SECONDS: Final = 600
 MOST_DOCUMENTS: Final = 2_000
-"""Documents that are counted at a time. The one that was not refused for longest goes if there is no room."""
-_TOLD: Final = ""
-"""In the place of callers: when the document was told."""
+"""Documents that are counted at a time. Where there is no room, the one whose last refusal is oldest goes."""
+_REPORTED: Final = ""
+"""In the place of a caller: when the document was reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class RefusedDocumentStore(Protocol):
     """The counts of these callers. Every method may raise StoreError."""
 
     async def note(self, refusals: Sequence[RefusedFor]) -> Sequence[str]:
-        """Note refusals, in their order. Returns the documents that reached CALLERS by them: each is told once, and
-        counted from nothing once a window has passed."""
+        """Note refusals, in their order. Returns the documents that reached CALLERS by them: each is reported once, and
+        counted anew after a window."""
         ...
 
 
@@ -49,13 +49,14 @@ class MemoryRefusedDocuments:
         """RefusedDocumentStore.note."""
         now, reached = self._clock(), []
         for refused in refusals:
+            # A document that was reported is not counted for a window.
             held = self._callers.look(refused.document) or {}
-            if held.get(_TOLD, -math.inf) > now - WINDOW_SECONDS:
+            if held.get(_REPORTED, -math.inf) > now - WINDOW_SECONDS:
                 continue
-            callers = {each: at for each, at in held.items() if each != _TOLD and at > now - WINDOW_SECONDS}
+            callers = {each: at for each, at in held.items() if each != _REPORTED and at > now - WINDOW_SECONDS}
             callers[refused.caller] = now
             if len(callers) >= CALLERS:
                 reached.append(refused.document)
-                callers = {_TOLD: now}
+                callers = {_REPORTED: now}
             self._callers.put(refused.document, callers)
         return reached

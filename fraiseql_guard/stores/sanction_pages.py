@@ -1,4 +1,4 @@
-"""Pages of a store's sanctions and limits: nothing is ever read whole that an attack can make long."""
+"""Pages of a store's sanctions and limits, so that a list that an attack makes long is never read whole."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _FAR: Final = 10**19
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: behind the entries that end later than ``end``, and ``skip`` that end at that moment."""
+    """Where a page begins: behind the entries that end later than ``end``, and ``skip`` of those that end just then."""
 
     end: str = ""
     skip: int = 0
@@ -43,6 +43,7 @@ class Cursor:
         """The cursor behind a page whose entries end at these moments."""
         if not ends:
             return Cursor()
+        # Of entries that end at the same moment, a cursor says how many are known.
         same = 0
         for end in reversed(ends):
             if end != ends[-1]:
@@ -53,8 +54,8 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[V]):
-    """Some entries, those that end last first; ``cursor`` gives the next ones, and is empty behind the last. ``total``
-    is how many there are altogether, as far as that is known without listing them."""
+    """Some entries, those that end last first. ``cursor`` gives the next ones, and is empty behind the last; ``total``
+    is the number of all, as far as it is known without listing them."""
 
     items: tuple[V, ...] = ()
     cursor: str = ""
@@ -74,11 +75,12 @@ def moment_in(seconds: float) -> int:
 
 
 class Longest(Generic[V]):
-    """Of entries that come in any order, the page of those that end last, behind a cursor."""
+    """Finds, among entries that come in any order, the page of those that end last behind a cursor."""
 
     def __init__(self, cursor: Cursor, limit: int) -> None:
         self._cursor = cursor
         self._limit = limit
+        # One more than a page, to know whether there is a next one.
         self._wanted = limit + 1 + cursor.skip
         self._from = int(cursor.end) if cursor.end.isdecimal() else None
         self._found: list[tuple[int, int, V]] = []
@@ -91,10 +93,12 @@ class Longest(Generic[V]):
             self._count += 1
             if self._from is None or end <= self._from:
                 batch.append((end, -self._count, entry))
+        # Never more than a page is kept, however many entries there are.
         self._found = heapq.nlargest(self._wanted, [*self._found, *batch])
 
     def page(self) -> Page[V]:
         """The page."""
+        # Skip those of the cursor's own moment that earlier pages have shown.
         found = self._found
         same = sum(end == self._from for end, _, _ in found)  # they come first
         skip = min(same, self._cursor.skip)

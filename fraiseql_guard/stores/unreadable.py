@@ -1,4 +1,4 @@
-"""Entries in the store that none of ours wrote: left out wherever they are read, counted, and named once."""
+"""Entries in the store that other software wrote: left out wherever they are read, counted, and named once."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any, Final
 from fraiseql_guard.core.signals import KeyFamily
 
 MAX_JSON_BYTES: Final = 65_536
-"""Longest text that is read as JSON: none of ours writes a longer one."""
+"""Longest text that is read as JSON: ours are shorter."""
 _COUNTED: Final = 1_000
-"""Entries of a family that are told apart; more of them are only ``1,000 or more``."""
+"""Entries of a family that are told apart; more of them count as ``1,000 or more``."""
 _SHOWN_CHARACTERS: Final = 80
 
 OnFound = Callable[[KeyFamily, str, bool], None]
-"""Told of a family, what is wrong with the entry, and whether it is the first of its family in this process."""
+"""Gets the family, what is wrong with the entry, and whether it is the first of its family in this process."""
 
 
 def _unheard(_family: KeyFamily, _detail: str, _first: bool) -> None:
-    """Without an observer they are only counted."""
+    """Stands in for an observer: the entries are only counted."""
 
 
 class UnreadableEntries:
-    """What one process has found. The same entry, read again with the next poll, counts once."""
+    """What one process has left out. The same entry, read again with the next poll, counts once."""
 
     def __init__(self) -> None:
         self.on_found: OnFound = _unheard
@@ -33,12 +33,14 @@ class UnreadableEntries:
         self._first: dict[KeyFamily, str] = {}
 
     def note(self, family: KeyFamily, entry: object, why: str) -> None:
-        """An entry is left out."""
+        """Count an entry that is left out, once."""
+        # A hash stands for the entry, which may be long.
         name = (family, hash((entry, why)) if isinstance(entry, str | bytes) else hash(why))
         if name in self._seen or self._counts[family] >= _COUNTED:
             return
         self._seen.add(name)
         self._counts[family] += 1
+        # The first one of a family stands for all in messages.
         first = family not in self._first
         detail = self._first.setdefault(family, f"{_shown(entry)} {why}")
         self.on_found(family, detail, first)

@@ -83,7 +83,7 @@ def known_users(guard: Guard) -> set[str]:
     store = guard.runtime.store
     kinds = {key[0] for key in store._levels._entries}
     for ledger in store.sanctions.offences.values():
-        kinds |= {key[0][0] for table in (ledger._offences, ledger._refusal_cache) for key in table._entries}
+        kinds |= {key[0][0] for table in (ledger._offences, ledger._repeats) for key in table._entries}
         kinds |= {key[0] for key, _ in ledger._held.items()}
     return kinds
 

@@ -33,18 +33,18 @@ def network(number: int) -> Subject:
 
 async def test_admits_exactly_its_capacity(bench: Bench):
     charge = replace(CHARGE, burst=5)
-    outcomes = [await bench.store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(20)]
-    assert [outcome.admitted for outcome in outcomes] == [True] * 15 + [False] * 5
-    assert outcomes[0].buckets[0].remaining == pytest.approx(14, abs=0.1)
-    assert outcomes[0].buckets[0].retry_after_seconds == 0
-    assert outcomes[-1].buckets[0].remaining == pytest.approx(0, abs=0.1)
-    assert outcomes[-1].buckets[0].retry_after_seconds == pytest.approx(360, abs=20)
-    assert outcomes[-1].buckets[0].charge == charge
+    results = [await bench.store.admit(AdmitRequest(ALICE, (charge,))) for _ in range(20)]
+    assert [result.admitted for result in results] == [True] * 15 + [False] * 5
+    assert results[0].buckets[0].remaining == pytest.approx(14, abs=0.1)
+    assert results[0].buckets[0].retry_after_seconds == 0
+    assert results[-1].buckets[0].remaining == pytest.approx(0, abs=0.1)
+    assert results[-1].buckets[0].retry_after_seconds == pytest.approx(360, abs=20)
+    assert results[-1].buckets[0].charge == charge
 
 
 async def test_concurrent_requests_admit_exactly_the_capacity(bench: Bench):
-    outcomes = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
-    assert sum(outcome.admitted for outcome in outcomes) == 10
+    results = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
+    assert sum(result.admitted for result in results) == 10
 
 
 async def test_takes_all_or_none(bench: Bench):
@@ -52,19 +52,19 @@ async def test_takes_all_or_none(bench: Bench):
     for _ in range(2):
         assert (await bench.store.admit(AdmitRequest(ALICE, (wide, narrow)))).admitted
     for _ in range(3):
-        outcome = await bench.store.admit(AdmitRequest(ALICE, (wide, narrow)))
-        assert not outcome.admitted
-        assert outcome.buckets[0].retry_after_seconds == 0
-        assert outcome.buckets[1].retry_after_seconds > 0
-        assert outcome.buckets[0].remaining == pytest.approx(8, abs=0.1)
+        result = await bench.store.admit(AdmitRequest(ALICE, (wide, narrow)))
+        assert not result.admitted
+        assert result.buckets[0].retry_after_seconds == 0
+        assert result.buckets[1].retry_after_seconds > 0
+        assert result.buckets[0].remaining == pytest.approx(8, abs=0.1)
     assert (await bench.store.admit(AdmitRequest(ALICE, (wide,)))).buckets[0].remaining == pytest.approx(7, abs=0.1)
 
 
 async def test_two_charges_may_name_one_bucket(bench: Bench):
     four = replace(CHARGE, tokens=4)
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (four, four)))
-    assert outcome.admitted
-    assert outcome.buckets[0].remaining == pytest.approx(2, abs=0.1)
+    result = await bench.store.admit(AdmitRequest(ALICE, (four, four)))
+    assert result.admitted
+    assert result.buckets[0].remaining == pytest.approx(2, abs=0.1)
     refused = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=1), replace(CHARGE, tokens=2))))
     assert not refused.admitted
     assert [bucket.remaining for bucket in refused.buckets] == pytest.approx([2, 2], abs=0.1)
@@ -77,10 +77,10 @@ async def test_refills_by_fractions(bench: Bench):
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=10),)))).admitted
     for _ in range(6):
         await bench.wait(0.05)
-        outcome = await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=10),)))
-        assert not outcome.admitted
-    assert outcome.buckets[0].remaining >= 0.3 - 1e-6
-    assert outcome.buckets[0].reset_seconds <= 9.7 + 1e-6
+        result = await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=10),)))
+        assert not result.admitted
+    assert result.buckets[0].remaining >= 0.3 - 1e-6
+    assert result.buckets[0].reset_seconds <= 9.7 + 1e-6
     await bench.wait(0.7 + 1e-6)
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(charge, tokens=1),)))).admitted
 
@@ -95,10 +95,10 @@ async def test_is_admitted_after_its_retry_after(bench: Bench):
 
 
 async def test_a_charge_above_the_capacity_never_fits(bench: Bench):
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=11),)))
-    assert not outcome.admitted
-    assert outcome.buckets[0].retry_after_seconds == math.inf
-    assert outcome.buckets[0].remaining == 10
+    result = await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=11),)))
+    assert not result.admitted
+    assert result.buckets[0].retry_after_seconds == math.inf
+    assert result.buckets[0].remaining == 10
 
 
 async def test_a_raised_limit_acts_at_once_and_a_lowered_one_too(bench: Bench):
@@ -147,9 +147,9 @@ async def test_an_override_that_is_lowered_tells_the_truth(bench: Bench):
     await bench.store.limits.set(ALICE, Limit(1000, 3600), 0, 60)
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=900),)))).admitted
     await bench.store.limits.set(ALICE, QUICK, 0, 60)
-    outcomes = [await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
-    assert [outcome.admitted for outcome in outcomes] == [True, False]
-    await bench.wait(outcomes[1].buckets[0].retry_after_seconds)
+    results = [await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),))) for _ in range(2)]
+    assert [result.admitted for result in results] == [True, False]
+    await bench.wait(results[1].buckets[0].retry_after_seconds)
     assert (await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=5),)))).admitted
 
 
@@ -177,10 +177,10 @@ async def test_subjects_do_not_share_buckets_but_networks_of_a_group_do(bench: B
     assert user.buckets[0].remaining == address.buckets[0].remaining == 9
 
 
-async def test_a_trip_without_charges_is_admitted(bench: Bench):
-    outcome = await bench.store.admit(AdmitRequest(ALICE))
-    assert outcome.admitted
-    assert outcome.buckets == ()
+async def test_a_request_without_charges_is_admitted(bench: Bench):
+    result = await bench.store.admit(AdmitRequest(ALICE))
+    assert result.admitted
+    assert result.buckets == ()
 
 
 # --- sanctions -------------------------------------------------------------------------------------------------------
@@ -188,14 +188,14 @@ async def test_a_trip_without_charges_is_admitted(bench: Bench):
 
 async def test_a_sanction_binds_and_takes_nothing(bench: Bench):
     await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.DOS, 30, "because\nof é"))
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS))
-    assert not outcome.admitted
-    assert outcome.buckets == ()
-    assert outcome.sanction is not None
-    assert outcome.sanction.subject == ALICE
-    assert outcome.sanction.policy is PolicyName.DOS
-    assert outcome.sanction.reason == "because\nof é"
-    assert outcome.sanction.expires_in_seconds == pytest.approx(30, abs=5)
+    result = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS))
+    assert not result.admitted
+    assert result.buckets == ()
+    assert result.sanction is not None
+    assert result.sanction.subject == ALICE
+    assert result.sanction.policy is PolicyName.DOS
+    assert result.sanction.reason == "because\nof é"
+    assert result.sanction.expires_in_seconds == pytest.approx(30, abs=5)
     assert (await bench.store.admit(AdmitRequest(ADDRESS, (CHARGE,)))).admitted
     await bench.store.sanctions.lift(ALICE)
     assert (await bench.store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets[0].remaining == 9
@@ -215,8 +215,8 @@ async def test_the_operator_comes_first_and_then_the_longest(bench: Bench):
     await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 10, "abuse report"))
 
     async def bound(*exempt: PolicyName) -> PolicyName | None:
-        outcome = await bench.store.admit(AdmitRequest(ALICE, exempt=frozenset(exempt)))
-        return outcome.sanction.policy if outcome.sanction else None
+        result = await bench.store.admit(AdmitRequest(ALICE, exempt=frozenset(exempt)))
+        return result.sanction.policy if result.sanction else None
 
     everything = tuple(PolicyName)
     assert await bound() is PolicyName.OPERATOR
@@ -271,11 +271,11 @@ async def test_offences_in_a_sliding_window(bench: Bench):
 
 
 async def test_a_request_may_count_several_times_and_pays_its_charge(bench: Bench):
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS, offences=4))
-    assert outcome.admitted
-    assert outcome.imposed is not None
-    assert outcome.imposed.offences == 4
-    assert outcome.buckets[0].remaining == 9
+    result = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), offence=DOS, offences=4))
+    assert result.admitted
+    assert result.imposed is not None
+    assert result.imposed.offences == 4
+    assert result.buckets[0].remaining == 9
     assert not (await bench.store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
 
 
@@ -283,57 +283,57 @@ async def test_a_refused_request_counts_abuse_and_not_its_own_offence(bench: Ben
     full = replace(CHARGE, tokens=10)
     await bench.store.admit(AdmitRequest(ALICE, (full,)))
     one = replace(ABUSE, offences=1)
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=one, offence=BRUTE))
-    assert not outcome.admitted
-    assert outcome.imposed is not None
-    assert outcome.imposed.escalation == one
+    result = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=one, offence=BRUTE))
+    assert not result.admitted
+    assert result.imposed is not None
+    assert result.imposed.escalation == one
 
 
 async def test_abuse_counts_once_a_second_and_tells_every_refused_request(bench: Bench):
     await bench.store.admit(AdmitRequest(ALICE, (replace(CHARGE, tokens=10),)))
     for _ in range(5):
-        outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=10))
-        assert outcome.imposed is None
+        result = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=10))
+        assert result.imposed is None
     await bench.wait(1.05)
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=3))
-    assert not outcome.admitted
-    assert outcome.sanction is None
-    assert outcome.imposed is not None
-    assert outcome.imposed.offences == 5 * 11 + 4
+    result = await bench.store.admit(AdmitRequest(ALICE, (CHARGE,), abuse=ABUSE, refused_before=3))
+    assert not result.admitted
+    assert result.sanction is None
+    assert result.imposed is not None
+    assert result.imposed.offences == 5 * 11 + 4
 
 
 async def test_is_imposed_exactly_once_with_concurrency(bench: Bench):
-    outcomes = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, offence=DOS)) for _ in range(64)))
-    assert [outcome.imposed is not None for outcome in outcomes].count(True) == 1
-    assert [outcome.admitted for outcome in outcomes] == [True] * 3 + [False] * 61
+    results = await asyncio.gather(*(bench.store.admit(AdmitRequest(ALICE, offence=DOS)) for _ in range(64)))
+    assert [result.imposed is not None for result in results].count(True) == 1
+    assert [result.admitted for result in results] == [True] * 3 + [False] * 61
 
 
 async def test_offences_during_a_sanction_do_not_prolong_it(bench: Bench):
     short = replace(BRUTE, sanction_seconds=2, offences=2)
-    trip = AdmitRequest(ADDRESS, offence=short, exempt=frozenset({PolicyName.BRUTE_FORCE}))
-    await bench.store.admit(trip)
-    assert (await bench.store.admit(trip)).imposed is not None
+    request = AdmitRequest(ADDRESS, offence=short, exempt=frozenset({PolicyName.BRUTE_FORCE}))
+    await bench.store.admit(request)
+    assert (await bench.store.admit(request)).imposed is not None
     for _ in range(5):
-        outcome = await bench.store.admit(trip)
-        assert outcome.admitted
-        assert outcome.imposed is None
+        result = await bench.store.admit(request)
+        assert result.admitted
+        assert result.imposed is None
     await bench.wait(2.05)
     assert (await bench.store.admit(AdmitRequest(ADDRESS))).admitted
-    assert (await bench.store.admit(trip)).imposed is None  # counted anew
-    assert (await bench.store.admit(trip)).imposed is not None
+    assert (await bench.store.admit(request)).imposed is None  # counted anew
+    assert (await bench.store.admit(request)).imposed is not None
 
 
 async def test_another_policy_counts_during_a_sanction(bench: Bench):
     exempt = frozenset({PolicyName.BRUTE_FORCE})
     await bench.store.admit(AdmitRequest(ADDRESS, offence=BRUTE))
-    outcome = await bench.store.admit(AdmitRequest(ADDRESS, offence=DOS, offences=3, exempt=exempt))
-    assert outcome.imposed is not None
+    result = await bench.store.admit(AdmitRequest(ADDRESS, offence=DOS, offences=3, exempt=exempt))
+    assert result.imposed is not None
 
 
 async def _length_of_next(bench: Bench, escalation: Escalation) -> float:
-    outcome = await bench.store.admit(AdmitRequest(ALICE, offence=escalation, exempt=frozenset(PolicyName)))
-    assert outcome.imposed is not None
-    return outcome.imposed.sanction.expires_in_seconds
+    result = await bench.store.admit(AdmitRequest(ALICE, offence=escalation, exempt=frozenset(PolicyName)))
+    assert result.imposed is not None
+    return result.imposed.sanction.expires_in_seconds
 
 
 async def test_a_repeat_doubles(bench: Bench):
@@ -381,9 +381,9 @@ async def test_monitoring_sees_the_operators_sanctions(bench: Bench):
 async def test_a_sanction_of_the_group_binds_its_members(bench: Bench):
     group = Subject("address", "2001:db8::/48")
     await bench.store.sanctions.impose(Sanction(group, PolicyName.OPERATOR, 60))
-    outcome = await bench.store.admit(AdmitRequest(network(1)))
-    assert outcome.sanction is not None
-    assert outcome.sanction.subject == group
+    result = await bench.store.admit(AdmitRequest(network(1)))
+    assert result.sanction is not None
+    assert result.sanction.subject == group
     assert await bench.store.sanctions.lift(network(1)) == 0
     assert await bench.store.sanctions.lift(group) == 1
     assert (await bench.store.admit(AdmitRequest(network(1)))).admitted
@@ -423,8 +423,8 @@ LOGIN = login_subject("alice", ADDRESS)
 
 async def test_a_lockout_binds_the_pair_of_identifier_and_address(bench: Bench):
     for number in range(5):
-        outcome = await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))
-        assert (outcome.imposed is not None) is (number == 4)
+        result = await bench.store.admit(AdmitRequest(LOGIN, offence=LOCKOUT))
+        assert (result.imposed is not None) is (number == 4)
     seen = await bench.store.admit(AdmitRequest(LOGIN))
     assert seen.sanction is not None
     assert seen.sanction.policy is PolicyName.ACCOUNT_LOCKOUT

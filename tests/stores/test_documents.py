@@ -283,7 +283,7 @@ async def test_polling_sees_a_change_and_ends() -> None:
 
 
 class Unheard:
-    """An observer that nobody asks."""
+    """An observer that no test asks."""
 
     def store_failed(self, *_: object) -> None:
         pass

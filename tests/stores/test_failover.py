@@ -82,10 +82,10 @@ class Moody(MemoryStore):
         if self.error is not None:
             raise self.error
 
-    async def admit(self, trip: AdmitRequest) -> AdmitResult:
+    async def admit(self, request: AdmitRequest) -> AdmitResult:
         self.asked += 1
         self._mood()
-        return await super().admit(trip)
+        return await super().admit(request)
 
     async def ping(self) -> None:
         self.probed += 1
@@ -175,9 +175,9 @@ async def test_closed_admits_nothing(moody: Moody, watcher: Watcher, clock: Manu
 async def test_local_buckets_are_a_workers_share(moody: Moody, watcher: Watcher, clock: ManualClock):
     async with failover(moody, watcher, clock, workers=4) as store:
         moody.error = down()
-        outcomes = [await store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(40)]
-        assert sum(outcome.admitted for outcome in outcomes) == 30
-        assert outcomes[-1].buckets[0].retry_after_seconds == pytest.approx(3600 / 25)
+        results = [await store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(40)]
+        assert sum(result.admitted for result in results) == 30
+        assert results[-1].buckets[0].retry_after_seconds == pytest.approx(3600 / 25)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ async def test_an_override_that_was_seen_still_holds_at_a_workers_share(
     async def admitted() -> int:
         return sum([(await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted for _ in range(200)])
 
-    await moody.limits.set(ALICE, Limit(40, 3600), 0, 600)  # by somebody else
+    await moody.limits.set(ALICE, Limit(40, 3600), 0, 600)  # by another worker
     async with failover(moody, watcher, clock, workers=4) as store:
         await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         moody.error = down()
@@ -360,8 +360,8 @@ async def test_a_killed_server(own_redis: RedisServer, watcher: Watcher):
     async with failover(primary, watcher) as store:
         assert (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).admitted
         own_redis.kill()
-        outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
-        assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
+        results = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(256)))
+        assert sum(result.admitted for result in results) == CHARGE.capacity
         assert store.breaker_open
         own_redis.restart()
         await _until_closed(store)
@@ -377,8 +377,8 @@ async def test_a_server_frozen_for_three_seconds(own_redis: RedisServer, watcher
         own_redis.freeze()
         ends_at = time.monotonic() + 3
         while time.monotonic() < ends_at:  # it stays frozen until all that was asked meanwhile is answered
-            outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(8)))
-            assert all(outcome.admitted for outcome in outcomes)
+            results = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(8)))
+            assert all(result.admitted for result in results)
             await asyncio.sleep(0.02)
         assert store.breaker_open
         own_redis.thaw()
@@ -405,8 +405,8 @@ async def test_a_wrong_password_is_an_outage_and_no_exception(watcher: Watcher):
 @pytest.mark.redis
 async def test_a_thousand_simultaneous_requests(own_redis: RedisServer, watcher: Watcher):
     async with failover(RedisStore(own_redis.url, timeout_seconds=5), watcher) as store:
-        outcomes = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(1000)))
-        assert sum(outcome.admitted for outcome in outcomes) == CHARGE.capacity
+        results = await asyncio.gather(*(store.admit(AdmitRequest(ALICE, (CHARGE,))) for _ in range(1000)))
+        assert sum(result.admitted for result in results) == CHARGE.capacity
         assert watcher.failures == []
 
 

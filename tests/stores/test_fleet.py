@@ -109,8 +109,8 @@ async def test_limits_in_force_are_listed_with_their_actor(bench: Bench):
     assert (alice.limit, alice.burst, alice.actor) == (Limit(5, 60), 2, "bob the builder")
     assert 590 < alice.expires_in_seconds <= 600
     assert (network.limit, network.actor, network.subject.group) == (Limit(7, 1), "", "2001:db8::/48")
-    outcome = await bench.store.admit(AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),)))
-    assert outcome.buckets[0].charge.limit == Limit(5, 60)
+    result = await bench.store.admit(AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),)))
+    assert result.buckets[0].charge.limit == Limit(5, 60)
     assert await bench.store.limits.clear(ALICE) is True
     assert [held.subject.name for held in await bench.store.limits.all()] == [NETWORK.name]
 
@@ -123,14 +123,14 @@ async def test_a_limit_that_has_ended_is_not_listed(bench: Bench):
 
 async def test_a_sanction_knows_who_imposed_it(bench: Bench):
     await bench.store.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60, "a \x1f reason", "bob"))
-    await bench.store.sanctions.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60, "nobody's"))
+    await bench.store.sanctions.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60, "without an actor"))
     found = {each.subject.name: each for each in await bench.store.sanctions.all()}
     assert found[ALICE.name].actor == "bob"
     assert found[ALICE.name].reason.startswith("a ")
-    assert (found[NETWORK.name].reason, found[NETWORK.name].actor) == ("nobody's", "")
-    outcome = await bench.store.admit(AdmitRequest(ALICE))
-    assert outcome.sanction is not None
-    assert outcome.sanction.actor == "bob"
+    assert (found[NETWORK.name].reason, found[NETWORK.name].actor) == ("without an actor", "")
+    result = await bench.store.admit(AdmitRequest(ALICE))
+    assert result.sanction is not None
+    assert result.sanction.actor == "bob"
 
 
 # --- behind the breaker ----------------------------------------------------------------------------------------------
@@ -154,15 +154,15 @@ class Deaf(MemoryStore):
         super().__init__(clock=clock)
         self.fleet: DeafFleet = DeafFleet(clock)
 
-    async def admit(self, trip: AdmitRequest):
+    async def admit(self, request: AdmitRequest):
         raise StoreError("connection", "deaf")
 
 
 async def test_without_the_store_the_limit_is_divided_by_the_workers_that_were_last_seen(clock: ManualClock):
     primary = Deaf(clock)
     store = FailoverStore(primary, settings=Settings.load({}, workers=50), observer=Watcher(), clock=clock)
-    trip = AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),))
-    assert (await store.admit(trip)).buckets[0].charge.limit == Limit(2, 60)
+    request = AdmitRequest(ALICE, (Charge("default", Limit(100, 60)),))
+    assert (await store.admit(request)).buckets[0].charge.limit == Limit(2, 60)
     for number in range(4):
         assert await store.fleet.beat(f"worker {number}", b"", 5) == number + 1
     for number in range(1, 4):
@@ -171,11 +171,11 @@ async def test_without_the_store_the_limit_is_divided_by_the_workers_that_were_l
     primary.fleet.deaf = True
     with pytest.raises(StoreError):
         await store.fleet.beat("worker 0", b"", 5)
-    assert (await store.admit(trip)).buckets[0].charge.limit == Limit(25, 60)
+    assert (await store.admit(request)).buckets[0].charge.limit == Limit(25, 60)
     primary.fleet.deaf = False
     for _ in range(5):
         await store.fleet.beat("worker 0", b"", 5)
-    assert (await store.admit(trip)).buckets[0].charge.limit == Limit(100, 60)
+    assert (await store.admit(request)).buckets[0].charge.limit == Limit(100, 60)
     await store.aclose()
 
 

@@ -144,11 +144,11 @@ def failover(server: RedisServer, observer: Found) -> FailoverStore:
 async def admitted(store: FailoverStore) -> None:
     """A request goes through, and so do those that count an offence."""
     for enforced in (True, False):
-        trip = AdmitRequest(CALLER, (Charge("default", LOOSE),), exempt=frozenset(PolicyName), enforced=enforced)
-        assert (await store.admit(trip)).admitted
-        trip.offence, trip.call = FAILED, None
+        request = AdmitRequest(CALLER, (Charge("default", LOOSE),), exempt=frozenset(PolicyName), enforced=enforced)
+        assert (await store.admit(request)).admitted
+        request.offence, request.call = FAILED, None
         for _ in range(3):
-            assert (await store.admit(trip)).admitted
+            assert (await store.admit(request)).admitted
 
 
 def quiet(_event, _fields):

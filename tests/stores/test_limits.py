@@ -35,10 +35,10 @@ async def admitted(store, subject, charges, times: int) -> int:
 async def test_an_override_replaces_all_limits_but_the_fixed_and_ends(store, subject) -> None:
     assert await admitted(store, subject, (OWN, QUERY), 5) == 3
     await store.limits.set(subject, Limit(6, 3600), 1, 600)
-    outcome = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
-    assert [bucket.charge.policy for bucket in outcome.buckets] == ["override", "cost"]
-    own, cost = outcome.buckets
-    assert 590 < (outcome.override_seconds or 0) <= 600
+    result = await store.admit(AdmitRequest(subject, (OWN, QUERY, COST)))
+    assert [bucket.charge.policy for bucket in result.buckets] == ["override", "cost"]
+    own, cost = result.buckets
+    assert 590 < (result.override_seconds or 0) <= 600
     assert (own.charge.limit, own.charge.burst, round(own.remaining)) == (Limit(6, 3600), 1, 6)
     assert round(cost.remaining) == 900
     assert await admitted(store, subject, (OWN, QUERY), 10) == 6
@@ -76,5 +76,5 @@ async def test_an_override_meets_nobody_else(store) -> None:
 
 async def test_what_an_override_can_never_hold_is_said(store) -> None:
     await store.limits.set(ALICE, Limit(2, 3600), 0, 600)
-    outcome = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
-    assert (outcome.admitted, outcome.buckets[0].retry_after_seconds) == (False, math.inf)
+    result = await store.admit(AdmitRequest(ALICE, (Charge("authenticated", HOURLY, tokens=3),)))
+    assert (result.admitted, result.buckets[0].retry_after_seconds) == (False, math.inf)

@@ -56,11 +56,11 @@ class Model:
             self.looks = [look for look in self.looks if (look[0], look[1].key) != (override.subject, OVERRIDE)]
         return until > self.now
 
-    def charges(self, trip: AdmitRequest) -> tuple[Charge, ...]:
-        override, until = self.overrides.get(trip.subject, (None, 0.0))
+    def charges(self, request: AdmitRequest) -> tuple[Charge, ...]:
+        override, until = self.overrides.get(request.subject, (None, 0.0))
         if override is None or until <= self.now:
-            return trip.charges
-        return effective_charges(trip.charges, override.limit, override.burst)
+            return request.charges
+        return effective_charges(request.charges, override.limit, override.burst)
 
     def used(self, subject: Subject, bucket: str, limit: Limit, capacity: int) -> float:
         """Tokens in use as this limit sees it: what came back meanwhile came at its rate, and no bucket holds less than
@@ -73,20 +73,21 @@ class Model:
                 at = when
         return min(capacity, max(0.0, used - max(0.0, self.now - at) * limit.tokens_per_second))
 
-    def binding(self, trip: AdmitRequest) -> set[PolicyName]:
+    def binding(self, request: AdmitRequest) -> set[PolicyName]:
         """The operator's or the longest; of equally long ones either may answer."""
         bound = [
             (policy is PolicyName.OPERATOR, expires, policy)
             for (subject, policy), expires in self.sanctions.items()
-            if subject == trip.subject and expires > self.now
-            if policy is PolicyName.OPERATOR or policy not in trip.exempt
+            if subject == request.subject and expires > self.now
+            if policy is PolicyName.OPERATOR or policy not in request.exempt
         ]
         return {policy for operator, expires, policy in bound if (operator, expires) == max(bound)[:2]}
 
-    def fits(self, trip: AdmitRequest) -> bool:
+    def fits(self, request: AdmitRequest) -> bool:
         return all(
-            self.used(trip.subject, charge.key, charge.limit, charge.capacity) + charge.tokens <= charge.capacity + 1e-6
-            for charge in self.charges(trip)
+            self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens
+            <= charge.capacity + 1e-6
+            for charge in self.charges(request)
         )
 
     def offend(self, subject: Subject, escalation: Escalation, weight: int, seen: int, abuse: bool) -> float | None:
@@ -111,18 +112,22 @@ class Model:
         self.sanctions[key] = self.now + length
         return length
 
-    def admit(self, trip: AdmitRequest) -> tuple[bool, set[PolicyName], float | None]:
-        if bound := self.binding(trip):
+    def admit(self, request: AdmitRequest) -> tuple[bool, set[PolicyName], float | None]:
+        if bound := self.binding(request):
             return False, bound, None
-        fits = self.fits(trip)
-        self.looks += [(trip.subject, charge, self.now, fits) for charge in self.charges(trip)]
+        fits = self.fits(request)
+        self.looks += [(request.subject, charge, self.now, fits) for charge in self.charges(request)]
         if not fits:
-            if trip.abuse is None:
+            if request.abuse is None:
                 return False, set(), None
-            return False, set(), self.offend(trip.subject, trip.abuse, 1, 1 + trip.refused_before, abuse=True)
-        if trip.offence is None:
+            return False, set(), self.offend(request.subject, request.abuse, 1, 1 + request.refused_before, abuse=True)
+        if request.offence is None:
             return True, set(), None
-        return True, set(), self.offend(trip.subject, trip.offence, trip.offences, trip.offences, abuse=False)
+        return (
+            True,
+            set(),
+            self.offend(request.subject, request.offence, request.offences, request.offences, abuse=False),
+        )
 
     def lift(self, subject: Subject) -> int:
         ended = 0
@@ -133,7 +138,7 @@ class Model:
         return ended
 
 
-def trips(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
+def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
     charges = st.builds(
         Charge,
         policy=st.sampled_from(["default", "graphql"]),
@@ -175,7 +180,7 @@ def steps(
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
     )
-    step = trips(windows) | trips(windows) | trips(windows) | pauses | st.sampled_from(SUBJECTS)
+    step = requests(windows) | requests(windows) | requests(windows) | pauses | st.sampled_from(SUBJECTS)
     if clock_is_set_back:
         # By a server's clock a sanction ends later then, or is in force again: how long is not what is compared here.
         step = step.filter(lambda step: not isinstance(step, AdmitRequest) or step.abuse is step.offence is None)
@@ -203,20 +208,20 @@ async def compare(
             else:
                 assert await store.limits.clear(step.subject) is was_there
         elif isinstance(step, AdmitRequest):
-            await _compare_trip(store, model, step)
+            await _compare_request(store, model, step)
     listed = {(one.subject, one.policy) for one in await store.sanctions.all()}
     assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
 
 
-async def _compare_trip(store: Store, model: Model, trip: AdmitRequest) -> None:
-    admitted, bound, imposed = model.admit(trip)
-    outcome = await store.admit(trip)
-    assert outcome.admitted is admitted
-    assert outcome.sanction.policy in bound if outcome.sanction else not bound
-    assert (outcome.imposed.sanction.expires_in_seconds if outcome.imposed else None) == imposed
-    for bucket in outcome.buckets:
+async def _compare_request(store: Store, model: Model, request: AdmitRequest) -> None:
+    admitted, bound, imposed = model.admit(request)
+    result = await store.admit(request)
+    assert result.admitted is admitted
+    assert result.sanction.policy in bound if result.sanction else not bound
+    assert (result.imposed.sanction.expires_in_seconds if result.imposed else None) == imposed
+    for bucket in result.buckets:
         charge = bucket.charge
-        used = model.used(trip.subject, charge.key, charge.limit, charge.capacity)
+        used = model.used(request.subject, charge.key, charge.limit, charge.capacity)
         assert bucket.remaining == pytest.approx(charge.capacity - used, abs=1e-5)
         short = used + charge.tokens - charge.capacity
         never = charge.tokens > charge.capacity
@@ -294,15 +299,15 @@ async def refused_until_blocked(store: Store, step: Callable[[float], Awaitable[
     """A caller who is refused twice, with the clock set back by an hour in between: whether it was blocked."""
     charge = Charge("default", Limit(1, 3600))
     abuse = Escalation(PolicyName.RATE_LIMIT_ABUSE, offences=3, window_seconds=60, sanction_seconds=50)
-    outcomes = [await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)) for _ in range(2)]
-    told = outcomes[1].buckets[0].retry_after_seconds
+    results = [await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)) for _ in range(2)]
+    told = results[1].buckets[0].retry_after_seconds
     for seconds in (-3600.0, 2.0, 2.0):
         await step(seconds)
-        outcomes.append(await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)))
-        assert outcomes[-1].buckets[0].retry_after_seconds <= told
+        results.append(await store.admit(AdmitRequest(SUBJECTS[0], (charge,), abuse=abuse)))
+        assert results[-1].buckets[0].retry_after_seconds <= told
     await step(3600)
     assert (await store.admit(AdmitRequest(SUBJECTS[0], (charge,)))).admitted
-    return [outcome.imposed is not None for outcome in outcomes]
+    return [result.imposed is not None for result in results]
 
 
 OFFENCES = [False, False, False, False, True]  # one is admitted, and two are refused in what is one second

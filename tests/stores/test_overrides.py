@@ -1,4 +1,4 @@
-"""The control set: what is told to one is known to all, until it expires or is taken back."""
+"""Overrides: what is put into one process's store is known to all, until it expires or is deleted."""
 
 import asyncio
 

@@ -76,18 +76,18 @@ def test_the_number_outlives_the_refusal(refusals: Refusals, clock: ManualClock)
 
 
 def test_remembers_nothing_else(refusals: Refusals):
-    trip, outcome = refused(CHARGE, 0.5)
-    refusals.remember(trip, replace(outcome, admitted=True))
-    refusals.remember(trip, AdmitResult(False, sanction=Sanction(ALICE, PolicyName.DOS, 5)))
-    refusals.remember(trip, AdmitResult(False, unavailable=True))
+    request, result = refused(CHARGE, 0.5)
+    refusals.remember(request, replace(result, admitted=True))
+    refusals.remember(request, AdmitResult(False, sanction=Sanction(ALICE, PolicyName.DOS, 5)))
+    refusals.remember(request, AdmitResult(False, unavailable=True))
     assert refusals.find(ALICE, (CHARGE,)) is None
 
 
 def test_is_bounded(clock: ManualClock):
     refusals = Refusals(clock=clock, size=10)
     for number in range(50):
-        trip, outcome = refused(CHARGE, 0.5)
-        refusals.remember(replace(trip, subject=Subject("address", str(number))), outcome)
+        request, result = refused(CHARGE, 0.5)
+        refusals.remember(replace(request, subject=Subject("address", str(number))), result)
     found = [refusals.find(Subject("address", str(number)), (CHARGE,)) for number in range(50)]
     assert [bucket is not None for bucket in found] == [False] * 40 + [True] * 10
 
@@ -98,8 +98,8 @@ async def test_with_a_store(refusals: Refusals, clock: ManualClock):
     for _ in range(1000):
         clock.advance(0.01)
         if refusals.find(ALICE, (CHARGE,)) is None:
-            trip = AdmitRequest(ALICE, (CHARGE,), refused_before=refusals.take_count(ALICE))
-            outcome = await store.admit(trip)
-            refusals.remember(trip, outcome)
-            admitted += outcome.admitted
+            request = AdmitRequest(ALICE, (CHARGE,), refused_before=refusals.take_count(ALICE))
+            result = await store.admit(request)
+            refusals.remember(request, result)
+            admitted += result.admitted
     assert admitted in (69, 70)

@@ -1,1 +1,1 @@
-"""The store on Redis: one script an admission, the codec of its keys and answers, and what repairs foreign entries."""
+"""The store on Redis: one script for an admission, its codec, the sub-stores, and what repairs foreign entries."""

@@ -51,9 +51,11 @@ def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptC
         return ("EVALSHA", sha, 1, first_key(request, arguments, namespace), *arguments)
 
     subject, charges = request.subject, request.charges
+    # What is rare is packed anew: arguments that differ from subject to subject.
     if not charges or subject.member or request.refused_before or request.offences != 1:
         whole = command()
         return ScriptCall(sha, pack(whole), str(whole[3]), command, namespace.name)
+    # All but the key was packed for an earlier request of this kind.
     before, bucket, after = _packed(
         sha, namespace, charges, request.abuse, request.offence, request.exempt, request.enforced
     )
@@ -97,6 +99,7 @@ def admit_arguments(request: AdmitRequest) -> list[Part]:
     for charge in request.charges:
         limit = charge.limit
         name = bucket_name(member, charge.key)
+        # One group of five for each charge, as the script counts on.
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     arguments += _escalation_arguments(request.abuse, 1)
     arguments += _escalation_arguments(request.offence, request.offences)
@@ -122,7 +125,8 @@ UNREADABLE: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 
 def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
     """The answer of admit.lua to a request; one of UNREADABLE if it is none."""
-    if reply[0] == 1 and len(reply) == _PLAIN and len(request.charges) == 1:  # nearly always
+    # Admitted, with one bucket and nothing else to say.
+    if reply[0] == 1 and len(reply) == _PLAIN and len(request.charges) == 1:
         return AdmitResult(True, (Bucket(request.charges[0], reply[1] / MILLIONTHS),))
     if reply[0] == -1:  # a sanction binds
         _, policy, left, reason, of_group = reply

@@ -1,4 +1,4 @@
-"""What of a Redis deserves a look at the start: it evicts, is too old, takes no writes, does not answer."""
+"""Looks at a Redis when a guard starts: does it evict, is it too old, does it take no writes, does it not answer?"""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis.client import RedisClient
 
 ANSWER_SECONDS: Final = 2.0
-"""No request waits for this check: only a server that is really silent shall be called so."""
+"""No request waits for this check, so a slow server has time to answer."""
 OLDEST: Final = (6, 2)
 
 _LINE: Final = re.compile(r"^(redis_version|maxmemory_policy):(\S+)\s*$", re.MULTILINE)
@@ -22,6 +22,7 @@ async def check_redis(client: RedisClient, probe: str) -> list[str]:
 
     ``probe`` is a key to write to, of a second's life.
     """
+    # A write first: without it nothing else matters.
     try:
         await client.call(probe, ("SET", probe, 1, "PX", 1000), timeout_seconds=ANSWER_SECONDS)
     except StoreError as error:

@@ -19,8 +19,8 @@ from fraiseql_guard.stores.documents import (
     listed,
 )
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import DOCUMENTS
-from fraiseql_guard.stores.redis.keys import RedisKeys
 
 _SCRIPT: Final = "documents"
 _VERSION: Final = b"#"
@@ -43,6 +43,7 @@ class RedisDocuments:
         """DocumentStore.index."""
         try:
             for _ in range(_ATTEMPTS):
+                # The pages belong together if the index is the same before and after, and all of it was read.
                 version, count = await self._look()
                 if version == known_version:
                     return None
@@ -58,11 +59,12 @@ class RedisDocuments:
         return int(version), int(count)
 
     async def _entries(self) -> AsyncIterator[tuple[bytes, Listed | None]]:
-        """The entries by name, page by page: some of them twice if the hash is growing meanwhile. None is one that
-        none of ours wrote."""
+        """The entries by name, page by page, some of them twice if the hash grows meanwhile. An entry that other
+        software wrote is None."""
         cursor = b"0"
         while True:
             cursor, fields = await self._keys.ask(self._index, ("HSCAN", self._index, cursor, "COUNT", _PAGE))
+            # One field of the hash is the version; the others are documents.
             for name, value in zip(fields[::2], fields[1::2], strict=True):
                 if name != _VERSION:
                     yield name, self._entry(name, value)
@@ -100,7 +102,8 @@ class RedisDocuments:
 
 
 def _entry(key: bytes, entry: bytes) -> Listed:
-    """ValueError or TypeError if none of ours wrote it."""
+    """An entry of the index; ValueError or TypeError if other software wrote it."""
+    # Bounded first: what other software wrote may be long.
     mark, id_ = key[:1], key[1:].decode()
     if len(entry) > _LONGEST_ENTRY or len(key) > _LONGEST_ENTRY or mark != b":":
         raise ValueError("it is named or written otherwise")

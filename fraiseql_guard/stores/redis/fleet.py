@@ -1,4 +1,4 @@
-"""The fleet's part of the store on Redis: two scripts (lua/fleet.lua, lua/ring.lua), each on keys of one hash tag."""
+"""Workers and operators on Redis: two scripts (lua/fleet.lua, lua/ring.lua), each on keys of one hash tag."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from fraiseql_guard.stores.fleet import ACTIONS_SECONDS, ACTIONS_SIZE, RECENT_SECONDS, RECENT_SIZE, Beat
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import ACTIONS, FLEET, REFUSALS
-from fraiseql_guard.stores.redis.keys import RedisKeys
 
 _MILLIONTHS: Final = 1_000_000
 

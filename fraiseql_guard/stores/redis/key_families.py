@@ -24,8 +24,8 @@ PROBE: Final = "probe"
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """One family. ``tail`` is what follows the hash tag: a regular expression in families of subjects, whose tag is a
-    digest; there ``common`` is empty, else it is the tag."""
+    """One family. ``common`` is its hash tag, or empty where the tag is the digest of a subject; ``tail`` is a regular
+    expression for what follows the tag."""
 
     family: KeyFamily
     common: str
@@ -68,6 +68,7 @@ def row_of(key: str) -> KeyRow | None:
     named = _TAG.match(key)
     if named is None:
         return None
+    # What stands in the braces is the hash tag.
     tag, tail = named[2], named[3]
     known = {row.common for row in FAMILIES if row.common}
     common = tag if tag in known else ""
@@ -75,7 +76,7 @@ def row_of(key: str) -> KeyRow | None:
 
 
 def shared_keys(names: Namespace) -> Mapping[str, KeyRow]:
-    """The keys of the whole fleet whose names are known beforehand: all but those of lifting."""
+    """The keys of the whole fleet whose names are known beforehand, by name: all but those of lifting."""
     return {
         names.common(row.common) + row.tail: row
         for row in FAMILIES

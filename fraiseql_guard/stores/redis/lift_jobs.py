@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fraiseql_guard.stores.lift_jobs import SILENT_SECONDS, STOPPED, LiftJob, Told
+from fraiseql_guard.stores.lift_jobs import SILENT_SECONDS, STOPPED, JobAnswer, LiftJob
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import LIFTING
-from fraiseql_guard.stores.redis.keys import RedisKeys
 
 _SCRIPT: Final = "lift_job"
 _MILLIONTHS: Final = 1_000_000
@@ -20,15 +20,15 @@ class RedisLiftJobs:
         self._keys = keys
         self._key = f"{keys.names.common(LIFTING)}:"
 
-    async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> Told:
+    async def begin(self, origin: str, job_id: str, *, actor: str, worker: str, total: int) -> JobAnswer:
         """LiftJobStore.begin."""
         return await self._ask(origin, ("begin", job_id, actor, worker, round(SILENT_SECONDS), total))
 
-    async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> Told:
+    async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> JobAnswer:
         """LiftJobStore.advance."""
         return await self._ask(origin, ("advance", job_id, seen, lifted))
 
-    async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> Told:
+    async def finish(self, origin: str, job_id: str, *, state: str, why: str = "") -> JobAnswer:
         """LiftJobStore.finish."""
         return await self._ask(origin, ("finish", job_id, state, why))
 
@@ -36,13 +36,13 @@ class RedisLiftJobs:
         """LiftJobStore.read."""
         return (await self._ask(origin, ("read",))).job
 
-    async def _ask(self, origin: str, arguments: Sequence[str | int | bytes]) -> Told:
+    async def _ask(self, origin: str, arguments: Sequence[str | int | bytes]) -> JobAnswer:
         granted, now, *fields = await self._keys.run(_SCRIPT, f"{self._key}{origin}", arguments)
-        return Told(granted == 1, _job(int(now), fields))
+        return JobAnswer(granted == 1, _job(int(now), fields))
 
 
 def _job(now: int, fields: Sequence[bytes]) -> LiftJob | None:
-    """None if there is none, or what is there has no fields of ours."""
+    """The job of a hash; None if there is none, or other software wrote it."""
     found: dict[str, str] = {
         name.decode(errors="replace"): value.decode(errors="replace")
         for name, value in zip(fields[::2], fields[1::2], strict=True)

@@ -1,5 +1,5 @@
-"""Limits that an operator has set for single subjects, on Redis: lua/limit.lua on the subject's own keys, and an index
-for listing alone, written after a limit came into force."""
+"""Limits of single subjects on Redis: lua/limit.lua on the subject's own keys, and an index for listing alone, which is
+written after a limit came into force."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fraiseql_guard.core.signals import KeyFamily
 from fraiseql_guard.stores.limits import OVERRIDE, HeldLimit
 from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis.admit_codec import bucket_name
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import LIMIT_INDEX
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.pages import RedisIndex
 from fraiseql_guard.stores.redis.repair import foreign, is_limit
 from fraiseql_guard.stores.redis.sanctions import subject_of
@@ -42,9 +42,10 @@ class RedisLimits:
         return bool(await self._write(subject, 0, ""))
 
     async def page(self, limit: int, cursor: str = "") -> Page[HeldLimit]:
-        """LimitStore.page: those of the index that the subjects' own keys confirm."""
+        """LimitStore.page: the limits of the index that the subjects' own keys confirm."""
         found: list[HeldLimit] = []
         position, total = Cursor.read(cursor), 0
+        # Notes that nothing confirms are skipped, so that a page may need more than one page of the index.
         while len(found) < limit:
             notes = await self._index.page(position, min(BATCH, limit - len(found)))
             total, position = notes.total, Cursor.read(notes.cursor)
@@ -74,6 +75,7 @@ class RedisLimits:
                 raise
             self._keys.unreadable.note(KeyFamily.LIMITS, key, "is of another type than ours")
             return None
+        # It may have ended between the two answers.
         if not value or left <= 0:
             return None
         if not is_limit(value):
@@ -88,6 +90,7 @@ class RedisLimits:
     async def _write(self, subject: Subject, milliseconds: int, value: str) -> Any:
         member = subject.member
         arguments = (milliseconds, value, bucket_name(member, OVERRIDE))
+        # The subject's own key first: it is what binds.
         existed = await self._keys.run("limit", self._keys.names.override_of(subject), arguments)
         note = json.dumps([subject.kind, subject.name, subject.group])
         with suppress(StoreError):  # the limit itself is in force or ended: the index only lists, and forgets by itself

@@ -1,4 +1,4 @@
-"""The names of our keys on Redis: all of them begin with one namespace, so that apps can share a server."""
+"""The names of our keys on Redis. All begin with one namespace, so that apps can share a server."""
 
 from __future__ import annotations
 

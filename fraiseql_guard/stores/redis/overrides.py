@@ -1,4 +1,4 @@
-"""The control set on Redis: one hash, one script (lua/control.lua)."""
+"""Overrides on Redis: one hash, one script (lua/overrides.lua)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Final
 from fraiseql_guard.core.signals import KeyFamily
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import CONTROL
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.unreadable import read_json
 
-_SCRIPT: Final = "control"
+_SCRIPT: Final = "overrides"
 _MILLIONTHS: Final = 1_000_000
 _KINDS: Final = frozenset(kind.value for kind in OverrideKind)
 
@@ -27,7 +27,7 @@ class RedisOverrides:
         self._key = keys.names.common(CONTROL)
 
     async def read(self, known_version: int) -> Overrides | None:
-        """OverrideStore.read. A key that is no hash any more tells nothing: what was known stays in force."""
+        """OverrideStore.read. Where the key is no hash any more, what was known stays in force."""
         try:
             reply = await self._keys.run_unrepaired(_SCRIPT, self._key, ("read", known_version))
         except StoreError as error:
@@ -38,27 +38,28 @@ class RedisOverrides:
         version = int(reply[0])
         if version == known_version:
             return None
-        found = (self._entry(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
-        return Overrides(version, tuple(entry for entry in found if entry is not None))
+        found = (self._override(*triple) for triple in zip(reply[1::3], reply[2::3], reply[3::3], strict=True))
+        return Overrides(version, tuple(each for each in found if each is not None))
 
-    async def put(self, entry: Override) -> None:
+    async def put(self, override: Override) -> None:
         """OverrideStore.put."""
-        length = math.ceil(min(entry.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
-        said = [entry.reason, entry.actor, entry.value, entry.id]
-        value = json.dumps(said if entry.value or entry.id else said[:2])  # as older versions of ours can read it
-        await self._keys.run(_SCRIPT, self._key, ("tell", f"{entry.kind.value}:{entry.key}", length, value))
+        length = math.ceil(min(override.expires_in_seconds, LONGEST_SECONDS) * _MILLIONTHS)
+        facts = [override.reason, override.actor, override.value, override.id]
+        # Older versions of ours read a list of two alone.
+        value = json.dumps(facts if override.value or override.id else facts[:2])
+        await self._keys.run(_SCRIPT, self._key, ("put", f"{override.kind.value}:{override.key}", length, value))
 
     async def delete(self, kind: OverrideKind, key: str) -> bool:
         """OverrideStore.delete."""
-        return bool((await self._keys.run(_SCRIPT, self._key, ("untell", f"{kind.value}:{key}")))[0])
+        return bool((await self._keys.run(_SCRIPT, self._key, ("delete", f"{kind.value}:{key}")))[0])
 
-    def _entry(self, name: bytes, left: int, value: bytes) -> Override | None:
-        """None for what a newer version of ours may have said, and for what none of ours has."""
+    def _override(self, name: bytes, left: int, value: bytes) -> Override | None:
+        """None for a kind that a newer version of ours may have written, and for what none of ours has."""
         try:
             if left < 0:
                 raise ValueError("holds no moment of its end")
             kind, _, key = name.decode().partition(":")
-            if kind not in _KINDS:
+            if kind not in _KINDS:  # of a newer version
                 return None
             said = read_json(value)
             if not isinstance(said, list) or len(said) < 2 or not all(isinstance(each, str) for each in said[:4]):

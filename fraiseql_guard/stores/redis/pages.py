@@ -1,4 +1,4 @@
-"""The indexes of sanctions and of limits on Redis, page by page (lua/page.lua), and as a scan in no order."""
+"""The indexes of sanctions and of limits on Redis: page by page (lua/page.lua), or as a scan in no order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from fraiseql_guard.core.signals import KeyFamily
-from fraiseql_guard.stores.redis.keys import RedisKeys
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.sanction_pages import Cursor, moment_of
 
 N = TypeVar("N")
@@ -19,7 +19,8 @@ _SCANNED: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Notes(Generic[N]):
-    """Some notes of an index, where the next ones begin ('' behind the last), and the server's time in us."""
+    """Some notes of an index, where the next ones begin ('' behind the last), how many there are, and the server's time
+    in microseconds."""
 
     notes: Sequence[N]
     cursor: str
@@ -28,7 +29,8 @@ class Notes(Generic[N]):
 
 
 class RedisIndex(Generic[N]):
-    """One index. ``read`` makes a note of its bytes; ValueError if none of ours wrote them: then it is left out."""
+    """One index. ``read`` makes a note of its bytes, or raises ValueError if other software wrote them: such a note is
+    left out."""
 
     def __init__(self, keys: RedisKeys, key: str, family: KeyFamily, *, read: Callable[[bytes], N]) -> None:
         self._keys = keys
@@ -42,14 +44,15 @@ class RedisIndex(Generic[N]):
         return int(reply[0])
 
     async def page(self, cursor: Cursor, limit: int) -> Notes[N]:
-        """At most ``limit`` notes, those that end last first. Fewer do not say that they are the last."""
+        """At most ``limit`` notes, those that end last first. A page may be short without being the last."""
         reply = await self._keys.run(_SCRIPT, self._key, (limit, cursor.end, cursor.skip))
         total, now, notes, ends = int(reply[0]), int(reply[1]), reply[2::2], reply[3::2]
+        # A page that is not full is the last one.
         following = cursor.after([moment_of(end) for end in ends]) if len(notes) == limit else Cursor()
         return Notes(self._readable(notes), str(following), total, now)
 
     async def scan(self) -> AsyncIterator[Sequence[N]]:
-        """All notes in no order, some of them twice, in batches. What is there all the time is not missed."""
+        """All notes in no order, some of them twice, in batches. A note that is there all the time is not missed."""
         cursor = b"0"
         while True:
             cursor, found = await self._keys.ask(self._key, ("ZSCAN", self._key, cursor, "COUNT", _SCANNED))

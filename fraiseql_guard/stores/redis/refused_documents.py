@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import REFUSED
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.refused_documents import CALLERS, MOST_DOCUMENTS, WINDOW_SECONDS, RefusedFor
 
 

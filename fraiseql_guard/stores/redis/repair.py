@@ -1,7 +1,7 @@
-"""Keys of ours that other software has written to: they are taken back, so that nothing fails because of them twice.
+"""Takes back keys of ours that other software has written to, so that nothing fails because of them twice.
 
-A key of another type than ours cannot be used for what it is there for, and what is malformed in a subject's own keys
-would end each of its requests. Both are removed, counted and named. Entries that only lists would show are not touched.
+A key of another type than ours is of no use, and a malformed entry in a subject's own keys would end each of its
+requests. Both are removed, counted and named. Entries that only lists would show are not touched.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from fraiseql_guard.stores.redis.namespace import Namespace
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 _PAUSE_SECONDS: Final = 0.05
-"""After a look at a subject's keys that found nothing: an error of another cause must not cost it each time."""
+"""Pause after a look at a subject's keys that found nothing: an error of another cause must not cost one each time."""
+# What our scripts write (lua/admit.lua, lua/impose.lua, lua/limit.lua). Anything else is malformed.
 _SANCTION: Final = re.compile(rb"\d{1,17} .*", re.DOTALL)
 _OFFENCE: Final = re.compile(rb"\d{1,17} \d{1,9} \d{1,15}")
 _LIMIT: Final = re.compile(rb"[1-9]\d{0,8} [1-9]\d{0,8} \d{1,9}( .*)?", re.DOTALL)
@@ -36,12 +37,12 @@ Ask = Callable[[str, Command], Awaitable[Any]]
 
 
 def foreign(error: StoreError) -> bool:
-    """Whether a failure may be one of what a key holds: of its type, or of a script that could not read it."""
+    """Whether a failure may come from what a key holds: its type, or a value that a script could not read."""
     return error.reason == "script"
 
 
 class Repair:
-    """Looks at keys through ``ask``, and takes back those that hold what none of ours wrote."""
+    """Looks at keys through ``ask``, and removes what other software wrote there."""
 
     def __init__(
         self,
@@ -59,16 +60,17 @@ class Repair:
         self._next_at = -math.inf
 
     async def shared(self, key: str) -> bool:
-        """Take back a key of the fleet and those beside it, where their type is another; whether there was any."""
+        """Remove a key of the fleet and those beside it where their type is not ours; True if there was any."""
         tag = key[: key.find("}") + 1]
         keys = {each: row for each, row in self._shared.items() if each.startswith(tag)}
         row = row_of(key)
-        with suppress(StoreError):  # a user who may not: the failure that brought us here is told
+        # If this Redis user may not look, the failure that brought us here is the one that is raised.
+        with suppress(StoreError):
             return await self._types({**keys, **({key: row} if row is not None else {})})
         return False
 
     async def subject(self, subject: Subject, buckets: Iterable[str] = ()) -> bool:
-        """Take back a subject's keys, or what is malformed in them; whether there was anything."""
+        """Remove a subject's keys of another type, and what is malformed in the others; True if there was anything."""
         if self._clock() < self._next_at:
             return False
         keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
@@ -83,7 +85,9 @@ class Repair:
     def _keys_of(self, subject: Subject, buckets: Iterable[str]) -> list[str]:
         base, member = self._names.of(subject), subject.member
         keys = [f"{base}l{member}", f"{base}b:{f'{member}:{OVERRIDE}' if member else OVERRIDE}"]
+        # The override of its limits, and the buckets of the request that failed.
         keys += [f"{base}b:{bucket}" for bucket in buckets]
+        # The member's own, and those of its group, whose keys are in the same slot.
         for who in {member, ""}:
             for mode in ("", "m:"):
                 keys += [f"{base}{mode}s{who}", f"{base}{mode}g"]
@@ -91,6 +95,7 @@ class Repair:
         return list(dict.fromkeys(keys))
 
     async def _types(self, keys: Mapping[str, KeyRow]) -> bool:
+        # A key of another type cannot be read at all, so it goes as a whole.
         found = await asyncio.gather(*(self._ask(key, ("TYPE", key)) for key in keys))
         removed = False
         for (key, row), name in zip(keys.items(), found, strict=True):
@@ -106,6 +111,7 @@ class Repair:
             return await self._sanctions(key)
         if row.family is KeyFamily.OFFENCES:
             entries = await self._ask(key, ("LRANGE", key, 0, 999))
+            # The script sums all entries: one that is malformed ends it.
             usable = all(map(_OFFENCE.fullmatch, entries))
             return await self._remove([] if usable else [("DEL", key)], row.family, key)
         check = _STRINGS.get(row.family)
@@ -116,7 +122,7 @@ class Repair:
         return await self._remove([("DEL", key)] if wrong else [], row.family, key)
 
     async def _sanctions(self, key: str) -> bool:
-        """A policy of another name is one of a newer version of ours, and stays."""
+        """Remove malformed sanctions. A policy of an unknown name is one of a newer version of ours, and stays."""
         fields = await self._ask(key, ("HGETALL", key))
         wrong = [
             ("HDEL", key, name)

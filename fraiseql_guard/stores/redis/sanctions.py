@@ -14,8 +14,8 @@ from fraiseql_guard.core.context import Sanction, Subject
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.protocol import StoreError
 from fraiseql_guard.stores.redis.admit_codec import MILLIONTHS, read_reason, written_reason
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import SANCTION_INDEX
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.pages import RedisIndex
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Page
@@ -89,9 +89,10 @@ class RedisSanctions:
         return self._index.scan()
 
     async def page(self, limit: int, cursor: str = "") -> Page[Sanction]:
-        """SanctionStore.page: those of the index that the subjects' own keys confirm."""
+        """SanctionStore.page: the sanctions of the index that the subjects' own keys confirm."""
         found: list[Sanction] = []
         position, total = Cursor.read(cursor), 0
+        # Notes that nothing confirms are skipped, so that a page may need more than one page of the index.
         while len(found) < limit:
             notes = await self._index.page(position, min(BATCH, limit - len(found)))
             total = notes.total
@@ -116,6 +117,7 @@ class RedisSanctions:
         """SanctionStore.of."""
         key = self._keys.names.sanctions_of(subject)
         time, fields = await asyncio.gather(self._keys.ask(key, ("TIME",)), self._held(key, ("HGETALL", key)))
+        # By the server's clock, as the script that wrote it.
         now = int(time[0]) * MILLIONTHS + int(time[1])
         fields = fields or ()
         found = [
@@ -126,6 +128,7 @@ class RedisSanctions:
         return [each for each in found if each is not None]
 
     async def _confirmed(self, notes: Sequence[Sanctioned], now: int) -> list[Sanction]:
+        # The index may lag behind: the subjects' own keys decide.
         keys = [self._keys.names.sanctions_of(subject) for subject, _ in notes]
         held = await asyncio.gather(
             *(self._held(key, ("HGET", key, policy)) for key, (_, policy) in zip(keys, notes, strict=True))
@@ -134,7 +137,7 @@ class RedisSanctions:
         return [each for each in found if each is not None]
 
     async def _held(self, key: str, command: Any) -> Any:
-        """What a subject's key holds; nothing if it is of another type than ours."""
+        """The answer about a subject's key; None if the key is of another type than ours."""
         try:
             return await self._keys.ask(key, command)
         except StoreError as error:
@@ -144,8 +147,9 @@ class RedisSanctions:
             return None
 
     def _sanction(self, subject: Subject, policy: PolicyName, value: bytes | None, now: int) -> Sanction | None:
-        """The sanction that a value says is in force."""
+        """The sanction of a value, if it is in force."""
         expires, _, reason = (value or b"0 ").partition(b" ")
+        # Moments are microseconds since 1970, of at most 17 digits.
         if not expires.isdigit() or len(expires) > _LONGEST_MOMENT:
             self._keys.unreadable.note(KeyFamily.SANCTIONS, value, "holds no moment of its end")
             return None
@@ -159,7 +163,7 @@ def written_note(subject: Subject, policy: PolicyName) -> str:
 
 
 def read_note(note: bytes) -> Sanctioned:
-    """Who is noted; ValueError if none of ours wrote it."""
+    """Subject and policy of a note; ValueError if other software wrote it."""
     *parts, policy = texts(read_json(note), 4)
     if policy not in _POLICIES:
         raise ValueError("names no policy that is known here")

@@ -8,7 +8,8 @@ from typing import Final
 from fraiseql_guard.stores.redis.client import Script
 
 _NAMES: Final = (
-    "admit", "impose", "lift", "index", "page", "control", "limit", "fleet", "ring", "documents", "refused", "lift_job",
+    "admit", "impose", "lift", "lift_job", "index", "page",
+    "limit", "overrides", "documents", "refused", "fleet", "ring",
 )  # fmt: skip
 
 

@@ -16,8 +16,8 @@ from fraiseql_guard.stores.redis.check import check_redis
 from fraiseql_guard.stores.redis.client import ScriptCall, open_client
 from fraiseql_guard.stores.redis.documents import RedisDocuments
 from fraiseql_guard.stores.redis.fleet import RedisFleet
+from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import PROBE
-from fraiseql_guard.stores.redis.keys import RedisKeys
 from fraiseql_guard.stores.redis.lift_jobs import RedisLiftJobs
 from fraiseql_guard.stores.redis.limits import RedisLimits
 from fraiseql_guard.stores.redis.namespace import NAMESPACE, Namespace
@@ -58,11 +58,13 @@ class RedisStore:
         try:
             reply = await self.keys.send(call.key, call)
         except StoreError as error:
+            # A script that fails may have met what other software wrote: then the keys are repaired, and it runs again.
             buckets = [bucket_name(request.subject.member, charge.key) for charge in request.charges]
             if not foreign(error) or not await self.keys.repair.subject(request.subject, buckets):
                 raise
             reply = await self.keys.send(call.key, call)
         result = _read(request, reply)
+        # Sanctions of monitor mode bind no caller, and are not listed.
         if result.imposed is not None and result.imposed.escalation.enforced:
             await self.sanctions.note(result.imposed.sanction)
         return result
@@ -83,6 +85,7 @@ class RedisStore:
         """The packed call of admit.lua, which a request that is made again keeps."""
         call: ScriptCall | None = request.call
         script, names = self.keys.scripts["admit"], self.keys.names
+        # A request that another store has packed is packed anew.
         if call is None or call.sha != script.sha or call.namespace != names.name:
             call = request.call = admit_call(request, script.sha, names)
         return call

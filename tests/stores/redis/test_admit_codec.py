@@ -1,4 +1,4 @@
-"""A trip on the wire says exactly what its arguments say, whatever of it was packed before."""
+"""An admit request on the wire says exactly what its arguments say, whatever of it was packed before."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ escalations = st.none() | st.builds(
 subjects = st.builds(
     Subject, st.sampled_from(["user", "address", "login"]), names, st.sampled_from(["", "2001:db8::/48"])
 )
-trips = st.builds(
+requests = st.builds(
     AdmitRequest, subjects, charges, escalations, escalations, st.sampled_from([1, 3]),
     st.frozensets(st.sampled_from(PolicyName)), st.sampled_from([0, 0, 7]), st.booleans(), st.booleans(),
 )  # fmt: skip
 
 
-@given(st.lists(trips, min_size=1, max_size=3), st.sampled_from(["fg", "shop-prod"]))
+@given(st.lists(requests, min_size=1, max_size=3), st.sampled_from(["fg", "shop-prod"]))
 def test_the_wire_says_what_the_arguments_say(some, name):
     namespace = Namespace(name)
-    for trip in some:
-        call = admit_call(trip, SHA, namespace)
-        assert call.command() == ("EVALSHA", SHA, 1, call.key, *admit_arguments(trip))
+    for request in some:
+        call = admit_call(request, SHA, namespace)
+        assert call.command() == ("EVALSHA", SHA, 1, call.key, *admit_arguments(request))
         assert call.packed == hiredis.pack_command(call.command())
-        assert call.key.startswith(f"{name}:{{{trip.subject.tag}}}:")
+        assert call.key.startswith(f"{name}:{{{request.subject.tag}}}:")

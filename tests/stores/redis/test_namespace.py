@@ -95,10 +95,10 @@ async def test_every_key_begins_with_the_namespace(redis_store: RedisStore, two)
 
 async def test_nothing_is_shared(two) -> None:
     ours, theirs = two
-    trip = AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=7),))
-    assert (await ours.admit(trip)).admitted
-    assert (await theirs.admit(trip)).admitted  # the very same trip
-    assert not (await ours.admit(trip)).admitted
+    request = AdmitRequest(ALICE, (Charge("default", Limit(10, 3600), tokens=7),))
+    assert (await ours.admit(request)).admitted
+    assert (await theirs.admit(request)).admitted  # the very same request
+    assert not (await ours.admit(request)).admitted
     await ours.sanctions.impose(Sanction(ALICE, PolicyName.OPERATOR, 60))
     await ours.limits.set(ALICE, Limit(1, 60), 0, 60)
     await ours.overrides.put(Override(OverrideKind.ALLOW, "192.0.2.1", 60))

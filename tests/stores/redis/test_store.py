@@ -1,4 +1,4 @@
-"""What only the store on Redis must do: TTLs, healing, one trip, simultaneous requests, failures by reason."""
+"""What only the store on Redis must do: TTLs, healing, one exchange, simultaneous requests, failures by reason."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ async def test_a_buckets_ttl_is_its_refill_time(redis_store: RedisStore):
 async def test_heals_after_a_script_flush(redis_store: RedisStore):
     await redis_store.admit(AdmitRequest(NETWORK, (CHARGE,)))
     await ask(redis_store, "SCRIPT", "FLUSH")
-    outcomes = await asyncio.gather(*(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,))) for _ in range(200)))
-    assert sum(outcome.admitted for outcome in outcomes) == 99
+    results = await asyncio.gather(*(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,))) for _ in range(200)))
+    assert sum(result.admitted for result in results) == 99
     await ask(redis_store, "SCRIPT", "FLUSH")
     await redis_store.sanctions.impose(Sanction(NETWORK, PolicyName.OPERATOR, 60))
     assert len(await redis_store.sanctions.all()) == 1
@@ -115,10 +115,10 @@ async def test_heals_after_a_restart(own_redis: RedisServer, fragile: RedisStore
 
 
 async def test_a_thousand_simultaneous_requests_on_one_connection(redis_store: RedisStore):
-    outcomes = await asyncio.gather(
+    results = await asyncio.gather(
         *(redis_store.admit(AdmitRequest(NETWORK, (CHARGE,), abuse=ABUSE)) for _ in range(1000))
     )
-    assert sum(outcome.admitted for outcome in outcomes) == 100
+    assert sum(result.admitted for result in results) == 100
     clients = (await ask(redis_store, "CLIENT", "LIST")).decode().splitlines()
     assert len(clients) == 1
 
@@ -140,10 +140,10 @@ async def test_a_busy_event_loop_is_no_slow_store(own_redis: RedisServer):
     store = RedisStore(own_redis.url, timeout_seconds=0.4)
     await store.ping()
     for _ in range(3):
-        trip = asyncio.create_task(store.admit(AdmitRequest(NETWORK, (CHARGE,))))
+        request = asyncio.create_task(store.admit(AdmitRequest(NETWORK, (CHARGE,))))
         await asyncio.sleep(0)
         time.sleep(0.6)  # noqa: ASYNC251 - the point of the test
-        assert (await trip).admitted
+        assert (await request).admitted
     await store.aclose()
 
 

@@ -1,4 +1,4 @@
-"""Where a server is and how to greet it."""
+"""Where a server is, and the commands that a connection to it begins with."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ REDIS_PORT: Final = 6379
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where a server is: a path or a host and port, and how to greet it.
+    """A path or a host and port, and the greeting: the commands that a connection begins with.
 
-    ``must_be_master`` is for addresses that another server names, and that a failover may have made wrong.
+    ``must_be_master`` marks addresses that another server names, and that a failover may have made wrong.
     """
 
     path: str | None
@@ -32,7 +32,7 @@ class Address:
         return server_of(RedisUrl.parse(url))
 
     def at(self, host: str, port: int) -> Address:
-        """The same greeting for another server."""
+        """Another server with the same greeting."""
         return replace(self, path=None, host=host, port=port)
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Address:
 
 
 def server_of(url: RedisUrl) -> Address:
-    """The first server that a URL names, and how to greet those that hold keys."""
+    """The first server that a URL names, with the greeting of those that hold keys."""
     host, port = url.places[0] if url.places else ("localhost", None)
     selection: tuple[Command, ...] = (("SELECT", url.database),) if url.database else ()
     greeting = (*login(url.user, url.password), *selection)
@@ -48,7 +48,7 @@ def server_of(url: RedisUrl) -> Address:
 
 
 def login(user: str, password: str) -> tuple[Command, ...]:
-    """The command that says who we are; none without a password."""
+    """The command that authenticates; none without a password."""
     if not password:
         return ()
     return (("AUTH", user, password),) if user else (("AUTH", password),)

@@ -1,4 +1,4 @@
-"""The nodes of a Redis cluster: which one holds a key, and what to do when that changes (redis.io: cluster-spec)."""
+"""The nodes of a Redis cluster: finds the one that holds a key, also while slots move (redis.io: cluster-spec)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fraiseql_guard.stores.redis.client.connection import CONNECT_SECONDS, Redis
 
 SLOTS: Final = 16_384
 REDIRECTS: Final = 4
-"""More than these in a row are a cluster that disagrees with itself."""
+"""Redirects in a row that are followed: with more of them the cluster disagrees with itself."""
 MAP_PAUSE_SECONDS: Final = 0.1
 """Shortest time between two questions for the map: failures come by the hundred."""
 
@@ -27,15 +27,17 @@ def key_slot(key: str) -> int:
     """The slot of a key: CRC16 (XMODEM) of its hash tag, or of all of it if it has none."""
     start = key.find("{")
     end = key.find("}", start + 1)
+    # An empty tag is none.
     tag = key[start + 1 : end] if start >= 0 and end > start + 1 else key
     return crc_hqx(tag.encode(), 0) % SLOTS
 
 
 class Cluster:
-    """One connection to each node. ``seeds`` are asked for the map first, and again when no other node answers.
+    """One connection to each node (a Topology). ``seeds`` are asked for the map first, and again when no other node
+    answers.
 
-    A node that fails while others answer does not open the breaker: its part of the callers is without a store, the
-    others are not. A cluster that is down as a whole says so (CLUSTERDOWN), and that does.
+    A node that fails while others answer does not open the breaker: only its part of the callers is without a store. A
+    cluster that is down as a whole says so (CLUSTERDOWN), which opens it.
     """
 
     def __init__(self, seeds: Sequence[Address], *, scripts: Sequence[Script] = ()) -> None:
@@ -63,8 +65,9 @@ class Cluster:
                 target = redirection(error.detail, place)
                 if target is None:
                     raise self._failure(error, place) from None
+                # An ASK is for this one question; a MOVED is for good, and the map has changed.
                 asking = error.detail.startswith("ASK ")
-                if not asking:  # an ASK is for this one question; a MOVED is for good
+                if not asking:
                     self._slots[slot] = target
                     self._map_soon()
                 place = target
@@ -89,6 +92,7 @@ class Cluster:
         connection = self._connections.get(place)
         if connection is None:
             address = fixed(self._seeds[0].at(*place))
+            # All nodes are greeted alike: they belong to one deployment.
             connection = self._connections[place] = RedisConnection(address, scripts=self._scripts)
         return connection
 
@@ -102,6 +106,7 @@ class Cluster:
 
     async def _wait_for_map(self, timeout_seconds: float) -> None:
         self._map_soon()
+        # A question that is at work answers all that wait for it.
         if (mapping := self._mapping.here) is not None:
             # Waiting leaves the task alone: the next request needs its answer as well.
             await asyncio.wait({mapping}, timeout=timeout_seconds)
@@ -116,12 +121,14 @@ class Cluster:
             self._mapping.ensure_running()
 
     async def _map(self) -> None:
-        """Ask everyone who holds which slots; the first whole answer is the map."""
+        """Ask all known nodes who holds which slots; the first whole answer is the map."""
         seeds = ((seed.host, seed.port) for seed in self._seeds)
+        # Known nodes first, then the seeds: all are asked at once, and one of them may be gone.
         places = list(dict.fromkeys((*self._slots, *seeds)))
         asked = [asyncio.ensure_future(self._map_of(place)) for place in places]
         try:
             for answer in asyncio.as_completed(asked):
+                # An answer that is not whole is passed over, as one that does not come.
                 with contextlib.suppress(ArithmeticError, LookupError, TypeError, ValueError):
                     try:
                         self._slots = await answer
@@ -130,31 +137,33 @@ class Cluster:
                         continue
                     break
         finally:
+            # The other questions are of no use any more.
             self._mapped_at = self._loop.time()
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        await self._part_with_strangers()
+        await self._close_unmapped()
 
     async def _map_of(self, place: Place) -> list[Place]:
         reply = await self._connection(place).call(("CLUSTER", "SLOTS"), timeout_seconds=CONNECT_SECONDS)
         return read_slots(reply, place)
 
-    async def _part_with_strangers(self) -> None:
-        """Close connections to what is no node with slots (any more): a seed's other name, a node that was removed."""
+    async def _close_unmapped(self) -> None:
+        """Close connections to addresses that hold no slots: a seed's other name, a node that was removed."""
         known = set(self._slots)
         for place in [one for one, connection in self._connections.items() if one not in known and connection.idle]:
             await self._connections.pop(place).aclose()
 
 
 def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
-    """Who holds each slot, from the answer to CLUSTER SLOTS; LookupError if it holds none at all.
+    """The node of each slot, from the answer to CLUSTER SLOTS; LookupError if it names none.
 
-    A slot that no node holds is left to the node that was asked, which answers CLUSTERDOWN until one does.
+    A slot that no node holds is given to the node that was asked, which answers CLUSTERDOWN until one does.
     """
     slots: list[Place] = [asked] * SLOTS
     found = False
     for first, last, (host, port, *_), *_ in reply:
+        # A node that does not know its own name leaves it out, and means the host that was asked.
         name = host.decode() if host else ""
         place = (asked[0] if name in ("", "?") else name, int(port))
         slots[first : last + 1] = [place] * (last + 1 - first)
@@ -165,7 +174,7 @@ def read_slots(reply: Iterable[Any], asked: Place) -> list[Place]:
 
 
 def redirection(text: str, asked: Place) -> Place | None:
-    """Where ``MOVED slot host:port`` or ``ASK slot host:port`` sends to; None if the text is no redirect.
+    """The node that ``MOVED slot host:port`` or ``ASK slot host:port`` names; None if the text is no redirect.
 
     A node that does not know its own name leaves it out, and means the host that was asked.
     """

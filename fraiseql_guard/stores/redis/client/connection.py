@@ -1,8 +1,8 @@
 """One connection to a server that all requests of an event loop share.
 
-Commands are written at once and answered in order, so that a thousand simultaneous requests need neither a pool nor a
-queue, and a request that gives up costs no connection. The client was the whole bill of a rate limit: this is a tenth
-of a pooled client's CPU time (docs/design/measurements.md).
+Commands are written at once and answered in order: a thousand simultaneous requests need neither a pool nor a queue,
+and a request that gives up costs no connection. It takes a tenth of a pooled client's CPU time
+(docs/design/measurements.md).
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from fraiseql_guard.stores.redis.client.reply_timeouts import ReplyTimeouts
 from fraiseql_guard.stores.redis.client.wire import Wire
 
 CONNECT_SECONDS: Final = 1.0
-"""An attempt to connect is given up after this time; requests meanwhile give up at their own deadlines."""
+"""Longest attempt to connect; requests that wait for it give up at their own deadlines."""
 SILENT_SECONDS: Final = 1.0
-"""A connection that left a request unanswered for so long is replaced: it may be dead without saying so."""
+"""A connection that leaves a request unanswered for so long is replaced: it may be dead without a sign."""
 
 _WANTS_TLS: Final = " before it gave any answer: does this port want TLS (rediss://)?"
 _SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
@@ -35,7 +35,7 @@ _SPEAKS_TLS: Final = ": does this port speak TLS, as rediss:// says?"
 _ASKING: Final = pack(("ASKING",))
 
 Find = Callable[[], Awaitable[Address]]
-"""Says where the server is, each time before a connection is opened. May raise StoreError."""
+"""Finds the server before a connection is opened. May raise StoreError."""
 
 
 def fixed(address: Address) -> Find:
@@ -48,9 +48,9 @@ def fixed(address: Address) -> Find:
 
 
 class RedisConnection:
-    """Requests of one event loop to one server: connects when asked, and anew when the connection was lost.
+    """Requests of one event loop to one server: connects with the first one, and anew when the connection was lost.
 
-    The server is taught ``scripts`` with each connect, and again when it has forgotten them.
+    Each connect loads ``scripts`` into the server, which may forget them: then a call brings its script along.
     """
 
     def __init__(self, find: Find, *, scripts: Sequence[Script] = (), connect_seconds: float = CONNECT_SECONDS) -> None:
@@ -66,12 +66,12 @@ class RedisConnection:
 
     @property
     def connected(self) -> bool:
-        """Whether a connection is open, and not silent for too long."""
+        """Whether a connection is open and answers."""
         return self._wire is not None and self._wire.lost is None and self._wire.silent_seconds() < SILENT_SECONDS
 
     @property
     def idle(self) -> bool:
-        """Whether no call waits for an answer."""
+        """Whether no request waits for an answer."""
         return not self._connecting.running and (self._wire is None or not self._wire.waits)
 
     async def call(self, question: Question, *, timeout_seconds: float, asking: bool = False) -> Any:
@@ -79,6 +79,7 @@ class RedisConnection:
 
         ``asking`` announces that the command follows a cluster's ASK.
         """
+        # Packed first: what cannot be sent fails before it takes a place in the queue.
         packed = question.packed if isinstance(question, ScriptCall) else pack(question)
         deadline = self._loop.time() + timeout_seconds
         reply = await self._exchange(packed, deadline, timeout_seconds, asking)
@@ -97,9 +98,10 @@ class RedisConnection:
     async def _teach(self, command: Command, deadline: float, asking: bool) -> Any:
         """Ask a server that has forgotten its scripts (SCRIPT FLUSH), and so has run nothing.
 
-        EVAL teaches and runs in one go; those who come right behind it on the same connection need only call again.
+        EVAL loads the script and runs it; requests that come right behind it on the connection need only call again.
         """
         sha, now = str(command[1]), self._loop.time()
+        # Another request has just brought the script along on this connection.
         if now - self._taught.get(sha, -math.inf) < SILENT_SECONDS:
             reply = await self._exchange(pack(command), deadline, max(0.0, deadline - now), asking)
             if not isinstance(reply, hiredis.ReplyError):
@@ -107,6 +109,7 @@ class RedisConnection:
             if not str(reply).startswith("NOSCRIPT"):
                 raise self._failure(str(reply))
         self._taught[sha] = now = self._loop.time()
+        # EVAL takes the text in the place of the digest, and the server keeps it.
         whole = pack(("EVAL", self._scripts[sha], *command[2:]))
         reply = await self._exchange(whole, deadline, max(0.0, deadline - now), asking)
         if isinstance(reply, hiredis.ReplyError):
@@ -114,8 +117,9 @@ class RedisConnection:
         return reply
 
     def _exchange(self, packed: bytes, deadline: float, timeout_seconds: float, asking: bool) -> asyncio.Future[Any]:
-        """Send a command: its answer will be there at the deadline, or a StoreError."""
+        """Send a command. The future has the answer, or a StoreError at the deadline."""
         future: asyncio.Future[Any] = self._loop.create_future()
+        # The deadline counts from here, so that connecting is part of it.
         self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
             self._send(_ASKING + packed, (self._unread(), future))
@@ -127,11 +131,12 @@ class RedisConnection:
         if self._wire is not None and self._wire.lost is None:
             self._wire.send(packed, futures)
         else:
+            # What is asked before there is a connection waits for it, in order.
             self._backlog.append((packed, futures))
             self._connecting.ensure_running()
 
     def _unread(self) -> asyncio.Future[Any]:
-        """Stands in the queue for an answer that is not read."""
+        """A place in the queue for an answer that is not read."""
         future: asyncio.Future[Any] = self._loop.create_future()
         future.cancel()
         return future
@@ -143,7 +148,7 @@ class RedisConnection:
         return error
 
     def reconnect(self, detail: str) -> None:
-        """Drop the connection, because the server is elsewhere now: who waits has failed, the next one connects."""
+        """Drop the connection, because the server is elsewhere now: what waits fails, and the next request connects."""
         if self._wire is not None:
             self._wire.abort(detail)
 
@@ -152,6 +157,7 @@ class RedisConnection:
             self._wire.abort(f"no answer for {SILENT_SECONDS:.0f} s")
 
     async def _connect(self) -> None:
+        # A new wire, which takes the place of the lost one only when it is greeted.
         wire, address = Wire(self._loop), None
         try:
             async with asyncio.timeout(self._connect_seconds):
@@ -169,6 +175,7 @@ class RedisConnection:
             return
         self._wire = wire
         while self._backlog:
+            # A request that has given up meanwhile is not sent any more.
             packed, futures = self._backlog.popleft()
             if not futures[-1].done():
                 wire.send(packed, futures)
@@ -180,39 +187,37 @@ class RedisConnection:
             await self._loop.create_connection(lambda: wire, where.host, where.port, ssl=where.tls)
 
     async def _greet(self, wire: Wire, address: Address) -> None:
-        """Say who we are, and teach the scripts.
+        """Authenticate, select the database, and load the scripts.
 
         A first answer is awaited before anything long is sent: a server that wants a password hangs up on a long
-        command of a stranger, and why it did would be lost with the connection.
+        command before it, and the reason would be lost with the connection.
         """
         role: tuple[Command, ...] = (("ROLE",),) if address.must_be_master else ()
         commands = (*address.greeting, *role) or (("PING",),)
         replies = await self._replies(wire, commands)
         for command, reply in zip(commands, replies, strict=True):
             _raise_refusal(reply, must_succeed=command in address.greeting)
-        lost = _lost(replies)
-        if lost is not None:
-            silent = address.tls is None and all(isinstance(reply, StoreError) for reply in replies)
-            raise StoreError(lost.reason, f"{lost.detail}{_WANTS_TLS}" if silent else lost.detail)
-        answer = replies[-1] if role else None
-        if isinstance(answer, list) and answer[0] != b"master":
-            raise StoreError("server", "READONLY the server that was named as the master is none yet")
+        if (lost := _lost(replies)) is not None:
+            raise _with_hint(lost, address, replies)
+        if role:
+            _raise_replica(replies[-1])
         # Scripts that cannot be loaded are no error: they are sent when they are needed.
         replies = await self._replies(wire, tuple(("SCRIPT", "LOAD", text) for text in self._scripts.values()))
         if (lost := _lost(replies)) is not None:
             raise lost
 
     async def _replies(self, wire: Wire, commands: Sequence[Command]) -> list[Any]:
-        """The answers to some commands, or why there is none, as values."""
+        """The answers to some commands; in the place of one that did not come, its StoreError."""
         futures: list[asyncio.Future[Any]] = [self._loop.create_future() for _ in commands]
         if commands:
             wire.send(b"".join(pack(command) for command in commands), futures)
         return await asyncio.gather(*futures, return_exceptions=True)
 
     async def _give_up(self, wire: Wire, error: StoreError) -> None:
-        # The socket first: a call that is told may ask again at once, and must find that no connection is being made.
+        # The socket first: a request that hears of the failure may ask again at once, and must find no attempt at work.
         await wire.drop(error.detail)
         while self._backlog:
+            # Each request gets an error of its own: a traceback belongs to one.
             _, futures = self._backlog.popleft()
             if not futures[-1].done():
                 futures[-1].set_exception(StoreError(error.reason, error.detail))
@@ -226,15 +231,27 @@ class RedisConnection:
         self._timeouts.clear()
 
 
+def _with_hint(lost: StoreError, address: Address, replies: Sequence[Any]) -> StoreError:
+    """The failure; where the server gave no answer at all to a plain connection, with what may be wrong."""
+    silent = address.tls is None and all(isinstance(reply, StoreError) for reply in replies)
+    return StoreError(lost.reason, f"{lost.detail}{_WANTS_TLS}" if silent else lost.detail)
+
+
+def _raise_replica(role: Any) -> None:
+    """StoreError if the answer to ROLE is not that of a master. Without the right to ask, the writes will tell."""
+    if isinstance(role, list) and role[0] != b"master":
+        raise StoreError("server", "READONLY the server that was named as the master is none yet")
+
+
 def _lost(replies: Sequence[Any]) -> StoreError | None:
-    """Why the connection ended before all answers came, if it did."""
+    """The failure of a connection that ended before all answers came."""
     return next((reply for reply in replies if isinstance(reply, StoreError)), None)
 
 
 def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
-    """StoreError if a server does not let us in: it wants a password or another one, or has no room for us.
+    """StoreError if a server refuses the connection: it wants a password or another one, or has no room.
 
-    What a user is merely not allowed to run (NOPERM) tells nothing yet, unless it is the greeting itself.
+    A command that this user may not run (NOPERM) is no refusal, unless it belongs to the greeting.
     """
     if not isinstance(reply, hiredis.ReplyError):
         return
@@ -246,7 +263,7 @@ def _raise_refusal(reply: Any, *, must_succeed: bool) -> None:
 
 
 def _cause(error: Exception, address: Address | None) -> str:
-    """Why connecting failed; where TLS may be the reason, what to look at."""
+    """Why connecting failed; where TLS may be the reason, with what to look at."""
     text = str(error) or "connecting took too long"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"{text}: ssl_ca_certs names the file of the authority that signs it"

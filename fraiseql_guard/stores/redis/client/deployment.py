@@ -16,7 +16,7 @@ class Deployment:
     """The servers that a URL names.
 
     ``seeds`` are the server itself, the Sentinels to ask for the master, or the first nodes of the cluster; ``server``
-    is how to greet those that hold keys, wherever they are found to be.
+    has the greeting of those that hold keys, wherever they are.
     """
 
     kind: Kind
@@ -33,6 +33,7 @@ class Deployment:
         """
         url = RedisUrl.parse(text)
         server = server_of(url)
+        # Sentinels have a login of their own, and name the server, which has to be the master.
         if url.kind == "sentinel":
             greeting = login(url.sentinel_user, url.sentinel_password)
             sentinel = replace(server, greeting=greeting)

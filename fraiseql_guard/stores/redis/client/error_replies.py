@@ -1,4 +1,4 @@
-"""What an error reply of Redis means for the breaker: its first word is its code."""
+"""Maps an error reply of Redis, whose first word is its code, to a failure of the store."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _INSIDE_A_SCRIPT: Final = re.compile(r"-([A-Z]+) ")  # 6.2: "ERR Error running s
 def reply_error(text: str) -> tuple[StoreError, bool]:
     """The failure that an error reply stands for, and whether another server may have taken over."""
     code = text.partition(" ")[0]
+    # A failure inside a script names its own code further on.
     if code == "ERR" and (inside := _INSIDE_A_SCRIPT.search(text)):
         code = inside[1]
     if code in _REFUSED or any(part in text for part in _REFUSED_TEXTS):

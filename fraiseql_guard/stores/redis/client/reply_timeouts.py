@@ -1,4 +1,4 @@
-"""Fails the questions to a server that were not answered in time."""
+"""Fails the requests to a server that were not answered in time."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.stores.protocol import StoreError
 
 LATE_SECONDS: Final = 0.005
-"""A timer that fires later than this tells of a busy loop."""
+"""A timer that fires later than this shows that the loop was busy."""
 
 
 class ReplyTimeouts:
-    """Fails the questions of an event loop that were not answered in time; ``on_timeout`` hears of it.
+    """Fails the requests of an event loop that were not answered in time, and calls ``on_timeout``.
 
     Giving up cancels nothing: the answer may still come, and is dropped then.
     """
@@ -29,11 +29,12 @@ class ReplyTimeouts:
         self.watch: Callable[[float, asyncio.Future[Any], float], None] = partial(self._timers.watch, self._expire)
         """``watch(due, future, timeout_seconds)``: fail it at a moment of the loop's clock, which is after so long."""
         self.clear: Callable[[], None] = self._timers.clear
-        """Forget all questions."""
+        """Forget all requests."""
 
     def _expire(
         self, future: asyncio.Future[Any], late: float, timeout_seconds: float, waited_for: bool = False
     ) -> None:
+        # A deadline that fires late gets its lost time back, once.
         now = self._loop.time()
         if late > LATE_SECONDS and not waited_for:
             # The loop was busy (uvloop runs timers before it reads): the answer may lie there unread, or the command

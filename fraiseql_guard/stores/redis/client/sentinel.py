@@ -1,4 +1,4 @@
-"""A master behind Sentinels: who it is, and when it is another (redis.io: Guidelines for Sentinel clients)."""
+"""A master behind Sentinels: finds it, and notices a failover (redis.io: Guidelines for Sentinel clients)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fraiseql_guard.stores.redis.client.commands import Command, Question, Scrip
 from fraiseql_guard.stores.redis.client.connection import RedisConnection, fixed
 
 ANSWER_SECONDS: Final = 0.4
-"""Sentinels that have not answered after this time have no say; less than an attempt to connect may take."""
+"""Longest wait for a Sentinel's answer; less than an attempt to connect may take."""
 LOOK_SECONDS: Final = 1.0
-"""Pause between two questions whether the master is still the same, while requests come."""
+"""Pause between two looks at who the master is, while requests come."""
 
 Place = tuple[str, int]
 
 
 class Sentinels:
-    """Tells who the master is. One connection to each Sentinel, kept."""
+    """Finds the master. Keeps one connection to each Sentinel."""
 
     def __init__(self, addresses: Sequence[Address], name: str) -> None:
         self._connections = [RedisConnection(fixed(address)) for address in addresses]
@@ -32,11 +32,12 @@ class Sentinels:
     async def find(self) -> Place:
         """Host and port of the master that most of the Sentinels name.
 
-        All are asked at once, and none is waited for once more than half of them agree: one that is dead or frozen
-        costs nothing, and one that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
+        All are asked at once, and the first majority decides: a Sentinel that is dead or frozen costs nothing, and one
+        that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
         """
         questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
+        # Each answer is a vote; more than half of all Sentinels decide.
         votes: Counter[Place] = Counter()
         failures: list[StoreError] = []
         waiting = asked
@@ -50,6 +51,7 @@ class Sentinels:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
         if votes:
+            # Without a majority among those that answer, the most votes decide.
             return votes.most_common(1)[0][0]
         if failures:
             raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
@@ -61,10 +63,10 @@ class Sentinels:
 
 
 class WatchedMaster:
-    """The server that the Sentinels name (a Topology). ``server`` is how to greet it, wherever it is.
+    """The server that the Sentinels name (a Topology). ``server`` has its greeting, wherever it is.
 
-    They are asked with each connect, and every second while requests come: after a failover by order the old master
-    lives on for seconds, takes what is written to it, and forgets that later.
+    The Sentinels are asked with each connect, and every second while requests come: after a failover by order the old
+    master lives on for seconds, and takes writes that it forgets later.
     """
 
     def __init__(self, sentinels: Sequence[Address], name: str, server: Address, scripts: Sequence[Script]) -> None:
@@ -92,6 +94,7 @@ class WatchedMaster:
         await self._sentinels.aclose()
 
     async def _find(self) -> Address:
+        # Asked with each connect: what was the master may be a replica now.
         self._place = await self._sentinels.find()
         return self._server.at(*self._place)
 
@@ -101,7 +104,8 @@ class WatchedMaster:
             self._looking.ensure_running()
 
     async def _look(self) -> None:
-        with contextlib.suppress(StoreError):  # no news: the master may be well all the same
+        # Silent Sentinels are no news: the master may be well all the same.
+        with contextlib.suppress(StoreError):
             place = await self._sentinels.find()
             if place != self._place:
                 self._connection.reconnect("the Sentinels name another master")

@@ -1,4 +1,4 @@
-"""Which server answers for a key: the one there is, the master that Sentinels name, or the node of a cluster."""
+"""Finds the server of a key: the only one, the master that Sentinels name, or the node of a cluster."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fraiseql_guard.stores.redis.client.sentinel import WatchedMaster
 
 
 class Topology(Protocol):
-    """The servers of a deployment as one event loop sees them. Nothing is connected before it is asked."""
+    """The servers of a deployment as one event loop sees them. The first call connects."""
 
     def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
         """The answer of the server that holds ``key``; StoreError if it is an error or comes too late."""
@@ -25,7 +25,7 @@ class Topology(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Drop all connections. The next question connects anew."""
+        """Drop all connections. The next call connects anew."""
         ...
 
 
@@ -49,7 +49,7 @@ class Single:
 
 
 def open_topology(deployment: Deployment, scripts: Sequence[Script]) -> Topology:
-    """The servers of a deployment, for the running event loop, with the scripts that each of them must know."""
+    """The servers of a deployment, for the running event loop; each connect loads the scripts."""
     if deployment.kind == "cluster":
         return Cluster(deployment.seeds, scripts=scripts)
     if deployment.kind == "sentinel":

@@ -1,4 +1,4 @@
-"""The wire: commands out at once, answers back in order. Bytes are parsed by hiredis."""
+"""Writes commands at once, and reads the answers in order. hiredis parses them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _TOGETHER: Final = 16
 class Wire(asyncio.Protocol):
     """A transport with the requests that wait for its answers.
 
-    ``lost`` is why it ended, once it has. Every request is accounted for until its answer came, also one whose caller
-    has given up: answers can never be mixed up.
+    ``lost`` is the reason of its end, once it has ended. Every request keeps its place until its answer came, also one
+    whose caller has given up, so that answers are never mixed up.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -36,11 +36,13 @@ class Wire(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]  # a stream's transport is a Transport
         raw = transport.get_extra_info("socket")
         if raw is not None:
+            # A peer that is gone without a word is noticed also where no request waits.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
     def data_received(self, data: bytes) -> None:
         self._reader.feed(data)
         try:
+            # Answers come in the order of the requests; the reader gives itself when there is no whole one.
             while (reply := self._reader.gets()) is not self:
                 future, _ = self._waiting.popleft()
                 if not future.done():
@@ -56,14 +58,16 @@ class Wire(asyncio.Protocol):
     def send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
         """Write commands; their answers go to the futures in order.
 
-        The first write of a loop's turn goes out at once, the others of that turn together, sixteen at most: a system
-        call each would be a third of the bill, and all of them after the turn would have Redis idle while we work, and
-        us while Redis does. Where no call waits there is only this one, for all we know.
+        The first write of a turn of the loop goes out at once, the others of that turn together, sixteen at most. A
+        system call for each would be a third of the cost of an exchange; keeping all until the end of the turn would
+        leave Redis idle while this process works, and this process while Redis does.
         """
+        # Where no request waits, this is the only one for now, and there is nothing to collect.
         alone, now = not self._waiting, self._loop.time()
         for future in futures:
             self._waiting.append((future, now))
         if self.lost is not None:
+            # The connection ended since the caller looked: its futures fail as well.
             self.abort(self.lost.detail)
         elif self._collecting:
             self._collected.append(packed)
@@ -72,6 +76,7 @@ class Wire(asyncio.Protocol):
         elif self._transport is not None:
             self._transport.write(packed)
             if not alone:
+                # Further writes of this turn are collected, and go out when it ends.
                 self._collecting = True
                 self._loop.call_soon(self._flush)
 
@@ -91,7 +96,7 @@ class Wire(asyncio.Protocol):
         return bool(self._waiting)
 
     def silent_seconds(self) -> float:
-        """How long the oldest request has been waiting."""
+        """How long the oldest request has waited."""
         return self._loop.time() - self._waiting[0][1] if self._waiting else 0.0
 
     def abort(self, detail: str) -> None:

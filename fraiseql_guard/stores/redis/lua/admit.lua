@@ -1,4 +1,4 @@
--- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: Trip).
+-- Settle the whole bill of one request in one step: sanctions, buckets, offences (stores/protocol.py: AdmitRequest).
 --
 -- KEYS[1]  a key of the subject that this call reads, for the call to be routed by. Every key below begins as it does,
 --          with namespace:{tag}:  so that one node of a cluster has them all. While that slot is moved, the node that is left
@@ -22,7 +22,7 @@
 --          l<member>   'tokens window burst actor': an override of the subject's limits
 --
 -- What a key holds in another form than these was written by other software: the call errs, and the caller removes it
--- and calls again (redis_repair.py). A policy of a name that is not known here is one of a newer version, and binds there.
+-- and calls again (stores/redis/repair.py). A policy of a name that is not known here is one of a newer version, and binds there.
 --
 -- Numbers become text by string.format: Lua's own conversion keeps 14 digits, and microseconds have 16.
 

@@ -1,15 +1,15 @@
 -- Trusted documents: look whether they have changed, add some, remove some (stores/documents.py).
 --
 -- KEYS[1]  hash, the index: '#' -> version; ':' and an id -> 'SHA-256, size in bytes, facts'. Beside it
---          KEYS[1]:texts, hash: id -> text, which is read by HMGET and never by a poll. Both end KEPT ms after somebody
+--          KEYS[1]:texts, hash: id -> text, which is read by HMGET and never by a poll. Both end KEPT ms after a worker
 --          last looked.
--- ARGV     'look': {version, how many documents}. The entries are read by HSCAN, so that neither this server nor whoever
---              asks stands still for thousands of them: they belong together if a look before and after says the same
+-- ARGV     'look': {version, how many documents}. The entries are read by HSCAN, so that neither this server nor the worker
+--              that asks stands still for thousands of them: they belong together if a look before and after says the same
 --          'add', most documents, most bytes, then for each: id, SHA-256, size, facts, text:
 --              {'conflict', id} or {'full'}, and nothing was changed; else {'done', how many are new or have other facts}
 --          'remove', ids: {'done', how many there were}
 --
--- An index that was lost (FLUSHALL, a restart without persistence) has version 0, which nobody who has read one knows.
+-- An index that was lost (FLUSHALL, a restart without persistence) has version 0, which no worker that has read one knows.
 
 local KEPT = 31536000000
 local index, texts = KEYS[1], KEYS[1] .. ':texts'

@@ -1,5 +1,5 @@
 -- Note sanctions in the index, or strike them out. Notes expire with their sanctions, and the index with its last note.
--- Expired notes go a few at a time: a thousand that end at once must not hold up everybody else's calls.
+-- Expired notes go a few at a time: a thousand that end at once must not hold up all other calls.
 --
 -- KEYS[1]  the index: a sorted set of sanctions by the time of their end
 -- ARGV     length in us (0 strikes out), then the notes

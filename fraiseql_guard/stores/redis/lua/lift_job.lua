@@ -1,4 +1,4 @@
--- The lifting of all sanctions of one origin: who does it, and how far it is (stores/lift_job.py).
+-- The lifting of all sanctions of one origin: who does it, and how far it is (stores/lift_jobs.py).
 --
 -- KEYS[1]  hash with the fields of a job; 'beat', 'started' and 'ended' are moments in us. It is kept an hour after the last
 --          write.

@@ -1,4 +1,4 @@
--- Note which callers were refused for which documents (stores/refused.py).
+-- Note which callers were refused for which documents (stores/refused_documents.py).
 --
 -- KEYS[1]  hash: document -> 'us caller' for each caller of the window, or 'us told'; beside it KEYS[1]:seen, zset: document -> the
 --          moment, in us, of its last refusal. Both expire a window after the last refusal of all.

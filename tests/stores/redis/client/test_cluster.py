@@ -31,7 +31,7 @@ def test_who_holds_which_slot():
     )
     assert len(slots) == SLOTS
     assert slots[0] == slots[99] == ("10.0.0.2", 7001)
-    assert slots[100] == ASKED  # nobody's: whoever is asked says so
+    assert slots[100] == ASKED  # no node's: the one that is asked says so
     assert slots[-1] == ("h", 7002)
 
 

@@ -36,6 +36,7 @@ class RedisKeys:
         try:
             return await self.send(key, command)
         except StoreError as error:
+            # Nothing was repaired: the failure has another cause.
             if not foreign(error) or not await self.repair.shared(key):
                 raise
         return await self.send(key, command)

@@ -1,11 +1,11 @@
--- The control set: read it if it has changed, tell it something, take something back (stores/control.py).
+-- The overrides: read them if they have changed, put one, delete one (stores/overrides.py).
 --
 -- KEYS[1]  hash: '#' -> version, then for each entry: its name -> 'expires in us, value'. It expires with its last entry,
 --          at the latest a year after the last change, so that nothing stays for ever.
 -- ARGV     'read', version that the caller knows: {version} if it is still that, else {version, then for each entry:
 --              name, us left (-1 if none of ours wrote it), value}
---          'tell', name, length in us, value: {version}
---          'untell', name: {1 if it was in force, else 0}
+--          'put', name, length in us, value: {version}
+--          'delete', name: {1 if it was in force, else 0}
 --
 -- A set that was lost (FLUSHALL, a restart without persistence) has version 0, which differs from what was known.
 
@@ -69,7 +69,7 @@ for _, name in ipairs(expired) do -- one by one: thousands at once are too many 
   redis.call('HDEL', key, name)
 end
 
-if what == 'tell' then
+if what == 'put' then
   local expires = now + ARGV[3]
   latest = math.max(latest, expires)
   redis.call('HSET', key, ARGV[2], string.format('%.0f ', expires) .. ARGV[4])
@@ -80,4 +80,4 @@ end
 local version = math.max(tonumber(version_of(redis.call('HGET', key, '#'))) + 1, now)
 redis.call('HSET', key, '#', string.format('%.0f', version))
 redis.call('PEXPIRE', key, string.format('%.0f', math.max(60000, math.ceil((latest - now) / 1000))))
-return { what == 'tell' and string.format('%.0f', version) or existed }
+return { what == 'put' and string.format('%.0f', version) or existed }
