@@ -55,10 +55,12 @@ class LimitActions:
         """Operator.set_limit."""
         wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
         subject = await self._subject(target)
+        # A bucket holds the rate and the configured burst.
         burst = deps.settings.rate_limit_burst.of(wanted)
         with store_answering():
             held = await deps.store.limit_of(subject)
             await deps.store.set_limit(subject, wanted, burst, lasts, actor=actor)
+        # The same limit for as long is no change.
         known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
@@ -73,6 +75,7 @@ class LimitActions:
         """Operator.clear_limit."""
         store = self._deps.store
         with store_answering():
+            # A user_id may name several users that have a limit: all of them lose it.
             of_user = kind_of(target) == "user_id"
             due = users_among([each.subject for each in await store.limits()], target) if of_user else []
             due = due or [await self._subject(target)]
@@ -121,11 +124,13 @@ class AllowListing:
     ) -> Done:
         """Operator.allow. Automatic sanctions inside the network end with it."""
         wanted = network(ip_address)
+        # An allow-list of every address would switch all limits off.
         if wanted.prefixlen == 0:
             raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")
         lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
         printable_text(reason, "reason")
         deps, store = self._deps, self._deps.store
+        # For the answer alone: whether the entry was there already.
         held = [(known, entry) for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
         with store_answering():
             await store.tell(Entry(EntryKind.ALLOW, str(wanted), lasts, printable_text(reason, "reason"), actor))
@@ -142,10 +147,12 @@ class AllowListing:
     async def _lift_inside(self, wanted: parsing.Network) -> int:
         """End the automatic sanctions of an address, or of all addresses in a network."""
         store = self._deps.store
+        # One address: its subject has the sanctions.
         if wanted.num_addresses == 1:
             subject = as_listed(subject_of(wanted.network_address))
             held = [each for each in await store.sanctions_of(subject) if each.automatic]
             return await store.lift_many([(subject, each.policy) for each in held])
+        # A network: look at everything that is sanctioned.
         lifted = 0
         async for batch in store.sanctioned():
             due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
@@ -156,6 +163,7 @@ class AllowListing:
         """Operator.disallow."""
         wanted, deps = network(ip_address), self._deps
         entries = [entry for known, entry in (await deps.control()).networks(EntryKind.ALLOW) if known == wanted]
+        # No operator has allowed it: maybe the settings do.
         if not entries:
             self._refuse_elsewhere(wanted)
         with store_answering():
