@@ -50,7 +50,6 @@ def token(
                 f"{name_of('environment')}={settings.environment or ''} is not {_DEVELOPMENT}, and a token made here "
                 f"is as good as a real one. Set {name_of('environment')}={_DEVELOPMENT}, or give --outside-development"
             )
-        # The claims that the configured issuer would set.
         lifetime = settings.refresh_token_lifetime_seconds if refresh else settings.token_lifetime_seconds
         standard = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience, "type": "refresh" if refresh else None}
         claims = {name: value for name, value in standard.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Parses lines of the guard's log, and chooses those that are asked about."""
+"""Parses lines of the guard's log, and chooses those of a time and of some events."""
 
 from __future__ import annotations
 

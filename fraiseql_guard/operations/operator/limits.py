@@ -96,11 +96,11 @@ class LimitActions:
     ) -> LimitPage:
         """Operator.limits_page."""
         wanted = {"user_id": user_id, "ip_address": ip_address}
-        asked = {name: value for name, value in wanted.items() if value is not None}
+        given = {name: value for name, value in wanted.items() if value is not None}
 
         def meant(held: HeldLimit) -> bool:
             target = target_of(held.subject)
-            return all(getattr(target, name) == value for name, value in asked.items())
+            return all(getattr(target, name) == value for name, value in given.items())
 
         page = await filtered_page(self._deps.store.limits_page, count, cursor, meant)
         items = [_override(each) for each in page.items]
@@ -190,7 +190,7 @@ class AllowListing:
         """Operator.allowed."""
         deps = self._deps
         now = deps.clock()
-        told = (await deps.control()).networks(EntryKind.ALLOW)
+        by_operators = (await deps.control()).networks(EntryKind.ALLOW)
         return [
             *(Allowed(ip_address=network_text(each), source="settings") for each in deps.settings.allow_list),
             *(
@@ -209,7 +209,7 @@ class AllowListing:
                     expires_in_seconds=entry.expires_in_seconds,
                     actor=entry.actor,
                 )
-                for known, entry in told
+                for known, entry in by_operators
             ),
         ]
 
