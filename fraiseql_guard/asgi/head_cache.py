@@ -5,7 +5,7 @@ it pass are the same for all of them, so they are found out once. Token, body an
 it: they are decided about every time.
 
 This file alone says which heads are cached, and when an entry is no longer good: what its key is made of (HeadReads),
-the generation that it carries, and :func:`_concerns_all`.
+the generation that it carries, :func:`_concerns_all` and :func:`_is_anonymous`.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ class CachedHead:
     loopback_peer: bool
     trusted_peer: bool
     announces_body: bool
+    anonymous: bool
+    """Whether it has no credentials, and the token check lets it pass without."""
 
     @classmethod
-    def of(cls, ctx: RequestContext, key: HeadKey) -> CachedHead:
+    def of(cls, ctx: RequestContext, key: HeadKey, *, anonymous: bool) -> CachedHead:
         """That of a request which the head checks have let pass."""
         return cls(
             key,
@@ -72,6 +74,7 @@ class CachedHead:
             ctx.loopback_peer,
             ctx.trusted_peer,
             _announces_body(ctx.method, ctx.headers),
+            anonymous,
         )
 
     def describe(self, scope: Scope) -> RequestContext:
@@ -156,9 +159,17 @@ class RequestHeadCache:
 
     def learn(self, ctx: RequestContext) -> None:
         """The head checks have let a request pass: cache its head, if what they found out holds for all like it."""
+        self._put(ctx, anonymous=False)
+
+    def learn_anonymous(self, ctx: RequestContext) -> None:
+        """The token check has let it pass as well: without credentials it does so for all like it."""
+        if _is_anonymous(ctx):
+            self._put(ctx, anonymous=True)
+
+    def _put(self, ctx: RequestContext, *, anonymous: bool) -> None:
         key = ctx.head_key
         if isinstance(key, HeadKey) and _concerns_all(ctx) and _bytes_of(ctx) <= _LONGEST_BYTES:
-            self._known.put(key.parts, CachedHead.of(ctx, key))
+            self._known.put(key.parts, CachedHead.of(ctx, key, anonymous=anonymous))
 
     def forget(self) -> None:
         """Begin a new generation: every head is checked anew, also that of a request which is at work now."""
@@ -190,6 +201,12 @@ def _concerns_all(ctx: RequestContext) -> bool:
     form = ctx.cross_site_simple or ctx.page or ctx.preflight or ctx.upload
     place = ctx.for_operator or ctx.own_page
     return not (caller or form or place or ctx.would_refuse)
+
+
+def _is_anonymous(ctx: RequestContext) -> bool:
+    """Whether a request brought no credentials, and the token check found nothing to tell the next checks."""
+    found = ctx.identity is not None or ctx.token_failure is not None or ctx.token_pending or ctx.keys_missing
+    return not found and b"authorization" not in ctx.headers
 
 
 def _bytes_of(ctx: RequestContext) -> int:

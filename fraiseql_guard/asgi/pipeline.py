@@ -18,6 +18,7 @@ from typing import Final
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import holder_of
 from fraiseql_guard.asgi.deadline import Deadline
+from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
@@ -92,13 +93,19 @@ def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> 
 
 
 def _check_head(runtime: Runtime, ctx: RequestContext) -> Denial | None:
-    if ctx.head is None:
+    head: CachedHead | None = ctx.head
+    if head is None:
         denial = _first_refusal(runtime, ctx, runtime.head_checks)
         if denial is not None:
             return denial
         runtime.head_cache.learn(ctx)
-    # What depends on the credentials is never cached with a head.
-    return None if runtime.token_check is None else _first_refusal(runtime, ctx, (runtime.token_check,))
+    if runtime.token_check is None or (head is not None and head.anonymous):
+        return None
+    # What depends on credentials is decided every time.
+    denial = _first_refusal(runtime, ctx, (runtime.token_check,))
+    if head is None and denial is None:
+        runtime.head_cache.learn_anonymous(ctx)
+    return denial
 
 
 def _first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:
@@ -109,7 +116,7 @@ def _first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check
         except Exception as error:  # noqa: BLE001 - the stated failure policy of every check
             denial = _unchecked(runtime, ctx, type(check).__name__, error, check.protection)
         else:
-            denial = apply_mode(runtime, ctx, denial)
+            denial = denial and apply_mode(runtime, ctx, denial)
         if denial is not None:
             return denial
     return None

@@ -27,6 +27,8 @@ RATE_LIMIT_NAMES: Final = frozenset(
 )
 """Names of the headers that tell the state of a bucket."""
 
+_REMEMBERED_CHARS: Final = 256
+"""Length of an Accept header that is remembered: browsers send up to about 140."""
 _COME_BACK: Final = frozenset({429, 503})
 """Statuses of what is refused for the moment, before it is executed."""
 _EXPOSED: Final = b"Retry-After, RateLimit, RateLimit-Policy, X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-ID"  # noqa: E501
@@ -74,9 +76,20 @@ def _media_type(ctx: RequestContext, denial: Denial) -> str:
     whatever comes as graphql-response+json for a result, so that what would wait and ask again never gets to see it.
     An app that is at work has begun to execute the operation: then it is a result."""
     accept = ", ".join(ctx.lines(b"accept"))
-    if denial.status in _COME_BACK and not at_work(ctx) and preference(accept, JSON).weight:
+    if denial.status in _COME_BACK and not at_work(ctx) and _takes_json(accept):
         return JSON
     return answer_type(accept)
+
+
+def _takes_json(accept: str) -> bool:
+    """Whether a client accepts plain JSON. Found out once for each usual header: reading one takes longer than all
+    else about a refusal."""
+    return _known_to_take_json(accept) if len(accept) <= _REMEMBERED_CHARS else preference(accept, JSON).weight > 0
+
+
+@lru_cache(maxsize=256)
+def _known_to_take_json(accept: str) -> bool:
+    return preference(accept, JSON).weight > 0
 
 
 def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None) -> dict[str, Any]:

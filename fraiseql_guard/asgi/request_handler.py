@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -29,6 +30,8 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
 from fraiseql_guard.core.signals import OVERLOADED, QUERY_TIMEOUT, FailureReason
 from fraiseql_guard.telemetry.spans import active_span, span_in
+
+_FAILED: Final = 400
 
 
 class RequestHandler:
@@ -107,16 +110,18 @@ class RequestHandler:
         """The app at work on all that it finds, under a deadline and a watch where it needs them."""
         ctx, runtime, body = self.ctx, self._runtime, self._body
         self._prepare_scope()
+        self._app_began_at = time.monotonic()
+        if body is None and not runtime.times_all:
+            return self._app(self._scope, self._receive, self._pass_on)  # nothing will stop it
         if ctx.operation or runtime.times_all:
             ctx.span = active_span()  # where a timer asks, another's is active
             self._answer = Answer()
-        receive: Receive = self._receive if body is None else body
-        policy = runtime.timeout_policies.of(ctx)
-        self._app_began_at = time.monotonic()
         if ctx.operation:
             self._begin_query()
+        receive: Receive = self._receive if body is None else body
+        policy = runtime.timeout_policies.of(ctx)
         if policy.timeout_seconds is None and (body is None or body.complete):
-            return self._app(self._scope, receive, self._send)  # nothing will stop it
+            return self._app(self._scope, receive, self._send)
         loop = asyncio.get_running_loop()
         runner = self._runner = AppRunner(loop, runtime.timers.of(loop), body, policy, ctx, self)
         return runner.run(self._app(self._scope, receive, self._send))
@@ -190,7 +195,7 @@ class RequestHandler:
         ctx, runtime = self.ctx, self._runtime
         if not self._complete or not runtime.authenticates:
             return None
-        if ctx.denial is not None or ctx.refused_inside:
+        if ctx.denial is not None or ctx.refused_inside or (not ctx.operation and ctx.status < _FAILED):
             return None
         return runtime.tell(app_refusal, ctx, self._answer)
 
@@ -259,7 +264,7 @@ class RequestHandler:
     # --- what the app sends -------------------------------------------------------------------------------------------
 
     def _send(self, message: Message) -> Awaitable[None]:
-        """What the app sends: edited where that was asked for, and passed on."""
+        """What the app sends where its answer is looked at: edited if that was asked for, and passed on."""
         if self._answer is not None and message["type"] == "http.response.start":
             self._answer.start(message)
         return self._pass_on(message) if self._editor is None else self._edit(self._editor, message)
@@ -272,20 +277,16 @@ class RequestHandler:
         """A message as it reaches the client, with our headers; noted as it goes by."""
         if self.ctx.denial is not None:
             return _nothing()  # the client has its answer already
+        last = False
         if message["type"] == "http.response.start":
-            message, last = self._started(message), False
+            self._begun, self.ctx.status = True, message["status"]
+            self._trailers = bool(message.get("trailers"))
+            message = with_headers(self._runtime, self.ctx, message)
         else:
             last = self._noted(message)
         if self._runner is not None and self._answer is not None and self._answer.stream:
             self._runner.extend(self._runtime.settings.stream_idle_seconds)
         return self._send_last(message) if last else self._send_raw(message)
-
-    def _started(self, message: Message) -> Message:
-        """The head of the answer, with our headers."""
-        self._begun = True
-        self._trailers = bool(message.get("trailers"))
-        self.ctx.status = message["status"]
-        return with_headers(self._runtime, self.ctx, message)
 
     def _noted(self, message: Message) -> bool:
         """Whether a message after the head of the answer is its last."""

@@ -116,6 +116,7 @@ def lift(
     """End sanctions: those of the addresses and users that are named, or all of an origin."""
     with exit_on_error():
         targets = _targets_of(addresses or (), users or ())
+        # Either targets or --all: without both it is not clear what is meant.
         if everything == bool(targets):
             raise ValueError(f"whose? Name addresses and users, or say --all: {command_line('lift', '--all')}")
         if origin is not None and not everything:

@@ -25,6 +25,7 @@ def config(
 ) -> None:
     """Print every setting: its effective value, where that came from, and what it does. Secrets are never shown.
     Without --fleet or --url no worker is asked: it is what this environment says."""
+    # Without a fleet it is what this environment would configure.
     here, sentences = url is None and not fleet, []
     with exit_on_error():
         if here:

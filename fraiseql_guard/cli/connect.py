@@ -111,6 +111,7 @@ def acting(settings: Settings, acting_as: str | None = None) -> str:
 def actor() -> str:
     """The name of the user at this machine, also behind sudo."""
     number = os.getuid() if hasattr(os, "getuid") else -1
+    # Only root can have come here by sudo: for any other user the variable may be forged.
     if number == 0 and (before := os.environ.get("SUDO_USER")):
         return before
     try:
@@ -123,6 +124,7 @@ def actor() -> str:
 
 def caller() -> str | None:
     """The address at the other end of an SSH session; None without one. To block it is to lock oneself out."""
+    # An IPv6 address may have a zone.
     first = os.environ.get("SSH_CONNECTION", "").partition(" ")[0].partition("%")[0]
     try:
         return str(ip_address(first))

@@ -85,6 +85,7 @@ def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -
     if not url:
         raise ValueError(f"which database? Set {DATABASE_VARIABLE} as the app has it: postgresql://user@host/name")
     try:
+        # FraiseQL and psycopg are no dependencies of the guard.
         import psycopg
 
         from fraiseql_guard.fraiseql import backends

@@ -103,6 +103,7 @@ def demo(as_json: JsonOption = False) -> None:
 
 async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
     secret = secrets.token_urlsafe(48)
+    # Nothing of the environment takes part.
     settings = Settings.load({}, **_OPTIONS, jwt_secret=secret, log_file=folder / "app.log")
     guard = Guard(_app(), settings=settings)
     played = [await _act(guard, act, f"caller-{number}", secret) for number, act in enumerate(_ACTS)]
@@ -117,6 +118,7 @@ async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
 
 
 async def _act(guard: Guard, act: _Act, user: str, secret: str) -> dict[str, Any]:
+    # A forged token is signed with another key.
     key = {"good": secret, "forged": secrets.token_urlsafe(48)}.get(act.token)
     headers = {} if key is None else {"Authorization": f"Bearer {make_token(key, sub=user, expires_in_seconds=600)}"}
     transport = httpx.ASGITransport(app=guard, client=(act.address, 50_000))

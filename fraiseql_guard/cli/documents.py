@@ -55,6 +55,7 @@ def add_documents(
     """Trust documents: by the SHA-256 of their text, or by the ids that a manifest gives them. All, or none."""
     with exit_on_error():
         place = _place(manifest, url)
+        # All files are read before anything is changed.
         found = _distinct(each for file in files for each in _documents_in(file))
         if place is not None:
             known = read_manifest(place, new=form)

@@ -39,6 +39,7 @@ def drill(
         if missing := _missing(REPOSITORY):
             raise ValueError(missing)
     command = [sys.executable, "-m", "examples.drills", *(names or ()), *(["--json"] if as_json else [])]
+    # In a process of its own, which starts servers and ends them.
     running = subprocess.Popen(command, cwd=REPOSITORY)  # noqa: S603 - our own module
     while True:
         try:

@@ -17,6 +17,7 @@ def parse_duration(text: str) -> float:
     """The seconds of a text such as ``1h30m``. ValueError for anything else, also for a bare number, which may mean
     minutes."""
     match = _DURATION.fullmatch(text.strip().lower())
+    # Text that is no duration has no parts, and so lasts 0 seconds.
     parts = [int(part or 0) for part in match.groups()] if match else []
     seconds = sum(part * unit for part, unit in zip(parts, _SIZES, strict=False))
     if not 0 < seconds <= LONGEST_SECONDS:

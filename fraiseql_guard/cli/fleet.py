@@ -57,6 +57,7 @@ async def seen_status(fleet: FleetConnection) -> Status:
 def summary(found: Status) -> str:
     """The fleet in one line. A number that is not known is never shown as 0."""
     switches = _counted(len(found.switches), "override")
+    # The store does not answer: these are one worker's numbers.
     if found.alone is not None:
         here = _counted(found.alone.sanctions, "sanction")
         return (
@@ -102,6 +103,7 @@ def _worker_row(worker: Worker, now: float) -> Sequence[object]:
 
 def _mode(modes: Mapping[str, str]) -> str:
     """The mode that all mounted protections have in common; else each protection with its own."""
+    # Protections that can monitor, and are mounted.
     own = {name: mode for name, mode in modes.items() if f"mode_{name}" in CHANGEABLE and mode != Mode.OFF}
     if len(set(own.values())) == 1:
         return next(iter(own.values()))

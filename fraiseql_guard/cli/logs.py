@@ -58,6 +58,7 @@ def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[
 
         def advanced() -> None:
             nonlocal seen
+            # By the bytes on the disk, which are fewer than those read if the file is compressed.
             now = position()
             advance(now - seen)
             seen = now

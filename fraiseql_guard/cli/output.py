@@ -38,6 +38,7 @@ def print_done(
     if as_json:
         print_json(done)
         return
+    # Nothing has changed, or there is nothing to add to the operator's own words.
     if not done.changed or not deed:
         print_line(_sentence(done.message))
         return

@@ -96,6 +96,7 @@ def _load(target: str, *, factory: bool) -> Any:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise ValueError(f"{target} is neither MODULE:APP nor a URL. Accepted: for example main:app")
+    # As uvicorn does it: the app is found from where the command is typed.
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -141,6 +142,7 @@ def _served(url: str) -> Sequence[PathFound]:
     base = url.rstrip("/")
     with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
         try:
+            # The paths that the app names itself, then the usual ones.
             named = _documented(client, base)
             candidates = list(dict.fromkeys([*named, *_CUSTOMARY]))[:_MOST_PATHS]
             found = [_asked_path(client, base, path) for path in candidates]
@@ -184,6 +186,7 @@ def _json_of(answer: httpx.Response) -> Any:
 def _is_graphql(content: Any) -> bool:
     if not isinstance(content, Mapping):
         return False
+    # GraphQL answers with data, with errors, or with both.
     data, errors = content.get("data"), content.get("errors")
     return (isinstance(data, Mapping) and "__typename" in data) or (
         isinstance(errors, list) and all(isinstance(each, Mapping) and "message" in each for each in errors)

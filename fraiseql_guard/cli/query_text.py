@@ -51,6 +51,7 @@ def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
 def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> str:
     """The text of a query_hash, or of the beginning of one: from the manifest, else from the fleet."""
     settings = Settings.load()
+    # The manifest at hand first: it needs no fleet.
     path = manifest or settings.trusted_documents_file
     if path is not None:
         found = [text for digest, text in _digests(path) if digest.startswith(query_hash)]

@@ -117,5 +117,6 @@ def _say(text: str, stream: TextIO, hanging: int | None) -> None:
 
 
 def _write(text: str, stream: TextIO) -> None:
+    # What the encoding lacks is written out, so that no locale makes the command fail.
     encoding = stream.encoding or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=stream)

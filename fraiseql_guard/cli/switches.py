@@ -155,6 +155,7 @@ def _changeable(word: str, value: str | None) -> SettingVariable:
         raise ValueError(f"{row.name}: what value? Accepted: {row.form.accepts}, for example {row.form.example}")
     if row.option not in CHANGEABLE:
         raise ValueError(f"{row.name} cannot be changed while workers run: set it where they are started")
+    # Before any worker is asked: a bad value never leaves this machine.
     row.read(value, row.name)
     return row
 
@@ -164,6 +165,7 @@ def _row_of(word: str) -> SettingVariable:
     for row in VARIABLES:
         if word in (row.name, row.option) or word.upper() == row.name:
             return row
+    # A typing error is the most likely mistake.
     near = get_close_matches(word.upper(), [row.name for row in VARIABLES], n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise ValueError(f"{word[:80]!r} is no variable{hint} All variables: {command_line('config')}")

@@ -119,6 +119,7 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
     newest = max((each.series_ends_at for each in workers), default=0.0)
     added: list[float] = []
     for each in workers:
+        # Series of older heartbeats lack the newest steps: they count 0 there.
         late = round((newest - each.series_ends_at) / STEP_SECONDS)
         for back, value in enumerate([*(0.0 for _ in range(late)), *reversed(each.series.get(name, ()))]):
             if back == len(added):

@@ -35,6 +35,7 @@ def user_of(ctx: RequestContext | None) -> UserContext | None:
     identity = None if ctx is None else ctx.verified
     if identity is None:
         return None
+    # Claims come from the issuer, in any form: what is not of the right type is left out.
     claims = identity.claims
     email, name, permissions = claims.get("email"), claims.get("name"), claims.get("permissions")
     roles = claims.get("roles", claims.get("role"))

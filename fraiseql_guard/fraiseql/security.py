@@ -35,6 +35,7 @@ class BridgedSecurityLogger(SecurityLogger):
 
     def log_event(self, event: SecurityEvent) -> None:
         """Record an event. Never raises because of the guard's own log."""
+        # Without handlers, Python's last resort would print every event to standard error.
         if logging.getLogger("fraiseql.security").hasHandlers():
             super().log_event(event)
         if event.event_type in _RECORDED_ELSEWHERE:

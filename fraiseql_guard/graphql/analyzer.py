@@ -94,16 +94,25 @@ class Analyzer:
             return RequestAnalysis(None, self._scanner.check(text), hashes=(_hash_of(text),))
         remembered = self._documents.get(text)
         query_hash = _hash_of(text) if remembered is None else remembered[1]
-        if not _is_of(query_hash, envelope.extensions.get("persistedQuery")):
+        if envelope.extensions and not _is_of(query_hash, envelope.extensions.get("persistedQuery")):
             return RequestAnalysis(None, _NO_APQ, hashes=(query_hash,))
         try:
-            document = self._read(text) if remembered is None else remembered[0]
-            if isinstance(document, Denial):
-                return RequestAnalysis(None, document, hashes=(query_hash,))
-            analysis = self._price(document, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+            if remembered is None:
+                return self._analyze_new(text, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+            return self._price(remembered[0], envelope, query_hash, by_get=by_get, authenticated=authenticated)
         except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
             return RequestAnalysis(None, Denial(signals.QUERY_TOO_DEEP), hashes=(query_hash,))
-        if remembered is None and analysis.denial is None:  # what was refused pushes nothing out
+
+    def _analyze_new(
+        self, text: str, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+    ) -> RequestAnalysis:
+        """The same of a text that is not remembered. It is from now on, unless the request is refused: what was refused
+        pushes nothing out."""
+        document = self._read(text)
+        if isinstance(document, Denial):
+            return RequestAnalysis(None, document, hashes=(query_hash,))
+        analysis = self._price(document, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+        if analysis.denial is None:
             size_bytes = _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text)
             self._documents.put_sized(text, (document, query_hash), size_bytes)
         return analysis

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from typing import Final
@@ -108,38 +108,31 @@ class AddressResolver:
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
-        host, peer = self._peer(client)
+        host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
+        peer = self._peers.look(host) if host else None
+        if peer is None:  # not as it nearly always is, or met for the first time
+            host = _host_of(client)
+            peer = self._peers.look(host) or self._meet(host)
         # Most requests come from clients themselves: their header names are known, and none is a proxy's.
-        proxied = self._proxied
-        if names is not None and True not in map(proxied.__getitem__, names):
+        if names is not None and True not in map(self._proxied.__getitem__, names):
             return peer.alone
-        # What is left are requests that come from a proxy, or whose header names are not known yet.
-        sent = [(key, value) for key, value in lines if proxied[key]]
-        if not sent:
-            return peer.alone
-        chosen = self._value_of_chosen(sent)
-        shown = self._header if chosen is not None else _telling(sent)[:_LONGEST_NAME].decode("latin-1")
-        resolved = host is not None and _is_resolved(client)
-        return self._forwarded(host, peer, shown, chosen if peer.trusted else None, resolved)
+        return self._behind(host, peer, lines, resolved=host is not None and _is_resolved(client))
 
-    def _peer(self, client: object) -> tuple[str | None, _Peer]:
-        """The other end of the connection, which is remembered by its host."""
-        if type(client) is tuple and client and type(client[0]) is str:  # as it nearly always is
-            host: str | None = client[0]
-            peer = self._peers.look(host) if host else None
-            if peer is not None:
-                return host, peer
-        host = _host_of(client)
-        return host, self._peers.look(host) or self._meet(host)
-
-    def _value_of_chosen(self, lines: Sequence[tuple[bytes, bytes]]) -> bytes | None:
-        """The lines of the header that names clients as one; None if it did not come."""
-        joined = None
+    def _behind(self, host: str | None, peer: _Peer, lines: Iterable[tuple[bytes, bytes]], *, resolved: bool) -> Caller:
+        """The caller by the headers that only proxies send, if there are any."""
+        name, chosen = b"", None
         for key, value in lines:
+            if not self._proxied[key]:
+                continue
             if key == self._chosen:
                 # No more of it is kept than is ever read: there may be a thousand such lines.
-                joined = value if joined is None else (joined + b"," + value)[-_READ_HEADER_BYTES:]
-        return joined
+                chosen = value if chosen is None else (chosen + b"," + value)[-_READ_HEADER_BYTES:]
+            if not name or name in PASSED_ON:
+                name = key  # the first, but rather one that applications do not pass on
+        if not name:
+            return peer.alone
+        shown = self._header if chosen is not None else name[:_LONGEST_NAME].decode("latin-1")
+        return self._forwarded(host, peer, shown, chosen if peer.trusted else None, resolved)
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
@@ -206,11 +199,6 @@ class AddressResolver:
     def _subject(self, address: Address | None) -> Subject:
         alone = isinstance(address, IPv6Address) and stands_alone(address, self._prefixes)
         return subject_of(address, alone=alone)
-
-
-def _telling(sent: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """The name of the first header that tells of a proxy, but rather of one that applications do not pass on."""
-    return next((name for name, _ in sent if name not in PASSED_ON), sent[-1][0])
 
 
 def _host_of(client: object) -> str | None:

@@ -160,6 +160,7 @@ def _measured(settings: Settings, numbers: Measurements) -> Iterable[LimitVerdic
 
 def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool]:
     """The limits that need no parser, and whether the text can be parsed within them."""
+    # One token more than allowed is enough to know that it is too long.
     scan = count(text, settings.max_tokens + 1)
     literal_depth = max(0, scan.literal_nesting - 1)
     verdicts = (
@@ -213,6 +214,7 @@ class _Tree:
 
     def _fields(self, numbers: Mapping[int, int], *, depth: int, held: bool) -> Iterator[ExplainedField]:
         for number, times in numbers.items():
+            # A document may have more fields than a person can read.
             if self._left <= 0 or depth > _MAX_SHOWN_DEPTH:
                 self.shortened = True
                 return
@@ -276,6 +278,7 @@ def _rows(operation: ExplainedOperation) -> Iterator[tuple[str, str, str]]:
     """Name, cost and note of an operation and all its fields, indented by their depth."""
     title = f"{operation.kind} {operation.name or ''}".strip()
     yield title, str(operation.cost), ""
+    # A stack instead of recursion: the tree may be deep.
     pending = [(field, 1) for field in reversed(operation.fields)]
     while pending:
         field, depth = pending.pop()

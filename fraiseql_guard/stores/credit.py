@@ -59,7 +59,7 @@ class Drawn:
 
     def _draw_all(self, held: Sequence[_Credit], charges: Sequence[Charge]) -> tuple[list[Charge], list[Hashable]]:
         """The charges that are left to pay, and the keys of the buckets that are paid."""
-        overridden = next((key for credit in held for key in credit if self._is_override(key)), None)
+        overridden = self._overridden(held)
         left: list[Charge] = []
         covered: list[Hashable] = []
         for charge in charges:
@@ -96,9 +96,11 @@ class Drawn:
             found |= {_key_of(payer.subject, bucket.charge): bucket for bucket in payer.buckets}
         return (found[key] for key in keys if key in found)
 
-    def _is_override(self, key: Hashable) -> bool:
-        subject = self._subject
-        return isinstance(key, tuple) and key[:3] == (subject.kind, subject.name, OVERRIDE)
+    def _overridden(self, held: Sequence[_Credit]) -> Hashable | None:
+        """The bucket of an override of the subject's limits, if a guard further outside has met one."""
+        override = (self._subject.kind, self._subject.name, OVERRIDE)
+        buckets = (key for credit in held for key in credit)
+        return next((key for key in buckets if isinstance(key, tuple) and key[:3] == override), None)
 
 
 def _credit_of(ctx: RequestContext) -> _Credit:

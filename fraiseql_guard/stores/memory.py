@@ -124,14 +124,8 @@ class MemoryStore:
             else:
                 after[key] = max(0.0, used + charge.tokens)  # a refund fills a bucket, and no more than that
             bills.append((key, charge, capacity, wait))
-        # Written even if nothing is taken, so that the wait that is told is the wait that there is; and a bucket that
-        # refuses is not forgotten for it.
         used_of = after if fits else before
-        for bucket, used in used_of.items():
-            if used > 0:
-                self._levels.put(bucket, (used, now))
-            elif before[bucket] > 0:
-                self._levels.pop(bucket)
+        self._write(used_of, before, now)
         return fits, tuple(
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
         )
@@ -145,6 +139,15 @@ class MemoryStore:
         if not used:
             self._levels.pop(key)  # full at this rate, and so at any other that comes later
         return used
+
+    def _write(self, used_of: Mapping[_Key, float], before: Mapping[_Key, float], now: float) -> None:
+        """Keep the tokens that are in use now. Done even if nothing is taken, so that the wait that is told is the wait
+        that there is, and a bucket that refuses is not forgotten for it."""
+        for bucket, used in used_of.items():
+            if used > 0:
+                self._levels.put(bucket, (used, now))
+            elif before[bucket] > 0:
+                self._levels.pop(bucket)
 
     def _offend(
         self,

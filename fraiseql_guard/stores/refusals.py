@@ -101,7 +101,7 @@ class Refusals:
         if caller is None:
             return 0
         count, caller.count = caller.count, 0
-        # A caller that is not refused any more makes room.
+        # A caller without refusals in force makes room.
         now = self._clock()
         if not any(refused.until > now for refused in caller.buckets.values()):
             self._callers.pop(subject.key)

@@ -109,6 +109,7 @@ class Tracing:
         """Headers that give the app a trace; none if the request came with one, or one is active around it."""
         if self._sampler is None or active_span() is not None:
             return {}
+        # A trace of the client's, in the propagator's own headers.
         came = _trace.get_current_span(self._propagate.extract(headers, getter=_getter)).get_span_context()
         if came.is_valid:
             return {}

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, RateLimitMiddleware
 from fraiseql_guard.asgi.head_cache import CachedHead, RequestHeadCache
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.watched_file import LOOK_AGAIN_SECONDS
 from fraiseql_guard.operations.fleet.traffic import STEP_SECONDS
 from fraiseql_guard.operations.operator.interface import Target
@@ -234,6 +236,40 @@ async def test_cleared_caches_know_nobody(guarded, known) -> None:
     before = len(known)
     assert (await request(guard, "GET", "/page")).status == 200
     assert len(known) == before
+
+
+async def test_what_a_request_puts_back_that_began_before_is_not_found(guarded, known) -> None:
+    """An operator says something while the head checks are at work on a request."""
+    guard = guarded(middleware=RateLimitMiddleware)
+    await request(guard, "GET", "/elsewhere")  # the first look at what operators say begins with it
+    runtime = guard.guard.runtime
+
+    class Says:
+        protection, reads = Protection.RATE_LIMIT, HeadReads()
+        times = 0
+
+        def decide(self, _: Any) -> None:
+            self.times += 1
+            if self.times == 1:
+                runtime.head_cache.forget()
+
+    object.__setattr__(runtime, "head_checks", (*runtime.head_checks, check := Says()))
+    for times in (1, 2, 2):
+        assert (await request(guard, "GET", "/page")).status == 200
+        assert check.times == times
+    assert len(known) == 1
+
+
+@pytest.mark.parametrize("path", ["/page", "/graphql"])
+async def test_a_token_is_verified_where_others_pass_without(guarded, secret, known, path) -> None:
+    guard = guarded(jwt_secret=secret, auth_required=False, auth_paths="/page")
+    method, body = ("GET", None) if path == "/page" else ("POST", QUERY)
+    for _ in range(4):
+        assert (await request(guard, method, path, body=body)).status == 200
+    assert known
+    assert (await request(guard, method, path, body=body, token="rubbish")).code == "UNAUTHENTICATED"
+    assert (await request(guard, method, path, body=body, token=make_token(secret, sub="alice"))).status == 200
+    assert (await request(guard, method, path, body=body)).status == 200
 
 
 async def test_a_flood_of_heads_keeps_little(guarded) -> None:

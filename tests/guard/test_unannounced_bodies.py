@@ -144,7 +144,8 @@ async def test_an_answer_that_has_begun_is_cut(guarded) -> None:
     assert guard.metric("fraiseql_guard_refusals_total", code="BODY_TOO_LARGE") == 1
 
 
-async def test_an_answer_that_is_complete_stays(guarded) -> None:
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_an_answer_that_is_complete_stays(guarded, method) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"all of it"})
@@ -154,7 +155,7 @@ async def test_an_answer_that_is_complete_stays(guarded) -> None:
 
     guard, connection = guarded(app, max_request_bytes=10), Connection([b"x" * 8, b"x" * 8])
     with pytest.raises(RuntimeError, match="the app's own"):
-        await request(guard, "GET", "/page", connection=connection)
+        await request(guard, method, "/page", connection=connection)
     assert (connection.reply.status, connection.reply.complete) == (200, True)
     assert guard.metric("fraiseql_guard_refusals_total") == 0
 

@@ -172,7 +172,9 @@ class EnvelopeReader:
             extensions=found.get("extensions") or {},
             document=self._document(found) if self._names else None,
         )
-        return envelope if _has_document(envelope) else malformed("query is missing.")
+        if envelope.query is None and not _names_document(envelope):
+            return malformed("query is missing.")
+        return envelope
 
     def _document(self, found: dict[str, Any]) -> tuple[str, str] | None:
         """The first key that names a document, and the name."""
@@ -193,11 +195,9 @@ class EnvelopeReader:
         return None
 
 
-def _has_document(envelope: Envelope) -> bool:
-    """Whether a request carries or names its document."""
-    if envelope.query is not None or envelope.document is not None:
-        return True
-    return envelope.extensions.get("persistedQuery") is not None
+def _names_document(envelope: Envelope) -> bool:
+    """Whether a request names a document."""
+    return envelope.document is not None or envelope.extensions.get("persistedQuery") is not None
 
 
 def _mistyped(found: Mapping[str, Any]) -> str | None:

@@ -57,7 +57,7 @@ class JsonLoader:
 
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
-        if self._is_crowded(text):
+        if len(text) > self._max_nodes and self._is_crowded(text):
             return None, (0, self._max_nodes + 1, 0)
         value = _parsed(text)
         stats = _, nodes, members = json_stats(value)
@@ -74,8 +74,7 @@ class JsonLoader:
 
     def _is_crowded(self, text: bytes) -> bool:
         """Whether a text holds too many values by its commas alone: between two values stands one."""
-        most = self._max_nodes
-        return len(text) > most and _holds_more_commas(text, most) and self._crowded.match(text) is not None
+        return _holds_more_commas(text, self._max_nodes) and self._crowded.match(text) is not None
 
 
 def _parsed(text: bytes) -> Any:

@@ -128,6 +128,7 @@ class HeartbeatTask:
             await self._store.fleet.beat(self.worker_id, b"", 0)
 
     async def _write_journal(self) -> None:
+        # Those that a silent store did not take wait with the new ones.
         self._unwritten = (self._unwritten + self._journal.take(self.worker_id))[-_UNWRITTEN:]
         if self._unwritten:
             await self._store.fleet.remember(self._unwritten)
@@ -213,6 +214,7 @@ class Fingerprints:
         # Settings are replaced and never edited, but a secret's file may change.
         if self._known is None or self._known[0] is not settings or self._known[1] != secrets:
             key = blake2b("\0".join(secrets).encode(errors="surrogatepass"), digest_size=32).digest()
+            # In the place of a secret stands its number: the secrets themselves are in the key.
             shown = [repr(secrets.index(each.reveal())) if isinstance(each, Secret) else repr(each) for each in values]
             digest = blake2b("\0".join(shown).encode(errors="surrogatepass"), key=key, digest_size=8)
             self._known = (settings, secrets, digest.hexdigest())

@@ -116,6 +116,7 @@ class OverridesFile:
 
     def _put(self, entries: tuple[Dated, ...]) -> None:
         before, self._entries = self._entries, entries
+        # The audit names what has changed, not the whole file.
         held, wanted = frozenset(before), frozenset(entries)
         added = [_named(each) for each in entries if each not in held]
         removed = [_named(each) for each in before if each not in wanted]
@@ -168,6 +169,7 @@ def _entry(where: str, row: _List, item: object) -> Dated:
     wanted = [row.key, *filter(None, [row.value])]
     if not isinstance(item, Mapping) or any(item.get(name) is None for name in wanted):
         raise ValueError(f"{where} needs {' and '.join(wanted)}")
+    # A misspelt expires_at would hold for ever.
     if unknown := sorted({str(key) for key in item} - {*wanted, "reason", "expires_at"}):
         raise ValueError(f"{where} has an unknown key {unknown[0]!r}")
     value = item[row.value] if row.value else ""
@@ -204,6 +206,7 @@ def _moment(value: Any) -> float | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError("expires_at is not an RFC 3339 time") from None
+    # YAML reads 2026-12-31 as a date; a datetime is a date as well.
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):

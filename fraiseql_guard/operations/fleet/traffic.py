@@ -103,6 +103,7 @@ class TrafficStats:
         now = self._clock()
         if now >= self._step_ends:
             self._turn(now)
+        # The step's series.
         current, subject = self._current, ctx.subject
         current[REQUESTS] += times
         current[SECONDS] += seconds
@@ -114,9 +115,11 @@ class TrafficStats:
             self._ring.append((ctx.address, subject))
         else:
             self._ring.extend([(ctx.address, subject)] * min(times, _RING))
+        # The caller's counts in this window.
         key = subject.key
         caller = self._callers.get(key) or self._new(key, ctx)
         caller.requests += times
+        # What became of it.
         denial = ctx.denial
         if denial is not None:
             current[REFUSALS] += times
@@ -191,6 +194,7 @@ class TrafficStats:
             values.extend([0.0] * min(silent, STEPS))
         self._step_ends += STEP_SECONDS * (silent + 1)
         if now >= self._window_ends:
+            # Windows in which no request came are empty.
             missed = int((now - self._window_ends) // WINDOW_SECONDS)
             self._windows.append(self._callers)
             self._windows.extend({} for _ in range(min(missed, _WINDOWS)))

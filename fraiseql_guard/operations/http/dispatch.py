@@ -117,6 +117,7 @@ def _find(path: str) -> tuple[str, Mapping[str, str]]:
     """The template of a path, and the value of its parameter, if it has one. Problem if no route has this path."""
     if path in _PATHS and "{" not in path:
         return path, {}
+    # A template's one parameter is its last segment.
     folder, _, last = path.rpartition("/")
     for template in _PATHS:
         before, _, parameter = template.rpartition("/")

@@ -69,6 +69,7 @@ def _operation(route: Route, schemas: dict[str, Any]) -> Mapping[str, Any]:
     if parameters:
         found["parameters"] = parameters
     if route.body:
+        # A body is needed if a field is, or one of several.
         required = bool(route.rule) or any(field.required for field in route.body)
         found["requestBody"] = {"required": required, "content": {"application/json": {"schema": _body(route)}}}
     return found

@@ -19,6 +19,7 @@ _LOADER: Final = JsonLoader(1_000)
 
 async def read_body(receive: Any, headers: Mapping[bytes, bytes]) -> bytes:
     """The whole body. Problem if it is larger than MAX_BODY_BYTES, takes longer than BODY_SECONDS, or does not end."""
+    # A body that says itself that it is too large is not read.
     announced = headers.get(b"content-length", b"")
     if announced.isdigit() and (len(announced) > 10 or int(announced) > MAX_BODY_BYTES):
         raise _too_large()
@@ -46,6 +47,7 @@ def json_fields(body: bytes, headers: Mapping[bytes, bytes], fields: Iterable[Fi
     """The fields of a JSON body; an empty body has none. Problem for anything but a JSON object of these fields."""
     if not body:
         return checked({}, fields)
+    # A form of another site cannot send this media type without asking first.
     media_type = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
     if media_type != "application/json" or headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise Problem(415, "send the fields as application/json, not compressed")
@@ -68,6 +70,7 @@ def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
         )
     except ValueError:  # a UnicodeDecodeError is one
         raise Problem(400, "the query string is not name=value pairs of percent-encoded UTF-8") from None
+    # Which of two values counts would not be clear.
     given = dict(pairs)
     if len(given) < len(pairs):
         twice = next(name for name in given if sum(each == name for each, _ in pairs) > 1)
@@ -77,6 +80,7 @@ def query_fields(query: bytes, fields: Iterable[Field]) -> dict[str, Any]:
 
 def checked(given: Mapping[str, Any], fields: Iterable[Field]) -> dict[str, Any]:
     """The given fields, each read in its form. Problem for an unknown, a missing or an unusable one."""
+    # An unknown field is a mistake that must not pass unnoticed.
     known = {field.name: field for field in fields}
     for name in given:
         if name not in known:

@@ -84,6 +84,7 @@ class Sessions:
             )
         if principal.by_cookie:
             raise OperatorError("a session is opened with the token, not with the cookie of another session")
+        # A session ends no later than the token that opened it.
         now = self._clock()
         expires = now + SESSION_SECONDS if principal.until is None else min(now + SESSION_SECONDS, principal.until)
         user = () if principal.identity is None else (_written(principal.identity),)
@@ -106,6 +107,7 @@ class Sessions:
         body, _, signature = cookie.partition(".")
         if len(cookie) > _LONGEST_COOKIE or not cookie.isascii() or not self._tokens():
             return None
+        # Nothing of an unsigned cookie is read.
         if not hmac.compare_digest(signature, self._sign("session", body)):
             return None
         # Signed by us, but maybe by another version.

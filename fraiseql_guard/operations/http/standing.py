@@ -31,6 +31,7 @@ class Standing:
     async def refusal(self, identity: Identity) -> Denial | None:
         """Why this user may not act now; None if they may. The app has disabled them, does not know them or does not
         answer, or an operator has blocked them. The denial is never an offence: the token is genuine."""
+        # The app first: it knows whether the user is still there.
         failure = await self._user_status.failure(identity) if self._user_status is not None else None
         if isinstance(failure, NoAnswer):
             return Denial(

@@ -24,6 +24,7 @@ class AdminTokens:
 
     def actor(self, token: str) -> str | None:
         """The name of the actor whose token this is; None if it is none. Takes the same time whichever matches."""
+        # The text comes from a file that may change.
         if (text := self.text) != self._text:
             pairs = parsing.admin_tokens(text).items()
             self._digests = tuple((name, _digest(known)) for name, known in pairs)

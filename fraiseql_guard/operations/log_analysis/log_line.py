@@ -1,4 +1,4 @@
-"""Parses lines of the guard's log, and chooses those that are asked about."""
+"""Parses lines of the guard's log, and chooses those of a time and of some events."""
 
 from __future__ import annotations
 
@@ -62,6 +62,7 @@ def parse(line: bytes) -> LogLine | None:
         return None
     if not _TIMESTAMP.fullmatch(timestamp):
         return None
+    # Lines that the rate limit left out count with the one that reports them.
     suppressed = context.get("suppressed")
     more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0
     return LogLine(timestamp, event, context, 1 + more)

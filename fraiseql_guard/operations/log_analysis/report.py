@@ -68,6 +68,7 @@ def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: 
         yield f"   {incident.monitored} of them in monitor mode: nothing was refused"
     for name, counter in (("users", incident.users), ("addresses", incident.addresses), *incident.kinds.items()):
         yield from _table(name, counter, top)
+    # The last moments as bars.
     moments = list(incident.timeline.moments.items())[-_MAX_BARS:]
     if len(moments) > 1:
         highest = max(amount for _, amount in moments)

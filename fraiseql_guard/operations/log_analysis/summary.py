@@ -65,6 +65,7 @@ class Incident:
     def add(self, entry: LogLine, reading: LogReading) -> None:
         """Count a line."""
         self.events.add(entry.event, entry.weight)
+        # Several files may be read in any order.
         self.first = min(self.first, entry.timestamp) if self.first else entry.timestamp
         self.last = max(self.last, entry.timestamp)
         if entry.context.get("enforced") is False:
@@ -111,6 +112,7 @@ class LogSummary:
     def _add(self, entry: LogLine) -> None:
         self.matching += 1
         self.events.add(entry.event, entry.weight)
+        # Other events are counted, and belong to no runbook.
         reading = _BY_NAME.get(entry.event)
         if reading is None:
             return

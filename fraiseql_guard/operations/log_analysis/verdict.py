@@ -48,6 +48,7 @@ def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
     """The verdict on an incident: unclear if its signs contradict each other."""
     if incident.total < _ENOUGH and not incident.sanctions:
         return CauseVerdict(CauseKind.UNCLEAR, (f"{incident.total} events are too few to tell",))
+    # Signs that agree make the verdict.
     signs = list(_SIGNS.get(runbook, _no_signs)(incident))
     kinds = {kind for kind, _ in signs} - {CauseKind.UNCLEAR}
     kind = kinds.pop() if len(kinds) == 1 else CauseKind.UNCLEAR
@@ -60,10 +61,12 @@ def _callers(incident: Incident) -> Iterator[_Sign]:
     """Signs of few callers, or of many alike."""
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} sanctions: callers went on in spite of many refusals"
+    # Most of it comes from few callers that can be named.
     for what, counter in (("addresses", incident.addresses), ("users", incident.users)):
         if _few(counter)[1] >= _FEW_SHARE and _are_named(counter):
             yield CauseKind.ATTACK, _of_few(counter, what)
             return
+    # Or many callers meet it alike.
     if len(incident.users) >= _MANY or len(incident.addresses) >= _MANY:
         spread = max((len(incident.users), "users"), (len(incident.addresses), "addresses"))
         yield CauseKind.MISCONFIGURATION, f"{spread[0]} {spread[1]} are met alike, none of them stands out"
@@ -79,9 +82,11 @@ def _authentication(incident: Incident) -> Iterator[_Sign]:
     reason, share = _leader(reasons)
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} addresses or logins were blocked for guessing"
+    # One reason that clients cause by mistake.
     if reason in _OURS and share >= _ONE_REASON:
         yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason}: {_OURS[reason]}"
         return
+    # Tokens that do not verify, from everywhere: the keys differ.
     if reason in _BADLY_SIGNED and share >= _ONE_REASON and _few(incident.addresses)[1] < _FEW_SHARE:
         yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
         return
@@ -91,6 +96,7 @@ def _authentication(incident: Incident) -> Iterator[_Sign]:
 def _query_dos(incident: Incident) -> Iterator[_Sign]:
     hashes = incident.kinds.get("query_hash", TopCounter())
     _, share = _leader(hashes)
+    # One query of many callers is a client's; many queries of one caller are probes.
     one = share >= _ONE_REASON
     if one and len(incident.users) + len(incident.addresses) >= _MANY and not incident.sanctions:
         yield (

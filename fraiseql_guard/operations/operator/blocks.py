@@ -151,13 +151,13 @@ class Blocks:
 
     async def _lift_network(self, wanted: parsing.Network) -> tuple[int, Sequence[str]]:
         """Lift the sanctions inside a network. Returns how many ended, and the wider blocks that still hold there."""
-        store, told = self._deps.store, list((await self._deps.control()).networks(OverrideKind.BLOCK))
+        store, blocked = self._deps.store, list((await self._deps.control()).networks(OverrideKind.BLOCK))
         with store_answering():
             ended = sum(
-                [await store.overrides.delete(entry.kind, entry.key) for known, entry in told if known == wanted]
+                [await store.overrides.delete(entry.kind, entry.key) for known, entry in blocked if known == wanted]
             )
             ended += sum([await store.sanctions.lift(subject) for subject in await self._inside(wanted)])
-        return ended, [str(known) for known, _ in told if known != wanted and _inside(wanted, known)]
+        return ended, [str(known) for known, _ in blocked if known != wanted and _inside(wanted, known)]
 
     async def _inside(self, wanted: parsing.Network) -> set[Subject]:
         """The subjects to lift: the one of an address, sanctioned or not, so that its offences are forgotten; of a

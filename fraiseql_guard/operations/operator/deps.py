@@ -56,6 +56,7 @@ class OperatorDeps:
                 found.append(heartbeat)
             else:
                 self.store.unreadable.note(KeyFamily.HEARTBEATS, beat.worker_id, "is no heartbeat of ours")
+            # To read the heartbeats of a large fleet takes longer than a request should wait.
             if number % _READ_AT_ONCE == 0:
                 await asyncio.sleep(0)
         return found
@@ -65,6 +66,7 @@ class OperatorDeps:
         found = []
         for record in records:
             value = read(record)
+            # Another program, or another version, wrote it.
             if value is None:
                 self.store.unreadable.note(family, record, "is no record of ours")
             else:
@@ -92,6 +94,7 @@ def store_answering() -> Iterator[None]:
 
 def seconds(value: float, name: str = "duration_seconds") -> float:
     """A duration in seconds; OperatorError unless it is a number from 1 to a year."""
+    # True is an int in Python, and no duration.
     usable = isinstance(value, int | float) and not isinstance(value, bool)
     if not usable or not 1 <= value <= LONGEST_SECONDS:
         raise OperatorError(f"{name}={str(value)[:40]} is not between 1 and {LONGEST_SECONDS:.0f} seconds", field=name)

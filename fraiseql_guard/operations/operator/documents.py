@@ -60,6 +60,7 @@ class Documents:
 
     async def trust(self, documents: Sequence[Document], *, actor: str = "") -> Done:
         """Operator.trust."""
+        # All documents are checked before the first one is added.
         wanted = [_checked(each) for each in documents]
         filed: Mapping[str, TrustedDocument] = {}
         with suppress(NotAppliedError):  # a manifest that cannot be read contradicts nothing
@@ -72,6 +73,7 @@ class Documents:
                     field="id",
                 )
         with store_answering():
+            # One call adds all of them, or none.
             adding = await self._deps.store.documents.add(wanted)
         if adding.conflict is not None:
             raise ConflictError(
@@ -85,6 +87,7 @@ class Documents:
                 "Nothing was added. Remove documents that no client uses any more",
                 field="text",
             )
+        # The audit names the first ones, so that its line stays short.
         ids = [each.id for each in wanted]
         fields = {"documents": ids[:AUDITED], "count": len(ids), "added": adding.changed}
         await self._deps.record(signals.ADMIN_TRUST, actor, fields)
@@ -208,6 +211,7 @@ class Documents:
 
 def _checked(document: Document) -> TrustedDocument:
     """A document that can be trusted, with its id; OperatorError that names what is wrong with it."""
+    # Without an id, clients send the hash of the text.
     id_, text = document.id or digest_of(document.text), document.text
     shown = repr(id_[:64])
     if len(id_) > _LONGEST_ID or not id_.isprintable():
@@ -216,6 +220,7 @@ def _checked(document: Document) -> TrustedDocument:
     if size > MAX_DOCUMENT_BYTES:
         raise OperatorError(f"document {shown} has {size} bytes, and {MAX_DOCUMENT_BYTES} are accepted", field="text")
     try:
+        # The name and type of the first operation, where none are given.
         known = document_of(text)
     except ValueError as error:
         raise OperatorError(f"document {shown}: {error}", field="text") from None

@@ -98,6 +98,7 @@ def _address(value: Any) -> str:
 
 
 def _seconds(value: Any) -> float:
+    # True is an int in Python, and no number of seconds.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError("is not a number of seconds")
     if not 1 <= value <= LONGEST_SECONDS:
@@ -123,6 +124,7 @@ def _limit(value: Any) -> str:
 
 
 def _count(value: Any) -> int:
+    # A query parameter is text.
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value, re.ASCII):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= 1000:

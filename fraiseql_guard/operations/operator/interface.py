@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Final, Protocol
 
 BLOCK_SECONDS: Final = 3_600.0
-"""An operator's block lasts this long unless told otherwise."""
+"""An operator's block lasts this long unless another duration is given."""
 
 
 class Origin(StrEnum):
@@ -154,7 +154,7 @@ class Done:
     changed: bool = True
     """False if everything was as wanted already."""
     affected: int = 0
-    """Sanctions lifted, workers told, ..."""
+    """How many sanctions were lifted, documents added, workers reached, ..."""
     would_have_met: int | None = None
     """How many of the requests lately seen a block would have refused."""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -187,7 +187,7 @@ class Worker:
     pool: Mapping[str, int] | None = None
     """active, idle, total, waiting."""
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """Five minutes in steps of five seconds, the last one the newest: requests, refusals, ... (pulse.py)."""
+    """Five minutes in steps of five seconds, the last one the newest: requests, refusals, ... (fleet/traffic.py)."""
     series_ends_at: float = 0.0
     counts_alone: bool = False
     """Whether /metrics shows this process alone, although it may have neighbours (PROMETHEUS_MULTIPROC_DIR)."""

@@ -45,6 +45,7 @@ def _reader(kind: Any) -> Callable[[Any], Any]:
     if isinstance(kind, type) and is_dataclass(kind):
         return _object_reader(kind)
     origin, inner = get_origin(kind), get_args(kind)
+    # The only unions of the interface are those with None.
     if origin in (Union, types.UnionType):
         read = _reader(inner[0])
         return lambda value: None if value is None else read(value)

@@ -82,6 +82,7 @@ class LiftAll:
         """Begin the job, or join the one that runs. A small one is done when this returns."""
         store, whose, job_id = self._deps.store, _name(origin), token_hex(8)
         with store_answering():
+            # The store lets one worker do it, and tells the others how far it is.
             total = await store.sanctions.count()
             worker = f"{socket.gethostname()[:64]}/{os.getpid()}"
             begun = await store.lift_jobs.begin(whose, job_id, actor=actor, worker=worker, total=total)
@@ -137,6 +138,7 @@ class LiftAll:
         """Lift batch by batch. Yields after each how many sanctions were looked at, and how many ended."""
         store, loop = self._deps.store, asyncio.get_running_loop()
         async for batch in store.sanctions.batches():
+            # Not all of a batch have this origin.
             due: Sequence[Sanctioned] = [each for each in batch if origin in (None, _origin(each[1]))]
             yield len(batch) - len(due), 0
             for start in range(0, len(due), BATCH):

@@ -56,10 +56,12 @@ class LimitActions:
         """Operator.set_limit."""
         wanted, lasts, deps = _limit(limit), seconds(duration_seconds), self._deps
         subject = await self._subject(target)
+        # A bucket holds the rate and the configured burst.
         burst = deps.settings.rate_limit_burst.of(wanted)
         with store_answering():
             held = await deps.store.limits.of(subject)
             await deps.store.limits.set(subject, wanted, burst, lasts, actor=actor)
+        # The same limit for as long is no change.
         known = held is not None and held.limit == wanted and held.expires_in_seconds >= lasts
         fields = {**fields_of(target), "limit": str(wanted), "duration_seconds": lasts}
         await deps.record(signals.ADMIN_LIMIT, actor, fields)
@@ -74,6 +76,7 @@ class LimitActions:
         """Operator.clear_limit."""
         store = self._deps.store
         with store_answering():
+            # A user_id may name several users that have a limit: all of them lose it.
             of_user = kind_of(target) == "user_id"
             due = users_among([each.subject for each in await store.limits.all()], target) if of_user else []
             due = due or [await self._subject(target)]
@@ -94,11 +97,11 @@ class LimitActions:
     ) -> LimitPage:
         """Operator.limits_page."""
         wanted = {"user_id": user_id, "ip_address": ip_address}
-        asked = {name: value for name, value in wanted.items() if value is not None}
+        given = {name: value for name, value in wanted.items() if value is not None}
 
         def meant(held: HeldLimit) -> bool:
             target = target_of(held.subject)
-            return all(getattr(target, name) == value for name, value in asked.items())
+            return all(getattr(target, name) == value for name, value in given.items())
 
         page = await filtered_page(self._deps.store.limits.page, count, cursor, meant)
         items = [_override(each) for each in page.items]
@@ -122,11 +125,13 @@ class AllowListing:
     ) -> Done:
         """Operator.allow. Automatic sanctions inside the network end with it."""
         wanted = network(ip_address)
+        # An allow-list of every address would switch all limits off.
         if wanted.prefixlen == 0:
             raise OperatorError(f"ip_address={ip_address} would allow every address", field="ip_address")
         lasts = LONGEST_SECONDS if duration_seconds is None else seconds(duration_seconds)
         printable_text(reason, "reason")
         deps, store = self._deps, self._deps.store
+        # For the answer alone: whether the entry was there already.
         held = [
             (known, entry) for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted
         ]
@@ -147,10 +152,12 @@ class AllowListing:
     async def _lift_inside(self, wanted: parsing.Network) -> int:
         """End the automatic sanctions of an address, or of all addresses in a network."""
         store = self._deps.store
+        # One address: its subject has the sanctions.
         if wanted.num_addresses == 1:
             subject = as_listed(subject_of(wanted.network_address))
             held = [each for each in await store.sanctions.of(subject) if each.automatic]
             return await store.sanctions.lift_many([(subject, each.policy) for each in held])
+        # A network: look at everything that is sanctioned.
         lifted = 0
         async for batch in store.sanctions.batches():
             due = [each for each in batch if each[1] is not PolicyName.OPERATOR and lies_in(each[0], wanted)]
@@ -161,6 +168,7 @@ class AllowListing:
         """Operator.disallow."""
         wanted, deps = network(ip_address), self._deps
         entries = [entry for known, entry in (await deps.control()).networks(OverrideKind.ALLOW) if known == wanted]
+        # No operator has allowed it: maybe the settings do.
         if not entries:
             self._refuse_elsewhere(wanted)
         with store_answering():
@@ -187,7 +195,7 @@ class AllowListing:
         """Operator.allowed."""
         deps = self._deps
         now = deps.clock()
-        told = (await deps.control()).networks(OverrideKind.ALLOW)
+        by_operators = (await deps.control()).networks(OverrideKind.ALLOW)
         return [
             *(Allowed(ip_address=network_text(each), source="settings") for each in deps.settings.allow_list),
             *(
@@ -206,7 +214,7 @@ class AllowListing:
                     expires_in_seconds=entry.expires_in_seconds,
                     actor=entry.actor,
                 )
-                for known, entry in told
+                for known, entry in by_operators
             ),
         ]
 

@@ -13,6 +13,7 @@ from fraiseql_guard.operations.operator.targets import target_of
 
 def offenders_among(beats: Iterable[Heartbeat], count: int) -> Sequence[Offender]:
     """The ``count`` callers with the most refusals, the worst first."""
+    # The same caller may have been refused by several workers.
     seen: dict[tuple[str, str], list[CallerCounts]] = {}
     for beat in beats:
         for caller in beat.callers:

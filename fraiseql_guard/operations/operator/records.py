@@ -110,6 +110,7 @@ def _written(value: object) -> bytes:
 
 def _read(cls: type[V], record: bytes) -> V | None:
     """The value of a record; None whatever is wrong with it: its length, encoding or nesting, a field or its type."""
+    # A foreign record may be of any length.
     if len(record) > _LONGEST:
         return None
     try:

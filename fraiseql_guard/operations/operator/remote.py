@@ -127,6 +127,7 @@ class RemoteOperator:
         """Operator.lift_all. The other side waits a moment; after that, this asks it how far the job is."""
         loop = asyncio.get_running_loop()
         until = math.inf if wait_seconds is None else loop.time() + wait_seconds
+        # Begin, then look again and again until it is over.
         done, retries = await self._lift_all(origin), _RETRIES
         while done.details.get("running") and loop.time() < until:
             await asyncio.sleep(_LOOK_SECONDS)
@@ -160,6 +161,7 @@ class RemoteOperator:
         return replace(done, changed=changed > 0, affected=changed, details={"ids": ids})
 
     async def _refuse_conflict(self, documents: Sequence[Document]) -> None:
+        # An id never stands for another text than before.
         known = {each.id: each.query_hash for each in await self.documents()}
         for each in documents:
             if known.get(each.id) not in (None, digest_of(each.text)):
@@ -169,6 +171,7 @@ class RemoteOperator:
 
     async def _call(self, name: str, arguments: Arguments) -> Any:
         """Send the request of a method, and read its answer."""
+        # Fields of the path are part of the URL; the others are the body or the query.
         route = _route_of(name, arguments)
         fields, path = route.fields_of(arguments), route.path
         for each in route.in_path:
@@ -191,6 +194,7 @@ class RemoteOperator:
             answer = await self._client.request(method, path, **carried)
         except httpx.HTTPError as error:
             why = unreached(error, self._url, timeout_seconds=self._timeout_seconds)
+            # Without a connection nothing was sent: nothing has changed.
             if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
                 raise NotAppliedError(why) from None
             unknown = "" if method == "GET" else ". Whether it was done is not known: look, and do it again (no harm)"

@@ -37,11 +37,13 @@ def detail_of(answer: httpx.Response, url: str) -> Mapping[str, Any]:
 def refusal_of(answer: httpx.Response, url: str) -> OperatorError:
     """The error that an unsuccessful answer stands for, with what helps. NotFoundError only if the API itself has
     looked and found nothing: a 404 of anything else is an OperatorError."""
+    # Not the guard's: a proxy, a login page, another app.
     problem = _problem(answer)
     if problem is None:
         return OperatorError(_elsewhere(answer, url))
     code, field = problem.get("code"), problem.get("field")
     detail = str(problem.get("detail") or problem.get("title") or f"the answer was {answer.status_code}")
+    # A refusal of the guard in front of the API, or of the API itself.
     if code == ADMIN_UNAUTHENTICATED.name:
         return OperatorError(
             f"{url} does not know the token in {name_of('admin_token')}: it must be one of those in "
@@ -63,6 +65,7 @@ def refusal_of(answer: httpx.Response, url: str) -> OperatorError:
 
 def unreached(error: httpx.HTTPError, url: str, *, timeout_seconds: float) -> str:
     """A sentence that says why no answer came, and what helps."""
+    # TLS first: its errors hide behind a failed connection.
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return (

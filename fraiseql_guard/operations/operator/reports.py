@@ -47,6 +47,7 @@ class Reports:
         """Operator.status. While the store does not answer, it is what this process knows by itself (``alone``)."""
         deps = self._deps
         try:
+            # A local bucket may answer while Redis does not: ask Redis itself.
             await deps.store.ping()
             workers = sorted((each.worker for each in await deps.heartbeats()), key=lambda each: (each.host, each.pid))
             control = await deps.control()
@@ -59,6 +60,7 @@ class Reports:
 
     async def _without_store(self) -> Status:
         """The status while the store does not answer."""
+        # A command on Redis has no process to tell of.
         own = self._own
         if own is None:
             return replace(self._status((), (), None, [_NO_ANSWER]), store_answers=False)
@@ -113,6 +115,7 @@ class Reports:
 
     async def why(self, request_id: str) -> Refusal:
         """Operator.why."""
+        # The store keeps only the last refusals, so a look through all of them is quick.
         for refusal in await self.refusals(RECENT_SIZE):
             if refusal.request_id == request_id:
                 return refusal

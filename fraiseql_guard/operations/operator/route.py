@@ -82,6 +82,7 @@ class Route:
 def _targets(parts: Mapping[str, Any]) -> Sequence[Target]:
     """The targets of a request: the address first, so that a dangerous one stops the request before anything is
     done."""
+    # Issuer and tenant tell users of one name apart, and mean nothing without a user.
     issued = {name: parts[name] for name in ("issuer", "tenant") if name in parts}
     found = [Target(ip_address=parts["ip_address"])] if "ip_address" in parts else []
     if "user_id" in parts:

@@ -49,6 +49,7 @@ class SwitchActions:
         row, lasts, deps = _kind(kind), seconds(duration_seconds), self._deps
         row.check_name(name)
         row.check_value(name, value)
+        # For the answer alone: whether it was in force already, and how many workers will follow.
         held = [each for each in (await deps.control()).of(row.entry) if each.key == name]
         workers = len(await deps.heartbeats())
         entry = Override(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
@@ -134,9 +135,11 @@ def _mode(_name: str, value: str) -> None:
 
 
 def _variable(name: str) -> None:
+    # Only settings that are read anew for each runtime can change while workers run.
     row = next((row for row in VARIABLES if row.name == name), None)
     if row is None or row.option not in CHANGEABLE:
         problem = "is no setting" if row is None else "cannot be changed while the processes run"
+        # A typing error is the most likely mistake.
         near = get_close_matches(str(name), _CHANGEABLE, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise OperatorError(f"{str(name)[:80]} {problem}{hint}", field="variable")

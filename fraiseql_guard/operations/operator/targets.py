@@ -20,6 +20,7 @@ _FIELDS = ("user_id", "ip_address", "identifier")
 
 def kind_of(target: Target) -> str:
     """Which one field of the target is given; OperatorError unless exactly one is."""
+    # An address beside a login says which of its lockouts is meant.
     given = [name for name in _FIELDS if getattr(target, name) is not None]
     if given == ["ip_address", "identifier"]:
         return "identifier"
@@ -50,6 +51,7 @@ def fields_of(target: Target) -> dict[str, Any]:
 def subject_of_address(target: Target) -> Subject:
     """The subject of an address: of IPv6 its /64. OperatorError for a network that holds several subjects."""
     wanted = network(target.ip_address)
+    # A subject is one IPv4 address, or an IPv6 /64.
     narrow = 32 if wanted.version == 4 else 64
     if wanted.prefixlen < narrow:
         raise OperatorError(
@@ -126,6 +128,7 @@ async def subject_of_user(deps: OperatorDeps, target: Target) -> Subject:
 
     OperatorError if several were seen, and the target does not tell them apart.
     """
+    # The one that was seen is the one that is meant, if there is just one.
     found = await users_seen(deps, target)
     if len(found) > 1:
         raise OperatorError(

@@ -132,6 +132,7 @@ def _panel(panel: Panel, number: int, place: dict[str, int], choices: Choices) -
 
 
 def _defaults(panel: Panel) -> dict[str, Any]:
+    # Most numbers are bad above their threshold; a hit rate is bad below.
     below, above = (_RED, _GREEN) if panel.good_above else (_GREEN, _RED)
     steps: list[dict[str, Any]] = [{"color": below, "value": None}]
     if panel.threshold is not None:

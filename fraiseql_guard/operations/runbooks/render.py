@@ -110,6 +110,7 @@ def duration(text: str, scale: float = 1.0) -> str:
 
 
 def _duration(found: re.Match[str], scale: float) -> str:
+    # Prometheus takes whole milliseconds.
     milliseconds = round(int(found["number"]) * _SECONDS[found["unit"]] * 1000 * scale)
     if scale == 1:
         return f"{found['number']}{found['unit']}"

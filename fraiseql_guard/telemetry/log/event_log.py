@@ -116,6 +116,7 @@ class EventLog:
         """Write a line that :meth:`admit` took room for. ``at`` is when it happened (Unix time), if not now. Never
         raises."""
         try:
+            # Exactly the event's fields, in their order, then the extra ones.
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}

@@ -44,6 +44,7 @@ class LineWriter:
             if accepted:
                 self._lines.append(line)
                 self._bytes += len(line)
+                # The thread waits only while there are no lines.
                 if len(self._lines) == 1:
                     self._changed.notify_all()
         if not accepted:
@@ -96,6 +97,7 @@ class LineWriter:
         """Wait for lines, and take all of them. None: the thread is to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._lines or self._closing)
+            # Gather more lines before writing, unless the end is waited for.
             if not self._closing:
                 self._changed.wait_for(lambda: self._closing, _GATHER_SECONDS)
             lines = list(self._lines)

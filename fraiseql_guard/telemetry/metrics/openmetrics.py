@@ -68,6 +68,7 @@ def _samples(family: Family) -> list[Sample]:
 
 def _family(family: Family, taken: set[str]) -> Iterator[str]:
     name, kind, samples = family.name, family.type, _samples(family)
+    # A counter that cannot be one here.
     if kind == MetricKind.COUNTER.value and (name in taken or not samples[0].name.endswith(_TOTAL)):
         name, kind = public_name(family), _UNKNOWN
     yield f"# HELP {name} {family.documentation.translate(_ESCAPES)}\n"

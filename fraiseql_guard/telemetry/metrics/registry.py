@@ -274,6 +274,7 @@ class Metrics:
 
     def _register(self) -> None:
         """Put this and the collectors about the process into the registry, unless it has these already."""
+        # The app may have collectors of the process in its registry already.
         present = {family.name for family in self.registry.collect()} if self._injected else set()
         try:
             self.registry.register(self)
@@ -308,6 +309,7 @@ class Metrics:
             stats: list[dict[str, Any]] = [*gc.get_stats()]
             for generation, counts in enumerate(map(dict, stats)):
                 for name, metric in _GC_STATS.items():
+                    # The interpreter counts from its start; a counter takes what was added.
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)

@@ -82,6 +82,7 @@ class Values:
         its sum would go back. ``in_use`` is called only if there are too many series."""
         kept: dict[Hashable, set[Hashable]] = {}
         too_many: list[tuple[bytes, Hashable]] = []
+        # The newest come last in the order.
         for key in reversed(self.found):
             if (found := series_of(key)) is not None:
                 group, series = found
@@ -150,6 +151,7 @@ def families(files: Mapping[Path, list[tuple[bytes, Entry]]], known: Mapping[byt
     by_prefix: dict[str, Values] = {}
     found: dict[str, Family] = {}
     for path, entries in files.items():
+        # Gauges of the mode ``all`` have a series for each process; all others are merged.
         prefix = prefix_of(path)
         if prefix in _PER_PROCESS:
             pid = ("pid", path.stem.rpartition("_")[2])

@@ -43,6 +43,7 @@ class Caches:
 
     def observe(self, name: str, size: Size, clear: Clear | None = None) -> None:
         """Include a cache of the app's from now on. TypeError if ``size`` or ``clear`` is not a plain function."""
+        # A coroutine function would return a coroutine, which is no number and clears nothing.
         for what, value in {"size": size, **({} if clear is None else {"clear": clear})}.items():
             if not callable(value) or inspect.iscoroutinefunction(value):
                 shown = "a coroutine function" if callable(value) else type(value).__name__

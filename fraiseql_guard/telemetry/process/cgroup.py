@@ -67,6 +67,7 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
     """The version of the interface that counts this process's memory, and the path of its control group there."""
+    # Version 1 names the controller; version 2 has one line, with the hierarchy 0. A system may have both.
     unified = None
     for line in (text(root / "proc/self/cgroup") or "").splitlines():
         hierarchy, _, rest = line.partition(":")

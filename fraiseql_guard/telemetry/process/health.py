@@ -88,6 +88,7 @@ class Health:
         memory = self._look_at_memory(findings)
         pool = self._look_at_pool(findings)
         redis = await self._look_at_redis(findings)
+        # The worst finding is the state of the process.
         state = max((state for state, _ in findings), key=_ORDER.index, default=State.OK)
         content = {
             "status": state.value,
@@ -134,6 +135,7 @@ class Health:
             answers = False
         given_up = isinstance(store, FailoverStore) and store.breaker_open
         if given_up or not answers:
+            # Under the policy closed every request is refused: other processes may still reach Redis.
             closed = self._settings.on_store_failure == "closed"
             decides = "requests are refused" if closed else "the failure policy decides"
             findings.append((State.CRITICAL if closed else State.DEGRADED, f"Redis does not answer: {decides}"))

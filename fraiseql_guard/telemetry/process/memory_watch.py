@@ -58,6 +58,7 @@ class MemoryWatch:
             return
         observer.memory_used(memory)
         before = self._passed
+        # Report the thresholds that were not passed at the last look.
         now = frozenset(name for name, percent in self._thresholds() if _is_above(memory, percent, name in before))
         if "high" in now - before:
             observer.memory_high(memory, self._high_percent)

@@ -121,17 +121,17 @@ class RequestRecorder:
     def _count_finished(
         self, ctx: RequestContext, seconds: float, counted: bool, query_seconds: float | None, failed: bool
     ) -> None:
-        told = ctx.told_outside  # what a guard further outside counts of the same request
-        if ctx.measured is not None and "measures" not in told:
+        elsewhere = ctx.told_outside  # what a guard further outside counts of the same request
+        if ctx.measured is not None and "measures" not in elsewhere:
             self._count_measures(ctx, ctx.measured)
-        if query_seconds is not None and "query" not in told:
+        if query_seconds is not None and "query" not in elsewhere:
             self._count_query(ctx, query_seconds, failed)
-        if ctx.identity is not None and ctx.token_failure is None and "token" not in told:
+        if ctx.identity is not None and ctx.token_failure is None and "token" not in elsewhere:
             self._count_token(ctx.identity)
         if ctx.status:
             self._report_request(ctx, seconds)
             if counted:
-                self._record_answer(ctx, seconds, count="answer" not in told)
+                self._record_answer(ctx, seconds, count="answer" not in elsewhere)
 
     def flush(self) -> None:
         """Count everything that waits to be counted, now."""
