@@ -15,6 +15,9 @@ import fraiseql_guard
 
 ROOT = Path(fraiseql_guard.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
+BESIDE = sorted(
+    path for name in ("tests", "benchmarks", "examples", "tools") for path in (ROOT.parent / name).rglob("*.py")
+)
 PAGES = sorted(path for name in ("*.md", "docs/**/*.md") for path in ROOT.parent.glob(name))
 RIDDLES = re.compile(r"\b(?:nobody|somebody|whoever|whom)(?:'s)?\b", re.IGNORECASE)
 
@@ -34,14 +37,14 @@ def told(text: str) -> Iterator[str]:
             yield token.string
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", [*FILES, *BESIDE], ids=lambda path: path.relative_to(ROOT.parent).as_posix())
 def test_docstrings_and_comments_say_who_is_meant(path: Path) -> None:
     assert [
         line for each in told(path.read_text(encoding="utf-8")) for line in each.splitlines() if RIDDLES.search(line)
     ] == []
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("path", [*FILES, *BESIDE], ids=lambda path: path.relative_to(ROOT.parent).as_posix())
 def test_docstrings_and_comments_cite_no_document_that_no_clone_has(path: Path) -> None:
     assert [each for each in told(path.read_text(encoding="utf-8")) if ABSENT.search(each)] == []
 

@@ -1,4 +1,4 @@
-"""One reader of receive, whoever asks."""
+"""One reader of receive for the app and the watcher alike."""
 
 import asyncio
 

@@ -27,7 +27,7 @@ expect.set_options(timeout=PATIENCE_SECONDS * 1000)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The guarded app, and whoever asks it through the proxy that we play."""
+    """The guarded app, and clients that ask it through the proxy that we play."""
 
     server: Server
     redis: RedisServer
@@ -53,7 +53,7 @@ class Site:
         assert eventually(lambda: self.ask(address).status_code == status), f"{address} is not answered {status}"
 
 
-@dataclass  # no slots: Playwright leaves a note on whom it calls
+@dataclass  # no slots: Playwright leaves a note on what it calls
 class Watched:
     """What must not happen in a page: errors, violations of its policy, requests to anybody else."""
 

@@ -125,7 +125,7 @@ def eventually(look: Callable[[], Any], sentence: str) -> None:
 
 @dataclass(frozen=True)
 class Operator:
-    """Somebody at a terminal, with a way in."""
+    """An operator at a terminal, with a way in."""
 
     environment: Mapping[str, str]
     words: Sequence[str] = ()

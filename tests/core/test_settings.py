@@ -229,7 +229,7 @@ def test_any_key_turns_authentication_on(option):
     assert Settings.load({}, **{option: KEY}).authenticates
 
 
-# --- variables that nobody reads -------------------------------------------------------------------------------------
+# --- variables that are not read --------------------------------------------------------------------------------------
 
 
 def test_a_misspelt_variable_is_warned_about():

@@ -36,7 +36,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
 
 
 def has_ended(pid: int) -> bool:
-    """A process that nobody has waited for yet has ended as well."""
+    """A process that was not waited for yet has ended as well."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except (FileNotFoundError, ProcessLookupError):

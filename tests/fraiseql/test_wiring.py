@@ -37,7 +37,7 @@ def new_pool() -> Any:
 
 
 def provider() -> Any:
-    """Knows one token, whoever signed it."""
+    """Knows one token, whatever its signature."""
     from fraiseql.auth.base import UserContext
 
     class Provider:

@@ -97,7 +97,7 @@ async def test_a_block_for_bad_tokens_meets_nobody_innocent(guarded, secret) -> 
     preflight = {"origin": "https://a.example.org", "access-control-request-method": "POST"}
     assert (await request(guard, "OPTIONS", headers=preflight)).status == 200
     assert (await graphql(guard, "{me{id}}")).status == 403  # anonymous where a token is required
-    assert (await graphql(guard, "{me{id}}", client=("203.0.113.8", 1))).status == 401  # somebody else
+    assert (await graphql(guard, "{me{id}}", client=("203.0.113.8", 1))).status == 401  # another caller
 
 
 async def test_missing_and_expired_tokens_are_never_punished(guard, secret) -> None:

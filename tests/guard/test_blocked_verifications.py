@@ -1,4 +1,4 @@
-"""A blocked address may still hold somebody with a good token; it may not make us verify without end."""
+"""A blocked address may still hold a user with a good token; it may not make us verify without end."""
 
 import pytest
 

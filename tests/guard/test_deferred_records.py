@@ -1,4 +1,4 @@
-"""Plain accounting waits for company: it is exact whenever somebody looks, and never waits for long."""
+"""Plain accounting waits for company: it is exact whenever it is read, and never waits for long."""
 
 from __future__ import annotations
 

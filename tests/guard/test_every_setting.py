@@ -81,7 +81,7 @@ def header(name: str, ask: Callable[[Guarded], Awaitable[Any]]) -> Probe:
 
 
 def admitted(times: int, **more: Any) -> Probe:
-    """How many of so many requests of somebody new are admitted."""
+    """How many of so many requests of a new caller are admitted."""
 
     async def probe(guard: Guarded) -> Any:
         caller = elsewhere()
@@ -145,7 +145,7 @@ async def left(guard: Guarded) -> Any:
 
 
 def sanctioned(event: str, ask: Callable[..., Awaitable[Any]], *shown: str) -> Probe:
-    """What the log says of a sanction that somebody new brings about; None if there is none."""
+    """What the log says of a sanction that a new caller brings about; None if there is none."""
 
     async def probe(guard: Guarded) -> Any:
         before = len(guard.lines(event))

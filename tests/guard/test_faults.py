@@ -144,7 +144,7 @@ async def mounted(guarded: Any, mount: str) -> Guarded:
 
 
 async def outcomes(guard: Guarded) -> dict[str, tuple[bool, bool]]:
-    """Of each request: whether it reached the app, and as whom."""
+    """Of each request: whether it reached the app, and as which user."""
     found = {}
     for name, ask in REQUESTS.items():
         before = len(guard.app.scopes)

@@ -141,7 +141,7 @@ def test_whatever_comes_is_answered_counted_and_charged_as_if_nobody_was_known(s
 
 
 class Forgetful(RequestHeadCache):
-    """Knows nobody."""
+    """Knows no head."""
 
     def find(self, key: Any) -> CachedHead | None:
         return None

@@ -1,6 +1,6 @@
 """What others do brings no automatic sanction on bystanders: who shares their address, their browser, their database.
 
-Where a block of an address is right (somebody does attack from it), its innocent neighbours go on being served.
+Where a block of an address is right (an attacker uses it), its innocent neighbours go on being served.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ async def test_a_user_who_overdoes_it_is_blocked_alone(mount, secret) -> None:
 
 
 async def test_a_rotation_by_the_book(mount, secret) -> None:
-    """The next key is accepted ahead, the previous one afterwards: nobody's token fails on any worker."""
+    """The next key is accepted ahead, the previous one afterwards: no user's token fails on any worker."""
     following = "n" * 40
     before, ahead = mount(jwt_secret=secret), mount(jwt_secret=secret, jwt_secret_new=following)
     after = mount(jwt_secret=following, jwt_secret_old=secret)
@@ -127,7 +127,7 @@ async def test_a_rotation_by_the_book(mount, secret) -> None:
 
 
 async def test_a_rotation_after_a_leak(mount, secret) -> None:
-    """No previous key: every old token is a bad one. Whoever has logged in again is served, and can log in."""
+    """No previous key: every old token is a bad one. A user who has logged in again is served, and can log in."""
     guard = mount(jwt_secret="n" * 40, auth_required=True)
     for number in range(6):
         await graphql(guard, "{me{id}}", token=make_token(secret, sub=f"tab-{number}"))
@@ -194,7 +194,7 @@ async def test_an_expired_token_takes_nothing_from_the_address(mount, secret) ->
 
 
 async def test_a_slow_database(mount, secret) -> None:
-    """Timeouts, full pools and too many operations at once are nobody's offence."""
+    """Timeouts, full pools and too many operations at once are no offence."""
     app = EchoApp(seconds=30)
     guard = mount(app, query_timeout=0.4, max_in_flight=2, database_pool_size=6)
     callers = [{"token": make_token(secret, sub=name)} for name in ("ada", "bob")] * 4 + [{}] * 4

@@ -38,7 +38,7 @@ async def tell_mode(guard: Guarded, protection: str, mode: str) -> None:
 
 
 def who(guard: Guarded, reply: Reply) -> tuple[int, str | None, str | None]:
-    """The status, whom the app saw, and whose bucket was charged."""
+    """The status, which user the app saw, and whose bucket was charged."""
     user = guard.app.scopes[-1].get("user")
     return (
         reply.status,
@@ -102,7 +102,7 @@ async def test_a_user_who_is_gone_is_still_that_user_where_that_is_only_watched(
 
 
 class Held:
-    """A hook that holds whoever is asked about until it is let go."""
+    """A hook that holds every question until it is let go."""
 
     def __init__(self) -> None:
         self.goes_on = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Whoever goes on inside its Retry-After costs next to nothing, and counts as if it had been asked in full."""
+"""A caller that goes on inside its Retry-After costs next to nothing, and counts as if it had been asked in full."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ async def test_a_repeat_doubles_the_block_and_offences_during_it_do_not_prolong_
         assert length - 1 <= int(blocked.header("retry-after") or 0) <= length
         if length < 8:
             await asyncio.sleep(length + 0.05)
-            assert await workers.statuses() == {401}  # missing: nobody's offence
+            assert await workers.statuses() == {401}  # missing: no offence
 
 
 async def test_a_valid_token_passes_the_automatic_block_of_its_address_and_not_the_operators(fleet, secret) -> None:

@@ -36,7 +36,7 @@ async def late(guard) -> tuple[int, float]:
 
 @pytest.mark.parametrize("run", [asyncio.to_thread, anyio.to_thread.run_sync], ids=["asyncio", "anyio"])
 async def test_a_blocked_thread_holds_neither_the_client_nor_the_request(guarded, run) -> None:
-    """Starlette runs plain functions in anyio's threads. Nobody can stop a thread; nobody waits for it either."""
+    """Starlette runs plain functions in anyio's threads. A thread cannot be stopped, and is not waited for."""
     over = threading.Event()
 
     async def app(scope, receive, send) -> None:

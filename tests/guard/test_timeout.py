@@ -1,4 +1,4 @@
-"""The deadline: the client is answered, the work is stopped, nobody else is touched."""
+"""The deadline: the client is answered, the work is stopped, no other request is touched."""
 
 import asyncio
 import json

@@ -95,7 +95,7 @@ def charged(guard: Guard) -> set[str]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, str | None, str | None]]:
-    """What users see of a guard that nobody attacked."""
+    """What users see of a guard that was not attacked."""
 
     async def run() -> list[tuple[int, str | None, str | None]]:
         guard, _ = await mount(tmp_path_factory.mktemp("undisturbed"))

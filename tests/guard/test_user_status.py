@@ -1,4 +1,4 @@
-"""Users whom the app no longer knows, or has disabled: asked with every request, told apart, never punished."""
+"""Users that the app no longer knows, or has disabled: asked with every request, told apart, never punished."""
 
 import asyncio
 

@@ -73,7 +73,7 @@ async def begin_to_work(workers: Workers, users: Mapping[str, tuple[str, str]]) 
             statuses += await work(workers.url, token, address, ended)
         if len(workers.lines("security.auth_success")) == 2 * len(users):
             return statuses
-    raise AssertionError("one of the workers serves nobody")
+    raise AssertionError("one of the workers serves no user")
 
 
 async def test_the_attacker_is_blocked_and_nobody_else_notices(workers: Workers) -> None:
@@ -110,6 +110,6 @@ async def test_the_attacker_is_blocked_and_nobody_else_notices(workers: Workers)
     reason = FailureReason.INVALID_SIGNATURE.value
     assert sum_of(samples, "fraiseql_guard_auth_failures_total", failure_reason=reason) >= 15
     assert sum_of(samples, "fraiseql_auth_success_total") == sum(served, before).total()
-    assert sum_of(samples, "fraiseql_account_lockouts_total") == 0  # nobody's account: only an address
+    assert sum_of(samples, "fraiseql_account_lockouts_total") == 0  # no account: only an address
     assert len({dict(labels)["pid"] for name, labels in samples if name == "process_cpu_seconds_total"}) == 2
     assert {line["user_id"] for line in workers.lines("security.auth_success")} == {"colleague", "victim"}

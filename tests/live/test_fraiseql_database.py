@@ -104,7 +104,7 @@ def test_the_pool_gauges_follow_the_pool(host: Host) -> None:
 def test_postgresql_stops_by_itself_where_the_guard_cannot(host: Host, query: str, table: str) -> None:
     (thread,) = in_background(host, query, [f"frozen-{table}"])
     assert within(5, lambda: host.at_work() == 1)
-    os.kill(host.server.pid, signal.SIGSTOP)  # nobody is there to cancel it
+    os.kill(host.server.pid, signal.SIGSTOP)  # there is no process to cancel it
     try:
         assert within(10, lambda: host.at_work() == 0)  # the query itself would take 20 or 30 s
     finally:
@@ -158,7 +158,7 @@ def test_34_slow_queries_at_once_do_not_starve_anothers_cheap_one(
         ]
         for thread in threads:
             thread.start()
-        time.sleep(1.5)  # whoever was admitted for a second has had it
+        time.sleep(1.5)  # a caller that was admitted for a second has had it
         assert within(6, lambda: crowded.at_work() == at_work)
         answers = []
         while sum(thread.is_alive() for thread in threads) >= at_work:

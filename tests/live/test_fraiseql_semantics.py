@@ -66,7 +66,7 @@ DOCUMENTS: list[tuple[str, dict[str, Any]]] = [
     ("query A($n: Int) { users(limit: $n) { name } }", {"n": "null"}),
     ("query A($n: Int) { users(limit: $n) { name } }", {"n": True}),
     ("query A($n: [Int]) { users(limit: $n) { name } }", {"n": [30]}),
-    # arguments that are repeated or that nobody knows
+    # arguments that are repeated or unknown
     ("{ users(limit: 1, limit: 30) { name } }", {}),
     ("{ users(limit: 30, limit: 1) { name } }", {}),
     ("{ users(limit: 1, first: 30) { name } }", {}),

@@ -119,7 +119,7 @@ async def test_answers_that_come_200_ms_late(redis: RedisServer, watcher: Watche
 
 
 async def test_connections_reset_in_the_middle_of_an_answer(redis: RedisServer, watcher: Watcher):
-    """Each caller has a bucket of its own size, so that an answer to somebody else would be seen."""
+    """Each caller has a bucket of its own size, so that an answer to another caller would be seen."""
     callers = [
         (Subject("user", f"caller {size}"), Charge("default", Limit(1, 86_400), burst=size * 10_000))
         for size in range(1, 9)
@@ -166,7 +166,7 @@ async def test_scripts_flushed_under_load(redis: RedisServer, watcher: Watcher):
     assert tally.errors == []
     gone = await charged(redis.url)
     tally.report("SCRIPT FLUSH", f"admitted by Redis {tally.decided}, charged {gone}, sent {tally.sent}")
-    assert tally.decided == gone == tally.sent  # nobody is refused, and nothing is left to the policy
+    assert tally.decided == gone == tally.sent  # none is refused, and nothing is left to the policy
     assert watcher.failures == {}
 
 

@@ -41,7 +41,7 @@ def another_node(cluster: RedisCluster, than: RedisServer) -> RedisServer:
 
 
 def subject_on(cluster: RedisCluster, node: RedisServer, name: str = "user") -> Subject:
-    """Somebody whose keys a node holds."""
+    """A caller whose keys a node holds."""
     candidates = (Subject("user", f"{name} {number}") for number in range(1000))
     return next(one for one in candidates if cluster.node_of(key_slot(Namespace().of(one))) is node)
 

@@ -129,7 +129,7 @@ async def test_sentinels_that_are_dead_or_frozen_are_outvoted(monkeypatch: pytes
         async with aclosing(Sentinels(Deployment.parse(deployment.url).seeds, MASTER_NAME)) as sentinels:
             monkeypatch.setattr("fraiseql_guard.stores.redis.client.sentinel.ANSWER_SECONDS", 3600)
             async with asyncio.timeout(60):
-                assert await sentinels.find() == place  # two of three agree: nobody waits for the third
+                assert await sentinels.find() == place  # two of three agree: the third is not waited for
             monkeypatch.setattr("fraiseql_guard.stores.redis.client.sentinel.ANSWER_SECONDS", 2)
             deployment.sentinels[1].kill()
             assert await sentinels.find() == place

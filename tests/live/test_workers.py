@@ -1,4 +1,4 @@
-"""Four real workers behind one port: what the operator scrapes is right whichever of them answers, whoever dies."""
+"""Four real workers behind one port: what the operator scrapes is right whichever answers, and whichever dies."""
 
 from __future__ import annotations
 

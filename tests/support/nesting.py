@@ -6,7 +6,7 @@ from typing import Any
 
 
 class Between:
-    """Somebody else's middleware, which shows what it wraps as most do."""
+    """Foreign middleware, which shows what it wraps as most do."""
 
     def __init__(self, app: Any) -> None:
         self.app = app

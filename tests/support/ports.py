@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
-# Below those that systems give to clients and to whoever asks for any port, and so is the bus of a cluster's node,
+# Below those that systems give to clients and to programs that ask for any port, and so is the bus of a cluster's node,
 # 10,000 above.
 _FIRST, _END = 11_000, 22_000
 _BUS = 10_000

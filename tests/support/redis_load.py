@@ -18,7 +18,7 @@ from fraiseql_guard.stores import AdmitRequest, AdmitResult, FailoverStore, Redi
 
 ALICE = Subject("user", "alice")
 ROOM = Charge("default", Limit(1, 86_400), burst=1_000_000)
-"""A bucket that nobody empties and nothing refills: every refusal is a false one, and what is gone was charged."""
+"""A bucket that no caller empties and nothing refills: every refusal is a false one, and what is gone was charged."""
 
 
 class Watcher:

@@ -61,7 +61,7 @@ async def compete(url: str) -> dict[str, float]:
 
 
 async def send_for_ever(url: str) -> None:
-    """Until somebody kills this process."""
+    """Until this process is killed."""
     from tests.support.redis_load import ALICE, ROOM
 
     store, sent = RedisStore(url, timeout_seconds=5), 0

@@ -72,7 +72,7 @@ async def test_a_process_that_was_forked_is_another_worker(monkeypatch):
     await mine.tick()
     before = mine.worker_id
     monkeypatch.setattr(os, "getpid", lambda: 1)
-    await mine.leave()  # nobody has heard of this one yet
+    await mine.leave()  # this one is not known yet
     await mine.tick()
     assert mine.worker_id != before
 

@@ -17,7 +17,7 @@ WRONG = TOKEN[:-1] + "x"
 PATHS = ["/blocks", "/nothing", "/openapi.json", "/session", "/refusals/x", "/../graphql", "//blocks"]
 
 
-# --- nobody ----------------------------------------------------------------------------------------------------------
+# --- no operator -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])

@@ -69,7 +69,7 @@ async def test_a_user_who_is_gone_is_no_operator(serve, secret, users, carols, s
     assert await api.items("/blocks", token=carols) == []
     if tokens:
         users.status["carol"] = status
-        assert (await api("GET", "/status")).status == 200  # alice's token is nobody's scope
+        assert (await api("GET", "/status")).status == 200  # alice's token needs no scope
 
 
 @pytest.mark.parametrize("how", ["error", "slow", "nonsense"])

@@ -21,7 +21,7 @@ def test_there_are_expressions_everywhere():
 
 
 def test_metrics_are_pending_only_until_the_vocabulary_has_them():
-    """Whoever adds one of them to the vocabulary takes it out of tools/promql.py."""
+    """One that is added to the vocabulary is taken out of tools/promql.py."""
     assert {each.name for each in PENDING}.isdisjoint(each.name for each in METRICS)
 
 

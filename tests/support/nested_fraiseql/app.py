@@ -1,6 +1,6 @@
 """``/api`` is FraiseQL with its guard, which has a key and a deadline; the guard around the main app has neither.
 
-Inside FraiseQL's own middleware stands a limiter that authenticates nobody. ``/tight`` is the same below a limiter of
+Inside FraiseQL's own middleware stands a limiter that authenticates no user. ``/tight`` is the same below a limiter of
 5 an hour, ``/hurried`` below a guard whose deadline is the shorter one.
 """
 

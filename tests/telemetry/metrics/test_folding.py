@@ -1,4 +1,4 @@
-"""What dead workers counted moves into one file: nothing is lost or doubled, whoever is killed at whatever moment."""
+"""What dead workers counted moves into one file: nothing is lost or doubled, whichever process is killed, and when."""
 
 from __future__ import annotations
 
