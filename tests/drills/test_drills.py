@@ -1,4 +1,4 @@
-"""Each runbook's incident is produced on a real FraiseQL: its alert fires, its command ends it, others do not suffer."""
+"""Each runbook's incident is produced on a real FraiseQL: its alert fires, its command ends it, no other suffers."""
 
 from __future__ import annotations
 
