@@ -40,9 +40,12 @@ class RefusedCaller:
 
 
 class Refusals:
-    """The refusals of the subjects seen last, ``size`` of them. ``clock`` counts seconds and never goes back."""
+    """The refusals of the subjects seen last, ``size`` of them. ``clock`` counts seconds and never goes back.
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 10_000) -> None:
+    A refusal counts for a second at most, so that 4,000 are more callers than one process refuses in that time.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic, size: int = 4_000) -> None:
         self._clock = clock
         self._callers: Lru[tuple[str, str], RefusedCaller] = Lru(size)
         self.knows: Callable[[tuple[str, str]], bool] = self._callers.holds
