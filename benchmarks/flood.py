@@ -21,12 +21,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.flood_attacks import ATTACKS
+from benchmarks.flood_attacks import ATTACKS, OPERATOR
 from benchmarks.flood_memory import KINDS
 from benchmarks.flood_server import Server
 from tests.support.redis_server import RedisServer
@@ -110,15 +111,17 @@ def felt(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
-    """One attack on one server: calm, then the attack."""
+def measure(server: Server, plan: Plan, name: str, before: Callable[[], None]) -> dict[str, Any]:
+    """One attack on one server: calm, what happens ``before`` the attack, then the attack."""
     attack, guarded = ATTACKS[name], server.app == "guard"
-    first = felt(alone(server, plan.rate, min(5.0, plan.seconds)))  # is slower
-    calm_found = alone(server, plan.rate, plan.seconds)
+    seconds = plan.seconds if guarded else plan.seconds / 2  # no goal is judged without the guard
+    first = felt(alone(server, plan.rate, min(5.0, seconds)))  # is slower
+    calm_found = alone(server, plan.rate, seconds)
     calm = felt(calm_found)
-    before = (server.rss_bytes(), server.label_values() if guarded else 0, server.log_bytes())
-    attackers = prepare(server, plan.rate * TIMES * attack.share, plan.seconds, name)
-    users = prepare(server, plan.rate, plan.seconds, None)
+    before()
+    kept = (server.rss_bytes(), server.label_values() if guarded else 0, server.log_bytes())
+    attackers = prepare(server, plan.rate * TIMES * attack.share, seconds, name)
+    users = prepare(server, plan.rate, seconds, None)
     cpu, starved, began = server.cpu_seconds(), server.starved_seconds(), time.perf_counter()
     begin(attackers, users)
     under_found = collect(users)
@@ -138,12 +141,12 @@ def measure(server: Server, plan: Plan, name: str) -> dict[str, Any]:
     row |= {
         "sent": theirs["sent"],
         "left_out": theirs["left_out"],
-        "memory_bytes": server.rss_bytes() - before[0],
+        "memory_bytes": server.rss_bytes() - kept[0],
         "busy": busy,
         "starved": starved,
     }
     if guarded:
-        row |= {"label_values": server.label_values() - before[1], "log_bytes": server.log_bytes() - before[2]}
+        row |= {"label_values": server.label_values() - kept[1], "log_bytes": server.log_bytes() - kept[2]}
     return row
 
 
@@ -152,14 +155,24 @@ def rows(plan: Plan, redis_url: str | None) -> Iterator[dict[str, Any]]:
     environ = {"FRAISEQL_JWT_SECRET": SECRET, "FRAISEQL_GUARD_TRUSTED_PROXIES": "127.0.0.1"}
     environ |= {"FRAISEQL_GUARD_AUTH_REQUIRED": "false"}  # so that attacks without a token go as far as they can
     environ |= {"FRAISEQL_GUARD_DATABASE_POOL_SIZE": "20"}  # what the guard reads of a FraiseQL app by itself
+    environ |= {"FRAISEQL_GUARD_ADMIN_TOKENS": f"operator={OPERATOR}"}
     environ |= {"FRAISEQL_REDIS_URL": redis_url} if redis_url else {}
     with tempfile.TemporaryDirectory() as folder:
         for number, name in enumerate(plan.attacks):
+            change, namespace = ATTACKS[name].before, f"flood{number}"
+            if change is not None and not redis_url:
+                say(f"{number + 1} of {len(plan.attacks)}: {name}: left out without Redis")
+                continue
             for app in ("bare", "guard") if plan.bare else ("guard",):
                 say(f"{number + 1} of {len(plan.attacks)}: {name}, {app}")
-                own = {**environ, "FRAISEQL_GUARD_NAMESPACE": f"flood{number}"}
+                own = {**environ, **ATTACKS[name].settings, "FRAISEQL_GUARD_NAMESPACE": namespace}
+                before = partial(change, redis_url, namespace) if change and redis_url and app == "guard" else _nothing
                 with Server(app, own, Path(folder, f"{number}-{app}.log")) as server:
-                    yield measure(server, plan, name)
+                    yield measure(server, plan, name, before)
+
+
+def _nothing() -> None:
+    """Most attacks find Redis as it is."""
 
 
 def memory(plan: Plan, redis_url: str | None) -> Iterator[dict[str, Any]]:

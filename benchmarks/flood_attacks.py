@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import tests.corpus.loading
+from benchmarks.flood_states import sanction_many, sanctioned, write_foreign_entries
 from fraiseql_guard.testing import make_token
 from tests.corpus.loading import Case, load
 
 USERS = 200
 ATTACKERS = 1_000
+OPERATOR = "an-admin-token-for-benchmarks-of-32-bytes"
 DOCUMENT = "query Posts($n: Int) { posts(limit: $n) { id title author { id name } comments(limit: 3) { id body } } }"
 DEEP = "{ posts(limit: 1) " + "{ author { posts(limit: 1) " * 12 + "{ id }" + " } }" * 12 + " }"
 _MEGABYTE = 1_000_000
@@ -40,6 +42,10 @@ class Attack:
     share: float = 1.0
     short: bool = field(default=True)
     """Whether it is part of the short form."""
+    before: Callable[[str, str], None] | None = None
+    """What happens in Redis (its URL, the guard's namespace) between calm and attack."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Variables of the server."""
 
 
 def http(
@@ -47,6 +53,7 @@ def http(
 ) -> bytes:
     """A request of one client, as a trusted proxy hands it on."""
     lines = {"host": "api.example.org", "x-forwarded-for": address, "content-type": "application/json"}
+    lines |= {"forwarded": f'for="[{address}]"' if ":" in address else f"for={address}"}
     lines |= {"content-length": str(len(body)), **(headers or {})}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     return f"{method} {target} HTTP/1.1\r\n{head}\r\n".encode() + body
@@ -77,7 +84,7 @@ def one() -> Iterator[str]:
 
 def many() -> Iterator[str]:
     """A botnet."""
-    return itertools.cycle([f"10.20.{number // 250}.{number % 250 + 1}" for number in range(ATTACKERS)])
+    return itertools.cycle([f"20.20.{number // 250}.{number % 250 + 1}" for number in range(ATTACKERS)])
 
 
 def distinct() -> Iterator[str]:
@@ -126,6 +133,14 @@ def bad_tokens(addresses: Callable[[], Iterator[str]], *, short: bool = True) ->
     return Attack(requests, short=short)
 
 
+def long_forwarded() -> Iterator[Request]:
+    """A header that is long to read, and names the client at its end. The query costs the app little: the row is about
+    the header."""
+    for number, address in enumerate(many()):
+        headers = {"forwarded": 'for="' + "\\a," * 600 + f'", for={address}'}
+        yield Request(http(query("{ __typename }", n=number), address=address, headers=headers))
+
+
 def half_bodies(*, leaves_after: float, pieces: int = 0, chunked: bool = False) -> Callable[[], Iterator[Request]]:
     """Bodies that do not come to their end."""
 
@@ -146,6 +161,20 @@ def leaving() -> Iterator[Request]:
     """Clients that ask for something slow, and leave."""
     for number, address in enumerate(many()):
         yield Request(http(query("{ slow(seconds: 2) }", n=number), address=address), leaves_after=0.05)
+
+
+LOOKS = ("/admin/status", "/admin/blocks", "/admin/offenders", "/admin/refusals", "/admin/rate-limits")
+
+
+def sanctioned_callers() -> Iterator[Request]:
+    """Callers who are sanctioned already; each hundredth request is an operator's, who looks at one page in turn."""
+    looks = itertools.cycle(LOOKS)
+    for number, address in enumerate(sanctioned()):
+        if number % 100:
+            yield Request(http(query("{ posts { id } }", n=number), address=address))
+        else:
+            headers = {"authorization": f"Bearer {OPERATOR}"}
+            yield Request(http(b"", address="198.51.100.1", headers=headers, method="GET", target=next(looks)))
 
 
 def corpus(file: Path | None = None) -> Attack:
@@ -184,14 +213,16 @@ ATTACKS: dict[str, Attack] = {
     "a misspelled field with a long literal": sent(
         lambda number: query(f'{{ serch(text: "{"postsUsers" * 400}") {{ id }} n{number}: __typename }}'), many
     ),
-    "a long Forwarded": sent(
-        lambda number: query("{ __typename }", n=number), many, forwarded='for="' + "\\a," * 600 + '"'
-    ),
+    "a long Forwarded": Attack(long_forwarded, settings={"FRAISEQL_GUARD_FORWARDED_HEADER": "forwarded"}),
     "slow operations": sent(lambda number: query("{ slow(seconds: 2) }", n=number), many),
     "slow operations, abandoned": Attack(leaving, short=False),
     "bodies that never end": Attack(half_bodies(leaves_after=4.0), share=0.1),
     "bodies of crumbs": Attack(half_bodies(leaves_after=4.0, pieces=1_000, chunked=True), share=0.05),
     "aborted bodies": Attack(half_bodies(leaves_after=0.05), share=0.25),
+    "100,000 sanctions, and an operator's looks": Attack(sanctioned_callers, short=False, before=sanction_many),
+    "foreign entries in Redis": replace(
+        sent(lambda number: query(DEEP, unique=number), many, short=False), before=write_foreign_entries
+    ),
     "corpus, all": corpus(),
     **{f"corpus, {file.stem}": corpus(file) for file in sorted(CORPUS.glob("*.yaml"))},
 }

@@ -25,7 +25,7 @@ from fraiseql_guard.edge.stack import Stack
 from fraiseql_guard.edge.unusable import Unusable, built_by_starlette, running_loop
 from fraiseql_guard.graphql.schema import SchemaSource
 from fraiseql_guard.host import POOL, Host
-from fraiseql_guard.host.garbage import Collected, collect_garbage
+from fraiseql_guard.host.garbage import Collected, collect_garbage, freeze_startup_objects
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.inside import names_inside, told
 from fraiseql_guard.lockouts import Lockout
@@ -307,6 +307,8 @@ class Middleware:
             if message["type"] == "lifespan.startup.complete":
                 await self._know_documents()
                 self._stack.tell(self._stack.neighbours.look, self.app)  # the app may have begun to trace
+                if self.settings.gc_freeze:
+                    freeze_startup_objects()
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
                 await self.aclose()
             await send(message)

@@ -446,6 +446,12 @@ class Settings:
     )
     memory_high_percent: int = setting(PERCENT, "70", "Memory use that is reported as high.")
     memory_critical_percent: int = setting(PERCENT, "90", "Memory use that is reported as critical.")
+    gc_freeze: bool = setting(
+        SWITCH,
+        "true",
+        "Whether garbage collections leave out what the process held at the end of its start (gc.freeze): they no "
+        "longer stop it for tens of milliseconds.",
+    )
     log_file: Path | None = setting(
         Form(parsing.file_path, "a path", "/var/log/fraiseql/app.log"), None, "File for log lines; else standard error."
     )
