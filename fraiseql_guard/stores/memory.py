@@ -43,7 +43,7 @@ class MemoryStore:
         *,
         clock: Callable[[], float] = time.monotonic,
         max_buckets: int = 30_000,
-        max_subjects: int = 20_000,
+        max_subjects: int = 10_000,
         max_sanctions: int = 20_000,
     ) -> None:
         self._clock = clock

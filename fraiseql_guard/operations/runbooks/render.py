@@ -26,7 +26,9 @@ OPERATOR_FILE: Final = "prometheus-rule.yaml"
 _RECORDING: Final = RECORDING_FILE.removesuffix(".yml")
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WINDOW: Final = re.compile(r"(?P<before>\[|\boffset )(?P<number>\d+)(?P<unit>[smhd])(?P<after>\]?)")
-_HEADER: Final = "# Written by `fraiseql-guard alerts`; change the tables in fraiseql_guard/runbooks, not this file.\n"
+_HEADER: Final = (
+    "# Written by `fraiseql-guard alerts`; change the tables in fraiseql_guard/operations/runbooks, not this file.\n"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
