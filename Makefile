@@ -22,7 +22,9 @@ NOT_QUICK := tests/asgi/test_path_routers.py tests/graphql/syntax/test_valid_doc
 	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
 	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
 	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/metrics/test_multiprocess.py \
-	tests/telemetry/log/test_writer.py tests/test_properties.py
+	tests/telemetry/log/test_writer.py tests/telemetry/metrics/test_folding.py tests/guard/test_body_shares.py \
+	tests/guard/test_sanctions.py tests/guard/test_streams.py tests/guard/test_timeout.py tests/identity/test_jwks_url.py \
+	tests/test_regexes.py tests/test_properties.py
 OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 
 # The tests start this package some hundred times; compiled once it starts in two thirds of the time.
@@ -47,7 +49,7 @@ drills: install ## Rehearse the runbooks: attack, alert, the command that helps,
 	@$(PYTHON) -m examples.drills
 
 check: lint ## Lint, and the quick unit tests, in under a minute; `make test` is the gate
-	@$(PYTHON) -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --hypothesis-profile check \
+	@$(PYTHON) -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder --hypothesis-profile check \
 	    -m "not redis and not fraiseql" $(filter-out $(NOT_QUICK),$(QUICK)) $(addprefix --ignore ,$(NOT_QUICK))
 
 test: install ## Run all tests; the unit tests also on Python 3.11 with older graphql-cores if it is there
