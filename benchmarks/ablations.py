@@ -45,12 +45,12 @@ def head_cache() -> None:
 
 
 def usual() -> None:
-    """No request is usual, so that each has its trip made and packed."""
+    """No request is usual, so that what each asks of the store is made and packed."""
     put("checks.admission:Admission", "usual_request", _nothing)
 
 
 def packed() -> None:
-    """What trips have in common on the wire is packed for each."""
+    """What questions to the store have in common on the wire is packed for each."""
     uncached("stores.redis.admit_codec", "_packed")
 
 
@@ -157,8 +157,8 @@ ABLATIONS: Final[Mapping[str, Ablation]] = {
     "heads": Ablation(
         what="heads that passed before (RequestHeadCache)", asked=(PAGE, PAGE_TOKEN, NEW, AGAIN), off=head_cache
     ),
-    "usual": Ablation(what="usual trips to the store (admission)", asked=(PAGE, NEW), off=usual),
-    "packed": Ablation(what="what trips have in common on the wire", asked=(PAGE_TOKEN, REFUSED), off=packed),
+    "usual": Ablation(what="store calls remembered by their inputs (admission)", asked=(PAGE, NEW), off=usual),
+    "packed": Ablation(what="what store calls have in common on the wire", asked=(PAGE_TOKEN, REFUSED), off=packed),
     "requests": Ablation(what="requests by their bytes", asked=(AGAIN,), off=requests),
     "documents": Ablation(what="measured documents", asked=(NEW,), off=documents),
     "readings": Ablation(what="judged costs of a document", asked=(NEW,), off=readings),

@@ -2,7 +2,7 @@
 
 ``python -m benchmarks mutations``: all processors, about a minute for each hundred thousand requests of one of them.
 Prints what became of them by status and code, and the slowest; ends with 1 if a status of 500 or more, an exception or
-a fault of a gate was among them.
+a fault of a check was among them.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def main() -> int:
     slowest = max(part.slowest_seconds for part in parts)
     times = f"{cpu / total * 1e3:.3f} ms of CPU each, the slowest answered in {slowest * 1e3:.0f} ms"
     print(f"{total:10,}  requests, {times}")
-    print(f"{len(broken):10,}  of them a server error, an exception or a fault of a gate")
+    print(f"{len(broken):10,}  of them a server error, an exception or a fault of a check")
     for line in broken[:20]:
         print(line)
     return 1 if broken else 0

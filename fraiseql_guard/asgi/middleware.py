@@ -195,15 +195,15 @@ class Middleware:
         return self._runtime.recorder
 
     async def login_locked(self, identifier: str, request: Any) -> Lockout | None:
-        """Whether a login may be tried (reports.Logins.locked); ``request`` is Starlette's, or an ASGI scope."""
+        """Whether a login may be tried (asgi/logins.py); ``request`` is Starlette's, or an ASGI scope."""
         return await logins(request, self).locked(identifier)
 
     async def report_login_failure(self, identifier: str, request: Any) -> Lockout | None:
-        """Tell of a failed login (reports.Logins.failed)."""
+        """Tell of a failed login (asgi/logins.py)."""
         return await logins(request, self).failed(identifier)
 
     async def report_login_success(self, identifier: str, request: Any) -> None:
-        """Tell of a login (reports.Logins.succeeded)."""
+        """Tell of a login (asgi/logins.py)."""
         await logins(request, self).succeeded(identifier)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

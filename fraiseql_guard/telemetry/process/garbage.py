@@ -36,16 +36,15 @@ def freeze_startup_objects() -> None:
 
 
 def collect_garbage(root: Path = ROOT) -> Collected:
-    """Collect all generations at once, frozen objects included; they are frozen again afterwards.
+    """Collect all generations at once.
+
+    Frozen objects are left out here as well. To collect them they would have to be thawed, and what is frozen again
+    afterwards would include all that happens to be alive in the incident: none of it would be freed later by itself.
 
     The whole process stands still meanwhile, in whichever thread this runs: the collector holds the interpreter's lock.
     """
     before, began_at = resident_bytes(root), time.perf_counter()
-    frozen = gc.get_freeze_count() > 0
-    gc.unfreeze()
     objects = gc.collect()
-    if frozen:
-        gc.freeze()
     seconds = time.perf_counter() - began_at
     after = resident_bytes(root)
     freed = None if before is None or after is None else max(0, before - after)
