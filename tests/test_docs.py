@@ -9,6 +9,7 @@ from fraiseql_guard import Guard
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
 from fraiseql_guard.core.settings import VARIABLES
+from tests.support.asgi import EchoApp
 from tools.docs import FILES, ROOT, rendered
 from tools.promql import PENDING
 
@@ -42,3 +43,11 @@ def test_every_variable_metric_and_event_that_is_named_exists(page: Path) -> Non
 def test_every_file_that_is_linked_exists(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), f"{page.name} links {target}"
+
+
+def test_the_example_of_a_test_in_the_readme_runs() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"## In your own tests\n\n```python\n(.*?)```", text, re.DOTALL)
+    names = {"app": EchoApp(), "secret": "a-secret-of-thirty-two-bytes-at-least"}
+    exec(example, names)
+    assert names["token"].count(".") == 2
