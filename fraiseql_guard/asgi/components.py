@@ -16,6 +16,7 @@ from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.sockets.registry import LiveConnections
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
@@ -88,6 +89,9 @@ class AtWork:
     pool_refusals: PoolRefusals
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
+    sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
+    subscriptions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    live: LiveConnections = field(default_factory=LiveConnections)
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
 
 

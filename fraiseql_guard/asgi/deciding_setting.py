@@ -37,6 +37,14 @@ DECIDING: Final[Mapping[Code, tuple[str, ...]]] = {
     s.CONCURRENCY_LIMIT: ("max_in_flight",),
     s.BODY_SHARE_FULL: ("max_buffered_bytes",),
     s.BODY_TOO_LARGE: ("max_body_bytes", "max_request_bytes"),
+    s.SUBPROTOCOL_NOT_ACCEPTED: ("socket_protocols",),
+    s.AMBIGUOUS_TOKEN: ("socket_token_keys",),
+    s.MESSAGE_TOO_LARGE: ("max_message_bytes",),
+    s.TOO_MANY_MESSAGES: ("socket_messages",),
+    s.TOO_MANY_SOCKETS: ("max_sockets_per_caller",),
+    s.SLOW_CONSUMER: ("socket_send_seconds",),
+    s.STREAM_SILENT: ("stream_idle_seconds",),
+    s.STREAM_TOO_LONG: ("stream_max_seconds",),
     s.QUERY_TIMEOUT: ("query_timeout", "mutation_timeout", "request_timeout"),
 }
 """The options that decide, by the code of the refusal; where a setting decides only some refusals of a code, the check

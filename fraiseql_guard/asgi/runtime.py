@@ -18,11 +18,13 @@ from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.asgi.sockets.registry import LiveConnections
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
+from fraiseql_guard.checks.socket_room import SocketRoom, SubscriptionRoom
 from fraiseql_guard.core.context import Books, RequestContext
 from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.denial import Denial
@@ -104,6 +106,9 @@ class Runtime:
     metrics_access: MetricsAccess | None
     health_access: HealthAccess | None
     concurrency: Concurrency | None
+    socket_room: SocketRoom
+    subscription_room: SubscriptionRoom
+    live: LiveConnections
     verifier: TokenVerifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]

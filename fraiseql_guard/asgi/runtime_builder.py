@@ -17,6 +17,7 @@ from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
+from fraiseql_guard.checks.socket_room import SocketRoom, SubscriptionRoom
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
@@ -83,6 +84,9 @@ class _RuntimeBuilder:
             metrics_access=self._metrics_access,
             health_access=self._health_access,
             concurrency=self._concurrency,
+            socket_room=SocketRoom(settings, at_work.sockets),
+            subscription_room=SubscriptionRoom(settings, at_work.subscriptions),
+            live=at_work.live,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,

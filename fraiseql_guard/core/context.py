@@ -78,6 +78,8 @@ class RequestContext:
     buckets: tuple[Bucket, ...] = ()
     charges: tuple[Charge, ...] = ()  # of checks, on top of the rate limits
     concurrency_slots: tuple[tuple[str, str], ...] = ()  # held among the operations in flight
+    socket_slots: tuple[tuple[str, str], ...] = ()  # held among the open sockets
+    subscription_slots: tuple[tuple[str, str], ...] = ()  # held among the open subscriptions
     attempts: tuple[str, ...] | None = None  # logins at work; None if the end of the request is not seen
     express_seconds: float | None = None  # longest time in one of the last slots, if it has one
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 
 OperationKind = Literal["query", "mutation", "subscription"]
+
+_SUBSCRIPTIONS: Final = frozenset[OperationKind](["subscription"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +30,22 @@ class Measured:
     near: tuple[str, ...] = ()  # limits that are nearly used up, by option
     names: tuple[str, ...] = ()  # of every operation in every document
     unmeasured: int = 0  # elements of a batch about which nothing of this is known
+    kinds: frozenset[OperationKind] = frozenset()  # of all operations in every document
 
     @property
     def complete(self) -> bool:
         """Whether everything in the request was measured."""
         return not self.unmeasured
+
+    @property
+    def subscribes(self) -> bool:
+        """Whether every operation is a subscription: one that lasts for as long as the client wants it."""
+        return self.kinds == _SUBSCRIPTIONS and self.complete
+
+    @property
+    def mixes_subscriptions(self) -> bool:
+        """Whether it may be a subscription and may be something else, whichever operation the app runs."""
+        return "subscription" in self.kinds and not self.subscribes
 
 
 def joint_hash(hashes: Sequence[str]) -> str | None:

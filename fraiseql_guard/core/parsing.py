@@ -99,6 +99,27 @@ def subset(*names: str) -> Callable[[object], tuple[str, ...]]:
     return parse
 
 
+def some_of(*names: str) -> Callable[[object], tuple[str, ...]]:
+    """The same, at least one of them."""
+    parse = subset(*names)
+
+    def parse_some(value: object) -> tuple[str, ...]:
+        found = parse(value)
+        if not found:
+            raise ValueError("is empty")
+        return found
+
+    return parse_some
+
+
+def keys(value: object) -> tuple[str, ...]:
+    """A list of keys of JSON objects, of up to 64 printable characters each."""
+    found = items(value)
+    if not found or not all(key.isprintable() and len(key) <= 64 for key in found):
+        raise ValueError("is not a list of keys of up to 64 printable characters")
+    return found
+
+
 def rate(value: object) -> Limit:
     """A rate limit: ``100/minute``, ``5/second``, ``1000/hour``, ``10/30s``."""
     if isinstance(value, Limit):

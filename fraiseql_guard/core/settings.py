@@ -402,6 +402,99 @@ class Settings:
     )
     body_idle_seconds: float = setting(SECONDS, "30", "Longest silence inside a body on other paths.", changeable=True)
 
+    # WebSockets and streams
+    sockets: str = setting(
+        ValueForm(parsing.choice("guard", "refuse"), "guard or refuse", "refuse"),
+        "guard",
+        "WebSockets on GraphQL paths: guard decides about every operation on them, refuse accepts none.",
+        changeable=True,
+    )
+    socket_protocols: tuple[str, ...] = setting(
+        ValueForm(
+            parsing.some_of("graphql-transport-ws", "graphql-ws"),
+            "a list of graphql-transport-ws, graphql-ws",
+            "graphql-transport-ws",
+        ),
+        "graphql-transport-ws,graphql-ws",
+        "Subprotocols that are accepted, the preferred one first.",
+    )
+    socket_origins: tuple[str, ...] = setting(
+        ValueForm(parsing.origins, "a list of origins, or *", "https://app.example.org"),
+        "",
+        "Origins besides our own and the CORS origins whose pages may open WebSockets.",
+    )
+    socket_token_keys: tuple[str, ...] = setting(
+        ValueForm(parsing.keys, "a list of keys", "authorization,jwt"),
+        "authorization,token,authToken,accessToken",
+        "Keys of connection_init's payload (or of headers in it) that hold the token; their case plays no part.",
+    )
+    socket_token_parameter: str | None = setting(
+        TEXT, None, "Parameter of the query string that may hold a WebSocket's token."
+    )
+    rate_limit_sockets: Limit = setting(
+        RATE,
+        "60/minute",
+        "Rate at which a caller may open WebSockets; as many again at once. A deployment has all clients of an office "
+        "come back together.",
+        changeable=True,
+    )
+    max_sockets_per_caller: int = setting(
+        COUNT, "20", "Most WebSockets of one caller that are open, in a process.", changeable=True
+    )
+    max_sockets: int = setting(
+        COUNT,
+        "2000",
+        "Most open WebSockets of a process; half without a verified user, a quarter before connection_init.",
+        changeable=True,
+    )
+    max_subscriptions_per_socket: int = setting(
+        COUNT, "50", "Most operations that are open on one WebSocket.", changeable=True
+    )
+    max_subscriptions_per_caller: int = setting(
+        COUNT,
+        "100",
+        "Most open subscriptions of one caller, over WebSockets, SSE and multipart together, in a process.",
+        changeable=True,
+    )
+    max_subscriptions: int = setting(
+        COUNT, "5000", "Most open subscriptions of a process; half for anonymous callers.", changeable=True
+    )
+    max_message_bytes: int = setting(BYTES, "131072", "Largest message of a client over a WebSocket.", changeable=True)
+    socket_messages: Limit = setting(
+        RATE,
+        "20/second",
+        "Rate of the messages of one WebSocket, whatever they are; five times as many again at once.",
+        changeable=True,
+    )
+    socket_init_seconds: float = setting(
+        SECONDS, "10", "Longest time from the opening of a WebSocket to its connection_init.", changeable=True
+    )
+    socket_idle_seconds: float = setting(
+        SECONDS, "300", "Longest time of a WebSocket without an operation and without a message.", changeable=True
+    )
+    socket_max_seconds: float = setting(
+        SECONDS, "86400", "Longest life of a WebSocket, up to a tenth less at random.", changeable=True
+    )
+    socket_ping_seconds: int = setting(
+        COUNT_OR_ZERO,
+        "30",
+        "Silence of a graphql-transport-ws client after which it is pinged; without an answer within 10 s the "
+        "WebSocket is closed. 0: never.",
+        changeable=True,
+    )
+    socket_send_seconds: float = setting(
+        SECONDS, "10", "Longest time that a client may take to accept one message.", changeable=True
+    )
+    stream_max_seconds: float = setting(
+        SECONDS, "300", "Longest time of a query whose answer is streamed (@defer, @stream).", changeable=True
+    )
+    stream_heartbeat_seconds: float = setting(
+        SECONDS,
+        "15",
+        "Silence of a subscription over SSE or multipart after which a heartbeat is sent.",
+        changeable=True,
+    )
+
     # the deadline
     query_timeout: float = setting(
         SECONDS,

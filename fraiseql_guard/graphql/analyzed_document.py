@@ -60,6 +60,7 @@ class AnalyzedDocument:
 
     document: DocumentNode
     kind: OperationKind
+    kinds: frozenset[OperationKind]
     names: frozenset[str | None]
     root_fields: frozenset[str]  # every name at the root of any operation, whatever is removed
     counts: SelectionCounts  # over all operations, whatever is removed
@@ -106,9 +107,11 @@ def analyze_document(
     if isinstance(repetition, Denial):
         return repetition
     written = root_occurrences(document, None)
+    kinds = frozenset([operation.kind for operation in document.operations])
     analyzed = AnalyzedDocument(
         document=document,
-        kind=gravest([operation.kind for operation in document.operations]),
+        kind=gravest(kinds),
+        kinds=kinds,
         names=frozenset([operation.name for operation in document.operations]),
         root_fields=_names_in(written),
         counts=counts,

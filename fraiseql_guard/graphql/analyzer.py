@@ -198,4 +198,5 @@ def _measured(numbers: Measurements, name: str | None) -> Measured:
         list_size=prices.list_size,
         introspection=document.counts.introspection >= 0,
         names=tuple([each for each in document.names if each is not None]),
+        kinds=document.kinds,
     )

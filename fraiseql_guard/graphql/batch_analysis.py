@@ -68,6 +68,7 @@ def _with_all_names(parts: Sequence[Measured]) -> Measured:
         parts[0],
         name=None,
         root_fields=frozenset().union(*[part.root_fields for part in parts]),
+        kinds=frozenset().union(*[part.kinds for part in parts]),
         near=tuple(dict.fromkeys(chain.from_iterable(part.near for part in parts))),
         names=tuple(dict.fromkeys(chain.from_iterable(part.names for part in parts))),
     )

@@ -81,6 +81,21 @@ DOCUMENTS_UNAVAILABLE = Code(
     "DOCUMENTS_UNAVAILABLE", 503, _QUERY, "Which documents are trusted cannot be told at the moment."
 )
 NOT_TRUSTED = Code("NOT_TRUSTED", 403, _QUERY, "Only trusted documents are accepted.")
+# WebSockets and streams.
+SUBPROTOCOL_NOT_ACCEPTED = Code(
+    "SUBPROTOCOL_NOT_ACCEPTED", 400, _QUERY, "The WebSocket offers no subprotocol that is accepted here."
+)
+SOCKET_PROTOCOL = Code("SOCKET_PROTOCOL", 400, _QUERY, "The message breaks the rules of the socket's subprotocol.")
+AMBIGUOUS_TOKEN = Code("AMBIGUOUS_TOKEN", 400, _AUTH, "The message carries different tokens.")
+MESSAGE_TOO_LARGE = Code("MESSAGE_TOO_LARGE", 413, _QUERY, "The message is too large.")
+TOO_MANY_MESSAGES = Code("TOO_MANY_MESSAGES", 429, _RATE, "The socket sends too many messages.")
+TOO_MANY_SOCKETS = Code("TOO_MANY_SOCKETS", 429, _RATE, "Too many sockets of this caller are open.")
+TOO_MANY_SUBSCRIPTIONS = Code("TOO_MANY_SUBSCRIPTIONS", 429, _RATE, "Too many subscriptions of this caller are open.")
+SOCKETS_FULL = Code("SOCKETS_FULL", 503, _RATE, "Too many sockets are open.")
+SUBSCRIPTIONS_FULL = Code("SUBSCRIPTIONS_FULL", 503, _RATE, "Too many subscriptions are open.")
+SLOW_CONSUMER = Code("SLOW_CONSUMER", 503, _RATE, "The client does not read what it has asked for.")
+STREAM_SILENT = Code("STREAM_SILENT", 504, _TIME, "The streamed answer was silent for too long.")
+STREAM_TOO_LONG = Code("STREAM_TOO_LONG", 504, _TIME, "The streamed answer took too long.")
 # Documents that cannot be read.
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
 GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")

@@ -175,6 +175,20 @@ REQUEST_ABANDONED = Event(
     ("user_id", "endpoint", "running_seconds"),
 )
 
+# WebSockets.
+SOCKET_OPENED = Event(
+    "guard.socket_opened",
+    "INFO",
+    "WebSocket opened",
+    (*_WHO, "endpoint", "protocol", "user_agent"),
+)
+SOCKET_CLOSED = Event(
+    "guard.socket_closed",
+    "INFO",
+    "WebSocket closed",
+    (*_WHO, "endpoint", "protocol", "closing_code", "reason", "duration_seconds", "operations", "events", "user_agent"),
+)
+
 REQUEST_EVENTS: Final[tuple[Event, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Event)
 )

@@ -19,6 +19,7 @@ from fraiseql_guard.core.signals.codes import (
 from fraiseql_guard.core.signals.label_values import (
     FAULT_PARTS,
     LIMITS,
+    ClosingReason,
     FailureReason,
     KeyFamily,
     LoginOutcome,
@@ -26,6 +27,7 @@ from fraiseql_guard.core.signals.label_values import (
     PolicyName,
     Protection,
     RequestKind,
+    SocketProtocol,
 )
 from fraiseql_guard.core.signals.metric import Metric, MetricKind
 
@@ -222,6 +224,50 @@ OVERRIDES_IN_FORCE = Metric(
 # What requests at work hold.
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
+
+# WebSockets, streams and subscriptions.
+SOCKETS = Metric(
+    "fraiseql_guard_sockets",
+    _GAUGE,
+    "WebSockets open at the moment, by subprotocol.",
+    ("protocol",),
+)
+SUBSCRIPTIONS = Metric(
+    "fraiseql_guard_subscriptions",
+    _GAUGE,
+    "Subscriptions open at the moment, by what carries their events.",
+    ("transport",),
+)
+SOCKETS_OPENED = Metric(
+    "fraiseql_guard_sockets_opened_total",
+    _COUNTER,
+    "WebSockets opened, by subprotocol.",
+    ("protocol",),
+    closed=tuple((protocol.value,) for protocol in SocketProtocol),
+)
+SOCKETS_CLOSED = Metric(
+    "fraiseql_guard_sockets_closed_total",
+    _COUNTER,
+    "WebSockets closed, by the reason.",
+    ("reason",),
+    closed=tuple((reason.value,) for reason in ClosingReason),
+)
+SOCKET_MESSAGES = Metric(
+    "fraiseql_guard_socket_messages_total",
+    _COUNTER,
+    "Messages over WebSockets that speak GraphQL.",
+    ("direction",),
+    closed=(("in",), ("out",)),
+)
+SUBSCRIPTION_EVENTS = Metric(
+    "fraiseql_guard_subscription_events_total", _COUNTER, "Events of subscriptions that were passed on to clients."
+)
+SUBSCRIPTION_SECONDS = Metric(
+    "fraiseql_guard_subscription_seconds",
+    MetricKind.HISTOGRAM,
+    "How long subscriptions were open.",
+    buckets=(1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 28800.0, 86400.0),
+)
 
 # Memory.
 MEMORY_USED = Metric(

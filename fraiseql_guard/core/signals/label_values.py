@@ -108,11 +108,47 @@ class FailureSource(StrEnum):
     LOGIN = "login"
 
 
+class SocketProtocol(StrEnum):
+    """What a WebSocket speaks: one of the two subprotocols that carry GraphQL, or something that is not read."""
+
+    GRAPHQL_TRANSPORT_WS = "graphql_transport_ws"
+    GRAPHQL_WS = "graphql_ws"
+    OTHER = "other"
+
+
+class Transport(StrEnum):
+    """What carries the events of a subscription."""
+
+    SOCKET = "socket"
+    SSE = "sse"
+    MULTIPART = "multipart"
+
+
+class ClosingReason(StrEnum):
+    """Why a WebSocket was closed."""
+
+    CLIENT = "client"
+    APP = "app"
+    PROTOCOL = "protocol"  # a message broke the rules of the subprotocol
+    INIT_TIMEOUT = "init_timeout"
+    UNAUTHENTICATED = "unauthenticated"
+    TOKEN_EXPIRED = "token_expired"  # noqa: S105 - a reason, not a secret
+    BLOCKED = "blocked"
+    FLOOD = "flood"  # more messages, or sockets, than the limits allow
+    SLOW_CONSUMER = "slow_consumer"
+    IDLE = "idle"
+    AGE = "age"
+    OVERLOAD = "overload"
+    SHUTDOWN = "shutdown"  # of this worker, or an operator's word
+
+
 FAULT_PARTS: Final = (
     "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
-    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "steering", "user_status",
+    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
+    "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
+    "SocketOrigin", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""
 

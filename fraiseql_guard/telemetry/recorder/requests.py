@@ -41,6 +41,7 @@ from fraiseql_guard.telemetry.recorder.refusal_signals import (
     sanction_line,
     user_label,
 )
+from fraiseql_guard.telemetry.recorder.sockets import SocketRecorder
 from fraiseql_guard.telemetry.spans import active_span, mark, sampled_trace
 
 OnRequest = Callable[[RequestContext, float, int], None]
@@ -54,7 +55,8 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class RequestRecorder:
-    """Turns what became of requests into metrics and log lines; ``process`` and ``database`` do so for the rest.
+    """Turns what became of requests into metrics and log lines; ``process``, ``database`` and ``sockets`` do so for the
+    rest.
 
     ``on_request`` is told of each answered request (but for those of operators, of Prometheus and of probes),
     ``on_refusal`` of each refusal: what the fleet's statistics are made of. ``clock`` counts seconds.
@@ -90,6 +92,7 @@ class RequestRecorder:
         self._deferred = DeferredRecords(self._count_finished, self.fault)
         self.process = ProcessRecorder(emitter)
         self.database = DatabaseRecorder(emitter)
+        self.sockets = SocketRecorder(emitter)
 
     def use(self, settings: Settings) -> None:
         """Record by these settings from now on."""
@@ -240,10 +243,11 @@ class RequestRecorder:
             self._metrics.inc(s.ERRORS, error, user_label(ctx))
 
     def publish(self) -> None:
-        """Set the gauges of how many addresses fail at the moment."""
+        """Set the gauges of how many addresses fail, and what is open, at the moment."""
         now = self._emitter.clock()
         for source, failing in self._failing.items():
             self._metrics.set(s.FAILING_ADDRESSES, failing.count(now), source.value)
+        self.sockets.publish()
 
     def disconnected(self) -> None:
         """The client of a GraphQL request left before its answer."""

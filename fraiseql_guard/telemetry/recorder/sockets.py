@@ -1,0 +1,85 @@
+"""Records what becomes of WebSockets and of subscriptions, whatever carries them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import partial
+
+from fraiseql_guard.core import signals as s
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.signals import ClosingReason, SocketProtocol, Transport
+from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
+from fraiseql_guard.telemetry.recorder.refusal_signals import EventLine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocketLife:
+    """What a WebSocket has been, told when it is closed. ``closing_code`` is that of RFC 6455, section 7.4."""
+
+    closing_code: int
+    reason: ClosingReason
+    seconds: float
+    operations: int = 0
+    events: int = 0
+
+
+class SocketRecorder:
+    """Turns the life of sockets and subscriptions into metrics and log lines."""
+
+    def __init__(self, emitter: SignalEmitter) -> None:
+        self._emitter = emitter
+        self._metrics = metrics = emitter.metrics
+        self._sockets: Counter[SocketProtocol] = Counter()
+        self._subscriptions: Counter[Transport] = Counter()
+        # The busy counters: their series are looked up once.
+        self.message_came = partial(metrics.counter(s.SOCKET_MESSAGES, "in"), 1)
+        """Count a message of a client."""
+        self.message_left = partial(metrics.counter(s.SOCKET_MESSAGES, "out"), 1)
+        """Count a message to a client."""
+        self.event_passed = partial(metrics.counter(s.SUBSCRIPTION_EVENTS), 1)
+        """Count an event of a subscription."""
+
+    def opened(self, ctx: RequestContext, protocol: SocketProtocol) -> None:
+        """A WebSocket was accepted."""
+        self._sockets[protocol] += 1
+        self._metrics.inc(s.SOCKETS_OPENED, protocol.value)
+        self._emitter.emit_lazily(ctx, s.SOCKET_OPENED, lambda: EventLine(s.SOCKET_OPENED, _spoken(protocol), {}))
+
+    def closed(self, ctx: RequestContext, protocol: SocketProtocol, life: SocketLife) -> None:
+        """A WebSocket that was opened has ended."""
+        self._sockets[protocol] -= 1
+        self._metrics.inc(s.SOCKETS_CLOSED, life.reason.value)
+
+        def line() -> EventLine:
+            told = {
+                **_spoken(protocol),
+                "closing_code": life.closing_code,
+                "reason": life.reason.value,
+                "duration_seconds": round(life.seconds, 3),
+                "operations": life.operations,
+                "events": life.events,
+            }
+            return EventLine(s.SOCKET_CLOSED, told, {})
+
+        self._emitter.emit_lazily(ctx, s.SOCKET_CLOSED, line)
+
+    def subscribed(self, transport: Transport) -> None:
+        """A subscription was let pass."""
+        self._subscriptions[transport] += 1
+
+    def unsubscribed(self, transport: Transport, seconds: float) -> None:
+        """A subscription that was let pass has ended, after so many seconds."""
+        self._subscriptions[transport] -= 1
+        self._metrics.observe(s.SUBSCRIPTION_SECONDS, seconds)
+
+    def publish(self) -> None:
+        """Set the gauges of what is open at the moment."""
+        for protocol in SocketProtocol:
+            self._metrics.set(s.SOCKETS, self._sockets[protocol], protocol.value)
+        for transport in Transport:
+            self._metrics.set(s.SUBSCRIPTIONS, self._subscriptions[transport], transport.value)
+
+
+def _spoken(protocol: SocketProtocol) -> dict[str, str]:
+    return {"protocol": protocol.value}
