@@ -55,7 +55,7 @@ def cluster_session() -> Iterator[RedisCluster]:
 @pytest.fixture
 async def redis_store(redis_session: RedisServer) -> AsyncIterator[RedisStore]:
     """On an empty, healthy server; its deadline is generous, for the conformance suite is not about time."""
-    store = RedisStore(redis_session.url, timeout_seconds=5)
+    store = RedisStore(redis_session.url, timeout_seconds=30)
     await ask(store, "FLUSHALL")
     yield store
     await store.aclose()
@@ -78,7 +78,7 @@ async def bench(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
         return
     server: RedisServer | RedisCluster = request.getfixturevalue(f"{request.param}_session")
     server.flush()
-    store = RedisStore(server.url, timeout_seconds=5)
+    store = RedisStore(server.url, timeout_seconds=30)
     yield Bench(store, asyncio.sleep, real_time=True)
     await store.aclose()
 

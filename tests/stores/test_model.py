@@ -238,6 +238,8 @@ def moves(seconds: st.SearchStrategy[float]) -> st.SearchStrategy[float]:
 FORWARDS = moves(st.floats(0.25, 90))
 FORWARDS_AND_BACK = moves(st.floats(0.25, 90) | st.floats(0.25, 90) | st.sampled_from([-0.5, -70.0, -900.0]))
 BEGINNING = 1_000_000
+TIMEOUT_SECONDS = 30
+"""Generous: the model is not about time, and a machine at work on other things may take its time."""
 
 
 @examples(300)
@@ -261,7 +263,7 @@ class ClockedStore(RedisStore):
     CLOCK = "fg:{clock}"
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, timeout_seconds=5)
+        super().__init__(url, timeout_seconds=TIMEOUT_SECONDS)
         for name, script in self.keys.scripts.items():
             self.keys.scripts[name] = Script.of(
                 script.text.replace("redis.call('TIME')", f"redis.call('LRANGE', '{self.CLOCK}', 0, 1)")
@@ -272,7 +274,7 @@ class ClockedStore(RedisStore):
 
     def _send(self, key: str, question: Question) -> Awaitable[Any]:
         asked = ("LRANGE", self.CLOCK, 0, 1) if question == ("TIME",) else question
-        return self._client.call(key, asked, timeout_seconds=5)
+        return self._client.call(key, asked, timeout_seconds=TIMEOUT_SECONDS)
 
     async def advance(self, seconds: float) -> None:
         self.now += seconds

@@ -26,6 +26,8 @@ from fraiseql_guard.stores.redis.client.wire import Wire
 
 CONNECT_SECONDS: Final = 1.0
 """Longest attempt to connect; requests that wait for it give up at their own deadlines."""
+_CONNECT_SHARE: Final = 0.8
+"""The part of its first caller's time that an attempt to connect may take, if that is more than usual."""
 SILENT_SECONDS: Final = 1.0
 """A connection that leaves a request unanswered for so long is replaced: it may be dead without a sign."""
 
@@ -59,7 +61,7 @@ class RedisConnection:
         self._scripts = {script.sha: script.text for script in scripts}
         self._taught: dict[str, float] = {}
         self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
-        self._connect_seconds = connect_seconds
+        self._connect_seconds = self._attempt_seconds = connect_seconds
         self._wire: Wire | None = None
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
         self._connecting = LoopTask(self._connect)
@@ -122,18 +124,21 @@ class RedisConnection:
         # The deadline counts from here, so that connecting is part of it.
         self._timeouts.watch(deadline, future, timeout_seconds)
         if asking:
-            self._send(_ASKING + packed, (self._unread(), future))
+            self._send(_ASKING + packed, (self._unread(), future), timeout_seconds)
         else:
-            self._send(packed, (future,))
+            self._send(packed, (future,), timeout_seconds)
         return future
 
-    def _send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]]) -> None:
+    def _send(self, packed: bytes, futures: Sequence[asyncio.Future[Any]], timeout_seconds: float) -> None:
         if self._wire is not None and self._wire.lost is None:
             self._wire.send(packed, futures)
         else:
             # What is asked before there is a connection waits for it, in order.
             self._backlog.append((packed, futures))
-            self._connecting.ensure_running()
+            if not self._connecting.running:
+                # Who waits longer has it tried for longer, and hears in time why it failed.
+                self._attempt_seconds = max(self._connect_seconds, _CONNECT_SHARE * timeout_seconds)
+                self._connecting.ensure_running()
 
     def _unread(self) -> asyncio.Future[Any]:
         """A place in the queue for an answer that is not read."""
@@ -160,7 +165,7 @@ class RedisConnection:
         # A new wire, which takes the place of the lost one only when it is greeted.
         wire, address = Wire(self._loop), None
         try:
-            async with asyncio.timeout(self._connect_seconds):
+            async with asyncio.timeout(self._attempt_seconds):
                 address = await self._find()
                 await self._open(wire, address)
                 await self._greet(wire, address)
