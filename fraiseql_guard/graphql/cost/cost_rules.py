@@ -77,6 +77,7 @@ class CostRules:
         "_planner",
         "_uneven",
         "counter",
+        "judges_fields",
         "max_complexity",
         "multiplier",
         "mutation_type",
@@ -91,6 +92,8 @@ class CostRules:
         self.table = table
         self.possible_types: Final[PossibleTypes | None] = table.members if table else None
         self.nested_switches: Final = table is None or table.nested_switches
+        # Elsewhere another schema may be spoken of.
+        self.judges_fields: Final = table is not None and table.authoritative and _has_one_endpoint(settings)
         self.multiplier = settings.list_multiplier
         self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
         self.max_complexity = settings.max_query_complexity
@@ -209,6 +212,10 @@ class CostRules:
         else:
             role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
         return self._planner.plan(field, owner, rule, role, writes=writes)
+
+
+def _has_one_endpoint(settings: Settings) -> bool:
+    return len(settings.graphql_paths) == 1 and settings.graphql_paths != ("/",)
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)
