@@ -211,6 +211,10 @@ def test_several_endpoints_may_have_several_schemas(paths):
     assert refusal(ask("{serch}", schema=OF_AN_APP, graphql_paths="/api/graphql")) == "GRAPHQL_INVALID"
 
 
+def test_the_operator_can_leave_them_to_the_app():
+    assert told(ask("{serch}", schema=OF_AN_APP, unknown_fields="pass")) is None
+
+
 # --- graphql-core is asked -------------------------------------------------------------------------------------------
 
 NAMES = (*LEAVES, *COMPOSITES, "serch", "Id", "__typename")
