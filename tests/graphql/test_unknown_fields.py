@@ -262,7 +262,7 @@ def compared(seed: int) -> tuple[int, int]:
     schema = of_an_app(random_schema(rng))
     to, counts = reader(schema, **WIDE), [0, 0]
     for _ in range(DOCUMENTS):
-        text = misspelled(Writer(schema, rng).document(), rng, rng.choice([0.0, 0.02, 0.2]))
+        text = misspelled(Writer(schema, rng).document(), rng, rng.choice([0.0, 0.05, 0.3]))
         errors = [each.message for each in validate(schema, parse(text), [FieldsOnCorrectTypeRule], max_errors=1000)]
         found = told(post(to, body(text, operationName="Q0")))
         shown = found, errors, text, print_schema(schema)
@@ -282,4 +282,4 @@ def test_a_field_is_unknown_exactly_where_graphql_core_says_so(seed):
 
 def test_there_are_enough_of_both():
     accepted, rejected = (sum(each) for each in zip(*(compared(seed) for seed in range(10)), strict=True))
-    assert min(accepted, rejected) > 0.2 * (accepted + rejected)
+    assert min(accepted, rejected) > 0.1 * (accepted + rejected)
