@@ -45,6 +45,12 @@ def unguarded_graphql(app: Any, table: PathTable, guards: type | None = None) ->
     return tuple(dict.fromkeys(paths))
 
 
+def guarded_endpoints(app: Any, table: PathTable) -> frozenset[str]:
+    """Paths of routes that speak GraphQL by POST and are covered by a configured path, as far as the app shows them."""
+    routes = [route for route in routes_of(app) if route.graphql and _covers(table, route)]
+    return frozenset(route.path.rstrip("/") for route in routes if not route.methods or "POST" in route.methods)
+
+
 def _covers(table: PathTable, route: AppRoute) -> bool:
     return table.place({"path": route.path}).graphql is not None
 

@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, schema_of
+from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
 from fraiseql_guard.asgi.logins import MARK, logins
@@ -48,8 +49,9 @@ class Middleware:
     """An ASGI middleware with some of the protections.
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
-    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits. ``registry`` holds the metrics instead of
-    an own one, ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
+    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits; given as the object that the app runs, it
+    also has unknown fields refused. ``registry`` holds the metrics instead of an own one, ``logger`` (structlog or
+    logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``.
 
@@ -282,13 +284,22 @@ class Middleware:
                 self._tell_of(names)
 
     def _adopt_schema(self, host: Any) -> None:
-        """Take over the schema that a FraiseQL app shows: mounted by add_middleware, a guard sees that app only now."""
-        if self.mount_options.schema is not None:
-            return
-        schema = schema_of(host)
-        if schema is not None or self.mount_options.awaits_schema:
-            self.mount_options = replace(self.mount_options, schema=schema, awaits_schema=False)
-            self.reloader.adopt(self.mount_options)
+        """Take over the schema that a FraiseQL app shows, and whether there are endpoints beside its own: mounted by
+        add_middleware, a guard sees that app only now."""
+        found = self.mount_options
+        if found.schema is None:
+            schema = schema_of(host)
+            if schema is not None or found.awaits_schema:
+                found = replace(found, schema=schema, awaits_schema=False)
+        if found.schema is not None and any(self._shows_several(app) for app in (self.app, host)):
+            found = replace(found, several_endpoints=True)
+        if found is not self.mount_options:
+            self.mount_options = found
+            self.reloader.adopt(found)
+
+    def _shows_several(self, app: Any) -> bool:
+        """Whether an app shows several endpoints that speak GraphQL behind this guard."""
+        return len(self._runtime.tell(guarded_endpoints, app, self._runtime.paths) or ()) > 1
 
     async def _check_store(self) -> None:
         """Log what of the store deserves a look, beside the requests."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
@@ -36,6 +36,8 @@ class MountOptions:
     clock: Clock | None = None
     awaits_schema: bool = False
     """Whether the host may still bring its schema, with the first scope."""
+    several_endpoints: bool = False
+    """Whether the host shows GraphQL endpoints beside the one that the schema is of."""
 
     @property
     def clocks(self) -> Clocks:
@@ -105,7 +107,8 @@ def counts(mount_options: MountOptions) -> bool:
 
 def schema_table(mount_options: MountOptions) -> SchemaTable | None:
     """What the schema says of types and fields; None without a schema, or where no request is measured."""
-    return load_schema(mount_options.schema) if measures(mount_options) else None
+    table = load_schema(mount_options.schema) if measures(mount_options) else None
+    return replace(table, authoritative=False) if table and mount_options.several_endpoints else table
 
 
 def refuse_without_schema(mount_options: MountOptions, settings: Settings) -> None:

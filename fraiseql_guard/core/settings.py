@@ -345,6 +345,13 @@ class Settings:
         "Lists without a slicing argument: assume the list multiplier, or refuse (needs a schema).",
         changeable=True,
     )
+    unknown_fields: str = setting(
+        ValueForm(parsing.choice("refuse", "pass"), "refuse or pass", "pass"),
+        "refuse",
+        "Fields that the schema lacks: refuse them where it is the object that the app runs and validates by, or pass "
+        "them on.",
+        changeable=True,
+    )
     introspection: str | None = setting(
         ValueForm(parsing.choice("allow", "deny", "authenticated"), "allow, deny or authenticated", "authenticated"),
         None,

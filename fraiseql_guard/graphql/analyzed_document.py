@@ -14,8 +14,8 @@ from fraiseql_guard.graphql.cost.cost_plan import CostPlan
 from fraiseql_guard.graphql.cost.cost_planner import plan_costs
 from fraiseql_guard.graphql.cost.cost_rules import CostRules
 from fraiseql_guard.graphql.cost.pricing import Path
-from fraiseql_guard.graphql.cost.static_types import UnknownArgumentError, static_types
-from fraiseql_guard.graphql.denials import contradiction, over
+from fraiseql_guard.graphql.cost.static_types import UnknownArgumentError, UnknownFieldError, static_types
+from fraiseql_guard.graphql.denials import contradiction, over, unknown_field
 from fraiseql_guard.graphql.syntax.ast import DocumentNode
 from fraiseql_guard.graphql.syntax.conflicts import ContradictedError, check_conflicts
 from fraiseql_guard.graphql.syntax.counts import Occurrences, SelectionCounts, root_occurrences, unfold
@@ -137,11 +137,13 @@ def _checked(
 ) -> RepetitionCounts | Denial:
     """What is repeated in a document, or why the document contradicts itself or the schema."""
     try:
-        types = static_types(document, rules.table) if rules.table else {}
+        types = static_types(document, rules.table, judges_fields=rules.judges_fields) if rules.table else {}
         most = most_repeated(document, merging)
         if most.differs:
             check_conflicts(document, merging.selections, rules.possible_types, types)
         return _repeated(document, merging, most, counts, settings, rules)
+    except UnknownFieldError as error:
+        return unknown_field(error.owner, error.name, error.path)
     except UnknownArgumentError as error:
         return contradiction("A field is given an argument that it does not have.", error.path)
     except ContradictedError as error:

@@ -1,4 +1,4 @@
-"""Denials of GraphQL requests: they give numbers and places, never the text of the query."""
+"""Denials of GraphQL requests: they give numbers and places, and of the text of the query at most a field's name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from fraiseql_guard.core.signals import Code, PolicyName
 
 UNPARSED_TOKENS = 10
 """What a document that cannot be parsed costs of the rate limit."""
+
+LONGEST_NAME = 100
+"""How many characters of a field's name a denial repeats."""
 
 FOREIGN = "The document holds definitions that cannot be executed."
 
@@ -42,3 +45,9 @@ def malformed(detail: str) -> Denial:
 def contradiction(detail: str, path: tuple[str, ...] = ()) -> Denial:
     """The document contradicts itself or the schema."""
     return Denial(signals.GRAPHQL_INVALID, detail=detail, path=".".join(path) or None)
+
+
+def unknown_field(owner: str, name: str, path: tuple[str, ...]) -> Denial:
+    """The schema has no such field on the type ``owner``: as the app would say it, without suggestions."""
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}..."
+    return contradiction(f"Cannot query field '{shown}' on type '{owner}'.", path)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from graphql import GraphQLSchema, build_schema
+
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql import Reader, RequestAnalysis
 
@@ -49,6 +51,15 @@ WIDE = {
     "max_directives": 10**5, "introspection": "allow",
 }  # fmt: skip
 """Options under which almost nothing is refused, so that numbers can be seen."""
+
+
+def of_an_app(schema: GraphQLSchema | str) -> GraphQLSchema:
+    """The schema as an app has it, which resolves its fields."""
+    made = build_schema(schema, assume_valid_sdl=True) if isinstance(schema, str) else schema
+    assert made.query_type is not None
+    for item in made.query_type.fields.values():
+        item.resolve = lambda _source, _info: None
+    return made
 
 
 def reader(schema: Any = None, **options: Any) -> Reader:

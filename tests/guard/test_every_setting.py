@@ -17,6 +17,7 @@ from fraiseql_guard.core.settings import CHANGEABLE, name_of
 from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
+from tests.graphql.requests import of_an_app
 from tests.support.asgi import Connection, EchoApp, graphql, request
 
 ALICE, GOLD = make_token(SECRET, sub="alice"), make_token(SECRET, sub="goldie", tier="gold")
@@ -254,6 +255,7 @@ CASES: Mapping[str, Case] = {
     "filter_arguments": Case("matching", cost_of("{users(matching:{first:50}){id}}"), COSTED),
     "edges_node_one_level": Case("false", code_of("{page(first:2){edges{node{id}}}}"), {"max_query_depth": 3}),
     "unsliced_lists": Case("refuse", code_of("{users{id}}"), {"schema": SDL}),
+    "unknown_fields": Case("pass", code_of("{me{nam}}"), {"schema": of_an_app(SDL)}),
     "introspection": Case("allow", code_of("{__schema{types{name}}}")),
     "introspection_max_list_depth": Case("1", code_of("{__schema{types{fields{name}}}}"), {"introspection": "allow"}),
     "cost_budgets": Case("gold=3", code_of("{users{id}}", token=GOLD)),

@@ -179,3 +179,33 @@ def test_nothing_costs_more_there_than_was_counted(bare: Bare, query, variables,
         return  # nothing of it reaches the host
     assert reading.measured is not None
     assert bare.most_objects(query, variables, name) <= reading.measured.complexity
+
+
+UNKNOWN_FIELDS = {
+    "below one of several root fields": "{ users(limit: 1) { id nope } posts(limit: 1) { title } }",
+    "below a root field, in production": "{ users(limit: 1) { id nope } }",
+    "in the case of the database": "{ posts(limit: 1, offset: 70) { author { invited_by { name } } } }",
+    "at the root of another operation": "query A { users(limit: 1) { id } } query B { nope }",
+    "taken out": "{ users(limit: 1) { id } posts(limit: 1) { id } nope @skip(if: true) }",
+    "below a leaf": "{ posts(limit: 1) { title { nope } } users(limit: 1) { id } }",
+    "on a type that is not there": "{ posts(limit: 1) { title ... on Nope { nope } } users(limit: 1) { id } }",
+}
+"""FraiseQL runs documents without validating them in more than one way, and answers these with what it has."""
+
+
+@pytest.fixture(scope="module")
+def in_production(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("production")
+    with Server(FRAISEQL, folder, {"FRAISEQL_ENVIRONMENT": "production"}, bare=True) as server:
+        yield server
+
+
+@pytest.mark.parametrize("case", UNKNOWN_FIELDS)
+def test_what_it_answers_without_knowing_a_field_is_not_refused_for_it(in_production: Server, bare: Bare, case) -> None:
+    payload = {"query": UNKNOWN_FIELDS[case], "operationName": "A" if "query A" in UNKNOWN_FIELDS[case] else None}
+    answer = httpx.post(f"{in_production.url}/graphql", json=payload, trust_env=False, timeout=30).json()
+    assert "errors" not in answer
+    assert objects(answer["data"]) > 0
+    sent = body(payload["query"], None, operationName=payload["operationName"])
+    reading = bare.readers["with"].read("POST", "application/json", b"", sent, authenticated=True)
+    assert reading.denial is None

@@ -98,7 +98,7 @@ STREAM_SILENT = Code("STREAM_SILENT", 504, _TIME, "The streamed answer was silen
 STREAM_TOO_LONG = Code("STREAM_TOO_LONG", 504, _TIME, "The streamed answer took too long.")
 # Documents that cannot be read.
 GRAPHQL_PARSE_FAILED = Code("GRAPHQL_PARSE_FAILED", 400, _QUERY, "The document is not valid GraphQL.")
-GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself.")
+GRAPHQL_INVALID = Code("GRAPHQL_INVALID", 400, _QUERY, "The document contradicts itself or the schema.")
 OPERATION_NOT_FOUND = Code("OPERATION_NOT_FOUND", 400, _QUERY, "The document has no such operation.")
 # Documents and variables over a limit.
 QUERY_TOO_LONG = Code("QUERY_TOO_LONG", 400, _QUERY, "The document has too many characters.")

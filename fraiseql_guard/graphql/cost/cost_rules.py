@@ -77,6 +77,7 @@ class CostRules:
         "_planner",
         "_uneven",
         "counter",
+        "judges_fields",
         "max_complexity",
         "multiplier",
         "mutation_type",
@@ -91,6 +92,7 @@ class CostRules:
         self.table = table
         self.possible_types: Final[PossibleTypes | None] = table.members if table else None
         self.nested_switches: Final = table is None or table.nested_switches
+        self.judges_fields: Final = table is not None and table.authoritative and _judges_fields(settings)
         self.multiplier = settings.list_multiplier
         self.mutation_type = table.roots.get("mutation", "") if table else ROOT_TYPES["mutation"]
         self.max_complexity = settings.max_query_complexity
@@ -209,6 +211,11 @@ class CostRules:
         else:
             role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
         return self._planner.plan(field, owner, rule, role, writes=writes)
+
+
+def _judges_fields(settings: Settings) -> bool:
+    """Whether fields that an authoritative schema lacks are refused. Several paths may speak of several schemas."""
+    return settings.unknown_fields == "refuse" and len(settings.graphql_paths) == 1 and settings.graphql_paths != ("/",)
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)

@@ -15,6 +15,7 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLInterfaceType,
+    GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
     GraphQLUnionType,
@@ -57,7 +58,8 @@ class SchemaTable:
 
     ``inputs`` are the fields of those input types in which @cost stands somewhere, ``input_types`` by input type the
     kinds of those fields that can be or hold a size. Without ``nested_switches`` the host
-    looks at @skip and @include at the root of an operation alone.
+    looks at @skip and @include at the root of an operation alone. ``authoritative``: the host runs this very schema and
+    validates documents, so that it refuses a field that is not in ``fields``.
     """
 
     roots: Mapping[OperationKind, str]
@@ -67,6 +69,7 @@ class SchemaTable:
     inputs: Mapping[str, Mapping[str, ArgumentRule]]
     input_types: Mapping[str, Mapping[str, str]]
     nested_switches: bool
+    authoritative: bool
 
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
@@ -121,7 +124,7 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
         "mutation": schema.mutation_type,
         "subscription": schema.subscription_type,
     }
-    possible = _possible_types(schema)
+    possible, fraiseql = _possible_types(schema), _is_fraiseql(schema)
     return SchemaTable(
         roots={kind: root.name for kind, root in roots.items() if root},
         fields=_field_rules(schema),
@@ -129,7 +132,8 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
         members={name: frozenset(objects) for name, objects in possible.items()},
         inputs=weighed_inputs(schema),
         input_types=input_types(schema),
-        nested_switches=not _is_fraiseql(schema),
+        nested_switches=not fraiseql,
+        authoritative=_is_executable(schema) and not fraiseql,
     )
 
 
@@ -157,10 +161,27 @@ def _possible_types(schema: GraphQLSchema) -> Mapping[str, tuple[str, ...]]:
 
 
 def _is_fraiseql(schema: GraphQLSchema) -> bool:
-    """FraiseQL lets PostgreSQL build what is below a root field, and does not look at @skip and @include there."""
+    """FraiseQL lets PostgreSQL build what is below a root field, and does not look at @skip and @include there. It
+    also answers documents without validating them."""
     roots = [root for root in (schema.query_type, schema.mutation_type) if root]
     resolvers = [item.resolve for root in roots for item in root.fields.values()]
     return any(getattr(each, "__module__", "").startswith("fraiseql.") for each in resolvers)
+
+
+def _is_executable(schema: GraphQLSchema) -> bool:
+    """Whether a schema holds code, as that of an app does. One that was only parsed may be older than the app."""
+    own = [kind for name, kind in schema.type_map.items() if not name.startswith("__")]
+    return any(_holds_code(kind) for kind in own)
+
+
+def _holds_code(kind: GraphQLNamedType) -> bool:
+    """Whether the fields of a type are resolved, or its objects told apart, by a function."""
+    if isinstance(kind, GraphQLInterfaceType | GraphQLUnionType):
+        return kind.resolve_type is not None
+    if isinstance(kind, GraphQLObjectType):
+        resolved = any(item.resolve or item.subscribe for item in kind.fields.values())
+        return resolved or kind.is_type_of is not None
+    return False
 
 
 def _default_of_one_needed(schema: GraphQLSchema) -> bool:

@@ -1,12 +1,14 @@
-"""The types that a schema gives to the selections of a document, and arguments that fields of these types lack.
+"""The types that a schema gives to the selections of a document, fields that these types lack, and arguments that
+their fields lack.
 
-Source: GraphQL specification, Argument Names (5.4.1). The type of a selection is that of the text: what the field
-around it returns, or the innermost type condition. What an object really is plays no part.
+Source: GraphQL specification, Field Selections (5.3.1) and Argument Names (5.4.1). The type of a selection is that of
+the text: what the field around it returns, or the innermost type condition. What an object really is plays no part.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from fraiseql_guard.graphql.cost.schema import FieldRule, SchemaTable
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, SelectionNode, StaticTypes
@@ -14,6 +16,17 @@ from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, Selection
 Path = tuple[str, ...]
 _Typed = tuple[SelectionNode, str | None, Path]
 """A selection with its type and the path to it."""
+_OF_ALL_TYPES: Final = "__typename"
+_OF_THE_QUERY_TYPE: Final = frozenset({"__schema", "__type"})
+
+
+class UnknownFieldError(Exception):
+    """A type is asked for a field that the schema does not define."""
+
+    def __init__(self, owner: str, name: str, path: Path) -> None:
+        self.owner = owner
+        self.name = name
+        self.path = path
 
 
 class UnknownArgumentError(Exception):
@@ -23,8 +36,9 @@ class UnknownArgumentError(Exception):
         self.path = path
 
 
-def static_types(document: DocumentNode, table: SchemaTable) -> StaticTypes:
-    """The types of all selections, in one pass over what is written. UnknownArgumentError."""
+def static_types(document: DocumentNode, table: SchemaTable, *, judges_fields: bool) -> StaticTypes:
+    """The types of all selections, in one pass over what is written. UnknownArgumentError, and where fields are judged
+    UnknownFieldError. A type that the schema does not know is not judged, nor is what it selects."""
     found: dict[SelectionNode, str | None] = {}
     pending: list[_Typed]
     pending = [(item.selection, table.roots.get(item.kind), ()) for item in document.operations]
@@ -32,11 +46,26 @@ def static_types(document: DocumentNode, table: SchemaTable) -> StaticTypes:
     while pending:
         selection, owner, path = pending.pop()
         found[selection] = owner
+        if judges_fields and owner:
+            _judge_fields(selection, owner, path, table)
         pending += _of_fields(selection, owner, path, table)
         for inline in selection.inlines:
             on = known_type(inline.on, table) if inline.on else owner
             pending.append((inline.selection, on, path))
     return found
+
+
+def _judge_fields(selection: SelectionNode, owner: str, path: Path, table: SchemaTable) -> None:
+    """UnknownFieldError for the first field of a selection that its type lacks. A union has none of its own."""
+    rules: Mapping[str, FieldRule] = table.fields.get(owner, {})
+    for field in selection.fields:
+        if field.name not in rules and not _is_meta_field(field.name, owner, table):
+            raise UnknownFieldError(owner, field.name, (*path, field.key))
+
+
+def _is_meta_field(name: str, owner: str, table: SchemaTable) -> bool:
+    """Whether every schema has the field on such a type, without defining it."""
+    return name == _OF_ALL_TYPES or (name in _OF_THE_QUERY_TYPE and owner == table.roots.get("query"))
 
 
 def _of_fields(selection: SelectionNode, owner: str | None, path: Path, table: SchemaTable) -> list[_Typed]:

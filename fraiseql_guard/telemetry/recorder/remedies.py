@@ -59,7 +59,8 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.DOCUMENT_BLOCKED: "An operator has blocked it; take that back with fraiseql-guard unblock.",
     s.NOT_TRUSTED: "Trust the document: fraiseql-guard documents add.",
     s.GRAPHQL_PARSE_FAILED: f"{_CLIENT}: the document is not GraphQL; detail and path say where.",
-    s.GRAPHQL_INVALID: f"{_CLIENT}: the document contradicts itself; detail and path say where.",
+    s.GRAPHQL_INVALID: f"{_CLIENT}: the document contradicts itself or the schema; detail and path say where. Fields "
+    f"that only the app knows pass with {name_of('unknown_fields')}=pass.",
     s.OPERATION_NOT_FOUND: f"{_CLIENT}: operationName has to name one of the document's operations.",
     s.QUERY_TOO_LONG: _raise("max_query_chars", "Shorten the document"),
     s.QUERY_TOO_MANY_TOKENS: _raise("max_tokens", "Shorten the document"),
