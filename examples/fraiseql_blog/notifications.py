@@ -18,6 +18,8 @@ from psycopg.sql import SQL, Identifier
 _logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+NAME = "notifications"
+"""What PostgreSQL shows as the connection's application_name: it is none of the pool."""
 
 
 class FellBehindError(Exception):
@@ -82,11 +84,14 @@ class Notifications:
                 with suppress(asyncio.CancelledError, psycopg.OperationalError):
                     await each
 
+    async def _connect(self) -> psycopg.AsyncConnection:
+        return await psycopg.AsyncConnection.connect(self._url, autocommit=True, application_name=NAME)
+
     async def _keep_listening(self, listening: asyncio.Event) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(self._url, autocommit=True) as connection:
+                async with await self._connect() as connection:
                     for channel in self._subscribers:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     listening.set()

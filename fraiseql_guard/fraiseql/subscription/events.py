@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from inspect import isawaitable
@@ -47,6 +48,7 @@ async def deliver(
                 _logger.exception("a subscription has failed")
                 return shown_exception(error)
             await emit(await _result(schema, operation, context, event))
+            await asyncio.sleep(0)  # a generator that never waits leaves the loop to others, and sees its client leave
     finally:
         await source.aclose()
 

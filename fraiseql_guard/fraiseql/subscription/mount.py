@@ -17,12 +17,13 @@ from fraiseql_guard.fraiseql.subscription.socket_session import SocketSession
 from fraiseql_guard.fraiseql.subscription.sse import EVENT_STREAM, EventStreams, accepted
 
 
-def subscriptions(app: Any, path: str = FRAISEQL_PATH) -> Any:
+def subscriptions(app: Any, path: str = FRAISEQL_PATH, *, init_seconds: float = 10.0) -> Any:
     """Serve the subscriptions of a FraiseQL app: ``app = subscriptions(create_fraiseql_app(...))``. Returns ``app``.
 
     Clients reach them on ``path`` by WebSocket, with the protocols ``graphql-transport-ws`` and ``graphql-ws``, and as
     server-sent events. Sockets carry queries and mutations as well, which FraiseQL's own endpoint executes. Every
-    document is validated; limits are the guard's, whose order with this call does not matter.
+    document is validated; limits are the guard's, whose order with this call does not matter. A socket whose client has
+    not sent its connection_init after ``init_seconds`` is closed.
 
     TypeError if ``app`` is no FraiseQL app; ValueError if its schema has no subscriptions, or has them on ``path``.
     """
@@ -31,7 +32,7 @@ def subscriptions(app: Any, path: str = FRAISEQL_PATH) -> Any:
     if host is None or schema is None:
         raise TypeError(f"subscriptions() takes the app that create_fraiseql_app returns, not {type(app).__name__}")
     _check(host, schema, path)
-    host.router.routes.insert(0, SubscriptionRoute(path, HostExecution(host), host))
+    host.router.routes.insert(0, SubscriptionRoute(path, host, init_seconds=init_seconds))
     return app
 
 
@@ -53,10 +54,11 @@ class SubscriptionRoute(BaseRoute):
     It has no attribute ``path``: FraiseQL removes routes with its own path when its schema is refreshed.
     """
 
-    def __init__(self, at: str, execution: HostExecution, host: FastAPI) -> None:
+    def __init__(self, at: str, host: FastAPI, *, init_seconds: float) -> None:
         self.at = at
-        self._execution = execution
-        self._streams = EventStreams(execution, _Behind(host))
+        self._execution = HostExecution(host)
+        self._streams = EventStreams(self._execution, _Behind(host))
+        self._init_seconds = init_seconds
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         """FULL for what is served here."""
@@ -69,7 +71,7 @@ class SubscriptionRoute(BaseRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a socket or a request to its end."""
         if scope["type"] == "websocket":
-            await SocketSession(self._execution, scope, receive, send).run()
+            await SocketSession(self._execution, scope, receive, send, init_seconds=self._init_seconds).run()
         else:
             await self._streams(scope, receive, send)
 

@@ -18,9 +18,6 @@ from fraiseql_guard.fraiseql.subscription.init_token import with_token
 from fraiseql_guard.fraiseql.subscription.protocols import SubscriptionProtocol, chosen
 
 _logger: Final = logging.getLogger(__name__)
-INIT_SECONDS: Final = 10.0
-"""A client has so long for its connection_init. A guard has a setting of its own."""
-
 _Handler = Callable[[dict[str, Any]], Awaitable[None]]
 _MESSAGE, _UNAUTHORIZED, _TIMEOUT, _DUPLICATE, _INITIALISED = 4400, 4401, 4408, 4409, 4429
 
@@ -32,11 +29,14 @@ class SocketOverError(Exception):
 class SocketSession:
     """The conversation of one socket. ``scope["user"]`` may be filled in until the first operation begins."""
 
-    def __init__(self, execution: HostExecution, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(
+        self, execution: HostExecution, scope: Scope, receive: Receive, send: Send, *, init_seconds: float
+    ) -> None:
         self._execution = execution
         self._scope = scope
         self._receive = receive
         self._asgi_send = send
+        self._init_seconds = init_seconds
         self._protocol: SubscriptionProtocol
         self._acknowledged = self._over = False
         self._init_payload: Any = None
@@ -78,7 +78,7 @@ class SocketSession:
         return handlers
 
     async def _converse(self) -> None:
-        ends_at = asyncio.get_running_loop().time() + INIT_SECONDS
+        ends_at = asyncio.get_running_loop().time() + self._init_seconds
         while not self._over:
             try:
                 # In this task: a guard sets the context of an operation inside of receive().
