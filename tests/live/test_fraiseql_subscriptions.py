@@ -92,6 +92,22 @@ async def test_names_variables_and_arguments(server: SocketServer) -> None:
 
 
 @BOTH
+async def test_ids_and_values_come_back_as_they_were_sent(server: SocketServer, protocol: str) -> None:
+    big, half, deep = 2**70, "\ud800", "[" * 100_000
+    async with connected(server.ws(), protocols=(protocol,)) as socket:
+        await socket.init()
+        for number in (half, 'a "quoted" one', "\u2028", "é", "x" * 300):
+            await socket.subscribe(number, "subscription { count(to: 1) }")
+            assert [(await socket.receive())["id"] for _ in range(2)] == [number, number]
+        (errors,) = await socket.ask("subscription($n: Int!) { count(to: $n) }", variables={"n": big}, number="2")
+        assert str(big) in (errors[0] if protocol == T else errors)["message"]
+        (errors,) = await socket.ask("subscription($n: Int!) { count(to: $n) }", variables={"n": half}, number="3")
+        assert (errors[0] if protocol == T else errors)["message"]
+        await socket.send_raw(f'{{"type": "connection_init", "payload": {deep}')
+        assert (await socket.ended()).code == 4400
+
+
+@BOTH
 @pytest.mark.parametrize(
     "document", ["{ nope }", "subscription { nope }", "subscription {", "subscription { count }", "{ who { nope } }"]
 )

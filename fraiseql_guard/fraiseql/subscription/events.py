@@ -16,6 +16,7 @@ from graphql import ExecutionResult, GraphQLSchema, execute, subscribe
 
 from fraiseql_guard.fraiseql.subscription.documents import HostOperation
 from fraiseql_guard.fraiseql.subscription.errors import shown, shown_exception
+from fraiseql_guard.fraiseql.subscription.json_text import write_json
 from fraiseql_guard.fraiseql.subscription.schema import SOURCE
 
 _logger: Final = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ async def _result(schema: GraphQLSchema, operation: HostOperation, context: dict
         return orjson.dumps(told, _as_plain, _OPTIONS)
     except Exception as error:  # a value that is no JSON
         _logger.exception("an event has failed")
-        return orjson.dumps({"data": None, "errors": shown_exception(error)})
+        return write_json({"data": None, "errors": shown_exception(error)}).encode()
 
 
 def _renew_loaders(context: dict[str, Any]) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, MutableMapping
 from inspect import signature
 from typing import Any, Final, cast
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from fraiseql.fastapi.dependencies import get_auth_provider, get_fraiseql_config
@@ -22,6 +21,7 @@ from fraiseql_guard.fraiseql.subscription.documents import DocumentReader, HostO
 from fraiseql_guard.fraiseql.subscription.errors import UNAUTHENTICATED, internal_error
 from fraiseql_guard.fraiseql.subscription.events import Emit, ShownErrors, deliver
 from fraiseql_guard.fraiseql.subscription.inner_request import ask, http_scope
+from fraiseql_guard.fraiseql.subscription.json_text import read_json, write_json
 from fraiseql_guard.fraiseql.subscription.schema import closable
 
 _RUN: Final = "fraiseql_guard.with_context"
@@ -56,7 +56,7 @@ class HostExecution:
         """
         if operation.kind is OperationType.SUBSCRIPTION:
             return await self._subscribe(scope, operation, emit)
-        body = orjson.dumps(operation.payload)
+        body = write_json(operation.payload).encode()
         return await _told(*await ask(self._host.router, http_scope(scope, FRAISEQL_PATH, body), body), emit)
 
     async def _subscribe(self, scope: AppScope, operation: HostOperation, emit: Emit) -> ShownErrors | None:
@@ -117,8 +117,8 @@ def _refused(context: dict[str, Any], operation: HostOperation) -> ShownErrors |
 async def _told(status: int, body: bytes, emit: Emit) -> ShownErrors | None:
     """Hand over the answer to a request if there is data in it; else return its errors."""
     try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
+        answer = read_json(body)
+    except ValueError:
         return [internal_error()]
     if isinstance(answer, dict) and "data" in answer:
         await emit(body)

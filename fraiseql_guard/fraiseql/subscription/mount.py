@@ -66,7 +66,7 @@ class SubscriptionRoute(BaseRoute):
             return Match.NONE, {}
         if scope["type"] == "http" and not (scope["method"] in ("GET", "POST") and EVENT_STREAM in accepted(scope)):
             return Match.NONE, {}
-        return Match.FULL, {"endpoint": self.handle}
+        return Match.FULL, {"endpoint": self.handle, "path_params": {}}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a socket or a request to its end."""

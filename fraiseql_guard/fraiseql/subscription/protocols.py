@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
+from fraiseql_guard.fraiseql.subscription.json_text import write_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,20 +26,16 @@ class SubscriptionProtocol:
 
     def result_message(self, operation_id: str, payload: bytes) -> str:
         """A result, which is JSON already."""
-        return f'{{"id":{_text(operation_id)},"type":"{self.result}","payload":{payload.decode()}}}'
+        return f'{{"id":{write_json(operation_id)},"type":"{self.result}","payload":{payload.decode()}}}'
 
     def error_message(self, operation_id: str, errors: Sequence[Mapping[str, Any]]) -> str:
         """The errors that end an operation; at least one."""
-        payload = orjson.dumps(errors if self.errors_are_a_list else errors[0]).decode()
-        return f'{{"id":{_text(operation_id)},"type":"error","payload":{payload}}}'
+        payload = write_json(errors if self.errors_are_a_list else errors[0])
+        return f'{{"id":{write_json(operation_id)},"type":"error","payload":{payload}}}'
 
     def complete_message(self, operation_id: str) -> str:
         """The end of an operation after its last result."""
-        return f'{{"id":{_text(operation_id)},"type":"complete"}}'
-
-
-def _text(value: str) -> str:
-    return orjson.dumps(value).decode()
+        return f'{{"id":{write_json(operation_id)},"type":"complete"}}'
 
 
 GRAPHQL_TRANSPORT_WS: Final = SubscriptionProtocol(

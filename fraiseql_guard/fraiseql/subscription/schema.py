@@ -22,7 +22,7 @@ def closable(schema: GraphQLSchema) -> GraphQLSchema:
     """
     kind = schema.subscription_type
     if kind is None:
-        raise ValueError("the schema has no subscriptions")
+        return schema
     functions = {function.__name__: function for function in SchemaRegistry.get_instance().subscriptions.values()}
     own = {spelling: function for name, function in functions.items() for spelling in (name, snake_to_camel(name))}
     fields = {name: _closable(field, own.get(name)) for name, field in kind.fields.items()}

@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import orjson
 from graphql import OperationType
 from starlette.types import Message, Receive, Scope, Send
 
@@ -15,6 +14,7 @@ from fraiseql_guard.fraiseql.subscription.documents import InvalidOperationError
 from fraiseql_guard.fraiseql.subscription.errors import internal_error, shown
 from fraiseql_guard.fraiseql.subscription.execution import HostExecution
 from fraiseql_guard.fraiseql.subscription.init_token import with_token
+from fraiseql_guard.fraiseql.subscription.json_text import read_json, write_json
 from fraiseql_guard.fraiseql.subscription.protocols import SubscriptionProtocol, chosen
 
 _logger: Final = logging.getLogger(__name__)
@@ -170,7 +170,7 @@ class SocketSession:
 
     async def _pong(self, message: dict[str, Any]) -> None:
         payload = {"payload": message["payload"]} if "payload" in message else {}
-        await self._send_text(orjson.dumps({"type": "pong", **payload}).decode())
+        await self._send_text(write_json({"type": "pong", **payload}))
 
     async def _nothing(self, _message: dict[str, Any]) -> None:
         """A pong, for which nothing waits."""
@@ -217,7 +217,7 @@ async def _ended(tasks: set[asyncio.Task[None]]) -> None:
 def _read(text: Any) -> dict[str, Any] | None:
     """A message with a type; None for anything else."""
     try:
-        found = orjson.loads(text) if isinstance(text, str) else None
-    except orjson.JSONDecodeError:
+        found = read_json(text) if isinstance(text, str) else None
+    except ValueError:
         return None
     return found if isinstance(found, dict) and isinstance(found.get("type"), str) else None

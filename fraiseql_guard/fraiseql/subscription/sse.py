@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import orjson
 from graphql import OperationType
 from starlette.types import Message, Receive, Scope, Send
 
 from fraiseql_guard.fraiseql.subscription.documents import HostOperation, InvalidOperationError
 from fraiseql_guard.fraiseql.subscription.errors import internal_error, shown
 from fraiseql_guard.fraiseql.subscription.execution import HostExecution
+from fraiseql_guard.fraiseql.subscription.json_text import read_json, write_json
 
 _logger: Final = logging.getLogger(__name__)
 EVENT_STREAM: Final = "text/event-stream"
@@ -83,7 +83,7 @@ class _Stream:
             if not (left.done() and operation.kind in (OperationType.MUTATION, None)):
                 work.cancel()
             left.cancel()
-            await asyncio.wait((work, left))
+            await _ended(work, left)
 
     async def _work(self, operation: HostOperation) -> None:
         try:
@@ -103,7 +103,7 @@ class _Stream:
 
     async def _last(self, errors: list[dict[str, Any]] | None) -> None:
         if errors:
-            await self._next(orjson.dumps({"errors": errors}))
+            await self._next(write_json({"errors": errors}).encode())
         await self._chunk(_COMPLETE, more=False)
 
     async def _chunk(self, body: bytes, *, more: bool) -> None:
@@ -117,14 +117,25 @@ class _StreamOverError(Exception):
     """Nothing more can be sent."""
 
 
+async def _ended(*tasks: asyncio.Task[None]) -> None:
+    """Wait for tasks; cancelled, cancel them and wait all the same."""
+    try:
+        await asyncio.wait(tasks)
+    except asyncio.CancelledError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        raise
+
+
 def _payload(scope: Scope, body: bytes) -> Mapping[str, Any] | None:
     """The envelope of a request; None if it has none, which FraiseQL's own route answers."""
     try:
         if scope["method"] == "POST":
-            found = orjson.loads(body)
+            found = read_json(body)
         else:
             found = dict(parse_qsl(scope.get("query_string", b"").decode()))
-            found |= {name: orjson.loads(found[name]) for name in ("variables", "extensions") if name in found}
+            found |= {name: read_json(found[name]) for name in ("variables", "extensions") if name in found}
     except ValueError:
         return None
     return found if isinstance(found, dict) and ("query" in found or "extensions" in found) else None
