@@ -370,6 +370,22 @@ async def test_dependencies_are_closed_at_the_end_of_an_operation(strict: Socket
         await until(lambda: ended(strict, "database") == before + 1)
 
 
+@pytest.mark.parametrize("name", ["uvicorn-wsproto", "hypercorn", "granian"])
+async def test_other_servers_carry_them_too(database: str, tmp_path: Path, name: str) -> None:
+    with serving(name, f"{APPS}:bare", tmp_path, {"FRAISEQL_DATABASE_URL": database}) as server:
+        async with connected(server.ws()) as socket:
+            await socket.init()
+            (found,) = await socket.ask("{ who { tenant } }")
+            assert found["data"]["who"]["tenant"] == "none"
+            assert await socket.ask("subscription { count(to: 2) }") == [{"data": {"count": n}} for n in (1, 2)]
+            await socket.subscribe("1", "subscription { silent }")
+            await until(lambda: server.probe()["begun"].get("silent"))
+            socket.abort()
+        await until(lambda: ended(server, "silent") == 1)
+        async with streamed(f"{server.url}/graphql", "subscription { count(to: 2) }") as stream:
+            assert await stream.payloads() == [{"data": {"count": n}} for n in (1, 2)]
+
+
 ORDERS = ("mounted_then_protected", "protected_then_mounted", "guard_added_later")
 
 

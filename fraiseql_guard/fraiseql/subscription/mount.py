@@ -45,7 +45,10 @@ def _check(host: FastAPI, schema: GraphQLSchema, path: str) -> None:
         )
     if any(isinstance(each, SubscriptionRoute) and each.at == path for each in host.router.routes):
         raise ValueError(f"the subscriptions of this app are on {path} already")
-    endpoint_of(host)
+    try:
+        endpoint_of(host)
+    except LookupError as problem:
+        raise TypeError(f"subscriptions() takes the app that create_fraiseql_app returns: {problem}") from None
 
 
 class SubscriptionRoute(BaseRoute):
