@@ -83,6 +83,7 @@ bench: install ## Measure what the guard costs a request
 audit: install ## Run graphql-http's audit suite, real clients, and Grafana's schema (needs node and npm)
 	@$(PYTHON) -m tools.audit.run
 	@$(PYTHON) -m tools.audit.clients
+	@$(PYTHON) -m tools.audit.sockets
 	@$(PYTHON) -m tools.audit.grafana
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium

@@ -16,7 +16,10 @@ AT_WORK = """
 SELECT count(*) FROM pg_stat_activity
 WHERE state = 'active' AND pid <> pg_backend_pid() AND query ~ 'v_slow_post|pg_sleep|create_post'
 """
-BACKENDS = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()"
+BACKENDS = """
+SELECT pid FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() AND application_name <> 'notifications'
+"""
 SLOW_BY_FIND = "{ slowPosts(limit: 30) { title } }"
 SLOW_BY_RUN = "{ report(seconds: 20) { users } }"
 TIMEOUT = "FRAISEQL_QUERY_TIMEOUT"
@@ -54,7 +57,7 @@ class Host:
         return self._database.execute(AT_WORK).fetchone()[0]
 
     def backends(self) -> set[int]:
-        """The connections of the app."""
+        """The connections of the app's pool."""
         return {pid for (pid,) in self._database.execute(BACKENDS).fetchall()}
 
     def close(self) -> None:

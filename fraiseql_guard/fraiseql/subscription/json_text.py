@@ -1,0 +1,27 @@
+"""JSON as FraiseQL's endpoint reads and writes it: numbers of any size, and texts with whatever was in them.
+
+orjson is three times as fast and is used for results. It reads integers above 64 bits as floats and refuses to write
+halves of surrogate pairs, which clients can send.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from fraiseql.fastapi.json_encoder import FraiseQLJSONEncoder
+
+_write: Final = FraiseQLJSONEncoder(separators=(",", ":")).encode
+
+
+def write_json(value: Any) -> str:
+    """A value as JSON of ASCII characters."""
+    return _write(value)
+
+
+def read_json(text: str | bytes) -> Any:
+    """The value of a JSON text. ValueError if it is none."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("the JSON is nested too deeply") from None
