@@ -71,6 +71,13 @@ def refusal(
     return headers, b"" if ctx.method == "HEAD" else body
 
 
+def graphql_error(ctx: RequestContext, denial: Denial) -> dict[str, Any]:
+    """A refusal as one GraphQL error, for answers that have no head."""
+    waits = _waits(ctx, denial)
+    seconds = None if waits is None else _whole_seconds(waits.seconds)
+    return {"message": denial.code.message, "extensions": _extensions(ctx, denial, seconds)}
+
+
 def _media_type(ctx: RequestContext, denial: Denial) -> str:
     """Plain JSON where the server has no room or the client is too fast, if the client accepts it at all: clients take
     whatever comes as graphql-response+json for a result, so that what would wait and ask again never gets to see it.
