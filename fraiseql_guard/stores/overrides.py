@@ -14,6 +14,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.stores.recent_sanctions import MemoryRecentSanctions, RecentSanction
 
 LONGEST_SECONDS: Final = 365 * 86_400.0
 """The longest that an override holds, and how long it holds by default."""
@@ -82,11 +83,28 @@ class Overrides:
                 yield parsing.network(entry.key), entry
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a process with live connections has read: ``changed`` overrides if they have changed, and recent
+    sanctions."""
+
+    changed: Overrides | None
+    sanctioned: tuple[RecentSanction, ...]
+    at: int
+    """What the next look is to begin at."""
+
+
 class OverrideStore(Protocol):
     """The overrides of the fleet. Every method may raise StoreError."""
 
     async def read(self, known_version: int) -> Overrides | None:
         """All overrides, or None if they still have the known version."""
+        ...
+
+    async def look(self, known_version: int, since: int) -> Look:
+        """The same, and in the same exchange the sanctions that were imposed after the look that gave ``since`` as its
+        ``at``; where it is negative, those of so many millionths of a second. Older ones than RECENT_SECONDS are not
+        among them."""
         ...
 
     async def put(self, override: Override) -> None:
@@ -101,8 +119,9 @@ class OverrideStore(Protocol):
 class MemoryOverrides:
     """OverrideStore in the memory of a process."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], recent: MemoryRecentSanctions | None = None) -> None:
         self._clock = clock
+        self._recent = recent or MemoryRecentSanctions(clock)
         self._version = 0
         self._entries: dict[tuple[OverrideKind, str], tuple[Override, float]] = {}
 
@@ -115,6 +134,10 @@ class MemoryOverrides:
             replace(entry, expires_in_seconds=until - now) for entry, until in self._entries.values() if until > now
         )
         return Overrides(self._version, tuple(in_force))
+
+    async def look(self, known_version: int, since: int) -> Look:
+        """OverrideStore.look."""
+        return Look(await self.read(known_version), self._recent.since(since), self._recent.at)
 
     async def put(self, override: Override) -> None:
         """OverrideStore.put."""

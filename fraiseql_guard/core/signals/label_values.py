@@ -63,6 +63,7 @@ class KeyFamily(StrEnum):
     REPEATS = "repeats"
     GROUPS = "groups"
     CONTROL = "control"
+    RECENT_SANCTIONS = "recent_sanctions"
     DOCUMENTS = "documents"
     DOCUMENT_TEXTS = "document_texts"
     HEARTBEATS = "heartbeats"
