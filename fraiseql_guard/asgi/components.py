@@ -17,6 +17,7 @@ from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, count
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
+from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
@@ -87,6 +88,7 @@ class AtWork:
 
     budget: BufferBudget
     pool_refusals: PoolRefusals
+    repeated_tokens: RepeatedTokens
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
     sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -134,7 +136,9 @@ def build_components(
         documents=documents,
         fleet=_fleet(mount_options, store, telemetry, documents, host, hooks),
         at_work=AtWork(
-            budget=BufferBudget(settings.max_buffered_bytes), pool_refusals=PoolRefusals(clock=clocks.elapsed)
+            budget=BufferBudget(settings.max_buffered_bytes),
+            pool_refusals=PoolRefusals(clock=clocks.elapsed),
+            repeated_tokens=RepeatedTokens(clock=clocks.elapsed),
         ),
         host=host,
         database=database,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -87,18 +87,28 @@ async def check_operation(runtime: Runtime, ctx: RequestContext, denial: Denial 
         return denial or _not_settled(runtime, ctx, error)
 
 
-async def check_caller(runtime: Runtime, ctx: RequestContext, more: Check | None = None) -> Denial | None:
-    """The refusal in force of a caller who shows who they are, and asks for nothing yet. ``more`` is asked about those
-    who were identified. Never raises but for a cancellation."""
+async def check_caller(
+    runtime: Runtime, ctx: RequestContext, judge: Callable[[Denial | None], Denial | None]
+) -> Denial | None:
+    """The refusal in force of a caller who shows who they are, and asks for nothing yet. ``judge`` is told what the
+    checks say, and has the last word before the store is asked. Never raises but for a cancellation."""
     denial = None
     try:
         denial = await check_identity(runtime, ctx)
         if ctx.repeated:
             return denial
-        denial = denial if denial is not None or more is None else _first_refusal(runtime, ctx, (more,))
+        denial = judge(denial)
         return await _settle(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - as above
         return denial or _not_settled(runtime, ctx, error)
+
+
+async def settle(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force of a caller who was checked before. Never raises but for a cancellation."""
+    try:
+        return await _settle(runtime, ctx, None)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _not_settled(runtime, ctx, error)
 
 
 def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:

@@ -87,6 +87,7 @@ class _RuntimeBuilder:
             socket_room=SocketRoom(settings, at_work.sockets),
             subscription_room=SubscriptionRoom(settings, at_work.subscriptions),
             live=at_work.live,
+            repeated_tokens=at_work.repeated_tokens,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,

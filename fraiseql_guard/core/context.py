@@ -63,6 +63,7 @@ class RequestContext:
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
+    credentials: Sequence[str] = ()  # of an upgrade: what Authorization headers hold, or would hold
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
