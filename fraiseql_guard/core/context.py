@@ -47,6 +47,9 @@ class RequestContext:
     # What its head says.
     place: Place = NOWHERE  # what its path stands for
     socket: bool = False  # the upgrade to a WebSocket
+    secure: bool = False  # an upgrade over TLS, as far as the server knows
+    subprotocols: Sequence[str] = ()  # what an upgrade offers to speak
+    subprotocol: str = ""  # what is chosen among them for a socket that the guard reads
     preflight: bool = False  # a browser's CORS preflight
     cross_site_simple: bool = False  # a page of any site can make its visitor's browser send this
     upload: bool = False  # a GraphQL multipart request
@@ -63,6 +66,7 @@ class RequestContext:
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
+    credentials: Sequence[str] = ()  # of an upgrade: what Authorization headers hold, or would hold
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
