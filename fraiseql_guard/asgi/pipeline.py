@@ -23,6 +23,7 @@ from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
 from fraiseql_guard.checks.mixed_documents import MIXED_DOCUMENTS
+from fraiseql_guard.checks.socket_room import Stage
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import at_work
@@ -311,6 +312,36 @@ async def _read_in_time(
     deadline = Deadline(runtime.timers.of(loop), loop.time() + seconds)
     content = await deadline.bound(reading)
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else content
+
+
+# --- upgrades ---------------------------------------------------------------------------------------------------------
+
+
+async def check_upgrade(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force of an upgrade to a WebSocket, which has its head alone. As run_checks in all else."""
+    denial = None
+    try:
+        # 1. By its head, and the token in it.
+        denial = _first_refusal(runtime, ctx, (*runtime.head_checks, *runtime.socket_checks))
+        # 2. By what is known of the caller.
+        if denial is None:
+            others = runtime.async_authentication
+            denial = (
+                _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
+            )
+            if ctx.repeated:
+                return denial
+        # 3. By the room that is left. On GraphQL paths its first message tells more about the caller.
+        if denial is None:
+            unknown = Stage.OPENED if ctx.guarded else Stage.ANONYMOUS
+            full = runtime.socket_room.take(ctx, unknown if ctx.identity is None else Stage.VERIFIED)
+            denial = apply_mode(runtime, ctx, full)
+        # 4. By the store.
+        decision = await runtime.admission.admit(ctx, denial)
+        return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
+    except Exception as error:  # noqa: BLE001 - as in run_checks
+        fault = _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
+        return denial or fault
 
 
 # --- admission --------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def refusal(
         (b"cache-control", b"no-store"),
         (b"x-request-id", ctx.request_id.encode()),
         *denial.headers,
-        *rate_limit_headers(ctx.buckets, now, None if waits is None else waits.of_buckets),
+        *rate_limit_headers(() if ctx.socket else ctx.buckets, now, None if waits is None else waits.of_buckets),
         *cors_headers(ctx, cors_origins),
     ]
     if seconds is not None:

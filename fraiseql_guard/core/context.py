@@ -47,6 +47,9 @@ class RequestContext:
     # What its head says.
     place: Place = NOWHERE  # what its path stands for
     socket: bool = False  # the upgrade to a WebSocket
+    secure: bool = False  # an upgrade over TLS, as far as the server knows
+    subprotocols: Sequence[str] = ()  # what an upgrade offers to speak
+    subprotocol: str = ""  # what is chosen among them for a socket that the guard reads
     preflight: bool = False  # a browser's CORS preflight
     cross_site_simple: bool = False  # a page of any site can make its visitor's browser send this
     upload: bool = False  # a GraphQL multipart request
