@@ -240,6 +240,8 @@ class Conversation:
             seconds=link.age_seconds,
             operations=self._operations.total,
             events=self._operations.events,
+            received_bytes=self._inbound.received_bytes,
+            sent_bytes=link.sent_bytes,
         )
         runtime.tell(runtime.recorder.sockets.closed, self.ctx, link.dialect.protocol, life)
 

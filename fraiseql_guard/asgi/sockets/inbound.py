@@ -75,6 +75,7 @@ class Inbound:
         self.on_inline: Callable[[Operation], object] = lambda _: None
         self.messages = 0
         """How many have come."""
+        self.received_bytes = 0
 
     # --- what the app receives ---------------------------------------------------------------------------------------
 
@@ -109,6 +110,7 @@ class Inbound:
         if message["type"] != "websocket.receive":
             return message  # websocket.connect
         self.messages += 1
+        self.received_bytes += arrived.size
         runtime = self._link.runtime
         runtime.tell(runtime.recorder.sockets.message_came)
         text = self._text_of(arrived)

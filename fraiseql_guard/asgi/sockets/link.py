@@ -74,6 +74,7 @@ class Link:
         self.closer: asyncio.Task[None] | None = None
         self._sends: dict[int, float] = {}  # when each that is under way has begun
         self._sent = 0
+        self.sent_bytes = 0
         self._watch: DeadlineTimer | None = None
         self.use_head(ctx.header_lines)
 
@@ -110,6 +111,7 @@ class Link:
         if self.client_gone:
             return
         number, self._sent = self._sent, self._sent + 1
+        self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
         self._sends[number] = self.loop.time()
         if self._watch is None:
             self._watch_sends()
