@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message
 
@@ -125,7 +125,7 @@ class Inbound:
         if says.kind is ClientMessage.START:
             return await self._start(arrived, says, text)
         if says.kind is ClientMessage.INIT:
-            return await self._initialize(message, says, text)
+            return await self._initialize(arrived, read_payload(text, says))
         return self._plain(message, says)
 
     def _text_of(self, arrived: Arrived) -> bytes | Denial:
@@ -157,15 +157,15 @@ class Inbound:
 
     # --- messages without an operation -------------------------------------------------------------------------------
 
-    async def _initialize(self, message: Message, says: ClientSays, text: bytes) -> Message | None:
+    async def _initialize(self, arrived: Arrived, payload: Any) -> Message | None:
         if self._initialized and self._breaks(self._violation(_TWICE), dialects.TOO_MANY):
             return None
         self._initialized = True
-        if not await self._initialization.passes(read_payload(text, says)):
+        if not await self._initialization.passes(payload, arrived.within):
             return None
         if self._link.phase < Phase.INITIALIZED:
             self._link.advance(Phase.INITIALIZED)
-        return message if self._link.phase is not Phase.OVER else None
+        return arrived.message if self._link.phase is not Phase.OVER else None
 
     def _plain(self, message: Message, says: ClientSays) -> Message | None:
         if says.kind is ClientMessage.STOP:
@@ -192,7 +192,8 @@ class Inbound:
             if self._breaks(self._violation(_IN_USE), dialects.ALREADY_THERE):
                 return None
             return arrived.message
-        began_at, runtime, ctx = time.monotonic(), link.runtime, link.child(operation=True)
+        began_at, runtime = time.monotonic(), link.runtime
+        ctx = link.child(operation=True, within=arrived.within)
         where = says.payload or slice(0, 0)
         ctx.body, ctx.operation_id, ctx.request_bytes = text[where], says.id, len(text)
         passed = False

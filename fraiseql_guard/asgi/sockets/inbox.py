@@ -11,6 +11,8 @@ from typing import Final
 from starlette.types import Message, Receive
 
 from fraiseql_guard.asgi.body_budget import HeldBody
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.request import current
 
 LOST: Final = 1006
 """RFC 6455, section 7.1.5: the connection ended without a close frame."""
@@ -21,12 +23,13 @@ _LOOK_SECONDS: Final = 0.05
 @dataclass(slots=True)
 class Arrived:
     """A message of a client, as the server has brought it. ``early``: it came before the app had acknowledged the
-    initialization."""
+    initialization. ``within``: what it is to a guard further outside, which has decided about it before."""
 
     message: Message
     held: HeldBody
     early: bool
     size: int
+    within: RequestContext | None
 
 
 class Inbox:
@@ -82,7 +85,7 @@ class Inbox:
         if not await self._room(held, size):
             self._on_full()
             return False
-        self._arrived = Arrived(message, held, self._is_early(), size)
+        self._arrived = Arrived(message, held, self._is_early(), size, current())
         self._wanted = asyncio.get_running_loop().create_future()
         self.wake()
         await self._wanted

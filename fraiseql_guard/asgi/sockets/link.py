@@ -97,10 +97,14 @@ class Link:
         self._lines = [*kept, (b"content-type", b"application/json")]
         self._headers = dict(reversed(self._lines))
 
-    def child(self, *, operation: bool) -> RequestContext:
-        """The context of something that is sent over the socket."""
-        ctx = self.ctx.child(request_id(), self._lines, self._headers)
+    def child(self, *, operation: bool, within: RequestContext | None = None) -> RequestContext:
+        """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
+        ctx, outer = self.ctx.child(request_id(), self._lines, self._headers), self.ctx.outer
         ctx.operation = operation and ctx.guarded
+        if outer is not None and within is not None and (within is outer or within.carrier is outer):
+            within.books = outer.books
+            runtime = self.runtime
+            ctx.nest(within, runtime.books, authenticates=runtime.authenticates)
         return ctx
 
     # --- the way to the client ---------------------------------------------------------------------------------------
