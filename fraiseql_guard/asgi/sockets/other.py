@@ -43,7 +43,8 @@ class OtherSocket:
         self._send_raw = send
         self._opened_at: float | None = None
         self._received_bytes = self._sent_bytes = 0
-        self._closing_code, self._reason = _LOST, ClosingReason.APP
+        self._closing_code = _LOST
+        self._reason: ClosingReason | None = None  # as long as no side has ended it
         self._ended = asyncio.Event()
         self._ending: Ending | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -84,9 +85,17 @@ class OtherSocket:
             self._receiver = None
         if message["type"] == "websocket.receive":
             self._received_bytes += _length(message)
-        elif message["type"] == "websocket.disconnect" and self._ending is None and self._disconnect is None:
+        elif message["type"] == "websocket.disconnect":
+            return self._left(message)
+        return message
+
+    def _left(self, message: Message) -> Message:
+        """The client has left, or has answered our close: what the app is told, now and whenever it asks again."""
+        if self._ending is not None:
+            message = _disconnect(self._ending)  # servers tell different codes
+        elif self._reason is None:
             self._reason, self._closing_code = ClosingReason.CLIENT, message.get("code") or _UNKNOWN
-            self._disconnect = message  # not every server answers a second time
+        self._disconnect = message
         return message
 
     def _send(self, message: Message) -> Awaitable[None]:
@@ -97,7 +106,7 @@ class OtherSocket:
             self._sent_bytes += _length(message)
         elif kind == "websocket.accept":
             return self._accept(message)
-        elif kind == "websocket.close" and self._disconnect is None:
+        elif kind == "websocket.close" and self._reason is None:
             self._reason, self._closing_code = ClosingReason.APP, message.get("code", _NORMAL)
         return self._send_raw(message)
 
@@ -106,7 +115,13 @@ class OtherSocket:
         runtime = self._dispatcher.runtime
         self._opened_at = time.monotonic()
         runtime.tell(runtime.live.add, self)
-        runtime.tell(runtime.recorder.sockets.opened, self.ctx, SocketProtocol.OTHER)
+        if self._recorded:
+            runtime.tell(runtime.recorder.sockets.opened, self.ctx, SocketProtocol.OTHER)
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether no guard further outside records it in the same metrics."""
+        return "answer" not in self.ctx.told_outside
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -126,7 +141,7 @@ class OtherSocket:
         with suppress(Exception):  # that the client has left, or does not read
             async with asyncio.timeout(_STEP_SECONDS):
                 await self._send_raw({"type": "websocket.close", "code": code, "reason": told})
-        self._disconnect = {"type": "websocket.disconnect", "code": code, "reason": told}
+        self._disconnect = _disconnect(ending)
         if self._receiver is not None:
             self._receiver.cancel()  # it returns the disconnect
         try:
@@ -142,9 +157,11 @@ class OtherSocket:
             return
         runtime = self._dispatcher.runtime
         runtime.tell(runtime.live.remove, self)
+        if not self._recorded:
+            return
         life = SocketLife(
             closing_code=self._closing_code,
-            reason=self._reason,
+            reason=self._reason or ClosingReason.APP,
             seconds=time.monotonic() - self._opened_at,
             received_bytes=self._received_bytes,
             sent_bytes=self._sent_bytes,
@@ -169,6 +186,10 @@ class OtherSocket:
             age_seconds=0.0 if self._opened_at is None else time.monotonic() - self._opened_at,
             endpoint=ctx.endpoint,
         )
+
+
+def _disconnect(ending: Ending) -> Message:
+    return {"type": "websocket.disconnect", "code": ending.closing_code, "reason": ending.told}
 
 
 def _length(message: Message) -> int:
