@@ -98,8 +98,14 @@ class Conversation:
         finally:
             try:
                 await link.closed()
+                await self._read_to_the_end()
             finally:
                 self._finish()
+
+    async def _read_to_the_end(self) -> None:
+        """A server may wait with the end of a closed connection until what the client has sent was taken."""
+        if self._link.opened_at is not None and self._link.phase is Phase.OVER and self._reader is not None:
+            await asyncio.wait([self._reader], timeout=_STEP_SECONDS)
 
     async def _run_app(self) -> None:
         try:
@@ -142,6 +148,7 @@ class Conversation:
             code = self._outbound.closing_code(message)
             await link.send({**message, "code": code} if link.opened_at is not None else message)
             link.app_closed(code)
+            self._inbox.discard()
         else:
             await link.send(message)
 
@@ -186,6 +193,7 @@ class Conversation:
     def _over(self, message: Message) -> None:
         """The client is gone. The app hears of it, once nothing that is to be carried through is at work."""
         self._pulse.stop()
+        self._inbox.discard()
         self._inbound.client_gone(message, self._heard)
 
     def _heard(self) -> None:

@@ -316,7 +316,7 @@ class Inbound:
                 timer.cancel()
         self._stops.clear()
         self._inbox.front.clear()
-        self._inbox.close()
+        self._inbox.discard()
 
 
 def _late(ctx: RequestContext, allowed: float | None, seconds: float) -> Denial:

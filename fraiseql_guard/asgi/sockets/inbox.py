@@ -56,7 +56,7 @@ class Inbox:
         self._arrived: Arrived | None = None
         self._wanted: asyncio.Future[None] | None = None  # the reader waits until a message is wanted
         self._waiter: asyncio.Future[None] | None = None  # the app waits for anything
-        self._begun = False
+        self._begun = self._discards = False
         self.go = asyncio.Event()
         """Whether the client may be read beyond its ``websocket.connect``: once it is accepted, or the app asks."""
         self.front: deque[Callable[[], Message]] = deque()
@@ -81,6 +81,8 @@ class Inbox:
         if message["type"] == "websocket.disconnect":
             self._on_left(message)
             return False
+        if self._discards:
+            return True
         held, size = self._hold(), _size(message)
         if not await self._room(held, size):
             self._on_full()
@@ -134,11 +136,13 @@ class Inbox:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def close(self) -> None:
-        """Give back what waits: it is not wanted any more."""
-        if self._arrived is not None:
-            self._arrived.held.release()
-            self._arrived = None
+    def discard(self) -> None:
+        """Nothing is wanted any more. The client is read on all the same: a server may not see to its end before."""
+        self._discards = True
+        self.go.set()
+        arrived = self.take()
+        if arrived is not None:
+            arrived.held.release()
 
 
 def _size(message: Message) -> int:
