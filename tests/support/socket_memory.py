@@ -104,6 +104,18 @@ class MemorySocket:
         except ClosedError as closed:
             return closed
 
+    async def heard(self, seconds: float) -> list[Any]:
+        """The types of what comes in a while, and the code of a close."""
+        found: list[Any] = []
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    found.append((await self.receive())["type"])
+        except TimeoutError:
+            return found
+        except ClosedError as closed:
+            return [*found, closed.code]
+
     async def nothing(self, seconds: float = 0.05) -> bool:
         """Whether nothing comes for a moment."""
         await asyncio.sleep(seconds)

@@ -141,7 +141,7 @@ class Link:
         if now >= due and self.enforcing:
             self.end(_SLOW)
         else:
-            self._watch = self.timers.call_at(max(due, now + 1.0), self._watch_sends)
+            self._watch = self.timers.call_at(due if due > now else now + 1.0, self._watch_sends)
 
     @property
     def enforcing(self) -> bool:
