@@ -25,6 +25,7 @@ from fraiseql_guard.asgi.sockets.operations import Operation, Operations
 from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
 from fraiseql_guard.asgi.sockets.registry import Ending
+from fraiseql_guard.asgi.sockets.stops import Stops
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.core.request import turn_to
@@ -75,14 +76,16 @@ class Conversation:
         self._outbound = Outbound(link, self._operations)
         self._initialization = Initialization(link, self)
         self._pulse = Pulse(link, lambda: len(self._operations) > 0, self._say)
-        self._inbound = Inbound(link, self._inbox, self._operations, self._outbound, self._initialization, self._pulse)
+        self._stops = Stops(link, self._inbox, self._operations, on_inline=self._stuck, on_heard=self._app_can_end)
+        self._inbound = Inbound(
+            link, self._inbox, self._operations, self._outbound, self._initialization, self._pulse, self._stops
+        )
         self._task: asyncio.Task[object] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._interrupted = False
         self._timers: list[asyncio.TimerHandle] = []
         self._sending: set[asyncio.Task[None]] = set()
         link.on_over, link.on_phase = self._over, self._advanced
-        self._inbound.on_inline = self._stuck
 
     async def run(self) -> None:
         """Have the app serve the socket, until both are done with it."""
@@ -135,12 +138,12 @@ class Conversation:
         link, kind = self._link, message["type"]
         if link.phase is Phase.OVER:
             if kind == "websocket.send":
-                self._inbound.follow_unsent(message)
+                self._stops.follow_unsent(message)
             return
         if kind == "websocket.send":
             ended = await self._outbound.says(message)
             if ended is not None:
-                self._inbound.stop(ended)  # not every app stops by itself
+                self._stops.stop(ended)  # not every app stops by itself
         elif kind == "websocket.accept":
             await link.send(message)
             self._opened()
@@ -194,9 +197,9 @@ class Conversation:
         """The client is gone. The app hears of it, once nothing that is to be carried through is at work."""
         self._pulse.stop()
         self._inbox.discard()
-        self._inbound.client_gone(message, self._heard)
+        self._stops.client_gone(message)
 
-    def _heard(self) -> None:
+    def _app_can_end(self) -> None:
         """The app can receive the end from now on: it has a second to return."""
         runtime = self._link.runtime
         policies = runtime.timeout_policies
@@ -233,7 +236,7 @@ class Conversation:
         for timer in self._timers:
             timer.cancel()
         self._pulse.stop()
-        self._inbound.close()
+        self._stops.close()
         for task in (self._reader, *self._sending):
             if task is not None:
                 task.cancel()
