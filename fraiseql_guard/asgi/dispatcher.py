@@ -32,7 +32,7 @@ class Dispatcher:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
         self._uncovered = UncoveredGraphQL(runtime.recorder.warn)
-        self._http_answers = HttpAnswers()
+        self._http_answers = HttpAnswers(runtime.now)
         self.apart = False
         """Whether operators have a port of their own, so that their path on this one is the app's."""
 

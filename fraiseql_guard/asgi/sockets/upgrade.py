@@ -39,13 +39,14 @@ _LONGEST_REASON: Final = 120
 class HttpAnswers:
     """Says which refused upgrades are answered over HTTP: three in a second of each address.
 
-    uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk.
+    uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk. ``clock`` counts
+    seconds.
     """
 
     _MOST: Final = 3
     _REMEMBERED: Final = 1_000
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._given: Lru[str, tuple[int, int]] = Lru(self._REMEMBERED)
 
