@@ -362,6 +362,7 @@ def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, dec
     noted."""
     if decision.imposed is not None:
         runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
+        runtime.live_watch.imposed(decision.imposed)
     if decision.denial is denial:
         return denial
     ctx.superseded_denial = denial

@@ -88,6 +88,7 @@ class _RuntimeBuilder:
             subscription_room=SubscriptionRoom(settings, at_work.subscriptions),
             live=at_work.live,
             repeated_tokens=at_work.repeated_tokens,
+            live_watch=at_work.live_watch,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,
@@ -185,6 +186,7 @@ class _RuntimeBuilder:
             audit=components.telemetry.recorder.process.acted,
             remembered=self._reader.texts if self._reader is not None else None,
             own=self._own_knowledge(),
+            connections=components.at_work.live_watch,
             clock=self._clocks.now,
         )
 

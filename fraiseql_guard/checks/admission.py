@@ -101,6 +101,11 @@ class Admission:
             return None
         return AdmitRequest(ctx.subject, exempt=exempt)
 
+    def binds(self, ctx: RequestContext, policy: PolicyName) -> bool:
+        """Whether a sanction of this policy refuses what the caller sends, once the store has it for the caller."""
+        owner = self._sanctions.owners[policy]
+        return self._modes[owner] is Mode.ENFORCE and policy not in self._sanctions.exempt_by_head(ctx)
+
     async def admit(self, ctx: RequestContext, denial: Denial | None) -> Decision:
         """Pay for the request, or refuse it, or have a check's ``denial`` recorded."""
         if not self._sanctioning or (denial is not None and denial.code in _KNOWN):

@@ -30,15 +30,18 @@ class OverrideKind(StrEnum):
     DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
     OPERATION = "operation"  # key: an operation's name: it is refused
     APP_DOCUMENT = "app_document"  # key: such a digest; told by workers: to be refused for it is no offence
-    COMMAND = "command"  # key: one of COMMANDS; done once by every process that is alive
+    COMMAND = "command"  # key: one of COMMANDS, and what tells it apart; done once by every process that is alive
 
 
 ALL: Final = "all"
 """Key of a MODE override that is about every protection. One for a single protection wins over it."""
 GC: Final = "gc"
 CLEAR_CACHES: Final = "clear_caches"
-COMMANDS: Final = frozenset({GC, CLEAR_CACHES})
-"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals."""
+CLOSE_SOCKETS: Final = "close_sockets"
+DRAIN_SOCKETS: Final = "drain_sockets"
+COMMANDS: Final = frozenset({GC, CLEAR_CACHES, CLOSE_SOCKETS, DRAIN_SOCKETS})
+"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals; end
+the live connections that ``value`` names; end all of them by and by."""
 COMMAND_SECONDS: Final = 30.0
 """How long a command holds: a process that does not see it in this time does not do it."""
 
@@ -58,10 +61,18 @@ class Override:
     value: str = ""
     id: str = ""
 
+    @property
+    def command(self) -> str:
+        """Which of COMMANDS it is, if it is one."""
+        return self.key.partition(":")[0]
 
-def command(key: str, *, reason: str = "", actor: str = "") -> Override:
-    """A command to all processes: one of COMMANDS. Given twice, it is done twice."""
-    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
+
+def command(name: str, *, value: str = "", reason: str = "", actor: str = "") -> Override:
+    """A command to all processes: one of COMMANDS. Given twice, it is done twice. One with a value does not take the
+    place of another that some process may not have seen yet."""
+    id_ = token_hex(8)
+    key = f"{name}:{id_}" if value else name
+    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, value, id_)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,8 @@ class OverridesWatch:
         self._read_at = self._announced_at = self._looked_at = clock()
         self._since: int | None = None
         self.heed: Heed | None = None
+        self.looks = 0
+        """How many times the store was asked, whatever became of it."""
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
@@ -91,6 +93,7 @@ class OverridesWatch:
     async def refresh(self) -> None:
         """Look now. While the store does not answer, the last set stays in force."""
         found, first = None, False
+        self.looks += 1
         # The store counts its own failures, and overrides go on expiring by our own clock.
         with suppress(StoreError):
             found = await self._look()

@@ -25,6 +25,7 @@ from fraiseql_guard.asgi.sockets.operations import Operation, Operations
 from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
 from fraiseql_guard.asgi.sockets.registry import Ending
+from fraiseql_guard.asgi.sockets.stops import Stops
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.core.request import turn_to
@@ -75,14 +76,16 @@ class Conversation:
         self._outbound = Outbound(link, self._operations)
         self._initialization = Initialization(link, self)
         self._pulse = Pulse(link, lambda: len(self._operations) > 0, self._say)
-        self._inbound = Inbound(link, self._inbox, self._operations, self._outbound, self._initialization, self._pulse)
+        self._stops = Stops(link, self._inbox, self._operations, on_inline=self._stuck, on_heard=self._app_can_end)
+        self._inbound = Inbound(
+            link, self._inbox, self._operations, self._outbound, self._initialization, self._pulse, self._stops
+        )
         self._task: asyncio.Task[object] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._interrupted = False
         self._timers: list[asyncio.TimerHandle] = []
         self._sending: set[asyncio.Task[None]] = set()
         link.on_over, link.on_phase = self._over, self._advanced
-        self._inbound.on_inline = self._stuck
 
     async def run(self) -> None:
         """Have the app serve the socket, until both are done with it."""
@@ -98,8 +101,14 @@ class Conversation:
         finally:
             try:
                 await link.closed()
+                await self._read_to_the_end()
             finally:
                 self._finish()
+
+    async def _read_to_the_end(self) -> None:
+        """A server may wait with the end of a closed connection until what the client has sent was taken."""
+        if self._link.opened_at is not None and self._link.phase is Phase.OVER and self._reader is not None:
+            await asyncio.wait([self._reader], timeout=_STEP_SECONDS)
 
     async def _run_app(self) -> None:
         try:
@@ -129,12 +138,12 @@ class Conversation:
         link, kind = self._link, message["type"]
         if link.phase is Phase.OVER:
             if kind == "websocket.send":
-                self._inbound.follow_unsent(message)
+                self._stops.follow_unsent(message)
             return
         if kind == "websocket.send":
             ended = await self._outbound.says(message)
             if ended is not None:
-                self._inbound.stop(ended)  # not every app stops by itself
+                self._stops.stop(ended)  # not every app stops by itself
         elif kind == "websocket.accept":
             await link.send(message)
             self._opened()
@@ -142,6 +151,7 @@ class Conversation:
             code = self._outbound.closing_code(message)
             await link.send({**message, "code": code} if link.opened_at is not None else message)
             link.app_closed(code)
+            self._inbox.discard()
         else:
             await link.send(message)
 
@@ -186,9 +196,10 @@ class Conversation:
     def _over(self, message: Message) -> None:
         """The client is gone. The app hears of it, once nothing that is to be carried through is at work."""
         self._pulse.stop()
-        self._inbound.client_gone(message, self._heard)
+        self._inbox.discard()
+        self._stops.client_gone(message)
 
-    def _heard(self) -> None:
+    def _app_can_end(self) -> None:
         """The app can receive the end from now on: it has a second to return."""
         runtime = self._link.runtime
         policies = runtime.timeout_policies
@@ -225,7 +236,7 @@ class Conversation:
         for timer in self._timers:
             timer.cancel()
         self._pulse.stop()
-        self._inbound.close()
+        self._stops.close()
         for task in (self._reader, *self._sending):
             if task is not None:
                 task.cancel()
@@ -240,6 +251,8 @@ class Conversation:
             seconds=link.age_seconds,
             operations=self._operations.total,
             events=self._operations.events,
+            received_bytes=self._inbound.received_bytes,
+            sent_bytes=link.sent_bytes,
         )
         runtime.tell(runtime.recorder.sockets.closed, self.ctx, link.dialect.protocol, life)
 

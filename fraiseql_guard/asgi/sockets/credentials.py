@@ -1,4 +1,4 @@
-"""Who opens a GraphQL WebSocket: the token of its initialization, and the user whom the app is shown."""
+"""Credentials of a GraphQL WebSocket: the token of its initialization, and the user that the app finds in its scope."""
 
 from __future__ import annotations
 

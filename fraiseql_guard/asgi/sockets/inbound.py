@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message
 
 from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.pipeline import apply_mode, check_operation
 from fraiseql_guard.asgi.sockets import dialects
-from fraiseql_guard.asgi.sockets.dialects import AppMessage, ClientMessage
+from fraiseql_guard.asgi.sockets.dialects import ClientMessage
 from fraiseql_guard.asgi.sockets.inbox import Arrived, Inbox
 from fraiseql_guard.asgi.sockets.initialization import Initialization
 from fraiseql_guard.asgi.sockets.link import Link, Phase
@@ -20,15 +18,14 @@ from fraiseql_guard.asgi.sockets.message_rate import MessageRate
 from fraiseql_guard.asgi.sockets.messages import (
     ClientSays,
     MalformedMessageTextError,
-    read_app_message,
     read_client_message,
     read_payload,
 )
 from fraiseql_guard.asgi.sockets.operations import Operation, Operations, give_back
 from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
+from fraiseql_guard.asgi.sockets.stops import Stops
 from fraiseql_guard.core.context import RequestContext
-from fraiseql_guard.core.deadline_timers import DeadlineTimer
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import take_up
 from fraiseql_guard.core.signals import (
@@ -41,16 +38,13 @@ from fraiseql_guard.core.signals import (
     ClosingReason,
 )
 
-_TAKEN_SECONDS: Final = 1.0
-"""How soon an app must take the message that ends an operation whose time is up."""
 _EARLY: Final = "An operation is asked for before connection_ack."
 _TWICE: Final = "connection_init comes a second time."
 _IN_USE: Final = "The id is that of an operation which is still open."
 
 
 class Inbound:
-    """The messages of one socket's client. ``on_inline`` is told of an operation that the app executes instead of
-    taking messages, once its time is up."""
+    """The messages of one socket's client."""
 
     def __init__(
         self,
@@ -60,6 +54,7 @@ class Inbound:
         outbound: Outbound,
         initialization: Initialization,
         pulse: Pulse,
+        stops: Stops,
     ) -> None:
         self._link = link
         self._inbox = inbox
@@ -67,14 +62,12 @@ class Inbound:
         self._outbound = outbound
         self._initialization = initialization
         self._pulse = pulse
+        self._stops = stops
         self._rate = MessageRate(link.loop.time())
         self._initialized = False
-        self._stops: dict[Operation, DeadlineTimer | None] = {}
-        self._last: Message | None = None  # the end, held back for what is to be carried through
-        self._on_heard: Callable[[], object] = lambda: None
-        self.on_inline: Callable[[Operation], object] = lambda _: None
         self.messages = 0
         """How many have come."""
+        self.received_bytes = 0
 
     # --- what the app receives ---------------------------------------------------------------------------------------
 
@@ -109,6 +102,7 @@ class Inbound:
         if message["type"] != "websocket.receive":
             return message  # websocket.connect
         self.messages += 1
+        self.received_bytes += arrived.size
         runtime = self._link.runtime
         runtime.tell(runtime.recorder.sockets.message_came)
         text = self._text_of(arrived)
@@ -123,7 +117,7 @@ class Inbound:
         if says.kind is ClientMessage.START:
             return await self._start(arrived, says, text)
         if says.kind is ClientMessage.INIT:
-            return await self._initialize(message, says, text)
+            return await self._initialize(arrived, read_payload(text, says))
         return self._plain(message, says)
 
     def _text_of(self, arrived: Arrived) -> bytes | Denial:
@@ -155,15 +149,15 @@ class Inbound:
 
     # --- messages without an operation -------------------------------------------------------------------------------
 
-    async def _initialize(self, message: Message, says: ClientSays, text: bytes) -> Message | None:
+    async def _initialize(self, arrived: Arrived, payload: Any) -> Message | None:
         if self._initialized and self._breaks(self._violation(_TWICE), dialects.TOO_MANY):
             return None
         self._initialized = True
-        if not await self._initialization.passes(read_payload(text, says)):
+        if not await self._initialization.passes(payload, arrived.within):
             return None
         if self._link.phase < Phase.INITIALIZED:
             self._link.advance(Phase.INITIALIZED)
-        return message if self._link.phase is not Phase.OVER else None
+        return arrived.message if self._link.phase is not Phase.OVER else None
 
     def _plain(self, message: Message, says: ClientSays) -> Message | None:
         if says.kind is ClientMessage.STOP:
@@ -190,7 +184,8 @@ class Inbound:
             if self._breaks(self._violation(_IN_USE), dialects.ALREADY_THERE):
                 return None
             return arrived.message
-        began_at, runtime, ctx = time.monotonic(), link.runtime, link.child(operation=True)
+        began_at, runtime = time.monotonic(), link.runtime
+        ctx = link.child(operation=True, within=arrived.within)
         where = says.payload or slice(0, 0)
         ctx.body, ctx.operation_id, ctx.request_bytes = text[where], says.id, len(text)
         passed = False
@@ -247,73 +242,7 @@ class Inbound:
         runtime.tell(runtime.recorder.refused, ctx, denial)
         self._operations.refuse(operation, denial.status)
         self._pulse.say(error)
-        self.stop(operation, in_time=True)
-
-    # --- ends of operations ------------------------------------------------------------------------------------------
-
-    def stop(self, operation: Operation, *, in_time: bool = False) -> None:
-        """Have the app hear that an operation is over; ``in_time``: it must take the message soon."""
-        if operation in self._stops:
-            return
-        link = self._link
-        timer = None
-        if in_time:
-            timer = link.timers.call_at(link.loop.time() + _TAKEN_SECONDS, partial(self._not_taken, operation))
-        self._stops[operation] = timer
-        self._inbox.front.append(partial(self._stopped, operation))
-        self._inbox.wake()
-
-    def _stopped(self, operation: Operation) -> Message:
-        timer = self._stops.pop(operation, None)
-        if timer is not None:
-            timer.cancel()
-        self._operations.released(operation)
-        self._let_go()
-        return {"type": "websocket.receive", "text": self._link.dialect.stop(operation.id)}
-
-    def _not_taken(self, operation: Operation) -> None:
-        if operation in self._stops:
-            self.on_inline(operation)
-
-    # --- the end of the socket ---------------------------------------------------------------------------------------
-
-    def client_gone(self, message: Message, heard: Callable[[], object]) -> None:
-        """The client is gone: the app hears of the end once what is to be carried through is done, and stops the rest
-        before."""
-        self._last, self._on_heard = message, heard
-        carried = [each for each in self._operations if each.runs_on]
-        for operation in self._operations:
-            if operation not in carried:
-                self._operations.leave(operation, gone=True)
-                if carried:
-                    self.stop(operation)
-        self._let_go()
-
-    def follow_unsent(self, message: Message) -> None:
-        """What the app says after the client has gone tells what it is done with."""
-        text = message.get("text")
-        says = read_app_message(text, self._link.dialect) if isinstance(text, str) else None
-        operation = None if says is None else self._operations.get(says.id)
-        if says is not None and operation is not None and says.kind in (AppMessage.COMPLETE, AppMessage.ERROR):
-            self._operations.end(operation, failed=says.kind is AppMessage.ERROR)
-        self._let_go()
-
-    def _let_go(self) -> None:
-        """Let the app receive the end, unless something is to be carried through."""
-        if self._last is None or self._inbox.disconnect is not None or len(self._operations):
-            return
-        self._inbox.disconnect = self._last
-        self._inbox.wake()
-        self._on_heard()
-
-    def close(self) -> None:
-        """The app is done."""
-        for timer in self._stops.values():
-            if timer is not None:
-                timer.cancel()
-        self._stops.clear()
-        self._inbox.front.clear()
-        self._inbox.close()
+        self._stops.stop(operation, in_time=True)
 
 
 def _late(ctx: RequestContext, allowed: float | None, seconds: float) -> Denial:

@@ -11,6 +11,8 @@ from typing import Final
 from starlette.types import Message, Receive
 
 from fraiseql_guard.asgi.body_budget import HeldBody
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.request import current
 
 LOST: Final = 1006
 """RFC 6455, section 7.1.5: the connection ended without a close frame."""
@@ -21,12 +23,13 @@ _LOOK_SECONDS: Final = 0.05
 @dataclass(slots=True)
 class Arrived:
     """A message of a client, as the server has brought it. ``early``: it came before the app had acknowledged the
-    initialization."""
+    initialization. ``within``: what it is to a guard further outside, which has decided about it before."""
 
     message: Message
     held: HeldBody
     early: bool
     size: int
+    within: RequestContext | None
 
 
 class Inbox:
@@ -53,7 +56,7 @@ class Inbox:
         self._arrived: Arrived | None = None
         self._wanted: asyncio.Future[None] | None = None  # the reader waits until a message is wanted
         self._waiter: asyncio.Future[None] | None = None  # the app waits for anything
-        self._begun = False
+        self._begun = self._discards = False
         self.go = asyncio.Event()
         """Whether the client may be read beyond its ``websocket.connect``: once it is accepted, or the app asks."""
         self.front: deque[Callable[[], Message]] = deque()
@@ -78,11 +81,13 @@ class Inbox:
         if message["type"] == "websocket.disconnect":
             self._on_left(message)
             return False
+        if self._discards:
+            return True
         held, size = self._hold(), _size(message)
         if not await self._room(held, size):
             self._on_full()
             return False
-        self._arrived = Arrived(message, held, self._is_early(), size)
+        self._arrived = Arrived(message, held, self._is_early(), size, current())
         self._wanted = asyncio.get_running_loop().create_future()
         self.wake()
         await self._wanted
@@ -131,11 +136,13 @@ class Inbox:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    def close(self) -> None:
-        """Give back what waits: it is not wanted any more."""
-        if self._arrived is not None:
-            self._arrived.held.release()
-            self._arrived = None
+    def discard(self) -> None:
+        """Nothing is wanted any more. The client is read on all the same: a server may not see to its end before."""
+        self._discards = True
+        self.go.set()
+        arrived = self.take()
+        if arrived is not None:
+            arrived.held.release()
 
 
 def _size(message: Message) -> int:

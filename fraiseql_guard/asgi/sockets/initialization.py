@@ -55,10 +55,10 @@ class Initialization:
         if link.runtime.authenticates:
             show_user(link.scope, self.user, link.ctx.identity)
 
-    async def passes(self, payload: Any) -> bool:
+    async def passes(self, payload: Any, within: RequestContext | None) -> bool:
         """Whether the app may hear of it; else the socket is being ended."""
         link, began_at = self._link, time.monotonic()
-        runtime, ctx = link.runtime, link.child(operation=True)
+        runtime, ctx = link.runtime, link.child(operation=True, within=within)
         denial, token = await self._decide(ctx, payload)
         seconds = time.monotonic() - began_at
         if denial is not None:
@@ -138,6 +138,7 @@ class Initialization:
                 socket.credentials = (f"Bearer {token}",)
             link.use_head(ctx.header_lines)
             socket.identify(replace(kept, fresh=False))
+        socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again
         socket.token_failure, socket.token_pending = ctx.token_failure, ctx.token_pending
         runtime = link.runtime
         runtime.live.add(self._connection)

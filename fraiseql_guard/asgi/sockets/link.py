@@ -74,6 +74,7 @@ class Link:
         self.closer: asyncio.Task[None] | None = None
         self._sends: dict[int, float] = {}  # when each that is under way has begun
         self._sent = 0
+        self.sent_bytes = 0
         self._watch: DeadlineTimer | None = None
         self.use_head(ctx.header_lines)
 
@@ -96,10 +97,14 @@ class Link:
         self._lines = [*kept, (b"content-type", b"application/json")]
         self._headers = dict(reversed(self._lines))
 
-    def child(self, *, operation: bool) -> RequestContext:
-        """The context of something that is sent over the socket."""
-        ctx = self.ctx.child(request_id(), self._lines, self._headers)
+    def child(self, *, operation: bool, within: RequestContext | None = None) -> RequestContext:
+        """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
+        ctx, outer = self.ctx.child(request_id(), self._lines, self._headers), self.ctx.outer
         ctx.operation = operation and ctx.guarded
+        if outer is not None and within is not None and (within is outer or within.carrier is outer):
+            within.books = outer.books
+            runtime = self.runtime
+            ctx.nest(within, runtime.books, authenticates=runtime.authenticates)
         return ctx
 
     # --- the way to the client ---------------------------------------------------------------------------------------
@@ -110,6 +115,7 @@ class Link:
         if self.client_gone:
             return
         number, self._sent = self._sent, self._sent + 1
+        self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
         self._sends[number] = self.loop.time()
         if self._watch is None:
             self._watch_sends()
@@ -135,7 +141,7 @@ class Link:
         if now >= due and self.enforcing:
             self.end(_SLOW)
         else:
-            self._watch = self.timers.call_at(max(due, now + 1.0), self._watch_sends)
+            self._watch = self.timers.call_at(due if due > now else now + 1.0, self._watch_sends)
 
     @property
     def enforcing(self) -> bool:

@@ -88,7 +88,8 @@ def _members_of(text: bytes) -> dict[str, slice]:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         # What is nested too deeply to be read is left to those who judge the payload: its bounds tell the client more.
-        if "recursion" not in str(error).lower() or not _is_whole(text):
+        reason = str(error).lower()
+        if not ("depth" in reason or "recursion" in reason) or not _is_whole(text):
             raise MalformedMessageTextError(_NO_JSON) from None
         value = {}
     if type(value) is not dict:

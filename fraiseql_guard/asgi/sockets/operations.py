@@ -183,9 +183,9 @@ class Operations:
         self._close(operation, _OK)
         operation.release(self._runtime())
 
-    def leave(self, operation: Operation, *, gone: bool = False) -> None:
-        """The client does not want one any more; ``gone``: it does not want anything any more. What the operation holds
-        is given back when the app has heard of it (:meth:`released`)."""
+    def leave(self, operation: Operation) -> None:
+        """The client does not want one any more. What it holds is given back when the app has heard of it
+        (:meth:`released`)."""
         if not operation.subscribes and not operation.events:
             operation.failed = True
             if operation.counted:
@@ -193,8 +193,6 @@ class Operations:
                 runtime.tell(runtime.recorder.disconnected)
         self._close(operation, _OK if operation.subscribes or operation.events else 0)
         self._stopping[operation] = None
-        if gone and operation.subscribes:
-            operation.give_slot()
 
     def refuse(self, operation: Operation, status: int) -> None:
         """One is refused while the app works on it. What it holds is given back when the app has heard of it."""
@@ -210,7 +208,7 @@ class Operations:
     def end_all(self) -> None:
         """The socket is over, and the app is done with it."""
         for operation in self:
-            self.leave(operation, gone=True)
+            self.leave(operation)
         for operation in list(self._stopping):
             self.released(operation)
 

@@ -43,10 +43,12 @@ class Pulse:
 
     def heard(self, *, busy: bool) -> None:
         """The client has said something."""
-        now = self._link.loop.time()
-        self.heard_at, self._pinged_at = now, None
+        self.heard_at = now = self._link.loop.time()
         if busy:
             self.busy_at = now
+        if self._pinged_at is not None:
+            self._pinged_at = None
+            self._look()
 
     def advanced(self) -> None:
         """The socket has come a step further."""
