@@ -19,6 +19,7 @@ from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
+from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
@@ -92,6 +93,7 @@ class AtWork:
 
     budget: BufferBudget
     pool_refusals: PoolRefusals
+    repeated_tokens: RepeatedTokens
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
     sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -145,6 +147,7 @@ def build_components(
         at_work=AtWork(
             budget=BufferBudget(settings.max_buffered_bytes),
             pool_refusals=PoolRefusals(clock=clocks.elapsed),
+            repeated_tokens=RepeatedTokens(clock=clocks.elapsed),
             live=live,
             live_watch=live_watch,
         ),

@@ -149,7 +149,7 @@ FAULT_PARTS: Final = (
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
-    "SocketOrigin", "SubscriptionRoom",
+    "SocketOrigin", "Subprotocols", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""
 

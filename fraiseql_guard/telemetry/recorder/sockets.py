@@ -23,6 +23,8 @@ class SocketLife:
     seconds: float
     operations: int = 0
     events: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 class SocketRecorder:
@@ -64,6 +66,8 @@ class SocketRecorder:
                 "duration_seconds": round(life.seconds, 3),
                 "operations": life.operations,
                 "events": life.events,
+                "received_bytes": life.received_bytes,
+                "sent_bytes": life.sent_bytes,
             }
             return EventLine(s.SOCKET_CLOSED, told, {})
 
