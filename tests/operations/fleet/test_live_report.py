@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from fraiseql_guard.core.callers import Identity, Subject
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts, LiveOperation
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.operations.fleet.heartbeat import MAX_PAYLOAD_BYTES, HeartbeatTask
@@ -29,12 +31,20 @@ class Counted:
     closed_in_all: dict[str, int] = field(default_factory=dict)
 
 
+def context() -> RequestContext:
+    address = Subject("address", "203.0.113.7")
+    ctx = RequestContext("GET", "/", b"", (), None, True, "id", lambda *_: "", "/", address.name, address)
+    ctx.identify(Identity("ada", Subject("user", "ada"), {}, "current", expires_at=2_000_000_000.0))
+    return ctx
+
+
 @dataclass
 class Told:
     """A connection that tells what it was given; it counts how often it was asked."""
 
     told: LiveFacts
     asked: int = 0
+    ctx: RequestContext = field(default_factory=context)
 
     def facts(self) -> LiveFacts:
         self.asked += 1
@@ -64,6 +74,7 @@ def test_the_largest_come_first_and_one_has_no_more_than_a_few_operations_named(
     assert weights == sorted(weights, reverse=True)
     assert weights[0] == (8, 44)
     assert (len(found[0].operations), found[0].operations_open) == (5, 8)
+    assert found[0].token_ends_at == 2_000_000_000.0
 
 
 def test_many_connections_are_not_looked_at_with_every_heartbeat() -> None:

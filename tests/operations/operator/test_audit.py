@@ -60,8 +60,15 @@ def test_every_method_that_has_an_actor_is_a_change_with_an_event() -> None:
 async def test_looking_leaves_nothing(make_operator, audited) -> None:
     operator = make_operator()
     looks = (operator.blocks, operator.limits, operator.allowed, operator.switches, operator.documents)
-    for look in (*looks, operator.status, operator.offenders, operator.refusals, operator.actions, operator.config,
-                 operator.sockets):
+    for look in (
+        *looks,
+        operator.status,
+        operator.offenders,
+        operator.refusals,
+        operator.actions,
+        operator.config,
+        operator.sockets,
+    ):
         await look()
     assert audited == []
 
