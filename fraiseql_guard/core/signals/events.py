@@ -189,6 +189,13 @@ SOCKET_CLOSED = Event(
     (*_WHO, "endpoint", "protocol", "closing_code", "reason", "duration_seconds", "operations", "events", "user_agent"),
 )
 
+SUBSCRIPTION_ENDED = Event(
+    "guard.subscription_ended",
+    "INFO",
+    "Subscription over a streamed answer ended",
+    (*_WHO, "endpoint", "transport", "reason", "duration_seconds", "events", "user_agent"),
+)
+
 REQUEST_EVENTS: Final[tuple[Event, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Event)
 )
