@@ -27,6 +27,7 @@ from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
+from fraiseql_guard.asgi.sockets.registry import SHUT_DOWN
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
@@ -333,7 +334,9 @@ class Middleware:
         """Close connections and write what is still to be logged. The end of the lifespan does it."""
         if self._check is not None:
             self._check.cancel()
-        # End the background tasks, count what was deferred, then close what they use.
+        # End what is live and the background tasks, count what was deferred, then close what they use.
+        live = self._runtime.live
+        live.end_all(live, SHUT_DOWN)
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.periodic_task.aclose()
         self._count_deferred()

@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.answer import Answer
+from fraiseql_guard.asgi.answer import Answer, streams_events
 from fraiseql_guard.asgi.answer_editor import AnswerEditor
 from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.app_runner import AppRunner
@@ -50,6 +50,7 @@ class RequestHandler:
     _app_began_at: float | None = None  # None until the app is asked
     _begun = False  # the answer: something of it was passed on
     _complete = False  # the answer
+    _events_at: float | None = None  # when the head of an event stream went by that is no answer to an operation
     _trailers = False  # come after the body of the answer
     _recorded = False
 
@@ -99,6 +100,8 @@ class RequestHandler:
             self._release()
             if self._body is not None:
                 self._body.close()
+            if self._stream is not None:
+                self._send_raw = self._stream.raw_send
             self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
 
     async def _refuse(self, denial: Denial) -> None:
@@ -177,7 +180,7 @@ class RequestHandler:
             return
         self._recorded = True
         ctx, runtime, stream = self.ctx, self._runtime, self._stream
-        now = (stream.observed_at if stream is not None else None) or time.monotonic()
+        now = (self._events_at if stream is None else stream.observed_at) or time.monotonic()
         if self._body is not None:
             ctx.request_bytes = self._body.received_bytes
         failed, query_seconds = False, None
@@ -295,11 +298,10 @@ class RequestHandler:
         ctx, runtime, body = self.ctx, self._runtime, self._body
         try:
             stream = StreamedAnswer(runtime, ctx, answer, runner, self._send_raw, self._interrupt)
+            self._stream, self._send_raw, self._editor = stream, stream.send, None
             stream.begin()
         except Exception as error:  # noqa: BLE001 - as the docstring says
             runtime.tell(runtime.recorder.fault, "streams", error)
-            return
-        self._stream, self._send_raw, self._editor = stream, stream.send, None
         if body is not None:  # it may last for hours
             body.let_go()
             ctx.body = ctx.rewritten = None
@@ -316,6 +318,8 @@ class RequestHandler:
         if message["type"] == "http.response.start":
             self._begun, self.ctx.status = True, message["status"]
             self._trailers = bool(message.get("trailers"))
+            if self._answer is None and streams_events(message):
+                self._events_at = time.monotonic()
             message = with_headers(self._runtime, self.ctx, message)
         else:
             last = self._noted(message)

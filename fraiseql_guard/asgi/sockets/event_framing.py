@@ -85,8 +85,8 @@ class EventStreamFraming:
         self._fresh = False
         if line[:4] == b"data" and line[4:5] in (b"", b":"):
             self._holds_data = True
-        elif line[:6] == b"event:":
-            self._completes = line[6:_FIELD_BYTES].strip(b" ") == b"complete"
+        elif line[:5] == b"event" and line[5:6] in (b"", b":"):
+            self._completes = line[6:].removeprefix(b" ") == b"complete"
 
     @property
     def between(self) -> bool:

@@ -48,10 +48,11 @@ class StreamSender:
         send_seconds: float,
         heartbeat_seconds: float | None,
     ) -> None:
-        self._send = send
+        self.raw = send
+        """The server's own."""
         self._ctx = ctx
         self._framing = framing
-        self._observer = observer
+        self._observer: SendObserver | None = observer
         self._timers = timers
         self._send_seconds = send_seconds
         self._heartbeat_seconds = heartbeat_seconds
@@ -75,14 +76,14 @@ class StreamSender:
     async def _send_noted(self, message: Message) -> None:
         self._sends_since = self._loop.time()
         try:
-            await self._send(message)
+            await self.raw(message)
         finally:
             self._sends_since = None
             self.quiet_since = self._loop.time()
 
     def close(self) -> None:
         """Neither heartbeats nor a look at the client any more."""
-        self._heartbeat_seconds = None
+        self._heartbeat_seconds = self._observer = None  # no cycle is left to the garbage collector
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -100,7 +101,7 @@ class StreamSender:
         now, heartbeat_seconds = self._loop.time(), self._heartbeat_seconds
         if self._sends_since is not None:
             waited = now - self._sends_since
-            if waited >= self._send_seconds and not self._told_slow:
+            if waited >= self._send_seconds and not self._told_slow and self._observer is not None:
                 self._told_slow = True  # once is enough, also where nothing is cut (monitor mode)
                 self._observer.slow(waited)
             self.quiet_since = now
@@ -117,4 +118,5 @@ class StreamSender:
         try:
             await self._send_noted({"type": "http.response.body", "body": heartbeat, "more_body": True})
         except Exception:  # noqa: BLE001 - whatever a server makes of a client that is gone
-            self._observer.gone()
+            if self._observer is not None:
+                self._observer.gone()

@@ -236,6 +236,11 @@ class StreamedAnswer:
         leaves (``left``), or by a word of the guard's."""
         return self.subscribes and (left or self.over)
 
+    @property
+    def raw_send(self) -> Send:
+        """The server's own, for what an app does after its end."""
+        return self._sender.raw
+
     def close(self, *, left: bool = False) -> None:
         """It has ended. ``left``: because its client has; a second call changes nothing."""
         if self._closed:
