@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -96,6 +97,8 @@ class Fleet:
         self.servers = servers
         self.operator = operator
         self.disabled = disabled
+        self.log = disabled.with_name("guard.log")
+        self._read = len(self.log.read_text().splitlines())
         self.stack = AsyncExitStack()
 
     async def open(self, way: str, server: int, token: str | None = None, address: str = "203.0.113.7") -> Open:
@@ -109,6 +112,12 @@ class Fleet:
         before = [each.seen for each in those]
         await until(lambda: all(each.seen > seen for each, seen in zip(those, before, strict=True)))
         assert [each.why for each in those] == [None] * len(those)
+
+    def lines(self) -> list[Any]:
+        """What both servers have logged since the last look."""
+        written = self.log.read_text().splitlines()
+        found, self._read = written[self._read :], len(written)
+        return [json.loads(line) for line in found]
 
     def ask(self, server: int, query: str, token: str | None, address: str = "203.0.113.7") -> httpx.Response:
         headers = {"X-Forwarded-For": address, **({"Authorization": f"Bearer {token}"} if token else {})}
@@ -140,6 +149,7 @@ def servers(redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
         name_of("rate_limit_authenticated"): "100000/minute",
         name_of("dos_offences"): "2",
         name_of("store_timeout_ms"): "5000",
+        name_of("log_file"): str(folder / "guard.log"),
         DISABLED: str(folder / "disabled"),
         ROUND: "1.0",
     }
@@ -184,6 +194,8 @@ async def test_a_subscription_ends_with_its_token(fleet: Fleet, way: str) -> Non
     print(f"ended {at - over:.3f} s after its token")
     assert at >= over
     await fleet.goes_on(other)
+    closed = [line for line in fleet.lines() if "token_expired" in json.dumps(line)]
+    assert [line["event"] for line in closed] == [told(way, "guard.socket_closed", "guard.subscription_ended")]
 
 
 @WAYS
