@@ -22,7 +22,7 @@ def host(field: str = "n", *, sdl: str = SDL) -> Any:
     from fraiseql.fastapi.dependencies import build_graphql_context
 
     app = FastAPI()
-    app.dependency_overrides[build_graphql_context] = lambda: {}
+    app.dependency_overrides[build_graphql_context] = dict
     serve(app, field, sdl)
     return app
 
