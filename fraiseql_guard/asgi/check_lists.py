@@ -17,9 +17,11 @@ from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.http_request import HttpRequestForm
 from fraiseql_guard.checks.memory_pressure import MemoryPressure
+from fraiseql_guard.checks.origin import SocketOrigin
 from fraiseql_guard.checks.query_limits import QueryLimits
 from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.checks.sanctions import SANCTIONING
+from fraiseql_guard.checks.subprotocols import Subprotocols
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
@@ -27,7 +29,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 
 _CLOSED_TO_SOCKETS: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT)
-"""Protections that operations over a WebSocket on a GraphQL path would pass by."""
+"""Protections in whose name an upgrade on a GraphQL path is refused that could not be read, or is not wanted."""
 _CHECKING: Final = (*_CLOSED_TO_SOCKETS, Protection.TIMEOUT)
 """Protections that lean on the path of a request."""
 
@@ -54,6 +56,17 @@ def head_checks(
     if Protection.ADMIN in active:
         checks.append(AdminAccess())
     return tuple(checks)
+
+
+def socket_checks(settings: Settings, modes: Mapping[Protection, Mode], token_check: Check | None) -> tuple[Check, ...]:
+    """Checks that decide by the head of an upgrade to a WebSocket, in the order of their refusals."""
+    checks: list[Check] = []
+    if active_in(modes) - {Protection.METRICS}:
+        owner = first_in_force(modes, _CLOSED_TO_SOCKETS) or _CLOSED_TO_SOCKETS[0]
+        checks.append(SocketOrigin(settings, modes, owner))
+        if settings.sockets == "guard":
+            checks.append(Subprotocols(settings, owner))
+    return (*checks, token_check) if token_check is not None else tuple(checks)
 
 
 def head_reads(resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None) -> HeadReads:

@@ -18,6 +18,7 @@ from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
 from tests.support.asgi import Connection, EchoApp, graphql, request
+from tests.support.upgrades import EchoSocketApp, opened
 
 ALICE, GOLD = make_token(SECRET, sub="alice"), make_token(SECRET, sub="goldie", tier="gold")
 FORGED = make_token("x" * 40, sub="alice")
@@ -35,9 +36,15 @@ def elsewhere() -> dict[str, Any]:
 
 
 class App(EchoApp):
-    """Answers like EchoApp. Reports a failed login on /login, streams on /stream, pauses where its caller says so."""
+    """Answers like EchoApp, and accepts every WebSocket. Reports a failed login on /login, streams on /stream, pauses
+    where its caller says so."""
+
+    sockets = EchoSocketApp()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "websocket":
+            await self.sockets(scope, receive, send)
+            return
         headers = dict(scope["headers"])
         if scope["path"] == "/login":
             reports = logins(scope)
@@ -174,6 +181,26 @@ async def wrong_password(guard: Guarded, **caller: Any) -> None:
     await request(guard, path="/login", **caller)
 
 
+def upgrades(number: int, *, callers: int = 1, at_once: bool = False) -> Probe:
+    """What becomes of the sockets that so many new callers open: one after the other, or all open at once."""
+
+    async def probe(guard: Guarded) -> Any:
+        who = [elsewhere() for _ in range(callers)]
+        sockets, seen = [], []
+        for place in range(number):
+            socket = await opened(guard, **who[place % callers])
+            seen.append((socket.status, socket.closed))
+            if socket.status == 101 and socket.closed is None:
+                sockets.append(socket)
+                if not at_once:
+                    await sockets.pop().leave()
+        for socket in sockets:
+            await socket.leave()
+        return seen
+
+    return probe
+
+
 async def slow_statement(guard: Guarded) -> Any:
     before = len(guard.lines("database.slow_query"))
     guard.guard.database.record_query(1.0, query_type="select", table_name="users")
@@ -282,6 +309,10 @@ CASES: Mapping[str, Case] = {
     "lockout_offences": Case("1", sanctioned(*LOCKOUT)),
     "lockout_window_seconds": Case("600", sanctioned(*LOCKOUT, "time_window_seconds"), {"lockout_offences": 1}),
     "lockout_seconds": Case("600", sanctioned(*LOCKOUT, "sanction_seconds"), {"lockout_offences": 1}),
+    "sockets": Case("refuse", upgrades(1)),
+    "rate_limit_sockets": Case("2/hour", upgrades(7), {"rate_limit_sockets": "3/hour"}),
+    "max_sockets_per_caller": Case("1", upgrades(2, at_once=True)),
+    "max_sockets": Case("4", upgrades(2, callers=2, at_once=True)),
     "slow_query_seconds": Case("0.5", slow_statement),
 }
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import Final, Protocol
 
+from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.core.signals import BLOCKED, OVERLOADED, UNAUTHENTICATED, ClosingReason, Code
 
 
@@ -31,6 +33,11 @@ USER_GONE: Final = Ending(ClosingReason.UNAUTHENTICATED, UNAUTHENTICATED, "UNAUT
 SHUT_DOWN: Final = Ending(ClosingReason.SHUTDOWN, OVERLOADED, "SHUTDOWN", 4503)
 
 
+def by_operator(closing_code: int) -> Ending:
+    """An operator's own word."""
+    return Ending(ClosingReason.SHUTDOWN, OVERLOADED, "SHUTDOWN", closing_code)
+
+
 class LiveConnection(Protocol):
     """A WebSocket, or an answer that is streamed."""
 
@@ -39,17 +46,42 @@ class LiveConnection(Protocol):
         """What is known of it; its subject is the caller's."""
         ...
 
+    @property
+    def credentials(self) -> Sequence[str]:
+        """The values of Authorization headers that its identity was verified by, as ``ctx.lines(b"authorization")``
+        has them; of a token that came otherwise, what such a header would hold. Asked for after a change of keys."""
+        ...
+
+    def facts(self) -> LiveFacts:
+        """What an operator sees of it. Asked for about once a second, of every connection."""
+        ...
+
     def end(self, ending: Ending) -> None:
-        """Begin to end it, and return at once. A second call changes nothing. Never raises."""
+        """Begin to end it, and return at once. A second call changes nothing. Never raises.
+
+        The connection removes itself from LiveConnections when it has ended; asked for in its event loop."""
+        ...
+
+
+class LiveWatcher(Protocol):
+    """Is told which connections live. Neither method raises."""
+
+    def added(self, connection: LiveConnection) -> None:
+        """A connection lives, or its subject or its token is another one now."""
+        ...
+
+    def removed(self, connection: LiveConnection) -> None:
+        """A connection has ended."""
         ...
 
 
 class LiveConnections:
-    """The live connections of a process, by the keys of their subjects. Belongs to one event loop at a time."""
+    """The live connections of a process, by the tags of their subjects. Belongs to one event loop at a time."""
 
     def __init__(self) -> None:
-        self._by_subject: dict[tuple[str, str], dict[LiveConnection, None]] = {}
-        self._subject_of: dict[LiveConnection, tuple[str, str]] = {}
+        self._by_tag: dict[str, dict[LiveConnection, None]] = {}
+        self._subject_of: dict[LiveConnection, Subject] = {}
+        self.watcher: LiveWatcher | None = None
 
     def __len__(self) -> int:
         return len(self._subject_of)
@@ -57,26 +89,41 @@ class LiveConnections:
     def __iter__(self) -> Iterator[LiveConnection]:
         return iter(list(self._subject_of))
 
+    def __contains__(self, connection: object) -> bool:
+        return connection in self._subject_of
+
     def add(self, connection: LiveConnection) -> None:
-        """Note a connection, or under which subject it belongs now."""
-        self.remove(connection)
-        key = connection.ctx.subject.key
-        self._subject_of[connection] = key
-        self._by_subject.setdefault(key, {})[connection] = None
+        """Note a connection; again, whenever its subject or its token is another one (``ctx.identify``)."""
+        self._forget(connection)
+        subject = connection.ctx.subject
+        self._subject_of[connection] = subject
+        self._by_tag.setdefault(subject.tag, {})[connection] = None
+        if self.watcher is not None:
+            self.watcher.added(connection)
 
     def remove(self, connection: LiveConnection) -> None:
         """Forget a connection that has ended; nothing happens for one that is not known."""
-        key = self._subject_of.pop(connection, None)
-        if key is None:
-            return
-        others = self._by_subject[key]
+        if self._forget(connection) and self.watcher is not None:
+            self.watcher.removed(connection)
+
+    def _forget(self, connection: LiveConnection) -> bool:
+        subject = self._subject_of.pop(connection, None)
+        if subject is None:
+            return False
+        others = self._by_tag[subject.tag]
         del others[connection]
         if not others:
-            del self._by_subject[key]
+            del self._by_tag[subject.tag]
+        return True
 
-    def of_subject(self, key: tuple[str, str]) -> tuple[LiveConnection, ...]:
-        """Those of one subject."""
-        return tuple(self._by_subject.get(key, ()))
+    def of_subject(self, subject: Subject) -> tuple[LiveConnection, ...]:
+        """Those of one subject; of the subjects of a group, if it is the group's own."""
+        return self.under(subject.tag, subject.member)
+
+    def under(self, tag: str, member: str = "") -> tuple[LiveConnection, ...]:
+        """Those whose subjects have this tag and are this member of its group, or all that have the tag."""
+        found = self._by_tag.get(tag, ())
+        return tuple(each for each in found if not member or self._subject_of[each].member == member)
 
     def in_networks(self, networks: Iterable[IPv4Network | IPv6Network]) -> tuple[LiveConnection, ...]:
         """Those whose clients' addresses are in one of these networks."""

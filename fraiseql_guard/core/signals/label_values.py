@@ -63,6 +63,7 @@ class KeyFamily(StrEnum):
     REPEATS = "repeats"
     GROUPS = "groups"
     CONTROL = "control"
+    RECENT_SANCTIONS = "recent_sanctions"
     DOCUMENTS = "documents"
     DOCUMENT_TEXTS = "document_texts"
     HEARTBEATS = "heartbeats"
@@ -148,7 +149,7 @@ FAULT_PARTS: Final = (
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
-    "SocketOrigin", "SubscriptionRoom",
+    "SocketOrigin", "Subprotocols", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""
 
