@@ -63,6 +63,10 @@ _PLENTY: Final = {
 """The soak is about what is left, not about limits."""
 
 
+class RefusedOperationError(Exception):
+    """An operation was refused, with this code."""
+
+
 @dataclass(slots=True)
 class Tally:
     """What the clients have seen."""
@@ -186,6 +190,8 @@ class Clients:
                 await session(number)
             except (ClosedError, RefusedError) as end:
                 self.tally.broken[str(getattr(end, "code", end))] += 1
+            except RefusedOperationError as refusal:
+                self.tally.broken[str(refusal)] += 1
             except (OSError, EOFError, TimeoutError, httpx.HTTPError) as error:
                 self.tally.broken[type(error).__name__] += 1
             await asyncio.sleep(random.uniform(0.2, 1.0))
@@ -202,7 +208,8 @@ class Clients:
                 socket.abort()
 
     async def _operate(self, socket: Any, name: str) -> None:
-        kind = random.random()
+        # The app takes subscriptions alone over the legacy protocol.
+        kind = random.random() if socket.protocol == T else random.uniform(0.0, 0.5)
         if kind < 0.5:
             await socket.subscribe(name, "subscription { ticks(interval: 0.5) }")
             for _ in range(random.randint(1, 4)):
@@ -223,7 +230,8 @@ class Clients:
     async def _event(socket: Any, name: str) -> None:
         """The next message of an operation; those of others that have just ended may come in between."""
         while (message := await socket.receive()).get("id") != name or message["type"] not in ("next", "data"):
-            pass
+            if message.get("id") == name and message["type"] == "error":
+                raise RefusedOperationError(_code_of(message["payload"]))
 
     async def _stream(self, number: int) -> None:
         headers = {"authorization": f"Bearer {self._tokens[number % _USERS]}"}
@@ -244,6 +252,11 @@ class Clients:
                     self.tally.broken[f"HTTP {answer.status_code}"] += 1
                 self.tally.requests += 1
                 await asyncio.sleep(0.1)
+
+
+def _code_of(payload: Any) -> str:
+    error = payload[0] if isinstance(payload, list) else payload
+    return str(error.get("extensions", {}).get("code", "error"))
 
 
 @asynccontextmanager
