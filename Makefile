@@ -31,7 +31,7 @@ OLD_TEST := .venv-3.11/bin/python -m pytest -q $(SPREAD) -m "not fraiseql"
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve drills check test fuzz lint bench audit screenshots clean
+.PHONY: help install demo serve drills check test fuzz lint bench soak audit screenshots clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ lint: install ## Check style, format, types and the layers of the package
 
 bench: install ## Measure what the guard costs a request
 	@$(PYTHON) -m benchmarks.overhead
+
+soak: install ## Ten minutes of 500 sockets, workers killed, Redis restarted: nothing may be left in the end
+	@$(PYTHON) -m tools.components redis-server
+	@$(PYTHON) -m benchmarks soak
 
 audit: install ## Run graphql-http's audit suite, real clients, and Grafana's schema (needs node and npm)
 	@$(PYTHON) -m tools.audit.run

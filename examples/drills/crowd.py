@@ -12,8 +12,10 @@ from typing import Final, Self
 
 import httpx
 import psycopg
+from websockets.exceptions import WebSocketException
 
 from examples.drills.definitions import Attack
+from examples.drills.office import initialized, opened
 from examples.drills.scene import Scene
 from fraiseql_guard.core.fraiseql_variables import DATABASE_VARIABLE
 from fraiseql_guard.testing import make_token
@@ -117,9 +119,19 @@ class Crowd:
                 self.attacked_at = self._clock()
             # Each instance in turn gets each document once.
             document = attack.document.replace("{n}", str(number // len(self._scene.instances)))
-            with suppress(httpx.HTTPError):
-                await self._send(document, address, token, turn=number)
+            if attack.sockets:
+                await self._open(address, token, turn=number)
+            else:
+                with suppress(httpx.HTTPError):
+                    await self._send(document, address, token, turn=number)
             await asyncio.sleep(attack.pause_seconds)
+
+    async def _open(self, address: str, token: str, turn: int) -> None:
+        """Open a socket, and drop it once it is acknowledged."""
+        instances = self._scene.instances
+        with suppress(OSError, WebSocketException, TimeoutError):
+            async with opened(instances[turn % len(instances)].url, address) as socket:
+                await initialized(socket, token)
 
     async def _send(self, document: str, address: str, token: str, turn: int | None = None) -> httpx.Response:
         instances = self._scene.instances

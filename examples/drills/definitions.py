@@ -13,7 +13,7 @@ from typing import Final
 
 from examples.drills.container import PAGES, ROOM
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
+from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, SOCKET_OPENED, Event
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 
@@ -22,7 +22,8 @@ class Attack:
     """Callers who send one document again and again. ``{n}`` is the number of the request.
 
     ``user`` None: the tokens are forged. ``times``: how often all of them together; None: until the end of the drill.
-    ``statement`` is what runs in the app's database meanwhile, until it is stopped.
+    ``statement`` is what runs in the app's database meanwhile, until it is stopped. With ``sockets`` each request opens
+    a WebSocket, which its caller drops after the document.
     """
 
     document: str
@@ -32,6 +33,7 @@ class Attack:
     pause_seconds: float = 0.1
     times: int | None = None
     statement: str = ""
+    sockets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,9 @@ class Listed:
 class Drill:
     """One incident. ``actions`` are arguments of fraiseql-guard; braces are filled with what the look found.
 
-    ``hits_everybody``: ordinary users are not served while it lasts, and must be once it has ended.
+    ``hits_everybody``: ordinary users are not served while it lasts, and must be once it has ended. ``office`` is how
+    many clients hold a subscription from behind one address; they are all closed right before the attack, as by a
+    deployment, and must have come back in the end.
     """
 
     name: str
@@ -73,6 +77,7 @@ class Drill:
     actions: tuple[str, ...]
     verify: str
     hits_everybody: bool = False
+    office: int = 0
     environment: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
@@ -163,6 +168,27 @@ DRILLS: Final[Mapping[str, Drill]] = {
             verify="fraiseql:unavailable:ratio < 0.05",
             hits_everybody=True,
             environment={name_of("query_timeout"): "5", name_of("database_pool_size"): "12"},
+        ),
+        Drill(
+            name="subscriptions",
+            runbook=Runbook.GUARD,
+            attack=Attack(
+                document="{ users(limit: 1) { name } }",
+                address="203.0.113.15",
+                user="trudy",
+                callers=8,
+                pause_seconds=0.1,
+                sockets=True,
+            ),
+            alert="GuardSocketReconnectStorm",
+            look=Logged(SOCKET_OPENED, "addresses", "ip_address"),
+            actions=("block {ip_address} --for 1h",),
+            verify="fraiseql:sockets_opened:rate < 1",
+            office=500,
+            environment={
+                name_of("rate_limit_sockets"): "1200/minute",  # an office of 500 behind one address
+                name_of("max_sockets_per_caller"): "1000",
+            },
         ),
     )
 }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from examples.drills.crowd import Crowd, Goodput
 from examples.drills.definitions import Drill, Listed, Logged, Ranked
+from examples.drills.office import Office
 from examples.drills.scene import INSTANCES, Scene
 from examples.drills.timeline import Timeline
 
@@ -21,6 +23,8 @@ ENOUGH_REQUESTS: Final = 25
 """Ordinary requests that show that users are served again."""
 PATIENCE_SECONDS: Final = 90.0
 """For each wait. It takes a quarter of that; a busy machine takes longer."""
+DEPLOYMENT: Final = "sockets close --all"
+"""What closes all WebSockets at once, as a deployment does."""
 _LOOK_EVERY_SECONDS: Final = 0.25
 _SCRAPED: Final = "count_over_time(fraiseql_graphql_queries_total[1m]) >= 4"
 """What happened before the first scrapes has happened before time began."""
@@ -42,14 +46,18 @@ class Passed:
 
 async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
     """Everything, in order. DrillError at the first thing that is not as it should be."""
-    async with Crowd(scene) as crowd:
+    async with Crowd(scene) as crowd, _office(drill, scene) as office:
         crowd.begin_ordinary()
         await _until(lambda: len(scene.prometheus.query(_SCRAPED)) >= INSTANCES, "both instances are scraped")
         if not await asyncio.to_thread(scene.ask, drill.verify):
             raise DrillError(f"{drill.verify}: not so before the attack")
+        await _all_there(office)
         crowd.count_from_now()
         timeline.began_at = time.monotonic()
         crowd.begin(drill.attack)
+        if office.clients:
+            await asyncio.to_thread(scene.type, DEPLOYMENT)
+            timeline.note("deployment", f"{office.clients} clients behind one address come back at once", "yellow")
         timeline.note("attack", f"{drill.attack.callers} callers: {_short(drill.attack.document)}", "red")
         notice = await _until(lambda: _notice(scene, drill.alert, "firing"), f"{drill.alert} fires")
         timeline.note("alert", f"{notice.name}: {notice.annotations['summary']}", "yellow")
@@ -70,9 +78,29 @@ async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
             await _until(lambda: crowd.goodput.sent >= ENOUGH_REQUESTS, "ordinary users ask again")
         await _until(lambda: _notice(scene, drill.alert, "resolved"), f"{drill.alert} resolves")
         timeline.note("resolved", drill.alert, "green")
+        await _all_there(office)
         passed = Passed(round(timeline.seconds, 1), crowd.goodput)
     judge(passed.goodput)
     return passed
+
+
+@asynccontextmanager
+async def _office(drill: Drill, scene: Scene) -> AsyncIterator[Office]:
+    """The clients behind one address, if the drill has some."""
+    office = Office(scene, drill.office)
+    office.begin()
+    try:
+        yield office
+    finally:
+        await office.end()
+
+
+async def _all_there(office: Office) -> None:
+    """Until all but a few clients of the office are connected."""
+    enough = office.clients * GOODPUT
+    await _until(
+        lambda: office.connected >= enough, f"{enough:.0f} of {office.clients} clients have their subscription"
+    )
 
 
 def judge(goodput: Goodput) -> None:

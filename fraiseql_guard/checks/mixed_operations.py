@@ -11,7 +11,7 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedOperations:
-    """Refuses a subscription together with other operations over a WebSocket, and where a stream of events is asked for.
+    """Refuses a subscription together with other operations: over a WebSocket, and where events are asked for.
 
     What may be a subscription has no deadline, and what may be a query keeps its place among the operations at work.
     """

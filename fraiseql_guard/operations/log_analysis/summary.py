@@ -41,6 +41,8 @@ READINGS: Final[Mapping[Event, LogReading]] = {
     s.STORE_FAILED: LogReading(Runbook.GUARD, ("reason",)),
     s.FAULT_SEEN: LogReading(Runbook.GUARD, ("part",)),
     s.SHARED_PEER_SEEN: LogReading(Runbook.GUARD),
+    s.SOCKET_OPENED: LogReading(Runbook.GUARD, ("protocol",)),
+    s.SOCKET_CLOSED: LogReading(Runbook.GUARD, ("reason", "protocol")),
     s.REQUEST_REFUSED: LogReading(Runbook.GUARD, ("code",)),
 }
 """The events that are read, each for one runbook."""
