@@ -20,8 +20,9 @@ class MixedOperations:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Refuse a mixed document, unless it is to be answered at once."""
-        if ctx.measured is None or not ctx.measured.mixes_subscriptions:
-            return None
+        measured = ctx.measured
+        if measured is None or measured.kind == "query" or not measured.mixes_subscriptions:
+            return None  # nearly always: with any subscription a document is of another kind
         if ctx.carrier is None and not prefers_events(", ".join(ctx.lines(b"accept"))):
             return None
         return Denial(GRAPHQL_INVALID, detail="a subscription together with other operations: send the operation alone")
