@@ -11,7 +11,8 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedOperations:
-    """Refuses a subscription together with other operations where the client asks for a stream of events.
+    """Refuses a subscription together with other operations over a socket, and where the client asks for a stream of
+    events.
 
     What may be a subscription has no deadline, and what may be a query keeps its place among the operations at work.
     """
@@ -23,6 +24,6 @@ class MixedOperations:
         measured = ctx.measured
         if measured is None or "subscription" not in measured.kinds or measured.subscribes:
             return None
-        if not prefers_events(", ".join(ctx.lines(b"accept"))):
+        if ctx.carrier is None and not prefers_events(", ".join(ctx.lines(b"accept"))):
             return None
         return Denial(GRAPHQL_INVALID, detail="a subscription together with other operations: send the operation alone")
