@@ -11,7 +11,8 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedOperations:
-    """Refuses a subscription together with other operations: over a WebSocket, and where events are asked for.
+    """Refuses a subscription together with other operations over a socket, and where the client asks for a stream of
+    events.
 
     What may be a subscription has no deadline, and what may be a query keeps its place among the operations at work.
     """
