@@ -96,6 +96,7 @@ class CostRules:
         self.max_complexity = settings.max_query_complexity
         self.counter = SelectionCounter(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
+        # The same tables serve the plan, which finds what is searched, and the resolver, which searches it.
         search = InputSearch(settings, table)
         weights = InputWeights(table.inputs if table else {})
         self._planner = ArgumentPlanner(settings, search, weights)
@@ -103,6 +104,7 @@ class CostRules:
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs = _costs_by_type(settings.field_costs, table)
         self._by_name = _costs_by_name(settings.field_costs)
+        # Computed once: to compare all types of an interface with each document would cost more than the rest.
         self._uneven = self._all_uneven_fields(table) if table else {}
 
     def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
@@ -117,6 +119,7 @@ class CostRules:
 
     def _likeness(self, owner: str, name: str) -> object:
         rule = self.table.fields.get(owner, {}).get(name) if self.table else None
+        # Rules are shared by types whose definition is the same, so that identity is enough.
         return id(rule), self._costs.get((owner, name))
 
     def is_uniform(self, owner: str | None, field: FieldNode) -> bool:
@@ -130,6 +133,7 @@ class CostRules:
 
     def _uneven_fields(self, table: SchemaTable, owners: tuple[str, ...]) -> frozenset[str]:
         names = {name for owner in owners for name in table.fields[owner]}
+        # The settings may set a cost for a field in one of the types alone.
         names |= {name for _, name in self._costs}
         return frozenset([name for name in names if len({self._likeness(owner, name) for owner in owners}) > 1])
 
@@ -141,11 +145,14 @@ class CostRules:
 
     def weight(self, field: FieldNode, owner: str | None, rule: FieldRule | None, *, at_root: bool) -> int:
         """The weight of a field of the type ``owner`` (None if unknown): by the settings, else by the schema."""
+        # 1. The settings win, by type where it is known.
         cost = self._costs.get((owner, field.name)) if owner else self._by_name.get(field.name)
         if cost is not None:
             return cost
+        # 2. @cost in the schema comes next.
         if rule is not None and rule.weight is not None:
             return rule.weight
+        # 3. A leaf is free: it comes with its object's row. What selects something, or stands at the root, is work.
         return 1 if field.selection or at_root else 0
 
     def paging(
@@ -165,8 +172,10 @@ class CostRules:
 
     def _paging_by_schema(self, owner: str | None, field: FieldNode, rule: FieldRule, table: SchemaTable) -> Paging:
         """The same of a field that returns one object."""
+        # @listSize(sizedFields:) names the fields that hold the items.
         if rule.sized_fields:
             return Paging(PageSize.ALWAYS, rule.sized_fields)
+        # Relay's connections, and pages that look like them, if something says their size.
         if table.holds_items(rule.returns) and self._has_size(owner, field, rule):
             return _PAGE
         if rule.arguments and table.holds_lists(rule.returns):
@@ -180,10 +189,12 @@ class CostRules:
     def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> AssumedSize:
         """The size of a list that no argument says."""
         if rule is None:
+            # Without a schema only the settings or a plural name suggest a list.
             return AssumedSize(self.multiplier, SizeOrigin.NAME) if self._is_named_like_a_list(field) else _ONE
         if not rule.many and paging.page is not PageSize.ALWAYS:
             return _ONE
         if rule.assumed_size is not None:
+            # A size of 0 would make all that is below free.
             return AssumedSize(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
         return AssumedSize(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
 
@@ -223,6 +234,7 @@ def _costs_by_type(field_costs: Mapping[str, int], table: SchemaTable | None) ->
     costs: dict[tuple[str, str], int] = {}
     for name, points in field_costs.items():
         owner, _, field = name.partition(".")
+        # Of several interfaces with a cost for one field, the highest holds.
         for concrete in table.possible.get(owner, ()) if table else ():
             costs[concrete, field] = max(points, costs.get((concrete, field), 0))
     for name, points in field_costs.items():  # what is said of the type itself wins over its interfaces
@@ -248,6 +260,7 @@ def _looks_like_a_page(alternatives: ChildAlternatives) -> bool:
         name = child.field.name
         if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
             found = True
+        # Another object or a leaf with a cost beside the items: it is an object of its own rather than a page.
         elif child.field.selection is not None or child.weight:
             return False
     return found

@@ -51,6 +51,7 @@ def argument_rule(argument: GraphQLArgument | GraphQLInputField) -> ArgumentRule
     """What the definition of an argument or of an input field says."""
     return ArgumentRule(
         kind=_kind(argument),
+        # `[Int!]!` is a list behind the outer non-null.
         listed=is_list_type(get_nullable_type(argument.type)),
         default=default(argument),
         points=weight(argument) or 0,
@@ -61,8 +62,10 @@ def _kind(argument: GraphQLArgument | GraphQLInputField) -> str:
     named = get_named_type(argument.type)
     if isinstance(named, GraphQLInputObjectType):
         return named.name
+    # Enums and the scalars of texts cannot be sizes.
     if not isinstance(named, GraphQLScalarType) or named.name in _NO_NUMBERS:
         return ""
+    # A custom scalar (JSON, PositiveInt, BigInt) may be a number or hold one.
     return NUMBER if named.name == NUMBER else ANYTHING
 
 
@@ -84,6 +87,7 @@ def input_types(schema: GraphQLSchema) -> Mapping[str, Mapping[str, str]]:
 
 
 def _numbers(item: GraphQLInputField, kind: str) -> bool:
+    # A list of numbers holds ids or the like, never a size.
     return kind == NUMBER and is_list_type(get_nullable_type(item.type))
 
 

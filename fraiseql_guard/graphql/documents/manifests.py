@@ -61,6 +61,7 @@ def document_of(text: str) -> TrustedDocument:
     try:
         definitions = parse(text, no_location=True).definitions
     except (GraphQLSyntaxError, RecursionError) as error:
+        # graphql-core's parser is recursive, and a RecursionError has no message of its own.
         raise ValueError(f"it is not GraphQL: {getattr(error, 'message', 'it is nested too deeply')}") from None
     operation = next((each for each in definitions if isinstance(each, OperationDefinitionNode)), None)
     if operation is None:
@@ -85,6 +86,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
             file.write(manifest.render())
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp makes files for their owner alone, and a server under another user could not read it.
         fresh.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o644)
         fresh.replace(target)
     except OSError:
@@ -102,6 +104,7 @@ def parse_manifest(data: bytes) -> Manifest:
         raise ValueError("it is not an object")
     if "format" in content or "operations" in content:  # Apollo's; Relay's has nothing but hashes
         return Manifest(ManifestForm.APOLLO, _apollo(content))
+    # Relay's form has no marks of its own: any object of texts is taken for one.
     if not all(isinstance(text, str) for text in content.values()):
         raise ValueError("it is neither an object of texts by hash nor an Apollo manifest")
     documents = (TrustedDocument(id_, text) for id_, text in content.items())

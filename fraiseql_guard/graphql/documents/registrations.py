@@ -64,6 +64,7 @@ class Registrations:
         """The text. Once another caller than the one who registered it asks for it, it is one of common use."""
         for shelf in (self._shared, self._fresh):
             if (document := shelf.get(digest)) is not None:
+                # One caller alone cannot bring a document into common use, which is kept longest.
                 if shelf is self._fresh and document.owner != caller:
                     self._drop(digest, document)
                     self._shared.put_sized(digest, document, document.size_bytes)
@@ -80,6 +81,7 @@ class Registrations:
         """Remember a text that passed the limits; False if it is known or the caller has registered enough for now."""
         document = _Registered(text, caller, len(text.encode()))
         known = digest in self._fresh or digest in self._shared
+        # A text has to fit into the part of the room that is for documents of one caller.
         if known or document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
             return False
         # A caller who holds enough loses the oldest of their own.
@@ -101,6 +103,7 @@ class Registrations:
         return left >= 1
 
     def _drop(self, digest: str, document: _Registered) -> None:
+        # Counts of zero are deleted, so that the counter has no more keys than there are documents.
         self._fresh.pop(digest)
         self._held[document.owner] -= 1
         if not self._held[document.owner]:
