@@ -87,6 +87,7 @@ class AllowList:
     def __contains__(self, address: object) -> bool:
         if self._file is not None:
             self._look()
+        # Most lists are empty: then no address is parsed.
         return self._allows and isinstance(address, str) and address in self._networks
 
     def _look(self) -> None:
@@ -116,6 +117,7 @@ def read_entries(text: str) -> tuple[AllowedEntry, ...]:
     """The entries of a file; ValueError names the entry and what is wrong with it."""
     try:
         content = yaml.safe_load(text)
+    # Nested deeply enough, YAML exhausts the stack of its parser.
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
@@ -130,12 +132,14 @@ def read_entries(text: str) -> tuple[AllowedEntry, ...]:
 def _entry(number: int, item: object) -> AllowedEntry:
     if not isinstance(item, Mapping) or "ip" not in item:
         raise ValueError(f"entry {number} has no ip")
+    # A typing error in expires_at would otherwise make an entry that never ends.
     if unknown := sorted(str(key) for key in item if key not in _KEYS):
         raise ValueError(f"entry {number} has an unknown key {unknown[0]!r}")
     try:
         network = parsing.network(item["ip"])
     except ValueError:
         raise ValueError(f"entry {number}: {item['ip']!r} is neither an address nor a network") from None
+    # Nothing would be limited any more: more likely a mistake than meant.
     if network.prefixlen == 0:
         raise ValueError(f"entry {number} would allow every address")
     return AllowedEntry(network, str(item.get("reason") or ""), _moment(number, item.get("expires_at")))
@@ -150,6 +154,7 @@ def _moment(number: int, value: Any) -> float | None:
             value = datetime.fromisoformat(value)
         except ValueError:
             raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time") from None
+    # A datetime is a date as well; YAML reads both forms without quotes.
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if not isinstance(value, datetime):

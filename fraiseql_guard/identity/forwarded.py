@@ -32,6 +32,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 
     ``x-forwarded-for`` is a list of addresses, ``forwarded`` is RFC 7239; any other header holds one single address.
     """
+    # The end is kept: the nearest hops stand there.
     text = value[-MAX_HEADER_BYTES:].decode("latin-1")
     if len(value) > MAX_HEADER_BYTES:
         text = "?" + text  # the element that was cut must not be read as a shorter address
@@ -40,6 +41,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
         if not element or element.isspace():
             continue  # RFC 9110, section 5.6.1.2: empty elements of a list mean nothing
         read += 1
+        # No real chain of proxies is so long.
         if read > MAX_HOPS:
             yield None
             return
@@ -67,6 +69,7 @@ def _single(text: str) -> Iterator[str]:
 
 
 def _listed(text: str) -> Iterator[str]:
+    # Twice as many elements as hops, since empty ones do not count.
     return reversed(text.rsplit(",", MAX_HOPS * 2))
 
 
@@ -89,6 +92,7 @@ def elements(text: str) -> Iterator[str]:
 
 
 def _is_escaped(text: str, position: int) -> bool:
+    # An odd number of backslashes before a quotation mark escapes it.
     begin = position
     while begin and text[begin - 1] == "\\":
         begin -= 1
@@ -101,12 +105,14 @@ def _for(element: str) -> str | None:
     position = 0
     while position < len(element):
         pair = _PAIR.match(element, position)
+        # Something that is no pair, or an empty one that would not advance: the element is malformed.
         if pair is None or pair.end() == position:
             return None
         position = pair.end()
         if pair["name"] and pair["name"].lower() == "for":
             quoted = pair["quoted"]
             found.append(pair["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted))
+    # Two for parameters in one element: it would be a guess which one the proxy wrote.
     return found[0] if len(found) == 1 else None
 
 

@@ -33,6 +33,7 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
     problems: list[str] = []
     for number, member in enumerate(_members(text), 1):
         try:
+            # One key that cannot be used must not cost the others.
             found.append(_key(member, algorithms))
         except ValueError as error:
             problems.append(f"key {number} {error}")
@@ -44,6 +45,7 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
 
 def _members(text: bytes) -> list[Any]:
     """What a set lists as its keys; ValueError if it is no set, or too large."""
+    # Before the text is parsed: it comes from another server.
     if len(text) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
     document = read_object(text)
