@@ -35,6 +35,7 @@ def add(
             lambda fleet: fleet.operator.allow(address, reason=reason, duration_seconds=seconds, actor=fleet.actor),
             acting_as=acting_as,
         )
+        # The command that ends it is printed with the same --url, ready to be copied.
         undo = command_line("allow", "remove", address, url=url)
         lifted = f", which lifted {done.affected} automatic sanctions," if done.affected else ""
         print_done(done, f"allowed {address}{lifted}", as_json=as_json, lasts_seconds=seconds, undo=undo)

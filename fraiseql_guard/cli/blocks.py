@@ -46,6 +46,7 @@ def block(
     """Refuse everything from an address, a network or a user for a while; or a document, or operations of a name."""
     with exit_on_error():
         seconds = seconds_of(lasts)
+        # A document or an operation is blocked by a switch of the fleet; callers are blocked by a sanction.
         if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
             kind, name = switch
             undo = command_line("unblock", *option(f"--{kind}", name), url=url)
@@ -164,6 +165,7 @@ def blocks(
     else:
         headers = ("who", "origin", "policy", "ends in", "reason", "by")
         print_rows(headers, [_row(each) for each in found.items], none="Nobody is blocked.")
+    # On standard error, after the list, so that a pipe reads the rows alone.
     warn_of_more(found)
 
 
@@ -185,6 +187,7 @@ def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[
     """Kind and name of the block of a document or operation; None if neither is given. ValueError if more than one
     thing is given, those in ``beside`` included."""
     given = [(kind, name) for kind, name in (("document", document), ("operation", operation)) if name is not None]
+    # One thing at a time, so that the command that undoes it names one thing as well.
     if len(given) + sum(each is not None for each in beside) > 1:
         raise ValueError("one thing at a time: an address, --user, --document or --operation")
     return given[0] if given else None

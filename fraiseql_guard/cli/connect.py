@@ -79,6 +79,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
             raise ValueError("--as goes without --url: through a worker, the name of the token is who acts")
         remote = _remote(url, settings)
         try:
+            # Through a worker the actor is the token's name, which only the worker knows.
             yield FleetConnection(operator=remote, actor="")
         finally:
             await remote.aclose()
@@ -92,6 +93,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
     try:
         operator = StoreOperator(store, settings, audit=CommandAudit(settings))
         yield FleetConnection(operator=operator, actor=acting(settings, acting_as), caller=caller())
+    # The store's sentence alone would not say which variable to look at.
     except NotAppliedError as error:
         raise NotAppliedError(
             f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
@@ -104,6 +106,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
 def acting(settings: Settings, acting_as: str | None = None) -> str:
     """The name of the actor, for the audit: of the command (--as), else of the environment, else of the system.
     SettingsError for a name that a line cannot show."""
+    # --as passes the same checks as the variable.
     named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
     return named or actor()
 

@@ -106,11 +106,13 @@ async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
     # Nothing of the environment takes part.
     settings = Settings.load({}, **_OPTIONS, jwt_secret=secret, log_file=folder / "app.log")
     guard = Guard(_app(), settings=settings)
+    # One after the other, in the order of the table, with a caller for each act: no act's limit meets another.
     played = [await _act(guard, act, f"caller-{number}", secret) for number, act in enumerate(_ACTS)]
     counted = {
         sample.labels["code"]: sample.value
         for family in guard.registry.collect()
         for sample in family.samples
+        # Series that are still 0 exist from the start, and are left out.
         if sample.name == REFUSALS.name and sample.value
     }
     await guard.aclose()
@@ -121,6 +123,7 @@ async def _act(guard: Guard, act: _Act, user: str, secret: str) -> dict[str, Any
     # A forged token is signed with another key.
     key = {"good": secret, "forged": secrets.token_urlsafe(48)}.get(act.token)
     headers = {} if key is None else {"Authorization": f"Bearer {make_token(key, sub=user, expires_in_seconds=600)}"}
+    # ASGITransport calls the app in this process, with the address that the act names as its peer.
     transport = httpx.ASGITransport(app=guard, client=(act.address, 50_000))
     async with httpx.AsyncClient(transport=transport, base_url="http://demo", headers=headers) as client:
         answers = [await client.post("/graphql", json={"query": act.document}) for _ in range(act.times)]

@@ -59,9 +59,11 @@ def add_documents(
         found = _distinct(each for file in files for each in _documents_in(file))
         if place is not None:
             known = read_manifest(place, new=form)
+            # ConflictError before the file is touched, if an id in it stands for another text.
             _distinct([*known.documents.values(), *found])
             write_manifest(place, known.with_documents(found))
             ids, new = [each.id for each in found], sum(each.id not in known.documents for each in found)
+            # The audit names a bounded number of ids, and how many there are.
             facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
             _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
             _print(_shown(found, FILE), as_json)
@@ -70,6 +72,7 @@ def add_documents(
         done = ask(url, lambda fleet: fleet.operator.trust(wanted, actor=fleet.actor), acting_as=acting_as)
     if not as_json:
         _print(wanted, as_json)
+    # One document can be undone with one command; several would make a line that is too long to copy.
     undo = command_line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
     print_done(done, done.message.rstrip("."), as_json=as_json, undo=undo)
 
@@ -100,11 +103,13 @@ def remove_documents(
     """Trust documents no longer."""
     with exit_on_error():
         place = _place(manifest, url)
+        # Each id once, in the order in which they were given.
         ids = list(dict.fromkeys(id_ for name in names for id_ in _ids_in(name)))
         if not ids:
             raise ValueError(f"{', '.join(names)} names no document")
         if place is not None:
             known = parse_manifest(place.read_bytes())
+            # All or none: nothing is removed if one of the ids is not there.
             if missing := [id_ for id_ in ids if id_ not in known.documents]:
                 raise ValueError(f"{place} has no {missing[0]}")
             write_manifest(place, known.without(ids))
@@ -119,6 +124,7 @@ async def _remove(fleet: FleetConnection, ids: Sequence[str]) -> Done:
     """Take documents out of those of the fleet. One that is not there comes first, so that its error ends the command
     before anything is done."""
     stored = {each.id for each in await fleet.operator.documents() if each.source == STORE}
+    # False sorts before True: ids that are not stored come first.
     done = [await fleet.operator.distrust(id_, actor=fleet.actor) for id_ in sorted(ids, key=stored.__contains__)]
     return replace(
         done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
@@ -135,6 +141,7 @@ def _place(manifest: Path | None, url: str | None) -> Path | None:
     if manifest is not None and url is not None:
         raise ValueError("--manifest and --url are two places: give one of them")
     settings = Settings.load()
+    # A configured fleet comes before the manifest of the settings: there the change takes effect at once.
     if manifest is not None or url is not None or settings.redis_url is not None:
         return manifest
     if settings.trusted_documents_file is None:

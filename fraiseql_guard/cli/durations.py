@@ -35,6 +35,7 @@ def in_words(seconds: float) -> str:
         count, left = divmod(left, size)
         if count:
             words.append(f"{count} {unit}")
+    # Units that are zero were left out, so that these are the two largest.
     return " ".join(words[:2]) or "0 s"
 
 

@@ -48,6 +48,7 @@ def explain(
         given = json.loads(variables)
         if not isinstance(given, dict):
             raise ValueError(f"--variables={variables} is no JSON object. Accepted: for example '{{\"first\": 20}}'")
+        # Both or neither.
         if (query is None) == (log is None):
             raise ValueError("which document? A file, a query_hash, or --log LINE: one of them")
         text = (

@@ -19,6 +19,7 @@ def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
     with exit_on_error():
         found = ask(url, seen_status)
+        # What one worker knows is shown all the same; the exit code says that it is not the fleet.
         print_json(found) if as_json else _print_status(found)
         if not found.store_answers:
             raise NotAppliedError(of_one_worker(found))
@@ -87,6 +88,7 @@ def name_of_worker(worker: Worker) -> str:
 
 def _worker_row(worker: Worker, now: float) -> Sequence[object]:
     percent = (worker.memory or {}).get("usage_percent")
+    # Unix times of two machines: where their clocks differ, so do these ages.
     since, seen = now - worker.started_at, now - worker.seen_at
     return (
         name_of_worker(worker),
@@ -134,6 +136,7 @@ def keys(
         print_json({"agreed": agreed, "verdict": sentence, "workers": listed})
     else:
         _print_keys(workers, has)
+        # In a pipe only the rows are output; a disagreement is said on standard error.
         if on_terminal():
             print_line(sentence)
         elif not agreed:
@@ -167,6 +170,7 @@ def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, s
         groups.setdefault(own, []).append(name)
     if len(groups) == 1:
         return True, f"All {len(held)} workers have the same {what[0]}."
+    # Of two groups the smaller one is more likely the one that missed a rotation.
     fewest = min(groups.values(), key=len)
     return False, f"{len(fewest)} of {len(held)} workers have {what[1]} than the rest: {', '.join(fewest)}."
 

@@ -41,6 +41,7 @@ def set_limit(
     """Raise or lower one user's or address's limit for a while: it replaces all their other rates."""
     with exit_on_error():
         seconds = seconds_of(lasts)
+        # Read here as well, so that a typing error is answered without asking the fleet.
         try:
             parsing.rate(rate)
         except ValueError as error:

@@ -43,6 +43,7 @@ def print_done(
         print_line(_sentence(done.message))
         return
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
+    # None means that nothing was measured, which is not the same as 0.
     met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
     sentence, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
     if back and on_terminal():  # on a line of its own, to be copied

@@ -89,6 +89,7 @@ def _print(found: Sequence[PathFound]) -> None:
 
 def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
+    # Each route is judged by the guard that stands around it: an app may have several.
     return [_judged(route, PathTable(_settings_of(route.guard))) for route in routes_of(app, Middleware)]
 
 
@@ -104,6 +105,7 @@ def _load(target: str, *, factory: bool) -> Any:
         app: Any = import_module(module_name)
     except ImportError as error:
         raise ValueError(f"{module_name} cannot be imported: {error}") from error
+    # uvicorn takes dotted names, too: MODULE:package.app.
     for name in attribute.split("."):
         if not hasattr(app, name):
             raise ValueError(f"{module_name} has no {attribute}. Accepted: the name of the app, or of a factory")
@@ -117,10 +119,12 @@ def _settings_of(guard: Any) -> Settings:
         return Settings.load()
     if isinstance(guard, Middleware):
         return guard.settings
+    # A middleware that is not built yet has its options as keyword arguments.
     return Settings.load(**{name: value for name, value in guard.kwargs.items() if name in Settings.__slots__})
 
 
 def _judged(route: AppRoute, table: PathTable) -> PathFound:
+    # The same table as at run time decides, so that this cannot disagree with the guard.
     place = table.place({"path": route.path})
     if place.graphql is not None:
         protection = f"guarded ({place.graphql})"
@@ -140,6 +144,7 @@ def _judged(route: AppRoute, table: PathTable) -> PathFound:
 def _served(url: str) -> Sequence[PathFound]:
     """The paths at a URL that answer a small GraphQL query. OSError if the server cannot be reached."""
     base = url.rstrip("/")
+    # trust_env=False: a proxy of the environment would answer instead of the app.
     with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
         try:
             # The paths that the app names itself, then the usual ones.
@@ -155,6 +160,7 @@ def _documented(client: httpx.Client, base: str) -> Iterable[str]:
     answer = client.get(f"{base}/openapi.json")
     content = _json_of(answer)
     documented = content.get("paths") if isinstance(content, Mapping) else None
+    # A document of another server may hold anything: each step looks before it takes.
     return filter(_can_be_asked, documented) if isinstance(documented, Mapping) else []
 
 
@@ -168,6 +174,7 @@ def _asked_path(client: httpx.Client, base: str, path: str) -> PathFound | None:
     answer = _json_of(client.post(base + path, json=_QUERY))
     if not _is_graphql(answer):
         return None
+    # The small query itself may be refused (no token): that answer already tells.
     guarded = _is_guards(answer)
     if not guarded:
         # The guard refuses plain text on every path that it covers.

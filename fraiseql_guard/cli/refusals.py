@@ -55,6 +55,7 @@ def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
     verb = "refused" if found.enforced else "would have been refused (monitor mode)"
     yield "what", f"{found.method} {found.endpoint} {verb}: {found.status} {found.code} ({found.protection})"
     yield "why", found.detail or found.message
+    # Some refusals have a limit alone, some a number alone.
     if found.limit is not None or found.actual is not None:
         yield "numbers", " of ".join(f"{each:g}" for each in (found.actual, found.limit) if each is not None)
     yield "when", local_time(found.at)

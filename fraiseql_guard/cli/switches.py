@@ -110,6 +110,7 @@ def set_variable(
                 url, lambda fleet: fleet.operator.unswitch("setting", row.name, actor=fleet.actor), acting_as=acting_as
             )
             print_done(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
+        # Without a variable the command lists, as mode does.
         elif list_all or variable is None:
             _list("setting", url, as_json)
         else:

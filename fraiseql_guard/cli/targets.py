@@ -33,6 +33,7 @@ def target_of(
     try:
         return Target(ip_address=address_of(str(address)))
     except ValueError as error:
+        # A user's id in the place of the address is the usual mistake.
         meant = command_line(*command.split(), *option("--user", str(address)))
         raise ValueError(f"{error}. For a user: {meant}") from None
 
@@ -43,6 +44,7 @@ def address_of(text: str) -> str:
         parsing.network(text)
     except ValueError:
         raise ValueError(f"{text[:80]!r} is neither an address nor a network") from None
+    # The text itself is passed on: the fleet shows it as the operator wrote it.
     return text
 
 

@@ -53,9 +53,11 @@ def token(
         lifetime = settings.refresh_token_lifetime_seconds if refresh else settings.token_lifetime_seconds
         standard = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience, "type": "refresh" if refresh else None}
         claims = {name: value for name, value in standard.items() if value is not None}
+        # Claims of the command line may replace the configured issuer and audience, to try what is refused.
         claims.update(map(_claim, claim or ()))
         now = int(time.time())
         times = {"iat": now, "exp": now + (lifetime if expires_in is None else expires_in)}
+        # Its own claims come last, so that --claim may also replace sub and exp.
         print_command(sign({"sub": sub, **times, **claims}, _key_text(key, settings), algorithm=algorithm, kid=kid))
 
 
@@ -77,6 +79,7 @@ def _claim(given: str) -> tuple[str, Any]:
     if not separator or not name:
         raise ValueError(f"--claim={given} is no NAME=VALUE. Accepted: for example --claim tier=pro")
     try:
+        # Numbers, lists and null are JSON; what is no JSON is meant as text.
         return name, json.loads(text)
     except ValueError:
         return name, text

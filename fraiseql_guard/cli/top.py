@@ -122,9 +122,11 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
         # Series of older heartbeats lack the newest steps: they count 0 there.
         late = round((newest - each.series_ends_at) / STEP_SECONDS)
         for back, value in enumerate([*(0.0 for _ in range(late)), *reversed(each.series.get(name, ()))]):
+            # The list grows to the longest series.
             if back == len(added):
                 added.append(0.0)
             added[back] += value
+    # Oldest first, as charts are read.
     return added[::-1]
 
 
@@ -139,6 +141,7 @@ def sparkline(values: Sequence[float]) -> str:
     """The values as a line of bars, the largest one at full height."""
     largest = max(values, default=0.0) or 1.0
     return "".join(
+        # A value above 0 always shows a bar, however small it is beside the largest.
         _BARS[min(round(value / largest * 8), 8) if value <= 0 else max(round(value / largest * 8), 1)]
         for value in values
     )
