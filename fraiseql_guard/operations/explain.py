@@ -116,6 +116,7 @@ def explain(
     # What needs no parser; a document beyond it is not parsed, like that of a request.
     lexical, parses = _scan(text, settings)
     analyzed = _analyzed(text, settings, table) if parses else None
+    # The tree shows all operations; the verdict needs one that can be run.
     if operation_name is None and analyzed is not None:
         operation_name = _first_name(analyzed)
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
@@ -172,6 +173,7 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
         LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.counters.fragments),
     )
     nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
+    # What a request's text is not parsed for is not parsed here either.
     return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
 
 
@@ -183,6 +185,7 @@ def _ask_the_guard(
         body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
     except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
         body = b""
+    # Without a token, the stricter case: introspection may be for authenticated callers alone.
     denial: Denial | None = (
         Reader(settings, table).read("POST", "application/json", b"", body, authenticated=False).denial
     )
@@ -226,6 +229,7 @@ class _Tree:
         term, asked = self._plan.terms[number], self._asked[number]
         size = self.prices.sizes[number]
         origin, said_by = origin_of(term, asked, size, self._bindings)
+        # The page above has multiplied it already: only a size of its own is shown.
         if held and asked.size is None and origin is not SizeOrigin.GUESSED:
             size, origin = 1, SizeOrigin.ONE
         paged = term.page is PageSize.ALWAYS or origin is SizeOrigin.GUESSED or asked.size is not None
@@ -246,6 +250,7 @@ class _Tree:
     def _children(self, level: int, *, depth: int, paged: bool) -> Iterator[ExplainedField]:
         """The fields at a level: first those that hold the items of a page, then the others."""
         ways = self._plan.levels[level] if level >= 0 else ()
+        # Types that may stand here share fields: each is shown once.
         items = dict.fromkeys([child for way in ways for child in way[0]], 1)
         others = dict.fromkeys([child for way in ways for child in way[1]], 1)
         yield from self._fields(items, depth=depth, held=paged)

@@ -105,6 +105,7 @@ class OverridesFile:
         """The entries in force at the moment, each with the time that is left."""
         now = self._clock()
         return tuple(
+            # The control watch wants a remaining time; one far away stands for an entry without an end.
             replace(entry, expires_in_seconds=LONGEST_SECONDS if until is None else until - now)
             for entry, until in self._entries
             if until is None or until > now
@@ -145,6 +146,7 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
             raise ValueError(f"{name} is not a list")
         for number, item in enumerate(items or (), start=1):
             entry, until = _entry(f"{name}, item {number}", _LISTS[name], item)
+            # The last one wins, as in a store, where a later entry replaces an earlier one.
             found[entry.kind, entry.key] = entry, until
     return tuple(found.values())
 
@@ -187,6 +189,7 @@ def _checked(entry: Override) -> Override:
     if entry.kind in (OverrideKind.MODE, OverrideKind.SETTING):
         options_of(entry)
     elif entry.kind is OverrideKind.BLOCK:
+        # A typing error (/0 for /8) would shut everyone out.
         if parsing.network(entry.key).prefixlen == 0:
             raise ValueError("it would block every address")
     elif entry.kind is OverrideKind.DOCUMENT:

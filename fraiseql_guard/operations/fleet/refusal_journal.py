@@ -88,6 +88,7 @@ class RefusalJournal:
         """Whether the caller has a refusal left in this minute; takes it."""
         key = ctx.subject.kind, ctx.subject.name
         noted = self._noted.get(key)
+        # A fixed minute instead of a window that slides: one number for each caller.
         if noted is None or noted[0] != minute:
             self._noted.put(key, [minute, 1])
             return True

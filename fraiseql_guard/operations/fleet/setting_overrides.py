@@ -53,6 +53,7 @@ def options_of(entry: Override) -> dict[str, str]:
     """The options that a MODE or SETTING entry overrides, each with its value. SettingsError says why an entry cannot
     be used."""
     wanted = _options_of_mode(entry.key) if entry.kind is OverrideKind.MODE else [_option_of_variable(entry.key)]
+    # The value is read here, so that what is bad is named before any worker applies it.
     for option in wanted:
         row = _BY_OPTION[option]
         if not entry.value.strip():
@@ -63,6 +64,7 @@ def options_of(entry: Override) -> dict[str, str]:
 
 def _options_of_mode(protection: str) -> list[str]:
     if protection == ALL:
+        # The mode of all is set on each protection as well: one configured on its own would otherwise stay.
         return [_MODE, *_MODE_OPTIONS.values()]
     if protection not in _MODE_OPTIONS:
         accepted = ", ".join((ALL, *_MODE_OPTIONS))

@@ -44,6 +44,7 @@ class LogFilter:
         """Whether a line is chosen."""
         if self.events and line.event not in self.events:
             return False
+        # Timestamps are in UTC and of one form, so that they compare as texts.
         if self.since and line.timestamp < self.since:
             return False
         return not self.until or line.timestamp < self.until
@@ -58,12 +59,14 @@ def parse(line: bytes) -> LogLine | None:
     if not isinstance(found, dict):
         return None
     timestamp, event, context = found.get("timestamp"), found.get("event"), found.get("context")
+    # A line of another program may be JSON with some of these names.
     if not isinstance(timestamp, str) or not isinstance(event, str) or not isinstance(context, dict):
         return None
     if not _TIMESTAMP.fullmatch(timestamp):
         return None
     # Lines that the rate limit left out count with the one that reports them.
     suppressed = context.get("suppressed")
+    # A bound, since any program may have written the line.
     more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0
     return LogLine(timestamp, event, context, 1 + more)
 
@@ -78,6 +81,7 @@ def moment(text: str, now: datetime) -> str:
         raise ValueError(
             f"{text!r} is no moment. Accepted: an age such as 10m or 2h, or a date such as 2026-01-31T12:00:00Z"
         ) from None
+    # A date without a zone is UTC, as in the log.
     return _written(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 

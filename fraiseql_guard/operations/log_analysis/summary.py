@@ -68,6 +68,7 @@ class Incident:
         # Several files may be read in any order.
         self.first = min(self.first, entry.timestamp) if self.first else entry.timestamp
         self.last = max(self.last, entry.timestamp)
+        # Lines of monitor mode say so; all others lack the field or have true.
         if entry.context.get("enforced") is False:
             self.monitored += entry.weight
         if reading.sanction:

@@ -46,6 +46,7 @@ _Sign = tuple[CauseKind, str]
 
 def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
     """The verdict on an incident: unclear if its signs contradict each other."""
+    # A sanction alone is a sign: it stands for many offences.
     if incident.total < _ENOUGH and not incident.sanctions:
         return CauseVerdict(CauseKind.UNCLEAR, (f"{incident.total} events are too few to tell",))
     # Signs that agree make the verdict.
@@ -68,6 +69,7 @@ def _callers(incident: Incident) -> Iterator[_Sign]:
             return
     # Or many callers meet it alike.
     if len(incident.users) >= _MANY or len(incident.addresses) >= _MANY:
+        # The larger of the two is named.
         spread = max((len(incident.users), "users"), (len(incident.addresses), "addresses"))
         yield CauseKind.MISCONFIGURATION, f"{spread[0]} {spread[1]} are met alike, none of them stands out"
 
@@ -90,6 +92,7 @@ def _authentication(incident: Incident) -> Iterator[_Sign]:
     if reason in _BADLY_SIGNED and share >= _ONE_REASON and _few(incident.addresses)[1] < _FEW_SHARE:
         yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
         return
+    # Many callers alike are no misconfiguration here unless one reason stands out; sanctions were said above.
     yield from (sign for sign in _callers(incident) if sign[0] is CauseKind.ATTACK and "sanctions" not in sign[1])
 
 
@@ -167,4 +170,5 @@ _ONE: Final[Mapping[str, str]] = {"addresses": "address", "users": "user"}
 
 
 def _are_named(counter: TopCounter) -> bool:
+    # "anonymous" is no caller: it may stand for thousands.
     return all(name not in (ANONYMOUS, NO_VALUE) for name, _ in counter.top(_few(counter)[0]))

@@ -59,6 +59,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:rate_limited_user:rate",
+        # anonymous and __other__ stand for many callers: neither is one user.
         'sum by (job, user_id) (rate(fraiseql_rate_limit_exceeded_total{user_id!~"anonymous|__other__"}[5m]))',
         "The same of each verified user.",
     ),
@@ -81,6 +82,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failing_addresses:max",
+        # The largest, not the sum: instances behind a balancer see the same addresses.
         "max by (job, source) (fraiseql_guard_failing_addresses)",
         "Addresses that failed within 5 minutes at one instance: at least so many there are.",
     ),
@@ -91,6 +93,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failed_logins:ratio",
+        # Attempts at a locked login were not tried, so that they are no part of the whole.
         'fraiseql:failed_logins:rate / sum by (job) (rate(fraiseql_guard_logins_total{outcome!="locked"}[5m]))',
         "Part of the logins that failed.",
     ),
@@ -151,6 +154,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:sanctions:increase",
+        # Blocks by an operator are no alarm: a person has just decided them.
         'round(sum by (job, policy) (increase(fraiseql_guard_sanctions_total{policy!="operator"}[5m])))',
         "Sanctions that the guard imposed by itself, by policy.",
     ),
@@ -210,6 +214,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:unavailable_code:ratio",
+        # group_left: many codes on the left share the one rate of their job.
         f"sum by (job, code) (rate({_UNAVAILABLE}[5m])) / on (job) group_left () fraiseql:requests:rate",
         "The same by the reason.",
     ),
