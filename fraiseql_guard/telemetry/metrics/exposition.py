@@ -63,11 +63,13 @@ def publish(
 ) -> Family:
     """The family of a metric under its public name, without ``_created`` and the series whose labels are in
     ``without``. It has no samples if nothing was counted yet."""
+    # prometheus_client adds _total to a counter's family by itself.
     name = metric.name.removesuffix(_TOTAL) if metric.kind is MetricKind.COUNTER else metric.name
     family = Family(name, metric.help, metric.kind.value)
     histogram = metric.kind is MetricKind.HISTOGRAM
     prefix = len(internal_name(metric))
     for sample in chain.from_iterable(one.samples for one in internal):
+        # The internal name goes, and the suffix of a histogram's sample (_bucket, _sum, _count) stays.
         suffix = sample.name[prefix:]
         if suffix == _CREATED or (without and labels_of(metric, sample) in without):
             continue
@@ -90,6 +92,7 @@ def public_name(family: Family) -> str:
     ``_total``."""
     if family.type != MetricKind.COUNTER.value:
         return family.name
+    # An app's counter may lack _total: its samples say how it is exported.
     return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
 
 

@@ -96,6 +96,7 @@ class Folder:
         with suppress(OSError):
             file = _open_lock(self._directory)
             deadline = time.monotonic() + self._read_wait_seconds
+            # Polled, because flock has no time limit; folding takes milliseconds.
             while not _take(file, shared=True) and time.monotonic() < deadline:
                 time.sleep(_READ_POLL_SECONDS)
         try:
@@ -132,6 +133,7 @@ class Folder:
             counted = [path for path in files if value_files.prefix_of(path) != _PER_PROCESS]
             if counted and left <= 0:
                 continue
+            # Workers without files of their own are not what the limit is for.
             left -= bool(counted)
             if not self._claim_files(counted, pid):
                 continue
@@ -140,6 +142,7 @@ class Folder:
             elif not self._is_there(pid):
                 _remove(locks)
         # Gauges with a series for each process are not folded: those of the last workers are kept as they are.
+        # The dead come in the order of their start, so that the last ones are the newest.
         for files, locks in kept[:-_KEPT_WORKERS]:
             _remove((*files, *locks))
 
@@ -151,6 +154,7 @@ class Folder:
         """False if a process has this pid: it may have opened the file, although its guard holds no lock yet."""
         if self._is_there(pid):
             return False
+        # A live gauge counts only while its worker lives.
         if path.name.startswith(LIVE_GAUGE):
             path.unlink(missing_ok=True)
             return True
@@ -167,6 +171,7 @@ class Folder:
         """Steps 2 and 3 for one type of metric."""
         total = self._directory / f"{prefix}_{_FOLDED}{SUFFIX}"
         claimed = {path.name: path for path in self._directory.glob(f"{prefix}_*{CLAIM}*{SUFFIX}")}
+        # A process that was killed between steps 2 and 3 leaves files that the total already holds.
         done = self.counted_elsewhere([total, *claimed.values()])
         new = [path for name, path in sorted(claimed.items()) if name not in done]
         if new:
@@ -223,6 +228,7 @@ class Folder:
         found: dict[int, list[Path]] = {}
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             prefix, _, pid = path.stem.rpartition("_")
+            # Other files in the directory are not the guard's to touch.
             known = prefix in _FOLDABLE or prefix == _PER_PROCESS or prefix.startswith(LIVE_GAUGE)
             if known and pid.isdecimal() and int(pid) in pids:
                 found.setdefault(int(pid), []).append(path)

@@ -49,6 +49,7 @@ def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> 
     chosen = []
     for family in foreign_families(families, besides=besides):
         names = set(_names(family))
+        # One clash would make the scraper refuse the whole page, so that the family is left out.
         if names.isdisjoint(taken):
             taken |= names
             chosen.append(family)
@@ -84,6 +85,7 @@ def _grouped(samples: Iterable[Sample]) -> Iterator[Sample]:
         key = tuple(sorted((name, value) for name, value in sample.labels.items() if name != _LE))
         groups.setdefault(key, []).append(sample)
     for group in groups.values():
+        # False sorts before True: buckets first. Their bounds are numbers, +Inf among them.
         yield from sorted(group, key=lambda sample: (_LE not in sample.labels, float(sample.labels.get(_LE, 0))))
 
 

@@ -101,6 +101,7 @@ def find_processes(directory: Path) -> LiveProcesses:
             free.setdefault(int(pid), []).append(path)
         else:
             strangers.add(int(pid))
+    # A pid that also lives, or belongs to another space, may be another process's: its files are left alone.
     dead = {pid: tuple(paths) for pid, paths in free.items() if pid not in alive | strangers}
     return LiveProcesses(frozenset(alive), frozenset(here), dead, frozenset(alive | strangers | free.keys()))
 
@@ -137,6 +138,7 @@ def exists(pid: int) -> bool:
     except OSError:
         return True  # no /proc on this system
     facts = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    # kill(2) also finds the id of a thread, whose thread group has another id.
     return facts.get("Tgid", str(pid)).strip() == str(pid) and facts.get("State", "R")[:1] not in _ENDED
 
 

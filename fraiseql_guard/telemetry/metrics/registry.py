@@ -80,6 +80,7 @@ class Metrics:
         sources = {Source.GUARD, Source.HOST}
         chosen = [metric for metric in signals.METRICS if metric.source in sources]
         if self._workers:
+            # With one process prometheus_client's own collector counts garbage collections.
             chosen += _GC_STATS.values()
         self._recorded = {
             metric.name: RecordedMetric(with_closed_labels(metric), limits, shared=self._workers is not None)
@@ -121,6 +122,7 @@ class Metrics:
             record(value)
         if trace:
             self._recorded[metric.name].exemplify(labels, value, trace, time.time())
+        # At most once a second, on the way of a request: a worker that is not scraped has no other occasion.
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
@@ -139,6 +141,7 @@ class Metrics:
         self._write_down()
         seen = None
         if self._workers is not None:
+            # Dead workers' files are folded first, so that fewer are read.
             self._workers.fold()
             seen = self._workers.look()
         ours, form = self._ours(seen), _form(as_openmetrics)
@@ -169,6 +172,7 @@ class Metrics:
         more = workers.fold()
         seen = workers.look()
         ours = self._ours(seen)
+        # After the page, so that a scrape does not wait for hundreds of dead workers.
         if more:
             self._background.submit(workers.fold)
         return seen, ours, form.render(ours)

@@ -75,6 +75,7 @@ class Values:
         """Add the entries of one more file, and move their keys to the end of the order."""
         found = self.found
         for key, entry in entries:
+            # pop and assign: a dict keeps the order of insertion.
             found[key] = [*found.pop(key, ()), entry]
 
     def end_oldest(self, series_of: SeriesOf, most: int, in_use: Callable[[], Iterable[bytes]]) -> None:
@@ -83,6 +84,7 @@ class Values:
         kept: dict[Hashable, set[Hashable]] = {}
         too_many: list[tuple[bytes, Hashable]] = []
         # The newest come last in the order.
+        # A series has several keys (its buckets): all stay, or all go.
         for key in reversed(self.found):
             if (found := series_of(key)) is not None:
                 group, series = found
@@ -91,6 +93,7 @@ class Values:
                     newest.add(series)
                 else:
                     too_many.append((key, found))
+        # Files are read only now, since there are nearly always few enough series.
         used = set(map(series_of, in_use())) if too_many else set[object]()
         for key, ended in too_many:
             if ended not in used:
@@ -101,6 +104,7 @@ class Values:
         rows: list[tuple[bytes, Entry]] = []
         for key, entries in self.found.items():
             if self.prefix in _SUMMED:
+                # A sum that is rounded here would differ from the sum that a scrape showed before.
                 rows += [(key, (part, 0.0)) for part in exact_parts([value for value, _ in entries])]
             elif self.prefix == "gauge_mostrecent":
                 rows.append((key, max(entries, key=lambda entry: entry[1])))
@@ -140,6 +144,7 @@ def packed(entries: Iterable[tuple[bytes, Entry]], trailing: bytes = b"") -> byt
     """The content of a file with these entries, and ``trailing`` bytes behind them."""
     parts = []
     for key, entry in entries:
+        # prometheus_client reads doubles at multiples of eight bytes; a full pad of eight is its own form.
         padding = b" " * (8 - (len(key) + 4) % 8)
         parts.append(_INT.pack(len(key)) + key + padding + _PAIR.pack(*entry))
     body = b"".join(parts)
@@ -208,6 +213,7 @@ def _read_key(key: bytes) -> Key:
             raise TypeError("a key of something else than text")
     for name, value in labels.items():
         if name == BOUND:
+            # A bound that is no number would fail later, when the whole page is written.
             float(value)
     Family(family, text, "unknown")  # a name that it takes
     return Key(family, sample, tuple(sorted(labels.items())), text)
@@ -228,6 +234,7 @@ def _merge(prefix: str, entries: list[Entry]) -> float:
 
 def _sum(values: list[float]) -> float:
     try:
+        # fsum rounds once, whatever the order of the files.
         return fsum(values)
     except (OverflowError, ValueError):  # beyond the largest number, or inf and -inf
         return sum(values)
@@ -268,7 +275,9 @@ def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, 
             buckets.setdefault((key.family, others), []).append((float(upper), key, value))
     for (name, labels), rows in buckets.items():
         family, total = _family(found, rows[0][1], prefix), 0.0
+        # In the order of the numbers: as texts, 10 would come before 2.
         for bound, _, value in sorted(rows, key=lambda row: row[0]):
             total += value
             family.add_sample(f"{name}_bucket", {**dict(labels), BOUND: _go_text(bound)}, total)
+        # The last bucket (+Inf) holds every observation, so that its total is the count.
         family.add_sample(f"{name}_count", dict(labels), total)

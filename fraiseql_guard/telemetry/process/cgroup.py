@@ -55,6 +55,7 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
     # In a container only a part of the path may be mounted: folders that are missing are passed over on the way up.
     parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     known: list[ControlGroup] = []
+    # From the process's own group up to the root: the kernel enforces each limit on the way.
     for length in range(len(parts), -1, -1):
         folder = mount.joinpath(*parts[:length])
         limit = _limit(folder, version)
@@ -90,6 +91,7 @@ def _read(folder: Path, version: _Version, limit: int | None) -> ControlGroup | 
         return None
     stat = pairs(text(folder / "memory.stat"), " ")
     swap = stat["total_swap"] if "total_swap" in stat else number(text(folder / "memory.swap.current")) or 0
+    # The kernel's counters are not read at one moment, so that the difference may be below 0.
     return ControlGroup(max(0, usage - stat.get(version.inactive, 0)), limit, swap)
 
 

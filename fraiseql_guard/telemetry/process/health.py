@@ -78,6 +78,7 @@ class Health:
 
     async def report(self) -> Report:
         """The health of the process, at most a second old. Never raises."""
+        # Probes of several balancers come by the second: none costs more than a look.
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
         # Shielded: a client that leaves must not cancel the report of the others.
@@ -133,6 +134,7 @@ class Health:
             answers = True
         except Exception:  # noqa: BLE001 - whatever the reason is, Redis does not answer
             answers = False
+        # A breaker may be open although Redis answers again: until its probe closes it, requests go without.
         given_up = isinstance(store, FailoverStore) and store.breaker_open
         if given_up or not answers:
             # Under the policy closed every request is refused: other processes may still reach Redis.

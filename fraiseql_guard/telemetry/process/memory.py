@@ -43,6 +43,7 @@ def read_memory(root: Path = ROOT) -> Memory | None:
     bounded = [
         Memory(group.used_bytes, group.limit_bytes, group.swap_bytes)
         for group in groups
+        # A limit above the machine's memory is none: the machine is full before.
         if group.limit_bytes is not None and (machine is None or group.limit_bytes < machine)
     ]
     if bounded:
@@ -58,6 +59,7 @@ def read_memory(root: Path = ROOT) -> Memory | None:
 
 def resident_bytes(root: Path = ROOT) -> int | None:
     """The resident memory of this process; None where the system does not tell."""
+    # The second field of statm is the resident set, in pages (proc(5)).
     fields = (text(root / "proc/self/statm") or "").split()
     pages = number(fields[1]) if len(fields) > 1 else None
     return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")

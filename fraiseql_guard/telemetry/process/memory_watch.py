@@ -72,4 +72,5 @@ class MemoryWatch:
 
 def _is_above(memory: Memory, percent: float, was_above: bool) -> bool:
     """Whether use is above a threshold. One that was passed counts as passed until use has fallen well below it."""
+    # Without the margin, use that swings around a threshold would report at each swing.
     return memory.percent > percent - HYSTERESIS_PERCENT if was_above else memory.percent >= percent
