@@ -17,6 +17,7 @@ _TIER: Final = re.compile(r"[-._0-9A-Za-z]{1,64}", re.ASCII)
 
 def field_costs(value: object) -> Mapping[str, int]:
     """``Type.field=points`` pairs."""
+    # Keyword arguments may give a mapping; a variable gives text.
     pairs = value.items() if isinstance(value, Mapping) else (item.partition("=")[::2] for item in items(value))
     costs: dict[str, int] = {}
     for name, points in pairs:

@@ -37,8 +37,10 @@ def https_url(value: object) -> str:
     url = text(value)
     parts = urlsplit(url)
     host = parts.hostname
+    # Errors and logs show the address, so that it must not hold a password.
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("is not a plain address: it holds a password or a fragment")
+    # Over plain HTTP an attacker in the network could give keys of their own.
     if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
         raise ValueError("is not an https address")
     return url
@@ -47,6 +49,7 @@ def https_url(value: object) -> str:
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
     try:
+        # The name is not resolved: what it stands for may change after this check.
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

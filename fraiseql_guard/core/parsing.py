@@ -45,8 +45,10 @@ def integer(minimum: int, maximum: int = 2**53) -> Callable[[object], int]:
     """A whole number from ``minimum`` to ``maximum``."""
 
     def parse(value: object) -> int:
+        # True is an int to Python, and surely a mistake here.
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError("is not a whole number")
+        # int() would also take underscores and digits of other scripts.
         if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value, re.ASCII):
             raise ValueError("is not a whole number")
         number = int(value)
@@ -63,6 +65,7 @@ def seconds(value: object) -> float:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
+    # NaN compares as false, and so is refused here.
     if not 0 < number <= 86_400:
         raise ValueError("is not a number of seconds between 0 and 86400")
     return number
@@ -92,6 +95,7 @@ def subset(*names: str) -> Callable[[object], tuple[str, ...]]:
 
     def parse(value: object) -> tuple[str, ...]:
         found = items(value)
+        # !a writes other characters out, since the message may reach a terminal.
         if unknown := [item for item in found if item not in names]:
             raise ValueError(f"holds {unknown[0][:40]!a}, which is none of {', '.join(names)}")
         return found
@@ -151,6 +155,7 @@ def items(value: object) -> tuple[str, ...]:
 
 
 def _sequence(value: object) -> Iterable[object]:
+    # Iterating a mapping or bytes would give keys or numbers without an error.
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise ValueError("is not a list")
     return value
@@ -169,6 +174,7 @@ def paths(value: object) -> tuple[str, ...]:
     found = items(value)
     if not found or not all(path.startswith("/") and path.isprintable() for path in found):
         raise ValueError("is not a list of paths that begin with /")
+    # One spelling: a slash at the end makes no other path.
     return tuple(path.rstrip("/") or "/" for path in found)
 
 
@@ -188,6 +194,7 @@ def path(value: object) -> str:
 def admin_path(value: object) -> str:
     """One URL path that is not the root, so that something is left to the app."""
     found = path(value)
+    # Browsers and proxies resolve dot segments, so that such a path would never arrive.
     if (
         found == "/"
         or not re.fullmatch(r"(/[-._~0-9A-Za-z]+)+", found, re.ASCII)
@@ -218,6 +225,7 @@ def admin_tokens(value: object) -> Mapping[str, str]:
         found[name] = token
     if not found:
         raise ValueError("holds no token")
+    # The audit names the actor by the token: one token must be one actor.
     if len(set(found.values())) < len(found):
         raise ValueError("gives one token two names")
     return found

@@ -69,6 +69,7 @@ class RedisUrl:
         # Which servers, and how to reach them.
         kind = _KINDS[scheme["kind"]]
         encrypted = scheme["tls"] == "rediss"
+        # There is one @ at most: _split has refused others.
         userinfo, _, hosts = parts["authority"].rpartition("@")
         is_socket = scheme["unix"] is not None
         path = _socket_path(hosts, parts["path"]) if is_socket else None
@@ -99,6 +100,7 @@ def _split(url: str) -> tuple[re.Match[str], re.Match[str]]:
     parts = _PARTS.fullmatch(url, scheme.end())
     if parts is None or parts["fragment"] is not None:
         raise ValueError(f"holds a raw #: {_ENCODE}")
+    # Another client would look for the host behind another @, and send the password there.
     if "@" in parts["path"] or parts["authority"].count("@") > 1:
         raise ValueError(f"holds a raw / or @ in front of the host: {_ENCODE}")
     return scheme, parts
@@ -106,6 +108,7 @@ def _split(url: str) -> tuple[re.Match[str], re.Match[str]]:
 
 def _decoded(text: str) -> str:
     """Without percent-encoding; ValueError if that is broken."""
+    # unquote() leaves broken escapes as they are; other clients may not.
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"holds a % that two hexadecimal digits do not follow: {_ENCODE}")
     try:
@@ -189,6 +192,7 @@ def _database(text: str, options: Mapping[str, str]) -> int:
     numbers = [each for each in (_decoded(text), options.get("db", "")) if each]
     if not all(re.fullmatch(r"[0-9]{1,10}", each, re.ASCII) and int(each) <= _MOST_DATABASES for each in numbers):
         raise ValueError("has a database that is no whole number of at least 0, as in /0")
+    # Equal numbers are no contradiction: tools often write both.
     if len({int(each) for each in numbers}) > 1:
         raise ValueError("names two databases: in its path and as the option db")
     return int(numbers[0]) if numbers else 0
@@ -206,6 +210,7 @@ def _options(query: str, kind: Kind, *, encrypted: bool) -> dict[str, str]:
             raise ValueError(_unknown_option(name, known, query))
         if not value or name in found:
             raise ValueError(f"gives the option {name} no value, or two")
+        # + is a blank in a query, and only there.
         found[name] = _decoded(value.replace("+", " "))
     _refuse_contradictions(found, encrypted=encrypted)
     return found

@@ -84,6 +84,7 @@ def _by_siblings(proc: Path, parent: int, lines: Sequence[Sequence[str]], server
     for pid in _pids(proc):
         if _parent(proc, pid) == parent:
             line = _command_line(proc, pid)
+            # Forked workers share the command line of their parent; spawned ones have one of multiprocessing's.
             alike += (forked and line == own) or (_SPAWNED in line and _SPAWNED in own)
     return StartedWorkers(alike, f"{alike} processes of {server}")
 
@@ -92,6 +93,7 @@ def _workers_in(arguments: Sequence[str]) -> int | None:
     count = None
     for place, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
+        # --workers 4, -w 4, --workers=4 and -w4 are all in use; the last one counts, as in the servers.
         if argument in ("--workers", "-w"):
             value = arguments[place + 1] if place + 1 < len(arguments) else ""
         elif name != "--workers":
@@ -109,6 +111,7 @@ def _pids(proc: Path) -> Iterator[int]:
 def _parent(proc: Path, pid: int) -> int:
     """0 if it is not known."""
     with suppress(OSError, ValueError, IndexError):
+        # A process may be called ") 1 (": fields are counted behind the last parenthesis (proc(5)).
         return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
     return 0
 

@@ -88,6 +88,7 @@ def read_values(
     rows = {row.option: row for row in table}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    # All problems in one message: an operator should not have to start once for each.
     problems = [_unknown_option(option, rows) for option in options if option not in rows]
     for row in rows.values():
         try:
@@ -101,6 +102,7 @@ def read_values(
 
 def _read_one(row: SettingVariable, argument: object, environ: Mapping[str, str]) -> tuple[Any, str]:
     given = environ.get(row.name, "").strip()
+    # Only secrets may be given by a file (NAME_FILE), as orchestrators mount them.
     in_file = environ.get(row.name + _FILE, "").strip() if row.form.secret else ""
     # An argument wins over the variable, and the variable over the default.
     if argument is not None:
@@ -146,6 +148,7 @@ def unknown_variables(
     sentences = []
     for name in sorted(os.environ if environ is None else environ):
         if name.startswith("FRAISEQL_") and name not in known:
+            # A near name is likely ours misspelt; a far one belongs to something else, and is only named.
             near = get_close_matches(name, ours, n=1, cutoff=0.75)
             hint = f"; did you mean {near[0]}?" if near else ""
             sentences.append(f"{name} is set and nothing reads it{hint}")
