@@ -95,6 +95,7 @@ def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
             if "-----BEGIN" in text:
                 private: Any = load_pem_private_key(text.encode(), None)
                 kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
+                # Ed25519 is what is left, and no class of its own needs to be named.
                 kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
                 return _able(kind.import_key(private))
             return OctKey.import_key(text.encode())
@@ -120,5 +121,6 @@ _DEFAULT_ALGORITHMS: Final = {
 
 def _lifetime_seconds() -> int:
     row = next(row for row in VARIABLES if row.option == "token_lifetime_seconds")
+    # By the table of settings, so that a test's token lives as long as an issuer's would.
     seconds: int = row.read(os.environ.get(row.name, "").strip() or row.default, row.name)
     return seconds

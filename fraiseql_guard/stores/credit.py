@@ -69,6 +69,7 @@ class Drawn:
                 key = overridden  # the store replaces all of these by one, which costs what the first does
                 if key in covered:
                     continue
+            # The first replaced charge draws on the credit; the others are part of it and cost nothing more.
             if not (replaced and left):
                 tokens = self._draw(held, key, tokens)
             if tokens:

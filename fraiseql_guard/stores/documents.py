@@ -139,12 +139,14 @@ class MemoryDocuments:
             # An id that stands for another text ends it all.
             if held is not None and held.digest != entry.digest:
                 return Adding(conflict=document.id)
+            # True counts as 1.
             changed += held != entry
             index[document.id] = entry
         if len(index) > MAX_DOCUMENTS or sum(entry.size_bytes for entry in index.values()) > MAX_DOCUMENTS_BYTES:
             return Adding(full=True)
         if changed:
             self._entries = index
+            # New mappings, so that a reader between two awaits has an old set or a new one.
             self._documents = {**self._documents, **{each.id: each for each in documents}}
             self._version += 1
         return Adding(changed)

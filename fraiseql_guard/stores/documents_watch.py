@@ -62,6 +62,7 @@ class DocumentsWatch:
         """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
         with suppress(StoreError):
             index = await self._store.index(self._wanted.version)
+            # The wanted set is remembered even if its texts do not arrive: the next look goes on reading.
             if index is not None:
                 self._wanted = index
             if self._wanted.version != self._in_force and not self._lost():
@@ -82,6 +83,7 @@ class DocumentsWatch:
     async def _read(self) -> None:
         """Read the texts that are new; take over the set if it is complete."""
         index = self._wanted
+        # By digest: a text that a document had before under another id is not read again.
         await self._read_texts([each for each in index.entries if each.digest not in self._texts])
         if missing := [each.id for each in index.entries if each.digest not in self._texts]:
             self._tell_torn(missing)

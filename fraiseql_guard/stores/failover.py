@@ -194,6 +194,7 @@ def _asked(
     @wraps(method)
     async def ask(*arguments: Any, **options: Any) -> Any:
         answer = None
+        # suppress() without a class suppresses nothing.
         with suppress(*passed_over):
             answer = await breaker.ask(lambda: method(*arguments, **options))
         if local is not None:
@@ -206,6 +207,7 @@ def _asked(
 def _by_batches(method: Callable[..., AsyncIterator[Any]], breaker: Breaker) -> Callable[..., AsyncIterator[Any]]:
     @wraps(method)
     async def ask(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        # Each step of the iterator is an exchange of its own, and passes the breaker.
         batches = aiter(method(*arguments, **options))
         while True:
             try:

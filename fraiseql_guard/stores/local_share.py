@@ -104,12 +104,14 @@ class LocalShare:
         """FleetStore.beat was applied: so many workers live."""
         if self._given_workers is None and ttl_seconds > 0:
             self._seen_workers.append(living)
+            # The largest count of the last beats: too small a share refuses too much, too large a one admits too much.
             self._workers = max(1, *self._seen_workers)
 
     def _share_of(self, request: AdmitRequest) -> AdmitRequest:
         if self._workers == 1:
             return request
         charges = tuple(share_of(charge, self._workers) for charge in request.charges)
+        # The packed call is for the store's charges, which these are not.
         return replace(request, charges=charges, call=None)
 
 

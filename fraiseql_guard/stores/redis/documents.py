@@ -88,6 +88,7 @@ class RedisDocuments:
         arguments: list[str | int | bytes] = ["add", MAX_DOCUMENTS, MAX_DOCUMENTS_BYTES]
         for document in documents:
             entry = listed(document)
+            # JSON behind digest and size: a name may hold blanks.
             facts = orjson.dumps([entry.name, entry.type])
             text = document.text.encode(errors="replace")
             arguments += [entry.id, entry.digest, entry.size_bytes, facts, text]

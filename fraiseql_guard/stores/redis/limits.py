@@ -64,6 +64,7 @@ class RedisLimits:
         found: list[HeldLimit] = []
         async for subjects in self._index.scan():
             found += await self._confirmed(subjects)
+        # A scan may give a note twice.
         return list({each.subject: each for each in found}.values())
 
     async def of(self, subject: Subject) -> HeldLimit | None:

@@ -61,6 +61,7 @@ class Repair:
 
     async def shared(self, key: str) -> bool:
         """Remove a key of the fleet and those beside it where their type is not ours; True if there was any."""
+        # Keys beside it share its hash tag: one of them may be what made the script fail.
         tag = key[: key.find("}") + 1]
         keys = {each: row for each, row in self._shared.items() if each.startswith(tag)}
         row = row_of(key)

@@ -51,4 +51,5 @@ def login(user: str, password: str) -> tuple[Command, ...]:
     """The command that authenticates; none without a password."""
     if not password:
         return ()
+    # Redis before 6 knows no users, and a server with one password expects none.
     return (("AUTH", user, password),) if user else (("AUTH", password),)

@@ -59,6 +59,7 @@ class Cluster:
         place, asking = self._slots[slot], False
         for _ in range(REDIRECTS):
             try:
+                # All redirects share the one deadline of the request.
                 left = max(0.0, deadline - self._loop.time())
                 return await self._connection(place).call(question, timeout_seconds=left, asking=asking)
             except StoreError as error:

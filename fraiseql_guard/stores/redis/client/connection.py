@@ -123,6 +123,7 @@ class RedisConnection:
         future: asyncio.Future[Any] = self._loop.create_future()
         # The deadline counts from here, so that connecting is part of it.
         self._timeouts.watch(deadline, future, timeout_seconds)
+        # In one write: ASKING holds for the very next command of a connection alone.
         if asking:
             self._send(_ASKING + packed, (self._unread(), future), timeout_seconds)
         else:

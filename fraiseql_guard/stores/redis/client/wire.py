@@ -45,6 +45,7 @@ class Wire(asyncio.Protocol):
             # Answers come in the order of the requests; the reader gives itself when there is no whole one.
             while (reply := self._reader.gets()) is not self:
                 future, _ = self._waiting.popleft()
+                # A request that has given up keeps its place; its answer is read and dropped.
                 if not future.done():
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError):
@@ -108,6 +109,7 @@ class Wire(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreError("connection", detail))
         if self._transport is not None:
+            # abort, not close: what is unsent must not reach a server that comes back.
             self._transport.abort()
 
     async def drop(self, detail: str) -> None:
