@@ -38,12 +38,11 @@ def started_workers(
     parent = _parent(proc, own)
     # The command line of this process comes first: it may be the server's own.
     lines = [_command_line(proc, each) for each in (own, parent) if each]
-    found = next(filter(None, map(_by_arguments, lines)), None)
+    server = _server_among(sys.modules if modules is None else modules)
+    around = os.environ if environ is None else environ
     # Without a number on a command line: a variable, or the processes that are there.
-    if found is None:
-        around = os.environ if environ is None else environ
-        server = _server_among(sys.modules if modules is None else modules)
-        found = _without_arguments(proc, parent, lines, server, around) if server is not None else None
+    found = next(filter(None, map(_by_arguments, lines)), None)
+    found = found or _without_arguments(proc, parent, lines, server, around)
     return found if found is not None and found.count > 1 else None
 
 
@@ -53,9 +52,11 @@ def _server_among(modules: Collection[str]) -> str | None:
 
 
 def _without_arguments(
-    proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str, environ: Mapping[str, str]
+    proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str | None, environ: Mapping[str, str]
 ) -> StartedWorkers | None:
     """Where no command line names the number: by gunicorn's variable, else by the processes beside this one."""
+    if server is None:
+        return None
     found = _by_variable(environ.get(GUNICORN_ARGUMENTS, "")) if server == "gunicorn" else None
     if found is None and lines:
         found = _by_siblings(proc, parent, lines, server)

@@ -145,14 +145,15 @@ def unknown_variables(
     for row in table:
         ours.update({row.name, row.name + _FILE} if row.form.secret else {row.name})
     known = ours | set(foreign)
-    sentences = []
-    for name in sorted(os.environ if environ is None else environ):
-        if name.startswith("FRAISEQL_") and name not in known:
-            # A near name is likely ours misspelt; a far one belongs to something else, and is only named.
-            near = get_close_matches(name, ours, n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            sentences.append(f"{name} is set and nothing reads it{hint}")
-    return sentences
+    around = os.environ if environ is None else environ
+    unknown = [name for name in sorted(around) if name.startswith("FRAISEQL_") and name not in known]
+    return [f"{name} is set and nothing reads it{_near(name, ours)}" for name in unknown]
+
+
+def _near(name: str, ours: Iterable[str]) -> str:
+    """A hint at the variable that was probably meant. A name that is far from all belongs to something else."""
+    near = get_close_matches(name, ours, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _shorten(text: str) -> str:
