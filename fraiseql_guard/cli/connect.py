@@ -67,6 +67,7 @@ def ask(
         async with connect(url, acting_as=acting_as) as fleet:
             return await action(fleet)
 
+    # One event loop for a command: what it opened is closed with it.
     return asyncio.run(go())
 
 
@@ -113,6 +114,7 @@ def acting(settings: Settings, acting_as: str | None = None) -> str:
 
 def actor() -> str:
     """The name of the user at this machine, also behind sudo."""
+    # Windows has no user ids.
     number = os.getuid() if hasattr(os, "getuid") else -1
     # Only root can have come here by sudo: for any other user the variable may be forged.
     if number == 0 and (before := os.environ.get("SUDO_USER")):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,7 +14,7 @@ from fraiseql_guard.cli.audit import CommandAudit
 from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, acting, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import print_done
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
+from fraiseql_guard.cli.render import JsonOption, print_list
 from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import Settings, name_of
@@ -28,6 +29,8 @@ from fraiseql_guard.graphql.documents.manifests import (
 from fraiseql_guard.operations.operator.documents import AUDITED, FILE, STORE, document_shown
 from fraiseql_guard.operations.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.stores.documents import TrustedDocument, listed
+
+_COLUMNS: Final = ("id", "type", "name", "source")
 
 documents = typer.Typer(help="The trusted documents of the fleet, or of a manifest.", no_args_is_help=True)
 _ManifestOption = Annotated[
@@ -58,14 +61,7 @@ def add_documents(
         # All files are read before anything is changed.
         found = _distinct(each for file in files for each in _documents_in(file))
         if place is not None:
-            known = read_manifest(place, new=form)
-            # ConflictError before the file is touched, if an id in it stands for another text.
-            _distinct([*known.documents.values(), *found])
-            write_manifest(place, known.with_documents(found))
-            ids, new = [each.id for each in found], sum(each.id not in known.documents for each in found)
-            # The audit names a bounded number of ids, and how many there are.
-            facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
-            _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
+            _add_to(place, found, form, acting_as)
             _print(_shown(found, FILE), as_json)
             return
         wanted = _shown(found, STORE)
@@ -75,6 +71,18 @@ def add_documents(
     # One document can be undone with one command; several would make a line that is too long to copy.
     undo = command_line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
     print_done(done, done.message.rstrip("."), as_json=as_json, undo=undo)
+
+
+def _add_to(place: Path, found: Sequence[TrustedDocument], form: ManifestForm, acting_as: str | None) -> None:
+    """Add documents to a manifest. ConflictError before the file is touched, if an id in it stands for another text."""
+    known = read_manifest(place, new=form)
+    _distinct([*known.documents.values(), *found])
+    write_manifest(place, known.with_documents(found))
+    # The audit names a bounded number of ids, and how many there are.
+    ids = [each.id for each in found]
+    new = sum(each not in known.documents for each in ids)
+    facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
+    _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
 
 
 @documents.command("list")
@@ -108,16 +116,20 @@ def remove_documents(
         if not ids:
             raise ValueError(f"{', '.join(names)} names no document")
         if place is not None:
-            known = parse_manifest(place.read_bytes())
-            # All or none: nothing is removed if one of the ids is not there.
-            if missing := [id_ for id_ in ids if id_ not in known.documents]:
-                raise ValueError(f"{place} has no {missing[0]}")
-            write_manifest(place, known.without(ids))
-            for id_ in ids:
-                _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
+            _remove_from(place, ids, acting_as)
             return
         done = ask(url, lambda fleet: _remove(fleet, ids), acting_as=acting_as)
     print_done(done, as_json=as_json)
+
+
+def _remove_from(place: Path, ids: Sequence[str], acting_as: str | None) -> None:
+    """Take documents out of a manifest. ValueError, and none is taken out, if one of the ids is not there."""
+    known = parse_manifest(place.read_bytes())
+    if missing := [id_ for id_ in ids if id_ not in known.documents]:
+        raise ValueError(f"{place} has no {missing[0]}")
+    write_manifest(place, known.without(ids))
+    for id_ in ids:
+        _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
 
 
 async def _remove(fleet: FleetConnection, ids: Sequence[str]) -> Done:
@@ -154,6 +166,7 @@ def _place(manifest: Path | None, url: str | None) -> Path | None:
 
 def _documents_in(file: Path) -> Sequence[TrustedDocument]:
     try:
+        # By the name: a manifest is JSON, and no GraphQL document is.
         if file.suffix == ".json":
             return list(parse_manifest(file.read_bytes()).documents.values())
         return [document_of(file.read_text(encoding="utf-8"))]
@@ -180,8 +193,4 @@ def _shown(found: Iterable[TrustedDocument], source: str) -> Sequence[Document]:
 
 
 def _print(found: Sequence[Document], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    rows = [(each.id, each.type, each.name, each.source) for each in found]
-    print_rows(("id", "type", "name", "source"), rows, none="No document is trusted.")
+    print_list(found, _COLUMNS, attrgetter(*_COLUMNS), none="No document is trusted.", as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -164,16 +164,24 @@ def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, s
     what = ("keys", "other keys") if slot is None else (f"key as {slot}", f"another key as {slot}")
     if slot is not None and (without := [name for name, own in held.items() if not own]):
         return False, f"{len(without)} of {len(held)} workers have no key as {slot}: {', '.join(without)}."
-    # Workers by the keys that they have: the smallest group is named.
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for name, own in held.items():
-        groups.setdefault(own, []).append(name)
+    groups = _by_keys(held)
     if len(groups) == 1:
         return True, f"All {len(held)} workers have the same {what[0]}."
     # Of two groups the smaller one is more likely the one that missed a rotation.
-    fewest = min(groups.values(), key=len)
+    fewest = min(groups, key=len)
     return False, f"{len(fewest)} of {len(held)} workers have {what[1]} than the rest: {', '.join(fewest)}."
 
 
-def _keys_of(worker: Worker, slot: str | None) -> tuple[tuple[str, str], ...]:
+_Keys = tuple[tuple[str, str], ...]
+
+
+def _by_keys(held: Mapping[str, _Keys]) -> Collection[Sequence[str]]:
+    """The names of the workers, in groups that have the same keys."""
+    groups: dict[_Keys, list[str]] = {}
+    for name, own in held.items():
+        groups.setdefault(own, []).append(name)
+    return groups.values()
+
+
+def _keys_of(worker: Worker, slot: str | None) -> _Keys:
     return tuple(sorted(each for each in worker.key_fingerprints.items() if slot in (None, each[0])))

@@ -17,6 +17,7 @@ V = TypeVar("V", covariant=True)
 
 SHOWN: Final = 1_000
 _PAGE: Final = 1_000
+# Between two reports of an action that takes long.
 _WAIT_SECONDS: Final = 2.0
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most.")]

@@ -55,13 +55,8 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
     settings = Settings.load()
     # The manifest at hand first: it needs no fleet.
     path = manifest or settings.trusted_documents_file
-    if path is not None:
-        found = [text for digest, text in _digests(path) if digest.startswith(query_hash)]
-        # The same text under several ids is no ambiguity.
-        if len(set(found)) > 1:
-            raise ValueError(f"{path} has {len(set(found))} documents whose query_hash begins with {query_hash}")
-        if found:
-            return found[0]
+    if path is not None and (text := _in_manifest(path, query_hash)) is not None:
+        return text
     if url is None and settings.redis_url is None:
         looked = "nowhere" if path is None else f"in the manifest {path} alone"
         raise NotFoundError(
@@ -70,6 +65,15 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
             f"that a worker remembers too. The text of what is refused is logged with {name_of('log_query_text')}=true"
         )
     return ask(url, lambda fleet: fleet.operator.document(query_hash)).text
+
+
+def _in_manifest(path: Path, query_hash: str) -> str | None:
+    """The one text in a manifest whose query_hash begins so; None if there is none. ValueError if there are several."""
+    # A set: the same text under several ids is no ambiguity.
+    found = {text for digest, text in _digests(path) if digest.startswith(query_hash)}
+    if len(found) > 1:
+        raise ValueError(f"{path} has {len(found)} documents whose query_hash begins with {query_hash}")
+    return next(iter(found), None)
 
 
 def _read(written_out: re.Match[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Final
@@ -12,7 +12,7 @@ import typer
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import HOUR, ForOption, ReasonOption, print_done, seconds_of
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.render import JsonOption, print_list, remaining
 from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.variables import SettingVariable
@@ -174,13 +174,9 @@ def _row_of(word: str) -> SettingVariable:
 
 def _list(kind: str, url: str | None, as_json: bool) -> None:
     found = [each for each in ask(url, lambda fleet: fleet.operator.switches()) if each.kind == kind]
-    if as_json:
-        print_json(found)
-    else:
-        print_switches(found, none="Nothing is set: the configured values hold.")
+    headers = ("name", "value", "ends in", "reason", "by")
+    print_list(found, headers, _row, none="Nothing is set: the configured values hold.", as_json=as_json)
 
 
-def print_switches(found: list[Switch], *, none: str) -> None:
-    """Print overrides in force as rows."""
-    rows = [(each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor) for each in found]
-    print_rows(("name", "value", "ends in", "reason", "by"), rows, none=none)
+def _row(each: Switch) -> Sequence[object]:
+    return each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor

@@ -65,7 +65,7 @@ def named(target: Target) -> str:
         return f"login {target.identifier}" + (f" at {target.ip_address}" if target.ip_address else "")
     if target.user_id is None:
         return str(target.ip_address)
-    of = ", ".join(part for part in (target.tenant, target.issuer) if part)
+    of = ", ".join(filter(None, (target.tenant, target.issuer)))
     return f"user {target.user_id}" + (f" ({of})" if of else "")
 
 

@@ -71,6 +71,7 @@ def print_frame(frame: Frame) -> None:
 
 
 async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
+    # The terminal's second screen: what stood there before comes back at the end.
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         frame, trouble = await look(fleet, count), ""  # an error of the first look ends the command
         while True:
@@ -92,11 +93,16 @@ def drawn(frame: Frame, width: int) -> Group:
 
 
 def _heading(status: Status) -> Sequence[str]:
-    rates = ((rate(status.workers, name), name) for name in (REQUESTS, REFUSALS))
-    shown = ", ".join(f"{'?' if value is None else f'{value:,.1f}'} {name}/s" for value, name in rates)
+    rates = ", ".join(_shown_rate(status.workers, name) for name in (REQUESTS, REFUSALS))
+    # A number that no worker knows is shown as a question mark, never as 0.
     counted = [each.in_flight for each in status.workers if each.in_flight is not None]
     in_flight = sum(counted) if counted else "?"
-    return (summary(status), f"{local_time(status.at)}  {shown}, {in_flight} in flight")
+    return (summary(status), f"{local_time(status.at)}  {rates}, {in_flight} in flight")
+
+
+def _shown_rate(workers: Sequence[Worker], name: str) -> str:
+    value = rate(workers, name)
+    return f"? {name}/s" if value is None else f"{value:,.1f} {name}/s"
 
 
 def _marks(status: Status) -> Sequence[str]:
