@@ -138,12 +138,10 @@ class _PlanningWalk:
         members = self._rules.table.members if self._rules.table else {}
         # Each condition divides the types into those that it holds for and the others.
         groups = [owners]
-        for holding in (members[on] for on in conditions if on in members):
+        for on in filter(members.__contains__, conditions):
             # Set operations are fast: ten of them count as one visit.
             self._budget.spend(len(groups) // 10)
-            parts = [part for group in groups for part in (group & holding, group - holding) if part]
-            # A condition that divides no group is dropped, which keeps the list short.
-            groups = parts if len(parts) > len(groups) else groups
+            groups = _divided(groups, members[on])
         return found, groups
 
     def _collect(self, level: LevelDraft, owner: str | None) -> Collected:
@@ -181,6 +179,11 @@ class _PlanningWalk:
             self._pending.append(level)
         level.parents += 1
         return level
+
+
+def _divided(groups: list[frozenset[str]], holding: frozenset[str]) -> list[frozenset[str]]:
+    """The groups, each divided into the types for which a condition holds and the others."""
+    return list(filter(None, chain.from_iterable((group & holding, group - holding) for group in groups)))
 
 
 def _by_name(found: Collected) -> Iterable[FieldNode]:

@@ -48,6 +48,12 @@ class ChildField:
     weight: int
     leaves_only: bool  # nothing below it selects anything
 
+    @property
+    def is_of_a_page(self) -> bool:
+        """Whether it has a name that the fields of pages have."""
+        name = self.field.name
+        return name in WRAPPERS or (name == PAGE_INFO and self.leaves_only)
+
 
 ChildAlternatives = Iterable[Iterable[tuple[int, ChildField]]]
 """What a field selects, for each type that it may return, with the numbers of the terms."""
@@ -212,14 +218,20 @@ class CostRules:
         writes: bool,
     ) -> ArgumentPlan:
         """What the arguments of a field may ask for. ``writes``: it is a mutation."""
-        if rule is None:
-            sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
-            role = SizeRole.SIZES if sized else SizeRole.HINTS
-        elif rule.listed or paging.page is PageSize.ALWAYS:
-            role = SizeRole.SIZES
-        else:
-            role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
+        role = _role_by_name(paging, assumed) if rule is None else _role_by_schema(paging, rule)
         return self._planner.plan(field, owner, rule, role, writes=writes)
+
+
+def _role_by_name(paging: Paging, assumed: AssumedSize) -> SizeRole:
+    """What the sizes among the arguments of a field mean of which only the name and what it selects is known."""
+    sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
+    return SizeRole.SIZES if sized else SizeRole.HINTS
+
+
+def _role_by_schema(paging: Paging, rule: FieldRule) -> SizeRole:
+    if rule.listed or paging.page is PageSize.ALWAYS:
+        return SizeRole.SIZES
+    return SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)
@@ -257,8 +269,7 @@ def _looks_like_a_page(alternatives: ChildAlternatives) -> bool:
     """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
     found = False
     for _, child in chain.from_iterable(alternatives):
-        name = child.field.name
-        if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
+        if child.is_of_a_page:
             found = True
         # Another object or a leaf with a cost beside the items: it is an object of its own rather than a page.
         elif child.field.selection is not None or child.weight:

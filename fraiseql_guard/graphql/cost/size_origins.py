@@ -22,7 +22,7 @@ def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Binding
         return term.assumed.origin, ""
     # 3. One could, but its variable has no value, or one that is no number.
     if not asked.explicit:
-        return SizeOrigin.ASSUMED, term.arguments.sizes[0].name if term.arguments.sizes else ""
+        return SizeOrigin.ASSUMED, next((each.name for each in term.arguments.sizes), "")
     # 4. The first argument whose value is the size said it.
     said_by = _saying(asked.size, term.arguments.sizes, bindings)
     return _origin(said_by, bindings) if said_by is not None else (SizeOrigin.ARGUMENT, "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import orjson
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.graphql.denials import malformed
-from fraiseql_guard.graphql.http.media_types import read_media_type
+from fraiseql_guard.graphql.http.media_types import Parameters, read_media_type
 from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _FORM: Final = "multipart/form-data"
@@ -104,15 +105,20 @@ def _boundary(content_type: str) -> str:
     """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
     # Parsers disagree about repeated parameters, other character sets, and escapes in quotes.
     found = read_media_type(content_type)
-    parameters = dict(found.parameters) if found else {}
-    boundary = parameters.pop("boundary", "")
-    read_alike = found is not None and len(found.parameters) == len(parameters) + 1 and "\\" not in content_type
-    if not read_alike or parameters.pop("charset", "utf-8").lower() != "utf-8" or parameters:
-        boundary = ""
+    boundary = _only_boundary(found.parameters) if found is not None and "\\" not in content_type else ""
     is_plain = _PLAIN_BOUNDARY.fullmatch(boundary) or f'"{boundary}"' in content_type  # all else has to be in quotes
     if not is_plain or not _BOUNDARY.fullmatch(boundary):
         raise _MalformedError("The Content-Type must have one boundary, and nothing else but charset=utf-8.")
     return boundary
+
+
+def _only_boundary(given: Parameters) -> str:
+    """The boundary among parameters that say nothing else, each once; empty if there is none."""
+    parameters = dict(given)
+    if len(parameters) < len(given) or parameters.pop("charset", "utf-8").lower() != "utf-8":
+        return ""
+    boundary = parameters.pop("boundary", "")
+    return "" if parameters else boundary
 
 
 def _part(piece: bytes, begin: int) -> _MultipartPart:
@@ -192,13 +198,18 @@ def _is_null(operations: Any, path: str) -> bool:
     if match is None:
         return False
     # A batch begins with the number of its operation.
-    value = operations
-    # Digits are a key in an object and an index in a list.
-    for step in [*([match[1]] if match[1] else []), "variables", *match[2][1:].split(".")]:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return False
-    return value is None
+    begin = [match[1]] if match[1] else []
+    try:
+        return reduce(_step, [*begin, "variables", *match[2][1:].split(".")], operations) is None
+    except LookupError:
+        return False
+
+
+def _step(value: Any, step: str) -> Any:
+    """What a step of a path leads to; LookupError if it leads nowhere. Digits are a key in an object, and an index in a
+    list."""
+    if isinstance(value, dict):
+        return value[step]
+    if isinstance(value, list) and step.isdecimal():
+        return value[int(step)]
+    raise LookupError(step)
