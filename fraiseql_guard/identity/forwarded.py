@@ -15,7 +15,7 @@ from fraiseql_guard.identity.networks import Address, parse_address
 MAX_HOPS: Final = 20
 MAX_HEADER_BYTES: Final = 2048
 
-_PORT: Final = re.compile(r"[0-9]{1,5}|_[A-Za-z0-9._-]+", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
+_PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
 _PAIR: Final = re.compile(
     r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)="""
     r"""(?:"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<plain>[^\s",;]*+)))?+[ \t]*+(?:;|\Z)""",
@@ -50,18 +50,18 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 
 def node_address(text: str | None) -> Address | None:
     """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``."""
-    host, port = (text or "").strip(" \t"), ""
+    written = (text or "").strip(" \t")
     # Brackets hold IPv6 with or without a port; one colon alone divides IPv4 and a port.
-    if host.startswith("["):
-        host, bracket, port = host[1:].partition("]")
-        if not bracket or ":" not in host or (port and port[0] != ":"):
+    if written.startswith("["):
+        host, bracket, behind = written[1:].partition("]")
+        if not bracket or ":" not in host:
             return None
-        port = port[1:] if port else "0"
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
+    elif written.count(":") == 1:
+        host, colon, port = written.partition(":")
+        behind = colon + port
     else:
-        port = "0"
-    return parse_address(host) if _PORT.fullmatch(port) else None
+        return parse_address(written)
+    return parse_address(host) if not behind or _PORT.fullmatch(behind) else None
 
 
 def _single(text: str) -> Iterator[str]:
