@@ -6,9 +6,10 @@ what happens to a request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -117,7 +118,7 @@ def explain(
     lexical, parses = _scan(text, settings)
     analyzed = _analyzed(text, settings, table) if parses else None
     # The tree shows all operations; the verdict needs one that can be run.
-    if operation_name is None and analyzed is not None:
+    if operation_name is None:
         operation_name = _first_name(analyzed)
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
     digest = sha256(text.encode(errors="replace")).hexdigest()
@@ -145,9 +146,9 @@ def _analyzed(text: str, settings: Settings, table: SchemaTable | None) -> Analy
     return prepared if isinstance(prepared, AnalyzedDocument) else None
 
 
-def _first_name(analyzed: AnalyzedDocument) -> str | None:
+def _first_name(analyzed: AnalyzedDocument | None) -> str | None:
     """The name of the first operation, if all have one: each of them is bounded, whichever a request names."""
-    return None if None in analyzed.names else analyzed.document.operations[0].name
+    return None if analyzed is None or None in analyzed.names else analyzed.document.operations[0].name
 
 
 def _measured(settings: Settings, numbers: Measurements) -> Iterable[LimitVerdict]:
@@ -266,10 +267,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 def render(explanation: Explanation) -> str:
     """The explanation as text for a terminal: the tree of costs, the limits, and the verdict."""
-    rows = [row for operation in explanation.operations for row in _rows(operation)]
-    width = max((len(name) for name, _, _ in rows), default=0)
-    digits = max((len(cost) for _, cost, _ in rows), default=0)
-    lines = [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
+    lines = _aligned(list(chain.from_iterable(map(_rows, explanation.operations))))
     if explanation.shortened:
         lines.append("... and more than can be shown")
     lines += ["", *(_verdict(each) for each in explanation.limits), ""]
@@ -277,6 +275,13 @@ def render(explanation: Explanation) -> str:
         lines.append(f"lists without a slicing argument: {', '.join(explanation.unsliced)}")
     lines += [f"query_hash {explanation.query_hash}", _outcome(explanation.refusal)]
     return "\n".join(lines).strip("\n")
+
+
+def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Names to the left, costs to the right, notes behind them."""
+    width = max((len(name) for name, _, _ in rows), default=0)
+    digits = max((len(cost) for _, cost, _ in rows), default=0)
+    return [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
 
 
 def _rows(operation: ExplainedOperation) -> Iterator[tuple[str, str, str]]:

@@ -61,7 +61,7 @@ class RefusalJournal:
                 detail=denial.detail[:_DETAIL_CHARACTERS] or (denial.reason.value if denial.reason else ""),
                 limit=denial.limit,
                 actual=denial.actual,
-                path=denial.path[:_DETAIL_CHARACTERS] if denial.path else None,
+                path=_beginning(denial.path),
                 retry_after_seconds=denial.retry_after_seconds,
                 query_hash=ctx.query_hash,
                 operation=measured.name if measured else None,
@@ -94,3 +94,7 @@ class RefusalJournal:
             return True
         noted[1] += 1
         return noted[1] <= PER_MINUTE
+
+
+def _beginning(text: str | None) -> str | None:
+    return text[:_DETAIL_CHARACTERS] if text else None

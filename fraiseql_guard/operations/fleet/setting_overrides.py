@@ -43,6 +43,7 @@ def setting_overrides(control: Overrides) -> SettingOverrides:
     modes = sorted(control.of(OverrideKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
     for entry in (*control.of(OverrideKind.SETTING), *modes):
         try:
+            # Later entries win: modes come behind variables, that of one protection behind that of all.
             options |= options_of(entry)
         except SettingsError as error:
             problems.append(str(error))
@@ -56,6 +57,7 @@ def options_of(entry: Override) -> dict[str, str]:
     # The value is read here, so that what is bad is named before any worker applies it.
     for option in wanted:
         row = _BY_OPTION[option]
+        # An empty text counts as not set, and would bring the default into force.
         if not entry.value.strip():
             raise SettingsError(f"{row.name} is given no value. Accepted: {row.form.accepts}")
         row.read(entry.value, row.name)

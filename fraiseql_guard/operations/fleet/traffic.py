@@ -115,6 +115,7 @@ class TrafficStats:
         if times == 1:
             self._ring.append((ctx.address, subject))
         else:
+            # No more than the ring holds, however many requests are counted at once.
             self._ring.extend([(ctx.address, subject)] * min(times, _RING))
         # The caller's counts in this window.
         key = subject.key

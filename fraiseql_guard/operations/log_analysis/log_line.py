@@ -56,19 +56,18 @@ def parse(line: bytes) -> LogLine | None:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(found, dict):
-        return None
-    timestamp, event, context = found.get("timestamp"), found.get("event"), found.get("context")
-    # A line of another program may be JSON with some of these names.
-    if not isinstance(timestamp, str) or not isinstance(event, str) or not isinstance(context, dict):
-        return None
-    if not _TIMESTAMP.fullmatch(timestamp):
-        return None
-    # Lines that the rate limit left out count with the one that reports them.
-    suppressed = context.get("suppressed")
+    match found:
+        case {"timestamp": str(timestamp), "event": str(event), "context": dict(context)}:
+            # A line of another program may be JSON with the same names.
+            if _TIMESTAMP.fullmatch(timestamp):
+                return LogLine(timestamp, event, context, 1 + _suppressed(context.get("suppressed")))
+    return None
+
+
+def _suppressed(given: object) -> int:
+    """The lines that the rate limit left out before this one: they count with it."""
     # A bound, since any program may have written the line.
-    more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0
-    return LogLine(timestamp, event, context, 1 + more)
+    return given if isinstance(given, int) and 0 < given < _MAX_SUPPRESSED else 0
 
 
 def moment(text: str, now: datetime) -> str:

@@ -64,7 +64,7 @@ def _callers(incident: Incident) -> Iterator[_Sign]:
         yield CauseKind.ATTACK, f"{incident.sanctions} sanctions: callers went on in spite of many refusals"
     # Most of it comes from few callers that can be named.
     for what, counter in (("addresses", incident.addresses), ("users", incident.users)):
-        if _few(counter)[1] >= _FEW_SHARE and _are_named(counter):
+        if _is_of_few(counter) and _are_named(counter):
             yield CauseKind.ATTACK, _of_few(counter, what)
             return
     # Or many callers meet it alike.
@@ -80,20 +80,28 @@ def _rate_limiting(incident: Incident) -> Iterator[_Sign]:
 
 
 def _authentication(incident: Incident) -> Iterator[_Sign]:
-    reasons = incident.kinds.get("failure_reason", TopCounter())
-    reason, share = _leader(reasons)
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} addresses or logins were blocked for guessing"
-    # One reason that clients cause by mistake.
-    if reason in _OURS and share >= _ONE_REASON:
-        yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason}: {_OURS[reason]}"
-        return
-    # Tokens that do not verify, from everywhere: the keys differ.
-    if reason in _BADLY_SIGNED and share >= _ONE_REASON and _few(incident.addresses)[1] < _FEW_SHARE:
-        yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
+    mistake = _mistake(incident)
+    if mistake is not None:
+        yield CauseKind.MISCONFIGURATION, mistake
         return
     # Many callers alike are no misconfiguration here unless one reason stands out; sanctions were said above.
     yield from (sign for sign in _callers(incident) if sign[0] is CauseKind.ATTACK and "sanctions" not in sign[1])
+
+
+def _mistake(incident: Incident) -> str | None:
+    """What is wrong if nearly all authentications fail for one reason that no attacker brings about."""
+    reason, share = _leader(incident.kinds.get("failure_reason", TopCounter()))
+    if share < _ONE_REASON:
+        return None
+    # One reason that clients cause by mistake.
+    if reason in _OURS:
+        return f"{share:.0%} fail for {reason}: {_OURS[reason]}"
+    # Tokens that do not verify, from everywhere: the keys differ.
+    if reason in _BADLY_SIGNED and not _is_of_few(incident.addresses):
+        return f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
+    return None
 
 
 def _query_dos(incident: Incident) -> Iterator[_Sign]:
@@ -117,7 +125,7 @@ def _database(incident: Incident) -> Iterator[_Sign]:
         leader, share = _leader(incident.kinds.get(name, TopCounter()))
         if leader != NO_VALUE and share >= _ONE_REASON:
             yield CauseKind.MISCONFIGURATION, f"{share:.0%} concern the {what} {leader}: look for a missing index"
-    if _few(incident.users)[1] >= _FEW_SHARE and _are_named(incident.users):
+    if _is_of_few(incident.users) and _are_named(incident.users):
         yield CauseKind.ATTACK, _of_few(incident.users, "users")
 
 
@@ -158,6 +166,11 @@ def _few(counter: TopCounter) -> tuple[int, float]:
     """The smallest number of callers that have half of all events, at most three, and their share."""
     shares = ((count, counter.share(count)) for count in range(1, _FEW + 1))
     return next((each for each in shares if each[1] >= _FEW_SHARE), (_FEW, counter.share(_FEW)))
+
+
+def _is_of_few(counter: TopCounter) -> bool:
+    """Whether the few most frequent callers have half of all events."""
+    return _few(counter)[1] >= _FEW_SHARE
 
 
 def _of_few(counter: TopCounter, what: str) -> str:

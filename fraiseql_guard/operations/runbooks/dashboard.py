@@ -23,6 +23,7 @@ def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
     """The whole dashboard, for the same choices as the rules; labels of alerts make no difference."""
     base = choices.runbook_url.rstrip("/")
     return {
+        # A fixed uid: an import replaces the dashboard that is there, and links to it stay good.
         "uid": "fraiseql-ops",
         "title": "FraiseQL operations",
         "description": "One row for each operational runbook. Written by `fraiseql-guard dashboard`.",
@@ -30,6 +31,7 @@ def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
         "schemaVersion": 39,
         "version": 1,
         "editable": True,
+        # One crosshair over all panels, so that moments can be compared.
         "graphTooltip": 1,
         "refresh": "30s",
         "timezone": "browser",
@@ -236,6 +238,7 @@ def _variable(label: str, chosen: str) -> dict[str, Any]:
         "refresh": 2,
         "includeAll": True,
         "multi": True,
+        # One expression instead of a list of all values, which may be long.
         "allValue": ".*",
         "current": {"text": "All", "value": "$__all"},
     }

@@ -61,6 +61,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="AppGraphQLErrors",
         runbook=_GUARD,
+        # An answer with errors mostly has the status 200, so that AppServerErrors does not see it.
         expression="fraiseql:graphql_errors:ratio > 0.25 and on (job) fraiseql:graphql_errors:rate > 0.05",
         hold="5m",
         severity=_WARNING,
@@ -136,6 +137,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         name="GuardSanctionImposed",
         runbook=_GUARD,
         expression="fraiseql:sanctions:increase > 0",
+        # At once: the sanction is in force already.
         hold="0s",
         severity=_INFO,
         summary="{{ $value }} blocked automatically ({{ $labels.policy }})",

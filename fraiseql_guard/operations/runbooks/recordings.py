@@ -43,6 +43,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:response_time:p95",
+        # le is the bound of a bucket: the quantile is read from all of them.
         "histogram_quantile(0.95, sum by (job, le) (rate(fraiseql_response_time_seconds_bucket[5m])))",
         "95 % of the answers were faster than this many seconds.",
     ),
@@ -185,6 +186,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     # --- memory; other programs export process_* and python_gc_* as well, so only where a guard is
     Recording(
         "fraiseql:resident_memory:growth",
+        # delta, not increase: memory is a gauge, and may shrink.
         "sum by (job, instance) (delta(process_resident_memory_bytes[30m]))"
         " and on (job, instance) fraiseql_response_time_seconds_count",
         "Growth of the resident memory in half an hour, in bytes, all workers of an instance together.",

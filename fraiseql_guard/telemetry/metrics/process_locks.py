@@ -96,7 +96,8 @@ def find_processes(directory: Path) -> LiveProcesses:
             continue
         if is_held(path):
             alive.add(int(pid))
-            here.update({int(pid)} if same_space else ())
+            if same_space:
+                here.add(int(pid))
         elif same_space:
             free.setdefault(int(pid), []).append(path)
         else:

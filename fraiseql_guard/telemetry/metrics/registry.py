@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from threading import RLock, get_ident
@@ -289,7 +289,7 @@ class Metrics:
                 "share one Metrics if it is another guard's, or let the guard have a registry of its own"
             ) from None
         for collector in self._process_collectors():
-            if isinstance(collector, _Unnamed) or present.isdisjoint(family.name for family in collector.collect()):
+            if not _is_there(collector, present):
                 self.registry.register(collector)
                 self._process.append(collector)
 
@@ -317,6 +317,13 @@ class Metrics:
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)
+
+
+def _is_there(collector: Collector, present: Collection[str]) -> bool:
+    """Whether a registry with these families has one of a collector's already."""
+    if isinstance(collector, _Unnamed):
+        return False
+    return any(family.name in present for family in collector.collect())
 
 
 def _form(as_openmetrics: bool) -> Any:

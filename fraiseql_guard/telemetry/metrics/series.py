@@ -187,12 +187,8 @@ def with_closed_labels(metric: Metric) -> Metric:
     """The metric; one whose labels are metrics or events with all their values, so that its series begin at 0 and never
     overflow."""
     if metric is signals.LABEL_OVERFLOW:
-        return replace(
-            metric,
-            closed=tuple(
-                (other.name,) for other in signals.METRICS if other.labels and other.source is not Source.PROCESS
-            ),
-        )
+        bounded = [other for other in signals.METRICS if other.labels and other.source is not Source.PROCESS]
+        return replace(metric, closed=tuple((other.name,) for other in bounded))
     if metric is signals.LOG_LINES_SUPPRESSED:
         return replace(metric, closed=tuple((event.name,) for event in signals.EVENTS))
     return metric

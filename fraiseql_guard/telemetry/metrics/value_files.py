@@ -53,6 +53,16 @@ class Key:
     labels: Labels
     text: str
 
+    @property
+    def upper_bound(self) -> float | None:
+        """That of the bucket; None of what is no bucket."""
+        return next((float(text) for name, text in self.labels if name == BOUND), None)
+
+    @property
+    def series(self) -> Labels:
+        """The labels without the bucket's bound."""
+        return tuple([label for label in self.labels if label[0] != BOUND])
+
 
 @dataclass(slots=True)
 class Values:
@@ -267,12 +277,11 @@ def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, 
     """Add merged samples to their families. Buckets of histograms are stored one by one, and published cumulatively."""
     buckets: dict[tuple[str, Labels], list[tuple[float, Key, float]]] = {}
     for key, value in merged:
-        upper = next((text for name, text in key.labels if name == BOUND), None)
+        upper = key.upper_bound
         if prefix != "histogram" or upper is None:
             _family(found, key, prefix).add_sample(key.sample, dict(key.labels), value)
         else:
-            others = tuple(label for label in key.labels if label[0] != BOUND)
-            buckets.setdefault((key.family, others), []).append((float(upper), key, value))
+            buckets.setdefault((key.family, key.series), []).append((upper, key, value))
     for (name, labels), rows in buckets.items():
         family, total = _family(found, rows[0][1], prefix), 0.0
         # In the order of the numbers: as texts, 10 would come before 2.

@@ -52,18 +52,23 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
         return []
     version, path = found
     mount = root / version.mount
-    # In a container only a part of the path may be mounted: folders that are missing are passed over on the way up.
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     known: list[ControlGroup] = []
     # From the process's own group up to the root: the kernel enforces each limit on the way.
-    for length in range(len(parts), -1, -1):
-        folder = mount.joinpath(*parts[:length])
+    for folder in _folders_up(mount, path):
         limit = _limit(folder, version)
         # In version 1 the root counts the whole machine, unless it is a container's own root, which has a limit.
         own = not known and (version is _V2 or folder != mount)
         if (own or limit is not None) and (level := _read(folder, version, limit)) is not None:
             known.append(level)
     return known
+
+
+def _folders_up(mount: Path, path: str) -> Iterator[Path]:
+    """The folders of a control group and of those above it, up to the mount. In a container only a part of the path may
+    be mounted: folders that are missing are passed over on the way up."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    for length in range(len(parts), -1, -1):
+        yield mount.joinpath(*parts[:length])
 
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
