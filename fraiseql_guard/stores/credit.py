@@ -39,6 +39,7 @@ class Drawn:
     def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
         self._subject = ctx.subject
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
+        # What each guard further outside has taken, as far as nothing counts on it yet.
         held = [_credit_of(payer) for payer in ctx.payers]
         left, covered = self._draw_all(held, charges)
         self.charges = tuple(left)

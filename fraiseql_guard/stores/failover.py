@@ -128,6 +128,7 @@ class FailoverStore:
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill (Store.admit). Never raises StoreError."""
+        # As Breaker.ask does, without a further coroutine for each request.
         breaker = self._breaker
         if breaker.open_since is not None:
             breaker.probe_soon()
@@ -169,6 +170,7 @@ class FailoverStore:
 
     def _with_failover(self, name: str, sub_store: S) -> S:
         """The sub-store of this name with each of its methods carried through failures as its row says."""
+        # Bound once: a call looks up neither its row nor its method.
         methods = {
             method: _carried(row, getattr(sub_store, method), self._breaker, self._share)
             for method, row in FAILOVER[name].items()

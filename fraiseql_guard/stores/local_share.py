@@ -40,6 +40,7 @@ class LocalShare:
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Decide alone. What is imposed here ends with the outage."""
+        # It may impose sanctions from here on, so that learn() has to look from now on.
         self._learned = True
         return await self._memory.admit(self._share_of(request))
 

@@ -53,6 +53,7 @@ class RedisLimits:
             found += await self._confirmed(notes.notes)
             if not notes.cursor:
                 break
+        # The total is that of the index, some notes of which nothing may confirm.
         return Page(tuple(found), str(position), total)
 
     async def count(self) -> int:

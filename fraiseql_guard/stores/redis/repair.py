@@ -77,6 +77,7 @@ class Repair:
         keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
+            # A list, not a generator: every key is looked at, whatever the first ones held.
             contents = [await self._content(key, row) for key, row in keys.items()]
             if found or any(contents):
                 return True
@@ -90,6 +91,7 @@ class Repair:
         keys += [f"{base}b:{bucket}" for bucket in buckets]
         # The member's own, and those of its group, whose keys are in the same slot.
         for who in {member, ""}:
+            # Offences and sanctions of monitor mode have keys of their own (m:).
             for mode in ("", "m:"):
                 keys += [f"{base}{mode}s{who}", f"{base}{mode}g"]
                 keys += [f"{base}{mode}{kind}:{policy.value}:{who}" for kind in "or" for policy in PolicyName]

@@ -45,6 +45,7 @@ class Cluster:
         self._seeds = seeds
         self._scripts = scripts
         self._connections: dict[Place, RedisConnection] = {}
+        # The node of each slot; empty until the map is known.
         self._slots: list[Place] = []
         self._mapping = LoopTask(self._map)
         self._mapped_at = -MAP_PAUSE_SECONDS

@@ -59,10 +59,12 @@ class RedisConnection:
         self._loop = asyncio.get_running_loop()
         self._find = find
         self._scripts = {script.sha: script.text for script in scripts}
+        # When each script was last sent whole, by its digest.
         self._taught: dict[str, float] = {}
         self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = self._attempt_seconds = connect_seconds
         self._wire: Wire | None = None
+        # What was asked before there was a connection, in order.
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
         self._connecting = LoopTask(self._connect)
 

@@ -24,6 +24,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # The reader answers with this object where no whole reply has come: None is a reply.
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
