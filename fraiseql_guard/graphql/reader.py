@@ -171,8 +171,7 @@ class Reader:
         if not named:
             return analysis
         # The app is given the texts: what it would find under these names is unknown.
-        rewritten = rewrite_query_string(query_string, named[0]) if by_get and named[0] else rewrite_body(body, named)
-        return replace(analysis, rewritten=rewritten)
+        return replace(analysis, rewritten=_rewritten(query_string, body, named, by_get=by_get))
 
     def _analyze_resolved(
         self, found: Resolved | Denial, envelope: Envelope, caller: Hashable, *, by_get: bool, authenticated: bool
@@ -227,6 +226,12 @@ def _named(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
             return []
         named.append(item.envelope if item.named else None)
     return named if any(named) else []
+
+
+def _rewritten(query_string: bytes, body: bytes, named: Sequence[Envelope | None], *, by_get: bool) -> bytes:
+    if by_get and named[0]:
+        return rewrite_query_string(query_string, named[0])
+    return rewrite_body(body, named)
 
 
 def _with_text(analysis: RequestAnalysis, envelope: Envelope) -> RequestAnalysis:

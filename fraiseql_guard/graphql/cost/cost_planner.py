@@ -91,14 +91,13 @@ class _PlanningWalk:
 
     def _alternatives(self, level: LevelDraft) -> Iterable[tuple[str | None, Collected]]:
         """What the level collects for each object type that can stand here; types that cost the same only once."""
-        table = self._rules.table
-        owners = table.possible.get(level.owner or "", ()) if table else ()
+        owners = self._rules.objects(level.owner)
         # One object type at most: conditions do not divide anything.
-        if table is None or len(owners) < 2:
-            owner = owners[0] if owners else None
+        if len(owners) < 2:
+            owner = next(iter(owners), None)
             return [(owner, self._collect(level, owner))]
         # 1. Divide the object types by the fragments that apply to them, and collect for each group.
-        everything, groups = self._alike_in_conditions(level, table.members[level.owner or ""])
+        everything, groups = self._alike_in_conditions(level)
         if len(groups) > 1:
             return self._distinct(level, [(alike, self._collect(level, min(alike))) for alike in groups])
         # 2. The same fragments apply to all, but a field may still cost more in one type than in another.
@@ -127,7 +126,7 @@ class _PlanningWalk:
         """The fields that do not cost the same in all types that can stand here."""
         return [item for item in _by_name(found) if not self._rules.is_uniform(level.owner, item)]
 
-    def _alike_in_conditions(self, level: LevelDraft, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+    def _alike_in_conditions(self, level: LevelDraft) -> tuple[Collected, list[frozenset[str]]]:
         """What stands in the level whatever the type, and the object types for which the same fragments apply."""
         conditions: dict[str, bool] = {}
 
@@ -137,7 +136,7 @@ class _PlanningWalk:
         found = collect(level.selections, self._document.fragments, self._positions, note, self._budget)
         members = self._rules.table.members if self._rules.table else {}
         # Each condition divides the types into those that it holds for and the others.
-        groups = [owners]
+        groups = [members.get(level.owner or "", frozenset())]
         for on in filter(members.__contains__, conditions):
             # Set operations are fast: ten of them count as one visit.
             self._budget.spend(len(groups) // 10)

@@ -110,7 +110,7 @@ class CostRules:
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs = _costs_by_type(settings.field_costs, table)
         self._by_name = _costs_by_name(settings.field_costs)
-        # Computed once: to compare all types of an interface with each document would cost more than the rest.
+        # Computed once: an interface may have hundreds of types, too many to compare for each document.
         self._uneven = self._all_uneven_fields(table) if table else {}
 
     def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
@@ -118,6 +118,10 @@ class CostRules:
         if self.table is None or not owner:
             return None
         return self.table.fields.get(owner, {}).get(field.name)
+
+    def objects(self, owner: str | None) -> tuple[str, ...]:
+        """The object types that a type stands for, in their order; none without a schema."""
+        return self.table.possible.get(owner or "", ()) if self.table is not None else ()
 
     def likeness(self, owner: str, field: FieldNode) -> object:
         """Equal for types in which the field costs the same."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule
+from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule, with_users
 from fraiseql_guard.graphql.cost.list_sizes import guess_size, read_offset
 from fraiseql_guard.graphql.cost.schema import SchemaTable
 from fraiseql_guard.graphql.json_containers import values_of
@@ -118,7 +118,7 @@ class InputSearch:
         # 2. Find the types that have a size themselves.
         direct = {name for name, own in fields.items() if any(itertools.starmap(self._is_size, own.items()))}
         # 3. Add all types that lead to one of these.
-        holding = _with_users(direct, fields)
+        holding = with_users(direct, {name: own.values() for name, own in fields.items()})
         # 4. Keep of each type only the fields on such a way: the search follows no others.
         return {
             name: {key: kind for key, kind in fields[name].items() if kind in holding or self._is_size(key, kind)}
@@ -131,21 +131,6 @@ class InputSearch:
     def _is_size(self, name: str, kind: str) -> bool:
         """Whether a field of an input type may be a size or an offset itself."""
         return kind == ANYTHING or (kind == NUMBER and name in self._names)
-
-
-def _with_users(types: Iterable[str], fields: Mapping[str, Mapping[str, str]]) -> set[str]:
-    """The types, and all types that have one of them in a field, however far inside."""
-    users: dict[str, set[str]] = {}
-    for name, own in fields.items():
-        for kind in own.values():
-            users.setdefault(kind, set()).add(name)
-    found = set(types)
-    pending = list(found)
-    for kind in pending:  # it grows: the users of a type are searched for users of their own
-        more = users.get(kind, set()) - found
-        found |= more
-        pending += more
-    return found
 
 
 def any_of_words(words: Iterable[str]) -> re.Pattern[str]:

@@ -115,9 +115,7 @@ class EnvelopeReader:
             value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:
             # The parser gave up before it had a value, so the text alone hints that the variables are to blame.
-            if error.too_deep and b'"variables"' in body:
-                return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
-            return malformed(f"The body {error}.")
+            return self._unloadable(error, "The body", of_variables=b'"variables"' in body)
         if nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         # A list is a batch, an object one request.
@@ -130,6 +128,11 @@ class EnvelopeReader:
         # The root object is one level more than the variables; then they need no count of their own.
         envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
         return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
+
+    def _unloadable(self, error: NotStrictError, what: str, *, of_variables: bool) -> Denial:
+        if error.too_deep and of_variables:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+        return malformed(f"{what} {error}.")
 
     def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
         if not 0 < len(items) <= self._max_batch:
@@ -154,9 +157,7 @@ class EnvelopeReader:
             try:
                 found[name], (_, nodes, _) = self._loader.load(text.encode())
             except NotStrictError as error:
-                if error.too_deep and name == "variables":
-                    return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
-                return malformed(f"{name} {error}.")
+                return self._unloadable(error, name, of_variables=name == "variables")
             if nodes > self._max_total:
                 return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         envelope = self._envelope(found)

@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleTypes, SelectionNode, StaticTypes
-from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget, root_selections
+from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget, alike, root_selections
 
 _VISITS_AT_LEAST: Final = 300
 _VISITS_PER_PLACE: Final = 4
@@ -106,7 +106,7 @@ class _ConflictWalk:
         for key, fields in members.items():
             for group in self._groups(fields, nested):
                 self._budget.spend(len(group))
-                if len(group) > 1 and not _alike(group):
+                if len(group) > 1 and not alike(group):
                     raise ContradictedError((*path, key))
                 # Children of fields that may meet are compared as one selection, not pair by pair.
                 if distinct := frozenset([field.selection for field, _ in group if field.selection]):
@@ -222,11 +222,3 @@ def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterabl
 def _of_unknown_types(by_type: Mapping[_TypeName, _Group]) -> _Group:
     """The fields that stand in selections without a condition."""
     return [field for owner, fields in by_type.items() if _is_unknown(owner) for field in fields]
-
-
-def _alike(group: _Group) -> bool:
-    """Whether all ask for the same, as they mostly do."""
-    first, _ = group[0]
-    name, asks = first.name, first.asks
-    # asks is made only for fields with arguments: most have none.
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in group)

@@ -7,7 +7,7 @@ work is bounded by a budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
@@ -184,6 +184,14 @@ def children_of(fields: Collected) -> Children:
     """What collected fields select."""
     below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
     return {key: selections for key, selections in below.items() if selections}
+
+
+def alike(fields: Sequence[tuple[FieldNode, object]]) -> bool:
+    """Whether fields of one response key all ask for the same, as they mostly do."""
+    first, _ = fields[0]
+    name, asks = first.name, first.asks
+    # asks is made only for fields with arguments: most have none.
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
 
 
 def _selections(document: DocumentNode) -> list[SelectionNode]:

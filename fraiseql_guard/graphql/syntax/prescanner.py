@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -139,16 +139,10 @@ class Prescanner:
         """Why a document is refused for its counts. A small one that is not grossly over is left to the analysis, which
         knows all numbers."""
         found = self._exceeded(scan.counters, introspects=introspects)
-        gross = any(row.is_gross(limit, actual) for row, limit, actual in found)
-        if not found or not (gross or scan.tokens > self._small_tokens):
+        small = scan.tokens <= self._small_tokens
+        if not found or (small and not any(row.is_gross(limit, actual) for row, limit, actual in found)):
             return None
-        denials = [
-            over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found
-        ]
-        path = ".".join(found[0][0].path(scan.counters))
-        # The first limit is named, the worst one counts.
-        offence = next((item.offence for item in denials if item.offence), None)
-        return replace(denials[0], path=path or None, offence=offence)
+        return _denial_of(found, scan.counters, introspects=introspects)
 
     def _exceeded(self, counters: PrescanCounters, *, introspects: bool) -> list[tuple[_PrescanLimit, int, int]]:
         """The limits that are certainly exceeded, each with the limit and what was counted."""
@@ -163,6 +157,16 @@ class Prescanner:
             return actual
         # Aliases inside and outside of the introspection have a limit each: half of them exceed one for certain.
         return (actual + 1) // 2 if row.code is signals.TOO_MANY_ALIASES else 0
+
+
+def _denial_of(
+    found: Sequence[tuple[_PrescanLimit, int, int]], counters: PrescanCounters, *, introspects: bool
+) -> Denial:
+    """The refusal for the limits that are exceeded: the first is named, the worst one counts."""
+    denials = [over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found]
+    path = ".".join(found[0][0].path(counters))
+    offence = next((item.offence for item in denials if item.offence), None)
+    return replace(denials[0], path=path or None, offence=offence)
 
 
 def _gross(limit: int) -> int:

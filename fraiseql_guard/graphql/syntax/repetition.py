@@ -14,10 +14,12 @@ from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleT
 from fraiseql_guard.graphql.syntax.conflicts import ContradictedError
 from fraiseql_guard.graphql.syntax.counts import INTROSPECTION
 from fraiseql_guard.graphql.syntax.field_merging import (
+    Children,
     Collected,
     MergedSelection,
     SelectionMerger,
     VisitBudget,
+    alike,
     children_of,
     root_selections,
 )
@@ -72,7 +74,7 @@ def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: b
     for key, fields in merged.fields.items():
         if len(fields) == 1:
             continue
-        if not _alike(fields):
+        if not alike(fields):
             # Nothing but one condition around all of them: no type could keep these fields apart.
             if alone and len({on for _, on in fields}) == 1:
                 raise ContradictedError((*path, key))
@@ -80,12 +82,6 @@ def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: b
         if len(fields) > worst.times:
             worst = RepeatedKey(len(fields), (*path, key), worst.differs)
     return worst
-
-
-def _alike(fields: list[tuple[FieldNode, str | None]]) -> bool:
-    """Whether all ask for the same, as they mostly do."""
-    name, asks = fields[0][0].name, fields[0][0].asks
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
 
 
 # --- aliases ----------------------------------------------------------------------------------------------------------
@@ -161,8 +157,7 @@ class _RepetitionWalk:
             kinds = self._places[place] = []
             merged = self._merging.merged(selections, place, self._budget)
             for types in self._kinds(merged.conditions):
-                fields = merged.fields if types is None else self._among(merged.fields, types)
-                children = merged.children if types is None else children_of(fields)
+                fields, children = self._of_types(merged, types)
                 kind = _ObjectAliases(*asked_again(fields))
                 kinds.append(kind)
                 self._note_repeated(fields, path)
@@ -185,6 +180,13 @@ class _RepetitionWalk:
             # The first walk only notes that types stand side by side; to keep them apart costs a walk of its own.
             return (None,)
         return together(conditions, self._possible)
+
+    def _of_types(self, merged: MergedSelection, types: Types | None) -> tuple[Collected, Children]:
+        """The fields that stand below these types, and what they select."""
+        if types is None:
+            return merged.fields, merged.children
+        fields = self._among(merged.fields, types)
+        return fields, children_of(fields)
 
     def _among(self, fields: Collected, types: Types) -> Collected:
         self._budget.spend(len(fields))
