@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -67,14 +68,17 @@ def alerts(
         choices = Choices(runbook_url=runbook_url, scale=scale, by=parse_by(by), labels=parse_labels(label or ()))
         # Read before the format is known, so that a wrong label is an error in both.
         metadata = parse_metadata(metadata_label or ())
-        if form is Format.OPERATOR:
-            texts = {OPERATOR_FILE: prometheus_rule(choices, metadata_labels=metadata)}
-        elif metadata:
-            raise ValueError(f"--metadata-label is of a PrometheusRule: give it with --format {Format.OPERATOR.value}")
-        else:
-            texts = rule_files(choices)
-        for path in write_files(out, texts):
+        for path in write_files(out, _texts(form, choices, metadata)):
             print_line(str(path))
+
+
+def _texts(form: Format, choices: Choices, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """The files by their names. ValueError for labels of a resource where there is none."""
+    if form is Format.OPERATOR:
+        return {OPERATOR_FILE: prometheus_rule(choices, metadata_labels=metadata)}
+    if metadata:
+        raise ValueError(f"--metadata-label is of a PrometheusRule: give it with --format {Format.OPERATOR.value}")
+    return rule_files(choices)
 
 
 def dashboard(

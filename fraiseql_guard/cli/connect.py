@@ -119,12 +119,16 @@ def actor() -> str:
     # Only root can have come here by sudo: for any other user the variable may be forged.
     if number == 0 and (before := os.environ.get("SUDO_USER")):
         return before
+    return _name_of_user(number) or os.environ.get("USERNAME") or f"uid {number}"
+
+
+def _name_of_user(number: int) -> str | None:
     try:
         import pwd
 
         return pwd.getpwuid(number).pw_name
     except (ImportError, KeyError):  # Windows; a container's user without a name
-        return os.environ.get("USERNAME") or f"uid {number}"
+        return None
 
 
 def caller() -> str | None:

@@ -12,7 +12,7 @@ from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
 from fraiseql_guard.core.settings import CHANGEABLE, Mode
-from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Worker
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Switch, Worker
 
 
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
@@ -33,10 +33,14 @@ def _print_status(found: Status) -> None:
         none="No worker reports: does one serve on this store?",
     )
     for each in found.switches:
-        left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
-        print_line(f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}")
+        print_line(_in_a_line(each))
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _in_a_line(each: Switch) -> str:
+    left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
+    return f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}"
 
 
 async def known_status(fleet: FleetConnection) -> Status:
@@ -136,11 +140,7 @@ def keys(
         print_json({"agreed": agreed, "verdict": sentence, "workers": listed})
     else:
         _print_keys(workers, has)
-        # In a pipe only the rows are output; a disagreement is said on standard error.
-        if on_terminal():
-            print_line(sentence)
-        elif not agreed:
-            warn(sentence)
+        _print_verdict(sentence, agreed=agreed)
     raise typer.Exit(0 if agreed else REFUSED)
 
 
@@ -153,6 +153,14 @@ def _print_keys(workers: Sequence[Worker], slot: str | None) -> None:
         if slot in (None, name)
     ]
     print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
+
+
+def _print_verdict(sentence: str, *, agreed: bool) -> None:
+    # In a pipe only the rows are output; a disagreement is said on standard error.
+    if on_terminal():
+        print_line(sentence)
+    elif not agreed:
+        warn(sentence)
 
 
 def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, str]:

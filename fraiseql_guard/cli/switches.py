@@ -58,10 +58,8 @@ def mode(
         if wanted is None:
             _list("mode", url, as_json)
         elif wanted == CLEAR:
-            done = ask(
-                url, lambda fleet: fleet.operator.unswitch("mode", protection, actor=fleet.actor), acting_as=acting_as
-            )
-            print_done(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
+            deed = f"cleared the mode of {whose}: the configured one holds again"
+            _clear("mode", protection, deed, acting_as=acting_as, url=url, as_json=as_json)
         elif wanted in _MODES:
             own = () if protection == ALL else ("--protection", protection)
             undo = command_line("mode", CLEAR, *own, url=url)
@@ -105,11 +103,9 @@ def set_variable(
         if clear is not None and variable is not None:
             raise ValueError(f"one thing at a time: {command_line('set', '--clear', clear)}")
         if clear is not None:
-            row = _row_of(clear)
-            done = ask(
-                url, lambda fleet: fleet.operator.unswitch("setting", row.name, actor=fleet.actor), acting_as=acting_as
-            )
-            print_done(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
+            name = _row_of(clear).name
+            deed = f"cleared {name}: the configured value holds again"
+            _clear("setting", name, deed, acting_as=acting_as, url=url, as_json=as_json)
         # Without a variable the command lists, as mode does.
         elif list_all or variable is None:
             _list("setting", url, as_json)
@@ -147,6 +143,12 @@ def _switch(
         acting_as=acting_as,
     )
     print_done(done, switch.deed, as_json=as_json, lasts_seconds=seconds, undo=switch.undo)
+
+
+def _clear(kind: str, name: str, deed: str, *, acting_as: str | None, url: str | None, as_json: bool) -> None:
+    """End an override, and print what was done."""
+    done = ask(url, lambda fleet: fleet.operator.unswitch(kind, name, actor=fleet.actor), acting_as=acting_as)
+    print_done(done, deed, as_json=as_json)
 
 
 def _changeable(word: str, value: str | None) -> SettingVariable:

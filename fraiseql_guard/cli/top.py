@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -43,15 +44,17 @@ def top(
     """Watch requests, refusals and who is refused most in the last five minutes. Ctrl-C ends it."""
     with exit_on_error():
         if as_json or once or not on_terminal():
-            frame = ask(url, lambda fleet: look(fleet, count))
-            print_json(frame) if as_json else print_frame(frame)
-            if not frame.status.store_answers:
-                raise NotAppliedError(of_one_worker(frame.status))
+            _print_once(ask(url, lambda fleet: look(fleet, count)), as_json=as_json)
             return
-        try:
+        with suppress(KeyboardInterrupt):
             ask(url, lambda fleet: _watch(fleet, count, every))
-        except KeyboardInterrupt:
-            return
+
+
+def _print_once(frame: Frame, *, as_json: bool) -> None:
+    """Print a frame. NotAppliedError afterwards, if it shows what one worker knows alone."""
+    print_json(frame) if as_json else print_frame(frame)
+    if not frame.status.store_answers:
+        raise NotAppliedError(of_one_worker(frame.status))
 
 
 async def look(fleet: FleetConnection, count: int) -> Frame:
