@@ -96,11 +96,16 @@ def public_name(family: Family) -> str:
     return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
 
 
+def samples_of(family: Family) -> list[Sample]:
+    """The samples of a family, without ``_created``."""
+    return [sample for sample in family.samples if sample.name != family.name + _CREATED]
+
+
 def render(families: Iterable[Family]) -> bytes:
     """Counters, gauges and histograms in the text format. Families without samples are left out."""
     lines: list[str] = []
     for family in families:
-        samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        samples = samples_of(family)
         if not samples:
             continue
         name = public_name(family)
@@ -152,6 +157,6 @@ def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -
         if is_internal(family.name) or (name := public_name(family)) in seen:
             continue
         seen.add(name)
-        family.samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        family.samples = samples_of(family)
         chosen.append(family)
     return chosen

@@ -118,8 +118,7 @@ class Workers:
         census, paths = find_processes(self._directory), self._files()
         pids = {pid for path in paths if (pid := _pid_of(path)) is not None}
         living = {pid for pid in pids if self._is_alive(pid, census, paths)}
-        # A process without a lock file can only be seen from its own pid space.
-        return living, {pid for pid in living if pid in census.neighbours or pid not in census.alive} | {os.getpid()}
+        return living, {*filter(census.is_here, living), os.getpid()}
 
     def _merge(self, paths: list[Path]) -> list[Family]:
         done = self._folder.counted_elsewhere(paths)

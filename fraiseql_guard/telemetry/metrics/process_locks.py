@@ -41,6 +41,11 @@ class LiveProcesses:
     known: frozenset[int]
     """All processes with a lock file."""
 
+    def is_here(self, pid: int) -> bool:
+        """Whether the pid of a living process means something here. One without a lock can only be seen from its own
+        pid space."""
+        return pid in self.neighbours or pid not in self.alive
+
 
 class ProcessLock:
     """The lock of this process, held until it ends. A forked child gets one of its own at once.

@@ -191,12 +191,18 @@ def exact_parts(values: Iterable[float]) -> list[float]:
         # Add the number to each part; what rounding loses becomes a part of its own.
         rest, kept = number, []
         for part in parts:
-            larger, smaller = (rest, part) if abs(rest) >= abs(part) else (part, rest)
-            rest = larger + smaller
-            if low := smaller - (rest - larger):
+            rest, low = _sum_and_rest(rest, part)
+            if low:
                 kept.append(low)
         parts = [*kept, rest]
     return parts if all(map(isfinite, parts)) else [sum(numbers)]
+
+
+def _sum_and_rest(a: float, b: float) -> tuple[float, float]:
+    """The sum of two numbers as a double, and exactly what that lost (Dekker's FastTwoSum)."""
+    larger, smaller = (a, b) if abs(a) >= abs(b) else (b, a)
+    total = larger + smaller
+    return total, smaller - (total - larger)
 
 
 def _entries(data: bytes) -> list[tuple[bytes, Entry]]:
@@ -288,5 +294,5 @@ def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, 
         for bound, _, value in sorted(rows, key=lambda row: row[0]):
             total += value
             family.add_sample(f"{name}_bucket", {**dict(labels), BOUND: _go_text(bound)}, total)
-        # The last bucket (+Inf) holds every observation, so that its total is the count.
+        # The last bucket is +Inf, so that all of them together are the count.
         family.add_sample(f"{name}_count", dict(labels), total)

@@ -53,7 +53,7 @@ class MemoryWatch:
     def look(self, observer: MemoryObserver) -> None:
         """Measure now, and report to the observer."""
         memory = self.memory = self.read()
-        # Checks read this number with each request; measuring takes longer than that may cost.
+        # Checks read this number with each request: to measure each time would cost too much.
         self.percent = memory.percent if memory is not None else 0.0
         if memory is None:
             return
