@@ -139,5 +139,5 @@ def mounted_bucket(name: str, limit: Limit, burst: int) -> str:
 
 def is_shared(bucket: str) -> bool:
     """Whether a bucket of this name belongs to the group of its subject."""
-    # Names of policies and tiers hold no @ (network_bucket is what writes one).
+    # Names of policies and tiers hold no @: only network_bucket writes one.
     return "@" in bucket

@@ -174,7 +174,7 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
         LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.counters.fragments),
     )
     nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
-    # What a request's text is not parsed for is not parsed here either.
+    # As with a request, a text beyond these limits is not parsed.
     return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
 
 

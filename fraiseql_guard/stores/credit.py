@@ -70,7 +70,7 @@ class Drawn:
                 key = overridden  # the store replaces all of these by one, which costs what the first does
                 if key in covered:
                     continue
-            # The first replaced charge draws on the credit; the others are part of it and cost nothing more.
+            # Once one of the replaced charges is left to pay, further ones stay as they are: the store drops them.
             if not (replaced and left):
                 tokens = self._draw(held, key, tokens)
             if tokens:

@@ -105,7 +105,7 @@ class LocalShare:
         """FleetStore.beat was applied: so many workers live."""
         if self._given_workers is None and ttl_seconds > 0:
             self._seen_workers.append(living)
-            # The largest count of the last beats: too small a share refuses too much, too large a one admits too much.
+            # The largest count of the last beats: with too small a number each worker would admit too much.
             self._workers = max(1, *self._seen_workers)
 
     def _share_of(self, request: AdmitRequest) -> AdmitRequest:

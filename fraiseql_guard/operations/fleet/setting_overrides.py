@@ -57,7 +57,7 @@ def options_of(entry: Override) -> dict[str, str]:
     # The value is read here, so that what is bad is named before any worker applies it.
     for option in wanted:
         row = _BY_OPTION[option]
-        # An empty text counts as not set, and would bring the default into force.
+        # Some forms read an empty text as an empty list: here it is more likely a slip than meant.
         if not entry.value.strip():
             raise SettingsError(f"{row.name} is given no value. Accepted: {row.form.accepts}")
         row.read(entry.value, row.name)

@@ -51,5 +51,5 @@ def login(user: str, password: str) -> tuple[Command, ...]:
     """The command that authenticates; none without a password."""
     if not password:
         return ()
-    # Redis before 6 knows no users, and a server with one password expects none.
+    # A server with one password for all (requirepass) needs no user.
     return (("AUTH", user, password),) if user else (("AUTH", password),)

@@ -110,7 +110,7 @@ class Wire(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreError("connection", detail))
         if self._transport is not None:
-            # abort, not close: what is unsent must not reach a server that comes back.
+            # abort, not close: nothing is sent any more of requests that have failed by now.
             self._transport.abort()
 
     async def drop(self, detail: str) -> None:
