@@ -178,8 +178,8 @@ def _extremes(terms: Sequence[Term], resolved: Sequence[ResolvedArguments]) -> d
         if asked is NOTHING_RESOLVED:
             # Nearly all fields ask for nothing, so this test comes first.
             continue
-        if asked.said > found.get("list_size", 0):
-            found["list_size"], found["list_path"] = asked.said, term.path
+        if asked.size is not None and asked.explicit and asked.size > found.get("list_size", 0):
+            found["list_size"], found["list_path"] = asked.size, term.path
         if asked.offset > found.get("offset", 0):
             found["offset"], found["offset_path"] = asked.offset, term.path
         if asked.sure_offset > found.get("sure_offset", 0):

@@ -29,11 +29,6 @@ class ResolvedArguments:
     invalid: bool = False
     unmet: bool = False  # exactly one slicing argument is needed, and there is none or several
 
-    @property
-    def said(self) -> int:
-        """The size that an argument gives as a number; 0 if none does."""
-        return self.size or 0 if self.explicit else 0
-
 
 NOTHING_RESOLVED: Final = ResolvedArguments()
 
