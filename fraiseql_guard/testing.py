@@ -75,14 +75,26 @@ def make_token(
 def sign(claims: Mapping[str, Any], key: str, *, algorithm: str | None = None, kid: str | None = None) -> str:
     """A token (JWT) with these claims and no others, signed as by :func:`make_token`."""
     material = signing_key(key)
-    family = str(material.get("crv") or material.key_type)
-    name = str(algorithm or material.get("alg") or _DEFAULT_ALGORITHMS.get(family, family))
+    name = algorithm or _algorithm_of(material)
+    family = _family_of(material)
     if ALGORITHMS.get(name) != family:
         raise ValueError(f"the key cannot sign by {name}: it is of the family {family}")
-    header = {"alg": name} | ({"kid": kid or material.kid} if kid or material.kid else {})
+    kid = kid or material.kid
+    header = {"alg": name, "kid": kid} if kid else {"alg": name}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # EdDSA got a second name (RFC 9864), which many verifiers do not know yet
         return jwt.encode(header, dict(claims), material, [name])
+
+
+def _family_of(material: OctKey | RSAKey | ECKey | OKPKey) -> str:
+    """Of an elliptic key its curve, else its type."""
+    return str(material.get("crv") or material.key_type)
+
+
+def _algorithm_of(material: OctKey | RSAKey | ECKey | OKPKey) -> str:
+    """The algorithm that a JWK names, else the usual one of its family."""
+    family = _family_of(material)
+    return str(material.get("alg") or _DEFAULT_ALGORITHMS.get(family, family))
 
 
 def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
@@ -95,6 +107,7 @@ def signing_key(text: str) -> OctKey | RSAKey | ECKey | OKPKey:
             if "-----BEGIN" in text:
                 private: Any = load_pem_private_key(text.encode(), None)
                 kinds: tuple[tuple[type, Any], ...] = ((RSAPrivateKey, RSAKey), (EllipticCurvePrivateKey, ECKey))
+                # Ed25519 is what is left, and no class of its own needs to be named.
                 kind = next((ours for theirs, ours in kinds if isinstance(private, theirs)), OKPKey)
                 return _able(kind.import_key(private))
             return OctKey.import_key(text.encode())
@@ -120,5 +133,6 @@ _DEFAULT_ALGORITHMS: Final = {
 
 def _lifetime_seconds() -> int:
     row = next(row for row in VARIABLES if row.option == "token_lifetime_seconds")
+    # By the table of settings, so that a test's token lives as long as an issuer's would.
     seconds: int = row.read(os.environ.get(row.name, "").strip() or row.default, row.name)
     return seconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -65,15 +66,19 @@ def alerts(
     """
     with exit_on_error():
         choices = Choices(runbook_url=runbook_url, scale=scale, by=parse_by(by), labels=parse_labels(label or ()))
+        # Read before the format is known, so that a wrong label is an error in both.
         metadata = parse_metadata(metadata_label or ())
-        if form is Format.OPERATOR:
-            texts = {OPERATOR_FILE: prometheus_rule(choices, metadata_labels=metadata)}
-        elif metadata:
-            raise ValueError(f"--metadata-label is of a PrometheusRule: give it with --format {Format.OPERATOR.value}")
-        else:
-            texts = rule_files(choices)
-        for path in write_files(out, texts):
+        for path in write_files(out, _texts(form, choices, metadata)):
             print_line(str(path))
+
+
+def _texts(form: Format, choices: Choices, metadata: Mapping[str, str]) -> Mapping[str, str]:
+    """The files by their names. ValueError for labels of a resource where there is none."""
+    if form is Format.OPERATOR:
+        return {OPERATOR_FILE: prometheus_rule(choices, metadata_labels=metadata)}
+    if metadata:
+        raise ValueError(f"--metadata-label is of a PrometheusRule: give it with --format {Format.OPERATOR.value}")
+    return rule_files(choices)
 
 
 def dashboard(
@@ -90,6 +95,7 @@ def dashboard(
 ) -> None:
     """Write the dashboard for Grafana. It needs the recording rules of `fraiseql-guard alerts`."""
     with exit_on_error():
+        # A file for Grafana's import has no place for a folder; silence would look like success.
         if folder_uid and not api:
             raise ValueError("--folder-uid is of Grafana's HTTP API: give it with --api")
         choices = Choices(runbook_url=runbook_url, scale=scale, by=parse_by(by))
@@ -101,7 +107,9 @@ def dashboard(
 
 def parse_metadata(texts: list[str] | tuple[()]) -> dict[str, str]:
     """The values of --metadata-label, as labels of a Kubernetes resource. ValueError for what is no label."""
+    # partition gives the text, "=" and the rest: every second part is name and value.
     found = dict(text.partition("=")[::2] for text in texts)
+    # A label needs all three parts: a name, "=", and a value.
     if wrong := next((text for text in texts if not all(text.partition("="))), None):
         raise ValueError(f"--metadata-label {wrong!r} is no label. Accepted: for example release=prometheus")
     return found

@@ -35,6 +35,7 @@ class CommandAudit:
         self._log.emit(event, fields, always=True)
         self._log.flush(_FLUSH_SECONDS)
         line = self._rendered.getvalue().encode()
+        # The buffer is emptied for the next line.
         self._rendered.seek(0)
         self._rendered.truncate()
         try:

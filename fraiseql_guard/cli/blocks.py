@@ -11,7 +11,7 @@ from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import HOUR, ForceOption, ForOption, ReasonOption, print_done, seconds_of
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, lift_all, pages, warn_of_more
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.render import JsonOption, print_json, print_list, remaining
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
@@ -46,6 +46,7 @@ def block(
     """Refuse everything from an address, a network or a user for a while; or a document, or operations of a name."""
     with exit_on_error():
         seconds = seconds_of(lasts)
+        # A document or an operation is blocked by a switch of the fleet; callers are blocked by a sanction.
         if (switch := _switch_of(document, operation, beside=(address, user))) is not None:
             kind, name = switch
             undo = command_line("unblock", *option(f"--{kind}", name), url=url)
@@ -116,11 +117,7 @@ def lift(
     """End sanctions: those of the addresses and users that are named, or all of an origin."""
     with exit_on_error():
         targets = _targets_of(addresses or (), users or ())
-        # Either targets or --all: without both it is not clear what is meant.
-        if everything == bool(targets):
-            raise ValueError(f"whose? Name addresses and users, or say --all: {command_line('lift', '--all')}")
-        if origin is not None and not everything:
-            raise ValueError(f"--origin goes with --all: {command_line('lift', '--all', '--origin', origin)}")
+        _check_whose(targets, origin, everything=everything)
         if everything:
             chosen = _origin(origin or Origin.AUTOMATIC.value)
             print_done(ask(url, lambda fleet: lift_all(fleet, chosen), acting_as=acting_as), as_json=as_json)
@@ -159,17 +156,24 @@ def blocks(
     """List sanctions in force, the longest first: who, whose doing, until when, why."""
     with exit_on_error():
         found = ask(url, lambda fleet: pages(fleet.operator.blocks_page, None if everything else most))
-    if as_json:
-        print_json(found.items)
-    else:
-        headers = ("who", "origin", "policy", "ends in", "reason", "by")
-        print_rows(headers, [_row(each) for each in found.items], none="Nobody is blocked.")
+    headers = ("who", "origin", "policy", "ends in", "reason", "by")
+    print_list(found.items, headers, _row, none="Nobody is blocked.", as_json=as_json)
+    # On standard error, after the list, so that a pipe reads the rows alone.
     warn_of_more(found)
 
 
 def _targets_of(addresses: Sequence[str], users: Sequence[str]) -> list[Target]:
     """The targets that are named. ValueError for an address that is none."""
     return [*(target_of(each, None, command="lift") for each in addresses), *(Target(user_id=each) for each in users)]
+
+
+def _check_whose(targets: Sequence[Target], origin: str | None, *, everything: bool) -> None:
+    """ValueError unless it is clear whose sanctions are meant."""
+    # Either targets or --all.
+    if everything == bool(targets):
+        raise ValueError(f"whose? Name addresses and users, or say --all: {command_line('lift', '--all')}")
+    if origin is not None and not everything:
+        raise ValueError(f"--origin goes with --all: {command_line('lift', '--all', '--origin', origin)}")
 
 
 def _row(each: Block) -> Sequence[object]:
@@ -185,6 +189,7 @@ def _switch_of(document: str | None, operation: str | None, *, beside: Sequence[
     """Kind and name of the block of a document or operation; None if neither is given. ValueError if more than one
     thing is given, those in ``beside`` included."""
     given = [(kind, name) for kind, name in (("document", document), ("operation", operation)) if name is not None]
+    # One thing at a time, so that the command that undoes it names one thing as well.
     if len(given) + sum(each is not None for each in beside) > 1:
         raise ValueError("one thing at a time: an address, --user, --document or --operation")
     return given[0] if given else None

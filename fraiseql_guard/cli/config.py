@@ -31,6 +31,7 @@ def config(
         if here:
             settings = Settings.load()
             rows = configuration.rows(settings)
+            # Warnings about this environment make no sense for another machine's settings.
             sentences = [*warnings(), *warnings_of(settings), *filter(None, [any_audience(settings)])]
         else:
             rows = ask(url, _fleet_rows)
@@ -45,6 +46,7 @@ def config(
 async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:
     """The settings that the other side was started with, with those in their place that operators have overridden."""
     rows, switches = await fleet.operator.config(), await fleet.operator.switches()
+    # The same reading as in a worker: of two overrides of one setting, the same one counts.
     entries = [Override(OverrideKind(each.kind), each.name, value=each.value) for each in switches]
     held = setting_overrides(Overrides(entries=tuple(entries))).options
     return [
@@ -61,4 +63,5 @@ def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def _text(value: object) -> str:
     if value is None or value == "":
         return "-"
+    # As the variable is written: true, not True.
     return str(value).lower() if isinstance(value, bool) else str(value)

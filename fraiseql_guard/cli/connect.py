@@ -67,6 +67,7 @@ def ask(
         async with connect(url, acting_as=acting_as) as fleet:
             return await action(fleet)
 
+    # One event loop for a command: what it opened is closed with it.
     return asyncio.run(go())
 
 
@@ -79,6 +80,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
             raise ValueError("--as goes without --url: through a worker, the name of the token is who acts")
         remote = _remote(url, settings)
         try:
+            # Through a worker the actor is the token's name, which only the worker knows.
             yield FleetConnection(operator=remote, actor="")
         finally:
             await remote.aclose()
@@ -92,6 +94,7 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
     try:
         operator = StoreOperator(store, settings, audit=CommandAudit(settings))
         yield FleetConnection(operator=operator, actor=acting(settings, acting_as), caller=caller())
+    # The store's sentence alone would not say which variable to look at.
     except NotAppliedError as error:
         raise NotAppliedError(
             f"{error}. Is the Redis in {name_of('redis_url')} right, and can it be reached from here? "
@@ -104,22 +107,28 @@ async def connect(url: str | None, *, acting_as: str | None = None) -> AsyncIter
 def acting(settings: Settings, acting_as: str | None = None) -> str:
     """The name of the actor, for the audit: of the command (--as), else of the environment, else of the system.
     SettingsError for a name that a line cannot show."""
+    # --as passes the same checks as the variable.
     named = settings.override(actor=acting_as).actor if acting_as is not None else settings.actor
     return named or actor()
 
 
 def actor() -> str:
     """The name of the user at this machine, also behind sudo."""
+    # Windows has no user ids.
     number = os.getuid() if hasattr(os, "getuid") else -1
     # Only root can have come here by sudo: for any other user the variable may be forged.
     if number == 0 and (before := os.environ.get("SUDO_USER")):
         return before
+    return _name_of_user(number) or os.environ.get("USERNAME") or f"uid {number}"
+
+
+def _name_of_user(number: int) -> str | None:
     try:
         import pwd
 
         return pwd.getpwuid(number).pw_name
     except (ImportError, KeyError):  # Windows; a container's user without a name
-        return os.environ.get("USERNAME") or f"uid {number}"
+        return None
 
 
 def caller() -> str | None:

@@ -53,6 +53,7 @@ def kill(
         settings = Settings.load()
         actor = acting(settings, acting_as)
         stopped = _ask_database(lambda on, url: on.cancel(url, pid))
+        # Audited even if nothing was stopped: an operator has tried.
         asyncio.run(_audited(settings, actor, {"pid": pid, "stopped": stopped}))
     if as_json:
         print_json({"pid": pid, "stopped": stopped})
@@ -94,6 +95,7 @@ def _ask_database(question: Callable[[Any, str], Coroutine[Any, Any, Answer]]) -
     try:
         return asyncio.run(question(backends, url))
     except psycopg.Error as error:
+        # Only the first line: PostgreSQL's hints and details may repeat the query.
         first = str(error).partition("\n")[0]
         raise ValueError(f"the database in {DATABASE_VARIABLE} does not answer: {printable(first)}") from None
 
@@ -102,6 +104,7 @@ async def _audited(settings: Settings, actor: str, fields: Mapping[str, Any]) ->
     """Audit what was done: write its line, and keep it among the last actions in Redis, if one is configured and
     answers."""
     audit = CommandAudit(settings)
+    # Without a store there is no list of last actions; the line in the log is still written.
     if settings.redis_url is None:
         audit(signals.ADMIN_KILL, {"actor": actor, **fields})
         return

@@ -12,6 +12,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -106,21 +107,24 @@ async def _play(folder: Path) -> tuple[list[dict[str, Any]], dict[str, float]]:
     # Nothing of the environment takes part.
     settings = Settings.load({}, **_OPTIONS, jwt_secret=secret, log_file=folder / "app.log")
     guard = Guard(_app(), settings=settings)
+    # One after the other, in the order of the table, with a caller for each act: no act's limit meets another.
     played = [await _act(guard, act, f"caller-{number}", secret) for number, act in enumerate(_ACTS)]
-    counted = {
-        sample.labels["code"]: sample.value
-        for family in guard.registry.collect()
-        for sample in family.samples
-        if sample.name == REFUSALS.name and sample.value
-    }
+    counted = _counted(guard)
     await guard.aclose()
     return played, counted
+
+
+def _counted(guard: Guard) -> dict[str, float]:
+    """The refusals by their codes. Series that are still 0 exist from the start, and are left out."""
+    samples = chain.from_iterable(family.samples for family in guard.registry.collect())
+    return {each.labels["code"]: each.value for each in samples if each.name == REFUSALS.name and each.value}
 
 
 async def _act(guard: Guard, act: _Act, user: str, secret: str) -> dict[str, Any]:
     # A forged token is signed with another key.
     key = {"good": secret, "forged": secrets.token_urlsafe(48)}.get(act.token)
     headers = {} if key is None else {"Authorization": f"Bearer {make_token(key, sub=user, expires_in_seconds=600)}"}
+    # ASGITransport calls the app in this process, with the address that the act names as its peer.
     transport = httpx.ASGITransport(app=guard, client=(act.address, 50_000))
     async with httpx.AsyncClient(transport=transport, base_url="http://demo", headers=headers) as client:
         answers = [await client.post("/graphql", json={"query": act.document}) for _ in range(act.times)]
@@ -135,15 +139,19 @@ async def _act(guard: Guard, act: _Act, user: str, secret: str) -> dict[str, Any
 
 def _show(played: Sequence[Mapping[str, Any]], counted: Mapping[str, float]) -> None:
     for act in played:
-        times = ", ".join(f"{status} ({count} times)" if count > 1 else str(status)
-                          for status, count in Counter(act["statuses"]).items())  # fmt: skip
         print_line("")
         print_line(f"{act['title']}: {act['document']}")
-        print_line(f"  {times}  {_said(act['answer'])}")
+        print_line(f"  {_times(act['statuses'])}  {_said(act['answer'])}")
     print_line("")
     print_line(f"counted in {REFUSALS.name}: " + ", ".join(f"{code} {value:g}" for code, value in counted.items()))
     good = all(act["as_expected"] for act in played)
     print_line("everything came back as promised" if good else "NOT EVERYTHING CAME BACK AS PROMISED")
+
+
+def _times(statuses: Sequence[int]) -> str:
+    """Each status once: ``200``, ``401 (3 times)``."""
+    counts = Counter(statuses).items()
+    return ", ".join(f"{status} ({count} times)" if count > 1 else str(status) for status, count in counts)
 
 
 def _said(answer: Mapping[str, Any]) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -13,7 +14,7 @@ from fraiseql_guard.cli.audit import CommandAudit
 from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, acting, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import print_done
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
+from fraiseql_guard.cli.render import JsonOption, print_list
 from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.settings import Settings, name_of
@@ -28,6 +29,8 @@ from fraiseql_guard.graphql.documents.manifests import (
 from fraiseql_guard.operations.operator.documents import AUDITED, FILE, STORE, document_shown
 from fraiseql_guard.operations.operator.interface import ConflictError, Document, Done
 from fraiseql_guard.stores.documents import TrustedDocument, listed
+
+_COLUMNS: Final = ("id", "type", "name", "source")
 
 documents = typer.Typer(help="The trusted documents of the fleet, or of a manifest.", no_args_is_help=True)
 _ManifestOption = Annotated[
@@ -58,20 +61,28 @@ def add_documents(
         # All files are read before anything is changed.
         found = _distinct(each for file in files for each in _documents_in(file))
         if place is not None:
-            known = read_manifest(place, new=form)
-            _distinct([*known.documents.values(), *found])
-            write_manifest(place, known.with_documents(found))
-            ids, new = [each.id for each in found], sum(each.id not in known.documents for each in found)
-            facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
-            _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
+            _add_to(place, found, form, acting_as)
             _print(_shown(found, FILE), as_json)
             return
         wanted = _shown(found, STORE)
         done = ask(url, lambda fleet: fleet.operator.trust(wanted, actor=fleet.actor), acting_as=acting_as)
     if not as_json:
         _print(wanted, as_json)
+    # One document can be undone with one command; several would make a line that is too long to copy.
     undo = command_line("documents", "remove", found[0].id, url=url) if len(found) == 1 else None
     print_done(done, done.message.rstrip("."), as_json=as_json, undo=undo)
+
+
+def _add_to(place: Path, found: Sequence[TrustedDocument], form: ManifestForm, acting_as: str | None) -> None:
+    """Add documents to a manifest. ConflictError before the file is touched, if an id in it stands for another text."""
+    known = read_manifest(place, new=form)
+    _distinct([*known.documents.values(), *found])
+    write_manifest(place, known.with_documents(found))
+    # The audit names a bounded number of ids, and how many there are.
+    ids = [each.id for each in found]
+    new = sum(each not in known.documents for each in ids)
+    facts = {"documents": ids[:AUDITED], "count": len(ids), "added": new}
+    _audit_manifest(signals.ADMIN_TRUST, place, facts, acting_as)
 
 
 @documents.command("list")
@@ -100,25 +111,32 @@ def remove_documents(
     """Trust documents no longer."""
     with exit_on_error():
         place = _place(manifest, url)
+        # Each id once, in the order in which they were given.
         ids = list(dict.fromkeys(id_ for name in names for id_ in _ids_in(name)))
         if not ids:
             raise ValueError(f"{', '.join(names)} names no document")
         if place is not None:
-            known = parse_manifest(place.read_bytes())
-            if missing := [id_ for id_ in ids if id_ not in known.documents]:
-                raise ValueError(f"{place} has no {missing[0]}")
-            write_manifest(place, known.without(ids))
-            for id_ in ids:
-                _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
+            _remove_from(place, ids, acting_as)
             return
         done = ask(url, lambda fleet: _remove(fleet, ids), acting_as=acting_as)
     print_done(done, as_json=as_json)
+
+
+def _remove_from(place: Path, ids: Sequence[str], acting_as: str | None) -> None:
+    """Take documents out of a manifest. ValueError, and none is taken out, if one of the ids is not there."""
+    known = parse_manifest(place.read_bytes())
+    if missing := [id_ for id_ in ids if id_ not in known.documents]:
+        raise ValueError(f"{place} has no {missing[0]}")
+    write_manifest(place, known.without(ids))
+    for id_ in ids:
+        _audit_manifest(signals.ADMIN_DISTRUST, place, {"document": id_}, acting_as)
 
 
 async def _remove(fleet: FleetConnection, ids: Sequence[str]) -> Done:
     """Take documents out of those of the fleet. One that is not there comes first, so that its error ends the command
     before anything is done."""
     stored = {each.id for each in await fleet.operator.documents() if each.source == STORE}
+    # False sorts before True: ids that are not stored come first.
     done = [await fleet.operator.distrust(id_, actor=fleet.actor) for id_ in sorted(ids, key=stored.__contains__)]
     return replace(
         done[0], message=" ".join(each.message for each in done), affected=sum(each.affected for each in done)
@@ -135,6 +153,7 @@ def _place(manifest: Path | None, url: str | None) -> Path | None:
     if manifest is not None and url is not None:
         raise ValueError("--manifest and --url are two places: give one of them")
     settings = Settings.load()
+    # A configured fleet comes before the manifest of the settings: there the change takes effect at once.
     if manifest is not None or url is not None or settings.redis_url is not None:
         return manifest
     if settings.trusted_documents_file is None:
@@ -147,6 +166,7 @@ def _place(manifest: Path | None, url: str | None) -> Path | None:
 
 def _documents_in(file: Path) -> Sequence[TrustedDocument]:
     try:
+        # By the name: a manifest is JSON, and no GraphQL document is.
         if file.suffix == ".json":
             return list(parse_manifest(file.read_bytes()).documents.values())
         return [document_of(file.read_text(encoding="utf-8"))]
@@ -173,8 +193,4 @@ def _shown(found: Iterable[TrustedDocument], source: str) -> Sequence[Document]:
 
 
 def _print(found: Sequence[Document], as_json: bool) -> None:
-    if as_json:
-        print_json(found)
-        return
-    rows = [(each.id, each.type, each.name, each.source) for each in found]
-    print_rows(("id", "type", "name", "source"), rows, none="No document is trusted.")
+    print_list(found, _COLUMNS, attrgetter(*_COLUMNS), none="No document is trusted.", as_json=as_json)

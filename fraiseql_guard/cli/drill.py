@@ -41,6 +41,7 @@ def drill(
     command = [sys.executable, "-m", "examples.drills", *(names or ()), *(["--json"] if as_json else [])]
     # In a process of its own, which starts servers and ends them.
     running = subprocess.Popen(command, cwd=REPOSITORY)  # noqa: S603 - our own module
+    # wait() is repeated until the drill has ended: its servers must not outlive the command.
     while True:
         try:
             raise typer.Exit(running.wait())

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 _SIZES: Final = (86_400, 3_600, 60, 1)
+# Nine digits at most: Python takes quadratic time on long texts of digits.
 _DURATION: Final = re.compile(r"(?:(\d{1,9})d)?(?:(\d{1,9})h)?(?:(\d{1,9})m)?(?:(\d{1,9})s)?", re.ASCII)
 LONGEST_SECONDS: Final = 365 * 86_400
 """The longest duration of an operator's action."""
@@ -35,6 +36,7 @@ def in_words(seconds: float) -> str:
         count, left = divmod(left, size)
         if count:
             words.append(f"{count} {unit}")
+    # Units that are zero were left out, so that these are the two largest.
     return " ".join(words[:2]) or "0 s"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,9 +45,8 @@ def explain(
     worker remembers.
     """
     with exit_on_error():
-        given = json.loads(variables)
-        if not isinstance(given, dict):
-            raise ValueError(f"--variables={variables} is no JSON object. Accepted: for example '{{\"first\": 20}}'")
+        given = _variables(variables)
+        # Both or neither.
         if (query is None) == (log is None):
             raise ValueError("which document? A file, a query_hash, or --log LINE: one of them")
         text = (
@@ -58,3 +57,11 @@ def explain(
         found = explain_document(text, Settings.load(), schema=schema, variables=given)
     print_json(explanation_as_json(found)) if as_json else print_text(render_explanation(found))
     raise typer.Exit(REFUSED if found.refusal else 0)
+
+
+def _variables(text: str) -> dict[str, Any]:
+    """The value of --variables. ValueError if it is no JSON object."""
+    given = json.loads(text)
+    if not isinstance(given, dict):
+        raise ValueError(f"--variables={text} is no JSON object. Accepted: for example '{{\"first\": 20}}'")
+    return given

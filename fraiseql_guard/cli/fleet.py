@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -12,13 +12,14 @@ from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.errors import REFUSED, exit_on_error
 from fraiseql_guard.cli.render import JsonOption, on_terminal, print_json, print_line, print_rows, remaining, warn
 from fraiseql_guard.core.settings import CHANGEABLE, Mode
-from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Worker
+from fraiseql_guard.operations.operator.interface import NotAppliedError, Status, Switch, Worker
 
 
 def status(url: UrlOption = None, as_json: JsonOption = False) -> None:
     """Show every worker with its configuration's fingerprint, what is overridden, and what deserves a look."""
     with exit_on_error():
         found = ask(url, seen_status)
+        # What one worker knows is shown all the same; the exit code says that it is not the fleet.
         print_json(found) if as_json else _print_status(found)
         if not found.store_answers:
             raise NotAppliedError(of_one_worker(found))
@@ -32,10 +33,14 @@ def _print_status(found: Status) -> None:
         none="No worker reports: does one serve on this store?",
     )
     for each in found.switches:
-        left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
-        print_line(f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}")
+        print_line(_in_a_line(each))
     for note in found.notes:
         print_line(f"note: {note}")
+
+
+def _in_a_line(each: Switch) -> str:
+    left = "" if each.expires_in_seconds is None else f", ends in {in_words(each.expires_in_seconds)}"
+    return f"override: {each.kind} {each.name} {each.value}".rstrip() + f"{left}, by {each.actor or '?'}"
 
 
 async def known_status(fleet: FleetConnection) -> Status:
@@ -87,6 +92,7 @@ def name_of_worker(worker: Worker) -> str:
 
 def _worker_row(worker: Worker, now: float) -> Sequence[object]:
     percent = (worker.memory or {}).get("usage_percent")
+    # Unix times of two machines: where their clocks differ, so do these ages.
     since, seen = now - worker.started_at, now - worker.seen_at
     return (
         name_of_worker(worker),
@@ -134,10 +140,7 @@ def keys(
         print_json({"agreed": agreed, "verdict": sentence, "workers": listed})
     else:
         _print_keys(workers, has)
-        if on_terminal():
-            print_line(sentence)
-        elif not agreed:
-            warn(sentence)
+        _print_verdict(sentence, agreed=agreed)
     raise typer.Exit(0 if agreed else REFUSED)
 
 
@@ -152,6 +155,14 @@ def _print_keys(workers: Sequence[Worker], slot: str | None) -> None:
     print_rows(("worker", "key", "fingerprint", "verified"), rows, none="No key.")
 
 
+def _print_verdict(sentence: str, *, agreed: bool) -> None:
+    # In a pipe only the rows are output; a disagreement is said on standard error.
+    if on_terminal():
+        print_line(sentence)
+    elif not agreed:
+        warn(sentence)
+
+
 def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, str]:
     """Whether all workers verify with the same keys (or with the same key in one slot), and a sentence that names the
     workers that differ."""
@@ -161,15 +172,24 @@ def verdict(workers: Sequence[Worker], slot: str | None = None) -> tuple[bool, s
     what = ("keys", "other keys") if slot is None else (f"key as {slot}", f"another key as {slot}")
     if slot is not None and (without := [name for name, own in held.items() if not own]):
         return False, f"{len(without)} of {len(held)} workers have no key as {slot}: {', '.join(without)}."
-    # Workers by the keys that they have: the smallest group is named.
-    groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for name, own in held.items():
-        groups.setdefault(own, []).append(name)
+    groups = _by_keys(held)
     if len(groups) == 1:
         return True, f"All {len(held)} workers have the same {what[0]}."
-    fewest = min(groups.values(), key=len)
+    # Of two groups the smaller one is more likely the one that missed a rotation.
+    fewest = min(groups, key=len)
     return False, f"{len(fewest)} of {len(held)} workers have {what[1]} than the rest: {', '.join(fewest)}."
 
 
-def _keys_of(worker: Worker, slot: str | None) -> tuple[tuple[str, str], ...]:
+_Keys = tuple[tuple[str, str], ...]
+
+
+def _by_keys(held: Mapping[str, _Keys]) -> Collection[Sequence[str]]:
+    """The names of the workers, in groups that have the same keys."""
+    groups: dict[_Keys, list[str]] = {}
+    for name, own in held.items():
+        groups.setdefault(own, []).append(name)
+    return groups.values()
+
+
+def _keys_of(worker: Worker, slot: str | None) -> _Keys:
     return tuple(sorted(each for each in worker.key_fingerprints.items() if slot in (None, each[0])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -10,7 +11,7 @@ from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import HOUR, ForOption, print_done, seconds_of
 from fraiseql_guard.cli.paging import SHOWN, LimitOption, pages, warn_of_more
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.render import JsonOption, print_list, remaining
 from fraiseql_guard.cli.targets import (
     AddressArgument,
     IssuerOption,
@@ -22,6 +23,7 @@ from fraiseql_guard.cli.targets import (
     words_of,
 )
 from fraiseql_guard.core import parsing
+from fraiseql_guard.operations.operator.interface import LimitOverride
 
 limit = typer.Typer(help="Another limit for one user or address, for a while.", no_args_is_help=True)
 
@@ -41,6 +43,7 @@ def set_limit(
     """Raise or lower one user's or address's limit for a while: it replaces all their other rates."""
     with exit_on_error():
         seconds = seconds_of(lasts)
+        # Read here as well, so that a typing error is answered without asking the fleet.
         try:
             parsing.rate(rate)
         except ValueError as error:
@@ -83,17 +86,9 @@ def list_limits(
     with exit_on_error():
         found = ask(url, lambda fleet: pages(fleet.operator.limits_page, None if everything else most))
     warn_of_more(found)
-    if as_json:
-        print_json(found.items)
-        return
-    rows = [
-        (
-            named(each.target),
-            each.limit,
-            each.burst,
-            remaining(each.expires_in_seconds),
-            each.actor,
-        )
-        for each in found.items
-    ]
-    print_rows(("who", "limit", "burst", "ends in", "by"), rows, none="Nobody has a limit of their own.")
+    headers = ("who", "limit", "burst", "ends in", "by")
+    print_list(found.items, headers, _row, none="Nobody has a limit of their own.", as_json=as_json)
+
+
+def _row(each: LimitOverride) -> Sequence[object]:
+    return named(each.target), each.limit, each.burst, remaining(each.expires_in_seconds), each.actor

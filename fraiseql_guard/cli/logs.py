@@ -37,6 +37,7 @@ def logs(
     """
     now = datetime.now(UTC)
     with exit_on_error():
+        # An age is counted from one moment, whatever the reading takes.
         wanted = LogFilter(
             since=moment(since, now) if since else "",
             until=moment(until, now) if until else "",
@@ -73,10 +74,12 @@ def _read(path: Path, summary: LogSummary, wanted: LogFilter, advance: Callable[
 def _progress(size: int) -> Iterator[Callable[[int], None]]:
     """A progress bar on standard error, if that is a terminal and the size is known. Yields a function that advances it
     by so many bytes."""
+    # Standard input and compressed streams may have no known size.
     if not sys.stderr.isatty() or not size:
         yield lambda _: None
         return
     columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    # transient: the bar disappears, so that the report stands alone in the end.
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("reading", total=size)
         yield lambda count: progress.advance(task, count)

@@ -35,6 +35,7 @@ app = typer.Typer(
     epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=True,
+    # A traceback in colours shows local variables, and secrets among them.
     pretty_exceptions_enable=False,
 )
 
@@ -55,6 +56,7 @@ _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "Look at the configuration": (config, paths, explain, token, demo),
     "Watch and rehearse": (alerts, dashboard, drill),
 }
+# A function called set would hide Python's own.
 _NAMES: Final[Mapping[Callable[..., None], str]] = {set_variable: "set"}
 
 for _panel, _commands in _GROUPS.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -11,7 +11,8 @@ from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import print_done
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows
+from fraiseql_guard.cli.render import JsonOption, print_list
+from fraiseql_guard.operations.operator.interface import Action
 
 
 def gc(acting_as: AsOption = None, url: UrlOption = None, as_json: JsonOption = False) -> None:
@@ -36,15 +37,17 @@ def actions(
     """List what operators have done lately, the newest first."""
     with exit_on_error():
         found = ask(url, lambda fleet: fleet.operator.actions(count))
-    if as_json:
-        print_json(found)
-        return
-    rows = [(local_time(each.at), each.actor, each.event, _fields(each.fields)) for each in found]
-    print_rows(("at", "who", "what", "with"), rows, none="No operator has done anything lately.")
+    none = "No operator has done anything lately."
+    print_list(found, ("at", "who", "what", "with"), _row, none=none, as_json=as_json)
+
+
+def _row(each: Action) -> Sequence[object]:
+    return local_time(each.at), each.actor, each.event, _fields(each.fields)
 
 
 def _fields(fields: Mapping[str, Any]) -> str:
     """The fields of an action that are not empty; the actor has a column of its own."""
+    # False is left out like nothing; 0 compares equal to it and is left out as well.
     said = {name: value for name, value in fields.items() if name != "actor" and value not in (None, "", False)}
     return " ".join(
         f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in said.items()

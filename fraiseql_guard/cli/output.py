@@ -43,22 +43,25 @@ def print_done(
         print_line(_sentence(done.message))
         return
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
-    met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
     ended = done.details.get("connections_ended")
     open_ = f"; {ended:,} of its live connections ended there at once, others end within a second" if ended else ""
-    sentence, back = _sentence(f"{deed}{ends}{met}{open_}"), f"Undo: {undo}" if undo else ""
-    if back and on_terminal():  # on a line of its own, to be copied
+    sentence = _sentence(f"{deed}{ends}{_met(done)}{open_}")
+    if undo is None:
         print_line(sentence)
-        print_command(back)
+    elif on_terminal():  # on a line of its own, to be copied
+        print_line(sentence)
+        print_command(f"Undo: {undo}")
     else:
-        print_line(f"{sentence} {back}".rstrip())
+        print_line(f"{sentence} Undo: {undo}")
 
 
 def _met(done: Done) -> str:
+    """How many recent requests it would have refused; empty where that was not measured, which is not the same as 0."""
+    if done.would_have_met is None:
+        return ""
     seen = done.details.get("requests_seen")
-    return (
-        f"{done.would_have_met:,} of the last {seen:,} requests" if seen else f"{done.would_have_met:,} recent requests"
-    )
+    of_all = f"of the last {seen:,} requests" if seen else "recent requests"
+    return f": it would have refused {done.would_have_met:,} {of_all}"
 
 
 def _sentence(text: str) -> str:

@@ -17,6 +17,7 @@ V = TypeVar("V", covariant=True)
 
 SHOWN: Final = 1_000
 _PAGE: Final = 1_000
+# Between two reports of an action that takes long.
 _WAIT_SECONDS: Final = 2.0
 
 LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1_000_000, help="How many at most.")]
@@ -55,9 +56,11 @@ async def pages(read: Callable[[int, str], Awaitable[ShownPage[V]]], most: int |
     cursor: str | None = ""
     total = 0
     while cursor is not None and (most is None or len(found) < most):
+        # The last page asks for no more than is still wanted.
         page = await read(_PAGE if most is None else min(_PAGE, most - len(found)), cursor)
         found += page.items
         cursor, total = page.next_cursor, page.total
+    # The total is an estimate that may already be passed; there is at least one more.
     return ShownList(found, 0 if cursor is None else max(1, total - len(found)))
 
 

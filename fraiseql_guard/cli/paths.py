@@ -32,6 +32,7 @@ _CUSTOMARY: Final = (
 )
 """Paths where GraphQL is usually served."""
 _SECONDS: Final = 10.0
+# The openapi.json of another server may name any number of paths.
 _MOST_PATHS: Final = 200
 _QUERY: Final = {"query": "{__typename}"}
 
@@ -46,6 +47,16 @@ class PathFound:
     graphql: bool
     guarded: bool
     protection: str
+
+    @property
+    def open(self) -> bool:
+        """Whether it speaks GraphQL and is not guarded."""
+        return self.graphql and not self.guarded
+
+    @property
+    def says(self) -> str:
+        """What holds there, for people."""
+        return self.protection or ("NOT GUARDED" if self.open else "-")
 
 
 def paths(
@@ -70,16 +81,15 @@ def paths(
         print_json({"paths": [{field.name: getattr(each, field.name) for field in fields(each)} for each in found]})
     else:
         _print(found)
-    raise typer.Exit(REFUSED if any(each.graphql and not each.guarded for each in found) else 0)
+    raise typer.Exit(REFUSED if any(each.open for each in found) else 0)
 
 
 def _print(found: Sequence[PathFound]) -> None:
     width = max(len(each.path) for each in found)
     for each in found:
         kind = "GraphQL" if each.graphql else "       "
-        says = each.protection or ("NOT GUARDED" if each.graphql else "-")
-        print_line(f"{each.path:<{width}}  {kind}  {says}")
-    open_paths = [each.path for each in found if each.graphql and not each.guarded]
+        print_line(f"{each.path:<{width}}  {kind}  {each.says}")
+    open_paths = [each.path for each in found if each.open]
     if open_paths:
         print_line(f"Set {name_of('graphql_paths')} to cover {', '.join(open_paths)}")
 
@@ -89,6 +99,7 @@ def _print(found: Sequence[PathFound]) -> None:
 
 def _imported(target: str, *, factory: bool) -> Sequence[PathFound]:
     app = _load(target, factory=factory)
+    # Each route is judged by the guard that stands around it: an app may have several.
     return [_judged(route, PathTable(_settings_of(route.guard))) for route in routes_of(app, Middleware)]
 
 
@@ -96,19 +107,24 @@ def _load(target: str, *, factory: bool) -> Any:
     module_name, _, attribute = target.partition(":")
     if not module_name or not attribute:
         raise ValueError(f"{target} is neither MODULE:APP nor a URL. Accepted: for example main:app")
-    # As uvicorn does it: the app is found from where the command is typed.
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        app: Any = import_module(module_name)
-    except ImportError as error:
-        raise ValueError(f"{module_name} cannot be imported: {error}") from error
+    app = _imported_module(module_name)
+    # uvicorn takes dotted names, too: MODULE:package.app.
     for name in attribute.split("."):
         if not hasattr(app, name):
             raise ValueError(f"{module_name} has no {attribute}. Accepted: the name of the app, or of a factory")
         app = getattr(app, name)
     return app() if factory else app
+
+
+def _imported_module(name: str) -> Any:
+    # As uvicorn does it: the app is found from where the command is typed.
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise ValueError(f"{name} cannot be imported: {error}") from error
 
 
 def _settings_of(guard: Any) -> Settings:
@@ -117,10 +133,12 @@ def _settings_of(guard: Any) -> Settings:
         return Settings.load()
     if isinstance(guard, Middleware):
         return guard.settings
+    # A middleware that is not built yet has its options as keyword arguments.
     return Settings.load(**{name: value for name, value in guard.kwargs.items() if name in Settings.__slots__})
 
 
 def _judged(route: AppRoute, table: PathTable) -> PathFound:
+    # The same table as at run time decides, so that this cannot disagree with the guard.
     place = table.place({"path": route.path})
     if place.graphql is not None:
         protection = f"guarded ({place.graphql})"
@@ -140,6 +158,7 @@ def _judged(route: AppRoute, table: PathTable) -> PathFound:
 def _served(url: str) -> Sequence[PathFound]:
     """The paths at a URL that answer a small GraphQL query. OSError if the server cannot be reached."""
     base = url.rstrip("/")
+    # trust_env=False: a proxy of the environment would answer instead of the app.
     with httpx.Client(timeout=_SECONDS, trust_env=False) as client:
         try:
             # The paths that the app names itself, then the usual ones.
@@ -155,6 +174,7 @@ def _documented(client: httpx.Client, base: str) -> Iterable[str]:
     answer = client.get(f"{base}/openapi.json")
     content = _json_of(answer)
     documented = content.get("paths") if isinstance(content, Mapping) else None
+    # A document of another server may hold anything: each step looks before it takes.
     return filter(_can_be_asked, documented) if isinstance(documented, Mapping) else []
 
 
@@ -168,6 +188,7 @@ def _asked_path(client: httpx.Client, base: str, path: str) -> PathFound | None:
     answer = _json_of(client.post(base + path, json=_QUERY))
     if not _is_graphql(answer):
         return None
+    # The small query itself may be refused (no token): that answer already tells.
     guarded = _is_guards(answer)
     if not guarded:
         # The guard refuses plain text on every path that it covers.
@@ -184,18 +205,18 @@ def _json_of(answer: httpx.Response) -> Any:
 
 
 def _is_graphql(content: Any) -> bool:
-    if not isinstance(content, Mapping):
-        return False
-    # GraphQL answers with data, with errors, or with both.
-    data, errors = content.get("data"), content.get("errors")
-    return (isinstance(data, Mapping) and "__typename" in data) or (
-        isinstance(errors, list) and all(isinstance(each, Mapping) and "message" in each for each in errors)
-    )
+    """Whether an answer is GraphQL's: with data, with errors, or with both."""
+    match content:
+        case {"data": {"__typename": _}}:
+            return True
+        case {"errors": list(errors)}:
+            return all(isinstance(each, Mapping) and "message" in each for each in errors)
+    return False
 
 
 def _is_guards(content: Any) -> bool:
     """Whether an answer is a refusal of the guard, as it has them on GraphQL paths."""
-    errors = content.get("errors") if isinstance(content, Mapping) else None
-    first = errors[0] if isinstance(errors, list) and errors else None
-    extensions = first.get("extensions") if isinstance(first, Mapping) else None
-    return isinstance(extensions, Mapping) and "requestId" in extensions and "code" in extensions
+    match content:
+        case {"errors": [{"extensions": {"requestId": _, "code": _}}, *_]}:
+            return True
+    return False

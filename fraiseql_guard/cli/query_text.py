@@ -28,6 +28,7 @@ def text_of(query: str, *, url: str | None, manifest: Path | None) -> str:
     OperatorError if it cannot be found."""
     if query == _STANDARD_INPUT:
         return sys.stdin.read()
+    # A file that is called like a hash is a file.
     if _HASH.fullmatch(query) and not Path(query).exists():
         return text_of_hash(query.lower(), url=url, manifest=manifest)
     return Path(query).read_text(encoding="utf-8")
@@ -43,6 +44,7 @@ def text_of_line(line: str, *, url: str | None, manifest: Path | None) -> str:
             # The log cuts long texts, and writes controls out.
             for whole in (text, _WRITTEN_OUT.sub(_read, text)):
                 if digest_of(whole) == query_hash:
+                    # The hash tells which of the two is the whole text, and whether either is.
                     return whole
         return text_of_hash(query_hash, url=url, manifest=manifest)
     raise ValueError('--log: no line has a query_hash. Accepted: a line of the log, {"event": ..., "context": {...}}')
@@ -53,12 +55,8 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
     settings = Settings.load()
     # The manifest at hand first: it needs no fleet.
     path = manifest or settings.trusted_documents_file
-    if path is not None:
-        found = [text for digest, text in _digests(path) if digest.startswith(query_hash)]
-        if len(set(found)) > 1:
-            raise ValueError(f"{path} has {len(set(found))} documents whose query_hash begins with {query_hash}")
-        if found:
-            return found[0]
+    if path is not None and (text := _in_manifest(path, query_hash)) is not None:
+        return text
     if url is None and settings.redis_url is None:
         looked = "nowhere" if path is None else f"in the manifest {path} alone"
         raise NotFoundError(
@@ -67,6 +65,15 @@ def text_of_hash(query_hash: str, *, url: str | None, manifest: Path | None) -> 
             f"that a worker remembers too. The text of what is refused is logged with {name_of('log_query_text')}=true"
         )
     return ask(url, lambda fleet: fleet.operator.document(query_hash)).text
+
+
+def _in_manifest(path: Path, query_hash: str) -> str | None:
+    """The one text in a manifest whose query_hash begins so; None if there is none. ValueError if there are several."""
+    # A set: the same text under several ids is no ambiguity.
+    found = {text for digest, text in _digests(path) if digest.startswith(query_hash)}
+    if len(found) > 1:
+        raise ValueError(f"{path} has {len(found)} documents whose query_hash begins with {query_hash}")
+    return next(iter(found), None)
 
 
 def _read(written_out: re.Match[str]) -> str:
@@ -82,6 +89,7 @@ def _contexts(lines: Any) -> Iterator[Mapping[str, Any]]:
             found = orjson.loads(line)
         except orjson.JSONDecodeError:
             continue
+        # Some collectors lift the context's fields to the top.
         context = found.get("context", found) if isinstance(found, dict) else None
         if isinstance(context, dict) and _HASH.fullmatch(str(context.get("query_hash"))):
             yield context

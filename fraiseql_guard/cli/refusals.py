@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from fraiseql_guard.cli.connect import UrlOption, ask
 from fraiseql_guard.cli.durations import local_time
 from fraiseql_guard.cli.errors import exit_on_error
-from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_rows
+from fraiseql_guard.cli.render import JsonOption, print_facts, print_json, print_list
 from fraiseql_guard.operations.operator.interface import Refusal
+
+_HEADERS: Final = ("at", "request", "code", "status", "user", "address", "endpoint")
 
 
 def why(
@@ -30,7 +32,8 @@ def why(
     """Say why a request was refused and what would help, while it is among the recent ones."""
     with exit_on_error():
         if request_id is None:
-            _list(ask(url, lambda fleet: fleet.operator.refusals(count)), as_json)
+            found_all = ask(url, lambda fleet: fleet.operator.refusals(count))
+            print_list(found_all, _HEADERS, _row, none="No recent refusals.", as_json=as_json)
             return
         found = ask(url, lambda fleet: fleet.operator.why(request_id))
     if as_json:
@@ -39,15 +42,8 @@ def why(
     print_facts(_facts(found))
 
 
-def _list(refusals: Sequence[Refusal], as_json: bool) -> None:
-    if as_json:
-        print_json(refusals)
-        return
-    rows = [
-        (local_time(each.at), each.request_id, each.code, each.status, each.user_id, each.ip_address, each.endpoint)
-        for each in refusals
-    ]
-    print_rows(("at", "request", "code", "status", "user", "address", "endpoint"), rows, none="No recent refusals.")
+def _row(each: Refusal) -> Sequence[object]:
+    return local_time(each.at), each.request_id, each.code, each.status, each.user_id, each.ip_address, each.endpoint
 
 
 def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
@@ -55,8 +51,9 @@ def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
     verb = "refused" if found.enforced else "would have been refused (monitor mode)"
     yield "what", f"{found.method} {found.endpoint} {verb}: {found.status} {found.code} ({found.protection})"
     yield "why", found.detail or found.message
-    if found.limit is not None or found.actual is not None:
-        yield "numbers", " of ".join(f"{each:g}" for each in (found.actual, found.limit) if each is not None)
+    # Some refusals have a limit alone, some a number alone.
+    if numbers := [f"{each:g}" for each in (found.actual, found.limit) if each is not None]:
+        yield "numbers", " of ".join(numbers)
     yield "when", local_time(found.at)
     yield "who", f"{found.user_id} at {found.ip_address}"
     further = {

@@ -10,8 +10,8 @@ import json
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, TextIO
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Any, TextIO, TypeVar
 
 import typer
 from rich.console import Console, RenderableType
@@ -19,6 +19,8 @@ from rich.console import Console, RenderableType
 from fraiseql_guard.cli.durations import in_words
 from fraiseql_guard.cli.tables import table_of
 from fraiseql_guard.operations.operator.json_values import to_plain
+
+T = TypeVar("T")
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -71,6 +73,16 @@ def print_rows(headers: Sequence[str], rows: Sequence[Sequence[object]], *, none
             print_line("\t".join(printable(cell) for cell in row), columns=True)
 
 
+def print_list(
+    items: Sequence[T], headers: Sequence[str], row: Callable[[T], Sequence[object]], *, none: str, as_json: bool
+) -> None:
+    """Print items: as JSON, or a row for each (:func:`print_rows`)."""
+    if as_json:
+        print_json(items)
+    else:
+        print_rows(headers, list(map(row, items)), none=none)
+
+
 def print_facts(facts: Iterable[tuple[str, object]]) -> None:
     """Print labels with their values, one on a line."""
     for label, value in facts:
@@ -109,8 +121,10 @@ def warn(text: str) -> None:
 
 def _say(text: str, stream: TextIO, hanging: int | None) -> None:
     width = shutil.get_terminal_size().columns
+    # A pipe has no width: its lines are whole.
     if stream.isatty() and len(text) > width:
         indent = " " * (len(text) - len(text.lstrip(" ")) if hanging is None else hanging)
+        # Addresses, hashes and commands are copied from the screen, and must not be cut.
         unbroken = {"break_long_words": False, "break_on_hyphens": False}
         text = textwrap.fill(text, width, subsequent_indent=indent, **unbroken)  # type: ignore[arg-type]
     _write(text, stream)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Final
@@ -12,7 +12,7 @@ import typer
 from fraiseql_guard.cli.connect import AsOption, UrlOption, ask
 from fraiseql_guard.cli.errors import exit_on_error
 from fraiseql_guard.cli.output import HOUR, ForOption, ReasonOption, print_done, seconds_of
-from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, remaining
+from fraiseql_guard.cli.render import JsonOption, print_list, remaining
 from fraiseql_guard.cli.targets import command_line
 from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES
 from fraiseql_guard.core.variables import SettingVariable
@@ -58,10 +58,8 @@ def mode(
         if wanted is None:
             _list("mode", url, as_json)
         elif wanted == CLEAR:
-            done = ask(
-                url, lambda fleet: fleet.operator.unswitch("mode", protection, actor=fleet.actor), acting_as=acting_as
-            )
-            print_done(done, f"cleared the mode of {whose}: the configured one holds again", as_json=as_json)
+            deed = f"cleared the mode of {whose}: the configured one holds again"
+            _clear("mode", protection, deed, acting_as=acting_as, url=url, as_json=as_json)
         elif wanted in _MODES:
             own = () if protection == ALL else ("--protection", protection)
             undo = command_line("mode", CLEAR, *own, url=url)
@@ -105,11 +103,10 @@ def set_variable(
         if clear is not None and variable is not None:
             raise ValueError(f"one thing at a time: {command_line('set', '--clear', clear)}")
         if clear is not None:
-            row = _row_of(clear)
-            done = ask(
-                url, lambda fleet: fleet.operator.unswitch("setting", row.name, actor=fleet.actor), acting_as=acting_as
-            )
-            print_done(done, f"cleared {row.name}: the configured value holds again", as_json=as_json)
+            name = _row_of(clear).name
+            deed = f"cleared {name}: the configured value holds again"
+            _clear("setting", name, deed, acting_as=acting_as, url=url, as_json=as_json)
+        # Without a variable the command lists, as mode does.
         elif list_all or variable is None:
             _list("setting", url, as_json)
         else:
@@ -148,6 +145,12 @@ def _switch(
     print_done(done, switch.deed, as_json=as_json, lasts_seconds=seconds, undo=switch.undo)
 
 
+def _clear(kind: str, name: str, deed: str, *, acting_as: str | None, url: str | None, as_json: bool) -> None:
+    """End an override, and print what was done."""
+    done = ask(url, lambda fleet: fleet.operator.unswitch(kind, name, actor=fleet.actor), acting_as=acting_as)
+    print_done(done, deed, as_json=as_json)
+
+
 def _changeable(word: str, value: str | None) -> SettingVariable:
     """The row of a variable that can be changed to this value while workers run; else ValueError."""
     row = _row_of(word)
@@ -173,13 +176,9 @@ def _row_of(word: str) -> SettingVariable:
 
 def _list(kind: str, url: str | None, as_json: bool) -> None:
     found = [each for each in ask(url, lambda fleet: fleet.operator.switches()) if each.kind == kind]
-    if as_json:
-        print_json(found)
-    else:
-        print_switches(found, none="Nothing is set: the configured values hold.")
+    headers = ("name", "value", "ends in", "reason", "by")
+    print_list(found, headers, _row, none="Nothing is set: the configured values hold.", as_json=as_json)
 
 
-def print_switches(found: list[Switch], *, none: str) -> None:
-    """Print overrides in force as rows."""
-    rows = [(each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor) for each in found]
-    print_rows(("name", "value", "ends in", "reason", "by"), rows, none=none)
+def _row(each: Switch) -> Sequence[object]:
+    return each.name, each.value, remaining(each.expires_in_seconds), each.reason, each.actor

@@ -26,6 +26,7 @@ def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequen
     for header, width in zip(headers, widths, strict=True):
         table.add_column(header, overflow="fold", width=width)
     for row in rows:
+        # Text keeps rich from reading [brackets] in names as markup.
         table.add_row(*map(Text, row))
     return table
 
@@ -49,6 +50,7 @@ def _widths(headers: Sequence[str], rows: Sequence[Sequence[str]], width: int) -
     columns = [[header, *(row[number] for row in rows)] for number, header in enumerate(headers)]
     least = [max(map(_longest_word, column)) for column in columns]
     wanted = [max(each, *map(cell_len, column)) for each, column in zip(least, columns, strict=True)]
+    # Room beyond the longest words, after the gaps between columns.
     room = width - _GAP * (len(columns) - 1) - sum(least)
     if room < 0:
         return None

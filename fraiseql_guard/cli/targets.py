@@ -33,6 +33,7 @@ def target_of(
     try:
         return Target(ip_address=address_of(str(address)))
     except ValueError as error:
+        # A user's id in the place of the address is the usual mistake.
         meant = command_line(*command.split(), *option("--user", str(address)))
         raise ValueError(f"{error}. For a user: {meant}") from None
 
@@ -43,6 +44,7 @@ def address_of(text: str) -> str:
         parsing.network(text)
     except ValueError:
         raise ValueError(f"{text[:80]!r} is neither an address nor a network") from None
+    # The text itself is passed on: the fleet shows it as the operator wrote it.
     return text
 
 
@@ -63,7 +65,7 @@ def named(target: Target) -> str:
         return f"login {target.identifier}" + (f" at {target.ip_address}" if target.ip_address else "")
     if target.user_id is None:
         return str(target.ip_address)
-    of = ", ".join(part for part in (target.tenant, target.issuer) if part)
+    of = ", ".join(filter(None, (target.tenant, target.issuer)))
     return f"user {target.user_id}" + (f" ({of})" if of else "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -45,18 +46,31 @@ def token(
     """
     with exit_on_error():
         settings = Settings.load()
-        if settings.environment != _DEVELOPMENT and not outside_development:
-            raise ValueError(
-                f"{name_of('environment')}={settings.environment or ''} is not {_DEVELOPMENT}, and a token made here "
-                f"is as good as a real one. Set {name_of('environment')}={_DEVELOPMENT}, or give --outside-development"
-            )
+        if not outside_development:
+            _check_environment(settings)
         lifetime = settings.refresh_token_lifetime_seconds if refresh else settings.token_lifetime_seconds
-        standard = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience, "type": "refresh" if refresh else None}
-        claims = {name: value for name, value in standard.items() if value is not None}
-        claims.update(map(_claim, claim or ()))
+        # Claims of the command line may replace the configured issuer and audience, to try what is refused.
+        claims = {**_configured_claims(settings, refresh=refresh), **dict(map(_claim, claim or ()))}
+        # Whole seconds, which every verifier reads.
         now = int(time.time())
         times = {"iat": now, "exp": now + (lifetime if expires_in is None else expires_in)}
+        # Its own claims come last, so that --claim may also replace sub and exp.
         print_command(sign({"sub": sub, **times, **claims}, _key_text(key, settings), algorithm=algorithm, kid=kid))
+
+
+def _check_environment(settings: Settings) -> None:
+    """ValueError unless the settings say that this is development."""
+    if settings.environment != _DEVELOPMENT:
+        raise ValueError(
+            f"{name_of('environment')}={settings.environment or ''} is not {_DEVELOPMENT}, and a token made here "
+            f"is as good as a real one. Set {name_of('environment')}={_DEVELOPMENT}, or give --outside-development"
+        )
+
+
+def _configured_claims(settings: Settings, *, refresh: bool) -> Mapping[str, str]:
+    """The issuer and audience that the settings ask for, and the type of a refresh token."""
+    claims = {"iss": settings.jwt_issuer, "aud": settings.jwt_audience, "type": "refresh" if refresh else None}
+    return {name: value for name, value in claims.items() if value is not None}
 
 
 def _key_text(file: Path | None, settings: Settings) -> str:
@@ -77,6 +91,7 @@ def _claim(given: str) -> tuple[str, Any]:
     if not separator or not name:
         raise ValueError(f"--claim={given} is no NAME=VALUE. Accepted: for example --claim tier=pro")
     try:
+        # Numbers, lists and null are JSON; what is no JSON is meant as text.
         return name, json.loads(text)
     except ValueError:
         return name, text

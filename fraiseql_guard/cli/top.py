@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -43,15 +44,17 @@ def top(
     """Watch requests, refusals and who is refused most in the last five minutes. Ctrl-C ends it."""
     with exit_on_error():
         if as_json or once or not on_terminal():
-            frame = ask(url, lambda fleet: look(fleet, count))
-            print_json(frame) if as_json else print_frame(frame)
-            if not frame.status.store_answers:
-                raise NotAppliedError(of_one_worker(frame.status))
+            _print_once(ask(url, lambda fleet: look(fleet, count)), as_json=as_json)
             return
-        try:
+        with suppress(KeyboardInterrupt):
             ask(url, lambda fleet: _watch(fleet, count, every))
-        except KeyboardInterrupt:
-            return
+
+
+def _print_once(frame: Frame, *, as_json: bool) -> None:
+    """Print a frame. NotAppliedError afterwards, if it shows what one worker knows alone."""
+    print_json(frame) if as_json else print_frame(frame)
+    if not frame.status.store_answers:
+        raise NotAppliedError(of_one_worker(frame.status))
 
 
 async def look(fleet: FleetConnection, count: int) -> Frame:
@@ -71,6 +74,7 @@ def print_frame(frame: Frame) -> None:
 
 
 async def _watch(fleet: FleetConnection, count: int, every: float) -> None:
+    # The terminal's second screen: what stood there before comes back at the end.
     with Live(console=Console(), screen=True, auto_refresh=False) as live:
         frame, trouble = await look(fleet, count), ""  # an error of the first look ends the command
         while True:
@@ -92,11 +96,16 @@ def drawn(frame: Frame, width: int) -> Group:
 
 
 def _heading(status: Status) -> Sequence[str]:
-    rates = ((rate(status.workers, name), name) for name in (REQUESTS, REFUSALS))
-    shown = ", ".join(f"{'?' if value is None else f'{value:,.1f}'} {name}/s" for value, name in rates)
+    rates = ", ".join(_shown_rate(status.workers, name) for name in (REQUESTS, REFUSALS))
+    # A number that no worker knows is shown as a question mark, never as 0.
     counted = [each.in_flight for each in status.workers if each.in_flight is not None]
     in_flight = sum(counted) if counted else "?"
-    return (summary(status), f"{local_time(status.at)}  {shown}, {in_flight} in flight")
+    return (summary(status), f"{local_time(status.at)}  {rates}, {in_flight} in flight")
+
+
+def _shown_rate(workers: Sequence[Worker], name: str) -> str:
+    value = rate(workers, name)
+    return f"? {name}/s" if value is None else f"{value:,.1f} {name}/s"
 
 
 def _marks(status: Status) -> Sequence[str]:
@@ -122,9 +131,11 @@ def total(workers: Sequence[Worker], name: str) -> Sequence[float]:
         # Series of older heartbeats lack the newest steps: they count 0 there.
         late = round((newest - each.series_ends_at) / STEP_SECONDS)
         for back, value in enumerate([*(0.0 for _ in range(late)), *reversed(each.series.get(name, ()))]):
+            # The list grows to the longest series.
             if back == len(added):
                 added.append(0.0)
             added[back] += value
+    # Oldest first, as charts are read.
     return added[::-1]
 
 
@@ -139,6 +150,7 @@ def sparkline(values: Sequence[float]) -> str:
     """The values as a line of bars, the largest one at full height."""
     largest = max(values, default=0.0) or 1.0
     return "".join(
+        # A value above 0 always shows a bar, however small it is beside the largest.
         _BARS[min(round(value / largest * 8), 8) if value <= 0 else max(round(value / largest * 8), 1)]
         for value in values
     )

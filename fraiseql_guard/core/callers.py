@@ -33,6 +33,7 @@ class Subject:
     @cached_property
     def tag(self) -> str:
         """Redis hash tag: a digest, because a name may hold braces, and an empty tag is no tag."""
+        # The NUL keeps kind and name apart.
         return blake2b(f"{self.kind}\0{self.group or self.name}".encode(), digest_size=16).hexdigest()
 
     @cached_property

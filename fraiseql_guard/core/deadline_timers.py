@@ -13,6 +13,7 @@ from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, Final, Protocol
 
+# A timer that rings so much too early, because clocks are rounded, is on time.
 _RESOLUTION_SECONDS: Final = 0.000_001
 _LEAST_SWEPT: Final = 256
 
@@ -53,6 +54,7 @@ class DeadlineTimer:
 
 
 def _ring(timer: DeadlineTimer, _: float) -> None:
+    # Emptied first, so that a timer that cancels itself, or sets itself anew, rings once.
     call, timer.call = timer.call, None
     if call is not None:
         call()
@@ -74,7 +76,9 @@ class DeadlineTimers:
     def call_at(self, when: float, call: Callable[[], object]) -> DeadlineTimer:
         """Call a function at a moment of the loop's clock, as loop.call_at does."""
         timer = DeadlineTimer(when, call)
+        # The number is unique, so that the heap never compares what is pending.
         heappush(self._heap, (when, next(self._numbers), timer, _ring, ()))
+        # The usual deadline is later than the next one, and sets no timer of the loop.
         if when < self._rings_at or len(self._heap) >= self._sweeps_at:
             self._see_to(when)
         return timer
@@ -106,6 +110,7 @@ class DeadlineTimers:
         """Let go of those that are done. It takes as long as setting as many has taken since the last time."""
         self._heap = [each for each in self._heap if not each[2].done()]
         heapify(self._heap)
+        # Twice what is left: sweeping costs each entry a constant on average.
         self._sweeps_at = max(_LEAST_SWEPT, 2 * len(self._heap))
 
     def _ring_at(self, when: float) -> None:

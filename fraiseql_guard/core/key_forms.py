@@ -37,16 +37,24 @@ def https_url(value: object) -> str:
     url = text(value)
     parts = urlsplit(url)
     host = parts.hostname
+    # Errors and logs show the address, so that it must not hold a password.
     if parts.username is not None or parts.password is not None or parts.fragment:
         raise ValueError("is not a plain address: it holds a password or a fragment")
-    if not host or not (parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))):
+    # Over plain HTTP an attacker in the network could give keys of their own.
+    if not host or not _is_safe(parts.scheme, host):
         raise ValueError("is not an https address")
     return url
+
+
+def _is_safe(scheme: str, host: str) -> bool:
+    """Whether nothing between here and there can change what is fetched."""
+    return scheme == "https" or (scheme == "http" and is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:
     """Whether a host name or address is this machine."""
     try:
+        # The name is not resolved: what it stands for may change after this check.
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False

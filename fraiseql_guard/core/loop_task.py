@@ -92,6 +92,7 @@ class LoopTask(Generic[T]):
         # Another event loop keeps its task.
         if held is not None and held.task is not None:
             held.task.cancel()
+            # wait neither raises what the task raised nor its cancellation.
             await asyncio.wait([held.task])
 
 

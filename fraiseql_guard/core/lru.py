@@ -70,6 +70,7 @@ class Lru(Generic[K, V]):
 
     def pop(self, key: K) -> V | None:
         """Remove and return a value; None if there is none."""
+        # Most caches are bounded by number alone, and pay for no second look.
         if self._sizes:
             self._bytes -= self._sizes.pop(key, 0)
         return self._entries.pop(key, None)

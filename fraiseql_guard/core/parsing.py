@@ -9,13 +9,14 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from fraiseql_guard.core.token_buckets import Burst, Limit
 from fraiseql_guard.core.translated import embedded_network
 
+T = TypeVar("T", bound=Collection[str])
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _TRUE: Final = frozenset({"1", "true", "yes", "on"})
@@ -45,8 +46,10 @@ def integer(minimum: int, maximum: int = 2**53) -> Callable[[object], int]:
     """A whole number from ``minimum`` to ``maximum``."""
 
     def parse(value: object) -> int:
+        # True is an int to Python, and surely a mistake here.
         if isinstance(value, bool) or not isinstance(value, int | str):
             raise ValueError("is not a whole number")
+        # int() would also take underscores and digits of other scripts.
         if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value, re.ASCII):
             raise ValueError("is not a whole number")
         number = int(value)
@@ -63,6 +66,7 @@ def seconds(value: object) -> float:
         number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
     except (ValueError, OverflowError):
         number = math.nan
+    # NaN compares as false, and so is refused here.
     if not 0 < number <= 86_400:
         raise ValueError("is not a number of seconds between 0 and 86400")
     return number
@@ -92,6 +96,7 @@ def subset(*names: str) -> Callable[[object], tuple[str, ...]]:
 
     def parse(value: object) -> tuple[str, ...]:
         found = items(value)
+        # !a writes other characters out, since the message may reach a terminal.
         if unknown := [item for item in found if item not in names]:
             raise ValueError(f"holds {unknown[0][:40]!a}, which is none of {', '.join(names)}")
         return found
@@ -114,10 +119,8 @@ def some_of(*names: str) -> Callable[[object], tuple[str, ...]]:
 
 def keys(value: object) -> tuple[str, ...]:
     """A list of keys of JSON objects, of up to 64 printable characters each."""
-    found = items(value)
-    if not found or not all(key.isprintable() and len(key) <= 64 for key in found):
-        raise ValueError("is not a list of keys of up to 64 printable characters")
-    return found
+    complaint = "is not a list of keys of up to 64 printable characters"
+    return some_that_are(lambda key: key.isprintable() and len(key) <= 64, items(value), complaint)
 
 
 def rate(value: object) -> Limit:
@@ -150,7 +153,22 @@ def items(value: object) -> tuple[str, ...]:
     return tuple(stripped for part in parts if (stripped := str(part).strip()))
 
 
+def all_that_are(is_one: Callable[[str], object], found: T, complaint: str) -> T:
+    """The texts, if each of them is one; else ValueError with the complaint."""
+    if not all(map(is_one, found)):
+        raise ValueError(complaint)
+    return found
+
+
+def some_that_are(is_one: Callable[[str], object], found: T, complaint: str) -> T:
+    """The same, at least one of them."""
+    if not found:
+        raise ValueError(complaint)
+    return all_that_are(is_one, found, complaint)
+
+
 def _sequence(value: object) -> Iterable[object]:
+    # Iterating a mapping or bytes would give keys or numbers without an error.
     if isinstance(value, Mapping | bytes) or not isinstance(value, Iterable):
         raise ValueError("is not a list")
     return value
@@ -158,17 +176,14 @@ def _sequence(value: object) -> Iterable[object]:
 
 def names(value: object) -> tuple[str, ...]:
     """A list of GraphQL names."""
-    found = items(value)
-    if not all(NAME.fullmatch(name) for name in found):
-        raise ValueError("holds something that is not a GraphQL name")
-    return found
+    return all_that_are(NAME.fullmatch, items(value), "holds something that is not a GraphQL name")
 
 
 def paths(value: object) -> tuple[str, ...]:
     """A list of URL paths, each beginning with a slash; ``/`` alone means every path."""
-    found = items(value)
-    if not found or not all(path.startswith("/") and path.isprintable() for path in found):
-        raise ValueError("is not a list of paths that begin with /")
+    complaint = "is not a list of paths that begin with /"
+    found = some_that_are(lambda path: path.startswith("/") and path.isprintable(), items(value), complaint)
+    # One spelling: a slash at the end makes no other path.
     return tuple(path.rstrip("/") or "/" for path in found)
 
 
@@ -188,11 +203,9 @@ def path(value: object) -> str:
 def admin_path(value: object) -> str:
     """One URL path that is not the root, so that something is left to the app."""
     found = path(value)
-    if (
-        found == "/"
-        or not re.fullmatch(r"(/[-._~0-9A-Za-z]+)+", found, re.ASCII)
-        or {".", ".."} & set(found.split("/"))
-    ):
+    # Browsers and proxies resolve dot segments, so that such a path would never arrive.
+    plain = re.fullmatch(r"(/[-._~0-9A-Za-z]+)+", found, re.ASCII)
+    if plain is None or not {".", ".."}.isdisjoint(found.split("/")):
         raise ValueError("is not a path of plain segments below /")
     return found
 
@@ -218,6 +231,7 @@ def admin_tokens(value: object) -> Mapping[str, str]:
         found[name] = token
     if not found:
         raise ValueError("holds no token")
+    # The audit names the actor by the token: one token must be one actor.
     if len(set(found.values())) < len(found):
         raise ValueError("gives one token two names")
     return found
@@ -226,15 +240,25 @@ def admin_tokens(value: object) -> Mapping[str, str]:
 def network(value: object) -> Network:
     """An address or a network in CIDR notation. IPv4-mapped and translated IPv6 is IPv4, as callers' addresses are."""
     written = str(value).strip()
+    complaint = "holds something that is neither an address nor a network (zones are not accepted)"
+    if "%" in written:
+        raise ValueError(complaint)
     try:
         found = ipaddress.ip_network(written, strict=False)
     except ValueError:
-        found = None
-    if found is None or "%" in written:
-        raise ValueError("holds something that is neither an address nor a network (zones are not accepted)")
-    if found.version == 6 and found.prefixlen >= 96 and (mapped := found.network_address.ipv4_mapped) is not None:
-        return ipaddress.ip_network((int(mapped), found.prefixlen - 96))
-    return (embedded_network(found) or found) if isinstance(found, ipaddress.IPv6Network) else found
+        raise ValueError(complaint) from None
+    if isinstance(found, ipaddress.IPv4Network):
+        return found
+    return _mapped(found) or embedded_network(found) or found
+
+
+def _mapped(found: ipaddress.IPv6Network) -> ipaddress.IPv4Network | None:
+    """The IPv4 network that an IPv4-mapped one is (RFC 4291, 2.5.5.2); None of any other."""
+    mapped = found.network_address.ipv4_mapped
+    # Mapped addresses are ::ffff:0:0/96, so that a shorter prefix holds others as well.
+    if mapped is None or found.prefixlen < 96:
+        return None
+    return ipaddress.IPv4Network((int(mapped), found.prefixlen - 96))
 
 
 def header_name(value: object) -> str:
@@ -255,10 +279,8 @@ def namespace(value: object) -> str:
 
 def origins(value: object) -> tuple[str, ...]:
     """Origins of browsers (scheme, host and port), or ``*``."""
-    found = items(value)
-    if not all(item == "*" or re.fullmatch(r"https?://[^/\s]+", item) for item in found):
-        raise ValueError("holds something that is not an origin")
-    return found
+    origin = re.compile(r"\*|https?://[^/\s]+")
+    return all_that_are(origin.fullmatch, items(value), "holds something that is not an origin")
 
 
 def file_path(value: object) -> Path:

@@ -27,6 +27,7 @@ class HeadReads:
     @classmethod
     def union(cls, all_reads: Iterable[HeadReads]) -> HeadReads:
         """All that any of them reads."""
+        # An iterator can be read once, and three fields are united.
         each = tuple(all_reads)
         return cls(
             headers=frozenset().union(*(reads.headers for reads in each)),

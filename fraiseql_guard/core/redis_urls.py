@@ -69,6 +69,7 @@ class RedisUrl:
         # Which servers, and how to reach them.
         kind = _KINDS[scheme["kind"]]
         encrypted = scheme["tls"] == "rediss"
+        # There is one @ at most: _split has refused others.
         userinfo, _, hosts = parts["authority"].rpartition("@")
         is_socket = scheme["unix"] is not None
         path = _socket_path(hosts, parts["path"]) if is_socket else None
@@ -99,6 +100,7 @@ def _split(url: str) -> tuple[re.Match[str], re.Match[str]]:
     parts = _PARTS.fullmatch(url, scheme.end())
     if parts is None or parts["fragment"] is not None:
         raise ValueError(f"holds a raw #: {_ENCODE}")
+    # Another client would look for the host behind another @, and send the password there.
     if "@" in parts["path"] or parts["authority"].count("@") > 1:
         raise ValueError(f"holds a raw / or @ in front of the host: {_ENCODE}")
     return scheme, parts
@@ -106,6 +108,7 @@ def _split(url: str) -> tuple[re.Match[str], re.Match[str]]:
 
 def _decoded(text: str) -> str:
     """Without percent-encoding; ValueError if that is broken."""
+    # unquote() leaves broken escapes as they are; other clients may not.
     if _BAD_ESCAPE.search(text):
         raise ValueError(f"holds a % that two hexadecimal digits do not follow: {_ENCODE}")
     try:
@@ -131,11 +134,7 @@ def _places(text: str, *, several: bool) -> tuple[tuple[str, int | None], ...]:
 
 def _place(text: str) -> tuple[str, int | None]:
     if text.startswith("["):
-        host, bracket, rest = text[1:].partition("]")
-        number = rest.removeprefix(":")
-        if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError("has an IPv6 address without its closing bracket, as in [::1]:6379")
-        host = _ipv6(_decoded(host))
+        host, number = _in_brackets(text)
     elif text.count(":") > 1:
         raise ValueError(f"has an IPv6 address without brackets, as in [::1]:6379, or a raw character: {_ENCODE}")
     else:
@@ -146,6 +145,14 @@ def _place(text: str) -> tuple[str, int | None]:
         if not _HOST.fullmatch(host):
             raise ValueError("has a host that is neither a name nor an address")
     return host.lower(), _port(number)
+
+
+def _in_brackets(text: str) -> tuple[str, str]:
+    """The address in brackets, and the port behind them."""
+    host, bracket, rest = text[1:].partition("]")
+    if not bracket or rest[:1] not in ("", ":"):
+        raise ValueError("has an IPv6 address without its closing bracket, as in [::1]:6379")
+    return _ipv6(_decoded(host)), rest[1:]
 
 
 def _ipv6(host: str) -> str:
@@ -172,26 +179,32 @@ def _socket_path(host: str, path: str) -> str:
 
 def _target(kind: Kind, path: str, options: Mapping[str, str]) -> tuple[str, int]:
     """The name of the master, for Sentinels alone, and the number of the database."""
-    names = path.removeprefix("/").removesuffix("/").split("/") if path.strip("/") else []
+    first, slash, second = path.removeprefix("/").removesuffix("/").partition("/")
     if kind == "sentinel":
-        if not 1 <= len(names) <= 2 or not names[0]:
+        if not first or "/" in second:
             raise ValueError("does not name the master behind the Sentinels: /master_name or /master_name/database")
-        return _decoded(names[0]), _database(names[1] if len(names) == 2 else "", options)
-    if len(names) > 1:
+        return _decoded(first), _database(second, options)
+    # Slashes alone name nothing, however many.
+    if slash and path.strip("/"):
         raise ValueError("has more behind its host than the number of a database")
-    database = _database(names[0] if names else "", options)
+    database = _database(first, options)
     if kind == "cluster" and database:
         raise ValueError("names a database of a Redis cluster other than 0, the only one there is")
     return "", database
 
 
 def _database(text: str, options: Mapping[str, str]) -> int:
-    numbers = [each for each in (_decoded(text), options.get("db", "")) if each]
-    if not all(re.fullmatch(r"[0-9]{1,10}", each, re.ASCII) and int(each) <= _MOST_DATABASES for each in numbers):
-        raise ValueError("has a database that is no whole number of at least 0, as in /0")
-    if len({int(each) for each in numbers}) > 1:
+    # A set, since equal numbers are no contradiction: tools often write both.
+    numbers = {_number(each) for each in (_decoded(text), options.get("db", "")) if each}
+    if len(numbers) > 1:
         raise ValueError("names two databases: in its path and as the option db")
-    return int(numbers[0]) if numbers else 0
+    return next(iter(numbers), 0)
+
+
+def _number(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,10}", text, re.ASCII) or int(text) > _MOST_DATABASES:
+        raise ValueError("has a database that is no whole number of at least 0, as in /0")
+    return int(text)
 
 
 def _options(query: str, kind: Kind, *, encrypted: bool) -> dict[str, str]:
@@ -206,6 +219,7 @@ def _options(query: str, kind: Kind, *, encrypted: bool) -> dict[str, str]:
             raise ValueError(_unknown_option(name, known, query))
         if not value or name in found:
             raise ValueError(f"gives the option {name} no value, or two")
+        # + is a blank in a query, and only there.
         found[name] = _decoded(value.replace("+", " "))
     _refuse_contradictions(found, encrypted=encrypted)
     return found
@@ -243,13 +257,19 @@ def _tls(options: Mapping[str, str]) -> ssl.SSLContext:
     # "none" turns both checks off, as in redis-py.
     context.check_hostname = verify != "none" and check in _YES
     context.verify_mode = ssl.CERT_NONE if verify == "none" else ssl.CERT_REQUIRED
-    if certificate := options.get("ssl_certfile"):
-        try:
-            # A key that is encrypted would ask at the terminal: it is answered with nothing instead.
-            context.load_cert_chain(certificate, options.get("ssl_keyfile"), password="")
-        except OSError as error:
-            raise ValueError(f"names ssl_certfile and ssl_keyfile that cannot be used: {_cause(error)}") from None
+    _load_own(context, options.get("ssl_certfile"), options.get("ssl_keyfile"))
     return context
+
+
+def _load_own(context: ssl.SSLContext, certificate: str | None, key: str | None) -> None:
+    """Load the client's own certificate, if one is named."""
+    if certificate is None:
+        return
+    try:
+        # A key that is encrypted would ask at the terminal: it is answered with nothing instead.
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        raise ValueError(f"names ssl_certfile and ssl_keyfile that cannot be used: {_cause(error)}") from None
 
 
 def _cause(error: OSError) -> str:

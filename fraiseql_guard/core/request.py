@@ -35,6 +35,7 @@ def leave(ctx: RequestContext | None = None) -> None:
     """
     if ctx is None:
         _current.set(None)
+    # A request may end twice (the app, and its deadline): the second time changes nothing.
     elif (before := ctx.before) is not IDLE:
         _current.set(before)
         ctx.before = IDLE

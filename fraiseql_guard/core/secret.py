@@ -65,12 +65,14 @@ class Secret:
 
     def matches(self, candidate: str) -> bool:
         """Compare in constant time."""
+        # Bytes: compare_digest takes no text beyond ASCII.
         return compare_digest(self.reveal().encode(errors="surrogatepass"), candidate.encode(errors="surrogatepass"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Secret) and self._path == other._path and self.matches(other._text)
 
     def __hash__(self) -> int:
+        # The text is no part of the hash, since it may change.
         return hash(self._path)
 
     def __repr__(self) -> str:

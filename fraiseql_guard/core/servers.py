@@ -38,12 +38,11 @@ def started_workers(
     parent = _parent(proc, own)
     # The command line of this process comes first: it may be the server's own.
     lines = [_command_line(proc, each) for each in (own, parent) if each]
-    found = next(filter(None, map(_by_arguments, lines)), None)
+    server = _server_among(sys.modules if modules is None else modules)
+    around = os.environ if environ is None else environ
     # Without a number on a command line: a variable, or the processes that are there.
-    if found is None:
-        around = os.environ if environ is None else environ
-        server = _server_among(sys.modules if modules is None else modules)
-        found = _without_arguments(proc, parent, lines, server, around) if server is not None else None
+    found = next(filter(None, map(_by_arguments, lines)), None)
+    found = found or _without_arguments(proc, parent, lines, server, around)
     return found if found is not None and found.count > 1 else None
 
 
@@ -53,9 +52,11 @@ def _server_among(modules: Collection[str]) -> str | None:
 
 
 def _without_arguments(
-    proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str, environ: Mapping[str, str]
+    proc: Path, parent: int, lines: Sequence[Sequence[str]], server: str | None, environ: Mapping[str, str]
 ) -> StartedWorkers | None:
     """Where no command line names the number: by gunicorn's variable, else by the processes beside this one."""
+    if server is None:
+        return None
     found = _by_variable(environ.get(GUNICORN_ARGUMENTS, "")) if server == "gunicorn" else None
     if found is None and lines:
         found = _by_siblings(proc, parent, lines, server)
@@ -84,6 +85,7 @@ def _by_siblings(proc: Path, parent: int, lines: Sequence[Sequence[str]], server
     for pid in _pids(proc):
         if _parent(proc, pid) == parent:
             line = _command_line(proc, pid)
+            # Forked workers share the command line of their parent; spawned ones have one of multiprocessing's.
             alike += (forked and line == own) or (_SPAWNED in line and _SPAWNED in own)
     return StartedWorkers(alike, f"{alike} processes of {server}")
 
@@ -92,6 +94,7 @@ def _workers_in(arguments: Sequence[str]) -> int | None:
     count = None
     for place, argument in enumerate(arguments):
         name, _, value = argument.partition("=")
+        # --workers 4, -w 4, --workers=4 and -w4 are all in use; the last one counts, as in the servers.
         if argument in ("--workers", "-w"):
             value = arguments[place + 1] if place + 1 < len(arguments) else ""
         elif name != "--workers":
@@ -109,6 +112,7 @@ def _pids(proc: Path) -> Iterator[int]:
 def _parent(proc: Path, pid: int) -> int:
     """0 if it is not known."""
     with suppress(OSError, ValueError, IndexError):
+        # A process may be called ") 1 (": fields are counted behind the last parenthesis (proc(5)).
         return int((proc / str(pid) / "stat").read_bytes().rpartition(b")")[2].split()[1])
     return 0
 

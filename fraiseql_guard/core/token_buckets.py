@@ -109,6 +109,7 @@ class Bucket:
 
     def wait_for(self, tokens: int) -> float:
         """Time until a request of so many tokens, and of no less than the charge, can be paid; 0 if it can be now."""
+        # No request can ask for more than a full bucket, however long it waits.
         needed = min(max(tokens, self.charge.tokens), self.charge.capacity)
         return max(0.0, (needed - self.remaining) / self.charge.rate)
 
@@ -138,4 +139,5 @@ def mounted_bucket(name: str, limit: Limit, burst: int) -> str:
 
 def is_shared(bucket: str) -> bool:
     """Whether a bucket of this name belongs to the group of its subject."""
+    # Names of policies and tiers hold no @: only network_bucket writes one.
     return "@" in bucket

@@ -59,6 +59,7 @@ def embedded_network(network: IPv6Network) -> IPv4Network | None:
     ValueError for one that holds both."""
     if not any(network.subnet_of(prefix) for prefix in WELL_KNOWN):
         return None
+    # All well-known prefixes are /96, so that the last 32 bits are the IPv4 address.
     found = IPv4Network((int(network.network_address) & 0xFFFF_FFFF, network.prefixlen - 96))
     if any(found.subnet_of(special) for special in _UNTRANSLATED):
         return None
@@ -72,5 +73,6 @@ def _behind(address: IPv6Address, length: int) -> IPv4Address:
     number = int(address)
     if length == 96:
         return IPv4Address(number & 0xFFFF_FFFF)
+    # Octet 8 is cut out of the number, so that prefix and address stand next to each other.
     without_reserved = (number >> 64 << 56) | (number & ((1 << 56) - 1))
     return IPv4Address(without_reserved >> (120 - length - 32) & 0xFFFF_FFFF)

@@ -12,6 +12,7 @@ from fraiseql_guard.core.variables import ValueForm
 
 def _long_enough(value: object) -> Secret:
     secret = value if isinstance(value, Secret) else Secret(str(value).strip())
+    # Bytes, as HMAC counts: 32 of them are as long as the digest of SHA-256 (RFC 7518, 3.2).
     if len(secret.reveal().encode(errors="surrogatepass")) < 32:
         raise ValueError("is shorter than 32 bytes, so it could be guessed")
     return secret
@@ -32,6 +33,7 @@ def _admin_tokens(value: object) -> Secret:
 
 def _public_key(value: object) -> Secret:
     """Handled like a secret, though it is none: it may come in a file, and then changes with the file."""
+    # Variables often hold a PEM in one line, with \n written out.
     pem = value if isinstance(value, Secret) else Secret(str(value).strip().replace("\\n", "\n"))
     key_forms.public_key(pem.reveal())
     return pem

@@ -88,6 +88,7 @@ def read_values(
     rows = {row.option: row for row in table}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
+    # All problems in one message: an operator should not have to start once for each.
     problems = [_unknown_option(option, rows) for option in options if option not in rows]
     for row in rows.values():
         try:
@@ -101,6 +102,7 @@ def read_values(
 
 def _read_one(row: SettingVariable, argument: object, environ: Mapping[str, str]) -> tuple[Any, str]:
     given = environ.get(row.name, "").strip()
+    # Only secrets may be given by a file (NAME_FILE), as orchestrators mount them.
     in_file = environ.get(row.name + _FILE, "").strip() if row.form.secret else ""
     # An argument wins over the variable, and the variable over the default.
     if argument is not None:
@@ -143,13 +145,15 @@ def unknown_variables(
     for row in table:
         ours.update({row.name, row.name + _FILE} if row.form.secret else {row.name})
     known = ours | set(foreign)
-    sentences = []
-    for name in sorted(os.environ if environ is None else environ):
-        if name.startswith("FRAISEQL_") and name not in known:
-            near = get_close_matches(name, ours, n=1, cutoff=0.75)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            sentences.append(f"{name} is set and nothing reads it{hint}")
-    return sentences
+    around = os.environ if environ is None else environ
+    unknown = [name for name in sorted(around) if name.startswith("FRAISEQL_") and name not in known]
+    return [f"{name} is set and nothing reads it{_near(name, ours)}" for name in unknown]
+
+
+def _near(name: str, ours: Iterable[str]) -> str:
+    """A hint at the variable that was probably meant. A name that is far from all belongs to something else."""
+    near = get_close_matches(name, ours, n=1, cutoff=0.75)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _shorten(text: str) -> str:

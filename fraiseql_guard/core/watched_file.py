@@ -139,6 +139,7 @@ class WatchedFile(Generic[T]):
             if self._absent is _Absence.IS_AN_ERROR:
                 raise
             return None
+        # The inode tells a file that was renamed over; ctime one whose mtime was set back.
         return status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_size
 
     def _content(self, stamp: _Stamp | None) -> bytes | None:

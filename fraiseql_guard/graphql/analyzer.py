@@ -60,6 +60,7 @@ class Analyzer:
     ) -> None:
         # A limit that is only monitored is enforced as one that nothing exceeds.
         monitored: dict[str, Any] = dict.fromkeys(settings.monitor_limits, MAX_COUNT)
+        # The scan and the parser read the raised limits; only `_all_limits` below knows the real ones.
         self._settings = replace(settings, **monitored) if monitored else settings
         self._monitors = bool(monitored)
         self._rules = CostRules(settings, table)
@@ -90,12 +91,15 @@ class Analyzer:
         text = envelope.query
         if text is None:
             return RequestAnalysis(None, _NO_APQ)
+        # 1. A text that is too long is refused before the caches hash or compare it.
         if len(text) > self._settings.max_query_chars:
             return RequestAnalysis(None, self._scanner.check(text), hashes=(_hash_of(text),))
         remembered = self._documents.get(text)
+        # 2. A known text brings its hash along. A request with the hash of another text is refused.
         query_hash = _hash_of(text) if remembered is None else remembered[1]
         if envelope.extensions and not _is_of(query_hash, envelope.extensions.get("persistedQuery")):
             return RequestAnalysis(None, _NO_APQ, hashes=(query_hash,))
+        # 3. Measure a new text, or only price a known one with the variables of this request.
         try:
             if remembered is None:
                 return self._analyze_new(text, envelope, query_hash, by_get=by_get, authenticated=authenticated)
@@ -113,6 +117,7 @@ class Analyzer:
             return RequestAnalysis(None, document, hashes=(query_hash,))
         analysis = self._price(document, envelope, query_hash, by_get=by_get, authenticated=authenticated)
         if analysis.denial is None:
+            # The tree of a document takes many times its text: the share of memory is estimated from its length.
             size_bytes = _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text)
             self._documents.put_sized(text, (document, query_hash), size_bytes)
         return analysis
@@ -129,12 +134,15 @@ class Analyzer:
         if isinstance(variant, Denial):
             return RequestAnalysis(None, variant, hashes=(query_hash,))
         outcome = variant.plan.outcome(envelope.variables)
+        # All that the verdict depends on besides settings and schema. The hash stands for the document's text.
         key = query_hash, variant.positions, outcome, envelope.operation_name, by_get, authenticated
         if outcome is not None and (known := self._analyses.get(key)):
             return known
+        # The defaults of the document's operations stand in for variables that were not sent.
         prices = variant.plan.price(Bindings(envelope.variables, document.document.defaults))
         numbers = Measurements(document, variant, prices)
         analysis = self._judge(numbers, envelope.operation_name, query_hash, by_get=by_get, authenticated=authenticated)
+        # A refusal is not kept: hostile requests would push out those of users.
         if outcome is not None and analysis.denial is None:
             self._analyses.put(key, analysis)
         return analysis
@@ -144,20 +152,24 @@ class Analyzer:
     ) -> RequestAnalysis:
         """Compare what was measured of a request for the operation ``name`` with the limits."""
         measured, hashes = _measured(numbers, name), (query_hash,)
+        # What no operation can answer is refused first, but keeps its numbers for the log.
         if (denial := _not_runnable(numbers.document, name, by_get=by_get)) is not None:
             return RequestAnalysis(measured, denial, hashes=hashes)
         denial = self._enforced.decide(numbers, authenticated=authenticated)
         noted = None
+        # Only what the enforced limits let through can be refused by a monitored one alone.
         if self._monitors and denial is None:
             noted = self._all_limits.decide(numbers, authenticated=authenticated)
         if near := self._near(numbers):
             measured = replace(measured, near=near)
+        # A monitored limit never counts as an offence, so it cannot lead to a block.
         return RequestAnalysis(measured, denial, noted=noted and replace(noted, offence=None), hashes=hashes)
 
     def _near(self, numbers: Measurements) -> tuple[str, ...]:
         """The options of the limits that are nearly used up."""
         compared = self._all_limits.compare(numbers)
         near = [option for option, _, limit, actual in compared if _NEAR * limit < actual <= limit]
+        # max_aliases has two rows in the table, and is named once.
         return tuple(dict.fromkeys(near))
 
 
@@ -177,8 +189,10 @@ def _is_of(query_hash: str, persisted: object) -> bool:
 
 def _not_runnable(document: AnalyzedDocument, name: str | None, *, by_get: bool) -> Denial | None:
     """Why no operation of the document can be run, whatever it costs."""
+    # GraphQL over HTTP: GET must not run a mutation. One in the document is enough, whichever operation is named.
     if by_get and document.kind == "mutation":
         return _MUTATION_BY_GET
+    # GraphQL spec, GetOperation: without a name there must be exactly one operation.
     found = len(document.names) == 1 if name is None else name in document.names
     return None if found else Denial(signals.OPERATION_NOT_FOUND)
 
@@ -196,6 +210,7 @@ def _measured(numbers: Measurements, name: str | None) -> Measured:
         depth=variant.depth,
         complexity=prices.complexity,
         list_size=prices.list_size,
+        # -1 stands for none, 0 for an introspection without lists.
         introspection=document.counts.introspection >= 0,
         names=tuple([each for each in document.names if each is not None]),
         kinds=document.kinds,

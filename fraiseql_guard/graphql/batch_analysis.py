@@ -24,9 +24,11 @@ def join_batch(analyses: Sequence[RequestAnalysis], settings: Settings) -> Reque
     denial = _first(analyses, lambda item: item.denial)
     noted = _first(analyses, lambda item: item.noted)
     text = _first(analyses, lambda item: item.text)
+    # Every hash, also of operations that could not be measured: an operator may search the log for each.
     hashes = tuple(chain.from_iterable(item.hashes for item in analyses))
     parts = [item.measured for item in analyses if item.measured]
     if not parts:
+        # Nothing was measured: each operation was refused before, or there is none.
         return RequestAnalysis(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
     measured = _sum(parts, unmeasured=len(analyses) - len(parts))
     # The operations may be within the limit one by one, and above it together.
@@ -43,6 +45,7 @@ def _too_complex(complexity: int, settings: Settings, noted: Denial | None) -> t
     """The refusal of the sum, or what is noted of it where the limit is only monitored."""
     limit = settings.max_query_complexity
     if "max_query_complexity" in settings.monitor_limits:
+        # Without an offence: a monitored limit may not lead to a sanction.
         return None, over(signals.QUERY_TOO_COMPLEX, limit, complexity)
     return over(signals.QUERY_TOO_COMPLEX, limit, complexity, offends=True), noted
 
@@ -57,6 +60,7 @@ def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
         depth=max([part.depth for part in parts]),
         complexity=min(sum([part.complexity for part in parts]), MAX_COUNT),
         list_size=max([part.list_size for part in parts]),
+        # Faster than any() with a generator, and each value is a bool.
         introspection=True in [part.introspection for part in parts],
         unmeasured=unmeasured,
     )

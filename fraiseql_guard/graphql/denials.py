@@ -23,6 +23,7 @@ def offence_factor(code: Code) -> int:
 
 def over(code: Code, limit: float, actual: float, *, offends: bool = False, path: str | None = None) -> Denial:
     """A limit was exceeded; where ``offends``, from a multiple of the limit on it is an offence."""
+    # Far above the limit is no mistake of an honest client.
     offence = PolicyName.DOS if offends and actual >= offence_factor(code) * limit else None
     return Denial(code, limit=limit, actual=actual, path=path, offence=offence)
 

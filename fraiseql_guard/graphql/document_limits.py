@@ -89,6 +89,7 @@ class LimitChecker:
         prices, counts = numbers.prices, numbers.document.counts
         if prices.invalid_path is not None:
             return Denial(signals.LIST_SIZE_INVALID, path=".".join(prices.invalid_path))
+        # Numbers come before policies: they may be offences, and a policy's refusal would hide that.
         if (denial := self._over_a_limit(numbers)) is not None:
             return denial
         if counts.depth > self._max_nesting:  # @skip may take it out of the execution, not out of the validation
@@ -108,6 +109,7 @@ class LimitChecker:
         ]
         if not exceeded:
             return None
+        # The client reads the first refusal; the worst of all decides about a sanction.
         offence = next((item.offence for item in exceeded if item.offence), None)
         return replace(exceeded[0], offence=offence)
 

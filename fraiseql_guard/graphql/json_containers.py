@@ -14,6 +14,7 @@ def generations(value: Any) -> Iterator[list[Any]]:
     generation = [value] if type(value) in _CONTAINERS and value else []
     while generation:
         yield generation
+        # Empty containers hold nothing to look at, and leaves() counts them as one value of their parent.
         generation = [item for container in generation for item in containers_of(container) if item]
 
 

@@ -55,6 +55,7 @@ class Reader:
         self._persisted = persisted or persisted_queries(settings, clock=clock, on_problem=on_problem)
         self._trusted: Analyzer | None = None
         if settings.trusted_documents != "off":
+            # An analyzer of its own, since it measures the same text with other limits.
             self._trusted = Analyzer(without_static_limits(settings), table, **bounds)
         # Where documents can be named or registered, an analysis depends on which are there, and may register one.
         self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
@@ -81,6 +82,7 @@ class Reader:
         """Documents that the analyzer has forgotten, of requests that are still remembered as a whole."""
         told = {digest for digest, _ in self._analyzer.texts()}
         for sent, analysis in self._requests.items() if self._requests is not None else ():
+            # Most are known to the analyzer; only the others are read again, when an operator asks.
             if told.issuperset(analysis.hashes):
                 continue
             told.update(analysis.hashes)
@@ -114,10 +116,13 @@ class Reader:
         sent = method, content_type, query_string, body, authenticated
         # A server may hand on buffers of its own, which change.
         requests = self._requests if type(body) is type(query_string) is bytes and len(body) <= LONGEST else None
+        # 1. A request that came before, byte for byte.
         if requests is not None and (known := requests.find(sent)):
             return known
+        # 2. An upload: only the part with the operations is analyzed, and it is never remembered.
         if self._settings.multipart and method == "POST" and is_form(content_type):
             return self._read_form(content_type, query_string, body, caller, authenticated=authenticated)
+        # 3. Anything else.
         analysis = self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
         if requests is not None:
             requests.note(sent, analysis)
@@ -149,10 +154,13 @@ class Reader:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if not isinstance(envelopes, tuple):
             return _unread(envelopes)
+        # HEAD is measured as GET: a host may run the query to answer it.
         by_get = method != "POST"
+        # Without persisted queries each envelope carries its text.
         if self._persisted is None:
             analyses = [self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
             return self._joined(analyses, envelopes)
+        # Else find the texts first; those of one request are analyzed in its order.
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         analyses = [
             self._analyze_resolved(item, envelope, caller, by_get=by_get, authenticated=authenticated)
@@ -163,8 +171,7 @@ class Reader:
         if not named:
             return analysis
         # The app is given the texts: what it would find under these names is unknown.
-        rewritten = rewrite_query_string(query_string, named[0]) if by_get and named[0] else rewrite_body(body, named)
-        return replace(analysis, rewritten=rewritten)
+        return replace(analysis, rewritten=_rewritten(query_string, body, named, by_get=by_get))
 
     def _analyze_resolved(
         self, found: Resolved | Denial, envelope: Envelope, caller: Hashable, *, by_get: bool, authenticated: bool
@@ -177,8 +184,10 @@ class Reader:
         analysis = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated)
         if self._persisted is None:
             return analysis
+        # It is measured all the same, so that the log tells what an operator would have to add.
         if self._persisted.required and not found.trusted:
             return RequestAnalysis(analysis.measured, self._persisted.untrusted(), hashes=analysis.hashes)
+        # Only what passed is registered: a refused text would take room, and be refused by its hash again.
         if found.registers and found.envelope.query and analysis.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return analysis
@@ -213,9 +222,16 @@ def _named(found: Sequence[Resolved | Denial]) -> list[Envelope | None]:
     named: list[Envelope | None] = []
     for item in found:
         if isinstance(item, Denial):
+            # One refusal refuses the request, so that there is nothing to hand on.
             return []
         named.append(item.envelope if item.named else None)
     return named if any(named) else []
+
+
+def _rewritten(query_string: bytes, body: bytes, named: Sequence[Envelope | None], *, by_get: bool) -> bytes:
+    if by_get and named[0]:
+        return rewrite_query_string(query_string, named[0])
+    return rewrite_body(body, named)
 
 
 def _with_text(analysis: RequestAnalysis, envelope: Envelope) -> RequestAnalysis:

@@ -50,10 +50,12 @@ class RequestCache:
         """Take notice of what became of a request; cache it if it may be cached and has come before."""
         if not _may_repeat(analysis):
             return
+        # Python's string hashes are keyed per process: no caller can make others collide.
         number = hash(sent)
         if number in self._seen:
             self._put(sent, analysis)
             return
+        # Emptied as a whole: to keep an order would cost every request more than a few that are noted twice.
         if len(self._seen) >= _MOST_SEEN:
             self._seen.clear()
         self._seen.add(number)

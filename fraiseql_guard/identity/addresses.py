@@ -108,6 +108,7 @@ class AddressResolver:
 
         ``client`` may have any shape: a server may give a tuple or a list, the port as text, or None.
         """
+        # 1. The peer. The tuple of text and port that all servers give is looked up without a call.
         host = client[0] if type(client) is tuple and client and type(client[0]) is str else None
         peer = self._peers.look(host) if host else None
         if peer is None:  # not as it nearly always is, or met for the first time
@@ -136,6 +137,7 @@ class AddressResolver:
 
     def _meet(self, host: str | None) -> _Peer:
         address = self._untranslated(node_address(host))
+        # A unix socket has no address: it is trusted by its word in the settings.
         trusted = address in self._trusted or (host is None and self._unix_trusted)
         caller = Caller(
             address=UNKNOWN if address is None else str(address),
@@ -157,6 +159,7 @@ class AddressResolver:
             caller = self._walk(peer, name, value)
             if resolved:  # the address is one caller, and not all who are behind a proxy
                 caller = replace(caller, shared=False, resolved=True)
+            # A long header is read each time: to keep many of them would fill the memory.
             if value is None or len(value) <= _REMEMBERED_HEADER_BYTES:
                 self._callers.put(key, caller)
         return caller
@@ -184,9 +187,11 @@ class AddressResolver:
         walk = map(self._untranslated, hops(self._header, value or b""))
         for hop in walk:
             if hop is None:
+                # What cannot be read hides who is behind it, so that the walk ends at the last good hop.
                 return address, True
             address = hop
             if hop not in self._trusted:
+                # Hops further to the left are only what this one claims.
                 return address, any(True for _ in walk)
         return address, unread
 
@@ -194,6 +199,7 @@ class AddressResolver:
         """The IPv4 address inside one that a translator (NAT64) has made of it; any other as it is."""
         if not isinstance(address, IPv6Address):
             return address
+        # One client must not be two callers, once by IPv4 and once through NAT64 (RFC 6052).
         return embedded_ipv4(address, self._prefixes) or address
 
     def _subject(self, address: Address | None) -> Subject:
@@ -206,6 +212,7 @@ def _host_of(client: object) -> str | None:
     if isinstance(client, (tuple, list)) and client:
         host = client[0]
         if isinstance(host, str):
+            # Text longer than an address is cut before it becomes the key of a cache.
             return None if not host or host.startswith("unix:") else host[:_LONGEST_HOST]
         return None if host is None else _UNREADABLE
     return _UNREADABLE if client else None

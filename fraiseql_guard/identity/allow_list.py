@@ -14,13 +14,13 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.parsing import Network
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.variables import SettingsError
@@ -39,6 +39,11 @@ class AllowedEntry:
     network: Network
     reason: str
     expires_at: float | None
+
+    @property
+    def ends_at(self) -> float:
+        """The same as a number: infinity for never."""
+        return math.inf if self.expires_at is None else self.expires_at
 
 
 class AllowList:
@@ -81,12 +86,12 @@ class AllowList:
     def entries(self) -> Sequence[AllowedEntry]:
         """The entries of the file that are in force."""
         self._look()
-        now = self._clock()
-        return [entry for entry in self._filed() if entry.expires_at is None or now < entry.expires_at]
+        return self._in_force(self._clock())
 
     def __contains__(self, address: object) -> bool:
         if self._file is not None:
             self._look()
+        # Most lists are empty: then no address is parsed.
         return self._allows and isinstance(address, str) and address in self._networks
 
     def _look(self) -> None:
@@ -97,15 +102,16 @@ class AllowList:
         if is_new:
             self.on_problem(f"{self._path} cannot be used, the last good allow-list stays in force: {cause}")
 
-    def _filed(self) -> Sequence[AllowedEntry]:
-        return self._file.value if self._file is not None else ()
+    def _in_force(self, now: float) -> Sequence[AllowedEntry]:
+        """The entries of the file that have not ended."""
+        return [entry for entry in self._file.value if now < entry.ends_at] if self._file is not None else ()
 
     def _take_over(self, now: float) -> None:
         # Entries that have ended are left out; the list is made again when the next one ends.
-        valid = [entry for entry in self._filed() if entry.expires_at is None or now < entry.expires_at]
+        valid = self._in_force(now)
         self._networks = NetworkSet((*self._fixed, *self._by_operator, *(entry.network for entry in valid)))
         self._allows = bool(self._networks)
-        self._expires_at = min((each.expires_at for each in valid if each.expires_at is not None), default=math.inf)
+        self._expires_at = min((each.ends_at for each in valid), default=math.inf)
 
 
 def _parse(content: bytes) -> tuple[AllowedEntry, ...]:
@@ -116,6 +122,7 @@ def read_entries(text: str) -> tuple[AllowedEntry, ...]:
     """The entries of a file; ValueError names the entry and what is wrong with it."""
     try:
         content = yaml.safe_load(text)
+    # Nested deeply enough, YAML exhausts the stack of its parser.
     except (yaml.YAMLError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark is not None else ""
@@ -130,28 +137,23 @@ def read_entries(text: str) -> tuple[AllowedEntry, ...]:
 def _entry(number: int, item: object) -> AllowedEntry:
     if not isinstance(item, Mapping) or "ip" not in item:
         raise ValueError(f"entry {number} has no ip")
+    # A typing error in expires_at would otherwise make an entry that never ends.
     if unknown := sorted(str(key) for key in item if key not in _KEYS):
         raise ValueError(f"entry {number} has an unknown key {unknown[0]!r}")
+    network = _network(number, item["ip"])
     try:
-        network = parsing.network(item["ip"])
+        expires_at = expiry_of(item.get("expires_at"))
+    except ValueError as error:
+        raise ValueError(f"entry {number}: {error}") from None
+    return AllowedEntry(network, str(item.get("reason") or ""), expires_at)
+
+
+def _network(number: int, written: object) -> Network:
+    try:
+        network = parsing.network(written)
     except ValueError:
-        raise ValueError(f"entry {number}: {item['ip']!r} is neither an address nor a network") from None
+        raise ValueError(f"entry {number}: {written!r} is neither an address nor a network") from None
+    # Nothing would be limited any more: more likely a mistake than meant.
     if network.prefixlen == 0:
         raise ValueError(f"entry {number} would allow every address")
-    return AllowedEntry(network, str(item.get("reason") or ""), _moment(number, item.get("expires_at")))
-
-
-def _moment(number: int, value: Any) -> float | None:
-    """A date ends when it begins; a time without a zone is UTC."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time") from None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if not isinstance(value, datetime):
-        raise ValueError(f"entry {number}: expires_at is not an RFC 3339 time")
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return network

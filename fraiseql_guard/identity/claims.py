@@ -45,6 +45,7 @@ class ClaimRules:
     def fault(self, claims: Mapping[str, Any], now: float) -> FailureReason | None:
         """What is wrong with the claims at ``now``, or None. Expiry comes last: only a token that is otherwise in
         order counts as expired."""
+        # Types first: the later tests compare values of the types that they expect.
         acceptable = self._is_readable(claims) and self._is_for_us(claims) and self._is_timely(claims, now)
         if not acceptable:
             return FailureReason.INVALID_TOKEN
@@ -84,6 +85,7 @@ class ClaimRules:
 
     def _is_for_us(self, claims: Mapping[str, Any]) -> bool:
         audience = claims.get("aud")
+        # RFC 7519, 4.1.3: one text or a list of them.
         audiences = audience if isinstance(audience, list) else [audience]
         return (self.issuer is None or claims.get("iss") == self.issuer) and (
             self.audience is None or self.audience in audiences
@@ -123,11 +125,13 @@ def _is_scope(value: object) -> bool:
 
 
 def _is_name(value: object) -> bool:
+    # The name goes into logs and keys, so that it must have a bound and no control characters.
     return isinstance(value, str) and 1 <= len(value) <= _MAX_SUB_CHARACTERS and value.isprintable()
 
 
 def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
     """Scopes as text (RFC 8693, section 4.2) or as a list, under the names that issuers use."""
+    # The first claim that says anything counts; issuers use one of the three.
     given: str | list[str] = next((claims[name] for name in _SCOPE_CLAIMS if claims.get(name)), [])
     return tuple(given.split() if isinstance(given, str) else given)
 

@@ -15,7 +15,7 @@ from fraiseql_guard.identity.networks import Address, parse_address
 MAX_HOPS: Final = 20
 MAX_HEADER_BYTES: Final = 2048
 
-_PORT: Final = re.compile(r"[0-9]{1,5}|_[A-Za-z0-9._-]+", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
+_PORT: Final = re.compile(r":(?:[0-9]{1,5}|_[A-Za-z0-9._-]+)", re.ASCII)  # RFC 7239, section 6: it may be obfuscated
 _PAIR: Final = re.compile(
     r"""[ \t]*+(?:(?P<name>[!#$%&'*+.^_`|~0-9A-Za-z-]++)="""
     r"""(?:"(?P<quoted>[^"\\]*+(?:\\.[^"\\]*+)*+)"|(?P<plain>[^\s",;]*+)))?+[ \t]*+(?:;|\Z)""",
@@ -32,6 +32,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 
     ``x-forwarded-for`` is a list of addresses, ``forwarded`` is RFC 7239; any other header holds one single address.
     """
+    # The end is kept: the nearest hops stand there.
     text = value[-MAX_HEADER_BYTES:].decode("latin-1")
     if len(value) > MAX_HEADER_BYTES:
         text = "?" + text  # the element that was cut must not be read as a shorter address
@@ -40,6 +41,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
         if not element or element.isspace():
             continue  # RFC 9110, section 5.6.1.2: empty elements of a list mean nothing
         read += 1
+        # No real chain of proxies is so long.
         if read > MAX_HOPS:
             yield None
             return
@@ -48,18 +50,18 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
 
 def node_address(text: str | None) -> Address | None:
     """The address in ``192.0.2.1``, ``192.0.2.1:80``, ``2001:db8::1``, ``[2001:db8::1]`` or ``[2001:db8::1]:80``."""
-    host, port = (text or "").strip(" \t"), ""
+    written = (text or "").strip(" \t")
     # Brackets hold IPv6 with or without a port; one colon alone divides IPv4 and a port.
-    if host.startswith("["):
-        host, bracket, port = host[1:].partition("]")
-        if not bracket or ":" not in host or (port and port[0] != ":"):
+    if written.startswith("["):
+        host, bracket, behind = written[1:].partition("]")
+        if not bracket or ":" not in host:
             return None
-        port = port[1:] if port else "0"
-    elif host.count(":") == 1:
-        host, _, port = host.partition(":")
+    elif written.count(":") == 1:
+        host, colon, port = written.partition(":")
+        behind = colon + port
     else:
-        port = "0"
-    return parse_address(host) if _PORT.fullmatch(port) else None
+        return parse_address(written)
+    return parse_address(host) if not behind or _PORT.fullmatch(behind) else None
 
 
 def _single(text: str) -> Iterator[str]:
@@ -67,6 +69,7 @@ def _single(text: str) -> Iterator[str]:
 
 
 def _listed(text: str) -> Iterator[str]:
+    # Twice as many elements as hops, since empty ones do not count.
     return reversed(text.rsplit(",", MAX_HOPS * 2))
 
 
@@ -89,6 +92,7 @@ def elements(text: str) -> Iterator[str]:
 
 
 def _is_escaped(text: str, position: int) -> bool:
+    # An odd number of backslashes before a quotation mark escapes it.
     begin = position
     while begin and text[begin - 1] == "\\":
         begin -= 1
@@ -101,12 +105,14 @@ def _for(element: str) -> str | None:
     position = 0
     while position < len(element):
         pair = _PAIR.match(element, position)
+        # Something that is no pair, or an empty one that would not advance: the element is malformed.
         if pair is None or pair.end() == position:
             return None
         position = pair.end()
         if pair["name"] and pair["name"].lower() == "for":
             quoted = pair["quoted"]
             found.append(pair["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted))
+    # Two for parameters in one element: it would be a guess which one the proxy wrote.
     return found[0] if len(found) == 1 else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,17 +33,25 @@ def read_jwk_set(text: bytes, algorithms: Collection[str]) -> JwkSet:
     problems: list[str] = []
     for number, member in enumerate(_members(text), 1):
         try:
+            # One key that cannot be used must not cost the others.
             found.append(_key(member, algorithms))
         except ValueError as error:
             problems.append(f"key {number} {error}")
-    shared = {name for name, count in Counter(map(_name, found)).items() if count > 1 and name[0] is not None}
-    if shared:
+    usable = _named_apart(found)
+    if len(usable) < len(found):
         problems.append("two keys of one kind share a kid, so that it names neither")
-    return JwkSet(tuple(key for key in found if _name(key) not in shared), tuple(problems))
+    return JwkSet(usable, tuple(problems))
+
+
+def _named_apart(found: Sequence[VerificationKey]) -> tuple[VerificationKey, ...]:
+    """The keys whose kid names them alone, and those without one."""
+    times = Counter(map(_name, found))
+    return tuple(key for key in found if key.kid is None or times[_name(key)] == 1)
 
 
 def _members(text: bytes) -> list[Any]:
     """What a set lists as its keys; ValueError if it is no set, or too large."""
+    # Before the text is parsed: it comes from another server.
     if len(text) > MAX_SET_BYTES:
         raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
     document = read_object(text)

@@ -66,8 +66,10 @@ class JwksUrl:
         self.observer: KeyObserver = Unobserved()
         self._url, self._clock, self._refresh_seconds = url, clock, refresh_seconds
         self._shown = url.partition("?")[0]  # some issuers want a token in the query
+        # A set from the network never holds HMAC secrets: a public document must not be able to name one.
         self.algorithms = frozenset(name for name in algorithms if ALGORITHMS[name] != "oct")
         self._local = is_loopback(urlsplit(url).hostname or "")
+        # Made once, not for each fetch: loading the certificates blocks the event loop.
         self._tls = httpx.create_ssl_context() if url.startswith("https:") else False
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at = self._attempted_at = -math.inf
@@ -87,8 +89,10 @@ class JwksUrl:
         # Aging keys are used while new ones are fetched; those of a source that fails for a day are not.
         now = self._clock()
         age = now - self._fetched_at
+        # 1. Aging keys start a fetch. The last condition leaves the first fetch to warm_up.
         if age > self._refresh_seconds and now >= self._next_attempt_at() and self._attempted_at > -math.inf:
             self._start_fetch()
+        # 2. A day without an answer: the issuer may have revoked them since.
         if age > STALE_SECONDS and self._keys:
             self._keys = ()
         return self._keys
@@ -103,6 +107,7 @@ class JwksUrl:
         if jws.algorithm not in self.algorithms:
             return False
         kid = jws.header.get("kid")
+        # A token without a kid fits the keys at hand or none; only an unknown kid promises a newer set.
         return not self._keys or (kid is not None and all(key.kid != kid for key in self._keys))
 
     @property
@@ -120,6 +125,7 @@ class JwksUrl:
             return False
         self._waiting += 1
         try:
+            # wait leaves the fetch running when its time is over: other requests wait for the same one.
             await asyncio.wait([fetch], timeout=timeout_seconds)
         finally:
             self._waiting -= 1
@@ -135,6 +141,7 @@ class JwksUrl:
         """With keys at hand there is no hurry; without any after 1, 2, 4, ... seconds."""
         if self._keys or not self._failures:
             return self._attempted_at + COOLDOWN_SECONDS
+        # The exponent is capped before the power, which would overflow a float after a long outage.
         return self._attempted_at + min(COOLDOWN_SECONDS, 2.0 ** min(self._failures - 1, 10))
 
     def _start_fetch(self) -> None:
@@ -142,6 +149,7 @@ class JwksUrl:
             fetch = self._fetching.here
         except RuntimeError:
             return  # without a loop no request is served
+        # One fetch at a time, however many requests ask.
         if fetch is None or fetch.done():
             self._attempted_at = self._clock()
             self._fetching.ensure_running()
@@ -166,6 +174,8 @@ class JwksUrl:
         bytes is one on memory."""
         headers = {"accept": "application/jwk-set+json, application/json", "accept-encoding": "identity"}
         async with (
+            # A client for each fetch: minutes lie between them, and a kept connection would be stale.
+            # A proxy of the environment cannot reach this machine's own loopback.
             httpx.AsyncClient(verify=self._tls, timeout=FETCH_SECONDS, trust_env=not self._local) as client,
             client.stream("GET", self._url, headers=headers, follow_redirects=False) as answer,
         ):
@@ -177,6 +187,7 @@ class JwksUrl:
             text = bytearray()
             async for chunk in answer.aiter_raw():
                 text += chunk
+                # Content-Length may be missing or wrong, so that the bytes themselves are counted.
                 if len(text) > MAX_SET_BYTES:
                     raise ValueError(f"is larger than {MAX_SET_BYTES} bytes")
             return bytes(text)
@@ -184,6 +195,7 @@ class JwksUrl:
     def _arrived(self, keys: tuple[VerificationKey, ...], problems: frozenset[str]) -> None:
         now = self._clock()
         self._keys, self._fetched_at = kept(self._keys, keys), now
+        # A warning for each change, not for each fetch.
         if problems and problems != self._known_problems:
             self.observer.warn(
                 f"the JWK set at {self._shown} holds keys that are not used: {'; '.join(sorted(problems))}"

@@ -42,17 +42,20 @@ def read_jws(token: str, algorithms: Container[str]) -> Jws | None:
     padding (RFC 4648, 3.5), a header that is not strict JSON, and header parameters that bring a key or
     name an extension.
     """
+    # The cheapest tests come first, since forged tokens reach this line.
     if len(token) > MAX_TOKEN_BYTES or not token.isascii():
         return None
     segments = token.split(".")
     if len(segments) != 3:
         return None
     head, payload, signature = map(_decode, segments)
+    # An empty payload is left to the claims; a token without signature (alg none) ends here.
     if not head or payload is None or not signature:
         return None
     header = _read_header(head)
     if header is None or header.get("alg") not in algorithms:
         return None
+    # The signing input is the token's own text, not a new encoding of it (RFC 7515, 5.2).
     return Jws(header, header["alg"], payload, token.rpartition(".")[0].encode(), signature)
 
 
@@ -96,8 +99,10 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _is_shallow(value: object, text: bytes) -> bool:
+    # Fewer brackets than levels are allowed: then there is nothing to walk through.
     if text.count(b"[") + text.count(b"{") <= _MAX_NESTING:
         return True
+    # Level by level, without recursion.
     level = [value]
     for _ in range(_MAX_NESTING):
         level = [child for parent in level for child in _children(parent) if isinstance(child, dict | list)]

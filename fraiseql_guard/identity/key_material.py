@@ -76,6 +76,7 @@ def secret_key(name: str, text: str, algorithms: Collection[str]) -> Verificatio
         raise ValueError("is not UTF-8 text") from None
     if len(secret) < MIN_SECRET_BYTES:
         raise ValueError(f"is shorter than {MIN_SECRET_BYTES} bytes, so it could be guessed")
+    # Algorithm confusion: with a public key as HMAC secret, what is public would sign (RFC 8725, 2.1).
     if _is_asymmetric(text):
         raise ValueError("is no secret but a key of a key pair, which must not be used with HMAC")
     try:
@@ -109,6 +110,7 @@ def jwk_key(name: str, jwk: Mapping[str, Any], algorithms: Collection[str]) -> V
         return VerificationKey(name, material, _usable(family, algorithms), jwk.get("kid"))
     if ALGORITHMS.get(str(own)) != family:
         raise ValueError(f"is of the family {family}, and its alg is none of that")
+    # The alg of a key narrows what the settings allow, and never widens it.
     wanted = [each for each in algorithms if each == own]
     return VerificationKey(name, material, _usable(family, wanted), jwk.get("kid"))
 
@@ -126,6 +128,7 @@ def _import_jwk(jwk: Mapping[str, Any]) -> tuple[RSAKey | ECKey | OKPKey, str]:
             material = kind.import_key(given)
             return material, _checked_family(material.public_key)
     except ValueError as error:
+        # Our own sentences begin with "is "; those of libraries are not shown, as they may quote the key.
         raise ValueError(str(error) if str(error).startswith("is ") else "cannot be read") from None
     except Exception:  # noqa: BLE001 - libraries raise many kinds on odd members
         raise ValueError("cannot be read") from None
@@ -158,6 +161,7 @@ def _check_strength(public: RSAPublicKey) -> None:
     numbers = public.public_numbers()
     if public.key_size not in _RSA_BITS:
         raise ValueError(f"is an RSA key of {public.key_size} bits: {_RSA_BITS[0]} to {_RSA_BITS[-1]} are accepted")
+    # Small exponents and even ones are signs of a broken or hostile generator.
     if numbers.e not in _RSA_EXPONENTS or not numbers.e & 1:
         raise ValueError("is an RSA key with an unusual public exponent: 65537 is what everybody uses")
     if _is_roca_weak(numbers.n):
@@ -173,6 +177,7 @@ def _is_asymmetric(text: str) -> bool:
     if "-----BEGIN" in text or (text.lstrip().startswith("{") and '"kty"' in text):
         return True
     with suppress(Exception):
+        # Bad base64, and DER that is no key, raise many kinds of errors.
         load_der_public_key(base64.b64decode(text))
         return True
     return False
@@ -195,6 +200,7 @@ _SMALL_PRIMES: Final = (
 @cache
 def _subgroup(prime: int) -> frozenset[int]:
     """The powers of 65537 modulo a prime."""
+    # Exponents up to the prime run through the whole subgroup (Fermat).
     return frozenset(pow(65537, exponent, prime) for exponent in range(prime))
 
 

@@ -80,11 +80,13 @@ class ConfiguredKey:
     def keys(self) -> tuple[VerificationKey, ...]:
         """The key in force."""
         text = self._secret.reveal()
+        # Identity first: the secret mostly returns the very same object, for every token.
         if text is not self._text and text != self._text:
             self._take_over(text)
         return self._keys
 
     def _take_over(self, text: str) -> None:
+        # Kept even if it is bad, so that one bad text is reported once.
         self._text = text
         try:
             key = self._read(self._name, text, self._algorithms)

@@ -45,6 +45,7 @@ class KeyRing:
         algorithms = _accepted(settings)
         self.remote = _remote(settings, algorithms, clock)
         self._slots: dict[str, KeySource] = {}
+        # Current, new and old in this order: most tokens are signed with the current key.
         for option in _SLOTS:
             if getattr(settings, option) is not None:
                 self._slots[option] = _configured(option, settings, algorithms)
@@ -72,6 +73,7 @@ class KeyRing:
 
     def keys(self) -> tuple[VerificationKey, ...]:
         """The keys in force; another tuple if and only if one of them has changed."""
+        # Asked for every token: comparing identities of tuples is all that it costs.
         for source, keys in self._parts:
             if source.keys() is not keys:
                 self._join()
@@ -81,6 +83,7 @@ class KeyRing:
     def _join(self) -> None:
         parts = [(source, source.keys()) for source in self._slots.values()]
         self._keys = tuple(key for _, keys in parts for key in keys)
+        # Sources that never change are not asked again.
         self._parts = tuple((source, keys) for source, keys in parts if not source.fixed)
 
     def set_ages(self) -> dict[str, float]:
@@ -126,6 +129,7 @@ def _accepted(settings: Settings) -> Collection[str]:
     if settings.jwt_algorithms is not None:
         return settings.jwt_algorithms
     hmacs = [name for name, family in ALGORITHMS.items() if family == "oct"]
+    # One HMAC for secrets is enough for nearly all; the first in the table is HS256.
     return tuple(name for name in ALGORITHMS if name not in hmacs[1:])
 
 
@@ -135,6 +139,7 @@ def _configured(option: str, settings: Settings, algorithms: Collection[str]) ->
     try:
         source = ConfiguredKey(slot, getattr(settings, option), read, algorithms)
     except ValueError as error:
+        # A public key in the place of the secret is the usual mistake.
         elsewhere = f"; a public key goes to {name_of('jwt_public_key')}" if read is secret_key else ""
         raise SettingsError(
             f"{variable}=(secret) {error}. Accepted: {accepts}{elsewhere}, for example {variable}={example}"
@@ -151,6 +156,7 @@ def _fitting(source: ConfiguredKey, read: Reader) -> str:
     if read is secret_key:
         return "HS256"
     material = source.keys()[0].material
+    # An elliptic key's family is its curve; RSA keys have none.
     family = getattr(material, "curve_name", "RSA")
     return next(name for name, each in ALGORITHMS.items() if each == family)
 

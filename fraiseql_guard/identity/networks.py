@@ -20,6 +20,7 @@ def parse_address(text: str) -> Address | None:
     """The address that ``text`` names, or None. A zone is dropped, and IPv4-mapped IPv6 is IPv4 (RFC 4291, 2.5.5.2):
     one caller must not have two names."""
     try:
+        # Only IPv6 has zones (fe80::1%eth0); Python would refuse the text with one.
         address = ipaddress.ip_address(text.partition("%")[0] if ":" in text else text)
     except ValueError:
         return None
@@ -36,6 +37,7 @@ class NetworkSet:
         lengths: dict[tuple[int, int], set[int]] = {}
         for network in networks:
             shift = network.max_prefixlen - network.prefixlen
+            # An address belongs to a network if its leading bits are among the prefixes of that length.
             lengths.setdefault((network.version, shift), set()).add(int(network.network_address) >> shift)
         self._lengths = tuple((version, shift, frozenset(prefixes)) for (version, shift), prefixes in lengths.items())
 
@@ -95,10 +97,12 @@ def subject_of(address: Address | None, *, alone: bool = False) -> Subject:
     if isinstance(address, ipaddress.IPv4Address):
         return Subject("address", str(address))
     if address.teredo is not None:
+        # The embedded address is the client's claim; one that no client can have leaves the IPv6 address.
         client = address.teredo[1]
         return Subject("address", str(client if is_translated(client) else address))
     if alone or stands_alone(address):
         return Subject("address", str(address))
+    # A customer who holds a /56 or /48 changes the /64 at will: the wider networks have limits of their own.
     wider = tuple((_around(address, length), factor) for length, factor in _WIDER_IPV6)
     return Subject("address", _around(address, 64), group=wider[-1][0], networks=wider)
 

@@ -46,6 +46,7 @@ _LONGEST_REMEMBERED: Final = 64
 
 def only_proxies_send(name: bytes) -> bool:
     """Whether a header of this name says that a proxy has sent the request."""
+    # HTTP/2 and ASGI want lower case, but not every server obeys.
     lowered = name.lower()
     return lowered in PROXY_HEADERS or lowered.startswith(PROXY_HEADER_PREFIXES)
 

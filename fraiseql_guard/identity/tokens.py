@@ -156,14 +156,18 @@ class TokenVerifier:
         No header, or one without a token, is ``missing_token``; several headers, or another scheme than Bearer, are
         ``invalid_token``. ``fetched``: the keys' source has just answered, so that no other key is to be hoped for.
         """
+        # 1. Other keys may be in force since the last token.
         if not self._ring.fixed and (keys := self._ring.keys()) is not self._keys:
             self._take_over(keys)
+        # 2. A line that was good a moment ago is known by its digest: no token is kept in memory.
         now, digest = self._clock(), b""
         if len(authorization) == 1 and len(authorization[0]) <= _LONGEST_LINE:
             digest = blake2b(authorization[0].encode(errors="replace"), digest_size=_DIGEST_BYTES).digest()
             known = self._memory.look(digest)  # by the whole line: it need not be taken apart again
+            # A clock that went back must not prolong a token's life.
             if known is not None and known.since <= now < known.until:
                 return known.identity
+        # 3. Everything else is verified.
         return self._verify_anew(authorization, digest, now, fetched)
 
     def _verify_anew(
@@ -209,6 +213,7 @@ class TokenVerifier:
         """Other keys are in force: what they cannot have signed is refused before any cryptography."""
         self._keys = keys
         self._algorithms = self._ring.algorithms.union(*(key.algorithms for key in keys))
+        # A token of a key that was taken away must not stay good for another minute.
         self._memory.clear()
         self._good.clear()
 
@@ -220,6 +225,7 @@ class TokenVerifier:
         key = matching_key(jws, self._keys)
         if key is None:
             remote = self._ring.remote
+            # The keys' source may have been rotated; the caller waits for it outside of the checks.
             if remote is not None and not fetched and remote.may_know(jws):
                 return KeysMissing(remote.retry_after_seconds)
             return _failure(FailureReason.INVALID_SIGNATURE, token)
@@ -246,6 +252,7 @@ class TokenVerifier:
         """Entries leave in the order in which they came, up to two that have ended for one that comes: the work stays
         bounded, and the memory shrinks to what is still of use."""
         accepted_until = self._rules.accepted_until(identity.claims)
+        # By the token alone, and up to its end: knows() tells a known user's token from an attacker's.
         self._good.put(_digest_of(token), accepted_until)
         until = min(now + _REMEMBERED_SECONDS, accepted_until)
         self._memory.put(digest, _Remembered(replace(identity, fresh=False), now, until))
@@ -268,6 +275,7 @@ def _bearer_token(authorization: Sequence[str]) -> str | TokenFailure:
     if not any(lines):
         return TokenFailure(FailureReason.MISSING_TOKEN)
     scheme, _, token = lines[0].partition(" ")
+    # RFC 9110, 11.1: the scheme's case does not matter. Two headers: the app might read the other one.
     if len(lines) != 1 or scheme.lower() != "bearer":
         return TokenFailure(FailureReason.INVALID_TOKEN)
     token = token.lstrip(" ")

@@ -66,6 +66,7 @@ class UserStatusCheck:
             return known.reason
         try:
             async with asyncio.timeout(self._timeout_seconds):
+                # An answer that is not in the table is a fault of the hook, too.
                 reason = _REASONS[await self._ask(identity)]
         except Exception as error:  # noqa: BLE001 - the hook is the app's: it may raise anything
             self._on_fault(error)

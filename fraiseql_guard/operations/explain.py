@@ -6,9 +6,10 @@ what happens to a request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -116,7 +117,8 @@ def explain(
     # What needs no parser; a document beyond it is not parsed, like that of a request.
     lexical, parses = _scan(text, settings)
     analyzed = _analyzed(text, settings, table) if parses else None
-    if operation_name is None and analyzed is not None:
+    # The tree shows all operations; the verdict needs one that can be run.
+    if operation_name is None:
         operation_name = _first_name(analyzed)
     refusal = _ask_the_guard(text, settings, table, variables, operation_name)
     digest = sha256(text.encode(errors="replace")).hexdigest()
@@ -144,9 +146,9 @@ def _analyzed(text: str, settings: Settings, table: SchemaTable | None) -> Analy
     return prepared if isinstance(prepared, AnalyzedDocument) else None
 
 
-def _first_name(analyzed: AnalyzedDocument) -> str | None:
+def _first_name(analyzed: AnalyzedDocument | None) -> str | None:
     """The name of the first operation, if all have one: each of them is bounded, whichever a request names."""
-    return None if None in analyzed.names else analyzed.document.operations[0].name
+    return None if analyzed is None or None in analyzed.names else analyzed.document.operations[0].name
 
 
 def _measured(settings: Settings, numbers: Measurements) -> Iterable[LimitVerdict]:
@@ -172,6 +174,7 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
         LimitVerdict("max_fragments", "TOO_MANY_FRAGMENTS", settings.max_fragments, scan.counters.fragments),
     )
     nests = scan.selection_nesting > Prescanner(settings).max_nesting or literal_depth > MAX_LITERAL_NESTING
+    # As with a request, a text beyond these limits is not parsed.
     return verdicts, not (scan.fault is not None or nests or any(each.exceeded for each in verdicts))
 
 
@@ -183,6 +186,7 @@ def _ask_the_guard(
         body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
     except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
         body = b""
+    # Without a token, the stricter case: introspection may be for authenticated callers alone.
     denial: Denial | None = (
         Reader(settings, table).read("POST", "application/json", b"", body, authenticated=False).denial
     )
@@ -226,6 +230,7 @@ class _Tree:
         term, asked = self._plan.terms[number], self._asked[number]
         size = self.prices.sizes[number]
         origin, said_by = origin_of(term, asked, size, self._bindings)
+        # The page above has multiplied it already: only a size of its own is shown.
         if held and asked.size is None and origin is not SizeOrigin.GUESSED:
             size, origin = 1, SizeOrigin.ONE
         paged = term.page is PageSize.ALWAYS or origin is SizeOrigin.GUESSED or asked.size is not None
@@ -246,6 +251,7 @@ class _Tree:
     def _children(self, level: int, *, depth: int, paged: bool) -> Iterator[ExplainedField]:
         """The fields at a level: first those that hold the items of a page, then the others."""
         ways = self._plan.levels[level] if level >= 0 else ()
+        # Types that may stand here share fields: each is shown once.
         items = dict.fromkeys([child for way in ways for child in way[0]], 1)
         others = dict.fromkeys([child for way in ways for child in way[1]], 1)
         yield from self._fields(items, depth=depth, held=paged)
@@ -261,10 +267,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
 
 def render(explanation: Explanation) -> str:
     """The explanation as text for a terminal: the tree of costs, the limits, and the verdict."""
-    rows = [row for operation in explanation.operations for row in _rows(operation)]
-    width = max((len(name) for name, _, _ in rows), default=0)
-    digits = max((len(cost) for _, cost, _ in rows), default=0)
-    lines = [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
+    lines = _aligned(list(chain.from_iterable(map(_rows, explanation.operations))))
     if explanation.shortened:
         lines.append("... and more than can be shown")
     lines += ["", *(_verdict(each) for each in explanation.limits), ""]
@@ -272,6 +275,13 @@ def render(explanation: Explanation) -> str:
         lines.append(f"lists without a slicing argument: {', '.join(explanation.unsliced)}")
     lines += [f"query_hash {explanation.query_hash}", _outcome(explanation.refusal)]
     return "\n".join(lines).strip("\n")
+
+
+def _aligned(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Names to the left, costs to the right, notes behind them."""
+    width = max((len(name) for name, _, _ in rows), default=0)
+    digits = max((len(cost) for _, cost, _ in rows), default=0)
+    return [f"{name:<{width}}  {cost:>{digits}}  {note}".rstrip() for name, cost, note in rows]
 
 
 def _rows(operation: ExplainedOperation) -> Iterator[tuple[str, str, str]]:

@@ -41,6 +41,7 @@ class BlockedAddresses:
         now = self._clock()
         known = self._addresses.get(subject.name)
         if known is None:
+            # A block that is noted again keeps the verifications that were used up.
             known = _Address(denial, now, VERIFICATIONS_A_SECOND, now)
             self._addresses.put(subject.name, known)
         known.denial, known.until = denial, now + _LONGEST_SECONDS

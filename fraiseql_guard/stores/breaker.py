@@ -72,6 +72,7 @@ class Breaker:
 
     async def _probe(self) -> None:
         while self.open_since is not None:
+            # Before the first probe as well: the store has just failed.
             await asyncio.sleep(self._probe_seconds)
             try:
                 await self._ping()

@@ -39,6 +39,7 @@ class Drawn:
     def __init__(self, ctx: RequestContext, charges: Sequence[Charge]) -> None:
         self._subject = ctx.subject
         self._counted_on: list[tuple[_Credit, Hashable, int]] = []
+        # What each guard further outside has taken, as far as nothing counts on it yet.
         held = [_credit_of(payer) for payer in ctx.payers]
         left, covered = self._draw_all(held, charges)
         self.charges = tuple(left)
@@ -69,6 +70,7 @@ class Drawn:
                 key = overridden  # the store replaces all of these by one, which costs what the first does
                 if key in covered:
                     continue
+            # Once one of the replaced charges is left to pay, further ones stay as they are: the store drops them.
             if not (replaced and left):
                 tokens = self._draw(held, key, tokens)
             if tokens:

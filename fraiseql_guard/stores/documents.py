@@ -6,10 +6,12 @@ and then for the texts that it lacks. Each process reads each text once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
+
+T = TypeVar("T")
 
 MAX_DOCUMENTS: Final = 5_000
 """Most trusted documents in a store."""
@@ -134,17 +136,19 @@ class MemoryDocuments:
         """DocumentStore.add."""
         # All or none: the new index takes the place of the old one only at the end.
         index, changed = dict(self._entries), 0
-        for document in documents:
-            entry, held = listed(document), index.get(document.id)
+        for entry in map(listed, documents):
+            held = index.get(entry.id, entry)
             # An id that stands for another text ends it all.
-            if held is not None and held.digest != entry.digest:
-                return Adding(conflict=document.id)
-            changed += held != entry
-            index[document.id] = entry
+            if held.digest != entry.digest:
+                return Adding(conflict=entry.id)
+            # True counts as 1: it is new, or has another name or type.
+            changed += index.get(entry.id) != entry
+            index[entry.id] = entry
         if len(index) > MAX_DOCUMENTS or sum(entry.size_bytes for entry in index.values()) > MAX_DOCUMENTS_BYTES:
             return Adding(full=True)
         if changed:
             self._entries = index
+            # New mappings, so that a reader between two awaits has an old set or a new one.
             self._documents = {**self._documents, **{each.id: each for each in documents}}
             self._version += 1
         return Adding(changed)
@@ -153,7 +157,10 @@ class MemoryDocuments:
         """DocumentStore.remove."""
         gone = self._documents.keys() & set(ids)
         if gone:
-            self._documents = {id_: each for id_, each in self._documents.items() if id_ not in gone}
-            self._entries = {id_: each for id_, each in self._entries.items() if id_ not in gone}
+            self._documents, self._entries = _without(self._documents, gone), _without(self._entries, gone)
             self._version += 1
         return len(gone)
+
+
+def _without(held: Mapping[str, T], gone: Container[str]) -> Mapping[str, T]:
+    return {id_: each for id_, each in held.items() if id_ not in gone}

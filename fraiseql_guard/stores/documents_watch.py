@@ -62,6 +62,7 @@ class DocumentsWatch:
         """Look now, and read what is missing. Never raises StoreError: the store counts its own failures."""
         with suppress(StoreError):
             index = await self._store.index(self._wanted.version)
+            # The wanted set is remembered even if its texts do not arrive: the next look goes on reading.
             if index is not None:
                 self._wanted = index
             if self._wanted.version != self._in_force and not self._lost():
@@ -82,19 +83,24 @@ class DocumentsWatch:
     async def _read(self) -> None:
         """Read the texts that are new; take over the set if it is complete."""
         index = self._wanted
-        await self._read_texts([each for each in index.entries if each.digest not in self._texts])
-        if missing := [each.id for each in index.entries if each.digest not in self._texts]:
-            self._tell_torn(missing)
+        # By digest: a text that a document had before under another id is not read again.
+        await self._read_texts(self._missing(index))
+        if missing := self._missing(index):
+            self._tell_torn([each.id for each in missing])
             return
         # Complete: drop the texts of documents that are gone, and hand the set over.
         self._texts = {each.digest: self._texts[each.digest] for each in index.entries}
-        documents = {
-            each.id: TrustedDocument(each.id, self._texts[each.digest], each.name, each.type) for each in index.entries
-        }
+        documents = {each.id: self._document(each) for each in index.entries}
         self._in_force, self._told = index.version, _UNKNOWN_VERSION
         self._documents_in_force = len(documents)
         self._on_change(documents)
         self._known = True
+
+    def _missing(self, index: DocumentIndex) -> list[Listed]:
+        return [each for each in index.entries if each.digest not in self._texts]
+
+    def _document(self, entry: Listed) -> TrustedDocument:
+        return TrustedDocument(entry.id, self._texts[entry.digest], entry.name, entry.type)
 
     async def _read_texts(self, entries: Sequence[Listed]) -> None:
         """Read these, a batch an exchange. A text that is another one by now is left out."""

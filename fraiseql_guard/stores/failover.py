@@ -128,6 +128,7 @@ class FailoverStore:
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill (Store.admit). Never raises StoreError."""
+        # As Breaker.ask does, without a further coroutine for each request.
         breaker = self._breaker
         if breaker.open_since is not None:
             breaker.probe_soon()
@@ -169,6 +170,7 @@ class FailoverStore:
 
     def _with_failover(self, name: str, sub_store: S) -> S:
         """The sub-store of this name with each of its methods carried through failures as its row says."""
+        # Bound once: a call looks up neither its row nor its method.
         methods = {
             method: _carried(row, getattr(sub_store, method), self._breaker, self._share)
             for method, row in FAILOVER[name].items()
@@ -194,6 +196,7 @@ def _asked(
     @wraps(method)
     async def ask(*arguments: Any, **options: Any) -> Any:
         answer = None
+        # suppress() without a class suppresses nothing.
         with suppress(*passed_over):
             answer = await breaker.ask(lambda: method(*arguments, **options))
         if local is not None:
@@ -206,6 +209,7 @@ def _asked(
 def _by_batches(method: Callable[..., AsyncIterator[Any]], breaker: Breaker) -> Callable[..., AsyncIterator[Any]]:
     @wraps(method)
     async def ask(*arguments: Any, **options: Any) -> AsyncIterator[Any]:
+        # Each step of the iterator is an exchange of its own, and passes the breaker.
         batches = aiter(method(*arguments, **options))
         while True:
             try:

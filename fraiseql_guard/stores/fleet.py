@@ -82,6 +82,7 @@ class MemoryFleet:
 
     async def remember(self, records: Sequence[bytes]) -> None:
         """FleetStore.remember."""
+        # extendleft turns the order round: the newest record comes first.
         self._recent.extendleft(records)
 
     async def recent(self, count: int) -> Sequence[bytes]:

@@ -41,6 +41,7 @@ class LiftJob:
     @property
     def silent(self) -> bool:
         """Whether it is at work no longer, without having ended."""
+        # A negative age is a clock that went back: such a job may be taken over as well.
         return self.state == RUNNING and not 0 <= self.heard_ago < SILENT_SECONDS
 
 
@@ -105,6 +106,7 @@ class MemoryLiftJobs:
     async def advance(self, origin: str, job_id: str, *, seen: int, lifted: int) -> JobAnswer:
         """LiftJobStore.advance."""
         now, held = self._clock(), self._jobs.get(origin)
+        # Another worker has taken the job over while this one was silent.
         if held is None or held.job.id != job_id:
             return JobAnswer(False, None if held is None else self._seen_at(held, now))
         held.job = replace(held.job, seen=held.job.seen + seen, lifted=held.job.lifted + lifted)

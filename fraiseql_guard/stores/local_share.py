@@ -40,6 +40,7 @@ class LocalShare:
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Decide alone. What is imposed here ends with the outage."""
+        # It may impose sanctions from here on, so that learn() has to look from now on.
         self._learned = True
         return await self._memory.admit(self._share_of(request))
 
@@ -104,12 +105,14 @@ class LocalShare:
         """FleetStore.beat was applied: so many workers live."""
         if self._given_workers is None and ttl_seconds > 0:
             self._seen_workers.append(living)
+            # The largest count of the last beats: with too small a number each worker would admit too much.
             self._workers = max(1, *self._seen_workers)
 
     def _share_of(self, request: AdmitRequest) -> AdmitRequest:
         if self._workers == 1:
             return request
         charges = tuple(share_of(charge, self._workers) for charge in request.charges)
+        # The packed call is for the store's charges, which these are not.
         return replace(request, charges=charges, call=None)
 
 

@@ -79,6 +79,7 @@ class MemoryStore:
         # All charges are taken, or none; an operator's override of the limit replaces those that are not fixed.
         charges: Sequence[Charge] = request.charges
         override_seconds = None
+        # Nearly always there are none, and no request pays for a look.
         if self.limits.held():
             charges, override_seconds = self.limits.charges(subject, charges, now)
         fits, buckets = self._take(subject, charges, now)

@@ -82,6 +82,13 @@ class _Held:
     def in_force(self, policy: PolicyName, now: float) -> bool:
         return policy in self.policies and self.policies[policy][0] > now
 
+    def automatic_in_force(self, now: float) -> bool:
+        """Whether any sanction but an operator's binds."""
+        return any(self.in_force(policy, now) for policy in self.policies if policy is not PolicyName.OPERATOR)
+
+    def has_ended(self, now: float) -> bool:
+        return all(expires <= now for expires, _, _ in self.policies.values())
+
 
 class MemoryOffences:
     """The offences and sanctions of enforcing, or of monitoring, requests.
@@ -92,8 +99,10 @@ class MemoryOffences:
 
     def __init__(self, *, max_subjects: int, max_sanctions: int) -> None:
         self._offences: Lru[tuple[_Key, PolicyName], _Offences] = Lru(max_subjects)
+        # How often a sanction came lately, and until when the next one is a repeat.
         self._repeats: Lru[tuple[_Key, PolicyName], tuple[int, float]] = Lru(max_subjects)
         self._held: RankedLru[_Key, _Held] = RankedLru(max_sanctions)
+        # By group: its networks with automatic sanctions, and when each ends.
         self._groups: Lru[_Key, dict[str, float]] = Lru(max_sanctions)
         self.held_subjects: Callable[[], int] = self._held.count
         """How many subjects have, or had, a sanction that is still kept."""
@@ -119,7 +128,7 @@ class MemoryOffences:
         """Bring a sanction into force, in place of one of the same policy."""
         # Sweep a little with each write: what has ended goes, and what is in force becomes one of the newest.
         for key, held in self._held.oldest(_SWEPT):
-            if all(expires <= now for expires, _, _ in held.policies.values()):
+            if held.has_ended(now):
                 self._held.pop(key)
             else:
                 self._keep(key, held, now)
@@ -157,9 +166,10 @@ class MemoryOffences:
             return
         for key in _bearers(subject):
             held = self._held.get(key)
-            for policy in [policy for policy in held.policies if policy not in keep] if held else ():
-                del held.policies[policy]  # type: ignore[union-attr]  # the loop is empty without it
-            if held is not None and not held.policies:
+            if held is None:
+                continue
+            held.policies = {policy: kept for policy, kept in held.policies.items() if policy in keep}
+            if not held.policies:
                 self._held.pop(key)
 
     def in_force(self, now: float) -> list[Sanction]:
@@ -241,9 +251,7 @@ class MemoryOffences:
     def _leave_group(self, subject: Subject, held: _Held | None, now: float) -> None:
         if not _in_group(subject):
             self._groups.pop(_own(subject))
-        elif held is None or not any(
-            held.in_force(policy, now) for policy in held.policies if policy is not PolicyName.OPERATOR
-        ):
+        elif held is None or not held.automatic_in_force(now):
             (self._groups.get(_own(_group(subject))) or {}).pop(subject.name, None)
 
 

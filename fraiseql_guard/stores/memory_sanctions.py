@@ -49,6 +49,7 @@ class MemorySanctions:
 
     async def impose(self, sanction: Sanction) -> None:
         """SanctionStore.impose."""
+        # An operator's sanction holds in monitor mode as well, so that its refusals are counted there.
         for enforced in self.offences:
             self.learn(sanction, enforced=enforced)
         self.recent.note(sanction)
@@ -57,6 +58,7 @@ class MemorySanctions:
         """SanctionStore.lift."""
         now = self._clock()
         policies = tuple(PolicyName) if policy is None else (policy,)
+        # Lifted in both modes; only those that bind callers are counted.
         ended = {enforced: offences.lift(subject, policies, now) for enforced, offences in self.offences.items()}
         return ended[True]
 

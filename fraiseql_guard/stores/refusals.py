@@ -38,6 +38,10 @@ class RefusedCaller:
     buckets: dict[str, _Refused] = field(default_factory=dict)
     count: int = 0
 
+    def drop_ended(self, now: float) -> None:
+        """Drop the refusals that are over."""
+        self.buckets = {name: refused for name, refused in self.buckets.items() if refused.until > now}
+
 
 class Refusals:
     """The refusals of the subjects seen last, ``size`` of them. ``clock`` counts seconds and never goes back.
@@ -58,8 +62,7 @@ class Refusals:
         now = self._clock()
         key = request.subject.key
         caller = self._callers.get(key) or RefusedCaller()
-        # Refusals that are over go first, then the new ones take the place of older ones of their buckets.
-        caller.buckets = {name: refused for name, refused in caller.buckets.items() if refused.until > now}
+        caller.drop_ended(now)
         for bucket in result.buckets:
             if bucket.retry_after_seconds > 0:
                 # At most a second: a raised limit or a lifted sanction holds for all after that.
@@ -107,8 +110,8 @@ class Refusals:
             return 0
         count, caller.count = caller.count, 0
         # A caller without refusals in force makes room.
-        now = self._clock()
-        if not any(refused.until > now for refused in caller.buckets.values()):
+        caller.drop_ended(self._clock())
+        if not caller.buckets:
             self._callers.pop(subject.key)
         return count
 

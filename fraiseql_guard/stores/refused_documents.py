@@ -50,6 +50,7 @@ class MemoryRefusedDocuments:
         now, reached = self._clock(), []
         for refused in refusals:
             # A document that was reported is not counted for a window.
+            # look, not get: a document whose refusals are not counted does not stay for them.
             held = self._callers.look(refused.document) or {}
             if held.get(_REPORTED, -math.inf) > now - WINDOW_SECONDS:
                 continue

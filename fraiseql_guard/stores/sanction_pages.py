@@ -92,6 +92,7 @@ class Longest(Generic[V]):
         for end, entry in entries:
             self._count += 1
             if self._from is None or end <= self._from:
+                # Negative, so that of equal moments the first comes first; the entries themselves are never compared.
                 batch.append((end, -self._count, entry))
         # Never more than a page is kept, however many entries there are.
         self._found = heapq.nlargest(self._wanted, [*self._found, *batch])

@@ -71,7 +71,7 @@ def read_json(data: bytes) -> Any:
 
 def texts(value: Any, names: int) -> list[str]:
     """A JSON array of exactly so many texts; ValueError if it is none."""
-    if not isinstance(value, list) or len(value) != names or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or list(map(type, value)) != [str] * names:
         raise ValueError(f"is no array of {names} texts")
     for each in value:
         each.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError

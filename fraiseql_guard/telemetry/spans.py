@@ -98,6 +98,7 @@ class Tracing:
             return
         with suppress(Exception):  # code of a tracing library
             sampler = getattr(_trace.get_tracer_provider(), "sampler", None)
+            # Without an SDK the provider has no sampler, and the next look asks again.
             if sampler is not None:
                 from opentelemetry import propagate
 
@@ -111,6 +112,7 @@ class Tracing:
             return {}
         # A trace of the client's, in the propagator's own headers.
         came = _trace.get_current_span(self._propagate.extract(headers, getter=_getter)).get_span_context()
+        # A client that sends a trace of its own keeps it.
         if came.is_valid:
             return {}
         number = int(trace_id(), 16)

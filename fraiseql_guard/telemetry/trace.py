@@ -32,6 +32,7 @@ class Ids:
             return self._drawn.pop()
         except IndexError:
             digits = os.urandom(_DRAWN_BYTES).hex()
+            # One assignment, so that another thread takes from the old list or from the new one.
             self._drawn = [digits[start : start + _ID_CHARS] for start in range(_ID_CHARS, len(digits), _ID_CHARS)]
             return digits[:_ID_CHARS]
 

@@ -116,6 +116,7 @@ class ArgumentPlanner:
         if not field.arguments and (rule is None or not rule.arguments):
             return NO_ARGUMENTS
         found = tuple(self._slices(field, owner, rule, role, writes=writes))
+        # Most fields have plain literals alone: nothing inside them needs a look, now or with other variables.
         if SEARCHED.isdisjoint(map(type, field.arguments.values())):
             return self._plan_plain(field, rule, role, found)
         return self._plan_holding(field, rule, role, found, writes=writes)
@@ -150,6 +151,7 @@ class ArgumentPlanner:
             sizes=sizes,
             one_needed=rule is not None and rule.one_needed,
             hints=hints,
+            # A mutation's input is data to be stored: a field called "first" in it is no size.
             searched=() if writes else tuple(self._searched(field, rule, role)),
             offsets=tuple(_offsets(field, rule, role, sized=bool(found))),
             points=_points(field, rule),
@@ -163,6 +165,7 @@ class ArgumentPlanner:
         self, field: FieldNode, owner: str | None, rule: FieldRule | None, role: SizeRole, *, writes: bool
     ) -> Iterator[SlicingArgument]:
         if rule is None:
+            # Without a schema an argument of a mutation could as well be data.
             if role is SizeRole.SIZES or not writes:
                 yield from slices_without_schema(field, self._slicing, listlike=role is SizeRole.SIZES)
         elif role is not SizeRole.NONE:
@@ -174,6 +177,7 @@ class ArgumentPlanner:
 
     def _searched(self, field: FieldNode, rule: FieldRule | None, role: SizeRole) -> Iterator[tuple[str, Value, str]]:
         """The arguments that may hold sizes, with their values and types."""
+        # A leaf returns no items that a size could multiply.
         if role is SizeRole.NONE or field.selection is None:
             return
         for name, value in field.arguments.items():
@@ -191,6 +195,7 @@ class ArgumentPlanner:
         """The variables that stand where a size or an offset is read."""
         decides = self._decide
         if rule is not None and rule.slicing_arguments:
+            # @listSize may name a path (input.first): the variable stands under its last key.
             decides = decides.union([name.rpartition(".")[2] for name in rule.slicing_arguments])
         return frozenset(item.name for key, item in variables_in(field.arguments) if key in decides)
 
@@ -200,6 +205,7 @@ _Slices = tuple[SlicingArgument, ...]
 
 def _by_role(found: _Slices, rule: FieldRule | None, role: SizeRole) -> tuple[_Slices, _Slices]:
     """Sizes and hints: which of both the slicing arguments of a field are."""
+    # Without a schema, what is called like a size counts as one.
     return (found, ()) if role is SizeRole.SIZES or rule is None else ((), found)
 
 
@@ -214,6 +220,7 @@ def _points(field: FieldNode, rule: FieldRule | None) -> int:
 
 def _offsets(field: FieldNode, rule: FieldRule | None, role: SizeRole, *, sized: bool) -> Iterator[Value]:
     """The values that skip a part of a list. ``sized``: the field has a slicing argument."""
+    # An offset needs a list to skip in: by the schema, by the field's name or by a size beside it.
     for name in OFFSET_ARGUMENTS & field.arguments.keys():
         if _is_offset(rule.arguments[name], role) if rule else role is SizeRole.SIZES or sized:
             yield field.arguments[name]

@@ -12,6 +12,7 @@ from fraiseql_guard.graphql.syntax.values import Value, literal
 
 def directive(item: Any, name: str) -> dict[str, Value]:
     """The arguments of a directive on a definition; none if it does not stand there."""
+    # A schema built in code has no ast_node, and so no directives to read.
     for found in getattr(getattr(item, "ast_node", None), "directives", None) or ():
         if found.name.value == name:
             return {argument.name.value: literal(argument.value) for argument in found.arguments or ()}
@@ -29,6 +30,7 @@ def points(given: Value) -> int | None:
         found = float(given)
     except (TypeError, ValueError):
         return None
+    # Rounded up, so that a weight of 0.5 is not free.
     return max(0, math.ceil(found)) if math.isfinite(found) else None
 
 

@@ -38,21 +38,25 @@ class CostPlan:
         values: list[int | None] = []
         for name in self.used:
             value = sent.get(name, _UNSENT)
+            # Input objects may hold sizes anywhere, and many values cost points: no short key says that.
             if type(value) in _CONTAINERS:
                 return None
             if name not in self.deciding:
                 continue
+            # The default stands for it, which the document fixes: None is enough to tell this case.
             if value is _UNSENT:
                 values.append(None)
             elif type(value) is int:
                 values.append(value)
             else:
+                # A string or a fraction is read in ways that differ by argument, so it is priced each time.
                 return None
         return tuple(values)
 
     def price(self, bindings: Bindings) -> Prices:
         """What a request with these variables costs."""
         resolved = self.resolve(bindings)
+        # Nothing that was sent changes a size: the price was computed with the plan.
         if resolved is self.resolved:
             return self.prices
         refuses_unsliced = self.rules.refuses_unsliced
@@ -68,6 +72,7 @@ class CostPlan:
         for number in self.variable:
             arguments = self.terms[number].arguments
             if not telling.isdisjoint(arguments.variables):
+                # Copied only when a term differs from the plan: most requests change none.
                 resolved = resolved or list(self.resolved)
                 resolved[number] = self.rules.resolver.resolve(arguments, bindings)
         return resolved or self.resolved
@@ -79,6 +84,7 @@ class CostPlan:
         while number >= 0:
             term = self.terms[number]
             path = (*path, term.path[-1])
+            # The dearest child of each level leads to what an author should change first.
             number = max(self._children(term), key=prices.costs.__getitem__, default=-1)
             if number >= 0 and not prices.costs[number]:
                 break
@@ -117,6 +123,7 @@ def make_plan(
         prices=prices,
         rules=rules,
         used=tuple(sorted(used)),
+        # A declared variable that no argument uses decides nothing.
         deciding=deciding & used,
     )
 

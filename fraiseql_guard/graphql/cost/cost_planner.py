@@ -52,6 +52,7 @@ class _PlanningWalk:
         self, document: DocumentNode, rules: CostRules, positions: Positions, merging: SelectionMerger
     ) -> None:
         self._document = document
+        # The merger knows whole selections: where @skip takes out fields, each variant collects its own.
         self._merging = None if document.removes else merging
         self._rules = rules
         self._positions = positions
@@ -62,6 +63,7 @@ class _PlanningWalk:
     def root(self, kind: OperationKind, occurrences: Occurrences) -> Iterator[tuple[TermDraft, int]]:
         """The terms at an operation's root, with how often each counts: equal keys add up there."""
         table = self._rules.table
+        # Without a schema the root types are called as the specification calls them by default.
         owner = table.roots.get(kind) if table else ROOT_TYPES[kind]
         for item, times in occurrences:
             if item.name not in META_FIELDS:
@@ -71,6 +73,7 @@ class _PlanningWalk:
         """All terms, each after those of its children."""
         while self._pending:
             level = self._pending.pop()
+            # Drafting a level finds the levels below it, which are appended to `_pending`.
             level.alternatives = [tuple(self._merged(level, *found)) for found in self._alternatives(level)]
         # A term follows when all that lead to its level stand in the order, which is turned round at the end.
         ready = list(roots)
@@ -79,6 +82,7 @@ class _PlanningWalk:
             draft = ready.pop()
             found.append(draft)
             if draft.level is not None:
+                # Kahn's topological sort: a level is ready once no term that leads to it is missing.
                 draft.level.parents -= 1
                 if not draft.level.parents:
                     ready.extend(chain.from_iterable(draft.level.alternatives))
@@ -87,14 +91,16 @@ class _PlanningWalk:
 
     def _alternatives(self, level: LevelDraft) -> Iterable[tuple[str | None, Collected]]:
         """What the level collects for each object type that can stand here; types that cost the same only once."""
-        table = self._rules.table
-        owners = table.possible.get(level.owner or "", ()) if table else ()
-        if table is None or len(owners) < 2:
-            owner = owners[0] if owners else None
+        owners = self._rules.objects(level.owner)
+        # One object type at most: conditions do not divide anything.
+        if len(owners) < 2:
+            owner = next(iter(owners), None)
             return [(owner, self._collect(level, owner))]
-        everything, groups = self._alike_in_conditions(level, table.members[level.owner or ""])
+        # 1. Divide the object types by the fragments that apply to them, and collect for each group.
+        everything, groups = self._alike_in_conditions(level)
         if len(groups) > 1:
             return self._distinct(level, [(alike, self._collect(level, min(alike))) for alike in groups])
+        # 2. The same fragments apply to all, but a field may still cost more in one type than in another.
         if any(self._uneven(level, everything)):
             return self._distinct(level, [(groups[0], everything)])
         return [(owners[0], everything)]  # most selections on a wide interface
@@ -108,7 +114,9 @@ class _PlanningWalk:
         for alike, found in groups:
             fields = tuple([id(item) for members in found.values() for item, _ in members])
             uneven = self._uneven(level, found)
+            # Types times fields: a union of many types must not multiply the work without bound.
             self._budget.spend(len(alike) * len(uneven))
+            # Sorted, so that each process makes the same plan. Where all fields cost the same, one type stands for all.
             for owner in sorted(alike) if uneven else (min(alike),):
                 costs = tuple([self._rules.likeness(owner, item) for item in uneven or _by_name(found)])
                 distinct.setdefault((fields, costs), (owner, found))
@@ -118,7 +126,7 @@ class _PlanningWalk:
         """The fields that do not cost the same in all types that can stand here."""
         return [item for item in _by_name(found) if not self._rules.is_uniform(level.owner, item)]
 
-    def _alike_in_conditions(self, level: LevelDraft, owners: frozenset[str]) -> tuple[Collected, list[frozenset[str]]]:
+    def _alike_in_conditions(self, level: LevelDraft) -> tuple[Collected, list[frozenset[str]]]:
         """What stands in the level whatever the type, and the object types for which the same fragments apply."""
         conditions: dict[str, bool] = {}
 
@@ -128,11 +136,11 @@ class _PlanningWalk:
         found = collect(level.selections, self._document.fragments, self._positions, note, self._budget)
         members = self._rules.table.members if self._rules.table else {}
         # Each condition divides the types into those that it holds for and the others.
-        groups = [owners]
-        for holding in (members[on] for on in conditions if on in members):
+        groups = [members.get(level.owner or "", frozenset())]
+        for on in filter(members.__contains__, conditions):
+            # Set operations are fast: ten of them count as one visit.
             self._budget.spend(len(groups) // 10)
-            parts = [part for group in groups for part in (group & holding, group - holding) if part]
-            groups = parts if len(parts) > len(groups) else groups
+            groups = _divided(groups, members[on])
         return found, groups
 
     def _collect(self, level: LevelDraft, owner: str | None) -> Collected:
@@ -140,6 +148,7 @@ class _PlanningWalk:
         applies = partial(table.applies, owner) if table and owner else anything
         if self._merging is not None:
             merged = self._merging.merged(level.selections, level.distinct, self._budget)
+            # Where every condition holds for this type, what was merged once serves all such types.
             if applies is anything or all(map(applies, merged.conditions)):
                 return merged.fields
         return collect(level.selections, self._document.fragments, self._positions, applies, self._budget)
@@ -161,6 +170,7 @@ class _PlanningWalk:
         return TermDraft(first, rule, owner, path, at_root, level)
 
     def _level(self, selections: tuple[SelectionNode, ...], owner: str | None, path: tuple[str, ...]) -> LevelDraft:
+        # Equal selections at one type are one level: fragments that many fields spread are planned once.
         key = owner, frozenset(selections)
         level = self._levels.get(key)
         if level is None:
@@ -168,6 +178,11 @@ class _PlanningWalk:
             self._pending.append(level)
         level.parents += 1
         return level
+
+
+def _divided(groups: list[frozenset[str]], holding: frozenset[str]) -> list[frozenset[str]]:
+    """The groups, each divided into the types for which a condition holds and the others."""
+    return list(filter(None, chain.from_iterable((group & holding, group - holding) for group in groups)))
 
 
 def _by_name(found: Collected) -> Iterable[FieldNode]:

@@ -48,6 +48,12 @@ class ChildField:
     weight: int
     leaves_only: bool  # nothing below it selects anything
 
+    @property
+    def is_of_a_page(self) -> bool:
+        """Whether it has a name that the fields of pages have."""
+        name = self.field.name
+        return name in WRAPPERS or (name == PAGE_INFO and self.leaves_only)
+
 
 ChildAlternatives = Iterable[Iterable[tuple[int, ChildField]]]
 """What a field selects, for each type that it may return, with the numbers of the terms."""
@@ -98,6 +104,7 @@ class CostRules:
         self.max_complexity = settings.max_query_complexity
         self.counter = SelectionCounter(settings.edges_node_one_level)
         self.refuses_unsliced = settings.unsliced_lists == "refuse"
+        # The same tables serve the plan, which finds what is searched, and the resolver, which searches it.
         search = InputSearch(settings, table)
         weights = InputWeights(table.inputs if table else {})
         self._planner = ArgumentPlanner(settings, search, weights)
@@ -105,6 +112,7 @@ class CostRules:
         self._list_fields = frozenset(name.rpartition(".")[2] for name in settings.list_fields)
         self._costs = _costs_by_type(settings.field_costs, table)
         self._by_name = _costs_by_name(settings.field_costs)
+        # Computed once: an interface may have hundreds of types, too many to compare for each document.
         self._uneven = self._all_uneven_fields(table) if table else {}
 
     def rule(self, owner: str | None, field: FieldNode) -> FieldRule | None:
@@ -113,12 +121,17 @@ class CostRules:
             return None
         return self.table.fields.get(owner, {}).get(field.name)
 
+    def objects(self, owner: str | None) -> tuple[str, ...]:
+        """The object types that a type stands for, in their order; none without a schema."""
+        return self.table.possible.get(owner or "", ()) if self.table is not None else ()
+
     def likeness(self, owner: str, field: FieldNode) -> object:
         """Equal for types in which the field costs the same."""
         return self._likeness(owner, field.name)
 
     def _likeness(self, owner: str, name: str) -> object:
         rule = self.table.fields.get(owner, {}).get(name) if self.table else None
+        # Rules are shared by types whose definition is the same, so that identity is enough.
         return id(rule), self._costs.get((owner, name))
 
     def is_uniform(self, owner: str | None, field: FieldNode) -> bool:
@@ -132,6 +145,7 @@ class CostRules:
 
     def _uneven_fields(self, table: SchemaTable, owners: tuple[str, ...]) -> frozenset[str]:
         names = {name for owner in owners for name in table.fields[owner]}
+        # The settings may set a cost for a field in one of the types alone.
         names |= {name for _, name in self._costs}
         return frozenset([name for name in names if len({self._likeness(owner, name) for owner in owners}) > 1])
 
@@ -143,11 +157,14 @@ class CostRules:
 
     def weight(self, field: FieldNode, owner: str | None, rule: FieldRule | None, *, at_root: bool) -> int:
         """The weight of a field of the type ``owner`` (None if unknown): by the settings, else by the schema."""
+        # 1. The settings win, by type where it is known.
         cost = self._costs.get((owner, field.name)) if owner else self._by_name.get(field.name)
         if cost is not None:
             return cost
+        # 2. @cost in the schema comes next.
         if rule is not None and rule.weight is not None:
             return rule.weight
+        # 3. A leaf is free: it comes with its object's row. What selects something, or stands at the root, is work.
         return 1 if field.selection or at_root else 0
 
     def paging(
@@ -167,8 +184,10 @@ class CostRules:
 
     def _paging_by_schema(self, owner: str | None, field: FieldNode, rule: FieldRule, table: SchemaTable) -> Paging:
         """The same of a field that returns one object."""
+        # @listSize(sizedFields:) names the fields that hold the items.
         if rule.sized_fields:
             return Paging(PageSize.ALWAYS, rule.sized_fields)
+        # Relay's connections, and pages that look like them, if something says their size.
         if table.holds_items(rule.returns) and self._has_size(owner, field, rule):
             return _PAGE
         if rule.arguments and table.holds_lists(rule.returns):
@@ -182,10 +201,12 @@ class CostRules:
     def assumed(self, field: FieldNode, rule: FieldRule | None, paging: Paging) -> AssumedSize:
         """The size of a list that no argument says."""
         if rule is None:
+            # Without a schema only the settings or a plural name suggest a list.
             return AssumedSize(self.multiplier, SizeOrigin.NAME) if self._is_named_like_a_list(field) else _ONE
         if not rule.many and paging.page is not PageSize.ALWAYS:
             return _ONE
         if rule.assumed_size is not None:
+            # A size of 0 would make all that is below free.
             return AssumedSize(max(1, rule.assumed_size), SizeOrigin.SCHEMA)
         return AssumedSize(self.multiplier, SizeOrigin.ASSUMED, unsliced=True)
 
@@ -203,19 +224,25 @@ class CostRules:
         writes: bool,
     ) -> ArgumentPlan:
         """What the arguments of a field may ask for. ``writes``: it is a mutation."""
-        if rule is None:
-            sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
-            role = SizeRole.SIZES if sized else SizeRole.HINTS
-        elif rule.listed or paging.page is PageSize.ALWAYS:
-            role = SizeRole.SIZES
-        else:
-            role = SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
+        role = _role_by_name(paging, assumed) if rule is None else _role_by_schema(paging, rule)
         return self._planner.plan(field, owner, rule, role, writes=writes)
 
 
 def _judges_fields(settings: Settings) -> bool:
     """Whether fields that an authoritative schema lacks are refused. Several paths may speak of several schemas."""
     return settings.unknown_fields == "refuse" and len(settings.graphql_paths) == 1 and settings.graphql_paths != ("/",)
+
+
+def _role_by_name(paging: Paging, assumed: AssumedSize) -> SizeRole:
+    """What the sizes among the arguments of a field mean of which only the name and what it selects is known."""
+    sized = assumed.origin is SizeOrigin.NAME or paging.page is PageSize.SIZED
+    return SizeRole.SIZES if sized else SizeRole.HINTS
+
+
+def _role_by_schema(paging: Paging, rule: FieldRule) -> SizeRole:
+    if rule.listed or paging.page is PageSize.ALWAYS:
+        return SizeRole.SIZES
+    return SizeRole.HINTS if paging.page is PageSize.GUESSED else SizeRole.NONE
 
 
 _NO_PAGE: Final = Paging(PageSize.NEVER)
@@ -230,6 +257,7 @@ def _costs_by_type(field_costs: Mapping[str, int], table: SchemaTable | None) ->
     costs: dict[tuple[str, str], int] = {}
     for name, points in field_costs.items():
         owner, _, field = name.partition(".")
+        # Of several interfaces with a cost for one field, the highest holds.
         for concrete in table.possible.get(owner, ()) if table else ():
             costs[concrete, field] = max(points, costs.get((concrete, field), 0))
     for name, points in field_costs.items():  # what is said of the type itself wins over its interfaces
@@ -252,9 +280,9 @@ def _looks_like_a_page(alternatives: ChildAlternatives) -> bool:
     """Without a schema: edges, nodes, items or pageInfo, and beside them nothing but leaves that cost nothing."""
     found = False
     for _, child in chain.from_iterable(alternatives):
-        name = child.field.name
-        if name in WRAPPERS or (name == PAGE_INFO and child.leaves_only):
+        if child.is_of_a_page:
             found = True
+        # Another object or a leaf with a cost beside the items: it is an object of its own rather than a page.
         elif child.field.selection is not None or child.weight:
             return False
     return found

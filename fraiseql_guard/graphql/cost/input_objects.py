@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core.settings import Settings
-from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule
+from fraiseql_guard.graphql.cost.input_types import ANYTHING, NUMBER, ArgumentRule, with_users
 from fraiseql_guard.graphql.cost.list_sizes import guess_size, read_offset
 from fraiseql_guard.graphql.cost.schema import SchemaTable
 from fraiseql_guard.graphql.json_containers import values_of
@@ -64,6 +64,7 @@ class InputSearch:
             if type(value) is VariableNode:
                 found.merge(self._of_variable(value, kind, bindings))
             elif type(value) is list:
+                # Long lists of plain values (ids) are passed at C speed, without a look at each item.
                 if not SEARCHED.isdisjoint(map(type, value)):
                     pending += [(item, kind) for item in value if type(item) in SEARCHED and item]
             elif type(value) is dict:
@@ -76,6 +77,7 @@ class InputSearch:
         """The sizes and offsets under their names."""
         typed = self._types.get(kind)
         for name in self._names & value.keys():
+            # Without a type for this object every field of a size's name may be one.
             own = ANYTHING if typed is None else typed.get(name)
             if own not in (NUMBER, ANYTHING):
                 continue
@@ -88,6 +90,7 @@ class InputSearch:
     def _inside(self, value: dict[str, Value], kind: str) -> Iterable[tuple[Value, str]]:
         typed = self._types.get(kind)
         for name, item in value.items():
+            # Plain values hold nothing, and neither do empty containers.
             if type(item) not in SEARCHED or not item:
                 continue
             if typed is None:
@@ -100,7 +103,9 @@ class InputSearch:
         key = f"{variable.name}?{kind}"  # a question mark is in no variable's name
         found: GuessedSizes | None = bindings.memo.get(key)
         if found is None:
+            # Each variable is searched once a request: thousands of uses of a large one cost no more.
             found = bindings.memo[key] = GuessedSizes()  # a default might name its own variable
+            # A variable without any object in it has no named fields, so no sizes.
             if any(dict in map(type, layer) for layers in bindings.layers(variable.name) for layer in layers):
                 for candidate in bindings.candidates(variable):
                     found.merge(self.within(candidate, kind, bindings))
@@ -108,9 +113,13 @@ class InputSearch:
 
     def _worthwhile(self, types: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, str]]:
         """The input types that can hold a size, with those of their fields that do."""
+        # 1. Drop what is a filter by its name.
         fields = {name: self._without_filters(own) for name, own in types.items()}
+        # 2. Find the types that have a size themselves.
         direct = {name for name, own in fields.items() if any(itertools.starmap(self._is_size, own.items()))}
-        holding = _with_users(direct, fields)
+        # 3. Add all types that lead to one of these.
+        holding = with_users(direct, {name: own.values() for name, own in fields.items()})
+        # 4. Keep of each type only the fields on such a way: the search follows no others.
         return {
             name: {key: kind for key, kind in fields[name].items() if kind in holding or self._is_size(key, kind)}
             for name in holding
@@ -124,27 +133,14 @@ class InputSearch:
         return kind == ANYTHING or (kind == NUMBER and name in self._names)
 
 
-def _with_users(types: Iterable[str], fields: Mapping[str, Mapping[str, str]]) -> set[str]:
-    """The types, and all types that have one of them in a field, however far inside."""
-    users: dict[str, set[str]] = {}
-    for name, own in fields.items():
-        for kind in own.values():
-            users.setdefault(kind, set()).add(name)
-    found = set(types)
-    pending = list(found)
-    for kind in pending:  # it grows: the users of a type are searched for users of their own
-        more = users.get(kind, set()) - found
-        found |= more
-        pending += more
-    return found
-
-
 def any_of_words(words: Iterable[str]) -> re.Pattern[str]:
     """Finds names that hold one of the words: orderBy and order_by hold "by", bypass does not."""
     plain = "|".join(re.escape(word.lower()) for word in words)
     humps = "|".join(re.escape(word[:1].upper() + word[1:].lower()) for word in words)
+    # No words: a pattern that matches nothing. An empty alternative would match every name.
     if not plain:
         return re.compile(r"(?!)")
+    # A word ends where no small letter follows: "filter" stands in filterBy, not in filtered.
     return re.compile(rf"(?:(?:^|_)(?i:{plain})|(?:{humps}))(?![a-z])")
 
 
@@ -183,6 +179,7 @@ class InputWeights:
         """The costs of the input fields in a value of the type ``kind``; each variable is weighed once."""
         points = 0
         pending = [(value, kind)]
+        # A stack in place of recursion: the nesting of a variable is a caller's choice.
         while pending:
             value, kind = pending.pop()
             if type(value) is VariableNode:

@@ -51,6 +51,7 @@ def argument_rule(argument: GraphQLArgument | GraphQLInputField) -> ArgumentRule
     """What the definition of an argument or of an input field says."""
     return ArgumentRule(
         kind=_kind(argument),
+        # `[Int!]!` is a list behind the outer non-null.
         listed=is_list_type(get_nullable_type(argument.type)),
         default=default(argument),
         points=weight(argument) or 0,
@@ -61,8 +62,10 @@ def _kind(argument: GraphQLArgument | GraphQLInputField) -> str:
     named = get_named_type(argument.type)
     if isinstance(named, GraphQLInputObjectType):
         return named.name
+    # Enums and the scalars of texts cannot be sizes.
     if not isinstance(named, GraphQLScalarType) or named.name in _NO_NUMBERS:
         return ""
+    # A custom scalar (JSON, PositiveInt, BigInt) may be a number or hold one.
     return NUMBER if named.name == NUMBER else ANYTHING
 
 
@@ -84,21 +87,36 @@ def input_types(schema: GraphQLSchema) -> Mapping[str, Mapping[str, str]]:
 
 
 def _numbers(item: GraphQLInputField, kind: str) -> bool:
+    # A list of numbers holds ids or the like, never a size.
     return kind == NUMBER and is_list_type(get_nullable_type(item.type))
 
 
 def weighed_inputs(schema: GraphQLSchema) -> Mapping[str, Mapping[str, ArgumentRule]]:
     """The input types in which, or in whose fields' types, a field has a cost."""
     inputs = _inputs(schema)
-    weighed = {name for name, fields in inputs.items() if any(map(weight, fields.values()))}
-    # Types that use weighed ones are weighed themselves, until there are no more of them.
-    while more := {name for name in inputs.keys() - weighed if not weighed.isdisjoint(_types_in(inputs[name]))}:
-        weighed |= more
+    direct = {name for name, fields in inputs.items() if any(map(weight, fields.values()))}
+    # Types that use weighed ones are weighed themselves.
+    weighed = with_users(direct, {name: _types_in(fields) for name, fields in inputs.items()})
     return {name: _argument_rules(fields) for name, fields in inputs.items() if name in weighed}
 
 
+def with_users(types: Iterable[str], used: Mapping[str, Iterable[str]]) -> set[str]:
+    """The types, and all types that use one of them, however far inside. ``used`` are those that each type uses."""
+    users: dict[str, set[str]] = {}
+    for name, kinds in used.items():
+        for kind in kinds:
+            users.setdefault(kind, set()).add(name)
+    found = set(types)
+    pending = list(found)
+    for kind in pending:  # it grows: the users of a type are searched for users of their own
+        more = users.get(kind, set()) - found
+        found |= more
+        pending += more
+    return found
+
+
 def _types_in(fields: Mapping[str, GraphQLInputField]) -> Iterable[str]:
-    return (get_named_type(item.type).name for item in fields.values())
+    return [get_named_type(item.type).name for item in fields.values()]
 
 
 def _argument_rules(fields: Mapping[str, GraphQLInputField]) -> Mapping[str, ArgumentRule]:

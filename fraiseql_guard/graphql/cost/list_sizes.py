@@ -26,6 +26,7 @@ def read_size(value: Value, *, strict: bool) -> int | NoSize:
     ``strict``, else it is no size."""
     match value:
         case bool():
+            # bool is a subclass of int, so it has to come before it.
             return _no_size(strict)
         case int():
             return min(abs(value), MAX_COUNT)

@@ -53,6 +53,7 @@ class PlanLevels:
             return []
         found = self._children.get(level)
         if found is None:
+            # Fields of one level ask for its children many times: for their page, and for their number.
             found = [
                 [(self._numbers[draft], _child(draft, self._rules)) for draft in way] for way in level.alternatives
             ]
@@ -63,14 +64,17 @@ class PlanLevels:
         """The level as a field sees it whose size reaches so far; -1 for none."""
         if level is None:
             return -1
+        # Fields whose pages divide the level in the same way share one number.
         key = level, paging.names, paging.page is PageSize.GUESSED
         if key not in self._known:
+            # The number is the index of what is appended next.
             self._known[key] = len(self.levels)
             self.levels.append(tuple(self._divided(level, paging)))
         return self._known[key]
 
     def _divided(self, level: LevelDraft, paging: Paging) -> Iterable[Alternative]:
         if paging.page is PageSize.NEVER:
+            # No page: nothing is multiplied apart from the rest.
             return [((), tuple([self._numbers[draft] for draft in drafts])) for drafts in level.alternatives]
         return [_divide(children, paging) for children in self.children(level)]
 

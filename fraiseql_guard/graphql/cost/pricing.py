@@ -94,10 +94,13 @@ def price(
             size, once = term.assumed.size, term.weight + below.dearest
             cost = size * once
         else:
+            # The order of a plan guarantees that all children have their prices by now.
             cost, once, size = _asked_cost(term, asked, below)
+        # Capped, since products of list sizes would grow into integers of thousands of digits.
         costs.append(min(cost, MAX_COUNT))
         single.append(min(once, MAX_COUNT))
         sizes.append(size)
+    # A guess may be wrong: what is left without any decides whether a refusal is an offence.
     complexity, dearest = _dearest(roots, costs)
     sure = complexity
     if any([asked.guess for asked in resolved]):  # noqa: C419 - a list is faster
@@ -125,14 +128,17 @@ def _asked_cost(term: Term, asked: ResolvedArguments, below: _Below) -> tuple[in
     """What a field costs whose arguments ask for something: as a list or page, once inside a page, and its size."""
     alone = term.weight + below.dearest
     said = asked.size
+    # A list that is asked to be empty (first: 0) counts as one item: the host resolves the field all the same.
     size = term.assumed.size if said is None else said or 1
     if term.page is PageSize.ALWAYS or (term.page is PageSize.SIZED and said is not None):
         cost = _page_cost(term, size, below)
     else:
         cost = size * alone
+    # Inside a page the page's size is counted already, so that only a size of the field's own multiplies.
     once = alone if said is None else cost
     if asked.guess:
         guessed = _guessed(term, asked.guess, below)
+        # A guess can only make a request dearer: a caller cannot name a field to lower the price.
         cost, size = max((cost, size), guessed)
         once = max(once, guessed[0])
     return cost + asked.points, once + asked.points, size
@@ -147,6 +153,7 @@ def _guessed(term: Term, size: int, below: _Below) -> tuple[int, int]:
     """The cost of a field whose size is what was guessed, and that size."""
     if term.page is PageSize.NEVER:
         return size * (term.weight + below.dearest), size
+    # The object has no list in this operation that the guess could be the size of.
     if term.page is PageSize.GUESSED and not any(held for held, _, _ in below.shares):
         return 0, 1
     return _page_cost(term, size, below), size
@@ -159,6 +166,7 @@ def _dearest(roots: Roots, costs: Sequence[int]) -> tuple[int, int]:
         total = sum([costs[number] * times for number, times in root])
         if total > complexity:
             complexity = min(total, MAX_COUNT)
+            # The path of a refusal begins at the root field that costs the most.
             dearest = max(root, key=lambda pair: costs[pair[0]] * pair[1])[0]
     return complexity, dearest
 
@@ -168,6 +176,7 @@ def _extremes(terms: Sequence[Term], resolved: Sequence[ResolvedArguments]) -> d
     found: dict[str, Any] = {}
     for term, asked in zip(terms, resolved, strict=True):
         if asked is NOTHING_RESOLVED:
+            # Nearly all fields ask for nothing, so this test comes first.
             continue
         if asked.size is not None and asked.explicit and asked.size > found.get("list_size", 0):
             found["list_size"], found["list_path"] = asked.size, term.path
@@ -184,9 +193,11 @@ def _extremes(terms: Sequence[Term], resolved: Sequence[ResolvedArguments]) -> d
 
 def unsliced(terms: Sequence[Term], levels: Levels, resolved: Sequence[ResolvedArguments]) -> Iterator[int]:
     """The lists without a size, outermost first. What holds a page's items has the size of its page."""
+    # Most documents have no such list, and pay for this scan alone.
     if not any(term.assumed.unsliced for term in terms):
         return
     sized = _in_sized_pages(terms, levels, resolved)
+    # Terms stand after their children, so that the last ones are the outermost.
     for number in reversed(range(len(terms))):
         if terms[number].assumed.unsliced and not _has_size(resolved[number]) and number not in sized:
             yield number
@@ -201,6 +212,7 @@ def _in_sized_pages(terms: Sequence[Term], levels: Levels, resolved: Sequence[Re
     sized: set[int] = set()
     unsized: set[int] = set()
     for term, asked in zip(terms, resolved, strict=True):
+        # A page by the schema (ALWAYS) stands for its items in any case: without a size it is reported itself.
         of_page = sized if term.page is PageSize.ALWAYS or _has_size(asked) else unsized
         for held, _ in levels[term.level] if term.level >= 0 else ():
             of_page.update(held)

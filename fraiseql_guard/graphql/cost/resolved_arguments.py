@@ -64,6 +64,7 @@ class ArgumentResolver:
         """What a field asks for with the variables of a request."""
         read = self._sizes(plan, bindings)
         size = read.size
+        # A size was asked for, but not which: $first without a value, or one that is no number.
         if size is None and (read.unknown or read.invalid):
             size = self._multiplier
         guess = self._guess(plan, bindings) if plan.searched or plan.hints else _NO_GUESS
@@ -81,8 +82,10 @@ class ArgumentResolver:
 
     def _points(self, plan: ArgumentPlan, bindings: Bindings) -> int:
         """Points of the arguments, of the input fields in them, and of many values."""
+        # A variable counts as one value in the plan, and as all that it holds from here on.
         values = plan.values + sum([_values_of(name, bindings) - 1 for name in plan.variables])
         weighed = sum([self._weights.of(value, kind, bindings) for value, kind in plan.weighed])
+        # Every 50 values cost a point: parsing and coercing them is work whatever the schema says.
         return plan.points + weighed + values // _VALUES_PER_POINT
 
     def _guess(self, plan: ArgumentPlan, bindings: Bindings) -> GuessedSizes:
@@ -91,6 +94,7 @@ class ArgumentResolver:
         for _, value, kind in plan.searched:
             guess.merge(self._search.within(value, kind, bindings))
         for each in plan.hints:
+            # Only numbers count; why a hint gives no size does not matter.
             guess.size = max([guess.size, *(got for got in _read(each, bindings) if isinstance(got, int))])
         return guess
 
@@ -118,6 +122,7 @@ def _offset(plan: ArgumentPlan, bindings: Bindings) -> int:
 def _values_of(name: str, bindings: Bindings) -> int:
     """How many values a variable holds; each is counted once in a request."""
     found: int | None = bindings.memo.get(name)
+    # Thousands of fields may use one large variable; it is measured once.
     if found is None:
         found = max([leaves(layers) for layers in bindings.layers(name)])
         bindings.memo[name] = found
@@ -126,5 +131,6 @@ def _values_of(name: str, bindings: Bindings) -> int:
 
 def _given(plan: ArgumentPlan, bindings: Bindings) -> int:
     """How many slicing arguments a request gives; the schema's defaults stand in where there is none."""
+    # For requireOneSlicingArgument, null is as good as nothing.
     given = [each.given and each.candidates(bindings) not in ([None], [Absent.ABSENT]) for each in plan.sizes]
     return sum(given) or len(plan.sizes) - sum([each.given for each in plan.sizes])

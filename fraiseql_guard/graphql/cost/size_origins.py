@@ -14,12 +14,16 @@ from fraiseql_guard.graphql.syntax.values import Absent, Bindings, VariableNode
 def origin_of(term: Term, asked: ResolvedArguments, size: int, bindings: Bindings) -> tuple[SizeOrigin, str]:
     """Where the ``size`` of a list came from, and the name of the argument or ``$variable`` that said it."""
     otherwise = term.assumed.size if asked.size is None else asked.size
+    # 1. A guess counts only where it exceeds what is said, as in pricing.
     if size == asked.guess and size > otherwise:
         return SizeOrigin.GUESSED, _guessed_by(term, size, bindings)
+    # 2. No argument says a size.
     if asked.size is None:
         return term.assumed.origin, ""
+    # 3. One could, but its variable has no value, or one that is no number.
     if not asked.explicit:
-        return SizeOrigin.ASSUMED, term.arguments.sizes[0].name if term.arguments.sizes else ""
+        return SizeOrigin.ASSUMED, next((each.name for each in term.arguments.sizes), "")
+    # 4. The first argument whose value is the size said it.
     said_by = _saying(asked.size, term.arguments.sizes, bindings)
     return _origin(said_by, bindings) if said_by is not None else (SizeOrigin.ARGUMENT, "")
 
@@ -29,6 +33,7 @@ def _guessed_by(term: Term, size: int, bindings: Bindings) -> str:
     if (hint := _saying(size, term.arguments.hints, bindings)) is not None:
         return hint.name
     names = [name for name, _, _ in term.arguments.searched]
+    # Several input objects were searched, and it was not noted which of them held the size.
     return names[0] if len(names) == 1 else ""
 
 
@@ -50,5 +55,6 @@ def _origin(each: SlicingArgument, bindings: Bindings) -> tuple[SizeOrigin, str]
         return SizeOrigin.ARGUMENT, each.name
     if value.name in bindings.sent:
         return SizeOrigin.VARIABLE, f"${value.name}"
+    # The variable was not sent: the operation's default stands for it, else that of the schema.
     absent = all(item is Absent.ABSENT for item in bindings.candidates(value))
     return (SizeOrigin.SCHEMA, each.name) if absent else (SizeOrigin.DEFAULT, f"${value.name}")

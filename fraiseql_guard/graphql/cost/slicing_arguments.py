@@ -31,6 +31,7 @@ class SlicingArgument:
     def candidates(self, bindings: Bindings) -> list[Value]:
         """The values that it may have; the schema's default for what was not given."""
         found = list(bindings.candidates(self.value))
+        # Each step down may meet a variable, which has several values if operations declare different defaults.
         for name in self.inside:
             found = [item.get(name, Absent.ABSENT) if type(item) is dict else Absent.ABSENT for item in found]
             found = [value for item in found for value in bindings.candidates(item)]
@@ -64,6 +65,7 @@ class ListArguments:
     def __init__(self, names: Iterable[str]) -> None:
         self._places: dict[str, list[tuple[str, str]]] = {}
         for name in names:
+            # argument, field.argument or Type.field.argument: what is not given is empty and matches all.
             owner, field, argument = [*[""] * (2 - name.count(".")), *name.split(".")]
             self._places.setdefault(argument, []).append((owner, field))
         self.names: Final = frozenset(self._places)
@@ -75,6 +77,7 @@ class ListArguments:
 
     def _is_meant(self, name: str, owner: str | None, field: str) -> bool:
         for of_type, of_field in self._places[name]:
+            # A type that is unknown (no schema) matches each, on the safe side.
             if of_field in ("", field) and (not of_type or owner in (None, of_type)):
                 return True
         return False
@@ -122,6 +125,7 @@ def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
     return tuple(
         f"{type_name}.{name}"
         for type_name, fields in table.fields.items()
+        # The introspection types are bounded by limits of their own.
         if not type_name.startswith("__")
         for name, rule in fields.items()
         if name not in WRAPPERS and _is_unsliced(rule, slicing) and not lists.among(rule.arguments, type_name, name)

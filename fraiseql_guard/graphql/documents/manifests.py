@@ -61,6 +61,7 @@ def document_of(text: str) -> TrustedDocument:
     try:
         definitions = parse(text, no_location=True).definitions
     except (GraphQLSyntaxError, RecursionError) as error:
+        # graphql-core's parser is recursive, and a RecursionError has no message of its own.
         raise ValueError(f"it is not GraphQL: {getattr(error, 'message', 'it is nested too deeply')}") from None
     operation = next((each for each in definitions if isinstance(each, OperationDefinitionNode)), None)
     if operation is None:
@@ -85,6 +86,7 @@ def write_manifest(path: Path, manifest: Manifest) -> None:
             file.write(manifest.render())
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp makes files for their owner alone, and a server under another user could not read it.
         fresh.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o644)
         fresh.replace(target)
     except OSError:
@@ -102,10 +104,14 @@ def parse_manifest(data: bytes) -> Manifest:
         raise ValueError("it is not an object")
     if "format" in content or "operations" in content:  # Apollo's; Relay's has nothing but hashes
         return Manifest(ManifestForm.APOLLO, _apollo(content))
+    return Manifest(ManifestForm.RELAY, _relay(content))
+
+
+def _relay(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
+    # Relay's form has no marks of its own: any object of texts is taken for one.
     if not all(isinstance(text, str) for text in content.values()):
         raise ValueError("it is neither an object of texts by hash nor an Apollo manifest")
-    documents = (TrustedDocument(id_, text) for id_, text in content.items())
-    return Manifest(ManifestForm.RELAY, {each.id: _checked(each, each.id) for each in documents})
+    return {id_: _checked(TrustedDocument(id_, text), id_) for id_, text in content.items()}
 
 
 def _apollo(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
@@ -116,14 +122,22 @@ def _apollo(content: Mapping[str, Any]) -> Mapping[str, TrustedDocument]:
         raise ValueError("it has no list of operations")
     found: dict[str, TrustedDocument] = {}
     for number, item in enumerate(operations, start=1):
-        if not isinstance(item, dict) or not isinstance(item.get("id"), str) or not isinstance(item.get("body"), str):
+        document = _operation(item)
+        if document is None:
             raise ValueError(f"operation {number} has no id or no body")
         # One id may be listed twice, but for one text.
-        document = TrustedDocument(item["id"], item["body"], str(item.get("name") or ""), str(item.get("type") or ""))
         if found.setdefault(document.id, document).text != document.text:
             raise ValueError(f"operation {number} has the id of another")
         _checked(document, f"operation {number}")
     return found
+
+
+def _operation(item: Any) -> TrustedDocument | None:
+    """The document of one operation in Apollo's list; None if it has no id or no body."""
+    match item:
+        case {"id": str(id_), "body": str(body)}:
+            return TrustedDocument(id_, body, str(item.get("name") or ""), str(item.get("type") or ""))
+    return None
 
 
 def _checked(document: TrustedDocument, shown: str) -> TrustedDocument:

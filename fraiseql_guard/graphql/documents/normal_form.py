@@ -21,8 +21,10 @@ def normal_form(text: str, *, max_tokens: int | None = None) -> str | None:
     tokens: list[str] = []
     for chunk in chunks(text):
         tokens += chunk
+        # One more than allowed: the last token may be END.
         if max_tokens is not None and len(tokens) > max_tokens + 1:
             return None
+    # The lexer's last token says whether the whole text was read.
     last = tokens.pop()
     if last is FAULT or last != END:
         return None
@@ -30,6 +32,7 @@ def normal_form(text: str, *, max_tokens: int | None = None) -> str | None:
         definitions = _definitions(tokens)
     except ValueError:
         return None
+    # No token holds a raw line break here, so that the line breaks only separate definitions.
     return "\n".join(sorted(definitions)) if definitions else None
 
 
@@ -52,6 +55,7 @@ def _definitions(tokens: list[str]) -> list[str]:
         elif token in _CLOSERS:
             if not expected or expected.pop() != token:
                 raise ValueError("a bracket closes nothing")
+            # A parenthesis at the outermost level (variables) ends nothing.
             if not expected and token == "}":  # noqa: S105
                 found.append(_shown(tokens[begin : number + 1]))
                 begin = number + 1

@@ -88,6 +88,7 @@ class PersistedQueries:
         """The request with its text, or why it has none."""
         persisted = envelope.extensions.get("persistedQuery")
         digest = _hash_of(persisted)
+        # A hash in a form that is not known could mean another document to the host.
         if persisted is not None and digest is None:
             return Denial(signals.PERSISTED_QUERY_NOT_SUPPORTED, detail=_ONE_VERSION)
         if envelope.query is not None:
@@ -96,7 +97,9 @@ class PersistedQueries:
 
     def _by_name(self, envelope: Envelope, digest: str | None, caller: Hashable) -> Resolved | Denial:
         """A request that carries no text: its hash, or else the id that it gives, names one."""
+        # A hash wins over an id: it cannot name two texts.
         document_id = envelope.document[1] if envelope.document else ""
+        # Trusted documents first: a registration must not stand in for one.
         if self._trusted is not None and (text := self._trusted.text(digest or document_id)) is not None:
             return Resolved(_with(envelope, text), trusted=True, named=True)
         if digest is not None and self._registered is not None:
@@ -114,6 +117,7 @@ class PersistedQueries:
         return Resolved(_with(envelope, text), named=True)
 
     def _with_text(self, envelope: Envelope, text: str, digest: str | None) -> Resolved | Denial:
+        # A wrong hash could poison the host's own cache of persisted queries for other users.
         if digest is not None and digest != sha256(text.encode()).hexdigest():
             return malformed("The hash is not that of the document.")
         same = self._trusted.same(text) if self._trusted is not None else None
@@ -144,6 +148,7 @@ class PersistedQueries:
 
     def _unsure(self) -> bool:
         """Whether a document may be one of the store's, which this process has not seen yet."""
+        # Before the store's first answer the name may be one of its own. With APQ the client sends the text instead.
         return self._trusted is not None and not self._trusted.known and self._registered is None
 
     def register(self, digest: str, text: str, caller: Hashable) -> None:

@@ -64,6 +64,7 @@ class Registrations:
         """The text. Once another caller than the one who registered it asks for it, it is one of common use."""
         for shelf in (self._shared, self._fresh):
             if (document := shelf.get(digest)) is not None:
+                # One caller alone cannot bring a document into common use, which is kept longest.
                 if shelf is self._fresh and document.owner != caller:
                     self._drop(digest, document)
                     self._shared.put_sized(digest, document, document.size_bytes)
@@ -78,9 +79,11 @@ class Registrations:
 
     def register(self, digest: str, text: str, caller: Hashable) -> bool:
         """Remember a text that passed the limits; False if it is known or the caller has registered enough for now."""
+        if digest in self._fresh or digest in self._shared:
+            return False
         document = _Registered(text, caller, len(text.encode()))
-        known = digest in self._fresh or digest in self._shared
-        if known or document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
+        # A text has to fit into the part of the room that is for documents of one caller.
+        if document.size_bytes > self._max_bytes // _FRESH_PART or not self._allowed(caller):
             return False
         # A caller who holds enough loses the oldest of their own.
         if self._held[caller] >= self._per_caller:
@@ -88,9 +91,13 @@ class Registrations:
         self._held[caller] += 1
         self._fresh.put_sized(digest, document, document.size_bytes)
         # Where there is no room, the oldest leave of those that one caller alone has asked for.
-        while len(self) > self._max_documents or self.size_bytes > self._max_bytes:
+        while self._overfull:
             self._drop(*self._fresh.oldest(1)[0])
         return True
+
+    @property
+    def _overfull(self) -> bool:
+        return len(self) > self._max_documents or self.size_bytes > self._max_bytes
 
     def _allowed(self, caller: Hashable) -> bool:
         # A token bucket of one minute's registrations.
@@ -101,6 +108,7 @@ class Registrations:
         return left >= 1
 
     def _drop(self, digest: str, document: _Registered) -> None:
+        # Counts of zero are deleted, so that the counter has no more keys than there are documents.
         self._fresh.pop(digest)
         self._held[document.owner] -= 1
         if not self._held[document.owner]:

@@ -30,6 +30,7 @@ def _manifest(path: Path, clock: Callable[[], float], on_problem: Callable[[str]
     """The manifest in a file; SettingsError if it cannot be used at the start."""
 
     def failed(cause: str, is_new: bool) -> None:
+        # The file is looked at every few seconds: a cause that stays is told once.
         if is_new:
             on_problem(f"{path} cannot be used, the last good manifest stays in force: {cause}")
 
@@ -85,6 +86,7 @@ class TrustedDocuments:
         document = self._by_id.get(document_id)
         if document is not None:
             return document.text
+        # Persisted documents of GraphQL over HTTP have sha256: before the hash; Relay and Apollo write it bare.
         bare = _HASH.fullmatch(document_id)
         return self._by_hash.get(bare[1].lower()) if bare else None
 
@@ -98,6 +100,7 @@ class TrustedDocuments:
         found = self._looked_up.get(text)
         if found is None:
             form = normal_form(text, max_tokens=self._max_tokens)
+            # An empty text stands for "not trusted": also this answer is worth remembering.
             found = self._by_normal_form.get(_digest_of(form), "") if form is not None else ""
             self._looked_up.put_sized(text, found, _BYTES_PER_CHARACTER * len(text))
         return found or None
@@ -128,19 +131,23 @@ class TrustedDocuments:
     def _unite(self) -> None:
         """Work out anew what is looked up: a source has changed."""
         filed = self._manifest.value if self._manifest is not None else {}
+        # The file wins over the store, as the right side of the merge.
         by_id = {**self._stored, **filed}
         self._texts = self._by_digest(dict.fromkeys(each.text for each in by_id.values()))
         self._by_id = by_id
         self._by_hash = _by_hash(by_id)
+        # Documents that stay keep their normal form, which costs more than the rest of this.
         self._forms = {text: self._forms.get(text) or _form_of(text) for text in self._texts.values()}
         self._by_normal_form = {digest: text for text, (digest, _) in self._forms.items() if digest}
         self._max_tokens = max((tokens for _, tokens in self._forms.values()), default=0)
+        # A text may have become trusted, or ceased to be.
         self._looked_up.clear()
         self._warn_of(_contradicting(filed, self._stored))
 
     def _by_digest(self, texts: Iterable[str]) -> Mapping[bytes, str]:
         """Texts by their SHA-256, which is not computed again for those that were here before."""
         known = {text: digest for digest, text in self._texts.items()}
+        # A text that cannot be encoded must not keep the others from being taken over.
         return {known.get(text) or sha256(text.encode(errors="replace")).digest(): text for text in texts}
 
     def _warn_of(self, contradicting: set[str]) -> None:

@@ -95,6 +95,7 @@ class EnvelopeReader:
         if method not in ("GET", "HEAD"):
             return Denial(signals.METHOD_NOT_ALLOWED, headers=((b"allow", b"GET, HEAD, POST"),))
         if body:
+            # A body of GET has no meaning (RFC 9110, 9.3.1): a host that reads it would see another request.
             return malformed("A GET request must not have a body.")
         parameters = _parameters(query_string, self._names)
         return parameters if isinstance(parameters, Denial) else self._from_parameters(parameters)
@@ -113,9 +114,8 @@ class EnvelopeReader:
         try:
             value, (depth, nodes, _) = self._loader.load(body)
         except NotStrictError as error:
-            if error.too_deep and b'"variables"' in body:
-                return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
-            return malformed(f"The body {error}.")
+            # The parser gave up before it had a value, so the text alone hints that the variables are to blame.
+            return self._unloadable(error, "The body", of_variables=b'"variables"' in body)
         if nodes > self._max_total:
             return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         # A list is a batch, an object one request.
@@ -125,8 +125,14 @@ class EnvelopeReader:
             return malformed("The body must be an object.")
         # All values but the request's own members: the variables cannot be more.
         inside = nodes - len(value)
+        # The root object is one level more than the variables; then they need no count of their own.
         envelope = self._envelope(value, small=depth <= self._max_depth + 1 and inside <= self._max_nodes)
         return _unusable(envelope, value) if isinstance(envelope, Denial) else (envelope,)
+
+    def _unloadable(self, error: NotStrictError, what: str, *, of_variables: bool) -> Denial:
+        if error.too_deep and of_variables:
+            return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
+        return malformed(f"{what} {error}.")
 
     def _batch(self, items: list[Any]) -> tuple[Envelope, ...] | Denial:
         if not 0 < len(items) <= self._max_batch:
@@ -145,14 +151,13 @@ class EnvelopeReader:
         # variables and extensions are JSON in a URL; the other parameters are text.
         found: dict[str, Any] = dict(parameters)
         for name in _JSON_PARAMETERS:
+            # Forms send empty fields for what is not filled in.
             if not (text := found.pop(name, "")):
                 continue
             try:
                 found[name], (_, nodes, _) = self._loader.load(text.encode())
             except NotStrictError as error:
-                if error.too_deep and name == "variables":
-                    return over(signals.VARIABLES_TOO_DEEP, self._max_depth, self._max_depth + 1)
-                return malformed(f"{name} {error}.")
+                return self._unloadable(error, name, of_variables=name == "variables")
             if nodes > self._max_total:
                 return over(signals.VARIABLES_TOO_LARGE, self._max_nodes, nodes)
         envelope = self._envelope(found)
@@ -160,11 +165,14 @@ class EnvelopeReader:
 
     def _envelope(self, found: dict[str, Any], *, small: bool = False) -> Envelope | Denial:
         """One request. ``small``: its variables are known to be within their limits."""
+        # 1. Types, before anything reads a value.
         if (mistyped := _mistyped(found)) is not None:
             return malformed(f"{mistyped} must be {_KEYS[mistyped][1]}.")
         variables = found.get("variables") or {}
+        # 2. The size of the variables.
         if not small and (denial := self._too_large(found, variables)):
             return denial
+        # 3. null and an empty value stand for none.
         envelope = Envelope(
             query=found.get("query"),
             operation_name=found.get("operationName") or None,
@@ -172,6 +180,7 @@ class EnvelopeReader:
             extensions=found.get("extensions") or {},
             document=self._document(found) if self._names else None,
         )
+        # 4. Something must say which document is meant.
         if envelope.query is None and not _names_document(envelope):
             return malformed("query is missing.")
         return envelope
@@ -217,6 +226,7 @@ def _is_none(key: str, value: Any) -> bool:
 
 def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Envelopes:
     """The envelopes of a body, if its URL says nothing else: hosts disagree which of both counts."""
+    # operationName in the URL is a habit of some clients (logs show it there); it changes nothing if it agrees.
     if given.keys() != {"operationName"}:
         return malformed("A POST request must not carry GraphQL parameters but operationName in its URL.")
     name = given["operationName"] or None
@@ -227,6 +237,7 @@ def _agreeing(envelopes: tuple[Envelope, ...], given: Mapping[str, str]) -> Enve
 
 def _unusable(denial: Denial, found: Mapping[str, Any]) -> Denial | UnreadableEnvelope:
     query = found.get("query")
+    # The document's hash goes to the log even if the rest cannot be read.
     return UnreadableEnvelope(denial, query) if type(query) is str else denial
 
 
@@ -235,6 +246,7 @@ def is_json(content_type: str) -> bool:
     found = read_media_type(content_type)
     if found is None or found.name not in _MEDIA_TYPES:
         return False
+    # One charset at most; JSON is UTF-8 (RFC 8259, 8.1).
     return [value.lower() for name, value in found.parameters if name == "charset"] in ([], ["utf-8"])
 
 
@@ -248,8 +260,10 @@ def _parameters(query_string: bytes, names: Sequence[str] = ()) -> dict[str, str
         return malformed("The URL's parameters are not UTF-8, or too many.")
     found: dict[str, str] = {}
     for name, value in pairs:
+        # Parameters of a load balancer or of tracing are no part of the request.
         if name not in _KEYS and name not in names:
             continue
+        # Frameworks take the first or the last of two.
         if name in found:
             return malformed(f"{name} is given twice.")
         found[name] = value

@@ -52,6 +52,7 @@ def _media_type_at(text: str, begin: int) -> tuple[MediaType | None, int]:
     while parameter := _PARAMETER.match(text, end):
         end = parameter.end()
         name, value, quoted = parameter.groups()
+        # An empty parameter (two semicolons) is allowed since RFC 9110, 5.6.6.
         if name is not None:
             parameters.append((name.lower(), _ESCAPED.sub(r"\1", quoted) if value is None else value))
     blank = _BLANK.match(text, end)
@@ -75,6 +76,7 @@ def preference(accept: str, name: str) -> Preference:
 
     Parameters of a range other than its weight are left aside.
     """
+    # No Accept header, or an empty one, accepts everything (RFC 9110, 12.5.1).
     if not accept.strip(" \t,") or len(accept) > _LONGEST_ACCEPT:
         return _ANYTHING
     # From the most specific range to the least.
@@ -82,6 +84,7 @@ def preference(accept: str, name: str) -> Preference:
     found: dict[str, float] = {}
     for accepted in accepted_ranges(accept):
         if accepted.name in ranges:
+            # A type that is named twice has the higher of its weights.
             found[accepted.name] = max(_weight(accepted.parameters), found.get(accepted.name, 0.0))
     return next((Preference(found[each], 3 - n) for n, each in enumerate(ranges) if each in found), Preference())
 
@@ -100,12 +103,14 @@ def accepted_ranges(accept: str) -> Iterator[MediaType]:
 
 def _weight(parameters: Parameters) -> float:
     given = next((value for name, value in parameters if name == "q"), "1")
+    # A weight that is not well-formed is left aside, so that the type counts as wanted.
     return min(1.0, float(given)) if _WEIGHT.fullmatch(given) else 1.0
 
 
 def answer_type(accept: str) -> str:
     """The media type of an answer in GraphQL: graphql-response+json for clients that name it and do not prefer plain
     JSON, or that do not accept plain JSON."""
+    # Only headers of a bounded length are cached, so that callers cannot fill the memory.
     return _answer_type(accept) if accept and len(accept) <= _LONGEST_ACCEPT else JSON
 
 
@@ -113,6 +118,7 @@ def answer_type(accept: str) -> str:
 def _answer_type(accept: str) -> str:
     response, plain = preference(accept, GRAPHQL_RESPONSE), preference(accept, JSON)
     if response.weight == plain.weight:
+        # Old clients send */* and expect plain JSON, so the newer type has to be named.
         return GRAPHQL_RESPONSE if response.weight and response.precision == 3 else JSON
     return GRAPHQL_RESPONSE if response.weight > plain.weight else JSON
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import accumulate
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ import orjson
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.graphql.denials import malformed
-from fraiseql_guard.graphql.http.media_types import read_media_type
+from fraiseql_guard.graphql.http.media_types import Parameters, read_media_type
 from fraiseql_guard.graphql.http.strict_json import JsonLoader, NotStrictError
 
 _FORM: Final = "multipart/form-data"
@@ -87,12 +88,15 @@ def read_form(content_type: str, body: bytes, max_operations_bytes: int) -> Mult
 
 def _parts(content_type: str, body: bytes) -> list[_MultipartPart]:
     delimiter = b"--" + _boundary(content_type).encode("ascii")
+    # Counted before the body is cut, which would make a list of any length.
     if body.count(delimiter) > _MOST_PARTS + 1:
         raise _MalformedError("The request has too many parts.")
     # Cut the body at its boundary; what is before the first and behind the last must be nothing.
     pieces = body.split(delimiter)
+    # Parsers disagree about text before the first boundary and behind the last (RFC 2046 lets it stand).
     if len(pieces) < 2 or pieces[0] or pieces[-1] not in (b"--", b"--\r\n"):
         raise _MalformedError("The request does not begin or end with its boundary.")
+    # Offsets in the body, so that the operations can be replaced in place.
     begins = accumulate((len(piece) + len(delimiter) for piece in pieces), initial=0)
     return [_part(piece, begin) for piece, begin in zip(pieces[1:-1], list(begins)[1:], strict=False)]
 
@@ -101,25 +105,32 @@ def _boundary(content_type: str) -> str:
     """The boundary in a Content-Type that says nothing else, or only that its text is UTF-8."""
     # Parsers disagree about repeated parameters, other character sets, and escapes in quotes.
     found = read_media_type(content_type)
-    parameters = dict(found.parameters) if found else {}
-    boundary = parameters.pop("boundary", "")
-    read_alike = found is not None and len(found.parameters) == len(parameters) + 1 and "\\" not in content_type
-    if not read_alike or parameters.pop("charset", "utf-8").lower() != "utf-8" or parameters:
-        boundary = ""
+    boundary = _only_boundary(found.parameters) if found is not None and "\\" not in content_type else ""
     is_plain = _PLAIN_BOUNDARY.fullmatch(boundary) or f'"{boundary}"' in content_type  # all else has to be in quotes
     if not is_plain or not _BOUNDARY.fullmatch(boundary):
         raise _MalformedError("The Content-Type must have one boundary, and nothing else but charset=utf-8.")
     return boundary
 
 
+def _only_boundary(given: Parameters) -> str:
+    """The boundary among parameters that say nothing else, each once; empty if there is none."""
+    parameters = dict(given)
+    if len(parameters) < len(given) or parameters.pop("charset", "utf-8").lower() != "utf-8":
+        return ""
+    boundary = parameters.pop("boundary", "")
+    return "" if parameters else boundary
+
+
 def _part(piece: bytes, begin: int) -> _MultipartPart:
     """One part, with the line breaks that belong to the boundaries around it."""
     end_of_head = piece.find(b"\r\n\r\n", 0, _MOST_HEADER_BYTES)
+    # The last condition leaves room for the blank line and for the line break before the next boundary.
     if not piece.startswith(b"\r\n") or not piece.endswith(b"\r\n") or not 0 < end_of_head <= len(piece) - 6:
         raise _MalformedError("A part is not well-formed, or its head is too long.")
     disposition = _headers(_text(piece[2:end_of_head])).get("content-disposition")
     if disposition is None:
         raise _MalformedError("A part has no name.")
+    # Both spellings of a file's name make a part a file to frameworks.
     is_file = disposition[2] is not None or disposition[3] is not None
     return _MultipartPart(disposition[1], is_file, slice(begin + end_of_head + 4, begin + len(piece) - 2))
 
@@ -131,6 +142,7 @@ def _headers(head: str) -> dict[str, re.Match[str]]:
         name, _, value = line.partition(":")
         form = _HEADERS.get(name.lower())
         match = form.fullmatch(value.strip(" \t")) if form else None
+        # Strict on purpose: a header that is not known could change what a host takes the part for.
         if match is None or name.lower() in found:
             raise _MalformedError("A part has a header that is not well-formed or not known.")
         found[name.lower()] = match
@@ -142,6 +154,7 @@ def _text(head: bytes) -> str:
     try:
         return head.decode()
     except UnicodeDecodeError:
+        # Old clients send file names in Latin-1; no pattern but that of the file's name lets such bytes pass.
         return head.decode("latin-1")
 
 
@@ -151,6 +164,7 @@ def _check_files(files: Sequence[_MultipartPart], operations: bytes, map_text: b
         value = orjson.loads(operations)
     except (NotStrictError, orjson.JSONDecodeError):
         raise _MalformedError("operations and map must be JSON.") from None
+    # The loader stops at its bound without a value, so this comes before the value is used.
     if nodes > _MOST_PATHS + _MOST_PARTS:
         raise _MalformedError("The map has too many paths.")
     _check_names(files, mapped)
@@ -173,6 +187,7 @@ def _check_paths(mapped: Mapping[str, Any], operations: Any) -> None:
     paths = [path for held in mapped.values() for path in held]
     if not all(isinstance(path, str) and _is_null(operations, path) for path in paths):
         raise _MalformedError("The map must lead to variables that are null.")
+    # Two files under one path: the host's order would decide which one counts.
     if len(set(paths)) < len(paths):
         raise _MalformedError("The map must give each file paths of its own.")
 
@@ -183,12 +198,18 @@ def _is_null(operations: Any, path: str) -> bool:
     if match is None:
         return False
     # A batch begins with the number of its operation.
-    value = operations
-    for step in [*([match[1]] if match[1] else []), "variables", *match[2][1:].split(".")]:
-        if isinstance(value, dict) and step in value:
-            value = value[step]
-        elif isinstance(value, list) and step.isdecimal() and int(step) < len(value):
-            value = value[int(step)]
-        else:
-            return False
-    return value is None
+    begin = [match[1]] if match[1] else []
+    try:
+        return reduce(_step, [*begin, "variables", *match[2][1:].split(".")], operations) is None
+    except LookupError:
+        return False
+
+
+def _step(value: Any, step: str) -> Any:
+    """What a step of a path leads to; LookupError if it leads nowhere. Digits are a key in an object, and an index in a
+    list."""
+    if isinstance(value, dict):
+        return value[step]
+    if isinstance(value, list) and step.isdecimal():
+        return value[int(step)]
+    raise LookupError(step)

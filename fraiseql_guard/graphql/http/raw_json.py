@@ -25,7 +25,9 @@ def members(text: bytes) -> dict[str, slice]:
     begin, key = 0, ""
     for mark, at in _marks(text):
         if mark == _COLON:
+            # The key may be written with escapes: {"\u0071uery"} is a query as well.
             key = orjson.loads(text[begin:at])
+        # The opening bracket ends no value. The test of the text lets a member with an empty key through.
         elif key or text[begin:at].strip():
             found[key] = slice(begin, at)
             key = ""
@@ -35,8 +37,10 @@ def members(text: bytes) -> dict[str, slice]:
 
 def elements(text: bytes) -> list[slice]:
     """Where the elements of an array stand, with the blanks around them."""
+    # The first mark is the opening bracket, the last the closing one, and all between are commas.
     ends = [at for _, at in _marks(text)]
     found = [slice(begin + 1, end) for begin, end in itertools.pairwise(ends)]
+    # Between the brackets of an empty array there is one part, which is blank.
     return [part for part in found if text[part].strip()]
 
 
@@ -48,6 +52,7 @@ def _marks(text: bytes) -> Iterator[tuple[int, int]]:
         if mark in _CLOSE:
             depth -= 1
         # Brackets of the outermost container stand at depth 0, what is directly inside of it at depth 1.
+        # A string (0x22) is matched only so that marks inside of it are skipped.
         if depth == (0 if mark in _OPEN or mark in _CLOSE else 1) and mark != 0x22:
             yield mark, token.start()
         if mark in _OPEN:

@@ -21,6 +21,7 @@ _DROPPED: Final = frozenset({"query", *DOCUMENT_NAMES})
 
 def rewrite_body(body: bytes, named: Sequence[Envelope | None]) -> bytes:
     """A JSON body with the texts of the envelopes that named theirs; None for each that carried it."""
+    # The guard has read the body as valid JSON: a bracket at its beginning makes it a batch.
     if body.lstrip()[:1] != b"[":
         return _with_text(body, named[0])
     parts = [body[where] for where in elements(body)]
@@ -44,11 +45,13 @@ def _with_text(part: bytes, envelope: Envelope | None) -> bytes:
     raw = {key: part[where] for key, where in members(part).items() if key not in _DROPPED}
     if "extensions" in raw:
         raw["extensions"] = _extensions(raw["extensions"], envelope)
+    # The text comes first, and every other member keeps its bytes and its order.
     return _object({"query": orjson.dumps(envelope.query), **raw})
 
 
 def _extensions(raw: bytes, envelope: Envelope) -> bytes:
     """The extensions without a hash that is not the text's; any other is left for the app."""
+    # The envelope kept a hash only if it is that of the text.
     if _HASH in envelope.extensions or not raw.lstrip().startswith(b"{"):  # null, or what stands for it
         return raw
     return _object({key: raw[where] for key, where in members(raw).items() if key != _HASH})

@@ -34,6 +34,7 @@ JsonStats = tuple[int, int, int]
 
 def commas_at_least(number: int) -> re.Pattern[bytes]:
     """Matches a text with so many commas outside of its strings, in one pass and no further."""
+    # Possessive quantifiers: a text without the commas is given up without going back over it.
     string = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
     return re.compile(rb'(?:[^",]*+(?:%s[^",]*+)*+,){%d}' % (string, min(number, _LARGEST_REPEAT)), re.DOTALL)
 
@@ -57,12 +58,15 @@ class JsonLoader:
 
         No value and no exact size if there are more than ``max_nodes``: the caller refuses it for its size.
         """
+        # 1. Each value takes a byte: only longer texts can hold too many, and these are counted before they are parsed.
         if len(text) > self._max_nodes and self._is_crowded(text):
             return None, (0, self._max_nodes + 1, 0)
+        # 2. Parse, then count exactly.
         value = _parsed(text)
         stats = _, nodes, members = json_stats(value)
         if nodes > self._max_nodes:
             return None, stats
+        # 3. A dict has lost its repeated keys: compare its members with the colons of the text.
         query = value.get("query") if type(value) is dict else None
         if type(query) is not str:
             query = ""
@@ -82,6 +86,7 @@ def _parsed(text: bytes) -> Any:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         reason = str(error).lower()
+        # orjson has one class of error for everything; its text alone says why.
         too_deep = "depth" in reason or "recursion" in reason
         raise NotStrictError("is not valid JSON", too_deep=too_deep) from None
 
@@ -98,6 +103,7 @@ def _holds_more_commas(text: bytes, number: int) -> bool:
 
 def _without_escapes(text: bytes) -> bytes:
     """JSON in which every quotation mark begins or ends a string."""
+    # Backslashes in pairs go first, since the second of a pair escapes nothing.
     return text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
 
 
@@ -106,6 +112,7 @@ def _colons(text: bytes, expected: int, query: str) -> int:
     # As long as no character is given by its number, those of the query stand in the text. It mostly holds all others.
     if text.count(b":") - query.count(":") == expected and b"\\u" not in text:
         return expected
+    # Cut at quotation marks, every other piece stands outside of strings.
     return b"".join(_without_escapes(text).split(b'"')[::2]).count(b":")
 
 
@@ -115,6 +122,7 @@ def json_stats(value: Any) -> JsonStats:
     generation = [value] if type(value) in (dict, list) else []
     while generation:
         below: list[Any] = []
+        # Generation by generation: a value of any depth takes no Python stack.
         for container in generation:
             nodes += len(container)
             if type(container) is dict:

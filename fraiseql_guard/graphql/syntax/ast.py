@@ -20,6 +20,7 @@ def as_text(arguments: Mapping[str, Value]) -> str:
 
 def _in_order(value: Value) -> Value:
     if type(value) is dict:
+        # An input object's fields are unordered (GraphQL spec, October 2021, 2.9.8).
         return {key: _in_order(value[key]) for key in sorted(value)}
     return [_in_order(item) for item in value] if type(value) is list else value
 

@@ -18,7 +18,7 @@ from itertools import chain
 from typing import Final
 
 from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleTypes, SelectionNode, StaticTypes
-from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget, root_selections
+from fraiseql_guard.graphql.syntax.field_merging import MAX_VISITS, VisitBudget, alike, root_selections
 
 _VISITS_AT_LEAST: Final = 300
 _VISITS_PER_PLACE: Final = 4
@@ -54,6 +54,7 @@ def check_conflicts(
     pending: list[tuple[_MergedPlace, tuple[str, ...]]] = [
         (_MergedPlace(frozenset((root,))), ()) for root in root_selections(document, selections)
     ]
+    # Places that were compared once are the same from every path, so that the walk ends.
     seen = {merged for merged, _ in pending}
     while pending:
         merged, path = pending.pop()
@@ -100,17 +101,20 @@ class _ConflictWalk:
         """What the keys of merged selections select, for each group of fields that may meet. ContradictedError."""
         members, nested = self._collected(merged.selections)
         if not merged.apart:
+            # The merged fields have one parent type, so that their marks must not tell them apart.
             members, nested = _as_one(members, nested)
         for key, fields in members.items():
             for group in self._groups(fields, nested):
                 self._budget.spend(len(group))
-                if len(group) > 1 and not _alike(group):
+                if len(group) > 1 and not alike(group):
                     raise ContradictedError((*path, key))
+                # Children of fields that may meet are compared as one selection, not pair by pair.
                 if distinct := frozenset([field.selection for field, _ in group if field.selection]):
                     yield key, _MergedPlace(distinct, merged.apart or self._may_differ(group))
 
     def _may_differ(self, group: _Group) -> bool:
         """Whether the parents of these fields may be of different types although the fields are merged."""
+        # With a schema the static types say it, selection by selection.
         return self._possible is None and len({owner for _, owner in group}) > 1
 
     def _collected(self, selections: Iterable[SelectionNode]) -> tuple[_Members, _Nested]:
@@ -120,6 +124,7 @@ class _ConflictWalk:
         reached: set[str] = set()
         for part in parts:  # it grows: fragments are appended where they are first spread
             for key, fields in part.fields.items():
+                # A new list: the parts are shared by every place that spreads them.
                 members[key] = members[key] + fields if key in members else fields
             nested |= part.nested
             for around, name in part.spreads:
@@ -148,6 +153,7 @@ class _ConflictWalk:
                 part.fields.setdefault(field.key, []).append((field, owner))
             part.spreads += [(owner, spread.name) for spread in selection.spreads]
             for inline in selection.inlines:
+                # Without a condition an inline fragment has the type of what it stands in.
                 on = self._named(inline.on) if inline.on else owner
                 part.nested.add((owner, on))
                 pending.append((inline.selection, on))
@@ -165,6 +171,7 @@ class _ConflictWalk:
         by_type: dict[_TypeName, _Group] = {}
         for member in fields:
             by_type.setdefault(member[1], []).append(member)
+        # The usual case: all members stand under one type, and form one group.
         if len(by_type) == 1:
             return by_type.values()
         if self._possible is None:
@@ -196,12 +203,14 @@ def _by_object(by_type: Mapping[_TypeName, _Group], possible: PossibleTypes) -> 
             groups.append(fields)
         else:
             others += fields
+    # Interfaces and unions may be any of the object types, so that their fields belong to each group.
     return [fields + others for fields in groups] or [others]
 
 
 def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterable[_Group]:
     """Those of each two types of which one stands directly inside the other; of each other type alone; and those
     without a condition, because one object answers them all."""
+    # A condition inside its own type pairs nothing.
     pairs = [(outer, inner) for outer, inner in nested if outer != inner and outer in by_type and inner in by_type]
     paired = frozenset(chain.from_iterable(pairs))
     alone = [fields for owner, fields in by_type.items() if owner not in paired]
@@ -213,10 +222,3 @@ def _by_nesting(by_type: Mapping[_TypeName, _Group], nested: _Nested) -> Iterabl
 def _of_unknown_types(by_type: Mapping[_TypeName, _Group]) -> _Group:
     """The fields that stand in selections without a condition."""
     return [field for owner, fields in by_type.items() if _is_unknown(owner) for field in fields]
-
-
-def _alike(group: _Group) -> bool:
-    """Whether all ask for the same, as they mostly do."""
-    first, _ = group[0]
-    name, asks = first.name, first.asks
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in group)

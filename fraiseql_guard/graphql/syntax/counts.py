@@ -63,6 +63,7 @@ class SelectionCounts:
 
     def below(self, *, edges: bool) -> None:
         """Let the fields called node count as any, or below ``edges`` as no level of their own."""
+        # edges is a bool that counts as 0 or 1.
         if self.node_depth - edges > self.depth:
             self.depth, self.deepest = self.node_depth - edges, self.deepest_node
         self.node_depth = 0
@@ -77,6 +78,7 @@ class SelectionCounter:
     def counts_of(self, document: DocumentNode, positions: Positions) -> list[SelectionCounts]:
         """One for each operation, then one for each fragment. Without ``positions`` nothing is taken out."""
         fragments: dict[str, SelectionCounts] = {}
+        # Each fragment comes after those that it spreads, so that their numbers are known here.
         for name, fragment in document.fragments.items():
             fragments[name] = self._count(fragment.selection, fragments, positions)
         operations = [self._count(item.selection, fragments, positions) for item in document.operations]
@@ -91,6 +93,7 @@ class SelectionCounter:
         for field in selection.fields:
             if field.removal and removed(field.removal, positions):
                 continue
+            # Most fields are leaves, and take this way without a call.
             if field.selection is None and field.name not in META_FIELDS:
                 # A leaf: the deepest if nothing else stands here.
                 if not total.depth:
@@ -133,11 +136,13 @@ class SelectionCounter:
         # Whether node is a level of its own is known where the field around it is.
         trail = field.key, inside.deepest
         if field.name == _NODE:
+            # Kept apart from other fields until then.
             inside.node_depth, inside.deepest_node = inside.depth + 1, trail
             inside.depth, inside.deepest = 0, None
         else:
             inside.depth, inside.deepest = inside.depth + 1, trail
         inside.aliases = min(inside.aliases + field.aliased, MAX_COUNT)
+        # Each nested list multiplies what an introspection returns, so its depth is what is limited.
         inside.lists += field.selection is not None and field.name in _INTROSPECTION_LISTS
         if field.name == SDL_FIELD:  # it gives away the schema, as an introspection does
             inside.introspection = max(inside.introspection, 0)
@@ -171,6 +176,7 @@ def _occurrences(
     times: dict[str, int] = {}
     yield from _level(selection, 1, times, positions)
     for name in reversed(document.fragments):  # the callers of a fragment come before it
+        # By now all its callers have added their spreads.
         if name in times:
             yield from _level(document.fragments[name].selection, times[name], times, positions)
 
@@ -186,6 +192,7 @@ def _level(
                 yield field, times
         for item in selection.spreads:
             if not removed(item.removal, positions):
+                # Fragments that spread each other twice double at each step, so that the count is capped.
                 spread[item.name] = min(spread.get(item.name, 0) + times, MAX_COUNT)
         pending.extend(
             inline.selection for inline in reversed(selection.inlines) if not removed(inline.removal, positions)

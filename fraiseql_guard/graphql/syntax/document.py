@@ -25,8 +25,10 @@ def read_document(
         return syntax_error(text, error.offset)
     except RecursionError:  # the scan forbids it; a caller deep in its own stack might still see it
         return Denial(signals.QUERY_TOO_DEEP)
+    # Fragments alone can be parsed, but nothing can be run.
     if not parsed.operations:
         return Denial(signals.OPERATION_NOT_FOUND)
+    # The limits come before _build, whose work grows with both numbers.
     if len(parsed.operations) > max_operations:
         return over(signals.TOO_MANY_OPERATIONS, max_operations, len(parsed.operations))
     if len(parsed.fragments) > max_fragments:
@@ -41,6 +43,7 @@ def _build(parsed: Parsed) -> DocumentNode | Denial:
     fragments = {fragment.name: fragment for fragment, _ in parsed.fragments}
     if not _are_distinct([operation.name for operation in operations]):
         return contradiction("Two operations share a name, or one of several has none.")
+    # The dict has lost one of two.
     if len(fragments) < len(parsed.fragments):
         return contradiction("Two fragments share a name.")
     try:
@@ -49,6 +52,7 @@ def _build(parsed: Parsed) -> DocumentNode | Denial:
         return contradiction(str(error))
     defaults = _defaults(parsed.declared)
     # Where there are several operations, one may undo the @skip of another with its own default.
+    # Sorted, since the positions of switches are the key of a document's variants.
     switches = sorted(parsed.conditions & defaults.keys()) if len(operations) == 1 else []
     return DocumentNode(
         operations,
@@ -88,6 +92,7 @@ def in_order(inside: Mapping[str, Iterable[str]], spread: Iterable[str]) -> list
 
     Depth first without recursion; a fragment met again while it is open spreads itself. OrderError.
     """
+    # A missing fragment is found here, so that the walk below needs no test.
     if not all(inside.keys() >= set(names) for names in (spread, *inside.values())):
         raise OrderError("A fragment that is spread is not defined.")
     done: dict[str, None] = {}
@@ -95,8 +100,10 @@ def in_order(inside: Mapping[str, Iterable[str]], spread: Iterable[str]) -> list
     pending = list(inside)
     while pending:
         name = pending[-1]
+        # Several fragments may have pushed the same name.
         if name in done:
             pending.pop()
+        # All that it spreads is done: nothing else stands above it on the stack.
         elif name in opened:
             done[pending.pop()] = None
         else:

@@ -7,7 +7,7 @@ work is bounded by a budget.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Final
@@ -102,9 +102,11 @@ class SelectionMerger:
 
     def _merge(self, selections: tuple[SelectionNode, ...], budget: VisitBudget) -> MergedSelection:
         parts = self._reached_by(selections)
+        # A part without fields only spreads; one is kept, so that there is a result for no fields at all.
         filled = sorted([part for part in parts if part.fields] or parts[:1], key=_size, reverse=True)
         # The largest is copied as it is; what has to be looked at are the keys of the others.
         visits = len(parts) + sum([len(part.fields) for part in filled[1:]])
+        # One selection is merged once; combinations of several have a budget of their own.
         if len(selections) == 1:
             budget.spend(visits)
         else:
@@ -149,6 +151,7 @@ def _united(parts: list[_MergedPart]) -> tuple[Collected, Children]:
     fields, children = parts[0].fields.copy(), parts[0].children.copy()
     for part in parts[1:]:
         for key, members in part.fields.items():
+            # Addition copies: the lists of a part belong to every selection that spreads it.
             fields[key] = fields[key] + members if key in fields else members
         for key, below in part.children.items():
             children[key] = children[key] + below if key in children else below
@@ -163,11 +166,13 @@ def _look_through(selection: SelectionNode, on: str | None) -> _MergedPart:
     while pending:
         selection, on = pending.pop()
         for field in selection.fields:
+            # Faster than setdefault, which would make a list for each field.
             if field.key in fields:
                 fields[field.key].append((field, on))
             else:
                 fields[field.key] = [(field, on)]
         spreads += [spread.name for spread in selection.spreads]
+        # Reversed, since the stack takes the last first, to keep the order of the text.
         for inline in reversed(selection.inlines):
             pending.append((inline.selection, inline.on or on))
             if inline.on:
@@ -179,6 +184,14 @@ def children_of(fields: Collected) -> Children:
     """What collected fields select."""
     below = {key: tuple([item.selection for item, _ in members if item.selection]) for key, members in fields.items()}
     return {key: selections for key, selections in below.items() if selections}
+
+
+def alike(fields: Sequence[tuple[FieldNode, object]]) -> bool:
+    """Whether fields of one response key all ask for the same, as they mostly do."""
+    first, _ = fields[0]
+    name, asks = first.name, first.asks
+    # asks is made only for fields with arguments: most have none.
+    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
 
 
 def _selections(document: DocumentNode) -> list[SelectionNode]:
@@ -219,6 +232,7 @@ def collect(
     pending: list[tuple[SelectionNode, str | None]] = [*zip(reversed(selections), repeat(None))]
     while pending:
         selection, on = pending.pop()
+        # Paid before the work, so that no step exceeds what is left by more than one selection.
         budget.spend(1 + len(selection.fields) + len(selection.inlines) + len(selection.spreads))
         _add_fields(found, selection, on, positions)
         pending += [
@@ -228,6 +242,7 @@ def collect(
         ]
         for item in selection.spreads:
             fragment = fragments[item.name]
+            # GraphQL spec, CollectFields: a fragment that was visited is not visited again.
             if item.name not in spread and applies(fragment.on) and not removed(item.removal, positions):
                 spread.add(item.name)
                 pending.append((fragment.selection, fragment.on))

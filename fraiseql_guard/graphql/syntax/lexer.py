@@ -51,6 +51,7 @@ def chunks(text: str) -> Iterator[list[str]]:
         end = _end(_CHUNK, text, begin)
         chunk = _EACH.findall(text, begin, end)
         yield chunk
+        # A chunk that is not full ended at the end of the text, or at something that is no token.
         begin, full = end, len(chunk) == _CHUNK_TOKENS
     yield [END if begin == len(text) else FAULT]
 
@@ -74,9 +75,11 @@ def offset_of(text: str, number: int) -> int:
     begin = _end(_BLANK, text, 0)
     while True:
         end = _end(_CHUNK, text, begin)
+        # The token stands in this chunk: only here are its tokens looked at one by one.
         if number < _CHUNK_TOKENS:
             found = next(islice(_EACH.finditer(text, begin, end), number, None), None)
             return found.start() if found else end
+        # Nothing matched: the text ends or goes wrong here.
         if end == begin:
             return end
         begin, number = end, number - _CHUNK_TOKENS
@@ -117,6 +120,7 @@ def string_value(token: str) -> str:
         return token[1:-1]
     if "\\u{" in token:
         return _ESCAPE.sub(_meant, token[1:-1])
+    # strict=False takes tabs and other control characters, which GraphQL allows in a string.
     value = str(json.loads(token, strict=False))  # without braces the escapes are those of JSON
     value.encode()  # half a pair stands for no character
     return value
@@ -124,6 +128,7 @@ def string_value(token: str) -> str:
 
 def block_string_value(token: str) -> str:
     """The value of a string between three quotes, without its indentation."""
+    # GraphQL spec, BlockStringValue: lines are split after the escaped quotes are replaced.
     lines = _NEW_LINE.split(token[3:-3].replace('\\"""', '"""'))
     return "\n".join(dedent_block_string_lines(lines))
 
@@ -135,8 +140,10 @@ def _meant(escape: re.Match[str]) -> str:
             raise ValueError("no such escape")
         return _MEANT[letter]
     if high is not None:
+        # UTF-16: high and low surrogate carry ten bits each of what exceeds 0x10000.
         return chr(0x10000 + ((int(high, 16) - 0xD800) << 10) + int(low, 16) - 0xDC00)
     number = int(point or unit, 16)
+    # A surrogate alone is no character (GraphQL spec, 2.9.4).
     if number in _SURROGATES or number > 0x10FFFF:
         raise ValueError("no character")
     return chr(number)

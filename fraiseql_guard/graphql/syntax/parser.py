@@ -75,6 +75,7 @@ def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool =
 
     Without ``nested_switches`` the host looks at @skip and @include at the root of an operation alone.
     """
+    # The scan stopped before the end, so that its tokens are not all.
     if not tokens or tokens[-1] != END:
         tokens = tokens_of(text)
     remaining = iter(tokens)
@@ -82,6 +83,7 @@ def parse(text: str, tokens: list[str] | None = None, *, nested_switches: bool =
     try:
         parser.document()
     except _MisplacedError:
+        # length_hint tells how many tokens are left, so that the parser needs no counter; it is one token ahead.
         raise UnexpectedError(offset_of(text, len(tokens) - length_hint(remaining) - 1)) from None
     return parser.parsed
 
@@ -118,6 +120,7 @@ class _Parser:
         return name
 
     def _contradicted(self, detail: str) -> None:
+        # Parsing goes on: a syntax error further on comes first, as in graphql-core.
         self.parsed.contradiction = self.parsed.contradiction or detail
 
     # --- definitions --------------------------------------------------------------------------------------------------
@@ -209,6 +212,7 @@ class _Parser:
         fields: list[FieldNode] = []
         spreads: list[SpreadNode] = []
         inlines: list[InlineFragmentNode] = []
+        # Where the host ignores @skip below the root, so does the measuring: nothing is taken out.
         switched = at_root or self._nested_switches
         while True:
             if self._text.isidentifier():
@@ -239,6 +243,7 @@ class _Parser:
         """A field whose name is followed by arguments, directives or a selection."""
         arguments = self._arguments() if self._text == "(" else _NO_ARGUMENTS
         removal = self._directives() if self._text == "@" else ()
+        # at_root stays false: the flag belongs to an operation's own selection.
         selection = self._selection() if self._text == "{" else None
         if name == "__typename" and (selection or arguments):  # validation takes it for a leaf, and we for free
             self._contradicted("__typename has neither arguments nor a selection.")
@@ -255,6 +260,7 @@ class _Parser:
             return
         on = self._name() if name == "on" else None
         removal = self._directives() if self._text == "@" else ()
+        # An inline fragment must have a selection, which _selection expects.
         inlines.append(InlineFragmentNode(on, removal if switched else (), self._selection()))
 
     def _arguments(self, *, const: bool = False) -> dict[str, Value]:
@@ -304,6 +310,7 @@ class _Parser:
         """Count a directive that may not be alone in its place among those that are ``alike``."""
         this = name, as_text(arguments)
         alike[this] = times = alike.get(this, 0) + 1
+        # The specification does not allow @skip and @include to be repeated.
         if times > (1 if name in _REMOVING_VALUE else _MOST_ALIKE):
             self._contradicted("A directive stands too often in one place.")
 
@@ -313,6 +320,7 @@ class _Parser:
         text = self._text
         if text.isidentifier():
             value = _WORDS[text] if text in _WORDS else Word(text)
+        # A constant (a default, a directive of a variable) cannot hold variables.
         elif text == "$" and not const:
             self._text = self._next()
             return VariableNode(self._name())

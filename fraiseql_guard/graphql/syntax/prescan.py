@@ -85,6 +85,7 @@ class _BracketScan:
             self.wrong = True
             return True
         self.literals -= 1
+        # The outermost value is closed: braces open selections again.
         if not self.literals:
             self.handlers = _OUTSIDE
         return False
@@ -133,7 +134,9 @@ def _result(brackets: _BracketScan, number: int, lexeme: str) -> Prescan:
     wrong = brackets.wrong or brackets.counters.stray
     if not wrong:
         brackets.counters.cut()
+    # Brackets that are still open are an error only where the text ends, not where the scan stopped.
     unfinished = lexeme is FAULT or (lexeme == END and bool(brackets.expected))
+    # END and FAULT are no tokens of the text.
     tokens = number if lexeme in (END, FAULT) else number + 1
     return Prescan(
         tokens=tokens,

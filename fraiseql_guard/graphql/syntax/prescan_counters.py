@@ -95,6 +95,7 @@ class PrescanCounters:
     def name(self, text: str) -> bool:
         """A name: a response key, unless the token before says otherwise. Whether to stop."""
         block = self._block
+        # One test for the usual case: a field's name is preceded by nothing that gives it another meaning.
         if self._last or block is _OUTSIDE:
             return self._named(text)
         self._key = self._field = text
@@ -120,6 +121,7 @@ class PrescanCounters:
         """A name that is no field's."""
         last, self._last = self._last, ""
         if self._block is _OUTSIDE:
+            # Only the first word outside of braces begins a definition; its name and its types say nothing here.
             return not self._definition and self._begin(text)
         if last == ":":
             return self._aliased(text)
@@ -145,6 +147,7 @@ class PrescanCounters:
         before = level.aliased.get(name, 0)
         level.aliased[name] = before + 1
         if before:
+            # The second alias of a field counts the first one, too.
             self._own.aliases += 1 if before > 1 else 2
         return self._own.aliases >= self._bounds.aliases
 
@@ -164,6 +167,7 @@ class PrescanCounters:
         """It may take out the field before, or the block to come."""
         self._last = "@"
         self._conditional = True
+        # It may take out the root field just counted: what may be missing is not counted.
         if self._block.depth == 1 and not self._inline:
             self._roots -= 1
         return False
@@ -174,6 +178,7 @@ class PrescanCounters:
         stop = False
         outer = self._block
         if outer is _OUTSIDE:  # the selection of a definition
+            # A selection without a keyword is a query.
             stop = not self._definition and self._begin("query")
             block = PrescanBlock(PrescanLevel(), 1, None, certain=True, counts=self._definition != "fragment")
         elif self._inline:  # an inline fragment: it adds to the level around it, or to what a type has there
@@ -181,6 +186,7 @@ class PrescanCounters:
             level, counts = outer.level, outer.counts and certain
             if self._on:
                 level = level.on(self._on)
+                # An object is of one type only, so that of several types the most counts, and not the sum.
                 self._own = AliasTotals(self._own)
             block = PrescanBlock(level, outer.depth, outer.trail, certain, counts, outer.of_edges, bool(self._on))
         else:
@@ -201,6 +207,7 @@ class PrescanCounters:
             level = key[1]
         certain = outer.certain and not self._conditional
         counted = not (outer.of_edges and self._field == "node")
+        # Only what no directive or fragment can take away makes a depth certain.
         if certain and counted and outer.depth > self.depth and self._definition != "fragment":
             self.depth = outer.depth
         of_edges = self._field == "edges" and self._edges_node_one_level
@@ -222,6 +229,7 @@ class PrescanCounters:
         self._end(self._roots - 1)
 
     def _end(self, roots: int) -> None:
+        # A scan that was cut ends inside of types that are still open.
         while self._own.outer is not None:
             self._own = self._own.close()
         self.aliases = max(self.aliases, self._own.aliases + self._own.typed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -109,8 +109,10 @@ class Prescanner:
 
     def read(self, text: str) -> list[str] | Denial:
         """The tokens of a text within the limits, with END behind them."""
+        # 1. The length, which costs nothing to ask.
         if len(text) > self._chars:
             return over(signals.QUERY_TOO_LONG, self._chars, len(text), offends=True)
+        # 2. Scan the tokens, with more room for aliases where the document asks about the schema.
         introspects = _INTROSPECTION.search(text) is not None
         bounds = self._bounds_of_introspection if introspects else self._bounds
         scan = count(text, self._tokens + 1, bounds, edges_node_one_level=self._edges_node_one_level)
@@ -118,14 +120,17 @@ class Prescanner:
         if scan.tokens > self._tokens:  # counted up to twice the limit, to know what is an offence
             tokens = count_tokens(text, 2 * self._tokens)
             return over(signals.QUERY_TOO_MANY_TOKENS, self._tokens, tokens, offends=True)
+        # 3. What a parser could not stand: its recursion follows these numbers.
         if scan.selection_nesting > self._nesting:
             return over(signals.QUERY_TOO_DEEP, self._nesting_limit, scan.selection_nesting, offends=True)
         if literal_nesting > self._literal_limit:
             return over(signals.LITERAL_TOO_DEEP, self._literal_limit, literal_nesting, offends=True)
         if scan.directives > self._directives:
             return over(signals.TOO_MANY_DIRECTIVES, self._directives, scan.directives)
+        # 4. Counts that need no parser.
         if denial := self._over_a_count(scan, introspects=introspects):
             return denial
+        # 5. Last, what makes it no document for execution: an offence above is not hidden by a fault.
         if scan.counters.foreign:
             return contradiction(FOREIGN)
         return scan.read if scan.fault is None else syntax_error(text, offset_of(text, scan.fault))
@@ -134,15 +139,10 @@ class Prescanner:
         """Why a document is refused for its counts. A small one that is not grossly over is left to the analysis, which
         knows all numbers."""
         found = self._exceeded(scan.counters, introspects=introspects)
-        gross = any(row.is_gross(limit, actual) for row, limit, actual in found)
-        if not found or not (gross or scan.tokens > self._small_tokens):
+        small = scan.tokens <= self._small_tokens
+        if not found or (small and not any(row.is_gross(limit, actual) for row, limit, actual in found)):
             return None
-        denials = [
-            over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found
-        ]
-        path = ".".join(found[0][0].path(scan.counters))
-        offence = next((item.offence for item in denials if item.offence), None)
-        return replace(denials[0], path=path or None, offence=offence)
+        return _denial_of(found, scan.counters, introspects=introspects)
 
     def _exceeded(self, counters: PrescanCounters, *, introspects: bool) -> list[tuple[_PrescanLimit, int, int]]:
         """The limits that are certainly exceeded, each with the limit and what was counted."""
@@ -155,8 +155,20 @@ class Prescanner:
         actual = row.actual(counters)
         if not introspects or row.code not in _OWN_IN_INTROSPECTION:
             return actual
+        # Aliases inside and outside of the introspection have a limit each: half of them exceed one for certain.
         return (actual + 1) // 2 if row.code is signals.TOO_MANY_ALIASES else 0
 
 
+def _denial_of(
+    found: Sequence[tuple[_PrescanLimit, int, int]], counters: PrescanCounters, *, introspects: bool
+) -> Denial:
+    """The refusal for the limits that are exceeded: the first is named, the worst one counts."""
+    denials = [over(row.code, limit, actual, offends=row.offends and not introspects) for row, limit, actual in found]
+    path = ".".join(found[0][0].path(counters))
+    offence = next((item.offence for item in denials if item.offence), None)
+    return replace(denials[0], path=path or None, offence=offence)
+
+
 def _gross(limit: int) -> int:
+    # A limit of 0 is grossly exceeded from 1 on.
     return max(2 * limit, limit + 1)

@@ -14,10 +14,12 @@ from fraiseql_guard.graphql.syntax.ast import DocumentNode, FieldNode, PossibleT
 from fraiseql_guard.graphql.syntax.conflicts import ContradictedError
 from fraiseql_guard.graphql.syntax.counts import INTROSPECTION
 from fraiseql_guard.graphql.syntax.field_merging import (
+    Children,
     Collected,
     MergedSelection,
     SelectionMerger,
     VisitBudget,
+    alike,
     children_of,
     root_selections,
 )
@@ -54,6 +56,7 @@ def most_repeated(document: DocumentNode, merging: SelectionMerger) -> RepeatedK
     seen = {distinct for _, distinct, _ in pending}
     worst = RepeatedKey()
     budget = VisitBudget()
+    # A stack in place of recursion; each set of merged selections is visited once.
     while pending:
         selections, distinct, path = pending.pop()
         merged = merging.merged(selections, distinct, budget)
@@ -71,19 +74,14 @@ def _worse(worst: RepeatedKey, merged: MergedSelection, path: _Path, *, alone: b
     for key, fields in merged.fields.items():
         if len(fields) == 1:
             continue
-        if not _alike(fields):
+        if not alike(fields):
+            # Nothing but one condition around all of them: no type could keep these fields apart.
             if alone and len({on for _, on in fields}) == 1:
                 raise ContradictedError((*path, key))
             worst = replace(worst, differs=True)
         if len(fields) > worst.times:
             worst = RepeatedKey(len(fields), (*path, key), worst.differs)
     return worst
-
-
-def _alike(fields: list[tuple[FieldNode, str | None]]) -> bool:
-    """Whether all ask for the same, as they mostly do."""
-    name, asks = fields[0][0].name, fields[0][0].asks
-    return all(field.name == name and (field.asks if field.arguments else "") == asks for field, _ in fields)
 
 
 # --- aliases ----------------------------------------------------------------------------------------------------------
@@ -145,6 +143,7 @@ class _RepetitionWalk:
         totals = self._totals()
         found = [totals[frozenset((root,))] for root in roots]
         times, path = self._worst
+        # Fragments that nothing spreads are roots as well: hosts validate them.
         aliases, meta = max(aliases for aliases, _ in found), max(meta for _, meta in found)
         return RepetitionCounts(times, path, aliases, meta, self._mixed)
 
@@ -158,12 +157,12 @@ class _RepetitionWalk:
             kinds = self._places[place] = []
             merged = self._merging.merged(selections, place, self._budget)
             for types in self._kinds(merged.conditions):
-                fields = merged.fields if types is None else self._among(merged.fields, types)
-                children = merged.children if types is None else children_of(fields)
+                fields, children = self._of_types(merged, types)
                 kind = _ObjectAliases(*asked_again(fields))
                 kinds.append(kind)
                 self._note_repeated(fields, path)
                 for key, below in children.items():
+                    # The response key's fields have one name wherever they can meet, so that the first tells it.
                     kind.below.append((frozenset(below), fields[key][0][0].name in INTROSPECTION))
                     pending.append((below, (*path, key)))
 
@@ -178,8 +177,16 @@ class _RepetitionWalk:
             return (None,)
         self._mixed = True
         if not self._apart:
+            # The first walk only notes that types stand side by side; to keep them apart costs a walk of its own.
             return (None,)
         return together(conditions, self._possible)
+
+    def _of_types(self, merged: MergedSelection, types: Types | None) -> tuple[Collected, Children]:
+        """The fields that stand below these types, and what they select."""
+        if types is None:
+            return merged.fields, merged.children
+        fields = self._among(merged.fields, types)
+        return fields, children_of(fields)
 
     def _among(self, fields: Collected, types: Types) -> Collected:
         self._budget.spend(len(fields))
@@ -215,6 +222,7 @@ def _total(kinds: Iterable[_ObjectAliases], totals: Mapping[_Place, tuple[int, i
                 meta += inside
             else:
                 aliases += inside
+        # An object is of one kind, so that the kinds are not added up.
         most, meta_most = max(most, min(aliases, MAX_COUNT)), max(meta_most, min(meta, MAX_COUNT))
     return most, meta_most
 
@@ -228,6 +236,7 @@ def asked_again(fields: Mapping[str, list[tuple[FieldNode, str | None]]]) -> tup
             keys[name] = asked + 1, aliases + (key != name)
     again = meta = 0
     for name, (asked, aliases) in keys.items():
+        # One alias of a field that is asked for once renames it, and costs nothing.
         if asked == 1:
             continue
         if name in INTROSPECTION:
@@ -248,4 +257,5 @@ def together(conditions: frozenset[str], possible: PossibleTypes | None) -> Iter
     for on in conditions.difference(known):
         yield frozenset((None, on))
     objects = frozenset[str]().union(*known.values())
+    # A set, since many object types have the same conditions.
     yield from {frozenset([None, *(on for on in known if name in known[on])]) for name in objects}

@@ -18,7 +18,9 @@ def switch_positions(
     """The switches that are certainly true or false in a request."""
     positions: dict[str, bool] = {}
     for name in switches:
+        # A document with switches has one operation (see document.py), so that there is one default at most.
         value = sent[name] if name in sent else defaults[name][0]
+        # The host refuses anything else; until then nothing counts as taken out.
         if isinstance(value, bool):
             positions[name] = value
     return positions
@@ -28,4 +30,5 @@ def removed(removal: Removal, positions: Positions) -> bool:
     """Whether something is certainly taken out."""
     if not removal or positions is None:
         return False
+    # A variable without a position is None here, which is neither True nor False.
     return any(name is None or positions.get(name) is taken for name, taken in removal)

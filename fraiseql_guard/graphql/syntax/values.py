@@ -76,6 +76,7 @@ def number(text: str) -> Value:
     """The value of a number's text."""
     if "." in text or "e" in text or "E" in text:
         return float(text)
+    # Python's int takes quadratic time on long texts of digits, and refuses more than 4,300.
     return int(text) if len(text) <= _MAX_DIGITS else Digits(text)
 
 

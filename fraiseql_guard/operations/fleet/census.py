@@ -57,9 +57,11 @@ class SanctionCensus:
         now = self._clock()
         if now - self._counted_at < INTERVAL_SECONDS:
             return
+        # Before the call: a store that fails is asked no more often.
         self._counted_at = now
         try:
             self._observer.in_force(await self._store.sanctions.count())
+            # Limits of single callers are no part of the control set, so that the store counts them.
             self._observer.overrides_in_force({_LIMIT: await self._store.limits.count()})
         except StoreError:
             return  # the store reports its failures itself

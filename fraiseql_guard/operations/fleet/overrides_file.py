@@ -16,16 +16,17 @@ The file is YAML. Every list, and every ``expires_at`` and ``reason``, may be mi
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Final
 
 import yaml
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.core.expiry import expiry_of
 from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.core.watched_file import WatchedFile, cause_of
@@ -34,7 +35,7 @@ from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideK
 
 ACTOR: Final = "overrides file"
 """The actor of all entries of the file."""
-_SHA256_CHARACTERS: Final = 64
+_SHA256: Final = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class _List:
     kind: OverrideKind
     key: str
     value: str = ""
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys that an item must have."""
+        return [self.key, self.value] if self.value else [self.key]
 
 
 _LISTS: Final[Mapping[str, _List]] = {
@@ -105,6 +111,7 @@ class OverridesFile:
         """The entries in force at the moment, each with the time that is left."""
         now = self._clock()
         return tuple(
+            # The control watch wants a remaining time; one far away stands for an entry without an end.
             replace(entry, expires_in_seconds=LONGEST_SECONDS if until is None else until - now)
             for entry, until in self._entries
             if until is None or until > now
@@ -145,6 +152,7 @@ def read_overrides(text: str) -> tuple[Dated, ...]:
             raise ValueError(f"{name} is not a list")
         for number, item in enumerate(items or (), start=1):
             entry, until = _entry(f"{name}, item {number}", _LISTS[name], item)
+            # The last one wins, as in a store, where a later entry replaces an earlier one.
             found[entry.kind, entry.key] = entry, until
     return tuple(found.values())
 
@@ -166,49 +174,53 @@ def _load(text: str) -> Mapping[Any, Any]:
 
 def _entry(where: str, row: _List, item: object) -> Dated:
     """The entry of one item. ValueError says where it stands and what is wrong with it."""
-    wanted = [row.key, *filter(None, [row.value])]
+    wanted = row.keys
     if not isinstance(item, Mapping) or any(item.get(name) is None for name in wanted):
         raise ValueError(f"{where} needs {' and '.join(wanted)}")
     # A misspelt expires_at would hold for ever.
     if unknown := sorted({str(key) for key in item} - {*wanted, "reason", "expires_at"}):
         raise ValueError(f"{where} has an unknown key {unknown[0]!r}")
-    value = item[row.value] if row.value else ""
-    if isinstance(value, bool):  # an unquoted true of YAML
-        value = str(value).lower()
-    entry = Override(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=str(value))
+    value = _text(item[row.value]) if row.value else ""
+    entry = Override(row.kind, str(item[row.key]), reason=str(item.get("reason") or ""), actor=ACTOR, value=value)
     try:
-        return _checked(entry), _moment(item.get("expires_at"))
+        return _checked(entry), expiry_of(item.get("expires_at"))
     except ValueError as error:  # a SettingsError is one
         raise ValueError(f"{where}: {error}") from None
 
 
+def _text(value: object) -> str:
+    # An unquoted true of YAML is a bool.
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 def _checked(entry: Override) -> Override:
     """The entry, in the form that the store would keep it in. ValueError if it cannot be used."""
-    if entry.kind in (OverrideKind.MODE, OverrideKind.SETTING):
-        options_of(entry)
-    elif entry.kind is OverrideKind.BLOCK:
-        if parsing.network(entry.key).prefixlen == 0:
-            raise ValueError("it would block every address")
-    elif entry.kind is OverrideKind.DOCUMENT:
-        digest = entry.key.lower()
-        if len(digest) != _SHA256_CHARACTERS or set(digest) - set("0123456789abcdef"):
-            raise ValueError("sha256 is not 64 hexadecimal digits")
-        return replace(entry, key=digest)
+    check = _CHECKS.get(entry.kind)
+    return entry if check is None else check(entry)
+
+
+def _checked_setting(entry: Override) -> Override:
+    options_of(entry)
     return entry
 
 
-def _moment(value: Any) -> float | None:
-    """An ``expires_at`` as Unix time. An entry with a date ends when that day begins; a time without a zone is UTC."""
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            value = datetime.fromisoformat(value)
-        except ValueError:
-            raise ValueError("expires_at is not an RFC 3339 time") from None
-    # YAML reads 2026-12-31 as a date; a datetime is a date as well.
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
-    if not isinstance(value, datetime):
-        raise ValueError("expires_at is not an RFC 3339 time")
-    return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+def _checked_block(entry: Override) -> Override:
+    # A typing error (/0 for /8) would shut everyone out.
+    if parsing.network(entry.key).prefixlen == 0:
+        raise ValueError("it would block every address")
+    return entry
+
+
+def _checked_document(entry: Override) -> Override:
+    digest = entry.key.lower()
+    if _SHA256.fullmatch(digest) is None:
+        raise ValueError("sha256 is not 64 hexadecimal digits")
+    return replace(entry, key=digest)
+
+
+_CHECKS: Final[Mapping[OverrideKind, Callable[[Override], Override]]] = {
+    OverrideKind.MODE: _checked_setting,
+    OverrideKind.SETTING: _checked_setting,
+    OverrideKind.BLOCK: _checked_block,
+    OverrideKind.DOCUMENT: _checked_document,
+}

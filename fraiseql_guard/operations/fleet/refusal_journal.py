@@ -61,7 +61,7 @@ class RefusalJournal:
                 detail=denial.detail[:_DETAIL_CHARACTERS] or (denial.reason.value if denial.reason else ""),
                 limit=denial.limit,
                 actual=denial.actual,
-                path=denial.path[:_DETAIL_CHARACTERS] if denial.path else None,
+                path=_beginning(denial.path),
                 retry_after_seconds=denial.retry_after_seconds,
                 query_hash=ctx.query_hash,
                 operation=measured.name if measured else None,
@@ -88,8 +88,13 @@ class RefusalJournal:
         """Whether the caller has a refusal left in this minute; takes it."""
         key = ctx.subject.kind, ctx.subject.name
         noted = self._noted.get(key)
+        # A fixed minute instead of a window that slides: one number for each caller.
         if noted is None or noted[0] != minute:
             self._noted.put(key, [minute, 1])
             return True
         noted[1] += 1
         return noted[1] <= PER_MINUTE
+
+
+def _beginning(text: str | None) -> str | None:
+    return text[:_DETAIL_CHARACTERS] if text else None

@@ -43,6 +43,7 @@ def setting_overrides(control: Overrides) -> SettingOverrides:
     modes = sorted(control.of(OverrideKind.MODE), key=lambda entry: entry.key != ALL)  # that of all first
     for entry in (*control.of(OverrideKind.SETTING), *modes):
         try:
+            # Later entries win: modes come behind variables, that of one protection behind that of all.
             options |= options_of(entry)
         except SettingsError as error:
             problems.append(str(error))
@@ -53,8 +54,10 @@ def options_of(entry: Override) -> dict[str, str]:
     """The options that a MODE or SETTING entry overrides, each with its value. SettingsError says why an entry cannot
     be used."""
     wanted = _options_of_mode(entry.key) if entry.kind is OverrideKind.MODE else [_option_of_variable(entry.key)]
+    # The value is read here, so that what is bad is named before any worker applies it.
     for option in wanted:
         row = _BY_OPTION[option]
+        # Some forms read an empty text as an empty list: here it is more likely a slip than meant.
         if not entry.value.strip():
             raise SettingsError(f"{row.name} is given no value. Accepted: {row.form.accepts}")
         row.read(entry.value, row.name)
@@ -63,6 +66,7 @@ def options_of(entry: Override) -> dict[str, str]:
 
 def _options_of_mode(protection: str) -> list[str]:
     if protection == ALL:
+        # The mode of all is set on each protection as well: one configured on its own would otherwise stay.
         return [_MODE, *_MODE_OPTIONS.values()]
     if protection not in _MODE_OPTIONS:
         accepted = ", ".join((ALL, *_MODE_OPTIONS))

@@ -101,6 +101,7 @@ class TrafficStats:
         """Count a request that has ended, answered or refused, after so many seconds; or ``times`` requests like it,
         after so many seconds together."""
         now = self._clock()
+        # A request of later time closes the steps before it: no timer is needed.
         if now >= self._step_ends:
             self._turn(now)
         # The step's series.
@@ -114,6 +115,7 @@ class TrafficStats:
         if times == 1:
             self._ring.append((ctx.address, subject))
         else:
+            # No more than the ring holds, however many requests are counted at once.
             self._ring.extend([(ctx.address, subject)] * min(times, _RING))
         # The caller's counts in this window.
         key = subject.key
@@ -143,6 +145,7 @@ class TrafficStats:
         """The callers with the most refusals and those with the most requests, ``count`` of each at most."""
         self.before_looking()
         together = _added((self._past, self._callers))
+        # Refused callers and busy ones are two questions: an attacker need not be the busiest caller.
         most = nlargest(count, ((key, each) for key, each in together.items() if each.refusals), _weight)
         busiest = nlargest(count, together.items(), lambda item: item[1].requests)
         return [
@@ -199,6 +202,7 @@ class TrafficStats:
             self._windows.append(self._callers)
             self._windows.extend({} for _ in range(min(missed, _WINDOWS)))
             self._callers = {}
+            # Added up once for each window, so that a look does not add ten of them.
             self._past = _busiest(_added(self._windows), _MAX_CALLERS)
             self._window_ends += WINDOW_SECONDS * (missed + 1)
 

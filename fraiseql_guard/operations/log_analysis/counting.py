@@ -31,6 +31,7 @@ class TopCounter:
         self.total += amount
         counts = self._counts
         counts[name] = counts.get(name, 0) + amount
+        # Twice the room: then forgetting is rare, and costs little for each name on average.
         if len(counts) > 2 * self._max:
             self._forget()
 
@@ -74,6 +75,7 @@ class Timeline:
         """Count events at a moment, given as a log line's timestamp."""
         moment = timestamp[: _PRECISIONS[self._precision]]
         self._moments[moment] = self._moments.get(moment, 0) + amount
+        # A longer time is shown in coarser steps, which never go back.
         if len(self._moments) > _MAX_MOMENTS and self._precision + 1 < len(_PRECISIONS):
             self._precision += 1
             self._coarsen()

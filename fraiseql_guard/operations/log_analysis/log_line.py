@@ -44,6 +44,7 @@ class LogFilter:
         """Whether a line is chosen."""
         if self.events and line.event not in self.events:
             return False
+        # Timestamps are in UTC and of one form, so that they compare as texts.
         if self.since and line.timestamp < self.since:
             return False
         return not self.until or line.timestamp < self.until
@@ -55,17 +56,18 @@ def parse(line: bytes) -> LogLine | None:
         found = orjson.loads(line)
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(found, dict):
-        return None
-    timestamp, event, context = found.get("timestamp"), found.get("event"), found.get("context")
-    if not isinstance(timestamp, str) or not isinstance(event, str) or not isinstance(context, dict):
-        return None
-    if not _TIMESTAMP.fullmatch(timestamp):
-        return None
-    # Lines that the rate limit left out count with the one that reports them.
-    suppressed = context.get("suppressed")
-    more = suppressed if isinstance(suppressed, int) and 0 < suppressed < _MAX_SUPPRESSED else 0
-    return LogLine(timestamp, event, context, 1 + more)
+    match found:
+        case {"timestamp": str(timestamp), "event": str(event), "context": dict(context)}:
+            # A line of another program may be JSON with the same names.
+            if _TIMESTAMP.fullmatch(timestamp):
+                return LogLine(timestamp, event, context, 1 + _suppressed(context.get("suppressed")))
+    return None
+
+
+def _suppressed(given: object) -> int:
+    """The lines that the rate limit left out before this one: they count with it."""
+    # A bound, since any program may have written the line.
+    return given if isinstance(given, int) and 0 < given < _MAX_SUPPRESSED else 0
 
 
 def moment(text: str, now: datetime) -> str:
@@ -78,6 +80,7 @@ def moment(text: str, now: datetime) -> str:
         raise ValueError(
             f"{text!r} is no moment. Accepted: an age such as 10m or 2h, or a date such as 2026-01-31T12:00:00Z"
         ) from None
+    # A date without a zone is UTC, as in the log.
     return _written(found if found.tzinfo else found.replace(tzinfo=UTC))
 
 

@@ -25,6 +25,7 @@ def lines_of(stream: BinaryIO, advanced: Callable[[], None] = lambda: None) -> I
         advanced()
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()
+        # The newline that ends the long line has come: OVERLONG stands for it, and reading goes on behind it.
         if skipping and lines:
             lines[0], skipping = OVERLONG, False
         yield from lines
@@ -42,6 +43,7 @@ def opened(path: Path) -> Iterator[tuple[BinaryIO, Callable[[], int]]]:
         yield sys.stdin.buffer, lambda: 0
         return
     with path.open("rb") as raw:
+        # By its content: rotated logs are compressed under any name.
         if raw.peek(2)[:2] == _GZIP_MAGIC:
             with gzip.open(raw) as unpacked:
                 yield cast("BinaryIO", unpacked), raw.tell

@@ -77,6 +77,7 @@ def _incident(runbook: Runbook, incident: Incident, verdict: CauseVerdict, top: 
 
 
 def _table(name: str, counter: TopCounter, top: int) -> Iterator[str]:
+    # A table in which every line leaves the field empty says nothing.
     if not counter.total or counter[NO_VALUE] == counter.total:
         return
     yield f"   {name}"

@@ -70,23 +70,26 @@ class Incident:
         # Several files may be read in any order.
         self.first = min(self.first, entry.timestamp) if self.first else entry.timestamp
         self.last = max(self.last, entry.timestamp)
+        # Lines of monitor mode say so; all others lack the field or have true.
         if entry.context.get("enforced") is False:
             self.monitored += entry.weight
         if reading.sanction:
             self.sanctions += 1
             return  # the offences behind it are lines of their own
-        self.users.add(entry.text("user_id") or NO_VALUE, entry.weight)
-        self.addresses.add(entry.text("ip_address") or NO_VALUE, entry.weight)
+        self.users.add(_shown(entry, "user_id"), entry.weight)
+        self.addresses.add(_shown(entry, "ip_address"), entry.weight)
         self.timeline.add(entry.timestamp, entry.weight)
         for name in reading.kinds:
-            if name not in self.kinds:
-                self.kinds[name] = TopCounter()
-            self.kinds[name].add(entry.text(name) or NO_VALUE, entry.weight)
+            self.kinds.setdefault(name, TopCounter()).add(_shown(entry, name), entry.weight)
 
     @property
     def total(self) -> int:
         """The number of events, sanctions not included."""
         return self.users.total
+
+
+def _shown(entry: LogLine, field_name: str) -> str:
+    return entry.text(field_name) or NO_VALUE
 
 
 @dataclass(slots=True)

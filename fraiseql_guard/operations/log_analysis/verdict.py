@@ -46,6 +46,7 @@ _Sign = tuple[CauseKind, str]
 
 def judge(runbook: Runbook, incident: Incident) -> CauseVerdict:
     """The verdict on an incident: unclear if its signs contradict each other."""
+    # A sanction alone is a sign: it stands for many offences.
     if incident.total < _ENOUGH and not incident.sanctions:
         return CauseVerdict(CauseKind.UNCLEAR, (f"{incident.total} events are too few to tell",))
     # Signs that agree make the verdict.
@@ -63,11 +64,12 @@ def _callers(incident: Incident) -> Iterator[_Sign]:
         yield CauseKind.ATTACK, f"{incident.sanctions} sanctions: callers went on in spite of many refusals"
     # Most of it comes from few callers that can be named.
     for what, counter in (("addresses", incident.addresses), ("users", incident.users)):
-        if _few(counter)[1] >= _FEW_SHARE and _are_named(counter):
+        if _is_of_few(counter) and _are_named(counter):
             yield CauseKind.ATTACK, _of_few(counter, what)
             return
     # Or many callers meet it alike.
     if len(incident.users) >= _MANY or len(incident.addresses) >= _MANY:
+        # The larger of the two is named.
         spread = max((len(incident.users), "users"), (len(incident.addresses), "addresses"))
         yield CauseKind.MISCONFIGURATION, f"{spread[0]} {spread[1]} are met alike, none of them stands out"
 
@@ -78,19 +80,28 @@ def _rate_limiting(incident: Incident) -> Iterator[_Sign]:
 
 
 def _authentication(incident: Incident) -> Iterator[_Sign]:
-    reasons = incident.kinds.get("failure_reason", TopCounter())
-    reason, share = _leader(reasons)
     if incident.sanctions:
         yield CauseKind.ATTACK, f"{incident.sanctions} addresses or logins were blocked for guessing"
-    # One reason that clients cause by mistake.
-    if reason in _OURS and share >= _ONE_REASON:
-        yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason}: {_OURS[reason]}"
+    mistake = _mistake(incident)
+    if mistake is not None:
+        yield CauseKind.MISCONFIGURATION, mistake
         return
-    # Tokens that do not verify, from everywhere: the keys differ.
-    if reason in _BADLY_SIGNED and share >= _ONE_REASON and _few(incident.addresses)[1] < _FEW_SHARE:
-        yield CauseKind.MISCONFIGURATION, f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
-        return
+    # Many callers alike are no misconfiguration here unless one reason stands out; sanctions were said above.
     yield from (sign for sign in _callers(incident) if sign[0] is CauseKind.ATTACK and "sanctions" not in sign[1])
+
+
+def _mistake(incident: Incident) -> str | None:
+    """What is wrong if nearly all authentications fail for one reason that no attacker brings about."""
+    reason, share = _leader(incident.kinds.get("failure_reason", TopCounter()))
+    if share < _ONE_REASON:
+        return None
+    # One reason that clients cause by mistake.
+    if reason in _OURS:
+        return f"{share:.0%} fail for {reason}: {_OURS[reason]}"
+    # Tokens that do not verify, from everywhere: the keys differ.
+    if reason in _BADLY_SIGNED and not _is_of_few(incident.addresses):
+        return f"{share:.0%} fail for {reason} from everywhere: {_BADLY_SIGNED[reason]}"
+    return None
 
 
 def _query_dos(incident: Incident) -> Iterator[_Sign]:
@@ -114,7 +125,7 @@ def _database(incident: Incident) -> Iterator[_Sign]:
         leader, share = _leader(incident.kinds.get(name, TopCounter()))
         if leader != NO_VALUE and share >= _ONE_REASON:
             yield CauseKind.MISCONFIGURATION, f"{share:.0%} concern the {what} {leader}: look for a missing index"
-    if _few(incident.users)[1] >= _FEW_SHARE and _are_named(incident.users):
+    if _is_of_few(incident.users) and _are_named(incident.users):
         yield CauseKind.ATTACK, _of_few(incident.users, "users")
 
 
@@ -157,6 +168,11 @@ def _few(counter: TopCounter) -> tuple[int, float]:
     return next((each for each in shares if each[1] >= _FEW_SHARE), (_FEW, counter.share(_FEW)))
 
 
+def _is_of_few(counter: TopCounter) -> bool:
+    """Whether the few most frequent callers have half of all events."""
+    return _few(counter)[1] >= _FEW_SHARE
+
+
 def _of_few(counter: TopCounter, what: str) -> str:
     count, share = _few(counter)
     names = ", ".join(name for name, _ in counter.top(count))
@@ -167,4 +183,5 @@ _ONE: Final[Mapping[str, str]] = {"addresses": "address", "users": "user"}
 
 
 def _are_named(counter: TopCounter) -> bool:
+    # "anonymous" is no caller: it may stand for thousands.
     return all(name not in (ANONYMOUS, NO_VALUE) for name, _ in counter.top(_few(counter)[0]))

@@ -50,10 +50,12 @@ def unwrapped(
         part = _part_of(line)
         # An ordinary line.
         if part.whole and part.stream not in waiting:
+            # A runtime's file may hold lines with a time stamp of their own.
             yield _part_of(part.text).text if part.kept else part.text
             continue
         # A part of a long one.
         held = waiting.setdefault(part.stream, bytearray())
+        # One part more than allowed is kept, so that the line is known to be too long; the rest is dropped.
         if len(held) <= max_line_bytes:
             held += part.text
         if part.whole:
@@ -73,11 +75,14 @@ def _part_of(line: bytes) -> _WrappedLine:
     stream, text, prefixes = b"", line, list(_PREFIXES)
     while True:
         if kept := _of_json_file(text) if text.startswith(b"{") else _of_cri(text):
+            # A NUL stands in no prefix, so that source and stream cannot be confused.
             return _WrappedLine(stream + b"\0" + kept.stream, kept.whole, kept.text, True)
         found = next((match for each in prefixes if (match := each.match(text))), None)
         if found is None:
             return _WrappedLine(stream, True, text, False)
+        # Each prefix once, so that the loop ends after three of them.
         prefixes.remove(found.re)
+        # The time differs from line to line, and is no part of a stream's name.
         if found.re is not _STAMP:
             stream += found[0]
         text = text[found.end() :]

@@ -75,6 +75,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="CredentialStuffing",
         runbook=_AUTH,
+        # Many addresses, mostly failures, and enough of them: a handful of typing errors is no attack.
         expression='fraiseql:failing_addresses:max{source="login"} > 20'
         " and on (job) fraiseql:failed_logins:ratio > 0.5 and on (job) fraiseql:failed_logins:rate > 0.1",
         hold="2m",
@@ -209,6 +210,7 @@ RUNBOOK_ALERTS: Final[tuple[Alert, ...]] = (
         name="MemoryLeak",
         runbook=_MEMORY,
         expression="fraiseql:resident_memory:growth > 10 * 1024 * 1024",
+        # A cache that fills stops growing before that.
         hold="1h",
         severity=_WARNING,
         summary="{{ $labels.instance }} grew by {{ $value | humanize1024 }}B within [30m]",

@@ -14,6 +14,7 @@ _TAKEN: Final = frozenset(
 )
 """Labels that the rules use themselves: the operator cannot choose them."""
 _OURS: Final = frozenset(("alertname", "alertstate", "severity", "runbook"))
+# All expressions group by job first, which is where further labels go in.
 _GROUPING: Final = re.compile(r"\b(by|on) \(job\b")
 
 

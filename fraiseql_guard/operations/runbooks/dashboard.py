@@ -23,6 +23,7 @@ def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
     """The whole dashboard, for the same choices as the rules; labels of alerts make no difference."""
     base = choices.runbook_url.rstrip("/")
     return {
+        # A fixed uid: an import replaces the dashboard that is there, and links to it stay good.
         "uid": "fraiseql-ops",
         "title": "FraiseQL operations",
         "description": "One row for each operational runbook. Written by `fraiseql-guard dashboard`.",
@@ -30,6 +31,7 @@ def dashboard(choices: Choices = DEFAULTS) -> dict[str, Any]:
         "schemaVersion": 39,
         "version": 1,
         "editable": True,
+        # One crosshair over all panels, so that moments can be compared.
         "graphTooltip": 1,
         "refresh": "30s",
         "timezone": "browser",
@@ -46,6 +48,7 @@ def render_dashboard(choices: Choices = DEFAULTS, *, folder_uid: str | None = No
     Grafana's HTTP API, ``POST /api/dashboards/db``, which replaces the dashboard that is there."""
     shown: dict[str, Any] = dashboard(choices)
     if folder_uid is not None:
+        # Grafana's API finds the dashboard by its uid; a null id and overwrite replace what is there.
         shown = {"dashboard": {"id": None, **shown}, "folderUid": folder_uid, "overwrite": True}
     return json.dumps(shown, indent=2, ensure_ascii=False) + "\n"
 
@@ -72,6 +75,7 @@ def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
 
 def _lines(panels: tuple[Panel, ...]) -> list[tuple[Panel, ...]]:
     """The panels in as few lines as possible, equally long where the number allows it."""
+    # Ceiling division: as few lines as possible, then as few panels in each as that allows.
     count = -(-len(panels) // _MAX_PANELS_IN_LINE)
     size = -(-len(panels) // count)
     return [panels[start : start + size] for start in range(0, len(panels), size)]
@@ -117,10 +121,12 @@ def _panel(panel: Panel, number: int, place: dict[str, int], choices: Choices) -
         "gridPos": place,
         "targets": [
             {
+                # Grafana calls the queries of a panel A, B, C.
                 "refId": chr(ord("A") + position),
                 "datasource": _SOURCE,
                 "expr": selected_by(scaled(query.expression, choices.scale), choices.by),
                 "legendFormat": legend_by(query.legend, choices.by),
+                # A ranking or a single number shows this moment; only a time series needs the range.
                 "instant": panel.kind != "timeseries",
                 "range": panel.kind == "timeseries",
             }
@@ -200,6 +206,7 @@ def _firing_alerts() -> dict[str, Any]:
         "datasource": _SOURCE,
         "enable": True,
         "iconColor": _RED,
+        # Only alerts of these rules carry the label runbook.
         "target": {"expr": 'ALERTS{alertstate="firing", runbook!=""}', "interval": "60s", "refId": "Anno"},
         "titleFormat": "{{alertname}}",
     }
@@ -223,12 +230,15 @@ def _variable(label: str, chosen: str) -> dict[str, Any]:
         "type": "query",
         "datasource": _SOURCE,
         "query": {
+            # Every instance has this series as soon as it starts.
             "query": f"label_values(fraiseql_response_time_seconds_count{{{chosen}}}, {label})",
             "refId": label,
         },
+        # When the time range changes: instances come and go.
         "refresh": 2,
         "includeAll": True,
         "multi": True,
+        # One expression instead of a list of all values, which may be long.
         "allValue": ".*",
         "current": {"text": "All", "value": "$__all"},
     }

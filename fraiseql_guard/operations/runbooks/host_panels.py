@@ -29,6 +29,7 @@ DATABASE: Final = PanelRow(
         Panel(
             title="Connections",
             queries=tuple(
+                # The legend is the last word of the metric's name: active, idle, total, waiting.
                 Query(f"sum by (job) ({name}{{{PODS}}})", name.rpartition("_")[2])
                 for name in (
                     "fraiseql_db_connections_active",
@@ -41,6 +42,7 @@ DATABASE: Final = PanelRow(
         ),
         one(
             "Slowest tables, mean",
+            # A mean is a sum of seconds over a number of statements; a mean of means would let rare tables count alike.
             f"topk(10, sum by (table_name) (rate(fraiseql_db_query_duration_seconds_sum{{{PODS}}}[5m]))"
             f" / sum by (table_name) (rate(fraiseql_db_query_duration_seconds_count{{{PODS}}}[5m])))",
             "{{table_name}}",

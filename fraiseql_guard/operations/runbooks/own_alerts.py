@@ -19,6 +19,7 @@ def _happened(metric: str, by: str) -> str:
     The counter of an instance may be above 0 when it is scraped for the first time. A series that was seen within a day
     is not new, however many scrapes were missed since.
     """
+    # increase() needs two samples, and takes the first one of a series for its zero.
     born = f"({metric} unless present_over_time({metric}[1d] offset 5m))"
     return f"sum by ({by}) ({born} or increase({metric}[5m]))"
 
@@ -27,6 +28,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardUnavailable",
         runbook=_GUARD,
+        # 5 % in all is what fires; 1 % leaves out codes that hardly occur, and the rate is a floor of traffic.
         expression="fraiseql:unavailable_code:ratio > 0.01"
         " and on (job) fraiseql:unavailable:ratio > 0.05 and on (job) fraiseql:unavailable:rate > 0.02",
         hold="2m",
@@ -59,6 +61,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="AppGraphQLErrors",
         runbook=_GUARD,
+        # An answer with errors mostly has the status 200, so that AppServerErrors does not see it.
         expression="fraiseql:graphql_errors:ratio > 0.25 and on (job) fraiseql:graphql_errors:rate > 0.05",
         hold="5m",
         severity=_WARNING,
@@ -69,6 +72,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardAbsent",
         runbook=_GUARD,
+        # It fires for an hour: after that, a job that was taken away on purpose is no longer missed.
         expression=f"count by (job) (present_over_time({_SEEN}[1h])) unless on (job) count by (job) ({_SEEN})",
         hold="2m",
         severity=_CRITICAL,
@@ -79,6 +83,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardInstanceAbsent",
         runbook=_GUARD,
+        # Only targets that have shown the guard's metrics before.
         expression=f"max by (job, instance) (up) == 0 and on (job, instance) present_over_time({_SEEN}[1d])",
         hold="2m",
         severity=_WARNING,
@@ -89,6 +94,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardAdminTokenGuessed",
         runbook=_GUARD,
+        # More than nine wrong tokens in five minutes: an operator mistypes fewer.
         expression="fraiseql:admin_guesses:rate > 0.03",
         hold="1m",
         severity=_WARNING,
@@ -119,6 +125,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
     Alert(
         name="GuardMonitoring",
         runbook=_GUARD,
+        # Monitor mode is meant to end: a quarter of an hour is enough to look at what it counts.
         expression="max by (job, protection) (fraiseql_guard_mode_monitor) == 1",
         hold="15m",
         severity=_WARNING,
@@ -130,6 +137,7 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         name="GuardSanctionImposed",
         runbook=_GUARD,
         expression="fraiseql:sanctions:increase > 0",
+        # At once: the sanction is in force already.
         hold="0s",
         severity=_INFO,
         summary="{{ $value }} blocked automatically ({{ $labels.policy }})",

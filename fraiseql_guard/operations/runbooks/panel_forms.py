@@ -6,6 +6,7 @@ from typing import Final
 
 from fraiseql_guard.operations.runbooks.model import Panel, Query
 
+# Selectors of recorded series, which are summed by job, and of an instance's own series.
 JOB: Final = 'job=~"$job"'
 PODS: Final = 'job=~"$job", instance=~"$instance"'
 

@@ -130,6 +130,7 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 title="Complexity and depth, 95 %",
                 queries=tuple(
                     Query(
+                        # Buckets of all instances are added before the quantile is taken: quantiles cannot be averaged.
                         f"histogram_quantile(0.95, sum by (le)"
                         f" (rate(fraiseql_graphql_query_{what}_bucket{{{PODS}}}[5m])))",
                         what,

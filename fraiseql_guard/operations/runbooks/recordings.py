@@ -43,6 +43,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:response_time:p95",
+        # le is the bound of a bucket: the quantile is read from all of them.
         "histogram_quantile(0.95, sum by (job, le) (rate(fraiseql_response_time_seconds_bucket[5m])))",
         "95 % of the answers were faster than this many seconds.",
     ),
@@ -59,6 +60,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:rate_limited_user:rate",
+        # anonymous and __other__ stand for many callers: neither is one user.
         'sum by (job, user_id) (rate(fraiseql_rate_limit_exceeded_total{user_id!~"anonymous|__other__"}[5m]))',
         "The same of each verified user.",
     ),
@@ -81,6 +83,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failing_addresses:max",
+        # The largest, not the sum: instances behind a balancer see the same addresses.
         "max by (job, source) (fraiseql_guard_failing_addresses)",
         "Addresses that failed within 5 minutes at one instance: at least so many there are.",
     ),
@@ -91,6 +94,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:failed_logins:ratio",
+        # Attempts at a locked login were not tried, so that they are no part of the whole.
         'fraiseql:failed_logins:rate / sum by (job) (rate(fraiseql_guard_logins_total{outcome!="locked"}[5m]))',
         "Part of the logins that failed.",
     ),
@@ -151,6 +155,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:sanctions:increase",
+        # Blocks by an operator are no alarm: a person has just decided them.
         'round(sum by (job, policy) (increase(fraiseql_guard_sanctions_total{policy!="operator"}[5m])))',
         "Sanctions that the guard imposed by itself, by policy.",
     ),
@@ -181,6 +186,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     # --- memory; other programs export process_* and python_gc_* as well, so only where a guard is
     Recording(
         "fraiseql:resident_memory:growth",
+        # delta, not increase: memory is a gauge, and may shrink.
         "sum by (job, instance) (delta(process_resident_memory_bytes[30m]))"
         " and on (job, instance) fraiseql_response_time_seconds_count",
         "Growth of the resident memory in half an hour, in bytes, all workers of an instance together.",
@@ -210,6 +216,7 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
     ),
     Recording(
         "fraiseql:unavailable_code:ratio",
+        # group_left: many codes on the left share the one rate of their job.
         f"sum by (job, code) (rate({_UNAVAILABLE}[5m])) / on (job) group_left () fraiseql:requests:rate",
         "The same by the reason.",
     ),

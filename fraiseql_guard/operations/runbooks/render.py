@@ -25,6 +25,7 @@ OPERATOR_FILE: Final = "prometheus-rule.yaml"
 
 _RECORDING: Final = RECORDING_FILE.removesuffix(".yml")
 _SECONDS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# A window in brackets, or an offset: both are times that a scale stretches, and numbers elsewhere are thresholds.
 _WINDOW: Final = re.compile(r"(?P<before>\[|\boffset )(?P<number>\d+)(?P<unit>[smhd])(?P<after>\]?)")
 _HEADER: Final = (
     "# Written by `fraiseql-guard alerts`; change the tables in fraiseql_guard/operations/runbooks, not this file.\n"
@@ -114,6 +115,7 @@ def duration(text: str, scale: float = 1.0) -> str:
 def _duration(found: re.Match[str], scale: float) -> str:
     # Prometheus takes whole milliseconds.
     milliseconds = round(int(found["number"]) * _SECONDS[found["unit"]] * 1000 * scale)
+    # Unscaled durations stay as the tables write them (5m, not 300s).
     if scale == 1:
         return f"{found['number']}{found['unit']}"
     if milliseconds % 1000:
@@ -145,4 +147,5 @@ def _alert(alert: Alert, choices: Choices) -> dict[str, Any]:
 
 
 def _yaml(document: Mapping[str, Any]) -> str:
+    # In the order of the tables: group, then rules, as Prometheus' own examples are written.
     return yaml.safe_dump(document, sort_keys=False, width=110, allow_unicode=True)

@@ -61,7 +61,9 @@ def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptC
     before, bucket, after = _packed(
         sha, namespace, charges, request.abuse, request.offence, request.exempt, request.enforced
     )
+    # The same key as first_key makes, without the arguments.
     key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
+    # RESP: $LENGTH, the key, and a line break each.
     packed = b"%b$%d\r\n%b\r\n%b" % (before, len(key.encode()), key.encode(), after)
     return ScriptCall(sha, packed, key, command, namespace.name)
 
@@ -81,6 +83,7 @@ def _packed(
     arguments = admit_arguments(request)
     key = first_key(request, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
+    # The wire form is cut at the key: the length stands before it, so that any key fits in.
     before, _, after = pack(("EVALSHA", sha, 1, key, *arguments)).partition(packed_key)
     return before, str(arguments[_FIRST_BUCKET]), after
 

@@ -32,6 +32,7 @@ async def check_redis(client: RedisClient, probe: str) -> list[str]:
     except StoreError as error:
         return [f"Redis tells nothing about its settings: {error}"]
     sentences = (sentence for answer in answers for sentence in read_info(answer.decode(errors="replace")))
+    # Replicas of one configuration say the same: each sentence once.
     return list(dict.fromkeys(sentences))
 
 
@@ -40,6 +41,7 @@ def read_info(text: str) -> list[str]:
     facts = dict(_LINE.findall(text))
     sentences = []
     version, policy = facts.get("redis_version", ""), facts.get("maxmemory_policy", "noeviction")
+    # Major and minor number alone: 6.2.14 and 7.0-rc1 are both in use.
     numbers = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     if numbers and numbers < OLDEST:
         sentences.append(f"Redis {version} is older than 6.2, the oldest version that is supported.")

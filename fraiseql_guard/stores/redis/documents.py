@@ -81,6 +81,7 @@ class RedisDocuments:
     async def texts(self, ids: Sequence[str]) -> Sequence[str | None]:
         """DocumentStore.texts."""
         found: Sequence[bytes | None] = await self._keys.ask(self._texts, ("HMGET", self._texts, *ids)) if ids else ()
+        # A text that is not UTF-8 gets another digest than the index has, and is left out by the watch.
         return [None if text is None else text.decode(errors="replace") for text in found]
 
     async def add(self, documents: Sequence[TrustedDocument]) -> Adding:
@@ -88,6 +89,7 @@ class RedisDocuments:
         arguments: list[str | int | bytes] = ["add", MAX_DOCUMENTS, MAX_DOCUMENTS_BYTES]
         for document in documents:
             entry = listed(document)
+            # JSON behind digest and size: a name may hold blanks.
             facts = orjson.dumps([entry.name, entry.type])
             text = document.text.encode(errors="replace")
             arguments += [entry.id, entry.digest, entry.size_bytes, facts, text]
@@ -105,12 +107,16 @@ def _entry(key: bytes, entry: bytes) -> Listed:
     """An entry of the index; ValueError or TypeError if other software wrote it."""
     # Bounded first: what other software wrote may be long.
     mark, id_ = key[:1], key[1:].decode()
-    if len(entry) > _LONGEST_ENTRY or len(key) > _LONGEST_ENTRY or mark != b":":
+    if max(len(entry), len(key)) > _LONGEST_ENTRY or mark != b":":
         raise ValueError("it is named or written otherwise")
     digest, size, facts = entry.decode().split(" ", 2)
     name, type_, *_ = orjson.loads(facts)
-    if not _DIGEST.fullmatch(digest) or not size.isdecimal() or not 0 <= int(size) <= MAX_DOCUMENTS_BYTES:
+    if not _DIGEST.fullmatch(digest) or not _is_size(size):
         raise ValueError("it has no digest and size")
     if not isinstance(name, str) or not isinstance(type_, str):
         raise TypeError("its name and type are no texts")
     return Listed(id_, digest, int(size), name, type_)
+
+
+def _is_size(text: str) -> bool:
+    return text.isdecimal() and int(text) <= MAX_DOCUMENTS_BYTES

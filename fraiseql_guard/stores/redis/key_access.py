@@ -39,6 +39,7 @@ class RedisKeys:
             # Nothing was repaired: the failure has another cause.
             if not foreign(error) or not await self.repair.shared(key):
                 raise
+        # Once: a failure that repairing does not end has another cause.
         return await self.send(key, command)
 
     async def run(self, script: str, key: str, arguments: Iterable[Argument]) -> Any:

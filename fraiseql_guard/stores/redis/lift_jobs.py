@@ -52,6 +52,7 @@ def _job(now: int, fields: Sequence[bytes]) -> LiftJob | None:
 
     def number(name: str) -> int:
         text: Any = found.get(name, "")
+        # Other software may have written anything; 17 digits fit into 64 bits.
         return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
 
     return LiftJob(

@@ -53,6 +53,7 @@ class RedisLimits:
             found += await self._confirmed(notes.notes)
             if not notes.cursor:
                 break
+        # The total is that of the index, some notes of which nothing may confirm.
         return Page(tuple(found), str(position), total)
 
     async def count(self) -> int:
@@ -64,6 +65,7 @@ class RedisLimits:
         found: list[HeldLimit] = []
         async for subjects in self._index.scan():
             found += await self._confirmed(subjects)
+        # A scan may give a note twice.
         return list({each.subject: each for each in found}.values())
 
     async def of(self, subject: Subject) -> HeldLimit | None:

@@ -40,6 +40,7 @@ class RedisIndex(Generic[N]):
 
     async def count(self) -> int:
         """How many notes are in force."""
+        # A page of no entries: the script counts all the same.
         reply = await self._keys.run(_SCRIPT, self._key, (0, "", 0))
         return int(reply[0])
 

@@ -61,6 +61,7 @@ class Repair:
 
     async def shared(self, key: str) -> bool:
         """Remove a key of the fleet and those beside it where their type is not ours; True if there was any."""
+        # Keys beside it share its hash tag: one of them may be what made the script fail.
         tag = key[: key.find("}") + 1]
         keys = {each: row for each, row in self._shared.items() if each.startswith(tag)}
         row = row_of(key)
@@ -76,6 +77,7 @@ class Repair:
         keys = {key: row for key in self._keys_of(subject, buckets) if (row := row_of(key)) is not None}
         with suppress(StoreError):
             found = await self._types(keys)
+            # A list, not a generator: every key is looked at, whatever the first ones held.
             contents = [await self._content(key, row) for key, row in keys.items()]
             if found or any(contents):
                 return True
@@ -89,6 +91,7 @@ class Repair:
         keys += [f"{base}b:{bucket}" for bucket in buckets]
         # The member's own, and those of its group, whose keys are in the same slot.
         for who in {member, ""}:
+            # Offences and sanctions of monitor mode have keys of their own (m:).
             for mode in ("", "m:"):
                 keys += [f"{base}{mode}s{who}", f"{base}{mode}g"]
                 keys += [f"{base}{mode}{kind}:{policy.value}:{who}" for kind in "or" for policy in PolicyName]

@@ -56,6 +56,7 @@ def _read_answer(answer: Any) -> PoolState | None:
             total=int(answer["total"]),
             waiting=int(answer.get("waiting", 0)),
         )
+    # A callable may return a pool that is made later, or made anew.
     return reader_of(answer)()
 
 
@@ -68,6 +69,7 @@ def _read_psycopg(pool: Any) -> PoolState:
     # pool_size includes connections that are being opened, and grows on demand: pool_max is the total.
     size, available = stats.get("pool_size", 0), stats.get("pool_available", 0)
     total = stats.get("pool_max", 0)
+    # The two numbers are not read at one moment, so that the difference may be negative.
     return PoolState(max(0, size - available), available, total, stats.get("requests_waiting", 0))
 
 

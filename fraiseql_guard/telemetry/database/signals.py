@@ -83,6 +83,7 @@ class DatabaseSignals:
         select, insert, update, delete, call and other. ``timed_out`` says that the database (or its driver) stopped it
         after ``timeout_seconds``. The user is the one whose request this task or thread works on.
         """
+        # Described only when it is counted, and from a memory: most statements repeat.
         named = partial(self.describe, statement, query_type, table_name)
         self.statement_ended(current(), named, seconds, timed_out=timed_out, timeout_seconds=timeout_seconds)
 
@@ -104,6 +105,7 @@ class DatabaseSignals:
 
     def size(self) -> int | None:
         """The most connections that the pools may open, as of the last look."""
+        # Before the first look, which a pool that is opened late may need.
         if self._state is None and self._readers:
             self.refresh()
         return (self._state.total or None) if self._state is not None else None
@@ -188,6 +190,7 @@ class Timed:
         if self._ctx is not None:
             self._ctx.statement = self._statement
             show_outside(self._ctx, self._statement)
+        # The clock starts last, so that it times the statement alone.
         self._began_at = self._signals.clock()
         return self
 

@@ -52,6 +52,7 @@ def tokens(text: str) -> Iterator[Token]:
             yield Token("quoted", _unquoted(found))
         elif kind == "comment":
             position = _after_comment(text, position)
+        # Strings, dollar-quoted strings and numbers: their values are never kept.
         elif kind != "skip":
             if kind == "dollar":
                 position = _after_dollar_quote(text, position, found)

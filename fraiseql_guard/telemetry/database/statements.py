@@ -72,6 +72,7 @@ def _gather(composable: Any, parts: list[str]) -> None:
             _gather(part, parts)
         else:  # a Literal, whose value would make each statement a new one to remember, or a Placeholder
             parts.append(" ? ")
+        # Every part has a character at least, so that this is enough text.
         if len(parts) > _PREFIX_CHARS:
             return
 
@@ -82,6 +83,7 @@ def parse(text: str) -> Statement:
     Names are as PostgreSQL reads them (lower case unless quoted), with their schema unless that is ``public``. A SELECT
     that only calls a function is a ``call``. Linear in the text, of which only the first 8,192 characters are read.
     """
+    # 1. Read the first tokens. 2. Find the verb, behind parentheses and WITH. 3. Find the table that it is about.
     found = list(islice(tokens(text[:_PREFIX_CHARS]), _PREFIX_TOKENS))
     start, ctes = _main_verb(found)
     verb = found[start].text if start < len(found) and found[start].kind == "word" else ""
@@ -111,6 +113,7 @@ def _main_verb(found: list[Token]) -> tuple[int, frozenset[str]]:
         token, before = found[place], found[place - 1]
         if _begins_statement(token, before):
             return place, frozenset(names)
+        # WITH a AS (...), b AS (...): a name follows WITH, RECURSIVE or a comma, outside of parentheses.
         if token.is_name and before.text in ("with", "recursive", ","):
             names.add(token.text)
     return len(found), frozenset(names)
@@ -175,6 +178,7 @@ def _first_table(found: list[Token], ctes: frozenset[str]) -> str:
 def _in_function(found: list[Token], place: int) -> bool:
     """Whether a FROM belongs to a function: extract(year FROM x), substring(x FROM 1), trim(both FROM x)."""
     depth = 0
+    # Such functions have few words before their FROM: 32 tokens are looked at, so that the work stays linear.
     for before in range(place - 1, max(-1, place - 32), -1):
         text = found[before].text
         depth += (text == ")") - (text == "(")
@@ -206,6 +210,7 @@ def _public_dropped(parts: list[str]) -> list[str]:
 
 
 def _is_called(found: list[Token], place: int) -> bool:
+    # A name of n parts takes 2n - 1 tokens, with the dots between them.
     after = _skip_modifiers(found, place) + max(0, 2 * len(_name_tokens(found, place)) - 1)
     return (found[after] if after < len(found) else _MARK_AT_END) == ("mark", "(")
 

@@ -63,9 +63,11 @@ class EventLog:
         self._clock = clock
         self._counts = metrics
         self._rate_limit = LogRateLimit()
+        # Looked up by name for each line: levels are compared here once.
         self._shut = _below(settings.log_level)
         self._writer: LineWriter | None = None
         if logger is not None:
+            # Chosen once: a line is written without asking again where to.
             self._speak = _through_logging(logger) if isinstance(logger, logging.Logger) else _through_structlog(logger)
         else:
             self._writer = LineWriter(_sink(settings, stream), on_failure=self._count_failures)
@@ -120,6 +122,7 @@ class EventLog:
             longest = _MAX_OWN_CHARS if event.name in _OWN_WORDS else MAX_TEXT_CHARS
             get = context.get
             safe = {field: safe_value(get(field), longest) for field in event.fields}
+            # setdefault: no extra field may replace one of the contract's.
             for key, value in extra.items():
                 safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
             if suppressed:
@@ -159,6 +162,7 @@ def _sink(settings: Settings, stream: TextIO | None) -> Sink:
         return StreamSink(stream)
     sink = FileSink(settings.log_file)
     try:
+        # Opened and closed at the start, so that a wrong path is an error then and not with the first line.
         sink.check()
     except OSError as error:
         name = name_of("log_file")

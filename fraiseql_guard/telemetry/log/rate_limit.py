@@ -56,6 +56,7 @@ class LogRateLimit:
         if state is None:
             state = self._events[event] = _EventLines()
         if (second := int(now)) != state.second:  # also if the clock was set back
+            # Fixed seconds instead of a window that slides: one number for each subject, emptied together.
             state.second, state.lines = second, 0
             state.written.clear()
         key = _key(subject)
@@ -86,6 +87,7 @@ def _take(state: _EventLines, subject: Subject | str, key: Hashable) -> bool:
     if state.lines >= LINES_PER_EVENT or written.get(key, 0) >= LINES_PER_SUBJECT:
         return False
     wider = () if isinstance(subject, str) else _wider(subject)
+    # All are asked before any is counted, so that a refusal takes no room anywhere.
     for each, most in wider:
         if written.get(each, 0) >= most:
             return False

@@ -33,7 +33,9 @@ def down_to_the_second(second: int) -> str:
 def safe_text(text: str, max_chars: int = MAX_TEXT_CHARS) -> str:
     r"""At most ``max_chars`` characters of a text, with controls and surrogates written out (``\u001b``)."""
     if len(text) <= max_chars and _PLAIN.fullmatch(text):
+        # str() turns subclasses (an enum, a lazy text) into plain text for orjson.
         return str(text)
+    # Cut first, since writing out may make one character six.
     text = _UNFIT.sub(lambda match: f"\\u{ord(match[0]):04x}", text[: max_chars + 1])
     return text if len(text) <= max_chars else text[: max_chars - 1] + "…"
 
@@ -43,6 +45,7 @@ def safe_value(value: object, max_chars: int = MAX_TEXT_CHARS, depth: int = _MAX
     deep; anything else as text."""
     if isinstance(value, str):
         return safe_text(value, max_chars)
+    # orjson writes NaN and infinite floats as null.
     if value is None or isinstance(value, _UNCHANGED):
         return value
     if isinstance(value, int):

@@ -78,12 +78,14 @@ class FileSink:
 
     def _look(self) -> None:
         try:
+            # A file is the same one by device and inode, whatever its name.
             status = self._path.stat()
             if self._descriptor >= 0 and (status.st_dev, status.st_ino) == self._inode:
                 return
         except FileNotFoundError:
             pass
         if self._descriptor >= 0:
+            # Lines that were written before the look stand in the file that was moved away.
             os.close(self._descriptor)
             self._descriptor = -1
         self._descriptor = self._open()
@@ -91,6 +93,8 @@ class FileSink:
         self._inode, self._raw = (status.st_dev, status.st_ino), _RawLines()
 
     def _open(self) -> int:
+        # O_APPEND: lines of several workers do not overwrite each other.
+        # 0640: the log holds addresses and users' names, which others on the machine need not read.
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
@@ -113,6 +117,7 @@ class _RawLines:
         rest = data = b"\n" + lines if self._torn else lines
         try:
             while rest:
+                # write() may take a part of the bytes; what it took is known even if the next call fails.
                 rest = rest[os.write(descriptor, rest) :]
         finally:
             if len(rest) < len(data):

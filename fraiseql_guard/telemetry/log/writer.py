@@ -40,6 +40,7 @@ class LineWriter:
         if self._pid != os.getpid():
             self._reset()  # after a fork: thread, lock and pending lines are the parent's
         with self._changed:
+            # Full means that the disk or the reader is slower than the app: newer lines are lost, not requests.
             accepted = self._bytes + len(line) <= self._max_bytes and (self._thread is not None or self._start())
             if accepted:
                 self._lines.append(line)
@@ -55,6 +56,7 @@ class LineWriter:
         if self._pid != os.getpid():
             return True
         with self._changed:
+            # The thread stops gathering, writes what it has, and ends; the next line starts another.
             self._closing = self._thread is not None
             self._changed.notify_all()
             return self._changed.wait_for(lambda: not self._bytes, timeout_seconds)
@@ -90,6 +92,7 @@ class LineWriter:
             if failed:
                 self._on_failure(failed)
             with self._changed:
+                # Only now: flush waits for what is written, not for what was taken.
                 self._bytes -= sum(map(len, lines))
                 self._changed.notify_all()
 
@@ -103,6 +106,7 @@ class LineWriter:
             lines = list(self._lines)
             self._lines.clear()
             if not lines:
+                # Under the lock, so that put() sees at once that it has to start a thread.
                 self._thread, self._closing = None, False
             return lines
 
@@ -119,6 +123,7 @@ def _chunks(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
     chunk: list[bytes] = []
     size = 0
     for line in lines:
+        # A line longer than a chunk goes alone.
         if chunk and size + len(line) > _CHUNK_BYTES:
             yield chunk
             chunk, size = [], 0

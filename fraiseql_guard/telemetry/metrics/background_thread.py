@@ -35,6 +35,7 @@ class BackgroundThread:
         self._threads().submit(work)
 
     def _threads(self) -> ThreadPoolExecutor:
+        # Threads do not survive a fork; the child would wait for them for ever.
         if self._pool is None or self._pid != os.getpid():
             self._pid = os.getpid()
             self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)

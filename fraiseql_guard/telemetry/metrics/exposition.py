@@ -63,11 +63,13 @@ def publish(
 ) -> Family:
     """The family of a metric under its public name, without ``_created`` and the series whose labels are in
     ``without``. It has no samples if nothing was counted yet."""
+    # prometheus_client adds _total to a counter's family by itself.
     name = metric.name.removesuffix(_TOTAL) if metric.kind is MetricKind.COUNTER else metric.name
     family = Family(name, metric.help, metric.kind.value)
     histogram = metric.kind is MetricKind.HISTOGRAM
     prefix = len(internal_name(metric))
     for sample in chain.from_iterable(one.samples for one in internal):
+        # The internal name goes, and the suffix of a histogram's sample (_bucket, _sum, _count) stays.
         suffix = sample.name[prefix:]
         if suffix == _CREATED or (without and labels_of(metric, sample) in without):
             continue
@@ -90,14 +92,20 @@ def public_name(family: Family) -> str:
     ``_total``."""
     if family.type != MetricKind.COUNTER.value:
         return family.name
+    # An app's counter may lack _total: its samples say how it is exported.
     return next((sample.name for sample in family.samples if not sample.name.endswith(_CREATED)), family.name + _TOTAL)
+
+
+def samples_of(family: Family) -> list[Sample]:
+    """The samples of a family, without ``_created``."""
+    return [sample for sample in family.samples if sample.name != family.name + _CREATED]
 
 
 def render(families: Iterable[Family]) -> bytes:
     """Counters, gauges and histograms in the text format. Families without samples are left out."""
     lines: list[str] = []
     for family in families:
-        samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        samples = samples_of(family)
         if not samples:
             continue
         name = public_name(family)
@@ -149,6 +157,6 @@ def foreign_families(families: Iterable[Family], *, besides: Iterable[Family]) -
         if is_internal(family.name) or (name := public_name(family)) in seen:
             continue
         seen.add(name)
-        family.samples = [sample for sample in family.samples if sample.name != family.name + _CREATED]
+        family.samples = samples_of(family)
         chosen.append(family)
     return chosen

@@ -16,15 +16,16 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 from typing import Final
 
 from fraiseql_guard.telemetry.metrics import value_files
 from fraiseql_guard.telemetry.metrics.process_locks import PREFIX, TEMPORARY, exists
-from fraiseql_guard.telemetry.metrics.value_files import BOUND, SUFFIX, DamagedFileError, Entry, Key, Labels, Values
+from fraiseql_guard.telemetry.metrics.value_files import SUFFIX, DamagedFileError, Entry, Key, Labels, Values
 
 try:
     from fcntl import LOCK_EX, LOCK_NB, LOCK_SH, flock
@@ -96,6 +97,7 @@ class Folder:
         with suppress(OSError):
             file = _open_lock(self._directory)
             deadline = time.monotonic() + self._read_wait_seconds
+            # Polled, because flock has no time limit; folding takes milliseconds.
             while not _take(file, shared=True) and time.monotonic() < deadline:
                 time.sleep(_READ_POLL_SECONDS)
         try:
@@ -132,6 +134,7 @@ class Folder:
             counted = [path for path in files if value_files.prefix_of(path) != _PER_PROCESS]
             if counted and left <= 0:
                 continue
+            # Workers without files of their own are not what the limit is for.
             left -= bool(counted)
             if not self._claim_files(counted, pid):
                 continue
@@ -140,8 +143,8 @@ class Folder:
             elif not self._is_there(pid):
                 _remove(locks)
         # Gauges with a series for each process are not folded: those of the last workers are kept as they are.
-        for files, locks in kept[:-_KEPT_WORKERS]:
-            _remove((*files, *locks))
+        # The dead come in the order of their start, so that the last ones are the newest.
+        _remove(chain.from_iterable((*files, *locks) for files, locks in kept[:-_KEPT_WORKERS]))
 
     def _claim_files(self, paths: Iterable[Path], pid: int) -> bool:
         """Rename the files of a dead worker. False if a new process has its pid."""
@@ -151,6 +154,7 @@ class Folder:
         """False if a process has this pid: it may have opened the file, although its guard holds no lock yet."""
         if self._is_there(pid):
             return False
+        # A live gauge counts only while its worker lives.
         if path.name.startswith(LIVE_GAUGE):
             path.unlink(missing_ok=True)
             return True
@@ -167,32 +171,37 @@ class Folder:
         """Steps 2 and 3 for one type of metric."""
         total = self._directory / f"{prefix}_{_FOLDED}{SUFFIX}"
         claimed = {path.name: path for path in self._directory.glob(f"{prefix}_*{CLAIM}*{SUFFIX}")}
+        # A process that was killed between steps 2 and 3 leaves files that the total already holds.
         done = self.counted_elsewhere([total, *claimed.values()])
         new = [path for name, path in sorted(claimed.items()) if name not in done]
         if new:
-            # Add the values up, those of the files folded last in the last place.
-            values, known = Values(prefix), dict[bytes, Key]()
-            values.add(self._read(total, known))
-            for path in new:
-                values.add_newest(self._read(path, known))
-            # End the oldest series of callers, but none that a living worker counts in.
-            living = [
-                path for path in self._directory.glob(f"{prefix}_*{SUFFIX}") if path not in (total, *claimed.values())
-            ]
-            values.end_oldest(
-                lambda raw: self._series_of(known[raw]),
-                MOST_CALLERS_SERIES,
-                lambda: [raw for path in living for raw, _ in self._read(path, known)],
-            )
+            values = self._added_up(prefix, total, new, folded={total, *claimed.values()})
             names = json.dumps(sorted(claimed)).encode()
             self._write(total, value_files.packed(values.condensed(), names))
         _remove(claimed.values())
+
+    def _added_up(self, prefix: str, total: Path, new: Iterable[Path], *, folded: Set[Path]) -> Values:
+        """The values of the files folded before and of new ones, without the oldest series of callers. All files
+        but the ``folded`` ones are those of living workers."""
+        values, known = Values(prefix), dict[bytes, Key]()
+        # Those of the files folded last are in the last place.
+        values.add(self._read(total, known))
+        for path in new:
+            values.add_newest(self._read(path, known))
+        # No series ends that a living worker counts in.
+        living = set(self._directory.glob(f"{prefix}_*{SUFFIX}")) - folded
+        values.end_oldest(
+            lambda raw: self._series_of(known[raw]),
+            MOST_CALLERS_SERIES,
+            lambda: [raw for path in living for raw, _ in self._read(path, known)],
+        )
+        return values
 
     def _series_of(self, key: Key) -> tuple[str, Labels] | None:
         """The metric and the series of a key that names a caller; None for other keys."""
         if not self._names_caller(key):
             return None
-        return key.family, tuple([label for label in key.labels if label[0] != BOUND])
+        return key.family, key.series
 
     def _read(self, path: Path, known: dict[bytes, Key]) -> list[tuple[bytes, Entry]]:
         try:
@@ -223,6 +232,7 @@ class Folder:
         found: dict[int, list[Path]] = {}
         for path in sorted(self._directory.glob(f"*{SUFFIX}")):
             prefix, _, pid = path.stem.rpartition("_")
+            # Other files in the directory are not the guard's to touch.
             known = prefix in _FOLDABLE or prefix == _PER_PROCESS or prefix.startswith(LIVE_GAUGE)
             if known and pid.isdecimal() and int(pid) in pids:
                 found.setdefault(int(pid), []).append(path)

@@ -134,6 +134,7 @@ class LabelBounds:
         for place in self._people:
             _take_one(self._values[place], labels[place])
         pair = self._pair(labels)
+        # The last series of a pair: user and address have one partner less.
         if pair is not None and not _take_one(self._pairs, pair):
             for place in self._people:
                 _take_one(self._partners, (place, labels[place]))
@@ -150,6 +151,7 @@ class LabelBounds:
             # The value with more partners comes first: a flood of addresses tries one user, or one address many users.
             kept.sort(key=lambda place: -self._partners[place, labels[place]])
             choices += [_masked(labels, [place for place in people if place != one]) for one in kept]
+        # The last one has no names at all, and is taken whatever the room, so that no event is lost.
         return list(dict.fromkeys([*choices, _masked(labels, people), (OTHER,) * self._width]))
 
     def _fits(self, place: int, value: str) -> bool:

@@ -104,6 +104,7 @@ class Workers:
     def look(self) -> SeenFiles:
         """Read all files. This takes milliseconds for each worker, so it should not run in the event loop."""
         with self._folder.reading():
+            # Under the lock, so that no file is folded between the listing and the reading.
             paths, (living, here) = self._files(), self._living()
             merged = self._merge([path for path in paths if _counts(path, living)])
         return SeenFiles(merged, _process_families(here))
@@ -117,7 +118,7 @@ class Workers:
         census, paths = find_processes(self._directory), self._files()
         pids = {pid for path in paths if (pid := _pid_of(path)) is not None}
         living = {pid for pid in pids if self._is_alive(pid, census, paths)}
-        return living, {pid for pid in living if pid in census.neighbours or pid not in census.alive} | {os.getpid()}
+        return living, {*filter(census.is_here, living), os.getpid()}
 
     def _merge(self, paths: list[Path]) -> list[Family]:
         done = self._folder.counted_elsewhere(paths)
@@ -135,6 +136,7 @@ class Workers:
         return value_files.families(found, known)
 
     def _damaged(self, name: str) -> None:
+        # A file keeps its name in the report when it is claimed, so that it is reported once.
         name = name.partition(CLAIM)[0].removesuffix(SUFFIX)
         if name not in self._reported:
             self._reported.add(name)
@@ -156,12 +158,14 @@ class Workers:
             written = max(path.stat().st_mtime for path in paths if _pid_of(path) == pid)
         except (OSError, ValueError):
             return True  # no /proc on this system, or the files are just being removed
+        # Field 22 of /proc/PID/stat is the start in clock ticks since the boot (proc(5)).
         started = _boot_time_seconds() + int(stat[19]) / os.sysconf("SC_CLK_TCK")
         return started <= written + _CLOCK_SLACK_SECONDS
 
 
 def _life_in(directory: Path) -> ProcessLock:
     """The lock of this process in a directory, one for all its guards: they share one set of files."""
+    # Kept on prometheus_client's class: it outlives a reload of this module, and so does the set of files.
     lives: dict[Path, ProcessLock] = getattr(ValueClass, _LIFE, {})
     setattr(ValueClass, _LIFE, lives)
     if directory not in lives:

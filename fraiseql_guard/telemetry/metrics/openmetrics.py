@@ -16,7 +16,14 @@ from prometheus_client.openmetrics.exposition import generate_latest
 from prometheus_client.samples import Exemplar, Sample
 
 from fraiseql_guard.core.signals import MetricKind
-from fraiseql_guard.telemetry.metrics.exposition import Families, foreign_families, label_text, number, public_name
+from fraiseql_guard.telemetry.metrics.exposition import (
+    Families,
+    foreign_families,
+    label_text,
+    number,
+    public_name,
+    samples_of,
+)
 
 END: Final = b"# EOF\n"
 _TOTAL, _CREATED, _LE = "_total", "_created", "le"
@@ -37,7 +44,7 @@ def content_type(version: str) -> str:
 
 def render(families: Iterable[Family]) -> bytes:
     """Families in this format, without the mark at the end (:data:`END`). Families without samples are left out."""
-    shown = [family for family in families if _samples(family)]
+    shown = [family for family in families if samples_of(family)]
     taken = {family.name for family in shown if family.type != MetricKind.COUNTER.value}
     return "".join(chain.from_iterable(_family(family, taken) for family in shown)).encode()
 
@@ -49,6 +56,7 @@ def render_foreign(families: Iterable[Family], *, besides: Sequence[Family]) -> 
     chosen = []
     for family in foreign_families(families, besides=besides):
         names = set(_names(family))
+        # One clash would make the scraper refuse the whole page, so that the family is left out.
         if names.isdisjoint(taken):
             taken |= names
             chosen.append(family)
@@ -62,12 +70,8 @@ def _names(family: Family) -> Iterator[str]:
         yield family.name + suffix
 
 
-def _samples(family: Family) -> list[Sample]:
-    return [sample for sample in family.samples if sample.name != family.name + _CREATED]
-
-
 def _family(family: Family, taken: set[str]) -> Iterator[str]:
-    name, kind, samples = family.name, family.type, _samples(family)
+    name, kind, samples = family.name, family.type, samples_of(family)
     # A counter that cannot be one here.
     if kind == MetricKind.COUNTER.value and (name in taken or not samples[0].name.endswith(_TOTAL)):
         name, kind = public_name(family), _UNKNOWN
@@ -84,6 +88,7 @@ def _grouped(samples: Iterable[Sample]) -> Iterator[Sample]:
         key = tuple(sorted((name, value) for name, value in sample.labels.items() if name != _LE))
         groups.setdefault(key, []).append(sample)
     for group in groups.values():
+        # False sorts before True: buckets first. Their bounds are numbers, +Inf among them.
         yield from sorted(group, key=lambda sample: (_LE not in sample.labels, float(sample.labels.get(_LE, 0))))
 
 

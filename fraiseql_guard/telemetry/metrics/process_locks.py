@@ -41,6 +41,11 @@ class LiveProcesses:
     known: frozenset[int]
     """All processes with a lock file."""
 
+    def is_here(self, pid: int) -> bool:
+        """Whether the pid of a living process means something here. One without a lock can only be seen from its own
+        pid space."""
+        return pid in self.neighbours or pid not in self.alive
+
 
 class ProcessLock:
     """The lock of this process, held until it ends. A forked child gets one of its own at once.
@@ -96,11 +101,13 @@ def find_processes(directory: Path) -> LiveProcesses:
             continue
         if is_held(path):
             alive.add(int(pid))
-            here.update({int(pid)} if same_space else ())
+            if same_space:
+                here.add(int(pid))
         elif same_space:
             free.setdefault(int(pid), []).append(path)
         else:
             strangers.add(int(pid))
+    # A pid that also lives, or belongs to another space, may be another process's: its files are left alone.
     dead = {pid: tuple(paths) for pid, paths in free.items() if pid not in alive | strangers}
     return LiveProcesses(frozenset(alive), frozenset(here), dead, frozenset(alive | strangers | free.keys()))
 
@@ -137,6 +144,7 @@ def exists(pid: int) -> bool:
     except OSError:
         return True  # no /proc on this system
     facts = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    # kill(2) also finds the id of a thread, whose thread group has another id.
     return facts.get("Tgid", str(pid)).strip() == str(pid) and facts.get("State", "R")[:1] not in _ENDED
 
 

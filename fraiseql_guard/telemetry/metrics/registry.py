@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from threading import RLock, get_ident
@@ -80,6 +80,7 @@ class Metrics:
         sources = {Source.GUARD, Source.HOST}
         chosen = [metric for metric in signals.METRICS if metric.source in sources]
         if self._workers:
+            # With one process prometheus_client's own collector counts garbage collections.
             chosen += _GC_STATS.values()
         self._recorded = {
             metric.name: RecordedMetric(with_closed_labels(metric), limits, shared=self._workers is not None)
@@ -121,6 +122,7 @@ class Metrics:
             record(value)
         if trace:
             self._recorded[metric.name].exemplify(labels, value, trace, time.time())
+        # At most once a second, on the way of a request: a worker that is not scraped has no other occasion.
         if self._workers is not None and time.monotonic() - self._gc_time >= _GC_INTERVAL_SECONDS:
             self._count_gc()
 
@@ -139,6 +141,7 @@ class Metrics:
         self._write_down()
         seen = None
         if self._workers is not None:
+            # Dead workers' files are folded first, so that fewer are read.
             self._workers.fold()
             seen = self._workers.look()
         ours, form = self._ours(seen), _form(as_openmetrics)
@@ -169,6 +172,7 @@ class Metrics:
         more = workers.fold()
         seen = workers.look()
         ours = self._ours(seen)
+        # After the page, so that a scrape does not wait for hundreds of dead workers.
         if more:
             self._background.submit(workers.fold)
         return seen, ours, form.render(ours)
@@ -285,7 +289,7 @@ class Metrics:
                 "share one Metrics if it is another guard's, or let the guard have a registry of its own"
             ) from None
         for collector in self._process_collectors():
-            if isinstance(collector, _Unnamed) or present.isdisjoint(family.name for family in collector.collect()):
+            if not _is_there(collector, present):
                 self.registry.register(collector)
                 self._process.append(collector)
 
@@ -313,6 +317,13 @@ class Metrics:
                     growth = counts[name] - self._gc_seen.get((name, generation), 0)
                     self._gc_seen[name, generation] = counts[name]
                     self.inc(metric, str(generation), amount=growth)
+
+
+def _is_there(collector: Collector, present: Collection[str]) -> bool:
+    """Whether a registry with these families has one of a collector's already."""
+    if isinstance(collector, _Unnamed):
+        return False
+    return any(family.name in present for family in collector.collect())
 
 
 def _form(as_openmetrics: bool) -> Any:

@@ -87,6 +87,7 @@ class RecordedMetric:
         record = self.series.get(admitted)
         if record is None:
             rested = self._resting.pop(admitted, None)
+            # A series that rested goes on with its count.
             record = self.series[admitted] = rested[0] if rested else self._record(admitted)
         return admitted, record
 
@@ -107,6 +108,7 @@ class RecordedMetric:
         if labels in self.series:
             bounds = self.metric.buckets
             place = bisect_left(bounds, value)
+            # Buckets include their upper bound, which is what bisect_left finds.
             bound = bounds[place] if place < len(bounds) else math.inf
             self.exemplars.setdefault(labels, {})[bound] = Exemplar({"trace_id": trace}, value, now)
 
@@ -185,12 +187,8 @@ def with_closed_labels(metric: Metric) -> Metric:
     """The metric; one whose labels are metrics or events with all their values, so that its series begin at 0 and never
     overflow."""
     if metric is signals.LABEL_OVERFLOW:
-        return replace(
-            metric,
-            closed=tuple(
-                (other.name,) for other in signals.METRICS if other.labels and other.source is not Source.PROCESS
-            ),
-        )
+        bounded = [other for other in signals.METRICS if other.labels and other.source is not Source.PROCESS]
+        return replace(metric, closed=tuple((other.name,) for other in bounded))
     if metric is signals.LOG_LINES_SUPPRESSED:
         return replace(metric, closed=tuple((event.name,) for event in signals.EVENTS))
     return metric

@@ -53,6 +53,16 @@ class Key:
     labels: Labels
     text: str
 
+    @property
+    def upper_bound(self) -> float | None:
+        """That of the bucket; None of what is no bucket."""
+        return next((float(text) for name, text in self.labels if name == BOUND), None)
+
+    @property
+    def series(self) -> Labels:
+        """The labels without the bucket's bound."""
+        return tuple([label for label in self.labels if label[0] != BOUND])
+
 
 @dataclass(slots=True)
 class Values:
@@ -75,6 +85,7 @@ class Values:
         """Add the entries of one more file, and move their keys to the end of the order."""
         found = self.found
         for key, entry in entries:
+            # pop and assign: a dict keeps the order of insertion.
             found[key] = [*found.pop(key, ()), entry]
 
     def end_oldest(self, series_of: SeriesOf, most: int, in_use: Callable[[], Iterable[bytes]]) -> None:
@@ -83,6 +94,7 @@ class Values:
         kept: dict[Hashable, set[Hashable]] = {}
         too_many: list[tuple[bytes, Hashable]] = []
         # The newest come last in the order.
+        # A series has several keys (its buckets): all stay, or all go.
         for key in reversed(self.found):
             if (found := series_of(key)) is not None:
                 group, series = found
@@ -91,6 +103,7 @@ class Values:
                     newest.add(series)
                 else:
                     too_many.append((key, found))
+        # Files are read only now, since there are nearly always few enough series.
         used = set(map(series_of, in_use())) if too_many else set[object]()
         for key, ended in too_many:
             if ended not in used:
@@ -101,6 +114,7 @@ class Values:
         rows: list[tuple[bytes, Entry]] = []
         for key, entries in self.found.items():
             if self.prefix in _SUMMED:
+                # A sum that is rounded here would differ from the sum that a scrape showed before.
                 rows += [(key, (part, 0.0)) for part in exact_parts([value for value, _ in entries])]
             elif self.prefix == "gauge_mostrecent":
                 rows.append((key, max(entries, key=lambda entry: entry[1])))
@@ -140,6 +154,7 @@ def packed(entries: Iterable[tuple[bytes, Entry]], trailing: bytes = b"") -> byt
     """The content of a file with these entries, and ``trailing`` bytes behind them."""
     parts = []
     for key, entry in entries:
+        # prometheus_client reads doubles at multiples of eight bytes; a full pad of eight is its own form.
         padding = b" " * (8 - (len(key) + 4) % 8)
         parts.append(_INT.pack(len(key)) + key + padding + _PAIR.pack(*entry))
     body = b"".join(parts)
@@ -176,12 +191,18 @@ def exact_parts(values: Iterable[float]) -> list[float]:
         # Add the number to each part; what rounding loses becomes a part of its own.
         rest, kept = number, []
         for part in parts:
-            larger, smaller = (rest, part) if abs(rest) >= abs(part) else (part, rest)
-            rest = larger + smaller
-            if low := smaller - (rest - larger):
+            rest, low = _sum_and_rest(rest, part)
+            if low:
                 kept.append(low)
         parts = [*kept, rest]
     return parts if all(map(isfinite, parts)) else [sum(numbers)]
+
+
+def _sum_and_rest(a: float, b: float) -> tuple[float, float]:
+    """The sum of two numbers as a double, and exactly what that lost (Dekker's FastTwoSum)."""
+    larger, smaller = (a, b) if abs(a) >= abs(b) else (b, a)
+    total = larger + smaller
+    return total, smaller - (total - larger)
 
 
 def _entries(data: bytes) -> list[tuple[bytes, Entry]]:
@@ -208,6 +229,7 @@ def _read_key(key: bytes) -> Key:
             raise TypeError("a key of something else than text")
     for name, value in labels.items():
         if name == BOUND:
+            # A bound that is no number would fail later, when the whole page is written.
             float(value)
     Family(family, text, "unknown")  # a name that it takes
     return Key(family, sample, tuple(sorted(labels.items())), text)
@@ -228,6 +250,7 @@ def _merge(prefix: str, entries: list[Entry]) -> float:
 
 def _sum(values: list[float]) -> float:
     try:
+        # fsum rounds once, whatever the order of the files.
         return fsum(values)
     except (OverflowError, ValueError):  # beyond the largest number, or inf and -inf
         return sum(values)
@@ -260,15 +283,16 @@ def _publish(found: dict[str, Family], prefix: str, merged: Iterable[tuple[Key, 
     """Add merged samples to their families. Buckets of histograms are stored one by one, and published cumulatively."""
     buckets: dict[tuple[str, Labels], list[tuple[float, Key, float]]] = {}
     for key, value in merged:
-        upper = next((text for name, text in key.labels if name == BOUND), None)
+        upper = key.upper_bound
         if prefix != "histogram" or upper is None:
             _family(found, key, prefix).add_sample(key.sample, dict(key.labels), value)
         else:
-            others = tuple(label for label in key.labels if label[0] != BOUND)
-            buckets.setdefault((key.family, others), []).append((float(upper), key, value))
+            buckets.setdefault((key.family, key.series), []).append((upper, key, value))
     for (name, labels), rows in buckets.items():
         family, total = _family(found, rows[0][1], prefix), 0.0
+        # In the order of the numbers: as texts, 10 would come before 2.
         for bound, _, value in sorted(rows, key=lambda row: row[0]):
             total += value
             family.add_sample(f"{name}_bucket", {**dict(labels), BOUND: _go_text(bound)}, total)
+        # The last bucket is +Inf, so that all of them together are the count.
         family.add_sample(f"{name}_count", dict(labels), total)

@@ -59,6 +59,7 @@ class Caches:
         """The size of all caches together. One whose size cannot be read counts 0; ``on_problem`` is called once, until
         it can be read again."""
         total = 0
+        # A copy: the app may register another cache from a thread meanwhile.
         for name, entry in list(self._entries.items()):
             try:
                 total += max(0, int(entry.size()))

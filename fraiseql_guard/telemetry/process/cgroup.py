@@ -52,17 +52,23 @@ def levels(root: Path = ROOT) -> list[ControlGroup]:
         return []
     version, path = found
     mount = root / version.mount
-    # In a container only a part of the path may be mounted: folders that are missing are passed over on the way up.
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
     known: list[ControlGroup] = []
-    for length in range(len(parts), -1, -1):
-        folder = mount.joinpath(*parts[:length])
+    # From the process's own group up to the root: the kernel enforces each limit on the way.
+    for folder in _folders_up(mount, path):
         limit = _limit(folder, version)
         # In version 1 the root counts the whole machine, unless it is a container's own root, which has a limit.
         own = not known and (version is _V2 or folder != mount)
         if (own or limit is not None) and (level := _read(folder, version, limit)) is not None:
             known.append(level)
     return known
+
+
+def _folders_up(mount: Path, path: str) -> Iterator[Path]:
+    """The folders of a control group and of those above it, up to the mount. In a container only a part of the path may
+    be mounted: folders that are missing are passed over on the way up."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    for length in range(len(parts), -1, -1):
+        yield mount.joinpath(*parts[:length])
 
 
 def _membership(root: Path) -> tuple[_Version, str] | None:
@@ -90,6 +96,7 @@ def _read(folder: Path, version: _Version, limit: int | None) -> ControlGroup | 
         return None
     stat = pairs(text(folder / "memory.stat"), " ")
     swap = stat["total_swap"] if "total_swap" in stat else number(text(folder / "memory.swap.current")) or 0
+    # The kernel's counters are not read at one moment, so that the difference may be below 0.
     return ControlGroup(max(0, usage - stat.get(version.inactive, 0)), limit, swap)
 
 

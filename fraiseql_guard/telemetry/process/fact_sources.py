@@ -25,6 +25,7 @@ class FactSources:
     def offer(self, name: str, provider: Provider) -> None:
         """Ask this provider for the facts of a name from now on."""
         self._providers[name] = provider
+        # A new provider is reported anew if it fails.
         self._reported.discard(name)
 
     def ask(self, name: str, on_problem: Callable[[str], None]) -> Facts | None:
@@ -35,6 +36,7 @@ class FactSources:
             return None
         try:
             found = provider()
+            # A copy: the app may go on changing its mapping.
             facts = None if found is None else dict(found)
         except Exception as error:  # noqa: BLE001 - the app's code
             if name not in self._reported:

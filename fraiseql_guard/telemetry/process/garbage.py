@@ -47,5 +47,6 @@ def collect_garbage(root: Path = ROOT) -> Collected:
     objects = gc.collect()
     seconds = time.perf_counter() - began_at
     after = resident_bytes(root)
+    # Other threads may allocate meanwhile, so that memory may even have grown.
     freed = None if before is None or after is None else max(0, before - after)
     return Collected(objects, len(gc.garbage), seconds, freed)

@@ -78,6 +78,7 @@ class Health:
 
     async def report(self) -> Report:
         """The health of the process, at most a second old. Never raises."""
+        # Probes of several balancers come by the second: none costs more than a look.
         if self._report is not None and self._clock() - self._made_at < _KEPT_SECONDS:
             return self._report
         # Shielded: a client that leaves must not cancel the report of the others.
@@ -97,6 +98,7 @@ class Health:
             "cache": {"redis": redis},
             "findings": [sentence for _, sentence in findings],
         }
+        # Only critical is 503: a load balancer would take all workers out for what is merely degraded.
         self._report = Report(503 if state is State.CRITICAL else 200, content)
         self._made_at = self._clock()
         return self._report
@@ -128,11 +130,8 @@ class Health:
         store = self._store
         if self._settings.redis_url is None:
             return None
-        try:
-            await store.ping()
-            answers = True
-        except Exception:  # noqa: BLE001 - whatever the reason is, Redis does not answer
-            answers = False
+        answers = await _answers(store)
+        # A breaker may be open although Redis answers again: until its probe closes it, requests go without.
         given_up = isinstance(store, FailoverStore) and store.breaker_open
         if given_up or not answers:
             # Under the policy closed every request is refused: other processes may still reach Redis.
@@ -140,3 +139,11 @@ class Health:
             decides = "requests are refused" if closed else "the failure policy decides"
             findings.append((State.CRITICAL if closed else State.DEGRADED, f"Redis does not answer: {decides}"))
         return {"answers": answers, "breaker_open": given_up}
+
+
+async def _answers(store: Store) -> bool:
+    try:
+        await store.ping()
+    except Exception:  # noqa: BLE001 - whatever the reason is, Redis does not answer
+        return False
+    return True

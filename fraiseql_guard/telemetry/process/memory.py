@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fraiseql_guard.telemetry.process.cgroup import ROOT, levels, number, pairs, text
+from fraiseql_guard.telemetry.process.cgroup import ROOT, ControlGroup, levels, number, pairs, text
 
 _KIB = 1024
 
@@ -39,12 +40,7 @@ def read_memory(root: Path = ROOT) -> Memory | None:
     """
     machine = _machine_bytes(root)
     groups = levels(root)
-    # Groups with a limit of their own.
-    bounded = [
-        Memory(group.used_bytes, group.limit_bytes, group.swap_bytes)
-        for group in groups
-        if group.limit_bytes is not None and (machine is None or group.limit_bytes < machine)
-    ]
+    bounded = list(_bounded(groups, machine))
     if bounded:
         return max(bounded, key=lambda memory: memory.ratio)
     if machine is None:
@@ -56,8 +52,17 @@ def read_memory(root: Path = ROOT) -> Memory | None:
     return None if resident is None else Memory(resident, machine, _swapped_bytes(root))
 
 
+def _bounded(groups: Iterable[ControlGroup], machine: int | None) -> Iterator[Memory]:
+    """The groups with a limit of their own. One above the machine's memory is none: the machine is full before."""
+    for group in groups:
+        limit = group.limit_bytes
+        if limit is not None and (machine is None or limit < machine):
+            yield Memory(group.used_bytes, limit, group.swap_bytes)
+
+
 def resident_bytes(root: Path = ROOT) -> int | None:
     """The resident memory of this process; None where the system does not tell."""
+    # The second field of statm is the resident set, in pages (proc(5)).
     fields = (text(root / "proc/self/statm") or "").split()
     pages = number(fields[1]) if len(fields) > 1 else None
     return None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")

@@ -53,6 +53,7 @@ class MemoryWatch:
     def look(self, observer: MemoryObserver) -> None:
         """Measure now, and report to the observer."""
         memory = self.memory = self.read()
+        # Checks read this number with each request: to measure each time would cost too much.
         self.percent = memory.percent if memory is not None else 0.0
         if memory is None:
             return
@@ -72,4 +73,5 @@ class MemoryWatch:
 
 def _is_above(memory: Memory, percent: float, was_above: bool) -> bool:
     """Whether use is above a threshold. One that was passed counts as passed until use has fallen well below it."""
+    # Without the margin, use that swings around a threshold would report at each swing.
     return memory.percent > percent - HYSTERESIS_PERCENT if was_above else memory.percent >= percent

@@ -40,6 +40,7 @@ class ProcessMonitor:
             high_percent=settings.memory_high_percent,
             critical_percent=settings.memory_critical_percent,
         )
+        # The task is a new one, since it works for the settings of this guard.
         return cls(memory=watch) if inner is None else replace(inner, memory=watch, periodic_task=PeriodicTask())
 
     def look(self, observer: ProcessObserver) -> None:

@@ -36,4 +36,5 @@ class PeriodicTask:
     async def _tick(self) -> None:
         while True:
             self._work()
+            # Counted from the end of the work, so that slow work is not followed by more at once.
             await asyncio.sleep(self._interval_seconds)

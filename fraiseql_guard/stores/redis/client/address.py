@@ -51,4 +51,5 @@ def login(user: str, password: str) -> tuple[Command, ...]:
     """The command that authenticates; none without a password."""
     if not password:
         return ()
+    # A server with one password for all (requirepass) needs no user.
     return (("AUTH", user, password),) if user else (("AUTH", password),)

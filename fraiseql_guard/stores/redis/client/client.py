@@ -16,6 +16,7 @@ class RedisClient:
     :func:`open_client`."""
 
     def __init__(self, deployment: Deployment, scripts: Sequence[Script]) -> None:
+        # Sockets and futures belong to the event loop in which they were made.
         self._topologies: PerLoop[Topology] = PerLoop(lambda _: open_topology(deployment, scripts))
 
     def call(self, key: str, question: Question, *, timeout_seconds: float) -> Awaitable[Any]:
@@ -43,5 +44,6 @@ def open_client(url: str, scripts: Sequence[Script] = ()) -> RedisClient:
 def servers_of(url: str) -> Hashable:
     """What all URLs of the same servers and database have in common; ValueError if it is none."""
     deployment = Deployment.parse(url)
+    # The password is left out: two URLs with different users are the same servers.
     database = [command[1] for command in deployment.server.greeting if command[0] == "SELECT"]
     return (deployment.kind, frozenset(map(str, deployment.seeds)), deployment.master, *database)

@@ -45,6 +45,7 @@ class Cluster:
         self._seeds = seeds
         self._scripts = scripts
         self._connections: dict[Place, RedisConnection] = {}
+        # The node of each slot; empty until the map is known.
         self._slots: list[Place] = []
         self._mapping = LoopTask(self._map)
         self._mapped_at = -MAP_PAUSE_SECONDS
@@ -59,6 +60,7 @@ class Cluster:
         place, asking = self._slots[slot], False
         for _ in range(REDIRECTS):
             try:
+                # All redirects share the one deadline of the request.
                 left = max(0.0, deadline - self._loop.time())
                 return await self._connection(place).call(question, timeout_seconds=left, asking=asking)
             except StoreError as error:

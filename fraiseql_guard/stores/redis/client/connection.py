@@ -59,10 +59,12 @@ class RedisConnection:
         self._loop = asyncio.get_running_loop()
         self._find = find
         self._scripts = {script.sha: script.text for script in scripts}
+        # When each script was last sent whole, by its digest.
         self._taught: dict[str, float] = {}
         self._timeouts = ReplyTimeouts(self._loop, self._timed_out)
         self._connect_seconds = self._attempt_seconds = connect_seconds
         self._wire: Wire | None = None
+        # What was asked before there was a connection, in order.
         self._backlog: deque[tuple[bytes, Sequence[asyncio.Future[Any]]]] = deque()
         self._connecting = LoopTask(self._connect)
 
@@ -123,6 +125,7 @@ class RedisConnection:
         future: asyncio.Future[Any] = self._loop.create_future()
         # The deadline counts from here, so that connecting is part of it.
         self._timeouts.watch(deadline, future, timeout_seconds)
+        # In one write: ASKING holds for the very next command of a connection alone.
         if asking:
             self._send(_ASKING + packed, (self._unread(), future), timeout_seconds)
         else:

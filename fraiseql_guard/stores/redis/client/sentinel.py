@@ -35,9 +35,18 @@ class Sentinels:
         All are asked at once, and the first majority decides: a Sentinel that is dead or frozen costs nothing, and one
         that is cut off from the others is outvoted. StoreError if no Sentinel names a master.
         """
+        votes, failures = await self._votes()
+        if votes:
+            # Without a majority among those that answer, the most votes decide.
+            return votes.most_common(1)[0][0]
+        if failures:
+            raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
+        raise StoreError("connection", "the Sentinels know no master of this name")
+
+    async def _votes(self) -> tuple[Counter[Place], list[StoreError]]:
+        """The masters that the Sentinels name, until more than half of them agree, and the failures to answer."""
         questions = (connection.call(self._command, timeout_seconds=ANSWER_SECONDS) for connection in self._connections)
         asked = {asyncio.ensure_future(question) for question in questions}
-        # Each answer is a vote; more than half of all Sentinels decide.
         votes: Counter[Place] = Counter()
         failures: list[StoreError] = []
         waiting = asked
@@ -50,12 +59,7 @@ class Sentinels:
             for task in asked:
                 task.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
-        if votes:
-            # Without a majority among those that answer, the most votes decide.
-            return votes.most_common(1)[0][0]
-        if failures:
-            raise StoreError(failures[0].reason, f"no Sentinel answers: {failures[0].detail}")
-        raise StoreError("connection", "the Sentinels know no master of this name")
+        return votes, failures
 
     async def aclose(self) -> None:
         """Drop the connections; the next question connects anew."""

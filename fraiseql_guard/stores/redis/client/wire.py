@@ -24,6 +24,7 @@ class Wire(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        # The reader answers with this object where no whole reply has come: None is a reply.
         self._reader = hiredis.Reader(notEnoughData=self)
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
         self._transport: asyncio.Transport | None = None
@@ -45,6 +46,7 @@ class Wire(asyncio.Protocol):
             # Answers come in the order of the requests; the reader gives itself when there is no whole one.
             while (reply := self._reader.gets()) is not self:
                 future, _ = self._waiting.popleft()
+                # A request that has given up keeps its place; its answer is read and dropped.
                 if not future.done():
                     future.set_result(reply)
         except (hiredis.ProtocolError, IndexError):
@@ -108,6 +110,7 @@ class Wire(asyncio.Protocol):
             if not future.done():
                 future.set_exception(StoreError("connection", detail))
         if self._transport is not None:
+            # abort, not close: nothing is sent any more of requests that have failed by now.
             self._transport.abort()
 
     async def drop(self, detail: str) -> None:
