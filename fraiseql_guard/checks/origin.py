@@ -29,7 +29,7 @@ _FORBIDDEN: Final = 403
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PageOrigin:
     """Where a page comes from (RFC 6454, section 4)."""
 
     scheme: str
@@ -37,7 +37,7 @@ class Origin:
     port: int
 
     @classmethod
-    def parse(cls, text: str) -> Origin | None:
+    def parse(cls, text: str) -> PageOrigin | None:
         """That of ``https://app.example.org`` or ``http://[::1]:8000``, in any case; None for ``null`` and whatever is
         no origin of the web."""
         found = _ORIGIN.fullmatch(text)
@@ -63,7 +63,7 @@ class SocketOrigin:
         self.protection: Final = protection
         listed = (*settings.socket_origins, *settings.cors_origins)
         self._all = _ALL in listed
-        self._listed = frozenset(Origin.parse(each) for each in listed) - {None}
+        self._listed = frozenset(PageOrigin.parse(each) for each in listed) - {None}
         self._judges_all_paths = bool(settings.socket_origins)
         self._parameter = settings.socket_token_parameter
         enforces_tokens = modes[Protection.AUTH] is Mode.ENFORCE
@@ -87,7 +87,7 @@ class SocketOrigin:
         )
 
     def _is_known(self, ctx: RequestContext, origins: Sequence[str]) -> bool:
-        origin = Origin.parse(origins[0]) if len(origins) == 1 else None
+        origin = PageOrigin.parse(origins[0]) if len(origins) == 1 else None
         return origin is not None and (origin in self._listed or _is_own(ctx, origin))
 
     def _carries_credentials(self, ctx: RequestContext) -> bool:
@@ -97,7 +97,7 @@ class SocketOrigin:
         return self._parameter is not None and bool(query_tokens(ctx.query_string, self._parameter))
 
 
-def _is_own(ctx: RequestContext, origin: Origin) -> bool:
+def _is_own(ctx: RequestContext, origin: PageOrigin) -> bool:
     """Whether the page comes from the host that it opens a socket to.
 
     The scheme is often unknown: where TLS ends before the server, and nothing tells so that is believed, a page of

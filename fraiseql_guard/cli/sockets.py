@@ -33,6 +33,9 @@ def list_sockets(
     user: UserOption = None,
     address: WhereOption = None,
     count: Annotated[int, typer.Option("--last", min=1, max=1000, help="How many to list.")] = 100,
+    by_caller: Annotated[
+        bool, typer.Option("--by-caller", help="Who has the most open: five callers of each worker.")
+    ] = False,
     url: UrlOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,10 +46,14 @@ def list_sockets(
         where = None if address is None else address_of(address)
         found = ask(url, lambda fleet: fleet.operator.sockets(count, user_id=user, ip_address=where))
     if as_json:
-        print_json(found)
+        print_json(found.holders if by_caller else found)
         return
     if on_terminal():
         print_line(_summary(found))
+    if by_caller:
+        rows = [(each.user_id, each.ip_address, each.open) for each in found.holders[:count]]
+        print_rows(("user", "address", "open"), rows, none="Nothing of it is open.")
+        return
     headers = ("worker", "id", "protocol", "who", "age", "operations", "messages/s", "waiting", "token ends in")
     print_rows(headers, [_row(each) for each in found.items], none="Nothing of it is open.")
 

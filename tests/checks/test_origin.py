@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.checks.origin import Origin, SocketOrigin
+from fraiseql_guard.checks.origin import PageOrigin, SocketOrigin
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Mode, Settings
@@ -94,7 +94,7 @@ def test_no_page_of_another_host_or_port_passes(scheme, host, port, other, other
 
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode()))
 def test_whatever_is_no_origin_is_foreign(origin) -> None:
-    read = Origin.parse(origin.decode("latin-1"))
+    read = PageOrigin.parse(origin.decode("latin-1"))
     assert passes(upgrade(origin)) == (read is not None and read.host == "app.example.org" and read.at_default_port)
 
 

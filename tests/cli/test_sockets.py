@@ -83,6 +83,9 @@ async def test_what_is_open_is_listed_and_closed(operator: Operator, opened: lis
         assert (protocol, who) == ("graphql_transport_ws", f"{user} at 127.0.0.1")
         assert age.isdigit()
         assert operations.startswith("News (")
+    assert (await typed(operator, "sockets", "--by-caller", "--user", user)).rows == [[user, "127.0.0.1", "2"]]
+    (holder,) = (await typed(operator, "sockets", "--by-caller", "--json")).json
+    assert holder == {"user_id": user, "ip_address": "127.0.0.1", "open": 2}
     told = (await typed(operator, "sockets", "--json")).json
     assert told["open"] == {"graphql_transport_ws": 2}
     assert told["opened_last_minute"] >= 2

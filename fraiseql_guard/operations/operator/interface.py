@@ -163,6 +163,17 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SocketHolder:
+    """A caller with live connections: a user at an address."""
+
+    user_id: str
+    """``anonymous`` without a verified user."""
+    ip_address: str
+    open: int
+    """How many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Live:
     """What lives on in a worker after a request was let pass."""
 
@@ -172,6 +183,8 @@ class Live:
     """WebSockets."""
     closed: Mapping[str, int] = field(default_factory=dict)
     """WebSockets that were closed in the last five minutes, by reason."""
+    holders: Sequence[SocketHolder] = ()
+    """The callers who have the most open, the first five."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,6 +199,8 @@ class Sockets:
     """WebSockets."""
     closed: Mapping[str, int] = field(default_factory=dict)
     """WebSockets that were closed in the last five minutes, by reason."""
+    holders: Sequence[SocketHolder] = ()
+    """The callers who have the most open: the first five of each worker, added up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,20 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from itertools import chain
 from typing import Final
 
 from fraiseql_guard.core import parsing, signals
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.operations.operator.closing_order import CLOSING_CODE, ClosingOrder
 from fraiseql_guard.operations.operator.deps import OperatorDeps, network, network_text, printable_text, store_answering
-from fraiseql_guard.operations.operator.interface import Done, NotFoundError, OperatorError, Sockets
+from fraiseql_guard.operations.operator.interface import Done, NotFoundError, OperatorError, SocketHolder, Sockets
 from fraiseql_guard.operations.operator.records import Heartbeat
 from fraiseql_guard.stores.overrides import CLOSE_SOCKETS, DRAIN_SOCKETS, Override, command
 
 _CODES: Final = range(4000, 5000)
 """Those of applications (RFC 6455, section 7.4.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Whose connections an operator asks for; None stands for everybody's."""
+
+    user_id: str | None
+    where: parsing.Network | None
+
+    def about(self, each: LiveFacts | SocketHolder) -> bool:
+        """Whether this is one of theirs."""
+        if self.user_id is not None and each.user_id != self.user_id:
+            return False
+        return self.where is None or _is_in(each.ip_address, self.where)
 
 
 class SocketActions:
@@ -30,17 +45,16 @@ class SocketActions:
         """Operator.sockets."""
         wanted = None if ip_address is None else network(ip_address)
         beats = await self._deps.heartbeats()
-        found = [
-            each
-            for each in _largest(beats)
-            if (user_id is None or each.user_id == user_id) and (wanted is None or _is_in(each.ip_address, wanted))
-        ]
+        asked = _Asked(user_id, wanted)
+        found = [each for each in _largest(beats) if asked.about(each)]
         live = [beat.worker.live for beat in beats if beat.worker.live is not None]
+        holders = _added_holders(each.holders for each in live)
         return Sockets(
             items=found[:count],
             open=_added(each.open for each in live),
             opened_last_minute=sum(each.opened_last_minute for each in live),
             closed=_added(each.closed for each in live),
+            holders=[each for each in holders if asked.about(each)],
         )
 
     async def close_sockets(
@@ -118,6 +132,17 @@ def _added(counts: Iterator[Mapping[str, int]]) -> Mapping[str, int]:
     for each in counts:
         total.update(each)
     return {name: count for name, count in sorted(total.items()) if count}
+
+
+def _added_holders(holders: Iterator[Sequence[SocketHolder]]) -> list[SocketHolder]:
+    """What callers have on all workers together, the most first."""
+    total: Counter[tuple[str, str]] = Counter()
+    for each in chain.from_iterable(holders):
+        total[each.user_id, each.ip_address] += each.open
+    return [
+        SocketHolder(user_id=user_id, ip_address=address, open=count)
+        for (user_id, address), count in total.most_common()
+    ]
 
 
 def _is_in(address: str, wanted: parsing.Network) -> bool:

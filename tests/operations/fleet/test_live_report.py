@@ -77,6 +77,15 @@ def test_the_largest_come_first_and_one_has_no_more_than_a_few_operations_named(
     assert found[0].token_ends_at == 2_000_000_000.0
 
 
+def test_those_who_have_the_most_are_told() -> None:
+    held = [connection(number % 7 if number < 30 else 3) for number in range(40)]
+    report = LiveReport(held, Counted())
+    report.largest()
+    holders = report.numbers().holders
+    assert [(each.user_id, each.open) for each in holders][:2] == [("user-3", 14), ("user-0", 5)]
+    assert len(holders) == 5
+
+
 def test_many_connections_are_not_looked_at_with_every_heartbeat() -> None:
     clock = ManualClock(0.0)
     held = [connection(number) for number in range(500)]

@@ -11,7 +11,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts, LiveOperation
 from fraiseql_guard.operations.operator.closing_order import ClosingOrder, read_order
-from fraiseql_guard.operations.operator.interface import Live, NotFoundError, OperatorError, Worker
+from fraiseql_guard.operations.operator.interface import Live, NotFoundError, OperatorError, SocketHolder, Worker
 from fraiseql_guard.operations.operator.records import Heartbeat, write_heartbeat
 from fraiseql_guard.stores.overrides import OverrideKind
 
@@ -28,6 +28,10 @@ ADA = LiveFacts(
 STRANGER = LiveFacts(
     id="b" * 32, protocol="sse", user_id="anonymous", ip_address="198.51.100.9", age_seconds=5.0, waiting_bytes=70
 )
+
+
+def holder(user_id: str, ip_address: str, count: int) -> SocketHolder:
+    return SocketHolder(user_id=user_id, ip_address=ip_address, open=count)
 
 
 def worker(name: str, live: Live | None) -> Worker:
@@ -48,8 +52,18 @@ def worker(name: str, live: Live | None) -> Worker:
 
 @pytest.fixture
 async def operator(make_operator: Any, store: Any) -> Any:
-    one = Live(open={"graphql_transport_ws": 3}, opened_last_minute=4, closed={"client": 2})
-    two = Live(open={"graphql_transport_ws": 1, "sse": 1}, opened_last_minute=1, closed={"client": 1, "blocked": 1})
+    one = Live(
+        open={"graphql_transport_ws": 3},
+        opened_last_minute=4,
+        closed={"client": 2},
+        holders=(holder("ada", "203.0.113.7", 2), holder("bob", "203.0.113.8", 1)),
+    )
+    two = Live(
+        open={"graphql_transport_ws": 1, "sse": 1},
+        opened_last_minute=1,
+        closed={"client": 1, "blocked": 1},
+        holders=(holder("anonymous", "198.51.100.9", 4), holder("bob", "203.0.113.8", 2)),
+    )
     beats = (
         Heartbeat(worker=worker("w1", one), connections=(ADA,)),
         Heartbeat(worker=worker("w2", two), connections=(STRANGER,)),
@@ -67,6 +81,14 @@ async def test_what_is_open_is_added_up_over_all_workers(operator: Any) -> None:
     assert [(each.worker, each.id) for each in found.items] == [("w1", ADA.id), ("w2", STRANGER.id)]
     assert found.items[0].operations == ADA.operations
     assert [each.id for each in (await operator.sockets(1)).items] == [ADA.id]
+
+
+async def test_callers_who_have_the_most_open_are_added_up(operator: Any) -> None:
+    found = await operator.sockets()
+    stranger, bob = holder("anonymous", "198.51.100.9", 4), holder("bob", "203.0.113.8", 3)
+    assert found.holders == [stranger, bob, holder("ada", "203.0.113.7", 2)]
+    assert (await operator.sockets(user_id="bob")).holders == [bob]
+    assert (await operator.sockets(ip_address="198.51.100.0/24")).holders == [stranger]
 
 
 @pytest.mark.parametrize(
