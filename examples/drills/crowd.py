@@ -120,18 +120,19 @@ class Crowd:
             # Each instance in turn gets each document once.
             document = attack.document.replace("{n}", str(number // len(self._scene.instances)))
             if attack.sockets:
-                await self._open(address, token, turn=number)
+                self._tasks.append(asyncio.create_task(self._hold_socket(address, token, turn=number)))
             else:
                 with suppress(httpx.HTTPError):
                     await self._send(document, address, token, turn=number)
             await asyncio.sleep(attack.pause_seconds)
 
-    async def _open(self, address: str, token: str, turn: int) -> None:
-        """Open a socket, and drop it once it is acknowledged."""
+    async def _hold_socket(self, address: str, token: str, turn: int) -> None:
+        """Open a socket, and hold it for as long as the server lets it live."""
         instances = self._scene.instances
         with suppress(OSError, WebSocketException, TimeoutError):
             async with opened(instances[turn % len(instances)].url, address) as socket:
                 await initialized(socket, token)
+                await socket.wait_closed()
 
     async def _send(self, document: str, address: str, token: str, turn: int | None = None) -> httpx.Response:
         instances = self._scene.instances

@@ -13,7 +13,7 @@ from typing import Final
 
 from examples.drills.container import PAGES, ROOM
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, SOCKET_OPENED, Event
+from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, REQUEST_REFUSED, Event
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 
@@ -23,7 +23,7 @@ class Attack:
 
     ``user`` None: the tokens are forged. ``times``: how often all of them together; None: until the end of the drill.
     ``statement`` is what runs in the app's database meanwhile, until it is stopped. With ``sockets`` each request opens
-    a WebSocket, which its caller drops after the document.
+    a WebSocket and holds it, and there is no document.
     """
 
     document: str
@@ -172,22 +172,16 @@ DRILLS: Final[Mapping[str, Drill]] = {
         Drill(
             name="subscriptions",
             runbook=Runbook.GUARD,
-            attack=Attack(
-                document="{ users(limit: 1) { name } }",
-                address="203.0.113.15",
-                user="trudy",
-                callers=8,
-                pause_seconds=0.1,
-                sockets=True,
-            ),
-            alert="GuardSocketReconnectStorm",
-            look=Logged(SOCKET_OPENED, "addresses", "ip_address"),
+            attack=Attack(document="", address="203.0.113.15", user="trudy", sockets=True),
+            alert="GuardSocketsNearlyFull",
+            look=Logged(REQUEST_REFUSED, "addresses", "ip_address"),
             actions=("block {ip_address} --for 1h",),
-            verify="fraiseql:sockets_opened:rate < 1",
+            verify="fraiseql:sockets:ratio < 0.8",
             office=500,
             environment={
-                name_of("rate_limit_sockets"): "1200/minute",  # an office of 500 behind one address
-                name_of("max_sockets_per_caller"): "1000",
+                name_of("rate_limit_sockets"): "1200/minute",  # so many clients are behind the office's address
+                name_of("max_sockets_per_caller"): "150",
+                name_of("max_sockets"): "450",
             },
         ),
     )

@@ -58,7 +58,8 @@ async def run(drill: Drill, scene: Scene, timeline: Timeline) -> Passed:
         if office.clients:
             await asyncio.to_thread(scene.type, DEPLOYMENT)
             timeline.note("deployment", f"{office.clients} clients behind one address come back at once", "yellow")
-        timeline.note("attack", f"{drill.attack.callers} callers: {_short(drill.attack.document)}", "red")
+        what = "WebSockets" if drill.attack.sockets else _short(drill.attack.document)
+        timeline.note("attack", f"{drill.attack.callers} callers: {what}", "red")
         notice = await _until(lambda: _notice(scene, drill.alert, "firing"), f"{drill.alert} fires")
         timeline.note("alert", f"{notice.name}: {notice.annotations['summary']}", "yellow")
         if await asyncio.to_thread(scene.ask, drill.verify):
