@@ -13,7 +13,7 @@ from typing import Final
 
 from examples.drills.container import PAGES, ROOM
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, REQUEST_REFUSED, Event
+from fraiseql_guard.core.signals import DB_QUERY_TIMEOUT, EXPENSIVE_QUERY, Event
 from fraiseql_guard.operations.runbooks.model import Runbook
 
 
@@ -174,7 +174,7 @@ DRILLS: Final[Mapping[str, Drill]] = {
             runbook=Runbook.GUARD,
             attack=Attack(document="", address="203.0.113.15", user="trudy", sockets=True),
             alert="GuardSocketsNearlyFull",
-            look=Logged(REQUEST_REFUSED, "addresses", "ip_address"),
+            look=Listed("sockets --by-caller", "ip_address"),
             actions=("block {ip_address} --for 1h",),
             verify="fraiseql:sockets:ratio < 0.8",
             office=500,

@@ -22,6 +22,8 @@ _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
 _EVERYONE: Final = ("everyone", "")
 _ANONYMOUS: Final = ("anonymous", "")
+_BEGINNING: Final = ("beginning", "")
+"""Subscriptions, which count among the operations at work until their first event, and for a second at most."""
 
 
 def _unknown() -> int | None:
@@ -57,9 +59,10 @@ class PoolRefusals:
 
 
 class Concurrency:
-    """Bounds the operations at work in this process: of each subject, of anonymous callers together, and of all.
+    """Bounds the operations at work in this process: of each subject, of anonymous callers together, of subscriptions
+    that begin, and of all.
 
-    The last two bounds follow the size of the database pool: from the settings, else from the pool itself
+    All but the first follow the size of the database pool: from the settings, else from the pool itself
     (``pool_size``), which may be opened later than the guard, and change. A slot that was taken is given back with
     :meth:`release`, whatever became of the request. ``at_work`` and ``refusals`` outlive a change of the settings.
 
@@ -93,6 +96,8 @@ class Concurrency:
         # There is room: take one slot in each count.
         own, at_work = ctx.subject.key, self._at_work
         ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
+        if _is_beginning(ctx):
+            ctx.concurrency_slots += (_BEGINNING,)
         for key in ctx.concurrency_slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
@@ -112,6 +117,10 @@ class Concurrency:
             return self._overloaded(most, everyone)
         if anonymous and (strangers := self._at_work.get(_ANONYMOUS, 0)) >= (half := max(1, pool // 2)):
             return self._overloaded(half, strangers)
+        # Subscriptions begin by the hundred when clients come back after a deployment, and leave half to the others.
+        beginning = self._at_work.get(_BEGINNING, 0)
+        if beginning and beginning >= (half := max(1, pool // 2)) and _is_beginning(ctx):
+            return self._overloaded(half, beginning)
         # Only the last slots are left.
         only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
         if not only_express_left:
@@ -124,7 +133,7 @@ class Concurrency:
     def _may_take_express(self, ctx: RequestContext) -> bool:
         """Whether the last slots are open to a request: to a query, of a caller who has nothing else at work."""
         measured = ctx.measured
-        if measured is None or not measured.complete or measured.kind == "mutation":
+        if measured is None or not measured.complete or measured.kind != "query":
             return False
         return not self._at_work.get(ctx.subject.key, 0)
 
@@ -146,6 +155,11 @@ class Concurrency:
     def at_work(self) -> int:
         """Operations at work in this process."""
         return self._at_work.get(_EVERYONE, 0)
+
+
+def _is_beginning(ctx: RequestContext) -> bool:
+    measured = ctx.measured
+    return measured is not None and measured.kind == "subscription" and measured.subscribes
 
 
 def _full(code: Code, limit: int, at_work: int) -> Denial:

@@ -42,6 +42,22 @@ async def test_the_pool_is_never_taken_whole_and_half_of_it_by_the_anonymous(gua
     assert sorted(reply.status for reply in await users) == [200] * 2 + [503] * 2
 
 
+async def test_subscriptions_that_begin_leave_half_of_the_pool_to_queries(guarded, secret) -> None:
+    app = EchoApp(held=True)
+    guard = guarded(app, database_pool_size=8, jwt_secret=secret)
+
+    async def asked(query: str, user: str) -> int:
+        return (await graphql(guard, query, token=make_token(secret, sub=user))).status
+
+    beginning = asyncio.gather(*(asked("subscription{ticks}", f"u{number}") for number in range(6)))
+    await until(lambda: app.at_work == 4)
+    query = asyncio.create_task(asked("{me{id}}", "u9"))
+    await until(lambda: app.at_work == 5)
+    app.release()
+    assert await query == 200
+    assert sorted(await beginning) == [200] * 4 + [503] * 2
+
+
 @pytest.mark.parametrize("ending", ["answer", "timeout", "failure", "disconnect", "cancelled", "rate"])
 async def test_a_slot_comes_back_whatever_happens(guarded, ending) -> None:
     async def broken(scope, receive, send) -> None:
