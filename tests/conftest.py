@@ -39,6 +39,8 @@ WAIT_LONGEST = (
     "tests/live/test_redis_faults_processes.py",
     "tests/live/test_fraiseql_database.py",
     "tests/live/test_fraiseql.py",
+    "tests/live/test_fraiseql_subscriptions.py",
+    "tests/audit/test_socket_clients.py",
     "tests/telemetry/metrics/test_multiprocess.py",
     "tests/cli/test_looks.py",
     "tests/browser/test_console.py",

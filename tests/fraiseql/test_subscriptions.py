@@ -22,9 +22,13 @@ def host(field: str = "n", *, sdl: str = SDL) -> Any:
     from fraiseql.fastapi.dependencies import build_graphql_context
 
     app = FastAPI()
-    app.dependency_overrides[build_graphql_context] = dict
+    app.dependency_overrides[build_graphql_context] = no_context
     serve(app, field, sdl)
     return app
+
+
+def no_context() -> dict[str, Any]:
+    return {}
 
 
 def serve(app: Any, field: str, sdl: str = SDL) -> None:
@@ -99,6 +103,36 @@ async def test_another_path_and_a_mounted_app() -> None:
         assert await events(served, "subscription { n }", path) == [{"data": {"n": 1}}, {"data": {"n": 2}}]
         (found,) = await events(served, "{ a }", path)
         assert found["data"] == {"a": None}
+
+
+async def test_another_site_starts_no_mutation() -> None:
+    """What a page may send to another site without asking: any GET, and a POST that does not say that it is JSON."""
+    from fraiseql_guard.fraiseql import subscriptions
+
+    stored: list[int] = []
+
+    def store(*_arguments: Any) -> int:
+        stored.append(1)
+        return 1
+
+    app = subscriptions(host(sdl=SDL % "n" + " type Mutation { store: Int }"))
+    app.state.graphql_schema.mutation_type.fields["store"].resolve = store
+    document = {"query": "mutation { store }"}
+    headers = {"accept": "text/event-stream"}
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test", headers=headers) as client:
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""):
+            answer = await client.post("/graphql", content=json.dumps(document), headers={"content-type": kind})
+            assert answer.status_code == 422  # FraiseQL's own answer
+        assert stored == []
+        # FraiseQL decides about GET: in development it executes anything.
+        assert (await client.get("/graphql", params=document)).headers["content-type"] == "application/json"
+        answer = await client.post("/graphql", json=document)
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        stored.clear()
+        app.state.graphql_schema.query_type.fields["a"].resolve = store
+        assert "store" not in (await client.get("/graphql", params={"query": "{ a }"})).text
+        assert stored == [1]
 
 
 async def test_a_schema_that_the_app_replaces_is_the_one_that_counts() -> None:

@@ -19,6 +19,7 @@ from fraiseql.auth.base import AuthProvider, UserContext
 from fraiseql.db import DatabaseQuery
 from fraiseql.fastapi import FraiseQLConfig, create_fraiseql_app
 from fraiseql.fastapi.dependencies import get_db
+from graphql import GraphQLError
 from psycopg.sql import SQL
 
 from fraiseql_guard import Guard, guard_deadline, guard_request_id
@@ -111,6 +112,12 @@ async def failing(info: Any, after: int) -> AsyncGenerator[int, None]:
     for number in range(1, after + 1):
         yield number
     raise ValueError("the stream broke")
+
+
+@fraiseql.subscription
+async def refusing(info: Any) -> AsyncGenerator[int, None]:
+    raise GraphQLError("not for you", extensions={"code": "FORBIDDEN", "rule": object})
+    yield 0
 
 
 @fraiseql.subscription

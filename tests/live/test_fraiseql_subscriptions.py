@@ -130,6 +130,9 @@ async def test_an_error_inside_the_stream_ends_it(server: SocketServer, protocol
         first, last = await socket.ask("subscription { failing(after: 1) }")
         assert first == {"data": {"failing": 1}}
         assert (last[0] if protocol == T else last)["message"] == "the stream broke"
+        (errors,) = await socket.ask("subscription { refusing }", number="2")
+        extensions = (errors[0] if protocol == T else errors)["extensions"]
+        assert extensions == {"code": "FORBIDDEN", "rule": "<class 'object'>"}
 
 
 @BOTH

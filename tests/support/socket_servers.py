@@ -34,6 +34,8 @@ GUARDED_CLOSING: Final = "tests.support.socket_apps:guarded_closing_app"
 
 APP: Final = "SOCKET_APP"
 """Variable that tells tests/support/socket_target.py which app to make: not every server calls a function for it."""
+PARENT: Final = "SOCKET_APP_PARENT"
+"""Variable with the process whose end is the server's too."""
 _TARGET: Final = "tests.support.socket_target:app"
 _START_SECONDS: Final = 60.0
 _END_SECONDS: Final = 15.0
@@ -99,7 +101,8 @@ def serving(
     with server_output.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", *COMMANDS[name](port), *options],
-            cwd=PROJECT, env={**inherited, **(environment or {}), APP: app, "PYTHONPATH": str(PROJECT)},
+            cwd=PROJECT,
+            env={**inherited, **(environment or {}), APP: app, PARENT: str(os.getpid()), "PYTHONPATH": str(PROJECT)},
             stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
         )  # fmt: skip
     try:

@@ -11,7 +11,18 @@ from typing import Any, Final
 
 from fraiseql.fastapi.json_encoder import FraiseQLJSONEncoder
 
-_write: Final = FraiseQLJSONEncoder(separators=(",", ":")).encode
+
+class _AnyEncoder(FraiseQLJSONEncoder):
+    """Writes what FraiseQL cannot, such as an object in the extensions of an error, as its text."""
+
+    def default(self, obj: Any) -> Any:
+        try:
+            return super().default(obj)
+        except TypeError:
+            return str(obj)
+
+
+_write: Final = _AnyEncoder(separators=(",", ":")).encode
 
 
 def write_json(value: Any) -> str:

@@ -44,7 +44,8 @@ class EventStreams:
         self._otherwise = otherwise
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body = await _body(receive) if scope["method"] == "POST" else b""
+        by_post = scope["method"] == "POST"
+        body = await _body(receive) if by_post else b""
         if body is None:
             return  # its client has left
         payload = _payload(scope, body)
@@ -53,11 +54,22 @@ class EventStreams:
             operation = self._execution.reader.read(payload)
         except InvalidOperationError as error:
             errors = shown(error.errors)
-        is_subscription = operation is not None and operation.kind is OperationType.SUBSCRIPTION
-        if payload is None or not (is_subscription or accepted(scope).isdisjoint(_JSON)):
+        if payload is None or not _is_streamed(
+            operation, reads_json=not accepted(scope).isdisjoint(_JSON), by_post=by_post
+        ):
             await self._otherwise(scope, _replayed(body, receive), send)
         else:
             await _Stream(self._execution, scope, send).run(receive, operation, errors)
+
+
+def _is_streamed(operation: HostOperation | None, *, reads_json: bool, by_post: bool) -> bool:
+    """Whether an operation, or the errors in its place (None), is answered by a stream."""
+    if operation is None:
+        return not reads_json
+    if operation.kind is OperationType.SUBSCRIPTION:
+        return True
+    # A page of another site can send a GET without being asked: what changes data is FraiseQL's to decide.
+    return not reads_json and (by_post or operation.kind is OperationType.QUERY)
 
 
 class _Stream:
@@ -132,13 +144,19 @@ def _payload(scope: Scope, body: bytes) -> Mapping[str, Any] | None:
     """The envelope of a request; None if it has none, which FraiseQL's own route answers."""
     try:
         if scope["method"] == "POST":
-            found = read_json(body)
+            found = read_json(body) if _says_json(scope) else None
         else:
             found = dict(parse_qsl(scope.get("query_string", b"").decode()))
             found |= {name: read_json(found[name]) for name in ("variables", "extensions") if name in found}
     except ValueError:
         return None
     return found if isinstance(found, dict) and ("query" in found or "extensions" in found) else None
+
+
+def _says_json(scope: Scope) -> bool:
+    """Whether a request says that its body is JSON, which a page of another site cannot without being asked."""
+    kinds = [value.partition(b";")[0].strip().lower() for name, value in scope["headers"] if name == b"content-type"]
+    return kinds == [b"application/json"]
 
 
 async def _body(receive: Receive) -> bytes | None:
