@@ -64,6 +64,14 @@ class Answer:
         return errors or self.status >= _FAILED or not complete
 
 
+def streams_events(head: Message) -> bool:
+    """Whether the head of an answer announces server-sent events, which may go on for hours."""
+    for name, value in head.get("headers", ()):
+        if name == b"content-type":
+            return bytes(value[:17]).lower() == _STREAMS[0]
+    return False
+
+
 def _in_whole(body: bytes) -> tuple[bool, frozenset[str]]:
     try:
         answer = orjson.loads(body)

@@ -82,7 +82,7 @@ class AppRunner:
                 raise  # else: how it ended when it was stopped plays no part, the client was answered
         finally:
             self.task = None
-            if self._until is not None or self._ctx.ends_at is not None or self._watcher is not None:
+            if self._timer is not None or self._ctx.ends_at is not None or self._watcher is not None:
                 self.stop()
             if self._abandonment is not None:
                 self._abandonment.cancel()
@@ -118,6 +118,10 @@ class AppRunner:
         if self._timer is not None and now + seconds < self._timer.when():
             self._timer.cancel()
             self._timer = self._timers.call_at(now + seconds, self._look)
+
+    def lift(self) -> None:
+        """No deadline holds any more; the client that leaves stops the app as before."""
+        self._until = self._ctx.ends_at = None
 
     def interrupt(self) -> None:
         """Cancel the app now, once: the timer that a second call would start would not be stopped."""

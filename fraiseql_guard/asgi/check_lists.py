@@ -17,10 +17,12 @@ from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.http_request import HttpRequestForm
 from fraiseql_guard.checks.memory_pressure import MemoryPressure
+from fraiseql_guard.checks.mixed_operations import MixedOperations
 from fraiseql_guard.checks.origin import SocketOrigin
 from fraiseql_guard.checks.query_limits import QueryLimits
 from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.checks.sanctions import SANCTIONING
+from fraiseql_guard.checks.socket_room import SubscriptionRoom
 from fraiseql_guard.checks.subprotocols import Subprotocols
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
@@ -82,6 +84,7 @@ def body_checks(
     components: Components,
     reader: Reader | None,
     concurrency: Concurrency | None,
+    subscription_room: SubscriptionRoom,
 ) -> tuple[Check, ...]:
     """Checks that decide by the operation that a request asks for. ``configured`` are the settings before overrides."""
     checks: list[Check] = []
@@ -89,7 +92,7 @@ def body_checks(
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
-        checks.append(components.documents.blocked)
+        checks += [components.documents.blocked, MixedOperations()]
     if Protection.AUTH in active and settings.public_operations:
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.
@@ -99,7 +102,8 @@ def body_checks(
         if settings.cost_budgets:
             checks.append(CostBudgets(settings, configured))
     if concurrency is not None:
-        checks.append(concurrency)  # last: a slot that it takes is given back at the end of the request
+        # Last: what these take is given back at the end of the request, or once a subscription has begun.
+        checks += [concurrency, subscription_room]
     return tuple(checks)
 
 

@@ -10,6 +10,7 @@ from starlette.types import Message, Scope, Send
 from fraiseql_guard.asgi import replies
 from fraiseql_guard.asgi.batches import batch_size
 from fraiseql_guard.asgi.describe import endpoint
+from fraiseql_guard.asgi.event_refusals import in_asked_form
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext, outers
 from fraiseql_guard.core.denial import Denial
@@ -72,10 +73,14 @@ def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
 async def send_refusal(
     ctx: RequestContext, denial: Denial, headers: list[replies.Header], body: bytes, send: Send
 ) -> None:
-    """Send a refusal."""
+    """Send a refusal, in the form that its client asks for."""
+    status, headers, body = in_asked_form(ctx, denial, headers, body)
     ctx.status = denial.status
     ctx.response_bytes = len(body)
-    await send({"type": "http.response.start", "status": denial.status, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    if status != denial.status:
+        for outer in outers(ctx):
+            outer.status = denial.status  # what it counts with there, too
     await send({"type": "http.response.body", "body": body})
 
 

@@ -22,7 +22,6 @@ from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
-from fraiseql_guard.checks.mixed_documents import MIXED_DOCUMENTS
 from fraiseql_guard.checks.socket_room import Stage
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
@@ -82,7 +81,6 @@ async def check_operation(runtime: Runtime, ctx: RequestContext, denial: Denial 
             return denial
         denial = denial or await _known_block(runtime, ctx)
         denial = denial or _first_refusal(runtime, ctx, runtime.body_checks)
-        denial = denial or _first_refusal(runtime, ctx, (MIXED_DOCUMENTS, runtime.subscription_room))
         return await _settle(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - as above
         return denial or _not_settled(runtime, ctx, error)

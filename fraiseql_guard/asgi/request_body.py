@@ -243,6 +243,11 @@ class RequestBody:
         self._replay.clear()
         self.held.release()
 
+    def let_go(self) -> None:
+        """Give back the memory of a body that the app has received, while it works on."""
+        if not self._replay:
+            self.held.release()
+
     def close(self) -> None:
         """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
         self.drop()

@@ -13,7 +13,7 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.answer import Answer
+from fraiseql_guard.asgi.answer import Answer, streams_events
 from fraiseql_guard.asgi.answer_editor import AnswerEditor
 from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.app_runner import AppRunner
@@ -25,6 +25,7 @@ from fraiseql_guard.asgi.pipeline import apply_mode, run_checks
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.sockets.streams import StreamedAnswer
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
@@ -44,10 +45,12 @@ class RequestHandler:
     _answer: Answer | None = None  # of an operation, or where an answer may be a stream with a time limit
     _editor: AnswerEditor | None = None
     _runner: AppRunner | None = None  # where the app may have to be stopped
+    _stream: StreamedAnswer | None = None  # an answer that is one
     _own_answer: asyncio.Task[None] | None = None  # a refusal that is sent in the app's place
     _app_began_at: float | None = None  # None until the app is asked
     _begun = False  # the answer: something of it was passed on
     _complete = False  # the answer
+    _events_at: float | None = None  # when the head of an event stream went by that is no answer to an operation
     _trailers = False  # come after the body of the answer
     _recorded = False
 
@@ -85,6 +88,8 @@ class RequestHandler:
                     raise  # else the client has its answer, and how the app ended plays no part
             if self._own_answer is not None:
                 await self._own_answer
+            elif self._stream is not None:
+                await self._stream.ended()
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
@@ -95,7 +100,9 @@ class RequestHandler:
             self._release()
             if self._body is not None:
                 self._body.close()
-            self._runner = None  # it holds us: no cycle is left to the garbage collector
+            if self._stream is not None:
+                self._send_raw = self._stream.raw_send
+            self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
 
     async def _refuse(self, denial: Denial) -> None:
         """Answer with a refusal in place of the app."""
@@ -120,7 +127,7 @@ class RequestHandler:
             self._begin_query()
         receive: Receive = self._receive if body is None else body
         policy = runtime.timeout_policies.of(ctx)
-        if policy.timeout_seconds is None and (body is None or body.complete):
+        if policy.timeout_seconds is None and not ctx.operation and (body is None or body.complete):
             return self._app(self._scope, receive, self._send)
         loop = asyncio.get_running_loop()
         runner = self._runner = AppRunner(loop, runtime.timers.of(loop), body, policy, ctx, self)
@@ -172,7 +179,8 @@ class RequestHandler:
         if self._recorded:
             return
         self._recorded = True
-        ctx, runtime, now = self.ctx, self._runtime, time.monotonic()
+        ctx, runtime, stream = self.ctx, self._runtime, self._stream
+        now = (self._events_at if stream is None else stream.observed_at) or time.monotonic()
         if self._body is not None:
             ctx.request_bytes = self._body.received_bytes
         failed, query_seconds = False, None
@@ -184,11 +192,19 @@ class RequestHandler:
     def _has_failed(self) -> bool:
         """Whether a GraphQL request brought no result without errors."""
         ctx, runtime = self.ctx, self._runtime
-        left = self._runner is not None and self._runner.left
+        left = self._client_left()
+        if self._stream is not None and self._stream.ends_well(left=left):
+            return False
         if left and "query" not in ctx.told_outside:
             runtime.tell(runtime.recorder.disconnected)
         failed = self._answer is None or self._answer.has_failed(complete=self._complete)
         return failed or left or ctx.denial is not None
+
+    def _client_left(self) -> bool:
+        """Whether the app was stopped because its client left; of a stream also whether it has ended itself then."""
+        if self._runner is not None and self._runner.left:
+            return True
+        return self._stream is not None and self._body is not None and self._body.disconnected
 
     def _refused_by_app(self) -> FailureReason | None:
         """The reason for which the app itself has refused its caller, if it did."""
@@ -202,8 +218,12 @@ class RequestHandler:
     def _release(self) -> None:
         """Give back what the request took: for an app that works on after its time was up, once it ends."""
         ctx, runtime = self.ctx, self._runtime
+        if self._stream is not None:
+            self._stream.close(left=self._client_left())
         if ctx.concurrency_slots and runtime.concurrency is not None:
             runtime.concurrency.release(ctx)
+        if ctx.subscription_slots:
+            runtime.subscription_room.release(ctx)
         if ctx.attempts:
             runtime.lockouts.release(ctx)
 
@@ -211,21 +231,21 @@ class RequestHandler:
 
     def time_is_up(self) -> bool:
         """Answer the client, but in monitor mode (RunObserver)."""
-        ctx, runtime = self.ctx, self._runtime
-        stream = self._answer is not None and self._answer.stream
-        allowed = runtime.settings.stream_idle_seconds if stream else runtime.timeout_policies.of(ctx).timeout_seconds
-        seconds = self._seconds_at_work()
-        if ctx.express_seconds is not None and not stream:
-            overloaded = Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
-            runtime.tell(self._answer_instead, overloaded)  # should it break, the app is stopped all the same
-            return True
+        denial = (None if self._stream is None else self._stream.late()) or self._late()
+        if denial.code is not OVERLOADED and apply_mode(self._runtime, self.ctx, denial) is None:
+            return False
+        self._runtime.tell(self._answer_instead, denial)  # should it break, the app is stopped all the same
+        return True
+
+    def _late(self) -> Denial:
+        """The refusal of an operation whose time is up."""
+        ctx, seconds = self.ctx, self._seconds_at_work()
+        allowed = self._runtime.timeout_policies.of(ctx).timeout_seconds
+        if ctx.express_seconds is not None:
+            return Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
         mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
         facts = (("outcome", "unknown"),) if mutates else ()
-        denial = Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
-        if apply_mode(runtime, ctx, denial) is None:
-            return False
-        runtime.tell(self._answer_instead, denial)
-        return True
+        return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
 
     def abandoned(self) -> None:
         """Tell that the app goes on although it was cancelled (RunObserver)."""
@@ -252,6 +272,8 @@ class RequestHandler:
             ctx.span = span_in(self._runner.task) or ""
         tell_outside(ctx)
         runtime.tell(runtime.recorder.refused, ctx, denial)
+        if self._stream is not None:
+            self._stream.close()
         if not self._begun:
             self._begun = True
             headers, body = refusal(runtime, ctx, denial)
@@ -267,7 +289,22 @@ class RequestHandler:
         """What the app sends where its answer is looked at: edited if that was asked for, and passed on."""
         if self._answer is not None and message["type"] == "http.response.start":
             self._answer.start(message)
+            if self._answer.stream and self._runner is not None:
+                self._begin_stream(self._answer, self._runner)
         return self._pass_on(message) if self._editor is None else self._edit(self._editor, message)
+
+    def _begin_stream(self, answer: Answer, runner: AppRunner) -> None:
+        """The answer is streamed. Should that break, it keeps the deadline of any other."""
+        ctx, runtime, body = self.ctx, self._runtime, self._body
+        try:
+            stream = StreamedAnswer(runtime, ctx, answer, runner, self._send_raw, self._interrupt)
+            self._stream, self._send_raw, self._editor = stream, stream.send, None
+            stream.begin()
+        except Exception as error:  # noqa: BLE001 - as the docstring says
+            runtime.tell(runtime.recorder.fault, "streams", error)
+        if body is not None:  # it may last for hours
+            body.let_go()
+            ctx.body = ctx.rewritten = None
 
     async def _edit(self, editor: AnswerEditor, message: Message) -> None:
         for ready in editor.ready(message):
@@ -275,17 +312,17 @@ class RequestHandler:
 
     def _pass_on(self, message: Message) -> Awaitable[None]:
         """A message as it reaches the client, with our headers; noted as it goes by."""
-        if self.ctx.denial is not None:
+        if self.ctx.denial is not None or (self._stream is not None and self._stream.over):
             return _nothing()  # the client has its answer already
         last = False
         if message["type"] == "http.response.start":
             self._begun, self.ctx.status = True, message["status"]
             self._trailers = bool(message.get("trailers"))
+            if self._answer is None and streams_events(message):
+                self._events_at = time.monotonic()
             message = with_headers(self._runtime, self.ctx, message)
         else:
             last = self._noted(message)
-        if self._runner is not None and self._answer is not None and self._answer.stream:
-            self._runner.extend(self._runtime.settings.stream_idle_seconds)
         return self._send_last(message) if last else self._send_raw(message)
 
     def _noted(self, message: Message) -> bool:

@@ -69,6 +69,7 @@ class _RuntimeBuilder:
         self._token_check = self._identity.check if self._identity else None
         self._head_checks = self._checks_by_head()
         self._concurrency = self._concurrency_check()
+        self._subscription_room = SubscriptionRoom(settings, components.at_work.subscriptions)
         self._reader = self._document_reader()
         self._operator = self._store_operator()
 
@@ -85,7 +86,7 @@ class _RuntimeBuilder:
             health_access=self._health_access,
             concurrency=self._concurrency,
             socket_room=SocketRoom(settings, at_work.sockets),
-            subscription_room=SubscriptionRoom(settings, at_work.subscriptions),
+            subscription_room=self._subscription_room,
             live=at_work.live,
             repeated_tokens=at_work.repeated_tokens,
             live_watch=at_work.live_watch,
@@ -162,6 +163,7 @@ class _RuntimeBuilder:
             self._components,
             self._reader,
             self._concurrency,
+            self._subscription_room,
         )
 
     def _admission(self) -> Admission:

@@ -66,6 +66,7 @@ class App(EchoApp):
 
 
 STREAM = b"text/event-stream"
+SUBSCRIPTION = "subscription{ticks{id}}"
 PAUSES, STREAMS, SPEAKS = {"x-pauses": "1"}, {"x-streams": "1"}, {"x-speaks": "1"}
 PING = {"type": "ping", "payload": {"number": 1}}
 SUGGESTING = {"data": None, "errors": [{"message": 'Did you mean "secret"?'}]}
@@ -139,9 +140,25 @@ def slow_body(path: str) -> Probe:
     return probe
 
 
-async def streamed(guard: Guarded) -> Any:
-    reply = await graphql(guard, "subscription{ticks{id}}", headers=STREAMS)
-    return reply.body.count(b"data")
+def streamed(query: str) -> Probe:
+    """What comes of a streamed answer: its events, and its heartbeats."""
+
+    async def probe(guard: Guarded) -> Any:
+        body = (await graphql(guard, query, headers=STREAMS)).body
+        return body.count(b"data"), b":\n\n" in body
+
+    return probe
+
+
+def subscribed(callers: int, each: int) -> Probe:
+    """What becomes of subscriptions that are open at the same time."""
+
+    async def probe(guard: Guarded) -> Any:
+        who = [elsewhere() for _ in range(callers)] * each
+        asked = (graphql(guard, SUBSCRIPTION, headers=STREAMS, **caller) for caller in who)
+        return sorted(reply.status for reply in await asyncio.gather(*asked))
+
+    return probe
 
 
 async def left(guard: Guarded) -> Any:
@@ -323,7 +340,11 @@ CASES: Mapping[str, Case] = {
     "query_timeout": Case("0.05", code_of("{me{id}}", headers=PAUSES)),
     "mutation_timeout": Case("0.05", code_of("mutation{a{id}}", headers=PAUSES)),
     "request_timeout": Case("0.05", raw(b"", "/page", headers=PAUSES)),
-    "stream_idle_seconds": Case("0.05", streamed),
+    "stream_idle_seconds": Case("0.05", streamed("{users{id}}")),
+    "stream_max_seconds": Case("0.05", streamed("{users{id}}")),
+    "stream_heartbeat_seconds": Case("0.05", streamed(SUBSCRIPTION)),
+    "max_subscriptions": Case("2", subscribed(2, 1)),
+    "max_subscriptions_per_caller": Case("1", subscribed(1, 2)),
     "cancel_mutations": Case("true", left),
     "rate_limit_abuse_offences": Case("1", sanctioned(*ABUSE), {**ONE_ABUSE, "rate_limit_abuse_offences": 5}),
     "rate_limit_abuse_window_seconds": Case("600", sanctioned(*ABUSE, "time_window_minutes"), ONE_ABUSE),

@@ -71,6 +71,118 @@ async def test_all_others_come_as_the_client_likes_best(guarded, accept, media_t
         assert (reply.status, reply.header("content-type")) == (status, media_type)
 
 
+# --- server-sent events ----------------------------------------------------------------------------------------------
+
+EVENTS = "text/event-stream"
+
+
+def as_events(reply: Any) -> list[tuple[str, str]]:
+    """The types and data of the events in an answer."""
+    assert reply.header("content-type") == EVENTS
+    blocks = reply.body.decode().removesuffix("\n\n").split("\n\n")
+    return [tuple(line.partition(": ")[2] for line in block.split("\n")) for block in blocks]
+
+
+@pytest.mark.parametrize("accept", [EVENTS, "Text/Event-Stream", f"{EVENTS}, {JSON};q=0.9", f"{EVENTS}, */*;q=0.5",
+                                    f"{EVENTS}, */*"])  # fmt: skip
+@pytest.mark.parametrize("how", ["POST", "GET"])
+async def test_a_client_of_server_sent_events_gets_a_refusal_as_the_end_of_its_operation(guarded, accept, how) -> None:
+    guard = guarded(max_query_depth=1)
+    if how == "POST":
+        reply = await graphql(guard, "subscription{a{b{c}}}", headers={"accept": accept})
+    else:
+        query = "query=subscription%7Ba%7Bb%7Bc%7D%7D%7D"
+        reply = await request(guard, "GET", headers={"accept": accept}, query=query)
+    (kind, result), end = as_events(reply)
+    assert (reply.status, kind, end) == (200, "next", ("complete", ""))
+    (error,) = json.loads(result)["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["limit"]) == ("QUERY_TOO_DEEP", 1)
+    assert reply.header("content-length") == str(len(reply.body))
+    # Wherever it counts, it counts as what it is.
+    assert guard.metric("fraiseql_http_requests_total", status="400") == 1
+    assert guard.metric("fraiseql_http_requests_total", status="200") == 0
+    assert guard.metric("fraiseql_guard_refusals_total", code="QUERY_TOO_DEEP") == 1
+
+
+@pytest.mark.parametrize(
+    "accept",
+    [None, "*/*", JSON, URQL, APOLLO_4, f"{EVENTS};q=0.9, {JSON}", f"{EVENTS};q=0, {JSON};q=0", "text/*",
+     f"{EVENTS}, {JSON}", f'multipart/mixed;boundary="graphql";subscriptionSpec="1.0", {JSON}'],
+)  # fmt: skip
+async def test_all_others_get_it_as_ever(guarded, accept) -> None:
+    headers = {"accept": accept} if accept else {}
+    reply = await graphql(guarded(max_query_depth=1), "subscription{a{b{c}}}", headers=headers)
+    assert (reply.status, reply.code) == (400, "QUERY_TOO_DEEP")
+
+
+@pytest.mark.parametrize(("refused", "status"), [(too_often, 429), (too_many_at_work, 429), (no_room, 503)])
+async def test_a_refusal_for_the_moment_keeps_its_status_for_them_too(guarded, refused, status) -> None:
+    reply = await refused(guarded, headers={"accept": EVENTS})
+    assert (reply.status, reply.header("content-type")) == (status, JSON)
+    assert reply.header("retry-after") is not None
+
+
+async def test_a_bad_token_is_presented_once_and_is_one_offence(guarded, secret) -> None:
+    guard = guarded(jwt_secret=secret, brute_force_offences=2)
+    reply = await graphql(guard, "subscription{a}", token="no.good.token", headers={"accept": EVENTS})
+    assert reply.status == 200
+    assert json.loads(as_events(reply)[0][1])["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert guard.metric("fraiseql_http_requests_total", status="401") == 1
+    assert len(guard.lines("security.auth_failure")) == 1
+    assert guard.lines("security.brute_force_detected") == []
+
+
+async def test_the_same_refusal_has_the_form_of_each_client(guarded, secret) -> None:
+    guard = guarded(jwt_secret=secret)
+    for _ in range(3):  # the head of a request is cached
+        for accept, status in ((EVENTS, 200), (JSON, 401)):
+            assert (await graphql(guard, "{me}", headers={"accept": accept})).status == status
+
+
+async def test_where_nothing_streams_there_are_no_events(guarded) -> None:
+    accept = {"accept": EVENTS}
+    batch = [{"query": "{a{b{c}}}"}] * 2
+    reply = await request(guarded(max_query_depth=1, batching=True), body=json.dumps(batch).encode(), headers=accept)
+    assert (reply.status, len(reply.answers)) == (400, 2)
+    assert (await request(guarded(), "PUT", headers=accept)).status == 405
+    assert (await request(guarded(), "DELETE", headers=accept)).status == 405
+    head = await request(guarded(max_query_depth=1), "HEAD", headers=accept, query="query=%7Ba%7Bb%7Bc%7D%7D%7D")
+    assert (head.status, head.body) == (400, b"")
+    page = await request(guarded(), "GET", "/page", headers=accept)
+    assert page.status == 200
+
+
+async def test_a_page_of_another_origin_may_read_it(guarded) -> None:
+    guard = guarded(max_query_depth=1, cors_origins="https://app.example.org")
+    headers = {"accept": EVENTS, "origin": "https://app.example.org"}
+    reply = await graphql(guard, "{a{b{c}}}", headers=headers)
+    assert reply.header("access-control-allow-origin") == "https://app.example.org"
+    assert reply.header("cache-control") == "no-store"
+    assert as_events(reply)
+
+
+async def test_a_late_operation_ends_with_the_refusal(guarded) -> None:
+    guard = guarded(EchoApp(held=True), query_timeout=0.05)
+    reply = await graphql(guard, "{me}", headers={"accept": EVENTS})
+    assert (reply.status, json.loads(as_events(reply)[0][1])["errors"][0]["extensions"]["code"]) == (
+        200,
+        "QUERY_TIMEOUT",
+    )
+    assert guard.metric("fraiseql_http_requests_total", status="504") == 1
+
+
+async def test_a_guard_outside_counts_the_status_of_the_refusal_inside(guarded) -> None:
+    inner = guarded(max_query_depth=1)
+
+    async def between(scope: Any, receive: Any, send: Any) -> None:
+        await inner.guard(scope, receive, send)
+
+    outer = guarded(between)
+    reply = await graphql(outer, "{a{b{c}}}", headers={"accept": EVENTS})
+    assert reply.status == 200
+    assert outer.metric("fraiseql_http_requests_total", status="400") == 1
+
+
 # --- which setting decides -------------------------------------------------------------------------------------------
 
 OPTIONS = {variable.option: variable.name for variable in VARIABLES}

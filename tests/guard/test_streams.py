@@ -1,4 +1,5 @@
-"""Streamed answers: a limit on the time to their beginning and on their silences, none on their length."""
+"""Streamed answers: of queries the beginning, the silences and the whole are limited, of subscriptions nothing but
+the beginning."""
 
 import asyncio
 import json
@@ -10,7 +11,10 @@ from tests.support.waiting import until
 
 SSE = b"Text/Event-Stream; charset=utf-8"
 MULTIPART = b'multipart/mixed; boundary="-"'
+EVENT, PART = b"data: 1\n\n", b'\r\n---\r\nContent-Type: application/json\r\n\r\n{"data":1}'
 LONG = 30.0
+QUERY = "{users{id}}"
+SUBSCRIPTION = "subscription{ticks{id}}"
 
 
 class Stream:
@@ -18,6 +22,7 @@ class Stream:
 
     def __init__(self, *, before: float = 0.0, pauses=(), media_type: bytes = SSE) -> None:
         self.before, self.pauses, self.media_type = before, list(pauses), media_type
+        self.part = EVENT if media_type is SSE else PART
         self.stopped = 0
 
     async def __call__(self, scope, receive, send) -> None:
@@ -28,11 +33,16 @@ class Stream:
             await send({"type": "http.response.start", "status": 200, "headers": headers})
             for pause in self.pauses:
                 await asyncio.sleep(pause)
-                await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+                await send({"type": "http.response.body", "body": self.part, "more_body": True})
         except asyncio.CancelledError:
             self.stopped += 1
             raise
         await send({"type": "http.response.body", "body": b""})
+
+
+def parts(reply) -> int:
+    """How many parts have reached the client."""
+    return reply.body.count(EVENT) + reply.body.count(PART)
 
 
 def ends(guard) -> tuple[float, float, float]:
@@ -45,18 +55,20 @@ def ends(guard) -> tuple[float, float, float]:
 
 
 @pytest.mark.parametrize("media_type", [SSE, MULTIPART])
-async def test_a_stream_that_shows_life_outlives_the_query_timeout(guarded, media_type) -> None:
+@pytest.mark.parametrize("document", [QUERY, SUBSCRIPTION])
+async def test_a_stream_that_shows_life_outlives_the_query_timeout(guarded, media_type, document) -> None:
     app = Stream(pauses=[0.08] * 6, media_type=media_type)
-    guard = guarded(app, query_timeout=0.2, stream_idle_seconds=5)
-    reply = await graphql(guard, "subscription{ticks{id}}")
-    assert (reply.status, reply.body.count(b"data"), reply.complete) == (200, 6, True)
+    guard = guarded(app, query_timeout=0.4, stream_idle_seconds=5)
+    reply = await graphql(guard, document)
+    assert (reply.status, parts(reply), reply.complete) == (200, 6, True)
     assert ends(guard) == (1, 0, 0)
 
 
-async def test_a_stream_that_never_begins_is_answered_like_any_late_query(guarded) -> None:
+@pytest.mark.parametrize("document", [QUERY, SUBSCRIPTION])
+async def test_a_stream_that_never_begins_is_answered_like_any_late_query(guarded, document) -> None:
     app = Stream(before=LONG)
     guard = guarded(app, query_timeout=0.1, stream_idle_seconds=LONG)
-    reply = await graphql(guard, "subscription{ticks{id}}")
+    reply = await graphql(guard, document)
     assert (reply.status, reply.code) == (504, "QUERY_TIMEOUT")
     assert app.stopped == 1
     assert ends(guard) == (0, 1, 1)
@@ -64,45 +76,75 @@ async def test_a_stream_that_never_begins_is_answered_like_any_late_query(guarde
 
 @pytest.mark.parametrize("media_type", [SSE, MULTIPART])
 @pytest.mark.parametrize("pauses", [[LONG], [0, 0, LONG]], ids=["at the first byte", "in the middle"])
-@pytest.mark.parametrize("query_timeout", [0.2, LONG], ids=["short query timeout", "long query timeout"])
-async def test_a_stream_that_stalls_is_cut(guarded, media_type, pauses, query_timeout) -> None:
+async def test_a_querys_stream_that_stalls_is_cut_and_is_no_slow_statement(guarded, media_type, pauses) -> None:
     app = Stream(pauses=pauses, media_type=media_type)
-    guard = guarded(app, query_timeout=query_timeout, stream_idle_seconds=0.3)
-    reply = await asyncio.wait_for(graphql(guard, "subscription{ticks{id}}"), LONG / 2)
-    assert (reply.status, reply.body.count(b"data"), reply.complete) == (200, len(pauses) - 1, False)
+    guard = guarded(app, query_timeout=LONG, stream_idle_seconds=0.3)
+    reply = await asyncio.wait_for(graphql(guard, QUERY), LONG / 2)
+    assert (reply.status, parts(reply), reply.complete) == (200, len(pauses) - 1, False)
     assert app.stopped == 1
+    assert ends(guard) == (0, 1, 0)
+    assert guard.metric("fraiseql_errors_total", error_code="STREAM_SILENT") == 1
+    assert guard.lines("database.query_timeout") == []
+    (line,) = guard.lines("guard.request_refused")
+    assert (line["context"]["code"], line["context"]["limit"]) == ("STREAM_SILENT", 0.3)
+
+
+async def test_the_first_part_of_a_querys_stream_comes_within_the_query_timeout(guarded) -> None:
+    app = Stream(pauses=[LONG])
+    guard = guarded(app, query_timeout=0.2, stream_idle_seconds=LONG)
+    reply = await asyncio.wait_for(graphql(guard, QUERY), LONG / 2)
+    assert (reply.status, reply.body, reply.complete) == (200, b"", False)
     assert ends(guard) == (0, 1, 1)
-    (line,) = guard.lines("database.query_timeout")
-    assert (line["context"]["timeout_ms"], line["context"]["query_type"]) == (300, "subscription")
+    assert len(guard.lines("database.query_timeout")) == 1
+
+
+@pytest.mark.parametrize("document", [QUERY, "mutation{pay{id}}"])
+async def test_the_whole_of_a_querys_stream_is_bounded(guarded, document) -> None:
+    app = Stream(pauses=[0.02] * 1000)
+    guard = guarded(app, query_timeout=0.3, stream_idle_seconds=LONG, stream_max_seconds=0.5)
+    reply = await asyncio.wait_for(graphql(guard, document), LONG / 2)
+    assert (reply.status, reply.complete, app.stopped) == (200, False, 1)
+    assert ends(guard) == (0, 1, 0)
+    assert guard.metric("fraiseql_guard_refusals_total", code="STREAM_TOO_LONG") == 1
+
+
+@pytest.mark.parametrize("media_type", [SSE, MULTIPART])
+async def test_a_subscription_may_be_silent_for_as_long_as_it_likes(guarded, media_type) -> None:
+    app = Stream(pauses=[0, 0.5], media_type=media_type)
+    guard = guarded(app, query_timeout=0.2, stream_idle_seconds=0.1, stream_max_seconds=0.1)
+    reply = await asyncio.wait_for(graphql(guard, SUBSCRIPTION), LONG / 2)
+    assert (parts(reply), reply.complete, app.stopped) == (2, True, 0)
+    assert ends(guard) == (1, 0, 0)
 
 
 async def test_a_mutations_stream_that_stalls_is_cut_too(guarded) -> None:
     guard = guarded(Stream(pauses=[0, LONG]), stream_idle_seconds=0.3)
     reply = await asyncio.wait_for(graphql(guard, "mutation{pay{id}}"), LONG / 2)
-    assert (reply.body.count(b"data"), reply.complete) == (1, False)
-    assert ends(guard) == (0, 1, 1)
+    assert (parts(reply), reply.complete) == (1, False)
+    assert ends(guard) == (0, 1, 0)
 
 
 async def test_monitor_mode_says_once_what_would_be_cut(guarded) -> None:
     app = Stream(pauses=[0.01, 0.3, 0.01, 0.3, 0.01])
     guard = guarded(app, stream_idle_seconds=0.1, mode="monitor")
-    reply = await graphql(guard, "subscription{ticks{id}}")
-    assert (reply.body.count(b"data"), reply.complete) == (5, True)
-    assert guard.metric("fraiseql_guard_would_refuse_total", code="QUERY_TIMEOUT") == 1
+    reply = await graphql(guard, QUERY)
+    assert (parts(reply), reply.complete) == (5, True)
+    assert guard.metric("fraiseql_guard_would_refuse_total", code="STREAM_SILENT") == 1
     assert ends(guard) == (1, 0, 0)
 
 
 @pytest.mark.parametrize("pauses", [[LONG], [0.01] * 1000], ids=["while it is silent", "while it sends"])
-async def test_a_client_that_leaves_stops_the_streams_work(guarded, pauses) -> None:
+@pytest.mark.parametrize(("document", "disconnects", "ended"), [(QUERY, 1, (0, 1, 0)), (SUBSCRIPTION, 0, (1, 0, 0))])
+async def test_a_client_that_leaves_stops_the_streams_work(guarded, pauses, document, disconnects, ended) -> None:
     app = Stream(pauses=pauses)
     guard = guarded(app)
-    body = json.dumps({"query": "subscription{ticks{id}}"}).encode()
+    body = json.dumps({"query": document}).encode()
     connection = Connection([body])
-    running = asyncio.ensure_future(graphql(guard, "subscription{ticks{id}}", connection=connection))
+    running = asyncio.ensure_future(graphql(guard, document, connection=connection))
     await until(lambda: connection.reply.status)
     connection.leave()
     await asyncio.wait_for(running, LONG / 2)
     assert app.stopped == 1
-    assert guard.metric("fraiseql_guard_disconnects_total") == 1
-    assert ends(guard) == (0, 1, 0)
+    assert guard.metric("fraiseql_guard_disconnects_total") == disconnects
+    assert ends(guard) == ended  # so a subscription ends
     assert guard.guard.runtime.concurrency.at_work == 0

@@ -136,7 +136,7 @@ async def test_a_stream_has_a_limit_on_silence_instead(guarded) -> None:
         await asyncio.sleep(30)
 
     guard = guarded(streaming, query_timeout=0.15, stream_idle_seconds=1.5)
-    reply = await graphql(guard, "subscription{ticks{id}}")
+    reply = await graphql(guard, "{users{id}}")
     assert (reply.body.count(b"data"), reply.complete) == (4, False)
 
 
@@ -230,14 +230,28 @@ async def test_without_a_guard_there_is_no_deadline() -> None:
     assert guard_deadline({"type": "http"}) is None
 
 
-async def test_a_stream_has_its_idle_time_left(guarded) -> None:
+async def deadlines_of(guarded, document: str, **options) -> list[float | None]:
+    """What an app is told that streams its answer: behind the head of it, and behind the first event."""
     seen: list[float | None] = []
 
     async def streaming(scope, receive, send) -> None:
         await receive()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
         seen.append(guard_deadline(scope))
-        await send({"type": "http.response.body", "body": b"data: 1\n\n"})
+        await send({"type": "http.response.body", "body": b"data: 1\n\n", "more_body": True})
+        seen.append(guard_deadline(scope))
+        await send({"type": "http.response.body", "body": b"data: 2\n\n"})
 
-    await graphql(guarded(streaming, query_timeout=1, stream_idle_seconds=500), "subscription{ticks{id}}")
-    assert 400 < seen[0] <= 500
+    await graphql(guarded(streaming, query_timeout=100, **options), document)
+    return seen
+
+
+@pytest.mark.parametrize(("whole", "left"), [(10_000, 500), (300, 300)])
+async def test_a_querys_stream_has_its_idle_time_left_and_never_more_than_its_whole_time(guarded, whole, left) -> None:
+    before, after = await deadlines_of(guarded, "{users{id}}", stream_idle_seconds=500, stream_max_seconds=whole)
+    assert 50 < before <= 100
+    assert left - 50 < after <= left
+
+
+async def test_a_subscription_has_no_deadline_once_it_has_begun(guarded) -> None:
+    assert await deadlines_of(guarded, "subscription{ticks{id}}", stream_idle_seconds=1) == [None, None]

@@ -193,6 +193,13 @@ SOCKET_CLOSED = Event(
     ),
 )
 
+SUBSCRIPTION_ENDED = Event(
+    "guard.subscription_ended",
+    "INFO",
+    "Subscription over a streamed answer ended",
+    (*_WHO, "endpoint", "transport", "reason", "duration_seconds", "events", "user_agent"),
+)
+
 REQUEST_EVENTS: Final[tuple[Event, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Event)
 )

@@ -148,8 +148,8 @@ FAULT_PARTS: Final = (
     "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
-    "MetricsAccess", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm", "RequestPaths",
-    "SocketOrigin", "Subprotocols", "SubscriptionRoom",
+    "MetricsAccess", "MixedOperations", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
+    "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""
 

@@ -13,6 +13,7 @@ from typing import Final
 
 JSON: Final = "application/json"
 GRAPHQL_RESPONSE: Final = "application/graphql-response+json"
+EVENTS: Final = "text/event-stream"
 
 _WORD: Final = r"[A-Za-z0-9!#$%&'*+.^_`|~-]++"  # a token
 _QUOTED: Final = r"\"((?:[^\"\\\x00-\x08\x0a-\x1f\x7f]|\\[\t\x20-\x7e\x80-\xff])*+)\""
@@ -114,3 +115,18 @@ def _answer_type(accept: str) -> str:
     if response.weight == plain.weight:
         return GRAPHQL_RESPONSE if response.weight and response.precision == 3 else JSON
     return GRAPHQL_RESPONSE if response.weight > plain.weight else JSON
+
+
+def prefers_events(accept: str) -> bool:
+    """Whether a client asks for server-sent events by name, and rather for them than for an answer in JSON."""
+    # Nearly all others are told by this alone.
+    return "event-stream" in accept.lower() and len(accept) <= _LONGEST_ACCEPT and _prefers_events(accept)
+
+
+@lru_cache(maxsize=256)
+def _prefers_events(accept: str) -> bool:
+    events, others = preference(accept, EVENTS), (preference(accept, GRAPHQL_RESPONSE), preference(accept, JSON))
+    best = max(each.weight for each in others)
+    if events.weight == best:
+        return events.precision == 3 and best > 0 and all(each.precision < 3 for each in others)
+    return events.precision == 3 and events.weight > best

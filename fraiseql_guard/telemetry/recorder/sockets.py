@@ -27,6 +27,15 @@ class SocketLife:
     sent_bytes: int = 0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionLife:
+    """What a subscription over a streamed answer has been, told when it has ended."""
+
+    reason: ClosingReason
+    seconds: float
+    events: int
+
+
 class SocketRecorder:
     """Turns the life of sockets and subscriptions into metrics and log lines."""
 
@@ -81,6 +90,22 @@ class SocketRecorder:
         """A subscription that was let pass has ended, after so many seconds."""
         self._subscriptions[transport] -= 1
         self._metrics.observe(s.SUBSCRIPTION_SECONDS, seconds)
+
+    def stream_ended(self, ctx: RequestContext, transport: Transport, life: SubscriptionLife) -> None:
+        """A subscription over a streamed answer has ended, which says so itself in no other line: its request is
+        recorded with the time to its first event."""
+        self.unsubscribed(transport, life.seconds)
+
+        def line() -> EventLine:
+            told = {
+                "transport": transport.value,
+                "reason": life.reason.value,
+                "duration_seconds": round(life.seconds, 3),
+                "events": life.events,
+            }
+            return EventLine(s.SUBSCRIPTION_ENDED, told, {})
+
+        self._emitter.emit_lazily(ctx, s.SUBSCRIPTION_ENDED, line)
 
     @property
     def open(self) -> Mapping[str, int]:

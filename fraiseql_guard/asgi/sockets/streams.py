@@ -1,0 +1,305 @@
+"""Follows an answer that is streamed: server-sent events, or the parts of multipart/mixed.
+
+A document of subscriptions alone may last for as long as its client wants it, and may be silent; every other operation
+has a bound on its silences and on its whole time. Whichever it is, it ends with a block of its caller, and where its
+client does not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import Final
+
+import orjson
+from starlette.types import Message, Send
+
+from fraiseql_guard.asgi.answer import Answer
+from fraiseql_guard.asgi.app_runner import AppRunner
+from fraiseql_guard.asgi.pipeline import apply_mode
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.sockets.event_framing import Framing, UnreadFraming, framing_of
+from fraiseql_guard.asgi.sockets.registry import BLOCKED_CALLER, TOKEN_OVER, USER_GONE, Ending
+from fraiseql_guard.asgi.sockets.stream_sender import StreamSender
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.deadline_timers import DeadlineTimer
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.live_facts import LiveFacts, LiveOperation
+from fraiseql_guard.core.signals import (
+    SLOW_CONSUMER,
+    STREAM_SILENT,
+    STREAM_TOO_LONG,
+    ClosingReason,
+    Code,
+    Transport,
+)
+from fraiseql_guard.telemetry.recorder.sockets import SubscriptionLife
+
+_SLOT_SECONDS: Final = 1.0
+"""How long a subscription counts among the operations at work, if its first event does not come sooner."""
+_TOLD: Final = (BLOCKED_CALLER, USER_GONE)
+"""Endings that a client hears of. After any other it shall come again, with a fresh token or to another worker."""
+
+
+class StreamKind(Enum):
+    """What may be asked of a streamed answer."""
+
+    SUBSCRIPTION = "subscription"
+    BOUNDED = "bounded"  # an operation with an end
+    UNKNOWN = "unknown"  # its document was not measured, or it is no operation
+
+
+class StreamedAnswer:
+    """One streamed answer, from its head to its end (LiveConnection). ``send`` stands in the place of the server's.
+
+    ``on_cut`` is called with the refusal for which the answer is cut and the app stopped. Belongs to one event loop.
+    """
+
+    first_event_at: float | None = None  # by time.monotonic
+    over = False  # the guard has ended it: what the app sends is not passed on any more
+    events = 0
+    _bound: tuple[Code, float] | None = None  # what it breaks if its deadline comes; None: that of any operation
+    _reason: ClosingReason | None = None  # for which the guard has ended it
+    _last_words: asyncio.Task[None] | None = None
+    _slot_timer: DeadlineTimer | None = None
+    _closed = False
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        ctx: RequestContext,
+        answer: Answer,
+        runner: AppRunner,
+        send: Send,
+        on_cut: Callable[[Denial], None],
+    ) -> None:
+        self.ctx = ctx
+        self.kind = _kind_of(ctx)
+        self._runtime = runtime
+        self._runner = runner
+        self._on_cut = on_cut
+        self._loop = asyncio.get_running_loop()
+        self._timers = runtime.timers.of(self._loop)
+        self._began_at = self._loop.time()
+        self._head_at = time.monotonic()
+        self._transport = Transport.MULTIPART if answer.media_type.startswith(b"multipart") else Transport.SSE
+        self._framing: Framing = UnreadFraming() if ctx.method == "HEAD" else framing_of(answer.headers)
+        settings = runtime.settings
+        self._sender = StreamSender(
+            send,
+            ctx,
+            self._framing,
+            self,
+            self._timers,
+            send_seconds=settings.socket_send_seconds,
+            heartbeat_seconds=settings.stream_heartbeat_seconds if self.subscribes else None,
+        )
+
+    @property
+    def subscribes(self) -> bool:
+        """Whether it carries the events of subscriptions, and nothing else."""
+        return self.kind is StreamKind.SUBSCRIPTION
+
+    def begin(self) -> None:
+        """The head of the answer is there."""
+        if self.ctx.operation:
+            self._runtime.live.add(self)
+        if self.subscribes:
+            self._runner.lift()
+            left = max(0.0, _SLOT_SECONDS - self._runner.seconds)
+            self._slot_timer = self._timers.call_at(self._began_at + left, self._release_slot)
+            if self._counts:
+                self._runtime.tell(self._runtime.recorder.sockets.subscribed, self._transport)
+        self._move_deadline()
+
+    # --- what goes by -------------------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Send a message of the app's; what is in it is counted once it is out."""
+        await self._sender.send(message)
+        if message["type"] == "http.response.body":
+            events = self._runtime.tell(self._framing.feed, message.get("body", b""))
+            if events:
+                self._count(events)
+        self._move_deadline()
+
+    def _count(self, events: int) -> None:
+        if self.first_event_at is None:
+            self.first_event_at = time.monotonic()
+            self._release_slot()
+        self.events += events
+        if self.subscribes and self._counts:
+            for _ in range(events):
+                self._runtime.tell(self._runtime.recorder.sockets.event_passed)
+
+    @property
+    def _counts(self) -> bool:
+        """Whether no guard further outside counts the same in the same metrics."""
+        return "query" not in self.ctx.told_outside
+
+    # --- its deadlines ------------------------------------------------------------------------------------------------
+
+    @property
+    def observed_at(self) -> float | None:
+        """The moment to which its duration is observed; None: to its end. How long a subscription lives says nothing
+        about how long the app works."""
+        if self.kind is StreamKind.BOUNDED:
+            return None
+        return self.first_event_at or self._head_at
+
+    def _move_deadline(self) -> None:
+        """A part went by: from now on the answer may be silent for so long, but never beyond its last moment."""
+        ctx, settings = self.ctx, self._runtime.settings
+        if self.subscribes or ctx.express_seconds is not None:
+            return
+        idle, runner = settings.stream_idle_seconds, self._runner
+        bound: tuple[Code, float] | None = (STREAM_SILENT, idle)
+        seconds = idle
+        if self.kind is StreamKind.BOUNDED:
+            begun = self.first_event_at is not None
+            longest = settings.stream_max_seconds if begun else self._runtime.timeout_policies.of(ctx).timeout_seconds
+            if longest is not None and longest - runner.seconds < idle:
+                seconds = max(0.0, longest - runner.seconds)
+                bound = (STREAM_TOO_LONG, longest) if begun else None
+        self._bound = bound
+        runner.extend(seconds)
+
+    def late(self) -> Denial | None:
+        """Why its deadline has come; None where it is that of any operation."""
+        if self._bound is None:
+            return None
+        code, limit = self._bound
+        seconds = self._runner.seconds if code is STREAM_TOO_LONG else self._loop.time() - self._sender.quiet_since
+        return Denial(code, limit=limit, actual=round(seconds, 3))
+
+    def _release_slot(self) -> None:
+        """What only subscriptions do: others are at work to their end."""
+        if self._slot_timer is None:
+            return
+        self._slot_timer.cancel()
+        self._slot_timer = None
+        if self._runtime.concurrency is not None:
+            self._runtime.concurrency.release(self.ctx)
+
+    # --- its client ---------------------------------------------------------------------------------------------------
+
+    def slow(self, waited_seconds: float) -> None:
+        """The client does not read: the answer is cut, but in monitor mode (SendObserver)."""
+        allowed = self._runtime.settings.socket_send_seconds
+        denial = Denial(SLOW_CONSUMER, limit=allowed, actual=round(waited_seconds, 3), tokens=0)
+        if apply_mode(self._runtime, self.ctx, denial) is not None:
+            self._on_cut(denial)
+
+    def gone(self) -> None:
+        """The client has left without a word (SendObserver)."""
+        self._runner.left = True
+        self._runner.interrupt()
+
+    # --- its end ------------------------------------------------------------------------------------------------------
+
+    def end(self, ending: Ending) -> None:
+        """End it, but a query at the end of its token: that one is over soon, and began while it was good."""
+        self._runtime.tell(self._end, ending)
+
+    def _end(self, ending: Ending) -> None:
+        if self._closed or (ending is TOKEN_OVER and self.kind is StreamKind.BOUNDED):
+            return
+        self.over, self._reason = True, ending.reason
+        words = self._farewell(ending) if ending in _TOLD and not self._sender.busy else None
+        if words is not None:
+            self._last_words = self._loop.create_task(self._say(words))
+        self.close()
+        self._runner.interrupt()
+
+    def _farewell(self, ending: Ending) -> bytes | None:
+        """What the client is told at the end; None where the answer can only be cut."""
+        extensions = {"code": ending.code.name, "requestId": self.ctx.request_id}
+        error = {"message": ending.code.message, "extensions": extensions}
+        return self._framing.farewell(orjson.dumps({"errors": [error]}))
+
+    async def _say(self, words: bytes) -> None:
+        self.ctx.response_bytes += len(words)
+        with suppress(Exception):  # a client that is gone, or does not read, hears nothing
+            async with asyncio.timeout(self._runtime.settings.socket_send_seconds):
+                await self._sender.send({"type": "http.response.body", "body": words})
+
+    async def ended(self) -> None:
+        """Wait until the client has heard why its answer ends, if it is told."""
+        if self._last_words is not None:
+            await self._last_words
+
+    def ends_well(self, *, left: bool) -> bool:
+        """Whether it has not failed, although it has no end of the app's own: so subscriptions end when their client
+        leaves (``left``), or by a word of the guard's."""
+        return self.subscribes and (left or self.over)
+
+    @property
+    def raw_send(self) -> Send:
+        """The server's own, for what an app does after its end."""
+        return self._sender.raw
+
+    def close(self, *, left: bool = False) -> None:
+        """It has ended. ``left``: because its client has; a second call changes nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        self._runtime.live.remove(self)
+        self._sender.close()
+        if self._slot_timer is not None:
+            self._slot_timer.cancel()  # it is given back once the app has ended
+        if self.subscribes and self._counts:
+            seconds = self._loop.time() - self._began_at
+            life = SubscriptionLife(reason=self._ended_by(left=left), seconds=seconds, events=self.events)
+            self._runtime.tell(self._runtime.recorder.sockets.stream_ended, self.ctx, self._transport, life)
+
+    def _ended_by(self, *, left: bool) -> ClosingReason:
+        denial = self.ctx.denial
+        if denial is not None and denial.code is SLOW_CONSUMER:
+            return ClosingReason.SLOW_CONSUMER
+        return self._reason or (ClosingReason.CLIENT if left else ClosingReason.APP)
+
+    # --- what operators see -------------------------------------------------------------------------------------------
+
+    @property
+    def credentials(self) -> list[str]:
+        """The values of the Authorization headers that its identity was verified by."""
+        return self.ctx.lines(b"authorization")
+
+    def facts(self) -> LiveFacts:
+        """What an operator sees of it."""
+        ctx, age = self.ctx, self._loop.time() - self._began_at
+        name = ctx.measured.name if ctx.measured is not None else None
+        operation = LiveOperation(
+            name=name or "",
+            query_hash=ctx.query_hash or "",
+            age_seconds=age,
+            events=self.events,
+            request_id=ctx.request_id,
+        )
+        return LiveFacts(
+            id=ctx.request_id,
+            protocol=self._transport.value,
+            user_id=ctx.user_id,
+            ip_address=ctx.address,
+            age_seconds=age,
+            endpoint=ctx.endpoint,
+            operations=(operation,),
+            operations_open=1,
+            events=self.events,
+            token_ends_at=self._token_ends_at(),
+        )
+
+    def _token_ends_at(self) -> float | None:
+        identity, settings = self.ctx.identity, self._runtime.settings
+        if identity is None or identity.expires_at is None:
+            return None
+        return identity.expires_at + settings.jwt_leeway_seconds + settings.token_grace_seconds
+
+
+def _kind_of(ctx: RequestContext) -> StreamKind:
+    if not ctx.operation or ctx.measured is None:
+        return StreamKind.UNKNOWN
+    return StreamKind.SUBSCRIPTION if ctx.measured.subscribes else StreamKind.BOUNDED
