@@ -6,7 +6,7 @@ this module is imported. The database is the one in FRAISEQL_DATABASE_URL (``ser
 
 # FraiseQL evaluates the annotations of types and resolvers, so they are not postponed here.
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
 
@@ -16,6 +16,12 @@ from fraiseql.db import DatabaseQuery
 from fraiseql.fastapi import FraiseQLConfig, create_fraiseql_app
 from graphql import GraphQLResolveInfo, GraphQLSchema
 from psycopg.sql import SQL
+
+from examples.fraiseql_blog.notifications import Notifications
+from fraiseql_guard.fraiseql import subscriptions
+
+config = FraiseQLConfig()  # FRAISEQL_DATABASE_URL, FRAISEQL_QUERY_TIMEOUT, ...
+notifications = Notifications(str(config.database_url), ["new_post", "new_comment"])
 
 
 @fraiseql.type
@@ -159,16 +165,42 @@ class CreatePost:
     error: CreatePostError
 
 
+@fraiseql.subscription
+async def new_posts(info: GraphQLResolveInfo, author_id: UUID | None = None) -> AsyncGenerator[Post, None]:
+    """Posts as they are stored: those of one author, or all."""
+    author = {} if author_id is None else {"author_id": author_id}
+    with notifications.subscribed("new_post") as stored:
+        async for post_id in stored:
+            # PostgreSQL makes the answer, as for a query: under the field's name or alias, with the selected fields.
+            post = await info.context["db"].find_one("v_post", info.path.key, info, id=UUID(post_id), **author)
+            if post is not None:
+                yield post
+
+
+@fraiseql.subscription
+async def new_comments(info: GraphQLResolveInfo, post_id: UUID) -> AsyncGenerator[Comment, None]:
+    """Comments on a post as they are stored."""
+    with notifications.subscribed("new_comment") as stored:
+        async for comment_id in stored:
+            wanted = {"id": UUID(comment_id), "post_id": post_id}
+            comment = await info.context["db"].find_one("v_comment", info.path.key, info, **wanted)
+            if comment is not None:
+                yield comment
+
+
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    """Nothing of ours; with a lifespan FraiseQL opens a new pool at each start, without one it reuses a closed pool."""
-    yield
+    """Listens to PostgreSQL; with a lifespan FraiseQL opens a new pool at each start, else it reuses a closed pool."""
+    async with notifications.running():
+        yield
 
 
-bare_app: FastAPI = create_fraiseql_app(
-    config=FraiseQLConfig(),  # FRAISEQL_DATABASE_URL, FRAISEQL_QUERY_TIMEOUT, ...
-    types=[Author, Comment, Post, User, SlowPost, Report, Viewer],  # queries and mutations registered themselves
-    lifespan=lifespan,
+bare_app: FastAPI = subscriptions(
+    create_fraiseql_app(
+        config=config,
+        types=[Author, Comment, Post, User, SlowPost, Report, Viewer],  # the rest has registered itself
+        lifespan=lifespan,
+    )
 )
 
 schema: GraphQLSchema = bare_app.state.graphql_schema

@@ -118,3 +118,14 @@ BEGIN
     RETURN ('success', 'Post created.', new_id::text, 'Post', (SELECT data FROM v_post WHERE id = new_id),
             ARRAY['title', 'body'], NULL, NULL)::mutation_response;
 END $$;
+
+-- What is stored from now on is notified, with its id: to whatever listens, once the transaction has ended.
+CREATE FUNCTION notify_of_row() RETURNS trigger
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify(TG_ARGV[0], NEW.id::text);
+    RETURN NULL;
+END $$;
+
+CREATE TRIGGER notify AFTER INSERT ON tb_post FOR EACH ROW EXECUTE FUNCTION notify_of_row('new_post');
+CREATE TRIGGER notify AFTER INSERT ON tb_comment FOR EACH ROW EXECUTE FUNCTION notify_of_row('new_comment');

@@ -17,11 +17,13 @@ from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.http_request import HttpRequestForm
 from fraiseql_guard.checks.memory_pressure import MemoryPressure
-from fraiseql_guard.checks.mixed_operations import MixedOperations
+from fraiseql_guard.checks.mixed_documents import MixedDocuments
+from fraiseql_guard.checks.origin import SocketOrigin
 from fraiseql_guard.checks.query_limits import QueryLimits
 from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.checks.sanctions import SANCTIONING
 from fraiseql_guard.checks.socket_room import SubscriptionRoom
+from fraiseql_guard.checks.subprotocols import Subprotocols
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
@@ -29,7 +31,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
 
 _CLOSED_TO_SOCKETS: Final = (Protection.QUERY_LIMITS, Protection.AUTH, Protection.RATE_LIMIT)
-"""Protections that operations over a WebSocket on a GraphQL path would pass by."""
+"""Protections in whose name an upgrade on a GraphQL path is refused that could not be read, or is not wanted."""
 _CHECKING: Final = (*_CLOSED_TO_SOCKETS, Protection.TIMEOUT)
 """Protections that lean on the path of a request."""
 
@@ -58,6 +60,17 @@ def head_checks(
     return tuple(checks)
 
 
+def socket_checks(settings: Settings, modes: Mapping[Protection, Mode], token_check: Check | None) -> tuple[Check, ...]:
+    """Checks that decide by the head of an upgrade to a WebSocket, in the order of their refusals."""
+    checks: list[Check] = []
+    if active_in(modes) - {Protection.METRICS}:
+        owner = first_in_force(modes, _CLOSED_TO_SOCKETS) or _CLOSED_TO_SOCKETS[0]
+        checks.append(SocketOrigin(settings, modes, owner))
+        if settings.sockets == "guard":
+            checks.append(Subprotocols(settings, owner))
+    return (*checks, token_check) if token_check is not None else tuple(checks)
+
+
 def head_reads(resolver: AddressResolver, checks: Iterable[HeadCheck], token_check: HeadCheck | None) -> HeadReads:
     """What tells two request heads apart: all that any part of the guard which looks at a head declares to read."""
     every_check = (*checks, *((token_check,) if token_check is not None else ()))
@@ -79,7 +92,7 @@ def body_checks(
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
-        checks += [components.documents.blocked, MixedOperations()]
+        checks += [components.documents.blocked, MixedDocuments(streams_alone=True)]
     if Protection.AUTH in active and settings.public_operations:
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.

@@ -16,7 +16,10 @@ from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
+from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
@@ -34,6 +37,7 @@ from fraiseql_guard.graphql.documents.persisted import PersistedQueries, persist
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.fleet.census import SanctionCensus
 from fraiseql_guard.operations.fleet.heartbeat import Facts, HeartbeatTask
+from fraiseql_guard.operations.fleet.live_report import LiveReport
 from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.credit import place_of
@@ -59,6 +63,8 @@ class RuntimeHooks:
     """The settings in force."""
     facts: Facts
     """What the heartbeat tells of the runtime."""
+    runtime: Callable[[], Runtime]
+    """The runtime in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,11 +93,13 @@ class AtWork:
 
     budget: BufferBudget
     pool_refusals: PoolRefusals
+    repeated_tokens: RepeatedTokens
     operations: Counter[tuple[str, str]] = field(default_factory=Counter)
     logins: Counter[str] = field(default_factory=Counter)
     sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
     subscriptions: Counter[tuple[str, str]] = field(default_factory=Counter)
-    live: LiveConnections = field(default_factory=LiveConnections)
+    live: LiveConnections
+    live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
 
 
@@ -127,14 +135,21 @@ def build_components(
     identity = _identity(mount_options, recorder)
     _show_caches(host, telemetry, identity)
     documents = _documents(mount_options, schema, store, recorder)
+    live = LiveConnections()
+    fleet = _fleet(mount_options, store, telemetry, documents, host, live, hooks)
+    live_watch = _live_watch(live, blocks, identity, fleet, hooks)
     return Components(
         store=store,
         telemetry=telemetry,
         identity=identity,
         documents=documents,
-        fleet=_fleet(mount_options, store, telemetry, documents, host, hooks),
+        fleet=fleet,
         at_work=AtWork(
-            budget=BufferBudget(settings.max_buffered_bytes), pool_refusals=PoolRefusals(clock=clocks.elapsed)
+            budget=BufferBudget(settings.max_buffered_bytes),
+            pool_refusals=PoolRefusals(clock=clocks.elapsed),
+            repeated_tokens=RepeatedTokens(clock=clocks.elapsed),
+            live=live,
+            live_watch=live_watch,
         ),
         host=host,
         database=database,
@@ -194,6 +209,7 @@ def _fleet(
     telemetry: TelemetryParts,
     documents: DocumentParts,
     host: ProcessMonitor,
+    live: LiveConnections,
     hooks: RuntimeHooks,
 ) -> FleetParts:
     process, clocks = telemetry.recorder.process, mount_options.clocks
@@ -205,6 +221,7 @@ def _fleet(
         settings=hooks.settings,
         facts=hooks.facts,
         observer=process,
+        live=LiveReport(live, telemetry.recorder.sockets, clock=clocks.elapsed),
         counts_alone=counts(mount_options) and not multiprocess.is_active(),
         clock=clocks.now,
     )
@@ -217,6 +234,18 @@ def _fleet(
         clock=clocks.elapsed,
     )
     return FleetParts(control=control, heartbeat=heartbeat, census=census)
+
+
+def _live_watch(
+    live: LiveConnections,
+    blocks: OperatorBlocks,
+    identity: IdentityParts | None,
+    fleet: FleetParts,
+    hooks: RuntimeHooks,
+) -> LiveWatch:
+    user_status = None if identity is None else identity.user_status
+    live.watcher = fleet.control.heed = watch = LiveWatch(live, blocks, user_status, runtime=hooks.runtime)
+    return watch
 
 
 def _overrides_file(mount_options: MountOptions, recorder: RequestRecorder) -> OverridesFile | None:

@@ -14,8 +14,8 @@ from fraiseql_guard.asgi.head_cache import HeadKey
 from fraiseql_guard.asgi.health_pages import detailed, is_short, short
 from fraiseql_guard.asgi.request_handler import RequestHandler
 from fraiseql_guard.asgi.runtime import OperatorAuthentication, Runtime
+from fraiseql_guard.asgi.sockets.upgrade import HttpAnswers, Upgrade
 from fraiseql_guard.asgi.uncovered import UncoveredGraphQL
-from fraiseql_guard.asgi.upgrade import Upgrade
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.place import Place
 from fraiseql_guard.core.request import REQUEST
@@ -32,6 +32,7 @@ class Dispatcher:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
         self._uncovered = UncoveredGraphQL(runtime.recorder.warn)
+        self._http_answers = HttpAnswers()
         self.apart = False
         """Whether operators have a port of their own, so that their path on this one is the app's."""
 
@@ -163,7 +164,7 @@ class Dispatcher:
         runtime.control.ensure_polling()
         if not ctx.guarded and self._uncovered.looking:
             receive, send = self._uncovered.watch(scope, receive, send)
-        await Upgrade(runtime, scope, send, ctx).run(app, receive)
+        await Upgrade(self, self._http_answers, scope, send, ctx).run(app, receive)
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI app

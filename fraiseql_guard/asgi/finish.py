@@ -65,7 +65,7 @@ def _for_outside(ctx: RequestContext, outer: RequestContext, headers: list[repli
 
 def _hand_on(ctx: RequestContext, outer: RequestContext) -> None:
     """Let the next guard further outside tell the state of our buckets beside that of its own: the scarcest first."""
-    if ctx.shown != ():  # else a guard further inside has told all that is to be told
+    if ctx.shown != () and not ctx.socket:  # else a guard further inside has told all that is to be told
         buckets = (*(ctx.shown or ctx.buckets), *outer.buckets)
         outer.shown = tuple(sorted(buckets, key=lambda bucket: bucket.share))
 
@@ -89,7 +89,7 @@ def with_headers(runtime: Runtime, ctx: RequestContext, message: Message) -> Mes
     ctx.span = active_span() or ctx.span or ""  # also an instrumentation's inside: its span is active around this call
     lines: Iterable[replies.Header] = message.get("headers", ())
     shown = ctx.shown
-    buckets = ctx.buckets if shown is None else shown
+    buckets = () if ctx.socket else ctx.buckets if shown is None else shown  # that of upgrades is no client's budget
     ours = _OURS if buckets else _OURS_UNCOUNTED
     kept = [line for line in lines if line[0].lower() not in ours]
     if ctx.outer is not None:

@@ -27,7 +27,6 @@ from fraiseql_guard.asgi.mount_options import MountOptions
 from fraiseql_guard.asgi.reloader import RuntimeReloader
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.server_errors import name_server_errors
-from fraiseql_guard.asgi.sockets.registry import SHUT_DOWN
 from fraiseql_guard.asgi.unusable import UnusableGuard, built_by_starlette, running_loop
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.clocks import Clock
@@ -223,7 +222,7 @@ class Middleware:
         # A lifespan goes to the app, a request through the dispatcher.
         if scope["type"] == "lifespan":
             self._runtime.control.ensure_polling()  # a worker is seen, and obeys, before its first request
-            await self.app(scope, receive, self._watching_the_end(send))
+            await self.app(scope, self._hearing_of_the_end(receive), self._watching_the_end(send))
         else:
             await self._dispatcher.serve(self.app, scope, receive, send)
 
@@ -296,6 +295,15 @@ class Middleware:
         for sentence in await self._runtime.store.check():
             self._runtime.recorder.warn(sentence)
 
+    def _hearing_of_the_end(self, receive: Receive) -> Receive:
+        async def hear() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":  # what lives on would keep the server from its end
+                self._runtime.live_watch.shut_down()
+            return message
+
+        return hear
+
     def _watching_the_end(self, send: Send) -> Send:
         async def watch(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
@@ -334,9 +342,8 @@ class Middleware:
         """Close connections and write what is still to be logged. The end of the lifespan does it."""
         if self._check is not None:
             self._check.cancel()
-        # End what is live and the background tasks, count what was deferred, then close what they use.
-        live = self._runtime.live
-        live.end_all(live, SHUT_DOWN)
+        await self._runtime.live_watch.aclose()
+        # End the background tasks, count what was deferred, then close what they use.
         await self._runtime.control.aclose()  # before the ticker, which it keeps running
         await self.host.periodic_task.aclose()
         self._count_deferred()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -22,6 +22,8 @@ from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
+from fraiseql_guard.checks.mixed_documents import MIXED_DOCUMENTS
+from fraiseql_guard.checks.socket_room import Stage
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import at_work
@@ -55,25 +57,59 @@ async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | 
         return None  # an operator, or the way to become one: not even an outage or a block stops them
     denial = None
     try:
-        # 1. By what is at hand.
-        denial = _check_head(runtime, ctx)
+        # 1. By the head alone.
+        denial = check_head(runtime, ctx)
         # 2. By what is known of the caller.
         if denial is None:
-            others = runtime.async_authentication
-            denial = (
-                _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
-            )
+            denial = await check_identity(runtime, ctx)
             if ctx.repeated:
                 return denial  # the store has said so, and hears with the next call how often it was repeated
         # 3. By the body.
         if body is not None:
             denial = await _check_body(runtime, ctx, body, denial)
         # 4. By the store.
-        decision = await runtime.admission.admit(ctx, denial)
-        return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
+        return await _settle(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-        fault = _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
-        return denial or fault
+        return denial or _not_settled(runtime, ctx, error)
+
+
+async def check_operation(runtime: Runtime, ctx: RequestContext, denial: Denial | None = None) -> Denial | None:
+    """The refusal in force of an operation that did not come in a request of its own: its caller is known, and its body
+    is at hand. ``denial`` if it is refused already. Never raises but for a cancellation."""
+    try:
+        denial = denial or _refused_a_moment_ago(runtime, ctx)
+        if ctx.repeated:
+            return denial
+        denial = denial or await _known_block(runtime, ctx)
+        denial = denial or _first_refusal(runtime, ctx, runtime.body_checks)
+        denial = denial or _first_refusal(runtime, ctx, (MIXED_DOCUMENTS,))
+        return await _settle(runtime, ctx, denial)
+    except Exception as error:  # noqa: BLE001 - as above
+        return denial or _not_settled(runtime, ctx, error)
+
+
+async def check_caller(
+    runtime: Runtime, ctx: RequestContext, judge: Callable[[Denial | None], Denial | None]
+) -> Denial | None:
+    """The refusal in force of a caller who shows who they are, and asks for nothing yet. ``judge`` is told what the
+    checks say, and has the last word before the store is asked. Never raises but for a cancellation."""
+    denial = None
+    try:
+        denial = await check_identity(runtime, ctx)
+        if ctx.repeated:
+            return denial
+        denial = judge(denial)
+        return await _settle(runtime, ctx, denial)
+    except Exception as error:  # noqa: BLE001 - as above
+        return denial or _not_settled(runtime, ctx, error)
+
+
+async def settle(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force of a caller who was checked before. Never raises but for a cancellation."""
+    try:
+        return await _settle(runtime, ctx, None)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _not_settled(runtime, ctx, error)
 
 
 def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
@@ -92,13 +128,27 @@ def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> 
 # --- head and caller --------------------------------------------------------------------------------------------------
 
 
-def _check_head(runtime: Runtime, ctx: RequestContext) -> Denial | None:
-    head: CachedHead | None = ctx.head
-    if head is None:
-        denial = _first_refusal(runtime, ctx, runtime.head_checks)
-        if denial is not None:
-            return denial
+def check_head(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force by what requests with the same head have in common."""
+    if ctx.head is not None:
+        return None
+    denial = _first_refusal(runtime, ctx, runtime.head_checks)
+    if denial is None:
         runtime.head_cache.learn(ctx)
+    return denial
+
+
+async def check_identity(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force by who the caller is, and by what is known of them."""
+    denial = _check_token(runtime, ctx)
+    if denial is not None:
+        return denial
+    others = runtime.async_authentication
+    return _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
+
+
+def _check_token(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    head: CachedHead | None = ctx.head
     if runtime.token_check is None or (head is not None and head.anonymous):
         return None
     # What depends on credentials is decided every time.
@@ -152,13 +202,20 @@ def _refused_a_moment_ago(runtime: Runtime, ctx: RequestContext) -> Denial | Non
 
 async def _check_body(runtime: Runtime, ctx: RequestContext, body: RequestBody, denial: Denial | None) -> Denial | None:
     """The refusal in force once the body is known, as far as it is read here."""
-    if denial is None and (question := runtime.admission.known_block(ctx)) is not None:
-        # The store says whether a caller is still blocked who was: no body of theirs is read.
-        decision = runtime.admission.conclude(ctx, question, await runtime.store.admit(question))
-        denial = _concluded(runtime, ctx, None, decision)
+    if denial is None:
+        denial = await _known_block(runtime, ctx)
     if denial is None:
         denial = await _read_and_check(runtime, ctx, body)
     return denial or (_LEFT if body.disconnected else None)
+
+
+async def _known_block(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal of a caller who was blocked, if the store says that they still are: no body of theirs is read."""
+    question = runtime.admission.known_block(ctx)
+    if question is None:
+        return None
+    decision = runtime.admission.conclude(ctx, question, await runtime.store.admit(question))
+    return _concluded(runtime, ctx, None, decision)
 
 
 async def _read_and_check(runtime: Runtime, ctx: RequestContext, body: RequestBody) -> Denial | None:
@@ -257,7 +314,47 @@ async def _read_in_time(
     return Denial(BODY_TIMEOUT, limit=seconds) if deadline.expired else content
 
 
+# --- upgrades ---------------------------------------------------------------------------------------------------------
+
+
+async def check_upgrade(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal in force of an upgrade to a WebSocket, which has its head alone. As run_checks in all else."""
+    denial = None
+    try:
+        # 1. By its head, and the token in it.
+        denial = _first_refusal(runtime, ctx, (*runtime.head_checks, *runtime.socket_checks))
+        # 2. By what is known of the caller.
+        if denial is None:
+            others = runtime.async_authentication
+            denial = (
+                _refused_a_moment_ago(runtime, ctx) if others is None else await _check_caller(runtime, ctx, others)
+            )
+            if ctx.repeated:
+                return denial
+        # 3. By the room that is left. On GraphQL paths its first message tells more about the caller.
+        if denial is None:
+            unknown = Stage.OPENED if ctx.guarded else Stage.ANONYMOUS
+            full = runtime.socket_room.take(ctx, unknown if ctx.identity is None else Stage.VERIFIED)
+            denial = apply_mode(runtime, ctx, full)
+        # 4. By the store.
+        decision = await runtime.admission.admit(ctx, denial)
+        return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
+    except Exception as error:  # noqa: BLE001 - as in run_checks
+        fault = _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
+        return denial or fault
+
+
 # --- admission --------------------------------------------------------------------------------------------------------
+
+
+async def _settle(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
+    """The refusal in force once the store has settled the bill, or recorded a check's ``denial``."""
+    decision = await runtime.admission.admit(ctx, denial)
+    return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
+
+
+def _not_settled(runtime: Runtime, ctx: RequestContext, error: Exception) -> Denial | None:
+    return _unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
 
 
 def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, decision: Decision) -> Denial | None:
@@ -265,6 +362,7 @@ def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, dec
     noted."""
     if decision.imposed is not None:
         runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
+        runtime.live_watch.imposed(decision.imposed)
     if decision.denial is denial:
         return denial
     ctx.superseded_denial = denial

@@ -19,8 +19,17 @@ from fraiseql_guard.core.signals import WITH_MODE
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
 from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
+from fraiseql_guard.operations.operator.closing_order import read_order
 from fraiseql_guard.stores.failover import FailoverStore
-from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, OverrideKind, Overrides
+from fraiseql_guard.stores.overrides import (
+    CLEAR_CACHES,
+    CLOSE_SOCKETS,
+    DRAIN_SOCKETS,
+    GC,
+    Override,
+    OverrideKind,
+    Overrides,
+)
 from fraiseql_guard.telemetry.database import DatabaseSignals
 from fraiseql_guard.telemetry.process import ProcessMonitor
 from fraiseql_guard.telemetry.process.garbage import collect_garbage
@@ -49,13 +58,20 @@ class RuntimeReloader:
             watch_host=lambda: self.runtime.watch_host(),  # the one in force then
             settings=lambda: self.settings,
             facts=self._facts,
+            runtime=lambda: self.runtime,
         )
         self.components = build_components(mount_options, host=host, database=database, hooks=hooks)
         self._recorder = self.components.telemetry.recorder
         self.runtime = build_runtime(mount_options, self.components, mount_options.settings)
         self.runtime.own_caches()
         self._tell_modes()
-        self._commands: Mapping[str, Callable[[], Any]] = {GC: collect_garbage, CLEAR_CACHES: self.clear_caches}
+        watch = self.components.at_work.live_watch
+        self._commands: Mapping[str, Callable[[Override], Any]] = {
+            GC: lambda _: collect_garbage(),
+            CLEAR_CACHES: lambda _: self.clear_caches(),
+            CLOSE_SOCKETS: lambda entry: watch.close(read_order(entry.value)),
+            DRAIN_SOCKETS: self._drain,
+        }
 
     def take(self, control: Overrides) -> None:
         """Take over a control set. Never raises: what cannot be used is logged, and changes nothing."""
@@ -70,6 +86,7 @@ class RuntimeReloader:
         # Each part takes over what concerns it, and none keeps another from that.
         for take in (*(part.update for part in parts), self._override):
             self._guarded(take, control)
+        components.at_work.live_watch.block_networks()
         self._forget_callers()  # what was decided about callers may not hold any more
         self._guarded(self._obey, tuple(control.of(OverrideKind.COMMAND)))
 
@@ -150,10 +167,16 @@ class RuntimeReloader:
         """Carry out new commands. Those that are older than the process's first look are not meant for it."""
         known, self._known_commands = self._known_commands, frozenset(entry.id for entry in entries)
         for entry in entries:
-            command = self._commands.get(entry.key)
+            command = self._commands.get(entry.command)
             if known is not None and entry.id not in known and command is not None:
-                self._guarded(command)
-                self._recorder.process.commanded(entry.key, entry.actor)
+                self._guarded(command, entry)
+                self._recorder.process.commanded(entry.command, entry.actor)
+
+    def _drain(self, entry: Override) -> None:
+        """All live connections of the worker that is meant, or of each."""
+        components = self.components
+        if entry.value in ("", components.fleet.heartbeat.worker_id):
+            components.at_work.live_watch.drain()
 
     def _guarded(self, part: Callable[..., Any], *facts: Any) -> None:
         try:

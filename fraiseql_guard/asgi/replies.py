@@ -63,12 +63,19 @@ def refusal(
         (b"cache-control", b"no-store"),
         (b"x-request-id", ctx.request_id.encode()),
         *denial.headers,
-        *rate_limit_headers(ctx.buckets, now, None if waits is None else waits.of_buckets),
+        *rate_limit_headers(() if ctx.socket else ctx.buckets, now, None if waits is None else waits.of_buckets),
         *cors_headers(ctx, cors_origins),
     ]
     if seconds is not None:
         headers.append((b"retry-after", b"%d" % seconds))
     return headers, b"" if ctx.method == "HEAD" else body
+
+
+def graphql_error(ctx: RequestContext, denial: Denial) -> dict[str, Any]:
+    """A refusal as one GraphQL error, for answers that have no head."""
+    waits = _waits(ctx, denial)
+    seconds = None if waits is None else _whole_seconds(waits.seconds)
+    return {"message": denial.code.message, "extensions": _extensions(ctx, denial, seconds)}
 
 
 def _media_type(ctx: RequestContext, denial: Denial) -> str:

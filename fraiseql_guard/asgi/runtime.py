@@ -18,7 +18,9 @@ from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
+from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
@@ -109,11 +111,15 @@ class Runtime:
     socket_room: SocketRoom
     subscription_room: SubscriptionRoom
     live: LiveConnections
+    repeated_tokens: RepeatedTokens
+    live_watch: LiveWatch
     verifier: TokenVerifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]
     """Decide by what requests with the same head have in common; cached with it."""
     token_check: HeadCheck | None
+    socket_checks: Sequence[Check]
+    """Decide by the head of an upgrade to a WebSocket, after those of every head. The last is the token's."""
     body_checks: Sequence[Check]
     edits: Sequence[Edit]
     store: Store
@@ -149,6 +155,8 @@ class Runtime:
     """In whose name a request is refused whose body cannot be read: the first that enforces, else one that monitors."""
     times_all: bool = field(init=False)
     """Whether requests that are no GraphQL operations are timed out."""
+    reads_sockets: bool = field(init=False)
+    """Whether anything decides about what is said over a WebSocket on a GraphQL path."""
     body_share_bytes: int = field(init=False)
     """How much of the bodies' memory one caller may hold."""
     timeout_policies: TimeoutPolicies = field(init=False)
@@ -162,6 +170,7 @@ class Runtime:
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
             "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "reads_sockets": first_in_force(self.modes, _CHECKING) is not None,
             "body_share_bytes": share_bytes(self.settings),
             "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT]),
         }

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
-from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads
+from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_without_schema
@@ -88,10 +88,13 @@ class _RuntimeBuilder:
             socket_room=SocketRoom(settings, at_work.sockets),
             subscription_room=self._subscription_room,
             live=at_work.live,
+            repeated_tokens=at_work.repeated_tokens,
+            live_watch=at_work.live_watch,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,
             token_check=self._token_check,
+            socket_checks=socket_checks(settings, self._modes, self._token_check),
             body_checks=self._checks_by_body(),
             edits=answer_edits(settings, self._modes),
             store=components.store,
@@ -185,6 +188,7 @@ class _RuntimeBuilder:
             audit=components.telemetry.recorder.process.acted,
             remembered=self._reader.texts if self._reader is not None else None,
             own=self._own_knowledge(),
+            connections=components.at_work.live_watch,
             clock=self._clocks.now,
         )
 

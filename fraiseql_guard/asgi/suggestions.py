@@ -9,7 +9,8 @@ from typing import Final
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.graphql.http.raw_json import members
 
-_MARK: Final = b"Did you mean"
+MARK: Final = b"Did you mean"
+"""An answer without it is left as it is."""
 _SUGGESTION: Final = re.compile(rb' ?Did you mean (?=[^"?])[^"\\?]*+(?:\\.[^"\\?]*+)*+(\?)?+')
 """As graphql-core and graphql-js write it, inside a JSON string, whose end it never passes. Without the question mark
 it is none, and the match reaches the end of the string: so what a caller repeats in a literal is read once."""
@@ -17,7 +18,7 @@ it is none, and the match reaches the end of the string: so what a caller repeat
 
 def without_suggestions(ctx: RequestContext, body: bytes) -> bytes | None:  # noqa: ARG001 - an edit of an answer
     """The answer without suggestions in its errors; None if there are none. Nothing in ``data`` is ever touched."""
-    if _MARK not in body or not body.lstrip().startswith(b"{"):
+    if MARK not in body or not body.lstrip().startswith(b"{"):
         return None
     errors = members(body).get("errors")
     if errors is None:

@@ -81,11 +81,11 @@ class Admission:
 
     def remembered(self, ctx: RequestContext) -> Denial | None:
         """A refusal that this process still knows, found before the body is read."""
-        if not self._charging or ctx.token_pending or self._rates.free(ctx):
+        if not self._charging or (ctx.token_pending and not ctx.socket) or self._rates.free(ctx):
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
-        bucket = self._refusals.find(ctx.subject, (self._rates.main_charge(ctx),))
+        bucket = self._remembered(ctx, (self._rates.main_charge(ctx),))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
@@ -100,6 +100,11 @@ class Admission:
         if known is None or self._modes[self._sanctions.owners[known.policy]] is not Mode.ENFORCE:
             return None
         return AdmitRequest(ctx.subject, exempt=exempt)
+
+    def binds(self, ctx: RequestContext, policy: PolicyName) -> bool:
+        """Whether a sanction of this policy refuses what the caller sends, once the store has it for the caller."""
+        owner = self._sanctions.owners[policy]
+        return self._modes[owner] is Mode.ENFORCE and policy not in self._sanctions.exempt_by_head(ctx)
 
     async def admit(self, ctx: RequestContext, denial: Denial | None) -> Decision:
         """Pay for the request, or refuse it, or have a check's ``denial`` recorded."""
@@ -120,7 +125,7 @@ class Admission:
         if ctx.payers and charges and not is_lenient(denial):
             return await self._admit_the_rest(ctx, denial, Drawn(ctx, charges))
         # Does this process know the store's answer?
-        if charges and (bucket := self._refusals.find(ctx.subject, charges)) is not None:
+        if charges and (bucket := self._remembered(ctx, charges)) is not None:
             return Decision(self._refuse(ctx, bucket))
         request = self._request(ctx, denial, charges)
         if free and request.offence is None and not ctx.guarded:
@@ -131,7 +136,7 @@ class Admission:
         """The same where guards further outside have paid a part of the bill to the same store."""
         admitted = False
         try:
-            if (bucket := self._refusals.find(ctx.subject, drawn.charges)) is not None:
+            if (bucket := self._remembered(ctx, drawn.charges)) is not None:
                 return Decision(self._refuse(ctx, bucket))
             request = self._request(ctx, denial, drawn.charges)
             result = await self._store.admit(request)
@@ -231,17 +236,20 @@ class Admission:
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
         """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
-        lenient = is_lenient(denial)
+        harmless = ctx.socket or is_lenient(denial)  # libraries open sockets again and again, not people
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
-            sanctions.abuse(ctx) if charges and not lenient else None,
+            sanctions.abuse(ctx) if charges and not harmless else None,
             self._offence(ctx, denial),
             1,
             sanctions.exempt(ctx),
-            0 if lenient else self._refusals.take_count(subject),
+            0 if harmless else self._refusals.take_count(subject),
             self._enforced,
         )
+
+    def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
+        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True
@@ -262,7 +270,7 @@ class Admission:
 
 def _pays_otherwise(ctx: RequestContext) -> bool:
     """Whether another bucket than its subject's own pays for the request."""
-    return ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation
+    return ctx.socket or ctx.shared_peer or ctx.cross_site_simple or ctx.preflight or ctx.public_operation
 
 
 def _is_flood_of_expired_tokens(ctx: RequestContext, refusal: Denial) -> bool:

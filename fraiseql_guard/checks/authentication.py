@@ -12,6 +12,7 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import (
+    AMBIGUOUS_TOKEN,
     BLOCKED,
     KEYS_UNAVAILABLE,
     UNAUTHENTICATED,
@@ -19,6 +20,7 @@ from fraiseql_guard.core.signals import (
     PolicyName,
     Protection,
 )
+from fraiseql_guard.identity.query_tokens import query_tokens
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
@@ -63,13 +65,32 @@ class Authentication:
         self._modes = modes
         self._required = settings.auth_required
         self._may_be_public = bool(settings.public_operations)
+        self._parameter = settings.socket_token_parameter
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Set the identity, or refuse; note where the key that would decide is not at hand."""
         if ctx.preflight or ctx.page:
             return None
+        if ctx.socket:
+            return self._decide_upgrade(ctx)
+        return self._decide(ctx, ctx.lines(b"authorization"))
+
+    def _decide_upgrade(self, ctx: RequestContext) -> Denial | None:
+        """The same for a WebSocket's upgrade. Browsers cannot add a header to it, so that a token may come in the query
+        string or, on GraphQL paths, in the first message."""
+        lines = dict.fromkeys(ctx.lines(b"authorization"))
+        if self._parameter is not None:
+            lines |= dict.fromkeys(query_tokens(ctx.query_string, self._parameter))
+        ctx.credentials = tuple(lines)
+        if len(lines) > 1:
+            return Denial(AMBIGUOUS_TOKEN)
+        if not lines and ctx.guarded:
+            ctx.token_pending = True
+            return None
+        return self._decide(ctx, ctx.credentials)
+
+    def _decide(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
         # A blocked address has only tokens verified that were good before.
-        lines = ctx.lines(b"authorization")
         if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
         # Verify the token; what fails here may be a key that is not at hand.
@@ -85,7 +106,8 @@ class Authentication:
     def decide_at_last(self, ctx: RequestContext, *, fetched: bool) -> Denial | None:
         """Decide after the source of keys was asked; ``fetched`` if it has just answered."""
         ctx.keys_missing = False
-        found = self._verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
+        lines = ctx.credentials if ctx.socket else ctx.lines(b"authorization")
+        found = self._verifier.verify(lines, fetched=fetched)
         if isinstance(found, Identity):
             ctx.identify(found)
             return None
@@ -110,7 +132,7 @@ class Authentication:
             return None
         # A failure is recorded, whether or not the request may go on without a token.
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
-        if ctx.guarded and self._may_be_public and found.reason in _POSTPONED:
+        if ctx.operation and self._may_be_public and found.reason in _POSTPONED:
             ctx.token_pending = True
             return None
         return refuse(found.reason)

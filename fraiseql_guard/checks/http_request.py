@@ -56,7 +56,7 @@ _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"conten
 class HttpRequestForm:
     """Decides by the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
 
-    ``sockets`` is the protection in whose name and mode WebSockets are refused.
+    ``sockets`` is the protection in whose name and mode WebSockets are refused, where they are.
     """
 
     protection: Final = Protection.QUERY_LIMITS
@@ -65,14 +65,15 @@ class HttpRequestForm:
     def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:
         self._uploads = settings.multipart
         self._sockets = sockets
+        self._refuses_sockets = settings.sockets == "refuse"
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
+        if ctx.socket:
+            return self._socket(ctx)
         ctx.cross_site_simple = _cross_site_simple(ctx)
         if not ctx.guarded:
             return None
-        if ctx.socket:
-            return Denial(WEBSOCKET_REFUSED, protection=self._sockets)
         if ctx.method not in _METHODS:
             return Denial(METHOD_NOT_ALLOWED, headers=_ALLOW, detail=f"{ctx.method} is not accepted")
         # Requests that browsers make by themselves: preflights, pages, cross-site requests.
@@ -84,6 +85,11 @@ class HttpRequestForm:
         if ctx.cross_site_simple:
             return self._repeated(ctx) or Denial(CROSS_SITE_REQUEST, tokens=0)  # not the visitor's doing
         return self._repeated(ctx) or self._encoding(ctx) or self._media_type(ctx)
+
+    def _socket(self, ctx: RequestContext) -> Denial | None:
+        """Elsewhere, and where sockets are accepted, SocketOrigin decides."""
+        closed = ctx.guarded and self._refuses_sockets
+        return Denial(WEBSOCKET_REFUSED, protection=self._sockets) if closed else None
 
     @staticmethod
     def _preflight(ctx: RequestContext) -> Denial | None:

@@ -34,6 +34,9 @@ class RateLimits:
         # Two buckets: what foreign pages send in a visitor's name takes nothing from their expired tokens.
         self._cross_site, self._expired = self._lenient("cross_site"), self._lenient("token_expired")
         self._shared_cross_site, self._shared_expired = _for_many(self._cross_site), _for_many(self._expired)
+        sockets = self._charge("sockets", settings.rate_limit_sockets, first.rate_limit_sockets)
+        self._sockets = replace(sockets, burst=sockets.limit.tokens, fixed=True)
+        self._shared_sockets = _for_many(self._sockets)
         (self._authenticated,) = self._further(
             "authenticated", settings.rate_limit_authenticated, first.rate_limit_authenticated
         ) or (self._anonymous,)
@@ -67,8 +70,13 @@ class RateLimits:
         return ctx.allow_listed or expected or (ctx.private_peer and ctx.place.exempt)
 
     def main_charge(self, ctx: RequestContext) -> Charge:
-        """The caller's own bucket: the tier's, else the user's, else the address's."""
+        """The caller's own bucket: the tier's, else the user's, else the address's.
+
+        Upgrades to WebSockets have another: clients come back by themselves, and use up nothing that their users need.
+        """
         identity = ctx.identity
+        if ctx.socket:
+            return self._shared_sockets if ctx.shared_peer and identity is None else self._sockets
         if identity is not None:
             return self._tiers.get(identity.tier or "", self._authenticated)
         if ctx.shared_peer:
@@ -83,7 +91,7 @@ class RateLimits:
         if denial is not None:
             if is_lenient(denial):
                 return self._with_networks(ctx, self._lenient_charge(ctx, denial))
-            tokens = min(denial.tokens, main.capacity)
+            tokens = min(denial.tokens, 1 if ctx.socket else main.capacity)
             return self._with_networks(ctx, _take(main, tokens)) if tokens else ()
         # One that passed pays as much as it asks for, from all its buckets.
         tokens = self._tokens(ctx)

@@ -73,6 +73,8 @@ class Sanctions:
             return self._never
         if ctx.public_operation or ctx.preflight or ctx.token_failure is FailureReason.TOKEN_EXPIRED:
             return _AUTOMATIC
+        if ctx.socket and ctx.token_pending:
+            return _AUTOMATIC  # who opens it is asked later
         # A block for brute force binds those who send another bad token.
         return self._never if ctx.token_failure is not None else self._without_token
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +45,18 @@ class LiveFacts:
     """Bytes from or to the client that the process holds."""
     token_ends_at: float | None = None
     """Unix time from which its token counts as expired, leeway and grace included; None without one."""
+    worker: str = ""
+    """The worker's id, where those of several are shown."""
+
+    @property
+    def weight(self) -> tuple[int, int, int]:
+        """What makes one larger than another."""
+        return self.operations_open or len(self.operations), self.waiting_bytes, self.events
+
+    def shortened(self, most: int) -> LiveFacts:
+        """With at most so many operations one by one."""
+        if len(self.operations) <= most:
+            return self
+        return replace(
+            self, operations=self.operations[:most], operations_open=self.operations_open or len(self.operations)
+        )

@@ -40,15 +40,36 @@ def leave(ctx: RequestContext | None = None) -> None:
         ctx.before = IDLE
 
 
+def take_up(ctx: RequestContext) -> None:
+    """Mark an operation of a socket as the one that the app works on: in this task, and in tasks that it starts from
+    now on. The socket stays at work beside it."""
+    ctx.attempts, ctx.before = (), None
+    _current.set(ctx)
+
+
+def turn_to(socket: RequestContext) -> None:
+    """Mark a socket itself as what this task works on: the operations before have tasks of their own."""
+    if _current.get() is not socket:
+        _current.set(socket)
+
+
+def put_down(ctx: RequestContext) -> None:
+    """Mark the app's work on an operation of a socket as done, in whatever task it was done."""
+    ctx.before = IDLE
+
+
 def at_work(ctx: RequestContext) -> bool:
     """Whether an app works on a request at this moment."""
     return ctx.before is not IDLE
 
 
 def context_of(scope: MutableMapping[str, Any]) -> RequestContext | None:
-    """The request of an ASGI scope, if a guard let it pass."""
+    """The request of an ASGI scope, if a guard let it pass. Of a socket it is the operation that this task works on."""
     ctx = scope.get(REQUEST)
-    return ctx if isinstance(ctx, RequestContext) else None
+    if not isinstance(ctx, RequestContext):
+        return None
+    operation = _current.get() if ctx.socket else None
+    return operation if operation is not None and operation.carrier is ctx else ctx
 
 
 def guard_request_id(scope: MutableMapping[str, Any]) -> str | None:

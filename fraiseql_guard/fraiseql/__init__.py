@@ -1,5 +1,6 @@
 """All that is special to a FraiseQL 1.x host. FraiseQL is no dependency of the guard: importing this needs it."""
 
 from fraiseql_guard.fraiseql.protect import protect
+from fraiseql_guard.fraiseql.subscription.mount import subscriptions
 
-__all__ = ["protect"]
+__all__ = ["protect", "subscriptions"]

@@ -183,6 +183,20 @@ class TokenVerifier:
             self._remember(digest, token, answer, now)
         return answer
 
+    def verify_again(self, authorization: Sequence[str]) -> Identity | TokenFailure | KeysMissing:
+        """The same for a token that was good before a change of keys. The keys' source has just been heard, unless it
+        has none any more: a key that it does not name is out of force."""
+        remote = self._ring.remote
+        return self.verify(authorization, fetched=remote is not None and bool(remote.keys()))
+
+    def keys_in_force(self) -> tuple[VerificationKey, ...]:
+        """The keys; another tuple if and only if one of them has changed. Cheap."""
+        return self._ring.keys()
+
+    def accepted_until(self, identity: Identity) -> float:
+        """Unix time from which the token of an identity counts as expired, leeway and grace included."""
+        return self._rules.accepted_until(identity.claims)
+
     def knows(self, authorization: Sequence[str]) -> bool:
         """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
         token = _bearer_token(authorization)

@@ -69,7 +69,7 @@ FAILOVER: Final[Mapping[str, Mapping[str, Row]]] = {
         "clear": Row(OnFailure.RAISE, LocalShare.limit_cleared),
         **dict.fromkeys(("all", "page", "of", "count"), _RAISE),
     },
-    "overrides": dict.fromkeys(("read", "put", "delete"), _RAISE),
+    "overrides": dict.fromkeys(("read", "look", "put", "delete"), _RAISE),
     "documents": dict.fromkeys(("index", "texts", "add", "remove"), _RAISE),
     "fleet": {
         # The answer counts the living workers, which share the limits in an outage.

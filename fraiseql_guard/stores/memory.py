@@ -51,7 +51,7 @@ class MemoryStore:
         """The tokens in use of each bucket, and when. A full bucket is no entry, and a raised limit acts at once."""
         self.sanctions = MemorySanctions(clock, max_subjects=max_subjects, max_sanctions=max_sanctions)
         self.limits = MemoryLimits(clock, max_subjects=max_subjects, refill=self._refill_override)
-        self.overrides = MemoryOverrides(clock)
+        self.overrides = MemoryOverrides(clock, self.sanctions.recent)
         self.documents = MemoryDocuments()
         self.fleet = MemoryFleet(clock)
         self.refused_documents = MemoryRefusedDocuments(clock)
@@ -160,4 +160,7 @@ class MemoryStore:
         once_a_second: bool = False,
     ) -> Imposed | None:
         offences = self.sanctions.offences[escalation.enforced]
-        return offences.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
+        imposed = offences.offend(subject, escalation, now, weight=weight, seen=seen, once_a_second=once_a_second)
+        if imposed is not None and escalation.enforced:
+            self.sanctions.recent.note(imposed.sanction)
+        return imposed

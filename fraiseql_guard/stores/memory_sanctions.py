@@ -8,6 +8,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from fraiseql_guard.stores.memory_offences import MemoryOffences
+from fraiseql_guard.stores.recent_sanctions import MemoryRecentSanctions
 from fraiseql_guard.stores.sanction_pages import Cursor, Longest, Page, moment_in
 from fraiseql_guard.stores.sanctions import Sanctioned
 
@@ -18,8 +19,16 @@ class MemorySanctions:
     ``offences`` are those of enforcing requests (True) and of monitoring ones (False): only the first are listed.
     """
 
-    def __init__(self, clock: Callable[[], float], *, max_subjects: int, max_sanctions: int) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        *,
+        max_subjects: int,
+        max_sanctions: int,
+        recent: MemoryRecentSanctions | None = None,
+    ) -> None:
         self._clock = clock
+        self.recent = recent or MemoryRecentSanctions(clock)
         self.offences = {
             enforced: MemoryOffences(max_subjects=max_subjects, max_sanctions=max_sanctions)
             for enforced in (True, False)
@@ -42,6 +51,7 @@ class MemorySanctions:
         """SanctionStore.impose."""
         for enforced in self.offences:
             self.learn(sanction, enforced=enforced)
+        self.recent.note(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """SanctionStore.lift."""

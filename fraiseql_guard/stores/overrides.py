@@ -14,6 +14,7 @@ from secrets import token_hex
 from typing import Final, Protocol
 
 from fraiseql_guard.core import parsing
+from fraiseql_guard.stores.recent_sanctions import MemoryRecentSanctions, RecentSanction
 
 LONGEST_SECONDS: Final = 365 * 86_400.0
 """The longest that an override holds, and how long it holds by default."""
@@ -29,15 +30,18 @@ class OverrideKind(StrEnum):
     DOCUMENT = "document"  # key: the SHA-256 of a document's text, in hex: it is refused
     OPERATION = "operation"  # key: an operation's name: it is refused
     APP_DOCUMENT = "app_document"  # key: such a digest; told by workers: to be refused for it is no offence
-    COMMAND = "command"  # key: one of COMMANDS; done once by every process that is alive
+    COMMAND = "command"  # key: one of COMMANDS, and what tells it apart; done once by every process that is alive
 
 
 ALL: Final = "all"
 """Key of a MODE override that is about every protection. One for a single protection wins over it."""
 GC: Final = "gc"
 CLEAR_CACHES: Final = "clear_caches"
-COMMANDS: Final = frozenset({GC, CLEAR_CACHES})
-"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals."""
+CLOSE_SOCKETS: Final = "close_sockets"
+DRAIN_SOCKETS: Final = "drain_sockets"
+COMMANDS: Final = frozenset({GC, CLEAR_CACHES, CLOSE_SOCKETS, DRAIN_SOCKETS})
+"""What an operator can have every process do once: collect its garbage; forget its documents, tokens and refusals; end
+the live connections that ``value`` names; end all of them by and by."""
 COMMAND_SECONDS: Final = 30.0
 """How long a command holds: a process that does not see it in this time does not do it."""
 
@@ -57,10 +61,18 @@ class Override:
     value: str = ""
     id: str = ""
 
+    @property
+    def command(self) -> str:
+        """Which of COMMANDS it is, if it is one."""
+        return self.key.partition(":")[0]
 
-def command(key: str, *, reason: str = "", actor: str = "") -> Override:
-    """A command to all processes: one of COMMANDS. Given twice, it is done twice."""
-    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, id=token_hex(8))
+
+def command(name: str, *, value: str = "", reason: str = "", actor: str = "") -> Override:
+    """A command to all processes: one of COMMANDS. Given twice, it is done twice. One with a value does not take the
+    place of another that some process may not have seen yet."""
+    id_ = token_hex(8)
+    key = f"{name}:{id_}" if value else name
+    return Override(OverrideKind.COMMAND, key, COMMAND_SECONDS, reason, actor, value, id_)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +94,28 @@ class Overrides:
                 yield parsing.network(entry.key), entry
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a process with live connections has read: ``changed`` overrides if they have changed, and recent
+    sanctions."""
+
+    changed: Overrides | None
+    sanctioned: tuple[RecentSanction, ...]
+    at: int
+    """What the next look is to begin at."""
+
+
 class OverrideStore(Protocol):
     """The overrides of the fleet. Every method may raise StoreError."""
 
     async def read(self, known_version: int) -> Overrides | None:
         """All overrides, or None if they still have the known version."""
+        ...
+
+    async def look(self, known_version: int, since: int) -> Look:
+        """The same, and in the same exchange the sanctions that were imposed after the look that gave ``since`` as its
+        ``at``; where it is negative, those of so many millionths of a second. Older ones than RECENT_SECONDS are not
+        among them."""
         ...
 
     async def put(self, override: Override) -> None:
@@ -101,8 +130,9 @@ class OverrideStore(Protocol):
 class MemoryOverrides:
     """OverrideStore in the memory of a process."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], recent: MemoryRecentSanctions | None = None) -> None:
         self._clock = clock
+        self._recent = recent or MemoryRecentSanctions(clock)
         self._version = 0
         self._entries: dict[tuple[OverrideKind, str], tuple[Override, float]] = {}
 
@@ -115,6 +145,10 @@ class MemoryOverrides:
             replace(entry, expires_in_seconds=until - now) for entry, until in self._entries.values() if until > now
         )
         return Overrides(self._version, tuple(in_force))
+
+    async def look(self, known_version: int, since: int) -> Look:
+        """OverrideStore.look."""
+        return Look(await self.read(known_version), self._recent.since(since), self._recent.at)
 
     async def put(self, override: Override) -> None:
         """OverrideStore.put."""

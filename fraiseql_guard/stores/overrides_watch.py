@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final, Protocol
@@ -13,8 +13,12 @@ from typing import Final, Protocol
 from fraiseql_guard.core.loop_task import LoopTask
 from fraiseql_guard.stores.overrides import Override, Overrides, OverrideStore
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.recent_sanctions import RecentSanction
 
 POLL_SECONDS: Final = 0.5
+_MARGIN_SECONDS: Final = 1.0
+"""More than an exchange takes: the server looks later than this process begins to ask."""
+_MILLIONTHS: Final = 1_000_000
 
 
 class OverrideSource(Protocol):
@@ -29,6 +33,18 @@ class OverrideSource(Protocol):
         ...
 
 
+class Heed(Protocol):
+    """Hears of sanctions that were imposed anywhere."""
+
+    def wanted(self) -> bool:
+        """Whether there is anything for which they matter."""
+        ...
+
+    def sanctioned(self, recent: Sequence[RecentSanction]) -> None:
+        """These were imposed since the last look. Never raises."""
+        ...
+
+
 async def _nothing() -> None:
     pass
 
@@ -38,7 +54,8 @@ class OverridesWatch:
 
     ``on_change`` is called with the first set and each new one, and again whenever an override expires. Those of
     ``beside`` count as well; where both have one of the same kind and key, the store's holds: it came later, and ends.
-    ``after_poll`` is awaited after each look. ``clock`` counts seconds.
+    ``after_poll`` is awaited after each look. ``clock`` counts seconds. ``heed``: what of this process lives on without
+    requests, and so must hear of sanctions in the same exchanges; it may be set later.
     """
 
     def __init__(
@@ -61,7 +78,11 @@ class OverridesWatch:
         self._heard = self._answered = False
         self.in_force = Overrides()
         """What is in force in this process."""
-        self._read_at = self._announced_at = clock()
+        self._read_at = self._announced_at = self._looked_at = clock()
+        self._since: int | None = None
+        self.heed: Heed | None = None
+        self.looks = 0
+        """How many times the store was asked, whatever became of it."""
         self._expires_at = math.inf
         self._polling = LoopTask(self._poll)
         self.ensure_polling: Callable[[], object] = self._polling.ensure_running
@@ -72,9 +93,10 @@ class OverridesWatch:
     async def refresh(self) -> None:
         """Look now. While the store does not answer, the last set stays in force."""
         found, first = None, False
+        self.looks += 1
         # The store counts its own failures, and overrides go on expiring by our own clock.
         with suppress(StoreError):
-            found = await self._store.read(self._read.version)
+            found = await self._look()
             first, self._answered = not self._answered, True
         now = self._clock()
         changed = first or (self._beside is not None and (self._beside.changed() or not self._heard))
@@ -84,6 +106,22 @@ class OverridesWatch:
         elif now < self._expires_at and not changed:
             return
         self._announce(now)
+
+    async def _look(self) -> Overrides | None:
+        """The overrides, if they have changed; sanctions of late are told to those who heed them."""
+        heed, began = self.heed, self._clock()
+        if heed is None or not heed.wanted():
+            self._since, found = None, await self._store.read(self._read.version)
+        else:
+            # What lives may be older than the first look for it, but not than the last look of all.
+            away = began - self._looked_at + _MARGIN_SECONDS
+            since = self._since if self._since is not None else -math.ceil(away * _MILLIONTHS)
+            look = await self._store.look(self._read.version, since)
+            self._since, found = look.at, look.changed
+            if look.sanctioned:
+                heed.sanctioned(look.sanctioned)
+        self._looked_at = began
+        return found
 
     def at_present(self) -> Overrides:
         """What is in force in this process, with the seconds that are left now."""

@@ -67,8 +67,10 @@ class Refusals:
                 caller.buckets[bucket.charge.key] = _Refused(bucket, now, until)
         self._callers.put(key, caller)
 
-    def find(self, subject: Subject, charges: Iterable[Charge]) -> Bucket | None:
-        """The remembered bucket that refuses one of these charges, its wait counted down; counts the refusal.
+    def find(self, subject: Subject, charges: Iterable[Charge], *, counts: bool = True) -> Bucket | None:
+        """The remembered bucket that refuses one of these charges, its wait counted down.
+
+        ``counts``: whether that is one more refusal to tell the store of, as an offence.
 
         A refusal covers charges to the same bucket at the same limit that cost as much or more.
         """
@@ -79,7 +81,7 @@ class Refusals:
         for charge in charges:
             refused = caller.buckets.get(charge.key)
             if refused is not None and refused.until > now and _covers(refused.bucket.charge, charge):
-                caller.count += 1
+                caller.count += counts
                 return _counted_down(refused, charge, now)
         return None
 

@@ -18,6 +18,9 @@ from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET, Guarded
 from tests.support.asgi import Connection, EchoApp, graphql, request
+from tests.support.socket_memory import SocketApp
+from tests.support.socket_memory import opened as speaking
+from tests.support.upgrades import EchoSocketApp, opened
 
 ALICE, GOLD = make_token(SECRET, sub="alice"), make_token(SECRET, sub="goldie", tier="gold")
 FORGED = make_token("x" * 40, sub="alice")
@@ -35,10 +38,16 @@ def elsewhere() -> dict[str, Any]:
 
 
 class App(EchoApp):
-    """Answers like EchoApp. Reports a failed login on /login, streams on /stream, pauses where its caller says so."""
+    """Answers like EchoApp, and accepts every WebSocket, in which it speaks GraphQL if its caller says so. Reports a
+    failed login on /login, streams on /stream, pauses where its caller says so."""
+
+    sockets = EchoSocketApp()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         headers = dict(scope["headers"])
+        if scope["type"] == "websocket":
+            await (SocketApp() if b"x-speaks" in headers else self.sockets)(scope, receive, send)
+            return
         if scope["path"] == "/login":
             reports = logins(scope)
             await reports.locked("alice")
@@ -56,7 +65,8 @@ class App(EchoApp):
 
 STREAM = b"text/event-stream"
 SUBSCRIPTION = "subscription{ticks{id}}"
-PAUSES, STREAMS = {"x-pauses": "1"}, {"x-streams": "1"}
+PAUSES, STREAMS, SPEAKS = {"x-pauses": "1"}, {"x-streams": "1"}, {"x-speaks": "1"}
+PING = {"type": "ping", "payload": {"number": 1}}
 SUGGESTING = {"data": None, "errors": [{"message": 'Did you mean "secret"?'}]}
 SDL = "type Query{users(limit:Int):[User] me:User} type User{id:ID}"
 
@@ -191,6 +201,49 @@ async def wrong_password(guard: Guarded, **caller: Any) -> None:
     await request(guard, path="/login", **caller)
 
 
+def upgrades(number: int, *, callers: int = 1, at_once: bool = False) -> Probe:
+    """What becomes of the sockets that so many new callers open: one after the other, or all open at once."""
+
+    async def probe(guard: Guarded) -> Any:
+        who = [elsewhere() for _ in range(callers)]
+        sockets, seen = [], []
+        for place in range(number):
+            socket = await opened(guard, **who[place % callers])
+            seen.append((socket.status, socket.closed))
+            if socket.status == 101 and socket.closed is None:
+                sockets.append(socket)
+                if not at_once:
+                    await sockets.pop().leave()
+        for socket in sockets:
+            await socket.leave()
+        return seen
+
+    return probe
+
+
+def said(*messages: Mapping[str, Any], init: bool = True, reads: bool = True, seconds: float = PAUSE) -> Probe:
+    """The types of what comes over a socket in a while after these messages, and the code with which it is closed."""
+
+    async def probe(guard: Guarded) -> Any:
+        async with speaking(guard, headers=SPEAKS, **elsewhere()) as socket:
+            if init:
+                await socket.init()
+            if not reads:
+                socket.read_no_more()
+            for message in messages:
+                await socket.send(message)
+            if not reads:
+                await asyncio.wait([socket.task], timeout=seconds)
+                return socket.task.done()
+            return await socket.heard(seconds)
+
+    return probe
+
+
+def asked(number: int, query: str) -> dict[str, Any]:
+    return {"type": "subscribe", "id": str(number), "payload": {"query": query}}
+
+
 async def slow_statement(guard: Guarded) -> Any:
     before = len(guard.lines("database.slow_query"))
     guard.guard.database.record_query(1.0, query_type="select", table_name="users")
@@ -303,6 +356,18 @@ CASES: Mapping[str, Case] = {
     "lockout_offences": Case("1", sanctioned(*LOCKOUT)),
     "lockout_window_seconds": Case("600", sanctioned(*LOCKOUT, "time_window_seconds"), {"lockout_offences": 1}),
     "lockout_seconds": Case("600", sanctioned(*LOCKOUT, "sanction_seconds"), {"lockout_offences": 1}),
+    "sockets": Case("refuse", upgrades(1)),
+    "rate_limit_sockets": Case("2/hour", upgrades(7), {"rate_limit_sockets": "3/hour"}),
+    "max_sockets_per_caller": Case("1", upgrades(2, at_once=True)),
+    "max_sockets": Case("4", upgrades(2, callers=2, at_once=True)),
+    "max_subscriptions_per_socket": Case("1", said(asked(1, "subscription{silent}"), asked(2, "{me{id}}"))),
+    "max_message_bytes": Case("40", said(PING)),
+    "socket_messages": Case("1/minute", said(*[PING] * 10)),
+    "socket_init_seconds": Case("0.05", said(init=False)),
+    "socket_idle_seconds": Case("0.05", said()),
+    "socket_max_seconds": Case("0.05", said()),
+    "socket_ping_seconds": Case("1", said(seconds=1.3)),
+    "socket_send_seconds": Case("0.05", said(asked(1, "subscription{ticks}"), reads=False, seconds=5 * PAUSE)),
     "slow_query_seconds": Case("0.5", slow_statement),
 }
 

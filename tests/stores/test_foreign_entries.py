@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -22,6 +22,7 @@ from fraiseql_guard.stores.documents import TrustedDocument
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
 from fraiseql_guard.stores.overrides import Override, OverrideKind
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
+from fraiseql_guard.stores.recent_sanctions import RecentSanction
 from fraiseql_guard.stores.redis.client.cluster import key_slot
 from fraiseql_guard.stores.redis.key_families import FAMILIES, KeyRow, row_of
 from fraiseql_guard.stores.refused_documents import RefusedFor
@@ -153,6 +154,16 @@ async def admitted(store: FailoverStore) -> None:
             assert (await store.admit(request)).admitted
 
 
+class Heeding:
+    """A process with live connections."""
+
+    def wanted(self) -> bool:
+        return True
+
+    def sanctioned(self, recent: Sequence[RecentSanction]) -> None:
+        assert all(each.policy in PolicyName for each in recent)
+
+
 def quiet(_event, _fields):
     """The audit trail of operators that no test here reads."""
 
@@ -164,6 +175,7 @@ async def use_all(store: FailoverStore, blocked: Subject | None) -> None:
     if blocked is not None:
         assert (await store.admit(AdmitRequest(blocked, (Charge("default", LOOSE),)))).sanction is not None
     watch = OverridesWatch(store.overrides, on_change=lambda _: None)
+    watch.heed = Heeding()
     await watch.refresh()
     await DocumentsWatch(store.documents, on_change=lambda _: None, on_problem=lambda _: None).refresh()
     await store.refused_documents.note([RefusedFor("ab", "cd")])

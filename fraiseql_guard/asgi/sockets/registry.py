@@ -33,6 +33,11 @@ USER_GONE: Final = Ending(ClosingReason.UNAUTHENTICATED, UNAUTHENTICATED, "UNAUT
 SHUT_DOWN: Final = Ending(ClosingReason.SHUTDOWN, OVERLOADED, "SHUTDOWN", 4503)
 
 
+def by_operator(closing_code: int) -> Ending:
+    """An operator's own word."""
+    return Ending(ClosingReason.SHUTDOWN, OVERLOADED, "SHUTDOWN", closing_code)
+
+
 class LiveConnection(Protocol):
     """A WebSocket, or an answer that is streamed."""
 
@@ -84,7 +89,7 @@ class LiveConnections:
     def __iter__(self) -> Iterator[LiveConnection]:
         return iter(list(self._subject_of))
 
-    def __contains__(self, connection: LiveConnection) -> bool:
+    def __contains__(self, connection: object) -> bool:
         return connection in self._subject_of
 
     def add(self, connection: LiveConnection) -> None:

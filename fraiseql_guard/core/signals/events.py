@@ -186,7 +186,11 @@ SOCKET_CLOSED = Event(
     "guard.socket_closed",
     "INFO",
     "WebSocket closed",
-    (*_WHO, "endpoint", "protocol", "closing_code", "reason", "duration_seconds", "operations", "events", "user_agent"),
+    (
+        *_WHO,
+        *("endpoint", "protocol", "closing_code", "reason", "duration_seconds", "operations", "events"),
+        *("received_bytes", "sent_bytes", "user_agent"),
+    ),
 )
 
 SUBSCRIPTION_ENDED = Event(

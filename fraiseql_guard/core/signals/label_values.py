@@ -63,6 +63,7 @@ class KeyFamily(StrEnum):
     REPEATS = "repeats"
     GROUPS = "groups"
     CONTROL = "control"
+    RECENT_SANCTIONS = "recent_sanctions"
     DOCUMENTS = "documents"
     DOCUMENT_TEXTS = "document_texts"
     HEARTBEATS = "heartbeats"
@@ -147,8 +148,8 @@ FAULT_PARTS: Final = (
     "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
-    "MetricsAccess", "MixedOperations", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
-    "RequestPaths", "SocketOrigin", "SubscriptionRoom",
+    "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
+    "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""
 

@@ -73,6 +73,20 @@ ADMIN_GC = Event("admin.gc", "INFO", "Operator had garbage collected", ("actor",
 ADMIN_CLEAR_CACHES = Event(
     "admin.clear_caches", "INFO", "Operator had caches cleared", ("actor", "workers"), always=True
 )
+ADMIN_CLOSE_SOCKETS = Event(
+    "admin.close_sockets",
+    "WARNING",
+    "Operator ended live connections",
+    (*_ABOUT_CALLER, "connection_id", "everything", "code", "workers"),
+    always=True,
+)
+ADMIN_DRAIN_SOCKETS = Event(
+    "admin.drain_sockets",
+    "WARNING",
+    "Operator had a worker's live connections end by and by",
+    ("actor", "worker", "workers"),
+    always=True,
+)
 # Documents, and database statements.
 ADMIN_TRUST = Event(
     "admin.trust",

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.settings import VARIABLES, Settings
 from fraiseql_guard.core.surroundings import NEIGHBOURS
+from fraiseql_guard.operations.fleet.live_report import LiveReport
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.operator.interface import Refusal, Worker
@@ -25,8 +26,9 @@ from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
 TTL_SECONDS: Final = 4.0
 """A worker whose last heartbeat is older counts as gone."""
 MAX_PAYLOAD_BYTES: Final = 16_384
-_TOP: Final = (30, 10, 3, 0)
-"""Callers of each kind that a heartbeat names: the first of these numbers with which it is small enough."""
+_TOP: Final = ((30, 20), (10, 20), (10, 8), (3, 3), (0, 0))
+"""Callers of each kind, and live connections, that a heartbeat names: the first of these with which it is small
+enough."""
 _OWN: Final = frozenset({"log_file", "admin_token", "actor"})
 """Options that may differ between the workers of one fleet, and so are not part of its fingerprint: where a worker
 logs, and as what commands in its environment act."""
@@ -54,9 +56,10 @@ class HeartbeatTask:
     """Writes the heartbeats of one process, in turn with its journal of refusals: one command to the store for each
     call of :meth:`tick`.
 
-    ``facts`` describe the process at the moment; ``host`` knows its memory and pool. The worker's id is made with the
-    first heartbeat, so that each forked worker has one of its own. ``counts_alone``: /metrics shows this process alone,
-    and the observer is warned if another worker of the same host would be missing from it. ``clock`` is Unix time.
+    ``facts`` describe the process at the moment; ``host`` knows its memory and pool, ``live`` what is open in it. The
+    worker's id is made with the first heartbeat, so that each forked worker has one of its own. ``counts_alone``:
+    /metrics shows this process alone, and the observer is warned if another worker of the same host would be missing
+    from it. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class HeartbeatTask:
         settings: Callable[[], Settings],
         facts: Facts,
         observer: HeartbeatObserver,
+        live: LiveReport | None = None,
         counts_alone: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -81,6 +85,7 @@ class HeartbeatTask:
         self._settings = settings
         self._facts = facts
         self._host = host
+        self._live = live
         self._observer = observer
         self._clock = clock
         self._digest = Fingerprints()
@@ -112,7 +117,9 @@ class HeartbeatTask:
         """The heartbeat that this process would write now."""
         if self._pid != os.getpid():
             self._begin()
-        return Heartbeat(worker=self._worker(), callers=self._traffic.callers(_TOP[0]))
+        connections = self._live.largest() if self._live is not None else ()
+        callers = self._traffic.callers(_TOP[0][0])
+        return Heartbeat(worker=self._worker(), callers=callers, connections=connections)
 
     def unwritten(self, count: int) -> Sequence[Refusal]:
         """The last refusals that the store has not taken yet, the newest first."""
@@ -155,9 +162,10 @@ class HeartbeatTask:
     def _payload(self) -> bytes:
         """The heartbeat, with as many callers as fit into MAX_PAYLOAD_BYTES."""
         worker = self._worker()
-        for top in _TOP:
+        for top, connections in _TOP:
             callers, seen = self._traffic.callers(top), self._traffic.seen(2 * top)
-            payload = write_heartbeat(Heartbeat(worker=worker, callers=callers, seen=seen))
+            largest = self._live.largest(connections) if self._live is not None else ()
+            payload = write_heartbeat(Heartbeat(worker=worker, callers=callers, seen=seen, connections=largest))
             if len(payload) <= MAX_PAYLOAD_BYTES:
                 break
         return payload
@@ -181,6 +189,7 @@ class HeartbeatTask:
             counts_alone=self._counts_alone,
             memory=None if memory is None else _memory_facts(memory),
             pool=None if pool is None else {name: int(value) for name, value in pool.items()},
+            live=None if self._live is None else self._live.numbers(),
             **self._facts(),
         )
 

@@ -7,6 +7,7 @@ with the user's buckets, where the one store call of each of their requests find
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fraiseql_guard.core import parsing, signals
@@ -57,6 +58,16 @@ follows."""
 CURSOR_PATTERN: Final = f"({_NETWORKS}[0-9]{{1,9}}|{STORE_CURSOR})"
 
 
+@dataclass(frozen=True, slots=True)
+class _Blocked:
+    """What a block met: recent requests that it would have refused, whether it held already for as long, and how many
+    live connections of this process it has ended."""
+
+    met: Met | None
+    known: bool
+    ended: int
+
+
 class Blocks:
     """The operator's methods about sanctions."""
 
@@ -79,35 +90,41 @@ class Blocks:
             raise OperatorError("a login is locked out by its failures alone: block its user or address", field=kind)
         printable_text(reason, "reason")
         if kind == "user_id":
-            met, known = await self._block_user(target, lasts, reason, actor)
+            blocked = await self._block_user(target, lasts, reason, actor)
         else:
-            met, known = await self._block_network(network(target.ip_address), lasts, reason, force, actor, caller)
+            blocked = await self._block_network(network(target.ip_address), lasts, reason, force, actor, caller)
         fields = {**fields_of(target), "duration_seconds": lasts, "reason": reason, "forced": force}
-        await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, "would_have_met": met.requests if met else None})
+        met, ended = blocked.met, blocked.ended
+        told = {"would_have_met": met.requests if met else None, "connections_ended": ended or None}
+        await self._deps.record(signals.ADMIN_BLOCK, actor, {**fields, **told})
+        # What other workers end is not known yet: they look twice a second.
+        more = f" {ended:,} of its live connections ended in this worker at once." if ended else ""
+        details = {"requests_seen": met.of} if met else {}
         return Done(
-            message=f"{_upper(name_of(target))} is blocked for {duration_text(lasts)}.",
-            changed=not known,
-            affected=0 if known else 1,
+            message=f"{_upper(name_of(target))} is blocked for {duration_text(lasts)}.{more}",
+            changed=not blocked.known,
+            affected=0 if blocked.known else 1,
             would_have_met=met.requests if met else None,
-            details={"requests_seen": met.of} if met else {},
+            details={**details, "connections_ended": ended} if ended else details,
         )
 
-    async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> tuple[Met | None, bool]:
-        """Block a user. Returns how many recent requests it would have refused, and whether it held already for as
-        long."""
+    async def _block_user(self, target: Target, lasts: float, reason: str, actor: str) -> _Blocked:
+        """Block a user."""
         deps = self._deps
         beats = await deps.heartbeats()
         subject = await subject_of_user(deps, target)
         with store_answering():
             in_force = await deps.store.sanctions.of(subject)
-            await deps.store.sanctions.impose(Sanction(subject, _OPERATOR, lasts, reason, actor))
+            sanction = Sanction(subject, _OPERATOR, lasts, reason, actor)
+            await deps.store.sanctions.impose(sanction)
+        ended = deps.connections.sanction(sanction) if deps.connections is not None else 0
         known = any(each.policy is _OPERATOR and each.expires_in_seconds >= lasts for each in in_force)
-        return met_by_user(beats, subject), known
+        return _Blocked(met_by_user(beats, subject), known, ended)
 
     async def _block_network(
         self, wanted: parsing.Network, lasts: float, reason: str, force: bool, actor: str, caller: str | None
-    ) -> tuple[Met | None, bool]:
-        """Block a network: the same, and DangerousError without ``force`` where it would meet the wrong callers."""
+    ) -> _Blocked:
+        """Block a network. DangerousError without ``force`` where it would meet the wrong callers."""
         deps = self._deps
         met, control = met_by_network(await deps.heartbeats(), wanted), await deps.control()
         if not force:
@@ -118,7 +135,8 @@ class Blocks:
                 if entry.key != str(wanted):  # the same network, written by hand in another form
                     await deps.store.overrides.delete(entry.kind, entry.key)
             await deps.store.overrides.put(Override(OverrideKind.BLOCK, str(wanted), lasts, reason, actor))
-        return met, any(entry.expires_in_seconds >= lasts for entry in held)
+        ended = deps.connections.block(wanted) if deps.connections is not None else 0
+        return _Blocked(met, any(entry.expires_in_seconds >= lasts for entry in held), ended)
 
     async def lift(self, target: Target, *, actor: str = "") -> Done:
         """Operator.lift."""

@@ -14,6 +14,7 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Event, KeyFamily
 from fraiseql_guard.identity.allow_list import AllowList
 from fraiseql_guard.operations.operator.interface import Action, NotAppliedError, OperatorError
+from fraiseql_guard.operations.operator.own_connections import OwnConnections
 from fraiseql_guard.operations.operator.records import Heartbeat, read_heartbeat, write_action
 from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Overrides
 from fraiseql_guard.stores.protocol import Store, StoreError
@@ -38,6 +39,8 @@ class OperatorDeps:
     settings: Settings
     allow_list: AllowList
     audit: Audit
+    connections: OwnConnections | None = None
+    """Those of this process; None outside of a guard."""
     clock: Callable[[], float] = field(default=time.time)
 
     async def control(self) -> Overrides:

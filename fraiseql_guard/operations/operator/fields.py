@@ -132,6 +132,14 @@ def _count(value: Any) -> int:
     return value
 
 
+def _closing_code(value: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # JSON Schema calls 4503.0 an integer
+    if isinstance(value, bool) or not isinstance(value, int) or not 4000 <= value <= 4999:
+        raise ValueError("is not a whole number from 4000 to 4999")
+    return value
+
+
 def _origin(value: Any) -> Origin | None:
     if value not in _ORIGINS:
         raise ValueError(f"is not one of {', '.join(_ORIGINS)}")
@@ -199,4 +207,5 @@ QUERY_HASH: Final = _matching(f"^{QUERY_HASH_PATTERN}$", "12 to 64 lower case he
 DOCUMENT: Final = FieldForm(_document, {"type": "string", "minLength": 1, "example": "query Me { me { id } }"})
 OPERATION_TYPE: Final = _choice("query", "mutation", "subscription")
 OPERATION_NAME: Final = _matching("^[_A-Za-z][_0-9A-Za-z]{0,254}$", "the name of an operation")
+CLOSING_CODE: Final = FieldForm(_closing_code, {"type": "integer", "minimum": 4000, "maximum": 4999})
 REQUEST_ID: Final = _matching("^[0-9A-Za-z-]{1,64}$", "a request id")

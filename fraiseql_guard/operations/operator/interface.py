@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+from fraiseql_guard.core.live_facts import LiveFacts
+
 BLOCK_SECONDS: Final = 3_600.0
 """An operator's block lasts this long unless another duration is given."""
 
@@ -161,6 +163,32 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What lives on in a worker after a request was let pass."""
+
+    open: Mapping[str, int]
+    """WebSockets and streamed subscriptions, by their protocol."""
+    opened_last_minute: int = 0
+    """WebSockets."""
+    closed: Mapping[str, int] = field(default_factory=dict)
+    """WebSockets that were closed in the last five minutes, by reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """The live connections of the fleet: WebSockets, and answers that are streamed."""
+
+    items: Sequence[LiveFacts]
+    """The 20 largest of each worker, by their operations and what waits: as they were a few seconds ago."""
+    open: Mapping[str, int]
+    """How many are open on all workers, by their protocol."""
+    opened_last_minute: int = 0
+    """WebSockets."""
+    closed: Mapping[str, int] = field(default_factory=dict)
+    """WebSockets that were closed in the last five minutes, by reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Worker:
     """One worker process as it describes itself about once a second."""
 
@@ -189,6 +217,8 @@ class Worker:
     series: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """Five minutes in steps of five seconds, the last one the newest: requests, refusals, ... (fleet/traffic.py)."""
     series_ends_at: float = 0.0
+    live: Live | None = None
+    """None of a worker of an older version."""
     counts_alone: bool = False
     """Whether /metrics shows this process alone, although it may have neighbours (PROMETHEUS_MULTIPROC_DIR)."""
 
@@ -431,6 +461,29 @@ class Operator(Protocol):
 
     async def clear_caches(self, *, actor: str = "") -> Done:
         """Make every worker forget its remembered documents, tokens and refusals, and the app's registered caches."""
+        ...
+
+    # live connections
+    async def sockets(self, count: int = 100, *, user_id: str | None = None, ip_address: str | None = None) -> Sockets:
+        """What is open: WebSockets and streams; of one user, address or network if given."""
+        ...
+
+    async def close_sockets(
+        self,
+        *,
+        connection_id: str | None = None,
+        user_id: str | None = None,
+        ip_address: str | None = None,
+        everything: bool = False,
+        code: int = 4503,
+        actor: str = "",
+    ) -> Done:
+        """End the live connections of an id, a user, an address or network, or all, on all workers. Clients may come
+        back: to keep them out, block them. ``code`` is what a WebSocket is closed with."""
+        ...
+
+    async def drain_sockets(self, *, worker: str | None = None, actor: str = "") -> Done:
+        """End all live connections of a worker (of all without one), spread over half a minute."""
         ...
 
     # documents

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.operations.operator.interface import Action, Refusal, Worker
 from fraiseql_guard.operations.operator.json_values import from_json
 
@@ -58,6 +59,8 @@ class Heartbeat:
     callers: Sequence[CallerCounts] = ()
     """The callers with the most refusals and with the most requests."""
     seen: Seen = field(default_factory=Seen)
+    connections: Sequence[LiveFacts] = ()
+    """The largest of its live connections."""
 
 
 def write_heartbeat(heartbeat: Heartbeat) -> bytes:

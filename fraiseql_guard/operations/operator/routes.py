@@ -31,6 +31,7 @@ from fraiseql_guard.operations.operator.interface import (
     LimitPage,
     Offender,
     Refusal,
+    Sockets,
     Status,
     Switch,
 )
@@ -195,6 +196,28 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="POST", path="/caches/clear", does="Make every worker forget its remembered documents and tokens.",
         calls="clear_caches", event=s.ADMIN_CLEAR_CACHES, result=Done,
+    ),
+    # live connections
+    Route(
+        method="GET", path="/sockets",
+        does="WebSockets and streams: how many are open, and the 20 largest of each worker.",
+        calls="sockets", result=Sockets, query=(USER, WHERE, _COUNT),
+    ),
+    Route(
+        method="POST", path="/sockets/close",
+        does="End the live connections of an id, a user, an address or network, or all; clients may come back.",
+        calls="close_sockets", event=s.ADMIN_CLOSE_SOCKETS, result=Done,
+        rule={"oneOf": [{"required": [each]} for each in ("id", "user_id", "ip_address", "all")]},
+        body=(
+            Field("id", f.TEXT, "The connection's id.", argument="connection_id"), USER, WHERE,
+            Field("all", f.FLAG, "All of them.", argument="everything"),
+            Field("code", f.CLOSING_CODE, "What WebSockets are closed with; 4503 if not given."),
+        ),
+    ),
+    Route(
+        method="POST", path="/sockets/drain", does="End all that is open on a worker, spread over half a minute.",
+        calls="drain_sockets", event=s.ADMIN_DRAIN_SOCKETS, result=Done, errors=(404,),
+        body=(Field("worker", f.TEXT, "The worker's id; all workers if not given."),),
     ),
     # documents
     Route(

@@ -20,6 +20,8 @@ ACTIONS: Final = "actions"
 REFUSED: Final = "refused"
 LIFTING: Final = "lift"
 PROBE: Final = "probe"
+RECENT: Final = ":recent"
+"""What follows CONTROL in the key of the sanctions of the last minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ FAMILIES: Final[tuple[KeyRow, ...]] = (
     KeyRow(KeyFamily.SANCTION_INDEX, SANCTION_INDEX, "", "zset"),
     KeyRow(KeyFamily.LIMIT_INDEX, LIMIT_INDEX, "", "zset"),
     KeyRow(KeyFamily.CONTROL, CONTROL, "", "hash"),
+    KeyRow(KeyFamily.RECENT_SANCTIONS, CONTROL, RECENT, "zset"),
     KeyRow(KeyFamily.DOCUMENTS, DOCUMENTS, "", "hash"),
     KeyRow(KeyFamily.DOCUMENT_TEXTS, DOCUMENTS, ":texts", "hash"),
     KeyRow(KeyFamily.HEARTBEAT_TIMES, FLEET, ":alive", "zset"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from fraiseql_guard.core.signals import KeyFamily
-from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Override, OverrideKind, Overrides
+from fraiseql_guard.stores.overrides import LONGEST_SECONDS, Look, Override, OverrideKind, Overrides
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.recent_sanctions import RecentSanction, read_recent
 from fraiseql_guard.stores.redis.key_access import RedisKeys
 from fraiseql_guard.stores.redis.key_families import CONTROL
 from fraiseql_guard.stores.redis.repair import foreign
@@ -28,13 +30,31 @@ class RedisOverrides:
 
     async def read(self, known_version: int) -> Overrides | None:
         """OverrideStore.read. Where the key is no hash any more, what was known stays in force."""
+        reply = await self._ask("read", known_version)
+        return None if reply is None else self._changed(known_version, reply)
+
+    async def look(self, known_version: int, since: int) -> Look:
+        """OverrideStore.look."""
+        reply = await self._ask("look", known_version, since)
+        if reply is None:
+            return Look(None, (), since)
+        version, at, marks, *entries = reply
+        found = map(self._recent, marks)
+        sanctioned = tuple(each for each in found if each is not None)
+        return Look(self._changed(known_version, [version, *entries]), sanctioned, int(at))
+
+    async def _ask(self, *arguments: str | int) -> Sequence[Any] | None:
+        """What the script answers; None where the key is no hash any more."""
         try:
-            reply = await self._keys.run_unrepaired(_SCRIPT, self._key, ("read", known_version))
+            reply: Sequence[Any] = await self._keys.run_unrepaired(_SCRIPT, self._key, arguments)
         except StoreError as error:
             if not foreign(error):
                 raise
             self._keys.unreadable.note(KeyFamily.CONTROL, self._key, f"is no control set of ours ({error.detail})")
             return None
+        return reply
+
+    def _changed(self, known_version: int, reply: Sequence[Any]) -> Overrides | None:
         version = int(reply[0])
         if version == known_version:
             return None
@@ -52,6 +72,14 @@ class RedisOverrides:
     async def delete(self, kind: OverrideKind, key: str) -> bool:
         """OverrideStore.delete."""
         return bool((await self._keys.run(_SCRIPT, self._key, ("delete", f"{kind.value}:{key}")))[0])
+
+    def _recent(self, mark: bytes) -> RecentSanction | None:
+        """None for a policy that a newer version of ours may know, and for what none of ours has written."""
+        try:
+            return read_recent(mark)
+        except ValueError:
+            self._keys.unreadable.note(KeyFamily.RECENT_SANCTIONS, mark, "names no sanction that we know")
+            return None
 
     def _override(self, name: bytes, left: int, value: bytes) -> Override | None:
         """None for a kind that a newer version of ours may have written, and for what none of ours has."""

@@ -1,5 +1,5 @@
 """Sanctions on Redis: the subjects' own keys, which bind, and an index, which lists them (lua/impose.lua, lua/lift.lua,
-lua/index.lua)."""
+lua/index.lua). Those of the last minute are told to live connections (lua/recent.lua)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import KeyFamily, PolicyName
 from fraiseql_guard.stores.protocol import StoreError
+from fraiseql_guard.stores.recent_sanctions import MOST_RECENT, RECENT_SECONDS, RecentSanction
 from fraiseql_guard.stores.redis.admit_codec import MILLIONTHS, read_reason, written_reason
 from fraiseql_guard.stores.redis.key_access import RedisKeys
-from fraiseql_guard.stores.redis.key_families import SANCTION_INDEX
+from fraiseql_guard.stores.redis.key_families import CONTROL, RECENT, SANCTION_INDEX
 from fraiseql_guard.stores.redis.pages import RedisIndex
 from fraiseql_guard.stores.redis.repair import foreign
 from fraiseql_guard.stores.sanction_pages import BATCH, Cursor, Page
@@ -37,6 +38,7 @@ class RedisSanctions:
     def __init__(self, keys: RedisKeys) -> None:
         self._keys = keys
         self._key = keys.names.common(SANCTION_INDEX)
+        self._recent = keys.names.common(CONTROL) + RECENT
         self._index = RedisIndex[Sanctioned](keys, self._key, KeyFamily.SANCTION_INDEX, read=read_note)
 
     def known(self, subject: Subject, exempt: frozenset[PolicyName]) -> Sanction | None:  # noqa: ARG002
@@ -48,7 +50,8 @@ class RedisSanctions:
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         arguments = (sanction.subject.member, sanction.policy.value, length, written_reason(sanction))
         await self._keys.run_on_sanctions(sanction.subject, "impose", arguments)
-        await self.note(sanction)
+        await self._tell(sanction)  # an operator learns if live connections may not hear of it
+        await self._list(sanction)
 
     async def lift(self, subject: Subject, policy: PolicyName | None = None) -> int:
         """SanctionStore.lift."""
@@ -72,7 +75,18 @@ class RedisSanctions:
         """SanctionStore.pardon."""
         await self.lift(subject, policy)
 
-    async def note(self, sanction: Sanction) -> None:
+    async def note_imposed(self, sanction: Sanction) -> None:
+        """Note a sanction that a request has brought: for lists, and for live connections. Never raises StoreError."""
+        await asyncio.gather(self._list(sanction), self._tell(sanction), return_exceptions=True)
+
+    async def _tell(self, sanction: Sanction) -> None:
+        """Put a sanction among those of the last minute."""
+        recent = RecentSanction.of(sanction)
+        if recent is not None:
+            kept = int(RECENT_SECONDS * MILLIONTHS)
+            await self._keys.run("recent", self._recent, (recent.written(), MOST_RECENT, kept))
+
+    async def _list(self, sanction: Sanction) -> None:
         """Put a sanction that is in force into the index. Never raises StoreError."""
         length = math.ceil(sanction.expires_in_seconds * MILLIONTHS)
         await self._write_index(length, [written_note(sanction.subject, sanction.policy)])

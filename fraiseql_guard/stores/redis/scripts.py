@@ -9,7 +9,7 @@ from fraiseql_guard.stores.redis.client import Script
 
 _NAMES: Final = (
     "admit", "impose", "lift", "lift_job", "index", "page",
-    "limit", "overrides", "documents", "refused", "fleet", "ring",
+    "limit", "overrides", "recent", "documents", "refused", "fleet", "ring",
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class RedisStore:
         result = _read(request, reply)
         # Sanctions of monitor mode bind no caller, and are not listed.
         if result.imposed is not None and result.imposed.escalation.enforced:
-            await self.sanctions.note(result.imposed.sanction)
+            await self.sanctions.note_imposed(result.imposed.sanction)
         return result
 
     async def ping(self) -> None:

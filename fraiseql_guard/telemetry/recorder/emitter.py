@@ -84,6 +84,10 @@ class SignalEmitter:
         extra = {"request_id": ctx.request_id, **line.extra}
         if (given := ctx.client_request_id) is not None:
             extra["client_request_id"] = given
+        if ctx.carrier is not None:
+            extra["socket_id"] = ctx.carrier.request_id
+            if ctx.operation_id:
+                extra["operation_id"] = ctx.operation_id
         fields = {name: known.get(name) for name in event.fields}
         self.log.write(event, fields, suppressed, ctx.trace_id, extra, at=at)
         return True

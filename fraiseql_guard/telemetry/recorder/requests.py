@@ -236,7 +236,8 @@ class RequestRecorder:
     def _count_query(self, ctx: RequestContext, seconds: float, errors: bool) -> None:
         """A GraphQL request that reached the app has ended: it counts as exactly one of success and error."""
         self._metrics.inc(s.QUERIES_ERRORS if errors else s.QUERIES_SUCCESS)
-        self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx), trace=sampled_trace(ctx.span))
+        if not ctx.untimed:
+            self._metrics.observe(s.QUERY_DURATION, seconds, user_label(ctx), trace=sampled_trace(ctx.span))
         # Refusals and statuses of 500 and more count as errors where they are counted themselves.
         if errors and not _refused(ctx) and 0 < ctx.status < _SERVER_ERROR:
             error = s.QUERY_TIMEOUT.name if ctx.database_timeout else s.GRAPHQL_ERROR
@@ -263,6 +264,8 @@ class RequestRecorder:
         """Count an answered request (``count``: unless a guard further outside does), and write its access line."""
         if count:
             self._count_answer(ctx, seconds)
+        if ctx.carrier is not None:
+            return  # a message of a socket, which leaves lines when it is opened and closed
 
         rate = self._access.rate(ctx.status, seconds)
         if not rate:
@@ -279,7 +282,8 @@ class RequestRecorder:
         user, metrics = user_label(ctx), self._metrics
         metrics.inc(s.HTTP_REQUESTS, ctx.endpoint, str(ctx.status), user, amount=times)
         self._requests[kind_of(ctx), outcome_of(ctx)](times)
-        metrics.observe(s.RESPONSE_TIME, seconds, times=times, trace=sampled_trace(ctx.span))
+        if not ctx.untimed:
+            metrics.observe(s.RESPONSE_TIME, seconds, times=times, trace=sampled_trace(ctx.span))
         metrics.observe(s.REQUEST_SIZE, ctx.request_bytes, times=times)
         metrics.observe(s.RESPONSE_SIZE, ctx.response_bytes, times=times)
         if ctx.status >= _SERVER_ERROR and not _refused(ctx):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -22,6 +23,8 @@ class SocketLife:
     seconds: float
     operations: int = 0
     events: int = 0
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class SocketRecorder:
         self._metrics = metrics = emitter.metrics
         self._sockets: Counter[SocketProtocol] = Counter()
         self._subscriptions: Counter[Transport] = Counter()
+        self._closed: Counter[ClosingReason] = Counter()
+        self._opened = 0
         # The busy counters: their series are looked up once.
         self.message_came = partial(metrics.counter(s.SOCKET_MESSAGES, "in"), 1)
         """Count a message of a client."""
@@ -52,12 +57,14 @@ class SocketRecorder:
     def opened(self, ctx: RequestContext, protocol: SocketProtocol) -> None:
         """A WebSocket was accepted."""
         self._sockets[protocol] += 1
+        self._opened += 1
         self._metrics.inc(s.SOCKETS_OPENED, protocol.value)
         self._emitter.emit_lazily(ctx, s.SOCKET_OPENED, lambda: EventLine(s.SOCKET_OPENED, _spoken(protocol), {}))
 
     def closed(self, ctx: RequestContext, protocol: SocketProtocol, life: SocketLife) -> None:
         """A WebSocket that was opened has ended."""
         self._sockets[protocol] -= 1
+        self._closed[life.reason] += 1
         self._metrics.inc(s.SOCKETS_CLOSED, life.reason.value)
 
         def line() -> EventLine:
@@ -68,6 +75,8 @@ class SocketRecorder:
                 "duration_seconds": round(life.seconds, 3),
                 "operations": life.operations,
                 "events": life.events,
+                "received_bytes": life.received_bytes,
+                "sent_bytes": life.sent_bytes,
             }
             return EventLine(s.SOCKET_CLOSED, told, {})
 
@@ -97,6 +106,22 @@ class SocketRecorder:
             return EventLine(s.SUBSCRIPTION_ENDED, told, {})
 
         self._emitter.emit_lazily(ctx, s.SUBSCRIPTION_ENDED, line)
+
+    @property
+    def open(self) -> Mapping[str, int]:
+        """WebSockets by their protocol, and subscriptions that other answers carry."""
+        streamed = {name.value: self._subscriptions[name] for name in Transport if name is not Transport.SOCKET}
+        return {**{protocol.value: count for protocol, count in self._sockets.items()}, **streamed}
+
+    @property
+    def opened_in_all(self) -> int:
+        """WebSockets that were opened so far."""
+        return self._opened
+
+    @property
+    def closed_in_all(self) -> Mapping[str, int]:
+        """WebSockets that were closed so far, by reason."""
+        return {reason.value: count for reason, count in self._closed.items()}
 
     def publish(self) -> None:
         """Set the gauges of what is open at the moment."""

@@ -57,6 +57,7 @@ async def use_everything(store: RedisStore) -> None:
     await store.sanctions.pardon(network(2), PolicyName.BRUTE_FORCE)
     await store.overrides.put(Override(OverrideKind.BLOCK, "192.0.2.1", 60, "because", "bob"))
     assert (await store.overrides.read(0)) is not None
+    assert (await store.overrides.look(0, -1_000_000)).sanctioned
     assert await store.overrides.delete(OverrideKind.BLOCK, "192.0.2.1")
     assert await store.documents.add([ME]) == Adding(1)
     assert (await store.documents.index(0)) is not None

@@ -1,9 +1,11 @@
 -- The overrides: read them if they have changed, put one, delete one (stores/overrides.py).
 --
 -- KEYS[1]  hash: '#' -> version, then for each entry: its name -> 'expires in us, value'. It expires with its last entry,
---          at the latest a year after the last change, so that nothing stays for ever.
+--          at the latest a year after the last change, so that nothing stays for ever. Beside it KEYS[1]:recent (recent.lua)
 -- ARGV     'read', version that the caller knows: {version} if it is still that, else {version, then for each entry:
 --              name, us left (-1 if none of ours wrote it), value}
+--          'look', version, a moment in us: the same, with two more behind the version: the moment of this look, and the
+--              marks of sanctions that are younger than that moment; a negative one is so many us ago
 --          'put', name, length in us, value: {version}
 --          'delete', name: {1 if it was in force, else 0}
 --
@@ -34,9 +36,30 @@ local function entries(visit)
   end
 end
 
-if what == 'read' then
+local MOST_MARKS, LONGEST_MARK, KEPT = 1000, 256, 60000000
+local function marks_since(moment)
+  if moment < 0 then
+    moment = now + moment
+  elseif moment > now then -- it is of a server whose clock was ahead
+    moment = now - 1000000
+  end
+  moment = math.max(moment, now - KEPT)
+  -- A key of another type has none: what keeps sanctions from being told must not keep overrides from being read.
+  local found = redis.pcall(
+    'ZRANGEBYSCORE', key .. ':recent', string.format('(%.0f', moment), '+inf', 'LIMIT', 0, MOST_MARKS)
+  local marks = {}
+  for _, mark in ipairs(found.err and {} or found) do
+    marks[#marks + 1] = #mark <= LONGEST_MARK and mark or nil
+  end
+  return marks
+end
+
+if what == 'read' or what == 'look' then
   local version = version_of(redis.call('HGET', key, '#'))
   local reply = { version }
+  if what == 'look' then
+    reply[2], reply[3] = now, marks_since(tonumber(ARGV[3]))
+  end
   if version ~= ARGV[2] then
     entries(function(name, expires, value)
       if expires > now then

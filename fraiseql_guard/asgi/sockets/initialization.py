@@ -1,0 +1,160 @@
+"""The first message of a GraphQL WebSocket: who the client is, decided before the app hears of it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any, Final
+
+from fraiseql_guard.asgi import replies
+from fraiseql_guard.asgi.finish import record_outcome
+from fraiseql_guard.asgi.pipeline import apply_mode, check_caller, settle
+from fraiseql_guard.asgi.sockets import dialects
+from fraiseql_guard.asgi.sockets.credentials import (
+    AmbiguousTokenError,
+    SocketUser,
+    later,
+    show_user,
+    token_of,
+    with_token,
+)
+from fraiseql_guard.asgi.sockets.link import Link
+from fraiseql_guard.asgi.sockets.registry import Ending, LiveConnection
+from fraiseql_guard.checks.authentication import refuse
+from fraiseql_guard.checks.socket_room import Stage
+from fraiseql_guard.core.callers import Identity
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.signals import (
+    AMBIGUOUS_TOKEN,
+    BLOCKED,
+    UNAUTHENTICATED,
+    ClosingReason,
+    FailureReason,
+    PolicyName,
+)
+
+_GUESSED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
+"""To come back with the same token mends nothing, and would be one more offence."""
+_OTHER_USER: Final = "The token is another user's than that of the upgrade."
+_CLOSED_FOR: Final = {429: ClosingReason.FLOOD, 503: ClosingReason.OVERLOAD}
+_CLIENT_ERROR: Final = 400
+
+
+class Initialization:
+    """Verifies the token of one socket's initialization, and shows its user to the app."""
+
+    def __init__(self, link: Link, connection: LiveConnection) -> None:
+        self._link = link
+        self._connection = connection
+        self.user = SocketUser()
+
+    def show(self) -> None:
+        """Hand the app the user that the upgrade's head has named, if it has."""
+        link = self._link
+        if link.runtime.authenticates:
+            show_user(link.scope, self.user, link.ctx.identity)
+
+    async def passes(self, payload: Any, within: RequestContext | None) -> bool:
+        """Whether the app may hear of it; else the socket is being ended."""
+        link, began_at = self._link, time.monotonic()
+        runtime, ctx = link.runtime, link.child(operation=True, within=within)
+        denial, token = await self._decide(ctx, payload)
+        seconds = time.monotonic() - began_at
+        if denial is not None:
+            link.refused(ctx, denial, seconds)
+            error = replies.graphql_error(ctx, denial)
+            link.end(_ending(denial), first=link.dialect.connection_error(error))
+            return False
+        self._adopt(ctx, token)
+        runtime.tell(record_outcome, runtime, link.scope, ctx, seconds)
+        return True
+
+    async def _decide(self, ctx: RequestContext, payload: Any) -> tuple[Denial | None, str | None]:
+        """The refusal in force, and the token that was shown."""
+        link = self._link
+        runtime = link.runtime
+        token: str | None = None
+        if runtime.authenticates:
+            try:
+                token = token_of(payload, runtime.settings.socket_token_keys)
+            except AmbiguousTokenError:
+                ambiguous = apply_mode(runtime, ctx, Denial(AMBIGUOUS_TOKEN, tokens=0))
+                if ambiguous is not None:
+                    return ambiguous, None
+        known = link.ctx.identity
+        if token is None and known is not None:  # the head has said it all
+            ctx.operation = False
+            return await settle(runtime, ctx), None
+        if token is not None:
+            ctx.header_lines = with_token(ctx.header_lines, token)
+        ctx.identify(None)
+        return await check_caller(runtime, ctx, lambda denial: self._judge(ctx, known, token, denial)), token
+
+    def _judge(
+        self, ctx: RequestContext, known: Identity | None, token: str | None, denial: Denial | None
+    ) -> Denial | None:
+        """The refusal in force once this socket's other facts are known, before anything is charged."""
+        ctx.operation = False  # it asks for nothing: its charge is that of any request
+        if denial is not None:
+            return denial if token is None else self._spared(ctx, denial, token)
+        return apply_mode(self._link.runtime, ctx, self._contradiction(ctx, known) or self._take_room(ctx))
+
+    def _contradiction(self, ctx: RequestContext, known: Identity | None) -> Denial | None:
+        if ctx.token_pending and ctx.token_failure is FailureReason.TOKEN_EXPIRED:
+            ctx.token_pending = False
+            return refuse(FailureReason.TOKEN_EXPIRED)  # else it would go on anonymously, without ever noticing
+        if known is not None and ctx.identity is not None and ctx.identity.subject != known.subject:
+            return Denial(UNAUTHENTICATED, detail=_OTHER_USER)
+        return None
+
+    def _take_room(self, ctx: RequestContext) -> Denial | None:
+        """Exchange the socket's place among those that are not initialized for one of its caller's."""
+        link = self._link
+        before = link.ctx.subject
+        link.ctx.subject = ctx.subject
+        stage = Stage.ANONYMOUS if ctx.identity is None else Stage.VERIFIED
+        denial = link.runtime.socket_room.take(link.ctx, stage)
+        link.ctx.subject = before
+        return denial
+
+    def _spared(self, ctx: RequestContext, denial: Denial, token: str) -> Denial:
+        """A token that was refused a moment ago already is no further offence: a page that was left open sends it
+        again and again."""
+        if denial.offence is not PolicyName.BRUTE_FORCE:
+            return denial
+        if not self._link.runtime.repeated_tokens.comes_again(ctx.address_subject, token):
+            return denial
+        return replace(denial, offence=None)
+
+    def _adopt(self, ctx: RequestContext, token: str | None) -> None:
+        """The socket is this caller's from now on."""
+        link, socket = self._link, self._link.ctx
+        found = ctx.identity
+        if found is not None:
+            known = socket.identity
+            kept = later(known, found)
+            if token is not None and kept is not known:
+                socket.credentials = (f"Bearer {token}",)
+            link.use_head(ctx.header_lines)
+            socket.identify(replace(kept, fresh=False))
+        socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again
+        socket.token_failure, socket.token_pending = ctx.token_failure, ctx.token_pending
+        runtime = link.runtime
+        runtime.live.add(self._connection)
+        if runtime.authenticates:
+            show_user(link.scope, self.user, socket.identity)
+
+
+def _ending(denial: Denial) -> Ending:
+    """How the socket ends for a refusal: for good where a retry mends nothing, with room for a fresh token where one
+    helps, and for a while where it passes by itself."""
+    code, status = denial.code, denial.status
+    if code is UNAUTHENTICATED:
+        closing_code = dialects.UNAUTHORIZED if denial.reason in _GUESSED else dialects.FORBIDDEN
+        return Ending(ClosingReason.UNAUTHENTICATED, code, code.name, closing_code)
+    if code is BLOCKED:
+        return Ending(ClosingReason.BLOCKED, code, code.name, dialects.FORBIDDEN)
+    if status == _CLIENT_ERROR:
+        return Ending(ClosingReason.PROTOCOL, code, code.name, dialects.INVALID)
+    return Ending(_CLOSED_FOR.get(status, ClosingReason.OVERLOAD), code, code.name, dialects.UNAVAILABLE)

@@ -1,0 +1,227 @@
+"""What the parts of a conversation share: the state of one socket, the way to its client, and how it is closed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from enum import IntEnum
+from typing import Any, Final, Protocol
+
+from starlette.types import Message, Scope, Send
+
+from fraiseql_guard.asgi.finish import record_outcome, tell_outside
+from fraiseql_guard.asgi.pipeline import apply_mode
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.sockets import dialects
+from fraiseql_guard.asgi.sockets.dialects import Dialect
+from fraiseql_guard.asgi.sockets.registry import Ending
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.signals import SLOW_CONSUMER, ClosingReason
+from fraiseql_guard.telemetry.trace import request_id
+
+CLOSE_SECONDS: Final = 1.0
+"""Longest wait for a close frame to be sent."""
+_LONGEST_REASON: Final = 120
+"""RFC 6455, section 5.5: 125 bytes with the code."""
+_NOT_SENT: Final = frozenset(
+    {b"connection", b"content-encoding", b"content-length", b"content-type", b"transfer-encoding", b"upgrade"}
+)
+"""Headers of an upgrade that say nothing about the messages after it."""
+_SLOW: Final = Ending(ClosingReason.SLOW_CONSUMER, SLOW_CONSUMER, SLOW_CONSUMER.name, dialects.UNAVAILABLE)
+
+
+class RuntimeHolder(Protocol):
+    """Has the runtime in force, which is replaced with every change of the settings."""
+
+    @property
+    def runtime(self) -> Runtime:
+        """That of this moment: a socket lives for days, and keeps none."""
+        ...
+
+
+class Phase(IntEnum):
+    """How far a socket has come."""
+
+    CONNECTING = 0
+    OPEN = 1  # accepted
+    INITIALIZED = 2  # its caller is known, and the app has received the initialization
+    READY = 3  # which the app has acknowledged
+    OVER = 4
+
+
+class Link:
+    """One socket. ``on_over`` is told once the client cannot be reached any more, with what the app is to receive."""
+
+    def __init__(self, holder: RuntimeHolder, scope: Scope, send: Send, ctx: RequestContext, dialect: Dialect) -> None:
+        self._holder = holder
+        self._send_raw = send
+        self.scope = scope
+        self.ctx = ctx
+        self.dialect = dialect
+        self.phase = Phase.CONNECTING
+        self.loop = asyncio.get_running_loop()
+        self.timers: DeadlineTimers = holder.runtime.timers.of(self.loop)
+        self.opened_at: float | None = None
+        self.on_over: Callable[[Message], object] = lambda _: None
+        self.on_phase: Callable[[], object] = lambda: None
+        self.client_gone = False
+        self.ending: Ending | None = None
+        self.closing_code, self.reason = dialects.NORMAL, ClosingReason.APP
+        self.closer: asyncio.Task[None] | None = None
+        self._sends: dict[int, float] = {}  # when each that is under way has begun
+        self._sent = 0
+        self.sent_bytes = 0
+        self._watch: DeadlineTimer | None = None
+        self.use_head(ctx.header_lines)
+
+    @property
+    def runtime(self) -> Runtime:
+        """That in force now."""
+        return self._holder.runtime
+
+    def advance(self, phase: Phase) -> None:
+        """The socket has come a step further."""
+        if self.phase is not Phase.OVER:
+            self.phase = phase
+            self.on_phase()
+
+    # --- what is sent over it ----------------------------------------------------------------------------------------
+
+    def use_head(self, lines: Any) -> None:
+        """Take what is sent from now on for sent with this head."""
+        kept = [line for line in lines if line[0] not in _NOT_SENT and not line[0].startswith(b"sec-websocket-")]
+        self._lines = [*kept, (b"content-type", b"application/json")]
+        self._headers = dict(reversed(self._lines))
+
+    def child(self, *, operation: bool, within: RequestContext | None = None) -> RequestContext:
+        """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
+        ctx, outer = self.ctx.child(request_id(), self._lines, self._headers), self.ctx.outer
+        ctx.operation = operation and ctx.guarded
+        if outer is not None and within is not None and (within is outer or within.carrier is outer):
+            within.books = outer.books
+            runtime = self.runtime
+            ctx.nest(within, runtime.books, authenticates=runtime.authenticates)
+        return ctx
+
+    # --- the way to the client ---------------------------------------------------------------------------------------
+
+    async def send(self, message: Message) -> None:
+        """Send a message, unless the client is gone. One that waits too long ends the socket; what a server raises
+        means that the client has left."""
+        if self.client_gone:
+            return
+        number, self._sent = self._sent, self._sent + 1
+        self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
+        self._sends[number] = self.loop.time()
+        if self._watch is None:
+            self._watch_sends()
+        try:
+            await self._send_raw(message)
+        except Exception:  # noqa: BLE001 - each server has exceptions of its own
+            self.client_left({"type": "websocket.disconnect", "code": 1006})
+        finally:
+            del self._sends[number]
+
+    async def send_text(self, text: str) -> None:
+        """Send a text of the guard's own."""
+        await self.send({"type": "websocket.send", "text": text})
+        self.runtime.tell(self.runtime.recorder.sockets.message_left)
+
+    def _watch_sends(self) -> None:
+        oldest = min(self._sends.values(), default=None)
+        self._watch = None
+        if oldest is None or self.phase is Phase.OVER:
+            return
+        now = self.loop.time()
+        due = oldest + self.runtime.settings.socket_send_seconds
+        if now >= due and self.enforcing:
+            self.end(_SLOW)
+        else:
+            self._watch = self.timers.call_at(due if due > now else now + 1.0, self._watch_sends)
+
+    @property
+    def enforcing(self) -> bool:
+        """Whether anything is enforced, so that the socket is ended for what is no request either."""
+        judge = self.runtime.body_judge
+        return judge is not None and self.runtime.enforces(judge)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the socket has ended, or is being ended."""
+        return self.phase is Phase.OVER
+
+    # --- refusals ----------------------------------------------------------------------------------------------------
+
+    def refused(self, ctx: RequestContext, denial: Denial, seconds: float = 0.0) -> None:
+        """Something that was sent over the socket is refused: record it as a request that is."""
+        runtime = self.runtime
+        ctx.denial, ctx.status = denial, denial.status
+        tell_outside(ctx)
+        runtime.tell(runtime.recorder.refused, ctx, denial)
+        runtime.tell(record_outcome, runtime, self.scope, ctx, seconds)
+
+    def breach(self, denial: Denial, reason: ClosingReason, closing_code: int) -> bool:
+        """The client breaks a rule: end the socket. False where that is only noted."""
+        ctx = self.child(operation=False)
+        found = apply_mode(self.runtime, ctx, denial)
+        if found is None:
+            self.runtime.tell(record_outcome, self.runtime, self.scope, ctx, 0.0)
+            return False
+        self.refused(ctx, found)
+        self.end(Ending(reason, found.code, found.code.name, closing_code))
+        return True
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def end(self, ending: Ending, *, first: str | None = None) -> None:
+        """Begin to end the socket; ``first`` is a message that goes before. A second call changes nothing."""
+        if self.ending is not None or self.phase is Phase.OVER:
+            return
+        self.ending = ending
+        self.reason, self.closing_code = ending.reason, ending.closing_code
+        self.phase = Phase.OVER
+        self.closer = self.loop.create_task(self._close(ending, first))
+
+    async def _close(self, ending: Ending, first: str | None) -> None:
+        """The client first, then the app: a server ends the connection as soon as the app returns."""
+        told = ending.told[:_LONGEST_REASON]
+        if ending is not _SLOW:  # else nothing goes through
+            with suppress(Exception):  # the client may have left, or not read
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    if first is not None:
+                        await self._send_raw({"type": "websocket.send", "text": first})
+                    await self._send_raw({"type": "websocket.close", "code": ending.closing_code, "reason": told})
+        self._over({"type": "websocket.disconnect", "code": ending.closing_code, "reason": told})
+
+    def client_left(self, message: Message) -> None:
+        """The client has left by itself."""
+        if self.ending is None and self.phase is not Phase.OVER:
+            self.reason, self.closing_code = ClosingReason.CLIENT, message.get("code") or 1006
+        if self.ending is None:
+            self._over(message)
+
+    def app_closed(self, closing_code: int) -> None:
+        """The app has closed the socket."""
+        if self.phase is not Phase.OVER:
+            self.phase = Phase.OVER
+            self.reason, self.closing_code = ClosingReason.APP, closing_code
+
+    def _over(self, message: Message) -> None:
+        self.phase = Phase.OVER
+        if not self.client_gone:
+            self.client_gone = True
+            self.on_over(message)
+
+    async def closed(self) -> None:
+        """Until a close that was begun has been sent: a server ends the connection as soon as the app returns."""
+        if self.closer is not None:
+            await asyncio.wait([self.closer], timeout=2 * CLOSE_SECONDS)
+
+    @property
+    def age_seconds(self) -> float:
+        """Since it was accepted."""
+        return 0.0 if self.opened_at is None else time.monotonic() - self.opened_at

@@ -1,0 +1,174 @@
+"""Ends live connections when something else than they themselves says so: a block, a token, a user, a key, an operator.
+
+A request is judged when it comes. What lives on is judged again here, when a decision about it may have changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from random import random
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from fraiseql_guard.asgi.sockets.registry import (
+    BLOCKED_CALLER,
+    SHUT_DOWN,
+    LiveConnection,
+    LiveConnections,
+    by_operator,
+)
+from fraiseql_guard.asgi.sockets.standing_users import USER_ROUND_SECONDS, KeyRotation, UserRounds
+from fraiseql_guard.asgi.sockets.token_expiry import TokenExpiry
+from fraiseql_guard.checks.blocks import OperatorBlocks
+from fraiseql_guard.core.loop_task import LoopTask
+from fraiseql_guard.core.parsing import Network
+from fraiseql_guard.core.sanction import Sanction
+from fraiseql_guard.identity.user_status import UserStatusCheck
+from fraiseql_guard.operations.operator.closing_order import ClosingOrder
+from fraiseql_guard.stores.protocol import Imposed
+from fraiseql_guard.stores.recent_sanctions import RecentSanction
+
+if TYPE_CHECKING:
+    from fraiseql_guard.asgi.runtime import Runtime  # it holds what is defined here
+
+T = TypeVar("T")
+
+_PAUSE_SECONDS: Final = 1.0
+_BUSY_PAUSE_SECONDS: Final = 0.1
+"""While tokens wait to be verified again: that makes a hundred a second."""
+DRAIN_SECONDS: Final = 30.0
+_PART: Final = "sockets"
+
+
+class LiveWatch:
+    """Watches the live connections of one process, with one task, which runs only while something lives.
+
+    ``runtime`` returns the one in force, ``blocks`` are the operators' of networks, ``user_status`` asks the app.
+    """
+
+    def __init__(
+        self,
+        live: LiveConnections,
+        blocks: OperatorBlocks,
+        user_status: UserStatusCheck | None,
+        *,
+        runtime: Callable[[], Runtime],
+    ) -> None:
+        self._live, self._blocks, self._runtime = live, blocks, runtime
+        self._expiry = TokenExpiry(runtime)
+        self._keys = KeyRotation(live, runtime)
+        self._users: UserRounds | None = (user_status or None) and UserRounds(
+            live, user_status, runtime, clock=time.monotonic, round_seconds=USER_ROUND_SECONDS
+        )
+        self._task: LoopTask[None] = LoopTask(self._watch)
+
+    # --- what lives ---------------------------------------------------------------------------------------------------
+
+    def added(self, connection: LiveConnection) -> None:
+        """LiveWatcher.added."""
+        self._guarded(self._add, connection)
+
+    def removed(self, connection: LiveConnection) -> None:
+        """LiveWatcher.removed."""
+        self._expiry.forget(connection)
+        if self._users is not None:
+            self._users.discard(connection)
+
+    def _add(self, connection: LiveConnection) -> None:
+        if not self._task.running:
+            self._keys.begin()
+            self._task.ensure_running()
+        self._expiry.watch(connection)
+        if self._users is not None:
+            self._users.add(connection)
+        if self._is_in_blocked_network(connection):  # blocked between its upgrade and now
+            connection.end(BLOCKED_CALLER)
+
+    # --- blocks -------------------------------------------------------------------------------------------------------
+
+    def wanted(self) -> bool:
+        """Heed.wanted."""
+        return len(self._live) > 0
+
+    def sanctioned(self, recent: Iterable[RecentSanction]) -> None:
+        """Heed.sanctioned: end the connections that these sanctions bind."""
+        for each in recent:
+            self._guarded(self._end_sanctioned, each)
+
+    def imposed(self, imposed: Imposed) -> None:
+        """A request of this process has brought a sanction: nothing waits for the next look at the store."""
+        if imposed.escalation.enforced and len(self._live):
+            self.sanction(imposed.sanction)
+
+    def sanction(self, sanction: Sanction) -> int:
+        """End the connections that a sanction binds which has come into force; how many."""
+        recent = RecentSanction.of(sanction)
+        return 0 if recent is None else self._guarded(self._end_sanctioned, recent) or 0
+
+    def block_networks(self) -> int:
+        """End the connections from networks that operators have blocked; how many."""
+        return self._guarded(self._live.end_where, self._is_in_blocked_network, BLOCKED_CALLER) or 0
+
+    def block(self, network: Network) -> int:
+        """An operator has blocked a network: end its connections, before the control set says so here; how many."""
+        if not self._runtime().enforces(self._blocks.protection):
+            return 0
+        return self._live.end_all(self._live.in_networks([network]), BLOCKED_CALLER)
+
+    def _end_sanctioned(self, recent: RecentSanction) -> int:
+        # As the next request of the caller is judged: a block of an address does not bind a user behind it.
+        binds = self._runtime().admission.binds
+        bound = [each for each in self._live.under(recent.tag, recent.member) if binds(each.ctx, recent.policy)]
+        return self._live.end_all(bound, BLOCKED_CALLER)
+
+    def _is_in_blocked_network(self, connection: LiveConnection) -> bool:
+        blocks = self._blocks
+        return self._runtime().enforces(blocks.protection) and blocks.decide(connection.ctx) is not None
+
+    # --- users and keys -----------------------------------------------------------------------------------------------
+
+    async def _watch(self) -> None:
+        while len(self._live):
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS if self._keys.waiting else _PAUSE_SECONDS)
+            self._guarded(self._keys.step)
+            if self._users is not None:
+                try:
+                    await self._users.step()
+                except Exception as error:  # noqa: BLE001 - one look that breaks keeps no other from being taken
+                    self._fault(error)
+
+    # --- operators ----------------------------------------------------------------------------------------------------
+
+    def close(self, order: ClosingOrder) -> int:
+        """End the connections that an operator means; how many."""
+        return self._live.end_where(order.means, by_operator(order.code))
+
+    def drain(self) -> int:
+        """End all connections, spread over half a minute, so that their clients do not come back all at once."""
+        loop = asyncio.get_running_loop()
+        for each in self._live:
+            loop.call_later(DRAIN_SECONDS * random(), each.end, SHUT_DOWN)  # noqa: S311 - it spreads load
+        return len(self._live)
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def shut_down(self) -> None:
+        """The worker ends, and all that lives with it."""
+        self._guarded(self._live.end_all, self._live, SHUT_DOWN)
+
+    async def aclose(self) -> None:
+        """The same, and end the task."""
+        self.shut_down()
+        await self._task.aclose()
+
+    def _guarded(self, part: Callable[..., T], *facts: Any) -> T | None:
+        try:
+            return part(*facts)
+        except Exception as error:  # noqa: BLE001 - a connection that breaks keeps no other from being ended
+            self._fault(error)
+        return None
+
+    def _fault(self, error: Exception) -> None:
+        runtime = self._runtime()
+        runtime.tell(runtime.recorder.fault, _PART, error)

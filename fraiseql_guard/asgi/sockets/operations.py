@@ -1,0 +1,243 @@
+"""The operations that are open on a socket: their ids, their slots, their deadlines, and what is counted of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+from starlette.types import Scope
+
+from fraiseql_guard.asgi.answer import Answer
+from fraiseql_guard.asgi.app_refusals import app_refusal
+from fraiseql_guard.asgi.finish import record_outcome
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
+from fraiseql_guard.core.live_facts import LiveOperation
+from fraiseql_guard.core.request import put_down
+from fraiseql_guard.core.signals import FailureReason, Transport
+from fraiseql_guard.telemetry.spans import active_span
+
+_STARTING_SECONDS: Final = 1.0
+"""A subscription counts among the operations at work until its first event, and no longer than this."""
+_OK: Final = 200
+_JSON_HEAD: Final = {"type": "http.response.start", "status": _OK, "headers": [(b"content-type", b"application/json")]}
+
+
+class Operation:
+    """One operation that was let pass. ``release`` gives back what it holds; all of it happens once."""
+
+    __slots__ = (
+        "_concurrency",
+        "_room",
+        "began_at",
+        "ctx",
+        "events",
+        "failed",
+        "id",
+        "recorded",
+        "runs_on",
+        "subscribes",
+        "timeout_seconds",
+        "timer",
+    )
+
+    def __init__(self, operation_id: str, ctx: RequestContext, runtime: Runtime) -> None:
+        self.id = operation_id
+        self.ctx = ctx
+        self.subscribes = ctx.measured is not None and ctx.measured.subscribes
+        # A runtime is replaced with every change of the settings, and must not be kept alive.
+        self._concurrency, self._room = runtime.concurrency, runtime.subscription_room
+        policy = runtime.timeout_policies.of(ctx)
+        self.timeout_seconds = None if self.subscribes else policy.timeout_seconds
+        self.runs_on = policy.binding and not policy.stop_on_leave and not self.subscribes
+        """Whether it is carried through although its client has left: a mutation."""
+        if policy.binding and self.timeout_seconds is not None:
+            ctx.ends_at = time.monotonic() + self.timeout_seconds
+        self.timer: DeadlineTimer | None = None
+        self.began_at = time.monotonic()
+        self.events = 0
+        self.failed = False
+        self.recorded = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether no guard further outside counts it in the same metrics."""
+        return "query" not in self.ctx.told_outside
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been open."""
+        return time.monotonic() - self.began_at
+
+    def give_slot(self) -> None:
+        """It is not among the operations at work any more."""
+        if self.ctx.concurrency_slots and self._concurrency is not None:
+            self._concurrency.release(self.ctx)
+
+    def release(self, runtime: Runtime) -> None:
+        """Give back all that it holds; a second call gives back nothing. ``runtime`` is the one in force."""
+        self.give_slot()
+        if self.ctx.subscription_slots:
+            self._room.release(self.ctx)
+        if self.ctx.attempts:
+            runtime.lockouts.release(self.ctx)
+            self.ctx.attempts = ()
+        put_down(self.ctx)
+
+
+class Operations:
+    """Those of one socket by id. ``runtime`` returns the one in force."""
+
+    def __init__(self, runtime: Callable[[], Runtime], scope: Scope) -> None:
+        self._runtime = runtime
+        self._scope = scope
+        self._open: dict[str, Operation] = {}
+        self._stopping: dict[Operation, None] = {}
+        self.total = 0
+        """How many there were."""
+        self.events = 0
+        """How many results were passed on, of all of them."""
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(list(self._open.values()))
+
+    def get(self, operation_id: str) -> Operation | None:
+        """The open one with this id."""
+        return self._open.get(operation_id)
+
+    def facts(self, most: int) -> tuple[LiveOperation, ...]:
+        """What operators see of the oldest ones."""
+        found = list(self._open.values())[:most]
+        return tuple(
+            LiveOperation(
+                name=(each.ctx.measured.name or "") if each.ctx.measured else "",
+                query_hash=each.ctx.query_hash or "",
+                age_seconds=each.seconds,
+                events=each.events,
+                request_id=each.ctx.request_id,
+            )
+            for each in found
+        )
+
+    # --- begin --------------------------------------------------------------------------------------------------------
+
+    def begin(
+        self, operation: Operation, timers: DeadlineTimers, now: float, on_time: Callable[[Operation], None]
+    ) -> None:
+        """Open one: it is counted from now on, and ``on_time`` is told when its time is up."""
+        runtime, ctx = self._runtime(), operation.ctx
+        self._open[operation.id] = operation
+        self.total += 1
+        ctx.span = active_span()
+        if operation.counted:
+            runtime.tell(runtime.recorder.query_started)
+        if operation.subscribes:
+            if operation.counted:
+                runtime.tell(runtime.recorder.sockets.subscribed, Transport.SOCKET)
+            operation.timer = timers.call_at(now + _STARTING_SECONDS, operation.give_slot)
+        elif operation.timeout_seconds is not None:
+            operation.timer = timers.call_at(now + operation.timeout_seconds, partial(on_time, operation))
+
+    # --- what the app says -------------------------------------------------------------------------------------------
+
+    def result(self, operation: Operation, payload: bytes | None, size: int, *, failed: bool) -> None:
+        """The app has answered one, or sent an event of it; ``failed``: that it came to nothing. ``payload`` as the
+        body of an answer, if it may carry errors."""
+        operation.failed |= failed
+        operation.events += not failed
+        self.events += not failed
+        operation.ctx.response_bytes += size
+        if operation.subscribes:
+            operation.give_slot()
+            if operation.counted and not failed:
+                runtime = self._runtime()
+                runtime.tell(runtime.recorder.sockets.event_passed)
+        if payload is not None:
+            self._look(operation, payload)
+        if operation.subscribes and operation.events and not operation.recorded:
+            self._record(operation, _OK)  # its life is no duration of a request: the time to its first event is
+
+    def _look(self, operation: Operation, payload: bytes) -> None:
+        """Whether a result carries errors, and whether they say that the app refuses its caller."""
+        answer = Answer()
+        answer.start(_JSON_HEAD)
+        answer.body(payload)
+        operation.failed |= answer.has_failed(complete=True)
+        runtime, ctx = self._runtime(), operation.ctx
+        if runtime.authenticates and answer.codes and not operation.recorded:
+            reason: FailureReason | None = runtime.tell(app_refusal, ctx, answer)
+            if reason is not None:
+                self._record(operation, _OK, reason)
+
+    # --- end ----------------------------------------------------------------------------------------------------------
+
+    def end(self, operation: Operation, *, failed: bool = False) -> None:
+        """The app is done with one."""
+        operation.failed |= failed
+        self._close(operation, _OK)
+        operation.release(self._runtime())
+
+    def leave(self, operation: Operation) -> None:
+        """The client does not want one any more. What it holds is given back when the app has heard of it
+        (:meth:`released`)."""
+        if not operation.subscribes and not operation.events:
+            operation.failed = True
+            if operation.counted:
+                runtime = self._runtime()
+                runtime.tell(runtime.recorder.disconnected)
+        self._close(operation, _OK if operation.subscribes or operation.events else 0)
+        self._stopping[operation] = None
+
+    def refuse(self, operation: Operation, status: int) -> None:
+        """One is refused while the app works on it. What it holds is given back when the app has heard of it."""
+        operation.failed = True
+        self._close(operation, status)
+        self._stopping[operation] = None
+
+    def released(self, operation: Operation) -> None:
+        """The app has heard that one is over."""
+        self._stopping.pop(operation, None)
+        operation.release(self._runtime())
+
+    def end_all(self) -> None:
+        """The socket is over, and the app is done with it."""
+        for operation in self:
+            self.leave(operation)
+        for operation in list(self._stopping):
+            self.released(operation)
+
+    def _close(self, operation: Operation, status: int) -> None:
+        if self._open.get(operation.id) is operation:
+            del self._open[operation.id]
+        if operation.timer is not None:
+            operation.timer.cancel()
+            operation.timer = None
+        operation.ctx.ends_at = None
+        if operation.subscribes and operation.counted:
+            runtime = self._runtime()
+            runtime.tell(runtime.recorder.sockets.unsubscribed, Transport.SOCKET, operation.seconds)
+        if not operation.recorded:
+            operation.ctx.untimed = operation.subscribes
+            self._record(operation, status)
+
+    def _record(self, operation: Operation, status: int, reason: FailureReason | None = None) -> None:
+        """Account for one, once, as for a request."""
+        operation.recorded = True
+        ctx, runtime, seconds = operation.ctx, self._runtime(), operation.seconds
+        ctx.status = status
+        failed = operation.failed or ctx.denial is not None
+        runtime.tell(record_outcome, runtime, self._scope, ctx, seconds, reason, seconds, failed)
+
+
+def give_back(ctx: RequestContext, runtime: Runtime) -> None:
+    """Give back what an operation took that is not begun."""
+    if ctx.concurrency_slots and runtime.concurrency is not None:
+        runtime.concurrency.release(ctx)
+    if ctx.subscription_slots:
+        runtime.subscription_room.release(ctx)

@@ -1,0 +1,108 @@
+"""How an app hears that something is over: an operation of a socket, and the socket itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from starlette.types import Message
+
+from fraiseql_guard.asgi.sockets.dialects import AppMessage
+from fraiseql_guard.asgi.sockets.inbox import Inbox
+from fraiseql_guard.asgi.sockets.link import Link
+from fraiseql_guard.asgi.sockets.messages import read_app_message
+from fraiseql_guard.asgi.sockets.operations import Operation, Operations
+from fraiseql_guard.core.deadline_timers import DeadlineTimer
+
+_TAKEN_SECONDS: Final = 1.0
+"""How soon an app must take the message that ends an operation whose time is up."""
+
+
+class Stops:
+    """The ends that one socket's app has not heard of yet.
+
+    ``on_inline`` is told of an operation that the app executes instead of taking messages, once its time is up;
+    ``on_heard`` once the app can receive the end of the socket.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        inbox: Inbox,
+        operations: Operations,
+        *,
+        on_inline: Callable[[Operation], object],
+        on_heard: Callable[[], object],
+    ) -> None:
+        self._link = link
+        self._inbox = inbox
+        self._operations = operations
+        self._on_inline, self._on_heard = on_inline, on_heard
+        self._waiting: dict[Operation, DeadlineTimer | None] = {}
+        self._last: Message | None = None  # the end, held back for what is to be carried through
+
+    # --- of an operation ---------------------------------------------------------------------------------------------
+
+    def stop(self, operation: Operation, *, in_time: bool = False) -> None:
+        """Have the app hear that an operation is over; ``in_time``: it must take the message soon."""
+        if operation in self._waiting:
+            return
+        link, timer = self._link, None
+        if in_time:
+            timer = link.timers.call_at(link.loop.time() + _TAKEN_SECONDS, partial(self._not_taken, operation))
+        self._waiting[operation] = timer
+        self._inbox.front.append(partial(self._taken, operation))
+        self._inbox.wake()
+
+    def _taken(self, operation: Operation) -> Message:
+        timer = self._waiting.pop(operation, None)
+        if timer is not None:
+            timer.cancel()
+        self._operations.released(operation)
+        self._let_go()
+        return {"type": "websocket.receive", "text": self._link.dialect.stop(operation.id)}
+
+    def _not_taken(self, operation: Operation) -> None:
+        if operation in self._waiting:
+            self._on_inline(operation)
+
+    # --- of the socket -----------------------------------------------------------------------------------------------
+
+    def client_gone(self, message: Message) -> None:
+        """The client is gone: the app hears of the end once what is to be carried through is done, and stops the rest
+        before."""
+        self._last = message
+        carried = [each for each in self._operations if each.runs_on]
+        for operation in self._operations:
+            if operation not in carried:
+                self._operations.leave(operation)
+                if carried:
+                    self.stop(operation)
+        self._let_go()
+
+    def follow_unsent(self, message: Message) -> None:
+        """What the app says after the client has gone tells what it is done with."""
+        text = message.get("text")
+        says = read_app_message(text, self._link.dialect) if isinstance(text, str) else None
+        operation = None if says is None else self._operations.get(says.id)
+        if says is not None and operation is not None and says.kind in (AppMessage.COMPLETE, AppMessage.ERROR):
+            self._operations.end(operation, failed=says.kind is AppMessage.ERROR)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Let the app receive the end, unless something is to be carried through."""
+        if self._last is None or self._inbox.disconnect is not None or len(self._operations):
+            return
+        self._inbox.disconnect = self._last
+        self._inbox.wake()
+        self._on_heard()
+
+    def close(self) -> None:
+        """The app is done."""
+        for timer in self._waiting.values():
+            if timer is not None:
+                timer.cancel()
+        self._waiting.clear()
+        self._inbox.front.clear()
+        self._inbox.discard()

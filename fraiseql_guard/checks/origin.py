@@ -1,0 +1,129 @@
+"""Refuses WebSockets that a page of a foreign origin opens in its visitor's name.
+
+A browser lets every page open a WebSocket to every server, does not ask the server before (CORS plays no part), and
+sends the visitor's cookies along. It names the page's origin, which no page can change (RFC 6455, section 10.2).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Final
+
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.settings import Mode, Settings, name_of
+from fraiseql_guard.core.signals import CROSS_SITE_REQUEST, Protection
+from fraiseql_guard.identity.query_tokens import query_tokens
+
+_NAME: Final = r"(?P<host>[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{0,5}))?"
+_HOST: Final = re.compile(_NAME, re.ASCII)
+_ORIGIN: Final = re.compile(r"(?P<scheme>https?)://" + _NAME, re.ASCII | re.IGNORECASE)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_ALL: Final = "*"
+_SHOWN_CHARACTERS: Final = 100
+_FORBIDDEN: Final = 403
+"""RFC 6455, section 4.2.2, for an origin that is not accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a page comes from (RFC 6454, section 4)."""
+
+    scheme: str
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Origin | None:
+        """That of ``https://app.example.org`` or ``http://[::1]:8000``, in any case; None for ``null`` and whatever is
+        no origin of the web."""
+        found = _ORIGIN.fullmatch(text)
+        host = _canonical(found["host"]) if found is not None else None
+        if found is None or host is None:
+            return None
+        scheme = found["scheme"].lower()
+        return cls(scheme, host, int(found["port"] or _DEFAULT_PORTS[scheme]))
+
+    @property
+    def at_default_port(self) -> bool:
+        """Whether its port is that of its scheme."""
+        return self.port == _DEFAULT_PORTS[self.scheme]
+
+
+class SocketOrigin:
+    """Judges the Origin of upgrades: on GraphQL paths always, elsewhere where origins are configured for sockets.
+
+    ``modes`` has every protection; ``protection`` is the one in whose name and mode it refuses.
+    """
+
+    def __init__(self, settings: Settings, modes: Mapping[Protection, Mode], protection: Protection) -> None:
+        self.protection: Final = protection
+        listed = (*settings.socket_origins, *settings.cors_origins)
+        self._all = _ALL in listed
+        self._listed = frozenset(Origin.parse(each) for each in listed) - {None}
+        self._judges_all_paths = bool(settings.socket_origins)
+        self._parameter = settings.socket_token_parameter
+        enforces_tokens = modes[Protection.AUTH] is Mode.ENFORCE
+        self._needs_token = enforces_tokens and settings.auth_required and not settings.public_operations
+
+    def decide(self, ctx: RequestContext) -> Denial | None:
+        """Refuse a foreign page, unless there is nothing of its visitor's that it could make use of."""
+        origins = ctx.lines(b"origin")
+        if not origins or self._all or self._is_known(ctx, origins):
+            return None
+        ctx.cross_site_simple = True  # what it does is not its visitor's doing
+        if not (ctx.guarded or self._judges_all_paths):
+            return None
+        if ctx.guarded and self._needs_token and not self._carries_credentials(ctx):
+            return None  # only a token of the page's own opens anything, which comes with the first message
+        shown = ", ".join(origins)[:_SHOWN_CHARACTERS]
+        detail = f"{shown} is not among {name_of('socket_origins')}"
+        return Denial(
+            CROSS_SITE_REQUEST, detail=detail, tokens=0, protection=self.protection, answered_status=_FORBIDDEN
+        )
+
+    def _is_known(self, ctx: RequestContext, origins: Sequence[str]) -> bool:
+        origin = Origin.parse(origins[0]) if len(origins) == 1 else None
+        return origin is not None and (origin in self._listed or _is_own(ctx, origin))
+
+    def _carries_credentials(self, ctx: RequestContext) -> bool:
+        """Whether the browser has added something by itself, or the page a token that it may have been given."""
+        if b"cookie" in ctx.headers or b"authorization" in ctx.headers:
+            return True
+        return self._parameter is not None and bool(query_tokens(ctx.query_string, self._parameter))
+
+
+def _is_own(ctx: RequestContext, origin: Origin) -> bool:
+    """Whether the page comes from the host that it opens a socket to.
+
+    The scheme is often unknown: where TLS ends before the server, and nothing tells so that is believed, a page of
+    either scheme may be our own.
+    """
+    secure = ctx.secure or (ctx.trusted_peer and _first_element(ctx, b"x-forwarded-proto").lower() in ("https", "wss"))
+    if secure and origin.scheme != "https":
+        return False
+    hosts = ctx.lines(b"host")
+    if ctx.trusted_peer and (forwarded := _first_element(ctx, b"x-forwarded-host")):
+        hosts = [forwarded]
+    found = _HOST.fullmatch(hosts[0].strip()) if len(hosts) == 1 else None
+    if found is None or _canonical(found["host"]) != origin.host:
+        return False
+    return origin.port == int(found["port"]) if found["port"] else origin.at_default_port
+
+
+def _first_element(ctx: RequestContext, name: bytes) -> str:
+    """What the proxy nearest to the client has said: each appends to the right."""
+    return ctx.header(name).partition(",")[0].strip()
+
+
+def _canonical(host: str) -> str | None:
+    """A host as it is compared: in lower case, an IPv6 address in its short form. None for what is none."""
+    if not host.startswith("["):
+        return host.lower()
+    try:
+        return f"[{IPv6Address(host[1:-1])}]"
+    except ValueError:
+        return None

@@ -1,0 +1,307 @@
+"""Guarded sockets on real servers: what clients, apps and other clients see."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from fraiseql_guard.testing import make_token
+from tests.conftest import SECRET
+from tests.support.exposition import samples_of
+from tests.support.redis_server import RedisServer
+from tests.support.socket_client import L, RawSocket, T, connected
+from tests.support.socket_servers import (
+    GUARDED_ARIADNE,
+    GUARDED_CLOSING,
+    GUARDED_STRAWBERRY,
+    SocketServer,
+    serving,
+)
+from tests.support.waiting import until
+
+# Servers and apps are installed for the Python that development uses.
+pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="the servers are tested on CPython 3.13")
+
+ROOMY = {
+    "FRAISEQL_RATE_LIMIT_DEFAULT": "1000000/minute",
+    "FRAISEQL_RATE_LIMIT_AUTHENTICATED": "1000000/minute",
+    "FRAISEQL_GUARD_RATE_LIMIT_SOCKETS": "100000/minute",
+    "FRAISEQL_GUARD_MAX_SOCKETS_PER_CALLER": "1000",
+    "FRAISEQL_GUARD_MAX_SUBSCRIPTIONS_PER_CALLER": "2000",
+    "FRAISEQL_GUARD_SOCKET_MESSAGES": "100000/second",
+    "FRAISEQL_GUARD_LOG_FILE": "",
+}
+SIGNED = {"FRAISEQL_JWT_SECRET": SECRET}
+FOUR = ("uvicorn", "uvicorn-wsproto", "hypercorn", "granian")
+ADA = make_token(SECRET, sub="ada")
+
+
+def environment(folder: Any, **more: str) -> dict[str, str]:
+    named = {f"FRAISEQL_{name}": value for name, value in more.items()}
+    return {**ROOMY, **named, "FRAISEQL_GUARD_LOG_FILE": str(folder / "guard.log")}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
+    """Strawberry behind a guard on uvicorn: a timeout of a second, a pool of ten, no tokens."""
+    folder = tmp_path_factory.mktemp("plain")
+    options = {"QUERY_TIMEOUT": "1", "GUARD_DATABASE_POOL_SIZE": "10", "GUARD_MAX_IN_FLIGHT": "100"}
+    options |= {"GUARD_SOCKET_SEND_SECONDS": "2", "GUARD_MAX_SUBSCRIPTIONS_PER_SOCKET": "200"}
+    with serving("uvicorn", GUARDED_STRAWBERRY, folder, environment(folder, **options)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=FOUR)
+def signed(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SocketServer]:
+    """The same on four servers, with tokens and the guard's own limits."""
+    folder = tmp_path_factory.mktemp("signed")
+    env = {**SIGNED, "FRAISEQL_QUERY_TIMEOUT": "5", "FRAISEQL_GUARD_LOG_FILE": str(folder / "guard.log")}
+    with serving(request.param, GUARDED_STRAWBERRY, folder, env) as server:
+        yield server
+
+
+def metric(server: SocketServer, name: str, **labels: str) -> float:
+    page = httpx.get(f"{server.url}/metrics", timeout=20, trust_env=False).raise_for_status().text
+    return sum(each.value for each in samples_of(page).get(name, ()) if labels.items() <= each.labels.items())
+
+
+def code_of(payload: Any) -> str | None:
+    error = payload[0] if isinstance(payload, list) else payload
+    return error.get("extensions", {}).get("code")
+
+
+# --- four servers ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("protocol", [T, L])
+async def test_queries_mutations_and_subscriptions_of_a_user(signed: SocketServer, protocol: str) -> None:
+    async with connected(signed.ws(), protocols=(protocol,)) as socket:
+        await socket.init({"authorization": f"Bearer {ADA}"})
+        assert await socket.ask("subscription { count(to: 3) }") == [{"data": {"count": n}} for n in (1, 2, 3)]
+        if protocol == T:  # the legacy protocol of this app has subscriptions alone
+            (answer,) = await socket.ask("{ me { id deadline requestId } }", number="2")
+            me = answer["data"]["me"]
+            assert (me["id"], len(me["requestId"])) == ("ada", 32)
+            assert 4.5 < me["deadline"] <= 5.0
+            (noted,) = await socket.ask('mutation { note(text: "x") }', number="3")
+            assert noted["data"]["note"] >= 1
+        else:
+            await socket.subscribe("2", "subscription { whoami(interval: 9) }")
+            assert (await socket.receive_type("data"))["payload"] == {"data": {"whoami": "ada"}}
+
+
+async def test_one_operation_too_many_is_refused_by_a_message(signed: SocketServer) -> None:
+    async with connected(signed.ws()) as socket:
+        await socket.init({"token": ADA})
+        for number in range(50):
+            await socket.subscribe(str(number), "subscription { ticks(interval: 60) }")
+            await socket.receive_type("next")
+        assert [code_of(each) for each in await socket.ask("{ me { id } }", number="50")] == ["TOO_MANY_SUBSCRIPTIONS"]
+        await socket.complete("7")
+        await socket.subscribe("50", "subscription { ticks(interval: 60) }")
+        assert (await socket.receive_type("next"))["id"] == "50"
+
+
+async def test_a_flood_of_messages_ends_the_socket(signed: SocketServer) -> None:
+    async with connected(signed.ws()) as socket:
+        await socket.init({"token": ADA})
+        for _ in range(300):
+            await socket.send({"type": "ping"})
+        ended = await socket.ended()
+        assert (ended.code, ended.reason) == (4429, "TOO_MANY_MESSAGES")
+
+
+async def test_what_is_said_out_of_turn_ends_the_socket(signed: SocketServer) -> None:
+    for protocol in (T, L):
+        async with connected(signed.ws(), protocols=(protocol,)) as socket:
+            await socket.subscribe("1", "{ me { id } }")
+            assert (await socket.ended()).code == 4401
+        async with connected(signed.ws(), protocols=(protocol,)) as socket:
+            await socket.init({"token": ADA})
+            await socket.send({"type": "connection_init"})
+            assert (await socket.ended()).code == 4429
+        for text in (b"{}", "[]", "null", "{nope", '{"type":"ping","type":"ping"}', '{"type":"x"}'):
+            async with connected(signed.ws(), protocols=(protocol,)) as socket:
+                await socket.send_raw(text)
+                assert (await socket.ended()).code == 4400
+
+
+# --- one server ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_operation_is_stopped_at_its_deadline(plain: SocketServer) -> None:
+    async with connected(plain.ws()) as socket:
+        await socket.init()
+        await socket.subscribe("s", "subscription { ticks(interval: 0.1) }")
+        before, began_at = plain.probe()["cancelled"].get("slow", 0), time.monotonic()
+        await socket.subscribe("q", "{ slow(seconds: 5) }")
+        while (message := await socket.receive())["id"] != "q":
+            assert message["type"] == "next"
+        assert message["type"] == "error"
+        assert code_of(message["payload"]) == "QUERY_TIMEOUT"
+        assert time.monotonic() - began_at >= 1.0
+        await until(lambda: plain.probe()["cancelled"].get("slow", 0) == before + 1)
+        assert (await socket.receive())["id"] == "s"
+
+
+async def test_subscriptions_take_no_places_of_queries(plain: SocketServer) -> None:
+    async with connected(plain.ws()) as socket:
+        await socket.init()
+        for number in range(90):
+            await socket.subscribe(str(number), "subscription { ticks(interval: 60) }")
+            await socket.receive_type("next")
+        assert (await socket.ask("{ me { id } }", number="q"))[0]["data"]["me"]["id"] == "anonymous"
+        mixed = await socket.ask("query A { me { id } } subscription B { silent }", number="m", operationName="A")
+        assert [code_of(each) for each in mixed] == ["GRAPHQL_INVALID"]
+
+
+async def test_slow_queries_of_one_socket_count_among_those_at_work(plain: SocketServer) -> None:
+    async with connected(plain.ws()) as socket:
+        await socket.init()
+        for number in range(9):
+            await socket.subscribe(str(number), "{ slow(seconds: 0.9) }")
+        found = {}
+        while len(found) < 9:
+            message = await socket.receive()
+            if message["type"] in ("next", "error"):
+                found[message["id"]] = message["type"]
+        assert list(found.values()).count("next") == 5  # half of the pool is for anonymous callers
+
+
+async def test_clients_that_vanish_leave_nothing_behind(plain: SocketServer) -> None:
+    await asyncio.sleep(0.5)
+    tasks = plain.probe()["tasks"]
+    for _ in range(4):
+        async with AsyncExitStack() as stack:
+            sockets = [await stack.enter_async_context(connected(plain.ws())) for _ in range(50)]
+            for socket in sockets:
+                await socket.init()
+            for socket in sockets:
+                for number in range(5):
+                    await socket.subscribe(str(number), "subscription { ticks(interval: 5) }")
+                socket.abort()
+
+    def nothing_left() -> bool:
+        told = plain.probe()
+        same = told["begun"].get("ticks") == told["ended"].get("ticks")
+        return same and told["sockets"] == 0 and told["tasks"] <= tasks + 2
+
+    await until(nothing_left, seconds=10)
+    await until(lambda: metric(plain, "fraiseql_guard_subscriptions", transport="socket") == 0, seconds=10)
+    assert metric(plain, "fraiseql_guard_sockets") == 0
+    assert metric(plain, "fraiseql_guard_faults_total") == 0
+
+
+async def test_ten_thousand_operations_leave_no_memory_behind(plain: SocketServer) -> None:
+    async def some(socket: RawSocket, times: int) -> None:
+        for number in range(times):
+            await socket.subscribe(str(number), "subscription { ticks(interval: 60) }")
+            await socket.receive_type("next")
+            await socket.complete(str(number))
+
+    async with connected(plain.ws()) as socket:
+        await socket.init()
+        await some(socket, 1500)
+        before = plain.probe()["rss_bytes"]
+        await some(socket, 5000)
+        assert plain.probe()["rss_bytes"] - before < 4 * 1024 * 1024
+
+
+async def test_a_client_that_does_not_read_is_ended_and_others_go_on(plain: SocketServer) -> None:
+    async with connected(plain.ws(), max_queue=1) as lazy, connected(plain.ws()) as other:
+        await lazy.init()
+        await other.init()
+        await other.subscribe("1", "subscription { ticks(interval: 0.05) }")
+        before = metric(plain, "fraiseql_guard_sockets_closed_total", reason="slow_consumer")
+        ended = plain.probe()["ended"].get("big", 0)
+        lazy.connection.transport.pause_reading()
+        await lazy.subscribe("1", "subscription { big(kilobytes: 64) }")
+
+        def is_ended() -> bool:
+            closed = metric(plain, "fraiseql_guard_sockets_closed_total", reason="slow_consumer")
+            return closed == before + 1 and plain.probe()["ended"].get("big", 0) == ended + 1
+
+        await until(is_ended, seconds=12)
+        for _ in range(20):
+            assert (await other.receive(2))["type"] == "next"
+        lazy.abort()
+
+
+async def test_the_life_of_a_subscription_is_no_duration_of_a_request(plain: SocketServer) -> None:
+    def slowest() -> tuple[float, float]:
+        names = ("fraiseql_response_time_seconds", "fraiseql_graphql_query_duration_seconds")
+        return tuple(metric(plain, f"{name}_count") - metric(plain, f"{name}_bucket", le="0.5") for name in names)  # type: ignore[return-value]
+
+    await asyncio.sleep(0.3)
+    before = slowest()
+    async with connected(plain.ws()) as socket:
+        await socket.init()
+        await socket.subscribe("1", "subscription { ticks(interval: 0.2) }")
+        await socket.subscribe("2", "subscription { silent }")
+        await asyncio.sleep(1.5)
+    await asyncio.sleep(0.5)
+    assert slowest() == before
+    assert metric(plain, "fraiseql_guard_subscription_seconds_count") >= 2
+
+
+# --- apps that execute in their receive loop, or hang up -------------------------------------------------------------
+
+
+async def test_an_app_that_executes_in_its_receive_loop_is_stopped_too(tmp_path: Any) -> None:
+    with serving("uvicorn", GUARDED_ARIADNE, tmp_path, environment(tmp_path, QUERY_TIMEOUT="1")) as server:
+        async with connected(server.ws()) as socket:
+            await socket.init()
+            assert (await socket.ask("{ me { id } }"))[0]["data"]["me"]["id"] == "anonymous"
+            await socket.subscribe("2", "{ slow(seconds: 9) }")
+            assert code_of((await socket.receive_type("error"))["payload"]) == "QUERY_TIMEOUT"
+            assert (await socket.ended()).code == 4503
+        await until(lambda: server.probe()["ended"].get("slow") == 1)
+
+
+@pytest.mark.parametrize("moment", ["unacknowledged", "working"])
+async def test_an_app_that_hangs_up_does_not_bring_clients_back_at_once(tmp_path: Any, moment: str) -> None:
+    variables = {**environment(tmp_path), "SOCKET_APP_CLOSES": f"{moment}:1000"}
+    with serving("uvicorn", GUARDED_CLOSING, tmp_path, variables) as server:
+        async with connected(server.ws()) as socket:
+            await socket.init(ack=moment == "working")
+            if moment == "working":
+                await socket.subscribe("1", "{ me { id } }")
+            assert (await socket.ended()).code == 4503
+
+
+# --- rates -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.redis
+async def test_operations_over_sockets_and_workers_share_one_rate(tmp_path: Any) -> None:
+    limits = {"RATE_LIMIT_AUTHENTICATED": "32/minute", "RATE_LIMIT_BURST": "0", "JWT_SECRET": SECRET}
+    with RedisServer() as redis:
+        variables = environment(tmp_path, REDIS_URL=redis.url, **limits)
+        with (
+            serving("uvicorn", GUARDED_STRAWBERRY, tmp_path, variables) as one,
+            serving("uvicorn", GUARDED_STRAWBERRY, tmp_path, variables) as other,
+        ):
+            async with connected(one.ws()) as first, connected(other.ws()) as second:
+                await first.init({"token": ADA})
+                await second.init({"token": ADA})
+                answers = [
+                    (await (first, second)[number % 2].ask("{ me { id } }", number=str(number)))[-1]
+                    for number in range(32)
+                ]
+                refused = [code_of(each) for each in answers if "data" not in each]
+                assert (len(answers) - len(refused), set(refused)) == (30, {"RATE_LIMITED"})
+                wait = answers[-1][0]["extensions"]["retryAfter"]
+                assert 1 <= wait <= 2
+                headers = {"authorization": f"Bearer {ADA}"}
+                async with httpx.AsyncClient(trust_env=False, headers=headers) as http:
+                    over_http = await http.post(f"{one.url}/graphql", json={"query": "{ me { id } }"})
+                assert over_http.status_code == 429
+                await first.send({"type": "ping"})
+                assert (await first.receive())["type"] == "pong"
