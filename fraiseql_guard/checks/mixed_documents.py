@@ -11,9 +11,11 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedDocuments:
-    """Refuses a document of subscriptions and others over sockets, and where the client asks for a stream of events: what
-    lasts has no deadline, what computes has one, and which of both is asked for depends on the host's reading of
-    ``operationName``."""
+    """Refuses a document of subscriptions and others over sockets, and where the client asks for a stream of events.
+
+    What lasts has no deadline, what computes has one, and which of both is asked for depends on the host's reading of
+    ``operationName``.
+    """
 
     protection: Final = Protection.QUERY_LIMITS
 
