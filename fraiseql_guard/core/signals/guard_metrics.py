@@ -237,9 +237,7 @@ SOCKETS = Metric(
     "WebSockets open at the moment, by subprotocol.",
     ("protocol",),
 )
-SOCKETS_LIMIT = Metric(
-    "fraiseql_guard_sockets_limit", _GAUGE, "Most WebSockets that may be open at once (FRAISEQL_GUARD_MAX_SOCKETS)."
-)
+SOCKETS_LIMIT = Metric("fraiseql_guard_sockets_limit", _GAUGE, "Most WebSockets that may be open at the same time.")
 SUBSCRIPTIONS = Metric(
     "fraiseql_guard_subscriptions",
     _GAUGE,

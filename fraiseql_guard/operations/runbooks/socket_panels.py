@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fraiseql_guard.core.settings import name_of
 from fraiseql_guard.operations.runbooks.model import Panel, PanelRow, Query, Runbook
 from fraiseql_guard.operations.runbooks.panel_forms import JOB, PODS, one
 
@@ -25,7 +26,7 @@ SOCKETS: Final = PanelRow(
             "{{instance}}",
             unit="percentunit",
             threshold=0.8,
-            about="Of FRAISEQL_GUARD_MAX_SOCKETS. Callers without a verified user get half of them, and a quarter"
+            about=f"Of {name_of('max_sockets')}. Callers without a verified user get half of them, and a quarter"
             " before their first message. The line is that of GuardSocketsNearlyFull.",
         ),
         one(
