@@ -182,8 +182,9 @@ class Upgrade:
         self._answered(denial.status)
         if (await receive())["type"] != "websocket.connect":
             return  # the client has left
+        accept = {"type": "websocket.accept", "subprotocol": self._ctx.subprotocol, "headers": []}
         with suppress(Exception):  # it may leave at any time, which servers tell in different ways
-            await self._send({"type": "websocket.accept", "subprotocol": self._ctx.subprotocol, "headers": []})
+            await self._send(with_headers(self._runtime, self._ctx, accept))
             await self._send({"type": "websocket.close", "code": dialects.UNAVAILABLE, "reason": denial.code.name})
 
     async def _refuse_over_http(self, denial: Denial) -> None:

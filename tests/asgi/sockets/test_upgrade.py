@@ -237,6 +237,7 @@ async def test_what_passes_by_itself_is_a_close_with_4503_that_clients_come_back
     assert guard.metric("fraiseql_http_requests_total", status="429") == 2
     line = guard.lines("security.rate_limit")[0]
     assert line["context"]["limit"] == 1
+    assert line["context"]["request_id"] == found[2].headers["x-request-id"]  # what an operator is asked with
     assert guard.metric("fraiseql_guard_sockets_opened_total") == 2
 
 
