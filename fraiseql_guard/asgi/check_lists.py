@@ -17,7 +17,7 @@ from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.http_request import HttpRequestForm
 from fraiseql_guard.checks.memory_pressure import MemoryPressure
-from fraiseql_guard.checks.mixed_operations import MixedOperations
+from fraiseql_guard.checks.mixed_documents import MixedDocuments
 from fraiseql_guard.checks.origin import SocketOrigin
 from fraiseql_guard.checks.query_limits import QueryLimits
 from fraiseql_guard.checks.request_paths import RequestPaths
@@ -92,7 +92,7 @@ def body_checks(
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
-        checks += [components.documents.blocked, MixedOperations()]
+        checks += [components.documents.blocked, MixedDocuments()]
     if Protection.AUTH in active and settings.public_operations:
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.

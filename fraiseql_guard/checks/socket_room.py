@@ -106,7 +106,8 @@ class SubscriptionRoom:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Take a place for the request if all its operations are subscriptions."""
-        if ctx.measured is None or not ctx.measured.subscribes or ctx.subscription_slots:
+        measured = ctx.measured
+        if measured is None or measured.kind != "subscription" or not measured.subscribes or ctx.subscription_slots:
             return None
         anonymous = ctx.identity is None
         own = self._per_caller * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)

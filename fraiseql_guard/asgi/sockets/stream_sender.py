@@ -65,12 +65,12 @@ class StreamSender:
     @property
     def busy(self) -> bool:
         """Whether a message is on its way."""
-        return self._sends_since is not None
+        return self._sends_since is not None or (self._beat is not None and not self._beat.done())
 
     async def send(self, message: Message) -> None:
         """Send a message of the app's, once a heartbeat is out of the way."""
         while (beat := self._beat) is not None and not beat.done():
-            await asyncio.shield(beat)
+            await asyncio.wait({beat})
         await self._send_noted(message)
 
     async def _send_noted(self, message: Message) -> None:

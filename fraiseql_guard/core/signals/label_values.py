@@ -148,7 +148,7 @@ FAULT_PARTS: Final = (
     "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
-    "MetricsAccess", "MixedOperations", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
+    "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
     "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",
 )  # fmt: skip
 """Parts of the guard that can break; checks are named by their class."""

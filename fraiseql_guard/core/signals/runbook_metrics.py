@@ -17,7 +17,10 @@ HTTP_REQUESTS = Metric(
 )
 ERRORS = Metric("fraiseql_errors_total", _COUNTER, "Errors answered, by error code.", ("error_code", "user_id"))
 RESPONSE_TIME = Metric(
-    "fraiseql_response_time_seconds", _HISTOGRAM, "Time from request to the end of its answer.", buckets=_SECONDS
+    "fraiseql_response_time_seconds",
+    _HISTOGRAM,
+    "Time from request to the end of its answer, or to its first event.",
+    buckets=_SECONDS,
 )
 REQUEST_SIZE = Metric("fraiseql_http_request_size_bytes", _HISTOGRAM, "Size of request bodies.", buckets=_BYTES)
 RESPONSE_SIZE = Metric("fraiseql_http_response_size_bytes", _HISTOGRAM, "Size of answer bodies.", buckets=_BYTES)
@@ -37,7 +40,7 @@ ACCOUNT_LOCKOUTS = Metric("fraiseql_account_lockouts_total", _COUNTER, "Login id
 QUERY_DURATION = Metric(
     "fraiseql_graphql_query_duration_seconds",
     _HISTOGRAM,
-    "Time that GraphQL queries spent in the app.",
+    "Time that GraphQL queries spent in the app; of a subscription to its first event.",
     ("user_id",),
     _SECONDS,
 )

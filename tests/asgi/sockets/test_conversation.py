@@ -114,6 +114,26 @@ async def test_an_operation_knows_its_deadline(guarded) -> None:
         assert app.contexts[1].ends_at is None
 
 
+async def test_statements_belong_to_the_operation_that_they_are_made_for(guarded) -> None:
+    class Database(SocketApp):
+        async def _results(self, protocol, operation_id, query, send) -> None:
+            await asyncio.sleep(0)  # another operation has begun meanwhile
+            guard.guard.database.record_query(5.0, query_type="select", table_name=f"table_{operation_id}")
+            await super()._results(protocol, operation_id, query, send)
+
+    app = Database()
+    guard = guarded(app)
+    async with opened(guard) as socket:
+        await socket.init()
+        await socket.start("1", "{ me { id } }")
+        await socket.start("2", "{ me { id } }")
+        await until(lambda: app.finished == 2)
+    found = {
+        line["context"]["table_name"]: line["context"]["request_id"] for line in guard.lines("database.slow_query")
+    }
+    assert found == {f"table_{ctx.operation_id}": ctx.request_id for ctx in app.contexts}
+
+
 # --- protocol --------------------------------------------------------------------------------------------------------
 
 BROKEN = [
