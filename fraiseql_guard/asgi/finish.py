@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 from starlette.types import Message, Scope, Send
@@ -15,9 +17,11 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext, outers
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.outcomes import is_for_authentication
-from fraiseql_guard.core.signals import UNKNOWN, FailureReason
+from fraiseql_guard.core.signals import SLOW_CONSUMER, UNKNOWN, FailureReason
 from fraiseql_guard.telemetry.spans import active_span
 
+_MULTIPLEXED: Final = ("2", "3")
+"""Versions of HTTP in which a connection outlives an answer that was cut."""
 _REQUEST_ID: Final = b"x-request-id"
 _OURS_UNCOUNTED: Final = frozenset({_REQUEST_ID})
 _OURS: Final = _OURS_UNCOUNTED | replies.RATE_LIMIT_NAMES
@@ -82,6 +86,19 @@ async def send_refusal(
         for outer in outers(ctx):
             outer.status = denial.status  # what it counts with there, too
     await send({"type": "http.response.body", "body": body})
+
+
+async def end_cut_answer(runtime: Runtime, scope: Scope, ctx: RequestContext, send: Send) -> None:
+    """End an answer to an operation that was cut where its server would leave it open for ever: in HTTP/2 a connection
+    carries many answers. The last part is missing, by which a client of JSON, events or multipart can tell."""
+    slow = (
+        ctx.denial is not None and ctx.denial.code is SLOW_CONSUMER
+    )  # this would wait as long as what it did not take
+    if slow or scope.get("http_version", "")[:1] not in _MULTIPLEXED:
+        return
+    with suppress(Exception):
+        async with asyncio.timeout(runtime.settings.socket_send_seconds):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def with_headers(runtime: Runtime, ctx: RequestContext, message: Message) -> Message:

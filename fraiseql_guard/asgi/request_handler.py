@@ -20,7 +20,15 @@ from fraiseql_guard.asgi.app_runner import AppRunner
 from fraiseql_guard.asgi.batches import look_for_batch
 from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.describe import present_identity, rewrite
-from fraiseql_guard.asgi.finish import record_outcome, refusal, refuse, send_refusal, tell_outside, with_headers
+from fraiseql_guard.asgi.finish import (
+    end_cut_answer,
+    record_outcome,
+    refusal,
+    refuse,
+    send_refusal,
+    tell_outside,
+    with_headers,
+)
 from fraiseql_guard.asgi.head_cache import announces_body
 from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.replies import Header
@@ -89,8 +97,8 @@ class RequestHandler:
                     raise  # else the client has its answer, and how the app ended plays no part
             if self._own_answer is not None:
                 await self._own_answer
-            elif self._stream is not None:
-                await self._stream.ended()
+            elif self._begun and not self._complete and ctx.operation:
+                await self._end_cut_answer()
         except Exception:
             ctx.status = ctx.status or 500  # the server answers what the app did not
             raise
@@ -104,6 +112,14 @@ class RequestHandler:
             if self._stream is not None:
                 self._send_raw = self._stream.raw_send
             self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
+
+    async def _end_cut_answer(self) -> None:
+        """What the guard has cut ends for its client, too."""
+        ctx, stream = self.ctx, self._stream
+        if stream is not None and stream.told:
+            await stream.ended()
+        elif ctx.denial is not None or (stream is not None and stream.over):  # else it is the app's own failure
+            await end_cut_answer(self._runtime, self._scope, ctx, self._send_raw if stream is None else stream.raw_send)
 
     async def _refuse(self, denial: Denial) -> None:
         """Answer with a refusal in place of the app."""

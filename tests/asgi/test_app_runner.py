@@ -138,6 +138,32 @@ async def test_its_end_can_be_moved_both_ways(seconds, moved, late) -> None:
     assert run.late == late
 
 
+async def test_a_deadline_that_was_lifted_does_not_come_and_a_client_that_leaves_is_noticed_all_the_same() -> None:
+    run, told = Run(0.2), []
+
+    async def work() -> None:
+        run.runner.lift()
+        run.runner.extend(0.01)
+        told.append(run.request.ends_at)
+        run.loop.call_later(0.4, run.gone.set)
+        await asyncio.sleep(30)
+
+    await run.of(work())
+    assert (told, run.late, run.runner.left) == ([None], 0, True)
+
+
+async def test_nothing_is_watched_any_more_once_work_without_a_deadline_has_ended() -> None:
+    run = Run(30)
+
+    async def work() -> None:
+        run.runner.lift()
+
+    await run.of(work())
+    run.gone.set()
+    await asyncio.sleep(0.1)  # the watcher would be there
+    assert (run.runner.left, run.body.disconnected) == (False, False)
+
+
 async def test_what_is_complete_is_neither_late_nor_left() -> None:
     run, done = Run(3), []
 

@@ -108,6 +108,33 @@ async def test_the_whole_of_a_querys_stream_is_bounded(guarded, document) -> Non
     assert guard.metric("fraiseql_guard_refusals_total", code="STREAM_TOO_LONG") == 1
 
 
+@pytest.mark.parametrize("media_type", [SSE, b"application/json"])
+@pytest.mark.parametrize(("version", "ended"), [("1.1", False), ("2", True), ("3", True)])
+async def test_where_a_connection_carries_many_answers_one_that_is_cut_has_an_end(
+    guarded, media_type, version, ended
+) -> None:
+    guard = guarded(Stream(pauses=[0, LONG], media_type=media_type), query_timeout=0.2, stream_idle_seconds=0.2)
+
+    async def served(scope, receive, send) -> None:
+        await guard({**scope, "http_version": version}, receive, send)
+
+    reply = await asyncio.wait_for(graphql(served, QUERY), LONG / 2)
+    assert (parts(reply), reply.complete) == (1, ended)
+    assert guard.metric("fraiseql_graphql_queries_errors") == 1
+
+
+async def test_what_the_app_itself_leaves_without_an_end_stays_so(guarded) -> None:
+    async def halting(scope, receive, send) -> None:
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", SSE)]})
+
+    async def served(scope, receive, send) -> None:
+        await guard({**scope, "http_version": "2"}, receive, send)
+
+    guard = guarded(halting)
+    assert not (await graphql(served, QUERY)).complete
+
+
 @pytest.mark.parametrize("media_type", [SSE, MULTIPART])
 async def test_a_subscription_may_be_silent_for_as_long_as_it_likes(guarded, media_type) -> None:
     app = Stream(pauses=[0, 0.5], media_type=media_type)

@@ -19,11 +19,13 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from fraiseql_guard.asgi.sockets.registry import BLOCKED_CALLER, TOKEN_OVER
-from tests.conftest import Guarded
+from fraiseql_guard.operations.operator.interface import Target
+from fraiseql_guard.testing import make_token
+from tests.conftest import SECRET, Guarded
 from tests.support.in_loop import hypercorn_serves, uvicorn_serves
 from tests.support.socket_apps import strawberry_app
 from tests.support.socket_schema import SDL, Observed
-from tests.support.sse_client import streamed
+from tests.support.sse_client import SSEStream, streamed
 from tests.support.waiting import until
 
 LONG = 30.0
@@ -250,3 +252,79 @@ async def test_a_mixed_document_is_refused_as_a_stream(guarded) -> None:
         (payload,) = await stream.payloads()
     assert "send the operation alone" in payload["errors"][0]["extensions"]["detail"]
     assert not observed.begun
+
+
+# --- tokens and blocks -----------------------------------------------------------------------------------------------
+
+
+def bearer(sub: str = "ada", **more: Any) -> dict[str, str]:
+    return {"authorization": f"Bearer {make_token(SECRET, sub=sub, **more)}"}
+
+
+async def test_a_stream_is_cut_at_the_end_of_its_token_and_goes_on_with_a_fresh_one(guarded) -> None:
+    guard, observed = strawberry(guarded, jwt_secret=SECRET)
+    query = "subscription{whoami(interval:0.05)}"
+    async with uvicorn_serves(guard) as port:
+        async with (
+            streamed(url(port), query, headers=bearer(expires_in_seconds=2)) as short,
+            streamed(url(port), query, headers=bearer()) as long,
+        ):
+            assert (await short.next()).json == {"data": {"whoami": "ada"}}
+            with pytest.raises(EOFError):
+                await short.payloads()  # there is no complete
+            assert (await long.next()).name == "next"
+            async with streamed(url(port), query, headers=bearer()) as fresh:
+                assert (await fresh.next()).json == {"data": {"whoami": "ada"}}
+            assert len(live(guard)) <= 2
+        await until(lambda: observed.ended["whoami"] == 3)
+    reasons = [line["context"]["reason"] for line in guard.lines("guard.subscription_ended")]
+    assert sorted(reasons) == ["client", "client", "token_expired"]
+    assert guard.lines("security.auth_failure") == []
+    assert guard.metric("fraiseql_graphql_queries_errors") == 0
+
+
+async def test_a_query_that_streams_is_not_cut_at_the_end_of_its_token(guarded) -> None:
+    ticks = Ticks([0.25] * 12)
+    guard = mounted(guarded, ticks, jwt_secret=SECRET)
+    async with uvicorn_serves(guard) as port:
+        reader, writer = await ask(port, "{users{id}}", Authorization=bearer(expires_in_seconds=2)["authorization"])
+        answer = await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), LONG / 2)
+        writer.close()
+    assert answer.count(b"data: 1") == 12
+
+
+@SERVERS
+async def test_an_operators_block_is_the_last_that_its_user_hears(guarded, serves) -> None:
+    guard, observed = strawberry(guarded, jwt_secret=SECRET)
+    async with serves(guard) as port:
+        async with (
+            streamed(url(port), TICKS, headers=bearer()) as blocked,
+            streamed(url(port), TICKS, headers=bearer("bob")) as other,
+        ):
+            await blocked.next()
+            await guard.guard.operator.block(Target(user_id="ada"), duration_seconds=60)
+            *_, last = await blocked.payloads()
+            assert last["errors"][0]["extensions"]["code"] == "BLOCKED"
+            assert (await other.next()).name == "next"
+            async with streamed(url(port), TICKS, headers=bearer()) as again:
+                (refused,) = await again.payloads()
+                assert refused["errors"][0]["extensions"]["code"] == "BLOCKED"
+        await until(lambda: observed.ended["ticks"] == 2)
+
+
+async def test_over_http2_a_stream_is_cut_and_its_connection_goes_on(guarded) -> None:
+    guard, observed = strawberry(guarded)
+    transport, headers = httpx.AsyncHTTPTransport(http1=False, http2=True), {"accept": "text/event-stream"}
+    async with hypercorn_serves(guard) as port, httpx.AsyncClient(transport=transport, timeout=LONG) as client:
+        asked = [client.build_request("POST", url(port), json={"query": TICKS}, headers=headers) for _ in range(2)]
+        cut, other = [SSEStream(await client.send(each, stream=True)) for each in asked]
+        assert {stream.response.http_version for stream in (cut, other)} == {"HTTP/2"}
+        assert (await cut.next()).json == (await other.next()).json == {"data": {"ticks": 1}}
+        first, _ = live(guard)
+        first.end(TOKEN_OVER)
+        with pytest.raises(EOFError):
+            await cut.payloads()
+        for _ in range(3):
+            assert (await other.next()).name == "next"
+        assert observed.ended["ticks"] == 1
+        await other.close()

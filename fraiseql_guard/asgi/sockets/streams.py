@@ -226,6 +226,11 @@ class StreamedAnswer:
             async with asyncio.timeout(self._runtime.settings.socket_send_seconds):
                 await self._sender.send({"type": "http.response.body", "body": words})
 
+    @property
+    def told(self) -> bool:
+        """Whether the client is told why its answer ends."""
+        return self._last_words is not None
+
     async def ended(self) -> None:
         """Wait until the client has heard why its answer ends, if it is told."""
         if self._last_words is not None:
@@ -293,10 +298,8 @@ class StreamedAnswer:
         )
 
     def _token_ends_at(self) -> float | None:
-        identity, settings = self.ctx.identity, self._runtime.settings
-        if identity is None or identity.expires_at is None:
-            return None
-        return identity.expires_at + settings.jwt_leeway_seconds + settings.token_grace_seconds
+        identity, verifier = self.ctx.identity, self._runtime.verifier
+        return None if identity is None or verifier is None else verifier.accepted_until(identity)
 
 
 def _kind_of(ctx: RequestContext) -> StreamKind:
