@@ -95,7 +95,7 @@ def test_a_curl_command_sends_what_the_contract_says():
 def test_the_operator_s_commands_are_of_the_agreed_form():
     ours = [command.text for command in for_drills() if command.program.startswith("fraiseql-guard")]
     assert {text.split()[1] for text in ours} == {
-        "block", "limit", "set", "mode", "lift", "keys", "gc", "clear-caches", "queries", "pool"
+        "block", "limit", "set", "mode", "lift", "keys", "gc", "clear-caches", "queries", "pool", "sockets"
     }  # fmt: skip
     for text in ours:
         if text.split()[1] in ("block", "limit", "set", "mode"):
