@@ -18,7 +18,8 @@ SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 # What `make check` tries: what decides about requests, without servers and without the files that take longest.
 QUICK := tests/contract tests/core tests/corpus tests/asgi tests/operations/fleet tests/graphql tests/guard tests/identity \
 	tests/operations/log_analysis tests/stores tests/telemetry $(wildcard tests/test_*.py)
-NOT_QUICK := tests/asgi/test_path_routers.py tests/graphql/syntax/test_valid_documents.py tests/guard/test_app_documents.py \
+NOT_QUICK := tests/asgi/test_path_routers.py tests/asgi/sockets/test_any_order.py tests/asgi/sockets/test_conversation.py \
+	tests/asgi/sockets/test_corpus.py tests/graphql/syntax/test_valid_documents.py tests/guard/test_app_documents.py \
 	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
 	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
 	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/metrics/test_multiprocess.py \

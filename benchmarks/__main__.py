@@ -18,6 +18,7 @@ BENCHMARKS = {
     "--short takes less than five minutes",
     "sanctions": "up to 100,000 sanctions: longest stall of the event loop, duration and Redis's time of status, "
     "top, the console, the list of blocks and lifting all, on Redis and in memory",
+    "sockets": "CPU per operation and event over a WebSocket, and memory of 1,000 idle ones, bare and guarded",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
     "workers": "a scrape after 1,000 recycled workers: its time, files, and how long the event loop stands still",
 }

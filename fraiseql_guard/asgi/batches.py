@@ -9,7 +9,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from fraiseql_guard.asgi.pipeline import announced_excess, look_at_body
+from fraiseql_guard.asgi.body_reading import announced_excess, look_at_body
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.core.context import RequestContext

@@ -92,7 +92,7 @@ def body_checks(
     if reader is not None:
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
-        checks += [components.documents.blocked, MixedDocuments(streams_alone=True)]
+        checks += [components.documents.blocked, MixedDocuments()]
     if Protection.AUTH in active and settings.public_operations:
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.

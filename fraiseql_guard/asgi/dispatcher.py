@@ -32,7 +32,7 @@ class Dispatcher:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime  # exchanged when an operator changes the settings in force
         self._uncovered = UncoveredGraphQL(runtime.recorder.warn)
-        self._http_answers = HttpAnswers()
+        self._http_answers = HttpAnswers(runtime.now)
         self.apart = False
         """Whether operators have a port of their own, so that their path on this one is the app's."""
 
@@ -141,7 +141,7 @@ class Dispatcher:
         """What tells operators from others at this place, if it is theirs."""
         return None if place.below_admin is None or self.apart else self.runtime.operator_authentication
 
-    async def _upgrade(
+    def _upgrade(
         self,
         runtime: Runtime,
         app: ASGIApp,
@@ -150,21 +150,21 @@ class Dispatcher:
         send: Send,
         *,
         for_operator: bool = False,
-    ) -> None:
-        """The upgrade to a WebSocket. Operators have none."""
+    ) -> Awaitable[None]:
+        """The upgrade to a WebSocket. Operators have none. What is awaited keeps no Runtime: it lives as long as the
+        socket."""
         try:
             place = runtime.paths.place(scope)
             ctx = describe(scope, runtime, place)
             nest(ctx, scope, runtime)
         except Exception as error:  # noqa: BLE001 - as above
-            runtime.recorder.fault("describe", error)
-            await send({"type": "websocket.close", "code": _INTERNAL_ERROR})
-            return
+            runtime.tell(runtime.recorder.fault, "describe", error)
+            return send({"type": "websocket.close", "code": _INTERNAL_ERROR})
         ctx.for_operator = for_operator or self._operators_at(place) is not None
         runtime.control.ensure_polling()
         if not ctx.guarded and self._uncovered.looking:
             receive, send = self._uncovered.watch(scope, receive, send)
-        await Upgrade(self, self._http_answers, scope, send, ctx).run(app, receive)
+        return Upgrade(self, self._http_answers, scope, send, ctx).run(app, receive)
 
 
 async def _no_app(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001 - an ASGI app

@@ -18,6 +18,7 @@ from fraiseql_guard.asgi.answer_editor import AnswerEditor
 from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.app_runner import AppRunner
 from fraiseql_guard.asgi.batches import look_for_batch
+from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.describe import present_identity, rewrite
 from fraiseql_guard.asgi.finish import (
     end_cut_answer,
@@ -29,7 +30,7 @@ from fraiseql_guard.asgi.finish import (
     with_headers,
 )
 from fraiseql_guard.asgi.head_cache import announces_body
-from fraiseql_guard.asgi.pipeline import apply_mode, run_checks
+from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.replies import Header
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime

@@ -11,27 +11,20 @@ from fraiseql_guard.graphql.http.media_types import prefers_events
 
 
 class MixedDocuments:
-    """Refuses a document of subscriptions and others: what lasts has no deadline, what computes has one, and which of
-    both is asked for depends on the host's reading of ``operationName``.
+    """Refuses a document of subscriptions and others over sockets, and where the client asks for a stream of events.
 
-    ``streams_alone``: only where the client asks for a stream of events.
+    What lasts has no deadline, what computes has one, and which of both is asked for depends on the host's reading of
+    ``operationName``.
     """
 
     protection: Final = Protection.QUERY_LIMITS
 
-    def __init__(self, *, streams_alone: bool = False) -> None:
-        self._streams_alone = streams_alone
-
     def decide(self, ctx: RequestContext) -> Denial | None:
-        """Pass what is all of one kind, or was not measured."""
+        """Pass what is all of one kind, or was not measured, or is answered at once."""
         measured = ctx.measured
         if measured is None or measured.kind == "query" or not measured.mixes_subscriptions:
             return None  # nearly always: with any subscription a document is of another kind
-        if self._streams_alone and not prefers_events(", ".join(ctx.lines(b"accept"))):
+        if ctx.carrier is None and not prefers_events(", ".join(ctx.lines(b"accept"))):
             return None
         detail = "The document holds a subscription beside other operations: send the operation alone."
         return Denial(GRAPHQL_INVALID, detail=detail)
-
-
-MIXED_DOCUMENTS: Final = MixedDocuments()
-"""It has no state."""

@@ -74,7 +74,8 @@ class SocketOrigin:
         origins = ctx.lines(b"origin")
         if not origins or self._all or self._is_known(ctx, origins):
             return None
-        ctx.cross_site_simple = True  # what it does is not its visitor's doing
+        # What it does is not its visitor's doing. No page can send a Bearer token in a header.
+        ctx.cross_site_simple = ctx.headers.get(b"authorization", b"")[:7].lower() != b"bearer "
         if not (ctx.guarded or self._judges_all_paths):
             return None
         if ctx.guarded and self._needs_token and not self._carries_credentials(ctx):

@@ -25,6 +25,7 @@ from fraiseql_guard.cli.maintenance import actions, clear_caches, gc
 from fraiseql_guard.cli.paths import paths
 from fraiseql_guard.cli.refusals import why
 from fraiseql_guard.cli.render import print_line
+from fraiseql_guard.cli.sockets import sockets
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
 from fraiseql_guard.cli.top import top
@@ -59,6 +60,7 @@ _NAMES: Final[Mapping[Callable[..., None], str]] = {set_variable: "set"}
 for _panel, _commands in _GROUPS.items():
     for _command in _commands:
         app.command(_NAMES.get(_command), rich_help_panel=_panel)(_command)
+app.add_typer(sockets, name="sockets", rich_help_panel="See what is going on")
 app.add_typer(limit, name="limit", rich_help_panel="Act on all workers, within a second")
 app.add_typer(allow, name="allow", rich_help_panel="Act on all workers, within a second")
 app.add_typer(documents, name="documents", rich_help_panel="Look at the configuration")

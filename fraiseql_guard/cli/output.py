@@ -44,7 +44,9 @@ def print_done(
         return
     ends = f" {durations.until(lasts_seconds, now=time.time())}" if lasts_seconds is not None else ""
     met = "" if done.would_have_met is None else f": it would have refused {_met(done)}"
-    sentence, back = _sentence(f"{deed}{ends}{met}"), f"Undo: {undo}" if undo else ""
+    ended = done.details.get("connections_ended")
+    open_ = f"; {ended:,} of its live connections ended there at once, others end within a second" if ended else ""
+    sentence, back = _sentence(f"{deed}{ends}{met}{open_}"), f"Undo: {undo}" if undo else ""
     if back and on_terminal():  # on a line of its own, to be copied
         print_line(sentence)
         print_command(back)

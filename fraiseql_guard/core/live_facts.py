@@ -44,7 +44,7 @@ class LiveFacts:
     waiting_bytes: int = 0
     """Bytes from or to the client that the process holds."""
     token_ends_at: float | None = None
-    """Unix time from which its token counts as expired, leeway and grace included; None without one."""
+    """Unix time at which its token expires (exp); None without one."""
     worker: str = ""
     """The worker's id, where those of several are shown."""
 

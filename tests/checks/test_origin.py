@@ -52,7 +52,7 @@ def passes(ctx: RequestContext, *, auth: Mode = Mode.OFF, **settings: Any) -> bo
         return True
     assert (denial.code, denial.status, denial.tokens, denial.offence) == (CROSS_SITE_REQUEST, 403, 0, None)
     assert "FRAISEQL_GUARD_SOCKET_ORIGINS" in denial.detail
-    assert ctx.cross_site_simple
+    assert ctx.cross_site_simple == (b"bearer" not in ctx.headers.get(b"authorization", b"").lower())
     return False
 
 
@@ -228,6 +228,7 @@ def test_not_where_something_is_open_to_its_visitor_without_one(auth, settings) 
     [
         ((COOKIE,), b""),
         (((b"authorization", b"Basic eDp5"),), b""),
+        (((b"authorization", b"BEARER x"),), b""),  # of a program, whose doing it is
         ((), b"access_token=x"),
         ((), b"a&%61ccess_token=x"),
     ],

@@ -40,6 +40,13 @@ COMMANDS = {
     ],
     "collect_garbage": [["gc"]],
     "clear_caches": [["clear-caches"]],
+    "close_sockets": [
+        ["sockets", "close", "0123456789abcdef"],
+        ["sockets", "close", "--user", "ada"],
+        ["sockets", "close", "--address", ADDRESS, "--code", "4400"],
+        ["sockets", "close", "--all"],
+    ],
+    "drain_sockets": [["sockets", "drain"]],
     "trust": [["documents", "add", "{file}"]],
     "distrust": [["documents", "remove", "{file}"]],
 }

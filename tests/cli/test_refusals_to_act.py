@@ -22,7 +22,7 @@ COMMANDS = [
     ["limit", "set", "1/minute", "--user", "ada"], ["limit", "clear", "--user", "ada"], ["allow", "list"],
     ["allow", "add", "203.0.113.9"], ["allow", "remove", "203.0.113.9"], ["mode"], ["mode", "monitor"],
     ["mode", "clear"], ["set"], ["set", "max_query_depth", "5"], ["set", "--clear", "max_query_depth"], ["gc"],
-    ["clear-caches"], ["config", "--fleet"],
+    ["clear-caches"], ["config", "--fleet"], ["sockets"], ["sockets", "close", "--all"], ["sockets", "drain"],
 ]  # fmt: skip
 
 

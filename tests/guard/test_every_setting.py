@@ -38,8 +38,10 @@ def elsewhere() -> dict[str, Any]:
 
 
 class App(EchoApp):
-    """Answers like EchoApp, and accepts every WebSocket, in which it speaks GraphQL if its caller says so. Reports a
-    failed login on /login, streams on /stream, pauses where its caller says so."""
+    """Answers like EchoApp, and accepts every WebSocket, over which it speaks GraphQL where its caller says so.
+
+    Reports a failed login on /login, streams on /stream, pauses where its caller says so.
+    """
 
     sockets = EchoSocketApp()
 

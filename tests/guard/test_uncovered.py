@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.guard.test_upgrades import ChatApp, upgrade
 from tests.support.asgi import graphql, request
+from tests.support.upgrades import EchoSocketApp, upgrade
 
 RESULT = b'{"data":{"me":{"id":1}}}'
 
@@ -65,8 +65,8 @@ async def test_documents_elsewhere_are_known_too(guarded) -> None:
     await request(guard, path="/by-text", body=b"{me{id}}", content_type="application/graphql")
     streaming = guarded(answering(b"event: next\n", 200, b"text/event-stream; charset=utf-8"))
     await graphql(streaming, "subscription{x}", path="/stream")
-    chatting = guarded(ChatApp())
-    await upgrade(chatting, "/live", subprotocols=["graphql-transport-ws"])
+    chatting = guarded(EchoSocketApp())
+    await upgrade(chatting, "/live", offers=["graphql-transport-ws"])
     assert [line.split()[0] for line in warnings(guard)] == ["/by-get", "/by-text"]
     assert [line.split()[0] for line in warnings(streaming)] == ["/stream"]
     assert [line.split()[0] for line in warnings(chatting)] == ["/live"]
@@ -87,7 +87,7 @@ async def test_what_is_no_graphql_is_not(guarded) -> None:
     await request(guard, path="/search", body=b'{"query": "{me', content_type="text/plain")
     await request(guard, "GET", "/search", query="query=shoes")
     await request(guard, "GET", "/search", query="query=" + "&" * 500)
-    await upgrade(guard, "/chat")
+    await upgrade(guard, "/chat", offers=[])
     for status, body in ((404, b'{"detail":"Not Found"}'), (422, b'{"detail":[]}'), (200, b"<html>{}")):
         await graphql(guarded(answering(body, status)), "{me{id}}", path="/page")
     assert warnings(guard) == []

@@ -8,7 +8,8 @@ from typing import Any, Final
 from starlette.types import Message
 
 from fraiseql_guard.asgi import replies
-from fraiseql_guard.asgi.pipeline import apply_mode, check_operation
+from fraiseql_guard.asgi.decisions import apply_mode
+from fraiseql_guard.asgi.pipeline import check_operation
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import ClientMessage
 from fraiseql_guard.asgi.sockets.inbox import Arrived, Inbox

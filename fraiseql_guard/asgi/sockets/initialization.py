@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from fraiseql_guard.asgi import replies
+from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.finish import record_outcome
-from fraiseql_guard.asgi.pipeline import apply_mode, check_caller, settle
+from fraiseql_guard.asgi.pipeline import check_caller, settle
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.credentials import (
     AmbiguousTokenError,

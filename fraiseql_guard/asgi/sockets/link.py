@@ -11,8 +11,8 @@ from typing import Any, Final, Protocol
 
 from starlette.types import Message, Scope, Send
 
+from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.finish import record_outcome, tell_outside
-from fraiseql_guard.asgi.pipeline import apply_mode
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import Dialect

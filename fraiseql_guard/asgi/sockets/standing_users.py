@@ -51,7 +51,7 @@ class UserRounds:
     def add(self, connection: LiveConnection) -> None:
         """Ask for the user of this connection from now on, if it has one."""
         self.discard(connection)
-        if connection.ctx.identity is not None:
+        if _matters(connection):
             slot = self._slot_of[connection] = randrange(_SLOTS)  # noqa: S311 - it spreads work, and hides nothing
             self._slots[slot][connection] = None
 
@@ -78,7 +78,7 @@ class UserRounds:
         failure = await self._check.failure(identity)
         if failure is None or isinstance(failure, NoAnswer) or not self._runtime().enforces(Protection.AUTH):
             return
-        self._live.end_all(self._live.of_subject(identity.subject), USER_GONE)
+        self._live.end_all(filter(_matters, self._live.of_subject(identity.subject)), USER_GONE)
 
 
 class KeyRotation:
@@ -104,7 +104,7 @@ class KeyRotation:
         keys = self._in_force()
         if keys is not self._keys:
             self._keys = keys
-            self._waiting = deque(each for each in self._live if each.ctx.identity is not None)
+            self._waiting = deque(filter(_matters, self._live))
         for _ in range(min(VERIFIED_A_STEP, len(self._waiting))):
             connection = self._waiting.popleft()
             if connection in self._live:
@@ -116,10 +116,15 @@ class KeyRotation:
 
     def _verify(self, connection: LiveConnection) -> None:
         runtime = self._runtime()
-        if runtime.verifier is None or connection.ctx.identity is None:
+        if runtime.verifier is None or not _matters(connection):
             return
         found = runtime.verifier.verify_again(connection.credentials)
         # One that is over ends by its timer, and only where a token is needed.
         failed = isinstance(found, TokenFailure) and found.reason is not FailureReason.TOKEN_EXPIRED
         if failed and runtime.enforces(Protection.AUTH):
             connection.end(USER_GONE)
+
+
+def _matters(connection: LiveConnection) -> bool:
+    """Whether it has a user, and needs one. Elsewhere a caller whose token is not accepted is anonymous."""
+    return connection.ctx.identity is not None and connection.ctx.place.needs_token

@@ -19,7 +19,7 @@ from starlette.types import Message, Send
 
 from fraiseql_guard.asgi.answer import Answer
 from fraiseql_guard.asgi.app_runner import AppRunner
-from fraiseql_guard.asgi.pipeline import apply_mode
+from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.event_framing import Framing, UnreadFraming, framing_of
 from fraiseql_guard.asgi.sockets.registry import BLOCKED_CALLER, TOKEN_OVER, USER_GONE, Ending

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fraiseql_guard.asgi.describe import present_identity
 from fraiseql_guard.asgi.finish import record_outcome, refusal, tell_outside, with_headers
 from fraiseql_guard.asgi.pipeline import check_upgrade
+from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.conversation import Conversation, RuntimeHolder
 from fraiseql_guard.asgi.sockets.other import OtherSocket
@@ -38,13 +39,14 @@ _LONGEST_REASON: Final = 120
 class HttpAnswers:
     """Says which refused upgrades are answered over HTTP: three in a second of each address.
 
-    uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk.
+    uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk. ``clock`` counts
+    seconds.
     """
 
     _MOST: Final = 3
     _REMEMBERED: Final = 1_000
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._given: Lru[str, tuple[int, int]] = Lru(self._REMEMBERED)
 
@@ -58,7 +60,7 @@ class HttpAnswers:
 
 
 class Upgrade:
-    """Carries the state of one upgrade."""
+    """Carries the state of one upgrade. It lives as long as the socket, and keeps no Runtime, which may be replaced."""
 
     __slots__ = (
         "_answers",
@@ -67,7 +69,6 @@ class Upgrade:
         "_chosen",
         "_ctx",
         "_dispatcher",
-        "_runtime",
         "_scope",
         "_send",
     )
@@ -76,7 +77,6 @@ class Upgrade:
         self, dispatcher: RuntimeHolder, answers: HttpAnswers, scope: Scope, send: Send, ctx: RequestContext
     ) -> None:
         self._dispatcher = dispatcher
-        self._runtime = dispatcher.runtime  # for the upgrade alone
         self._answers = answers
         self._scope = scope
         self._send = send
@@ -90,27 +90,31 @@ class Upgrade:
 
     async def run(self, app: ASGIApp, receive: Receive) -> None:
         """Answer the upgrade, or leave it to the app."""
-        runtime, ctx = self._runtime, self._ctx
+        ctx = self._ctx
         try:
-            denial = await check_upgrade(runtime, ctx)
+            denial = await check_upgrade(self._runtime, ctx)
             ctx.token_pending = False
             if denial is not None:
                 await self._refuse(denial, receive)
                 return
-            await self._lead(app, receive)
+            await self._lead(app, receive).run()
         except Exception:
             self._answered(500)  # by the server: the app did not
             raise
         finally:
             leave(ctx)
-            runtime.socket_room.release(ctx)
+            self._runtime.socket_room.release(ctx)
             if ctx.attempts:
-                runtime.lockouts.release(ctx)
+                self._runtime.lockouts.release(ctx)
+
+    @property
+    def _runtime(self) -> Runtime:
+        return self._dispatcher.runtime
 
     # --- let pass -----------------------------------------------------------------------------------------------------
 
-    async def _lead(self, app: ASGIApp, receive: Receive) -> None:
-        """Have the app serve the socket, and stay between the two."""
+    def _lead(self, app: ASGIApp, receive: Receive) -> Conversation | OtherSocket:
+        """What stays between the client and the app."""
         runtime, ctx = self._runtime, self._ctx
         dialect = dialects.of(ctx.subprotocol) if runtime.reads_sockets else None
         if dialect is not None:  # the app cannot choose another
@@ -123,9 +127,8 @@ class Upgrade:
             self._scope = runtime.tell(runtime.neighbours.hand_down, self._scope, ctx) or self._scope
         dispatcher, scope, send = self._dispatcher, self._scope, self._watched_send
         if dialect is None:
-            await OtherSocket(dispatcher, app, scope, receive, send, ctx).run()
-        else:
-            await Conversation(dispatcher, app, scope, receive, send, ctx, dialect).run()
+            return OtherSocket(dispatcher, app, scope, receive, send, ctx)
+        return Conversation(dispatcher, app, scope, receive, send, ctx, dialect)
 
     def _watched_send(self, message: Message) -> Awaitable[None]:
         """What the app sends; its answer to the upgrade carries our headers."""

@@ -132,7 +132,7 @@ INTROSPECTION_TOO_DEEP = Code("INTROSPECTION_TOO_DEEP", 400, _QUERY, "The intros
 
 CODES: Final[tuple[Code, ...]] = tuple(value for value in list(globals().values()) if isinstance(value, Code))
 
-UNAVAILABLE: Final = tuple(code for code in CODES if code.status == 503)
+UNAVAILABLE: Final = tuple(code for code in CODES if code.status == 503 and code is not SLOW_CONSUMER)
 """The guard does not serve a request for a reason of its own: no caller can do anything about it."""
 
 INTERNAL_SERVER_ERROR: Final = "INTERNAL_SERVER_ERROR"

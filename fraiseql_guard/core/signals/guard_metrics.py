@@ -10,8 +10,10 @@ from fraiseql_guard.core.signals.codes import (
     BLOCKED,
     BODY_TIMEOUT,
     CODES,
+    CROSS_SITE_REQUEST,
     GUARD_FAULT,
     PATH_INVALID,
+    SUBPROTOCOL_NOT_ACCEPTED,
     USER_STATUS_UNAVAILABLE,
     WEBSOCKET_REFUSED,
     Code,
@@ -34,7 +36,10 @@ from fraiseql_guard.core.signals.metric import Metric, MetricKind
 _COUNTER, _GAUGE = MetricKind.COUNTER, MetricKind.GAUGE
 
 _REFUSAL_LABELS = ("protection", "code")
-_ANY_PROTECTION = (BLOCKED, GUARD_FAULT, BAD_REQUEST, BODY_TIMEOUT, PATH_INVALID, WEBSOCKET_REFUSED)
+_ANY_PROTECTION = (
+    *(BLOCKED, GUARD_FAULT, BAD_REQUEST, BODY_TIMEOUT, PATH_INVALID),
+    *(CROSS_SITE_REQUEST, SUBPROTOCOL_NOT_ACCEPTED, WEBSOCKET_REFUSED),
+)
 """Refused in the name of the protection that is the cause, or that cannot decide without what is missing."""
 _ALSO: Mapping[Code, tuple[Protection, ...]] = {USER_STATUS_UNAVAILABLE: (Protection.ADMIN,)}
 _REFUSALS = tuple(
@@ -232,6 +237,7 @@ SOCKETS = Metric(
     "WebSockets open at the moment, by subprotocol.",
     ("protocol",),
 )
+SOCKETS_LIMIT = Metric("fraiseql_guard_sockets_limit", _GAUGE, "Most WebSockets that may be open at the same time.")
 SUBSCRIPTIONS = Metric(
     "fraiseql_guard_subscriptions",
     _GAUGE,

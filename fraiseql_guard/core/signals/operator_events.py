@@ -13,7 +13,7 @@ ADMIN_BLOCK = Event(
     "admin.block",
     "WARNING",
     "Operator blocked a caller",
-    (*_ABOUT_CALLER, "issuer", "tenant", "duration_seconds", "reason", "forced", "would_have_met"),
+    (*_ABOUT_CALLER, "issuer", "tenant", "duration_seconds", "reason", "forced", "would_have_met", "connections_ended"),
     always=True,
 )
 ADMIN_LIFT = Event(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from heapq import nlargest
 from typing import Final, Protocol
 
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.operations.operator.interface import Live
 
@@ -24,6 +26,11 @@ _OPERATIONS: Final = 5
 
 class Telling(Protocol):
     """A live connection that tells of itself."""
+
+    @property
+    def ctx(self) -> RequestContext:
+        """What is known of it."""
+        ...
 
     def facts(self) -> LiveFacts:
         """What an operator sees of it."""
@@ -84,6 +91,13 @@ class LiveReport:
         now = self._clock()
         few = len(self._connections) <= _FEW
         if self._found is None or few or now >= self._found[0] + _PAUSE_SECONDS:
-            facts = (each.facts() for each in self._connections)
-            self._found = now, nlargest(LARGEST, facts, key=lambda each: each.weight)
-        return [each.shortened(_OPERATIONS) for each in self._found[1][:count]]
+            told = ((each.facts(), each.ctx) for each in self._connections)
+            largest = nlargest(LARGEST, told, key=lambda each: each[0].weight)
+            self._found = now, [_shown(facts, ctx) for facts, ctx in largest]
+        return self._found[1][:count]
+
+
+def _shown(facts: LiveFacts, ctx: RequestContext) -> LiveFacts:
+    """The facts as a heartbeat has room for them, and when the token is over."""
+    ends_at = None if ctx.identity is None else ctx.identity.expires_at
+    return replace(facts.shortened(_OPERATIONS), token_ends_at=ends_at)

@@ -112,6 +112,12 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _yes(value: Any) -> bool:
+    if value is not True:
+        raise ValueError("is not true")
+    return True
+
+
 def _limit(value: Any) -> str:
     """A rate. A bare number means a minute, as in FraiseQL's runbooks."""
     if isinstance(value, float) and value.is_integer():
@@ -183,6 +189,8 @@ ONE_ADDRESS: Final = FieldForm(_address, {**ADDRESS.schema, "format": "ip-addres
 """One address. The operator refuses a network that holds several callers."""
 SECONDS: Final = FieldForm(_seconds, {"type": "number", "minimum": 1, "maximum": LONGEST_SECONDS})
 FLAG: Final = FieldForm(_flag, {"type": "boolean"})
+YES: Final = FieldForm(_yes, {"type": "boolean", "enum": [True]}, lambda said: said or None)
+"""A flag that is given or left out."""
 LIMIT: Final = FieldForm(
     _limit,
     {

@@ -210,7 +210,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         rule={"oneOf": [{"required": [each]} for each in ("id", "user_id", "ip_address", "all")]},
         body=(
             Field("id", f.TEXT, "The connection's id.", argument="connection_id"), USER, WHERE,
-            Field("all", f.FLAG, "All of them.", argument="everything"),
+            Field("all", f.YES, "All of them.", argument="everything"),
             Field("code", f.CLOSING_CODE, "What WebSockets are closed with; 4503 if not given."),
         ),
     ),

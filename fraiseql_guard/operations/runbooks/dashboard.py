@@ -57,7 +57,7 @@ def _laid_out(base: str, choices: Choices) -> Iterator[dict[str, Any]]:
         yield _row(row, number, top)
         number, top = number + 1, top + 1
         # Below the row's title, a link to its runbook.
-        if row.runbook is not None:
+        if row.runbook is not None and not row.title:
             yield _guide(row.runbook, base, number, top)
             number, top = number + 1, top + _GUIDE_HEIGHT
         # Panels side by side, in lines that fill the width.
@@ -81,7 +81,7 @@ def _row(row: PanelRow, number: int, top: int) -> dict[str, Any]:
     return {
         "id": number,
         "type": "row",
-        "title": row.runbook.spoken if row.runbook else "Overview",
+        "title": row.title or (row.runbook.spoken if row.runbook else "Overview"),
         "collapsed": False,
         "gridPos": {"h": 1, "w": _COLUMNS, "x": 0, "y": top},
         "panels": [],

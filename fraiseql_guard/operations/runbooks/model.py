@@ -82,7 +82,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PanelRow:
-    """The panels of one runbook; without a runbook, the overview."""
+    """The panels of one runbook; without a runbook, the overview.
+
+    ``title`` is that of a further row of the same runbook.
+    """
 
     runbook: Runbook | None
     panels: tuple[Panel, ...]
+    title: str = ""

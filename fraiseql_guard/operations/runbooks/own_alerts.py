@@ -186,4 +186,37 @@ OWN_ALERTS: Final[tuple[Alert, ...]] = (
         description="Requests of {{ $labels.instance }} ({{ $labels.job }}) were cancelled and did not end: the app"
         " swallows its cancellation, and its work is no longer bounded.",
     ),
+    Alert(
+        name="GuardSocketsNearlyFull",
+        runbook=_GUARD,
+        expression="fraiseql:sockets:ratio > 0.8",
+        hold="5m",
+        severity=_WARNING,
+        summary="{{ $labels.instance }} has {{ $value | humanizePercentage }} of its WebSockets open",
+        description="{{ $labels.instance }} ({{ $labels.job }}) has more than 80 % of the WebSockets open that it may"
+        " have. Callers without a verified user are refused already.",
+    ),
+    Alert(
+        name="GuardSocketReconnectStorm",
+        runbook=_GUARD,
+        # More than five times all of them in a minute; a few lone clients are no storm.
+        expression="fraiseql:sockets_opened:rate * 12 > sum by (job) (fraiseql_guard_sockets)"
+        " and on (job) fraiseql:sockets_opened:rate > 0.5",
+        hold="3m",
+        severity=_WARNING,
+        summary="Clients of {{ $labels.job }} open their WebSockets again and again",
+        description="Within a minute more than five times as many WebSockets of {{ $labels.job }} are opened as stay"
+        " open: something ends them, and their clients come back.",
+    ),
+    Alert(
+        name="GuardSlowConsumers",
+        runbook=_GUARD,
+        expression="fraiseql:slow_consumers:rate > 0.05",
+        hold="5m",
+        severity=_WARNING,
+        summary='{{ $value | printf "%.3g" }} WebSockets of {{ $labels.instance }} are ended a second because their'
+        " clients do not read",
+        description="Clients of {{ $labels.instance }} ({{ $labels.job }}) do not read what they have asked for: their"
+        " network is slow, or they keep memory busy on purpose.",
+    ),
 )

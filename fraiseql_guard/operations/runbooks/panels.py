@@ -8,6 +8,7 @@ from fraiseql_guard.operations.runbooks.host_panels import DATABASE, MEMORY
 from fraiseql_guard.operations.runbooks.model import Panel, PanelRow, Query, Runbook
 from fraiseql_guard.operations.runbooks.own_panels import GUARD, OVERVIEW
 from fraiseql_guard.operations.runbooks.panel_forms import JOB, PODS, one, top
+from fraiseql_guard.operations.runbooks.socket_panels import SOCKETS
 
 ROWS: Final[tuple[PanelRow, ...]] = (
     OVERVIEW,
@@ -156,4 +157,5 @@ ROWS: Final[tuple[PanelRow, ...]] = (
     DATABASE,
     MEMORY,
     GUARD,
+    SOCKETS,
 )

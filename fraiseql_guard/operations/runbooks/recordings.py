@@ -223,4 +223,20 @@ RECORDINGS: Final[tuple[Recording, ...]] = (
         "fraiseql:concurrency_limited:rate / fraiseql:requests:rate",
         "Part of all requests that is refused so.",
     ),
+    # --- WebSockets
+    Recording(
+        "fraiseql:sockets:ratio",
+        "sum by (job, instance) (fraiseql_guard_sockets) / sum by (job, instance) (fraiseql_guard_sockets_limit)",
+        "Part of the WebSockets that an instance may have open.",
+    ),
+    Recording(
+        "fraiseql:sockets_opened:rate",
+        "sum by (job) (rate(fraiseql_guard_sockets_opened_total[5m]))",
+        "WebSockets opened a second.",
+    ),
+    Recording(
+        "fraiseql:slow_consumers:rate",
+        'sum by (job, instance) (rate(fraiseql_guard_sockets_closed_total{reason="slow_consumer"}[5m]))',
+        "WebSockets ended a second because their clients do not read.",
+    ),
 )

@@ -48,9 +48,10 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.MUTATION_BY_GET: f"{_CLIENT}: send mutations by POST.",
     s.UNSUPPORTED_MEDIA_TYPE: f"{_CLIENT}: send application/json; uploads need {name_of('multipart')}=true.",
     s.UNSUPPORTED_ENCODING: f"{_CLIENT}: send the body uncompressed.",
-    s.CROSS_SITE_REQUEST: f"{_CLIENT}: send application/json, so that the browser asks for permission first.",
+    s.CROSS_SITE_REQUEST: f"{_CLIENT}: send application/json, so that the browser asks for permission first. Pages "
+    f"that may open WebSockets are named in {name_of('socket_origins')}.",
     s.PATH_INVALID: f"{_CLIENT}: write the path without control characters, in at most 8,000 characters.",
-    s.WEBSOCKET_REFUSED: "Use HTTP for operations on this path.",
+    s.WEBSOCKET_REFUSED: f"Use HTTP on this path; {name_of('sockets')}=guard accepts WebSockets on GraphQL paths.",
     s.BAD_REQUEST: f"{_CLIENT}; detail says what is wrong with it.",
     s.BATCHING_DISABLED: f"Send operations one by one, or set {name_of('batching')}=true.",
     s.PERSISTED_QUERY_NOT_SUPPORTED: f"Send the document itself, or set {name_of('apq')}=true.",

@@ -124,7 +124,8 @@ class SocketRecorder:
         return {reason.value: count for reason, count in self._closed.items()}
 
     def publish(self) -> None:
-        """Set the gauges of what is open at the moment."""
+        """Set the gauges of what is open at the moment, and of what may be."""
+        self._metrics.set(s.SOCKETS_LIMIT, self._emitter.settings.max_sockets)
         for protocol in SocketProtocol:
             self._metrics.set(s.SOCKETS, self._sockets[protocol], protocol.value)
         for transport in Transport:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 
 import pytest
@@ -111,6 +112,26 @@ async def test_an_operation_knows_its_deadline(guarded) -> None:
         await socket.start("2", "subscription { silent }")
         await until(lambda: app.at_work == 2)
         assert app.contexts[1].ends_at is None
+
+
+async def test_statements_belong_to_the_operation_that_they_are_made_for(guarded) -> None:
+    class Database(SocketApp):
+        async def _results(self, protocol, operation_id, query, send) -> None:
+            await asyncio.sleep(0)  # another operation has begun meanwhile
+            guard.guard.database.record_query(5.0, query_type="select", table_name=f"table_{operation_id}")
+            await super()._results(protocol, operation_id, query, send)
+
+    app = Database()
+    guard = guarded(app)
+    async with opened(guard) as socket:
+        await socket.init()
+        await socket.start("1", "{ me { id } }")
+        await socket.start("2", "{ me { id } }")
+        await until(lambda: app.finished == 2)
+    found = {
+        line["context"]["table_name"]: line["context"]["request_id"] for line in guard.lines("database.slow_query")
+    }
+    assert found == {f"table_{ctx.operation_id}": ctx.request_id for ctx in app.contexts}
 
 
 # --- protocol --------------------------------------------------------------------------------------------------------
@@ -734,3 +755,37 @@ async def test_a_single_protection_passes_sockets(guarded, protocol, middleware)
         if middleware is QueryTimeoutMiddleware:
             assert error_of(await socket.receive())["extensions"]["code"] == "QUERY_TIMEOUT"
         assert await socket.nothing(0.3)
+
+
+# --- documents by name -----------------------------------------------------------------------------------------------
+
+
+@PROTOCOLS
+async def test_documents_are_registered_and_named_as_over_http(guarded, protocol) -> None:
+    app = SocketApp()
+    guard = guarded(app, apq=True)
+    document = "{ me { id } }"
+    hashed = {"persistedQuery": {"version": 1, "sha256Hash": hashlib.sha256(document.encode()).hexdigest()}}
+    start = {T: "subscribe", L: "start"}[protocol]
+    async with opened(guard, protocol) as socket:
+        await socket.init()
+        await socket.send({"id": "1", "type": start, "payload": {"extensions": hashed}})
+        unknown = error_of(await socket.receive())
+        assert unknown["message"] == "PersistedQueryNotFound"
+        assert await socket.ask(document, "2", extensions=hashed) == {"data": {"ok": True}}
+        await socket.send({"id": "3", "type": start, "payload": {"extensions": hashed, "variables": {"n": 1}}})
+        assert (await socket.receive())["id"] == "3"
+    named = app.received[-1]["payload"]
+    assert (named["query"], named["variables"]) == (document, {"n": 1})
+
+
+@PROTOCOLS
+async def test_only_trusted_documents_pass_where_they_are_required(guarded, protocol, tmp_path) -> None:
+    document = "{ me { id } }"
+    manifest = tmp_path / "documents.json"
+    manifest.write_text(json.dumps({hashlib.sha256(document.encode()).hexdigest(): document}))
+    guard = guarded(SocketApp(), trusted_documents="require", trusted_documents_file=str(manifest))
+    async with opened(guard, protocol) as socket:
+        await socket.init()
+        assert await socket.ask(document) == {"data": {"ok": True}}
+        assert (await socket.ask("{ you { id } }", "2"))["extensions"]["code"] == "NOT_TRUSTED"

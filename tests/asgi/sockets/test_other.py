@@ -292,3 +292,30 @@ async def test_what_the_app_says_to_an_ended_socket_is_dropped(guarded) -> None:
     live(guard)[0].end(BLOCKED_CALLER)
     await socket.over()
     assert [each["type"] for each in socket.messages] == ["websocket.accept", "websocket.close"]
+
+
+async def test_a_block_ends_what_its_caller_has_open_and_nothing_else(guarded) -> None:
+    guard = guarded(EchoSocketApp(), **AUTH)
+    blocked = await opened(guard, "/chat", client=("203.0.113.9", 1))
+    user = await opened(guard, "/private", token=TOKEN, client=("198.51.100.1", 1))
+    other = await opened(guard, "/chat")
+    await guard.guard.block_ip("203.0.113.9", 60, "test")
+    await blocked.over()
+    await guard.guard.block_user("ada", 60, "test")
+    await user.over()
+    assert blocked.closed == user.closed == (4403, "BLOCKED")
+    assert guard.metric("fraiseql_guard_sockets_closed_total", reason="blocked") == 2
+    other.say("still here")
+    assert (await other.until(1))["text"] == "still here"
+    await other.leave()
+
+
+async def test_the_end_of_a_token_ends_a_socket_on_a_path_that_needs_one(guarded) -> None:
+    guard = guarded(EchoSocketApp(), **AUTH)
+    token = make_token(SECRET, sub="ada", expires_in_seconds=2)
+    private, chat = await opened(guard, "/private", token=token), await opened(guard, "/chat", token=token)
+    await private.over()
+    assert private.closed == (4403, "TOKEN_EXPIRED")
+    chat.say("still here")
+    assert (await chat.until(1))["text"] == "still here"
+    await chat.leave()

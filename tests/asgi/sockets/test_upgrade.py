@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -470,6 +472,19 @@ async def test_where_sockets_are_refused_none_opens_and_each_is_recorded(guarded
     line = guard.lines("guard.request_refused")[0]["context"]
     assert (line["code"], line["endpoint"], line["ip_address"]) == ("WEBSOCKET_REFUSED", "/graphql", "203.0.113.7")
     assert (await upgrade(guard, "/chat")).accepted
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/chat"])
+async def test_an_open_socket_keeps_no_former_settings_alive(guarded_app, path) -> None:
+    """A fleet that changes a limit every minute holds one set of checks, not one for each socket of the day."""
+    guard = guarded_app()
+    async with sockets_open(guard, 2, path):
+        former = weakref.ref(guard.guard.runtime.socket_room)
+        await guard.guard.operator.switch("setting", "FRAISEQL_GUARD_MAX_SOCKETS", "7", duration_seconds=60)
+        await guard.heard()
+        gc.collect()
+        assert guard.guard.runtime.socket_room.limit == 7
+        assert former() is None
 
 
 async def test_sockets_can_be_refused_and_accepted_again_while_the_process_runs(guarded_app) -> None:

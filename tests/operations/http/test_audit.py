@@ -34,6 +34,8 @@ CASES: dict[tuple[str, str], tuple[Any, str, str]] = {
     ("DELETE", "/operation-blocks"): (None, "operation=Export", "unswitch"),
     ("POST", "/gc"): (None, "", "collect_garbage"),
     ("POST", "/caches/clear"): (None, "", "clear_caches"),
+    ("POST", "/sockets/close"): ({"user_id": "ada"}, "", "close_sockets"),
+    ("POST", "/sockets/drain"): ({}, "", "drain_sockets"),
     ("POST", "/documents"): ({"text": "{held}", "id": "held"}, "", "trust"),
     ("DELETE", "/documents"): (None, "id=held", "distrust"),
 }

@@ -25,6 +25,8 @@ ACTIONS = {
     signals.ADMIN_UNSWITCH: lambda operator: operator.unswitch("document", DIGEST, actor="alice"),
     signals.ADMIN_GC: lambda operator: operator.collect_garbage(actor="alice"),
     signals.ADMIN_CLEAR_CACHES: lambda operator: operator.clear_caches(actor="alice"),
+    signals.ADMIN_CLOSE_SOCKETS: lambda operator: operator.close_sockets(user_id="carol", actor="alice"),
+    signals.ADMIN_DRAIN_SOCKETS: lambda operator: operator.drain_sockets(actor="alice"),
     signals.ADMIN_TRUST: lambda operator: operator.trust([Document(id="", text="{a}")], actor="alice"),
     signals.ADMIN_DISTRUST: lambda operator: operator.distrust("held", actor="alice"),
 }
@@ -58,7 +60,15 @@ def test_every_method_that_has_an_actor_is_a_change_with_an_event() -> None:
 async def test_looking_leaves_nothing(make_operator, audited) -> None:
     operator = make_operator()
     looks = (operator.blocks, operator.limits, operator.allowed, operator.switches, operator.documents)
-    for look in (*looks, operator.status, operator.offenders, operator.refusals, operator.actions, operator.config):
+    for look in (
+        *looks,
+        operator.status,
+        operator.offenders,
+        operator.refusals,
+        operator.actions,
+        operator.config,
+        operator.sockets,
+    ):
         await look()
     assert audited == []
 

@@ -9,6 +9,9 @@ from tests.operations.runbooks.cases import _IDLE, _POOL, JOB, POD, Case, connec
 _POD = 'job="blog",instance="a:1"'
 _TOKENS = f'fraiseql_guard_auth_failures_total{{{_POD},failure_reason="invalid_signature"}}'
 _FAULTS = f'fraiseql_guard_faults_total{{{_POD},part="settle"}}'
+_OPENED = f'fraiseql_guard_sockets_opened_total{{{_POD},protocol="graphql_transport_ws"}}'
+_SLOW = f'fraiseql_guard_sockets_closed_total{{{_POD},reason="slow_consumer"}}'
+_SOCKETS_LIMIT = f"fraiseql_guard_sockets_limit{{{_POD}}}"
 _ABANDONED = f"fraiseql_guard_abandoned_total{{{_POD}}}"
 _ABANDONED_TEXT = (
     "The app of a:1 goes on after its deadline",
@@ -25,6 +28,11 @@ _FAULTS_TEXT = (
 def refusals(code: str, protection: str = "rate_limit") -> str:
     """The series of a code's refusals."""
     return f'fraiseql_guard_refusals_total{{{_POD},protection="{protection}",code="{code}"}}'
+
+
+def sockets(protocol: str = "graphql_transport_ws") -> str:
+    """The series of open WebSockets."""
+    return f'fraiseql_guard_sockets{{{_POD},protocol="{protocol}"}}'
 
 
 def pool_of(size: int, active: int, admitted: str, refused: str) -> Case:
@@ -308,5 +316,46 @@ OWN: Mapping[str, Case] = {
         POD,
         *_ABANDONED_TEXT,
         [{_ABANDONED: "7+0x60"}, {_ABANDONED: "7x4 stale _x23 7x40"}, {_ABANDONED: "0x60"}],
+    ),
+    "GuardSocketsNearlyFull": Case(
+        {sockets(): "0x4 1000x60", sockets("other"): "0x4 700x60", _SOCKETS_LIMIT: "2000x60"},
+        "8m",
+        POD,
+        "a:1 has 85% of its WebSockets open",
+        "a:1 (blog) has more than 80 % of the WebSockets open that it may have. Callers without a verified user are"
+        " refused already.",
+        [
+            {sockets(): "1600x60", sockets("other"): "0x60", _SOCKETS_LIMIT: "2000x60"},
+            {sockets(): "0x8 1900x8 0x60", _SOCKETS_LIMIT: "2000x60"},  # a peak
+            # One worker of two is nearly full, and the other takes what comes.
+            {
+                sockets(): "1700x60",
+                'fraiseql_guard_sockets{job="blog",instance="a:1",protocol="other"}': "0x60",
+                _SOCKETS_LIMIT: "4000x60",
+            },
+        ],
+    ),
+    "GuardSocketReconnectStorm": Case(
+        {_OPENED: "0+150x60", sockets(): "100x60"},
+        "10m",
+        JOB,
+        "Clients of blog open their WebSockets again and again",
+        "Within a minute more than five times as many WebSockets of blog are opened as stay open: something ends them,"
+        " and their clients come back.",
+        [
+            {_OPENED: "0x8 500x60", sockets(): "500x8 500x60"},  # a deployment: all come back once
+            {_OPENED: "0+15x60", sockets(): "100x60"},  # pages that are opened and left
+            {_OPENED: "0+1x60", sockets(): "0x60"},  # a program that asks one thing a socket
+            {_OPENED: "0x60", sockets(): "0x60"},
+        ],
+    ),
+    "GuardSlowConsumers": Case(
+        {_SLOW: "0+3x60"},
+        "12m",
+        POD,
+        "0.2 WebSockets of a:1 are ended a second because their clients do not read",
+        "Clients of a:1 (blog) do not read what they have asked for: their network is slow, or they keep memory busy on"
+        " purpose.",
+        [{_SLOW: "0x9 5x60"}, {_SLOW.replace("slow_consumer", "client"): "0+60x60"}],
     ),
 }

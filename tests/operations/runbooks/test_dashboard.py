@@ -62,7 +62,7 @@ def test_no_panel_covers_another_and_none_leaves_the_grid():
 
 def test_every_runbook_has_a_row_that_leads_to_it():
     titles = [line["title"] for line in LINES]
-    assert titles == ["Overview", *(runbook.spoken for runbook in Runbook)]
+    assert titles == ["Overview", *(runbook.spoken for runbook in Runbook), "WebSockets and subscriptions"]
     for runbook, guide in zip(Runbook, GUIDES, strict=True):
         assert f"(docs/runbooks/{runbook.value}.md)" in guide["options"]["content"]
         for alert in ALERTS:

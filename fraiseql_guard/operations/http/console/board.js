@@ -17,12 +17,13 @@ const TILES = [
   { key: "store", title: "Store" },
   { key: "memory", title: "Memory" },
   { key: "pool", title: "Database pool" },
+  { key: "sockets", title: "Sockets" },
 ];
 
 const UNKNOWN = "?";
 const WITH_MODE = new Set(["rate_limit", "auth", "query_limits", "timeout"]);
 
-/** `act` is what its buttons do: lift, blockThis, takeBack, clearLimit and why, each called with an item; and `turn`, when another page is wanted. */
+/** `act` is what its buttons do: lift, blockThis, takeBack, closeSocket, clearLimit and why, each called with an item; and `turn`, when another page is wanted. */
 export class Board {
   constructor(act) {
     this.charts = new Map();
@@ -42,6 +43,7 @@ export class Board {
     this.pages = new Pages("sanctions", act.turn);
     this.offenders = lists.offenders(act);
     this.refusals = lists.refusals(act);
+    this.sockets = lists.sockets(act);
     this.limits = lists.limits(act);
     this.switches = lists.switches(act);
     this.workers = lists.workers();
@@ -49,7 +51,7 @@ export class Board {
   }
 
   /** Show what has been answered; a list that was not is left as it was. */
-  show({ status, blocks, offenders, refusals, limits, actions }) {
+  show({ status, blocks, offenders, refusals, sockets, limits, actions }) {
     if (status) this.#status(status);
     const alone = status?.alone;
     this.#list(this.blocks, alone ? alone.blocks : blocks?.items);
@@ -59,6 +61,8 @@ export class Board {
     }
     this.#list(this.offenders, alone ? alone.offenders : offenders?.items);
     this.#list(this.refusals, alone ? alone.refusals : refusals?.items);
+    this.#list(this.sockets, sockets?.items);
+    if (sockets) setText(byId("sockets-about"), lists.socketsAbout(sockets));
     this.#list(this.limits, limits?.items);
     this.#list(this.actions, actions?.items);
   }
@@ -116,6 +120,7 @@ export class Board {
       store: store(status),
       memory: memory(status.workers),
       pool: pool(status.workers),
+      sockets: sockets(status.workers),
     };
     reconcile(byId("tiles"), TILES, {
       key: (tile) => tile.key,
@@ -187,6 +192,13 @@ function pool(all) {
   if (!known.length) return { value: "–", sub: "no pool is watched" };
   const sum = (name) => (known.every((each) => name in each) ? total(known.map((each) => each[name])) : UNKNOWN);
   return { value: `${sum("active")} of ${sum("total")}`, sub: `busy, ${sum("waiting")} waiting`, loud: sum("waiting") > 0 };
+}
+
+function sockets(all) {
+  const known = all.map((worker) => worker.live).filter(Boolean);
+  if (!known.length) return { value: UNKNOWN, sub: "no worker has told" };
+  const open = total(known.flatMap(({ open: counts }) => Object.values(counts)));
+  return { value: format.count(open), sub: `${format.count(total(known.map((each) => each.opened_last_minute)))} opened in the last minute` };
 }
 
 /** Whether a worker's configuration is not that of most. */

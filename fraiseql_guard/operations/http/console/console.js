@@ -14,6 +14,7 @@ const FEEDS = {
   blocks: () => `blocks?${board.pages.query}`,
   offenders: "offenders?count=10",
   refusals: "refusals?count=25",
+  sockets: "sockets?count=50",
   limits: "rate-limits",
   actions: "actions?count=15",
 };

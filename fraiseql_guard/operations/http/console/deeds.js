@@ -65,6 +65,7 @@ export function deeds({ refresh, ended }) {
       attempt(() => change("DELETE", path, { query: { [field]: name } }), tell, button);
     },
     clearLimit: ({ target }, button) => attempt(() => change("DELETE", "rate-limits", { query: given(target) }), tell, button),
+    closeSocket: ({ id }, button) => attempt(() => change("POST", "sockets/close", { body: { id } }), tell, button),
     blockThis: ({ target }) => fillBlock(target),
     why: ({ request_id: id }) => {
       byId("why-id").value = id;

@@ -126,6 +126,35 @@ function keysOf(fingerprints, used) {
   return [...slots].map((slot) => `${slot} ${fingerprints[slot] ?? ""} × ${format.count(used[slot] ?? 0)}`).join(", ") || "none";
 }
 
+export const sockets = (act) =>
+  new Table(byId("sockets-table"), {
+    caption: "The largest sockets and streams of each worker",
+    empty: "Nothing is open.",
+    key: ({ id }) => id,
+    columns: [
+      { title: "Who", cell: who },
+      { title: "What", cell: ({ protocol, operations, operations_open: open, endpoint, id }) => ({ text: openOperations(operations, open) || format.words(protocol), sub: [operations.length && format.words(protocol), endpoint, id].filter(Boolean).join(" · "), roomy: true }) },
+      { title: "Open for", cell: ({ age_seconds: age, events }) => ({ text: format.duration(age), sub: events ? format.plural(events, "event") : "", number: true }) },
+      { title: "Waiting", cell: ({ waiting_bytes: waiting }) => ({ text: waiting ? format.bytes(waiting) : "–", number: true }) },
+      { title: "Token ends", cell: ({ token_ends_at: at }) => (at === null ? "–" : moment(at)) },
+      { title: "Action", button: { text: "Close", label: (item) => `Close the connection of ${who(item).text}`, run: act.closeSocket } },
+    ],
+  });
+
+function openOperations(operations, open) {
+  const names = operations.map(({ name, query_hash: hash }) => name || hash.slice(0, 12) || "an operation without a name");
+  const further = open - operations.length;
+  return [...names, ...(further > 0 ? [`${format.count(further)} more`] : [])].join(", ");
+}
+
+/** What is open in all, and what became of others. */
+export function socketsAbout({ open, opened_last_minute: opened, closed }) {
+  const counts = (all) => Object.entries(all).map(([name, count]) => `${format.count(count)} ${format.words(name)}`).join(", ");
+  const parts = [counts(open) || "none open", `${format.count(opened)} opened in the last minute`];
+  if (Object.keys(closed).length) parts.push(`closed in five minutes: ${counts(closed)}`);
+  return parts.join("; ");
+}
+
 export const actions = () =>
   new Table(byId("actions-table"), {
     caption: "What operators did, the newest first",

@@ -1,0 +1,82 @@
+"""What every part of the pipeline does with a decision: applies its mode, settles it with the store, and refuses what
+could not be checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from fraiseql_guard.asgi.runtime import Check, Runtime
+from fraiseql_guard.checks.admission import PASSED, Decision
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.request import at_work
+from fraiseql_guard.core.settings import Mode
+from fraiseql_guard.core.signals import GUARD_FAULT, Protection
+from fraiseql_guard.telemetry.spans import active_span, mark
+
+
+def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
+    """The refusal in force. One of a protection in monitor mode is only noted, one of a protection that is not mounted
+    is none."""
+    if denial is None:
+        return None
+    mode = runtime.modes[denial.owner]
+    if mode is Mode.MONITOR:
+        ctx.would_refuse += (denial,)
+        span = ctx.span if at_work(ctx) else active_span()  # where a timer asks, another's is active
+        runtime.tell(partial(mark, enforced=False), span, denial.code.name, denial.owner.value)
+    return denial if mode is Mode.ENFORCE else None
+
+
+def first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:
+    """The first refusal in force. A check that breaks refuses: what it could not read does not pass."""
+    for check in checks:
+        try:
+            denial = check.decide(ctx)
+        except Exception as error:  # noqa: BLE001 - the stated failure policy of every check
+            denial = unchecked(runtime, ctx, type(check).__name__, error, check.protection)
+        else:
+            denial = denial and apply_mode(runtime, ctx, denial)
+        if denial is not None:
+            return denial
+    return None
+
+
+async def known_block(runtime: Runtime, ctx: RequestContext) -> Denial | None:
+    """The refusal of a caller who was blocked, if the store says that they still are: no body of theirs is read."""
+    question = runtime.admission.known_block(ctx)
+    if question is None:
+        return None
+    decision = runtime.admission.conclude(ctx, question, await runtime.store.admit(question))
+    return _concluded(runtime, ctx, None, decision)
+
+
+async def settled(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
+    """The refusal in force once the store has settled the bill, or recorded a check's ``denial``."""
+    decision = await runtime.admission.admit(ctx, denial)
+    return None if decision is PASSED else _concluded(runtime, ctx, denial, decision)
+
+
+def not_settled(runtime: Runtime, ctx: RequestContext, error: Exception) -> Denial | None:
+    return unchecked(runtime, ctx, "admission", error, Protection.RATE_LIMIT)
+
+
+def _concluded(runtime: Runtime, ctx: RequestContext, denial: Denial | None, decision: Decision) -> Denial | None:
+    """The refusal in force after the store has answered. Its own comes before that of a check, unless it is only
+    noted."""
+    if decision.imposed is not None:
+        runtime.tell(runtime.recorder.imposed, ctx, decision.imposed)
+        runtime.live_watch.imposed(decision.imposed)
+    if decision.denial is denial:
+        return denial
+    ctx.superseded_denial = denial
+    return apply_mode(runtime, ctx, decision.denial) or denial
+
+
+def unchecked(runtime: Runtime, ctx: RequestContext, part: str, error: Exception, owner: Protection) -> Denial | None:
+    """A part of the protection ``owner`` broke. Others lean on what it would have found out, so the request passes only
+    where nothing at all is enforced."""
+    runtime.tell(runtime.recorder.fault, part, error)
+    denial = Denial(GUARD_FAULT, protection=runtime.in_whose_name(owner), retry_after_seconds=1.0)
+    return apply_mode(runtime, ctx, denial)
