@@ -134,6 +134,23 @@ async def test_what_is_said_out_of_turn_ends_the_socket(signed: SocketServer) ->
                 assert (await socket.ended()).code == 4400
 
 
+@pytest.mark.parametrize("name", FOUR)
+async def test_a_client_that_does_not_read_is_ended_on_each_server(name: str, tmp_path: Any) -> None:
+    variables = environment(tmp_path, GUARD_SOCKET_SEND_SECONDS="1")
+    with serving(name, GUARDED_STRAWBERRY, tmp_path, variables) as server:
+        async with connected(server.ws(), max_queue=1) as lazy:
+            await lazy.init()
+            lazy.connection.transport.pause_reading()
+            await lazy.subscribe("1", "subscription { big(kilobytes: 64) }")
+
+            def is_ended() -> bool:
+                closed = metric(server, "fraiseql_guard_sockets_closed_total", reason="slow_consumer")
+                return closed == 1 and server.probe()["ended"].get("big") == 1
+
+            await until(is_ended, seconds=12)
+            lazy.abort()
+
+
 # --- one server ------------------------------------------------------------------------------------------------------
 
 
@@ -215,7 +232,7 @@ async def test_ten_thousand_operations_leave_no_memory_behind(plain: SocketServe
         assert plain.probe()["rss_bytes"] - before < 4 * 1024 * 1024
 
 
-async def test_a_client_that_does_not_read_is_ended_and_others_go_on(plain: SocketServer) -> None:
+async def test_others_go_on_beside_a_client_that_does_not_read(plain: SocketServer) -> None:
     async with connected(plain.ws(), max_queue=1) as lazy, connected(plain.ws()) as other:
         await lazy.init()
         await other.init()
