@@ -18,6 +18,7 @@ from rich.console import Console
 
 from examples.demo import phases
 from examples.demo.blogs import Blog, choose_blog
+from examples.demo.sockets import live_socket
 from examples.demo.stage import ExpectationError, Stage
 from examples.process import ExampleServer
 from fraiseql_guard.testing import make_token
@@ -49,6 +50,8 @@ async def drive(server: ExampleServer, blog: Blog, secret: str, console: Console
         await phases.deep(stage, blog)
         await phases.expensive(stage, blog)
         await phases.slow(stage, blog, statements_on(database, blog) if database else None)
+        if blog.subscription is not None:
+            await live_socket(stage, blog, blog.subscription)
 
 
 def statements_on(database: str, blog: Blog) -> Callable[[], Awaitable[int]]:
@@ -74,6 +77,7 @@ def invite(server: ExampleServer, blog: Blog, secret: str, console: Console) -> 
     headers = f"-H 'Content-Type: application/json' -H 'Authorization: Bearer {token}'"
     lines = [
         f"GraphQL    {server.url}/graphql",
+        f"WebSocket  {server.url.replace('http', 'ws', 1)}/graphql",
         f"Metrics    {server.url}/metrics",
         f"Log file   {server.log_file}",
         "",

@@ -21,6 +21,7 @@ class Blog:
     expensive: str
     slow: str
     slow_relation: str | None  # what the slow document reads, as PostgreSQL shows it in pg_stat_activity
+    subscription: str | None  # has an event for each post that the last ordinary document creates
 
 
 def _invitations(levels: int) -> str:
@@ -40,6 +41,7 @@ FRAISEQL_BLOG = Blog(
     expensive="{ users(limit: 1000) { posts { comments { id } } } }",
     slow="{ slowPosts(limit: 30) { title } }",
     slow_relation="v_slow_post",
+    subscription="subscription { newPosts { title author { name } } }",
 )
 
 STARLETTE_BLOG = Blog(
@@ -54,6 +56,7 @@ STARLETTE_BLOG = Blog(
     expensive="{ users(limit: 1000) { posts(limit: 50) { comments(limit: 20) { id } } } }",
     slow="{ slow(seconds: 30) }",
     slow_relation=None,
+    subscription=None,
 )
 
 
