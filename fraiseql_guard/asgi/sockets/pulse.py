@@ -107,7 +107,8 @@ class Pulse:
         link = self._link
         self._phase_since = link.loop.time()  # where it is only noted, once in so long
         if link.phase is Phase.INITIALIZED:
-            link.end(_UNACKNOWLEDGED)
+            if link.enforcing:
+                link.end(_UNACKNOWLEDGED)
             return
         seconds = link.runtime.settings.socket_init_seconds
         detail = f"No connection_init came within {seconds:g} s. {name_of('socket_init_seconds')} decides this."

@@ -743,6 +743,17 @@ async def test_in_monitor_mode_everything_passes_and_is_noted(guarded, protocol)
         assert guard.metric("fraiseql_guard_would_refuse_total", code=code) >= 1, code
 
 
+async def test_in_monitor_mode_no_socket_is_ended_for_its_silence(guarded) -> None:
+    seconds = {"socket_init_seconds": 0.05, "socket_idle_seconds": 0.05, "socket_max_seconds": 0.05}
+    guard = guarded(SocketApp(acks=False), mode="monitor", **seconds)
+    async with opened(guard) as silent, opened(guard) as waiting:
+        await waiting.init(ack=False)
+        assert await silent.nothing(0.2)
+        assert await waiting.nothing(0)
+    guard.flush()
+    assert guard.metric("fraiseql_guard_would_refuse_total", code="SOCKET_PROTOCOL") >= 1
+
+
 @pytest.mark.parametrize("middleware", [RateLimitMiddleware, QueryTimeoutMiddleware])
 @PROTOCOLS
 async def test_a_single_protection_passes_sockets(guarded, protocol, middleware) -> None:
