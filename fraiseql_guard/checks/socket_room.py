@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -37,12 +37,14 @@ class Stage(Enum):
     VERIFIED = "verified"
 
 
-_SHARES: Final = {
+Shares = tuple[tuple[tuple[str, str], int], ...]
+"""Counts besides that of all, each with the part of the bound that it may reach: a fourth, half."""
+
+_SHARES: Final[Mapping[Stage, Shares]] = {
     Stage.OPENED: ((_UNINITIALIZED, 4), (_ANONYMOUS, 2)),
     Stage.ANONYMOUS: ((_ANONYMOUS, 2),),
     Stage.VERIFIED: (),
 }
-"""Counts besides that of all sockets, and the part of its bound that each may reach: a fourth, half."""
 
 
 class SocketRoom:
@@ -74,11 +76,7 @@ class SocketRoom:
         own = self._per_caller * (SHARED_PEER_FACTOR if shared else 1)
         if (mine := self._open[ctx.subject.key]) >= own:
             return _over(TOO_MANY_SOCKETS, own, mine)
-        for name, part in ((_EVERYONE, 1), *_SHARES[stage]):
-            most = max(1, self._most // part)
-            if (found := self._open[name]) >= most:
-                return _over(SOCKETS_FULL, most, found, tokens=0)
-        return None
+        return _over_share(SOCKETS_FULL, self._open, self._most, _SHARES[stage])
 
     def release(self, ctx: RequestContext) -> None:
         """Give back a socket's place; a second call gives back nothing."""
@@ -109,19 +107,18 @@ class SubscriptionRoom:
         measured = ctx.measured
         if measured is None or measured.kind != "subscription" or not measured.subscribes or ctx.subscription_slots:
             return None
-        anonymous = ctx.identity is None
-        own = self._per_caller * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
+        shares = () if ctx.identity is not None else _SHARES[Stage.ANONYMOUS]
+        denial = self._full(ctx, shares)
+        if denial is None:
+            ctx.subscription_slots = (ctx.subject.key, _EVERYONE, *(name for name, _ in shares))
+            _take(self._open, ctx.subscription_slots)
+        return denial
+
+    def _full(self, ctx: RequestContext, shares: Shares) -> Denial | None:
+        own = self._per_caller * (SHARED_PEER_FACTOR if ctx.shared_peer and shares else 1)
         if (mine := self._open[ctx.subject.key]) >= own:
             return _over(TOO_MANY_SUBSCRIPTIONS, own, mine)
-        if (found := self._open[_EVERYONE]) >= self._most:
-            return _over(SUBSCRIPTIONS_FULL, self._most, found, tokens=0)
-        half = max(1, self._most // 2)
-        if anonymous and (strangers := self._open[_ANONYMOUS]) >= half:
-            return _over(SUBSCRIPTIONS_FULL, half, strangers, tokens=0)
-        own_key = ctx.subject.key
-        ctx.subscription_slots = (own_key, _EVERYONE, _ANONYMOUS) if anonymous else (own_key, _EVERYONE)
-        _take(self._open, ctx.subscription_slots)
-        return None
+        return _over_share(SUBSCRIPTIONS_FULL, self._open, self._most, shares)
 
     def release(self, ctx: RequestContext) -> None:
         """Give back what the request took; a second call gives back nothing."""
@@ -144,6 +141,15 @@ def _give_back(counts: Counter[tuple[str, str]], names: Iterable[tuple[str, str]
         counts[name] -= 1
         if counts[name] <= 0:
             del counts[name]  # the memory holds only those who have something open
+
+
+def _over_share(code: Code, counts: Counter[tuple[str, str]], most: int, shares: Shares) -> Denial | None:
+    """The refusal where all of the process, or a part of it, is taken."""
+    for name, part in ((_EVERYONE, 1), *shares):
+        bound = max(1, most // part)
+        if (found := counts[name]) >= bound:
+            return _over(code, bound, found, tokens=0)
+    return None
 
 
 def _over(code: Code, limit: int, found: int, *, tokens: int = 1) -> Denial:
