@@ -22,6 +22,8 @@ from typing import Final
 import psutil
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.listeners import loopback
+
 _ROOT: Final = Path(__file__).parent.parent
 _TARGETS: Final = {
     "bare": ("benchmarks.sockets_app:bare", ()),
@@ -43,7 +45,7 @@ _ROUNDS: Final = 3
 def server(target: str) -> Iterator[tuple[psutil.Process, int]]:
     """uvicorn with one of the apps, on a free port."""
     name, options = _TARGETS[target]
-    with socket.create_server(("127.0.0.1", 0)) as free:
+    with loopback() as free:
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         process = subprocess.Popen(

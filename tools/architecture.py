@@ -67,13 +67,15 @@ STAGES: Final = (
         "Operation",
         "what the body asks for, and what that costs",
         (
-            "asgi/request_body.py",
+            "asgi/body_reading.py",
             "graphql/reader.py",
             "checks/query_limits.py",
             "checks/blocked_documents.py",
+            "checks/mixed_documents.py",
             "checks/memory_pressure.py",
             "checks/cost_budgets.py",
             "checks/concurrency.py",
+            "checks/socket_room.py",
         ),
         ("400", "403", "405", "408", "413", "429", "503"),
     ),
@@ -92,7 +94,7 @@ STAGES: Final = (
     Stage(
         "App",
         "runs until its deadline, or until the client leaves",
-        ("asgi/request_handler.py", "asgi/app_runner.py", "asgi/timeout_policy.py"),
+        ("asgi/request_handler.py", "asgi/app_runner.py", "asgi/timeout_policy.py", "asgi/sockets/streams.py"),
         ("504",),
     ),
     Stage(

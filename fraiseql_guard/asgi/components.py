@@ -137,7 +137,7 @@ def build_components(
     documents = _documents(mount_options, schema, store, recorder)
     live = LiveConnections()
     fleet = _fleet(mount_options, store, telemetry, documents, host, live, hooks)
-    live_watch = _live_watch(live, blocks, identity, fleet, hooks)
+    live_watch = _live_watch(live, blocks, identity, fleet, hooks, clocks.elapsed)
     return Components(
         store=store,
         telemetry=telemetry,
@@ -242,9 +242,11 @@ def _live_watch(
     identity: IdentityParts | None,
     fleet: FleetParts,
     hooks: RuntimeHooks,
+    clock: Callable[[], float],
 ) -> LiveWatch:
     user_status = None if identity is None else identity.user_status
-    live.watcher = fleet.control.heed = watch = LiveWatch(live, blocks, user_status, runtime=hooks.runtime)
+    watch = LiveWatch(live, blocks, user_status, runtime=hooks.runtime, clock=clock)
+    live.watcher = fleet.control.heed = watch
     return watch
 
 

@@ -45,6 +45,7 @@ class LiveWatch:
     """Watches the live connections of one process, with one task, which runs only while something lives.
 
     ``runtime`` returns the one in force, ``blocks`` are the operators' of networks, ``user_status`` asks the app.
+    ``clock`` counts seconds.
     """
 
     def __init__(
@@ -54,12 +55,13 @@ class LiveWatch:
         user_status: UserStatusCheck | None,
         *,
         runtime: Callable[[], Runtime],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._live, self._blocks, self._runtime = live, blocks, runtime
         self._expiry = TokenExpiry(runtime)
         self._keys = KeyRotation(live, runtime)
         self._users: UserRounds | None = (user_status or None) and UserRounds(
-            live, user_status, runtime, clock=time.monotonic, round_seconds=USER_ROUND_SECONDS
+            live, user_status, runtime, clock=clock, round_seconds=USER_ROUND_SECONDS
         )
         self._task: LoopTask[None] = LoopTask(self._watch)
 
