@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import METRICS, STORE_BREAKER_OPEN, Source
+from fraiseql_guard.core.signals import METRICS, STORE_BREAKER_OPEN, SUBSCRIPTION_SECONDS, Source
 from fraiseql_guard.operations.runbooks.dashboard import dashboard
 from fraiseql_guard.operations.runbooks.foreign import FOREIGN
 from fraiseql_guard.operations.runbooks.render import Choices, write_rule_files
@@ -28,9 +28,10 @@ PATIENCE_SECONDS = 100.0
 JOB = "blog"
 # An offence, as it is over twice the limit.
 TOO_DEEP = '{user(id: "user-1")' + "{invitedBy" * 30 + "{id}" + "}" * 31
-# What the Starlette example has nothing of: a database, its exporter, a Redis, and what the vocabulary is about to get.
+# What the Starlette example has nothing of: a database, its exporter, a Redis, a subscription, and what the vocabulary
+# is about to get.
 NOT_HERE = {each.name for each in (*METRICS, *FOREIGN, *PENDING) if each.source in (Source.HOST, Source.NODE)} | {
-    each.name for each in (*PENDING, STORE_BREAKER_OPEN)
+    each.name for each in (*PENDING, STORE_BREAKER_OPEN, SUBSCRIPTION_SECONDS)
 }
 
 

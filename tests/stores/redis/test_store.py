@@ -85,7 +85,7 @@ async def test_every_key_has_a_ttl_and_the_tag_of_its_subject(redis_store: Redis
         assert key.startswith(b"fg:{")
         assert await ask(redis_store, "PTTL", key) > 0, key
         tag = key[key.index(b"{") + 1 : key.index(b"}")]
-        assert len(tag) == 32 or tag in (b"sanctions", b"probe")
+        assert len(tag) == 32 or tag in (b"sanctions", b"control", b"probe")
 
 
 async def test_a_buckets_ttl_is_its_refill_time(redis_store: RedisStore):
