@@ -136,7 +136,11 @@ class Fleet:
         """What is left of clients who have all gone; a sentence each."""
         found = []
         for worker in self.workers:
-            told, gauges = worker.probe(), _gauges(worker)
+            try:
+                told, gauges = worker.probe(), _gauges(worker)
+            except httpx.HTTPError as error:
+                found.append(f"worker {worker.pid}: does not answer ({type(error).__name__})")
+                continue
             found += [f"worker {worker.pid}: {name} is {value:g}" for name, value in gauges.items() if value]
             at_work = {name: begun - told["ended"].get(name, 0) for name, begun in told["begun"].items()}
             found += [f"worker {worker.pid}: {count} generators of {name}" for name, count in at_work.items() if count]
@@ -270,13 +274,18 @@ async def _client() -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What a run has brought. ``left`` is empty if all is well."""
+    """What a run has brought. ``left`` of clients who have gone is empty, and ``overgrown`` false, if all is well."""
 
     seconds: float
     tally: Tally
     kills: int
     growth_bytes: Mapping[int, int]
     left: tuple[str, ...]
+
+    @property
+    def overgrown(self) -> bool:
+        """Whether a worker holds much more than after its first seconds."""
+        return any(grown > MOST_GROWTH_BYTES for grown in self.growth_bytes.values())
 
     def as_json(self) -> dict[str, Any]:
         """All of it, to be printed."""
@@ -290,6 +299,7 @@ class Report:
             "workers_killed": self.kills,
             "ended_otherwise": dict(tally.broken.most_common()),
             "growth_mib_by_worker": {pid: round(grown / 2**20, 1) for pid, grown in self.growth_bytes.items()},
+            "overgrown": self.overgrown,
             "left": list(self.left),
         }
 
@@ -307,7 +317,6 @@ async def soak(seconds: float, sockets: int = SOCKETS) -> Report:
         left = await _settled(fleet)
         await asyncio.to_thread(fleet.note_memory)
         growth = {worker.pid: worker.probe()["rss_bytes"] - fleet.first_rss[worker.pid] for worker in fleet.workers}
-        left += [f"worker {pid}: {grown:,} bytes more" for pid, grown in growth.items() if grown > MOST_GROWTH_BYTES]
         left += [f"Redis: {key} never expires" for key in await asyncio.to_thread(fleet.forgotten_keys)]
         return Report(
             seconds=time.monotonic() - began_at,
@@ -344,14 +353,14 @@ async def _settled(fleet: Fleet) -> list[str]:
 
 
 def main() -> int:
-    """Print the report as JSON; 1 if something is left."""
+    """Print the report as JSON; 1 if something is left, or a worker has grown."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks soak", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600.0)
     parser.add_argument("--sockets", type=int, default=SOCKETS)
     options = parser.parse_args()
     report = asyncio.run(soak(options.seconds, options.sockets))
     print(json.dumps(report.as_json(), indent=2))
-    return 1 if report.left else 0
+    return 1 if report.left or report.overgrown else 0
 
 
 if __name__ == "__main__":
