@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -42,7 +43,7 @@ class Guarded:
 
     @property
     def user(self) -> str | None:
-        """Whom FraiseQL's own context names for ada: ``protect`` tells it, the guard alone does not."""
+        """The user of ada's token in FraiseQL's own context: ``protect`` tells it, the guard alone does not."""
         return None if self.order == "guard_added_later" else "ada"
 
     def notify(self, channel: str, payload: str) -> None:
@@ -185,11 +186,12 @@ async def test_a_statement_ends_with_the_time_of_its_operation_alone(guarded: Gu
         await next_of(socket, "s")
         await socket.subscribe("q", "query Late { sleep(seconds: 600) { tenant } }")
         await until(guarded.sleeps)
-        message = await next_of(socket, "q")
+        message, told_at = await next_of(socket, "q"), time.monotonic()
         assert message["type"] == "error"
         extensions = error_of(message["payload"])["extensions"]
         assert extensions["code"] == "QUERY_TIMEOUT"
         await until(lambda: not guarded.sleeps())
+        print(f"PostgreSQL has stopped {time.monotonic() - told_at:.3f} s after the answer")
         guarded.notify(channel, "still here")
         assert (await next_of(socket, "s"))["payload"] == {"data": {"heard": "still here"}}
         await socket.subscribe("r", "{ who { tenant } }")
