@@ -40,6 +40,8 @@ WAIT_LONGEST = (
     "tests/live/test_fraiseql_database.py",
     "tests/live/test_fraiseql.py",
     "tests/live/test_fraiseql_subscriptions.py",
+    "tests/live/test_fraiseql_sockets.py",
+    "tests/live/test_sockets_numbers.py",
     "tests/audit/test_socket_clients.py",
     "tests/telemetry/metrics/test_multiprocess.py",
     "tests/cli/test_looks.py",

@@ -6,6 +6,7 @@ Each function makes it in another way. FraiseQL keeps its schema in module globa
 # FraiseQL evaluates the annotations of types and resolvers, so they are not postponed here.
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -20,7 +21,8 @@ from fraiseql.db import DatabaseQuery
 from fraiseql.fastapi import FraiseQLConfig, create_fraiseql_app
 from fraiseql.fastapi.dependencies import get_db
 from graphql import GraphQLError
-from psycopg.sql import SQL
+from psycopg import AsyncConnection
+from psycopg.sql import SQL, Identifier
 
 from fraiseql_guard import Guard, guard_deadline, guard_request_id
 from fraiseql_guard.fraiseql import protect, subscriptions
@@ -130,6 +132,27 @@ async def rows(info: Any) -> AsyncGenerator[int, None]:
     statement = DatabaseQuery(statement=SQL("SELECT 7 AS n"), params={})
     (row,) = await info.context["db"].run(statement)
     yield row["n"]
+
+
+@fraiseql.query
+async def sleep(info: Any, seconds: float) -> Caller:
+    """Have PostgreSQL work for so long."""
+    statement = DatabaseQuery(statement=SQL("SELECT pg_sleep(%(seconds)s)"), params={"seconds": seconds})
+    with observed.at_work("sleep"):
+        await info.context["db"].run(statement)
+    return caller(info.context)
+
+
+@fraiseql.subscription
+async def heard(info: Any, channel: str) -> AsyncGenerator[str, None]:
+    """What PostgreSQL is notified of, behind a first event that says that it is listened to."""
+    url = os.environ["FRAISEQL_DATABASE_URL"]
+    with observed.at_work("heard"):
+        async with await AsyncConnection.connect(url, autocommit=True) as connection:
+            await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+            yield "listening"
+            async for notification in connection.notifies():
+                yield notification.payload
 
 
 class Tokens(AuthProvider):

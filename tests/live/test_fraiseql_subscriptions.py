@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from fraiseql_guard.testing import make_token
 from tests.support.processes import needs_fraiseql
 from tests.support.socket_client import L, RefusedError, T, connected
 from tests.support.socket_servers import SocketServer, serving
@@ -387,23 +386,3 @@ async def test_other_servers_carry_them_too(database: str, tmp_path: Path, name:
         await until(lambda: ended(server, "silent") == 1)
         async with streamed(f"{server.url}/graphql", "subscription { count(to: 2) }") as stream:
             assert await stream.payloads() == [{"data": {"count": n}} for n in (1, 2)]
-
-
-ORDERS = ("mounted_then_protected", "protected_then_mounted", "guard_added_later")
-
-
-@pytest.mark.parametrize("order", ORDERS)
-async def test_the_guard_may_come_first_or_last(database: str, tmp_path: Path, order: str) -> None:
-    environment = {"FRAISEQL_DATABASE_URL": database, "FRAISEQL_JWT_SECRET": SECRET, "FRAISEQL_QUERY_TIMEOUT": "20"}
-    headers = {"authorization": f"Bearer {make_token(SECRET, sub='ada')}"}
-    with serving("uvicorn", f"{APPS}:{order}", tmp_path, environment) as server:
-        url = f"{server.url}/graphql"
-        async with streamed(url, "subscription { whoIsIt { userId requestId } }", headers=headers) as stream:
-            assert stream.status == 200, await stream.response.aread()
-            (only,) = await stream.payloads()
-            told = only["data"]["whoIsIt"]
-            assert told["requestId"] == stream.response.headers["x-request-id"]
-            assert told["userId"] == (None if order == "guard_added_later" else "ada")  # protect() tells FraiseQL
-        async with httpx.AsyncClient(trust_env=False) as client:
-            answer = await client.post(url, json={"query": "subscription { count(to: 1) }"})
-        assert answer.status_code == 401

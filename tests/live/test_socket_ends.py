@@ -242,6 +242,7 @@ async def test_a_user_who_is_disabled_loses_what_is_open_on_all_workers(fleet: F
     await ended(*of_ada)
     assert {each.why for each in of_ada} == {told(way, "4403 UNAUTHENTICATED", "UNAUTHENTICATED")}
     await fleet.goes_on(other)
+    await fleet.is_refused(1, ADA)
 
 
 @WAYS

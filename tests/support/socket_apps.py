@@ -1,7 +1,8 @@
 """Apps with subscriptions, to be served by a real server: Strawberry and Ariadne with one schema, and others.
 
 Each function makes an ASGI app with its GraphQL on /graphql and, on /probe, what a test may ask about it: the JSON of
-``Observed.told`` with ``tasks``, ``rss_bytes`` and ``sockets`` (those at work).
+``Observed.told`` with ``tasks``, ``rss_bytes``, ``blocks`` (pieces of memory that Python holds) and ``sockets`` (those
+at work).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -66,7 +68,7 @@ class Probed:
         process = psutil.Process()
         return {
             **self._observed.told(), "sockets": self._sockets, "tasks": len(asyncio.all_tasks()),
-            "rss_bytes": process.memory_info().rss, "worker": process.pid,
+            "rss_bytes": process.memory_info().rss, "blocks": sys.getallocatedblocks(), "worker": process.pid,
         }  # fmt: skip
 
 

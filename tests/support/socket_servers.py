@@ -21,6 +21,7 @@ from typing import Any, Final
 import httpx
 
 from examples.process import PROJECT
+from tests.support.exposition import Samples, samples_of
 from tests.support.ports import free_port
 
 STRAWBERRY: Final = "tests.support.socket_apps:strawberry_app"
@@ -32,6 +33,16 @@ GUARDED_ARIADNE: Final = "tests.support.socket_apps:guarded_ariadne_app"
 GUARDED_ECHO: Final = "tests.support.socket_apps:guarded_echo_app"
 GUARDED_CLOSING: Final = "tests.support.socket_apps:guarded_closing_app"
 
+ROOMY: Final = {
+    "FRAISEQL_RATE_LIMIT_DEFAULT": "1000000/minute",
+    "FRAISEQL_RATE_LIMIT_AUTHENTICATED": "1000000/minute",
+    "FRAISEQL_GUARD_RATE_LIMIT_SOCKETS": "100000/minute",
+    "FRAISEQL_GUARD_MAX_SOCKETS_PER_CALLER": "1000",
+    "FRAISEQL_GUARD_MAX_SUBSCRIPTIONS_PER_CALLER": "2000",
+    "FRAISEQL_GUARD_SOCKET_MESSAGES": "100000/second",
+    "FRAISEQL_GUARD_LOG_FILE": "",
+}
+"""Limits that tests of other things do not meet."""
 APP: Final = "SOCKET_APP"
 """Variable that tells tests/support/socket_target.py which app to make: not every server calls a function for it."""
 PARENT: Final = "SOCKET_APP_PARENT"
@@ -81,6 +92,15 @@ class SocketServer:
     def probe(self) -> dict[str, Any]:
         """What the app tells about itself."""
         return httpx.get(f"{self.url}/probe", timeout=20, trust_env=False).raise_for_status().json()
+
+    def samples(self) -> Samples:
+        """What its guard shows to Prometheus."""
+        page = httpx.get(f"{self.url}/metrics", timeout=20, trust_env=False).raise_for_status().text
+        return samples_of(page)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that carry these labels."""
+        return sum(each.value for each in self.samples().get(name, ()) if labels.items() <= each.labels.items())
 
     def output(self) -> str:
         """What the server has written so far."""
