@@ -22,7 +22,7 @@ _CODES: Final = range(4000, 5000)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _CallerFilter:
     """Whose connections an operator asks for; None stands for everybody's."""
 
     user_id: str | None
@@ -45,7 +45,7 @@ class SocketActions:
         """Operator.sockets."""
         wanted = None if ip_address is None else network(ip_address)
         beats = await self._deps.heartbeats()
-        asked = _Asked(user_id, wanted)
+        asked = _CallerFilter(user_id, wanted)
         found = [each for each in _largest(beats) if asked.about(each)]
         live = [beat.worker.live for beat in beats if beat.worker.live is not None]
         holders = _added_holders(each.holders for each in live)
