@@ -9,6 +9,7 @@ import pytest
 
 from fraiseql_guard.core.signals import CODES
 from tools.architecture import PACKAGE, PICTURE, ROOT, STAGES, floors, picture
+from tools.figures_source import figures_of
 
 ARCHITECTURE = ROOT / "docs" / "design" / "architecture.md"
 ROOMS = [room.name for floor in floors() for room in floor]
@@ -41,6 +42,10 @@ def test_every_module_that_the_page_names_exists() -> None:
     missing = [name for name in named if not (PACKAGE / name).exists() and not (ROOT / name).exists()]
     assert not missing
     assert {module for stage in STAGES for module in stage.modules} <= set(named)
+
+
+def test_no_class_name_stands_for_two_things() -> None:
+    assert figures_of(PACKAGE).names["class names that stand for two or more things"] == []
 
 
 def test_the_walks_for_contributors_name_files_that_exist() -> None:
