@@ -191,7 +191,7 @@ class TestRefusedOperations:
 def test_after_its_token_has_ended_a_client_goes_on_with_a_fresh_one(server: SocketServer, client: str) -> None:
     for lifetime in (3, 12):
         found = _outlive(server, client, lifetime)
-        if found.results[0] == {"count": 1} and len(found.results) > 5:
+        if len(found.results) > 5:
             break  # else this machine took longer to start the client than its token lived
     assert found.results[-5:] == tuple({"count": number} for number in range(1, 6))
     assert found.results[:-5] == tuple({"count": number} for number in range(1, len(found.results) - 4))
