@@ -89,6 +89,7 @@ audit: install ## Run graphql-http's audit suite, real clients, and Grafana's sc
 	@$(PYTHON) -m tools.audit.run
 	@$(PYTHON) -m tools.audit.clients
 	@$(PYTHON) -m tools.audit.sockets
+	@$(PYTHON) -m pytest -q tests/audit/test_guarded_socket_clients.py
 	@$(PYTHON) -m tools.audit.grafana
 
 screenshots: install ## Take the pictures of the console: five minutes of real traffic, then Chromium

@@ -42,6 +42,7 @@ WAIT_LONGEST = (
     "tests/live/test_fraiseql_subscriptions.py",
     "tests/live/test_fraiseql_sockets.py",
     "tests/live/test_sockets_numbers.py",
+    "tests/audit/test_guarded_socket_clients.py",
     "tests/audit/test_socket_clients.py",
     "tests/telemetry/metrics/test_multiprocess.py",
     "tests/cli/test_looks.py",

@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_reading import check_body
@@ -16,10 +18,16 @@ from fraiseql_guard.asgi.decisions import apply_mode, first_refusal, known_block
 from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.checks.concurrency import begins_subscription
 from fraiseql_guard.checks.socket_room import Stage
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Protection
+
+_LOOK_SECONDS: Final = 0.1
+_LOOKS: Final = 50
+"""A subscription over a socket waits for five seconds until others have begun. What the socket's client says
+meanwhile waits with it."""
 
 
 async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None) -> Denial | None:
@@ -48,18 +56,41 @@ async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | 
         return denial or not_settled(runtime, ctx, error)
 
 
-async def check_operation(runtime: Runtime, ctx: RequestContext, denial: Denial | None = None) -> Denial | None:
+async def check_operation(
+    runtime: Runtime, ctx: RequestContext, denial: Denial | None = None, *, is_over: Callable[[], bool]
+) -> Denial | None:
     """The refusal in force of an operation that did not come in a request of its own: its caller is known, and its body
-    is at hand. ``denial`` if it is refused already. Never raises but for a cancellation."""
+    is at hand. ``denial`` if it is refused already; ``is_over`` tells whether its socket has ended. Never raises but
+    for a cancellation."""
     try:
         denial = denial or _refused_a_moment_ago(runtime, ctx)
         if ctx.repeated:
             return denial
         denial = denial or await known_block(runtime, ctx)
-        denial = denial or first_refusal(runtime, ctx, runtime.body_checks)
+        if denial is None:
+            denial = first_refusal(runtime, ctx, runtime.body_checks)
+            denial = denial and await _after_a_wait(runtime, ctx, denial, is_over)
         return await settled(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - as above
         return denial or not_settled(runtime, ctx, error)
+
+
+async def _after_a_wait(
+    runtime: Runtime, ctx: RequestContext, denial: Denial, is_over: Callable[[], bool]
+) -> Denial | None:
+    """The refusal in force of a subscription that had to wait for room. Clients begin all of theirs at once when they
+    come back, and take a refusal for final; each that begins makes room within a second."""
+    concurrency = runtime.concurrency
+    if concurrency is None or denial.code not in (CONCURRENCY_LIMIT, OVERLOADED) or not begins_subscription(ctx):
+        return denial
+    looks = _LOOKS
+    while looks and concurrency.has_room_soon(ctx):
+        if concurrency.has_room(ctx):
+            return first_refusal(runtime, ctx, (concurrency, runtime.subscription_room))
+        await asyncio.sleep(_LOOK_SECONDS)
+        looks = 0 if is_over() else looks - 1
+    concurrency.note(denial)
+    return denial
 
 
 async def check_caller(

@@ -89,18 +89,39 @@ class Concurrency:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Take the request's slots, all or none."""
-        anonymous = ctx.identity is None
-        denial = self._over_own_share(ctx, anonymous=anonymous) or self._over_pool(ctx, anonymous=anonymous)
+        denial = self._full(ctx)
         if denial is not None:
+            if not (ctx.operation_id and begins_subscription(ctx)):  # else it may wait
+                self.note(denial)
             return denial
         # There is room: take one slot in each count.
         own, at_work = ctx.subject.key, self._at_work
-        ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if anonymous else (own, _EVERYONE)
-        if _is_beginning(ctx):
-            ctx.concurrency_slots += (_BEGINNING,)
+        ctx.concurrency_slots = (own, _EVERYONE, _ANONYMOUS) if ctx.identity is None else (own, _EVERYONE)
+        if begins_subscription(ctx):
+            ctx.concurrency_slots += (_BEGINNING, _own_beginning(ctx))
         for key in ctx.concurrency_slots:
             at_work[key] = at_work.get(key, 0) + 1
         return None
+
+    def note(self, denial: Denial) -> None:
+        """An operation is refused, and does not wait."""
+        if denial.code is OVERLOADED:
+            self._refusals.note()
+
+    def has_room(self, ctx: RequestContext) -> bool:
+        """Whether the request's slots could be taken now."""
+        return self._full(ctx) is None
+
+    def has_room_soon(self, ctx: RequestContext) -> bool:
+        """Whether some of the slots are those of subscriptions that begin, which give them back within a second."""
+        denial = self._full(ctx)
+        if denial is None:
+            return True
+        return self._at_work.get(_own_beginning(ctx) if denial.code is CONCURRENCY_LIMIT else _BEGINNING, 0) > 0
+
+    def _full(self, ctx: RequestContext) -> Denial | None:
+        anonymous = ctx.identity is None
+        return self._over_own_share(ctx, anonymous=anonymous) or self._over_pool(ctx, anonymous=anonymous)
 
     def _over_own_share(self, ctx: RequestContext, *, anonymous: bool) -> Denial | None:
         most = self._per_subject * (SHARED_PEER_FACTOR if ctx.shared_peer and anonymous else 1)
@@ -114,19 +135,19 @@ class Concurrency:
             return None
         everyone = self._at_work.get(_EVERYONE, 0)
         if everyone >= (most := max(1, pool - _KEPT_FREE)):
-            return self._overloaded(most, everyone)
+            return _full(OVERLOADED, most, everyone)
         if anonymous and (strangers := self._at_work.get(_ANONYMOUS, 0)) >= (half := max(1, pool // 2)):
-            return self._overloaded(half, strangers)
+            return _full(OVERLOADED, half, strangers)
         # Subscriptions begin by the hundred when clients come back after a deployment, and leave half to the others.
         beginning = self._at_work.get(_BEGINNING, 0)
-        if beginning and beginning >= (half := max(1, pool // 2)) and _is_beginning(ctx):
-            return self._overloaded(half, beginning)
+        if beginning and beginning >= (half := max(1, pool // 2)) and begins_subscription(ctx):
+            return _full(OVERLOADED, half, beginning)
         # Only the last slots are left.
         only_express_left = self._express and pool >= _EXPRESS_FROM and everyone >= pool - _KEPT_FREE - _EXPRESS
         if not only_express_left:
             return None
         if not self._may_take_express(ctx):
-            return self._overloaded(pool - _KEPT_FREE, everyone)
+            return _full(OVERLOADED, pool - _KEPT_FREE, everyone)
         ctx.express_seconds = _EXPRESS_SECONDS
         return None
 
@@ -136,10 +157,6 @@ class Concurrency:
         if measured is None or not measured.complete or measured.kind != "query":
             return False
         return not self._at_work.get(ctx.subject.key, 0)
-
-    def _overloaded(self, limit: int, at_work: int) -> Denial:
-        self._refusals.note()
-        return _full(OVERLOADED, limit, at_work)
 
     def release(self, ctx: RequestContext) -> None:
         """Give back what the request took; a second call gives back nothing."""
@@ -157,7 +174,14 @@ class Concurrency:
         return self._at_work.get(_EVERYONE, 0)
 
 
-def _is_beginning(ctx: RequestContext) -> bool:
+def _own_beginning(ctx: RequestContext) -> tuple[str, str]:
+    """The name of the count of one caller's subscriptions that begin."""
+    kind, name = ctx.subject.key
+    return f"beginning {kind}", name
+
+
+def begins_subscription(ctx: RequestContext) -> bool:
+    """Whether the request asks for a subscription, and for nothing beside it."""
     measured = ctx.measured
     return measured is not None and measured.kind == "subscription" and measured.subscribes
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from tools.audit import run
@@ -30,3 +34,25 @@ def test_without_node_it_says_what_is_missing(monkeypatch, tmp_path, capsys):
         install(run.HERE / "package.json", [], "audit", cache=tmp_path)
     assert run.main([]) == 2
     assert "node is not on PATH" in capsys.readouterr().err
+
+
+def test_several_that_ask_for_one_folder_install_it_once(monkeypatch, tmp_path):
+    programs, calls = tmp_path / "programs", tmp_path / "calls"
+    programs.mkdir()
+    for name in ("node", "npm"):
+        (programs / name).write_text(f"#!/bin/sh\necho {name} >> {calls}\nsleep 0.2\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/bin:/usr/bin")
+    manifest, script = tmp_path / "package.json", tmp_path / "audit.mjs"
+    manifest.write_text(json.dumps({"private": True}))
+
+    def installed(_number: int) -> Path:
+        return install(manifest, [script], "several", cache=tmp_path / "cache")
+
+    for text in ("1;", "2;"):
+        script.write_text(text)
+        with ThreadPoolExecutor(4) as pool:
+            (folder,) = set(pool.map(installed, range(4)))
+        assert (folder / script.name).read_text() == text
+    assert calls.read_text() == "npm\n"
+    assert {each.name for each in folder.iterdir()} == {"audit.mjs", "package.json", ".installed", ".lock"}

@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import httpx
@@ -15,7 +15,7 @@ import pytest
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.redis_server import RedisServer
-from tests.support.socket_client import L, T, connected
+from tests.support.socket_client import ClosedError, L, RawSocket, T, connected
 from tests.support.socket_servers import (
     GUARDED_ARIADNE,
     GUARDED_CLOSING,
@@ -102,8 +102,9 @@ async def test_one_operation_too_many_is_refused_by_a_message(signed: SocketServ
 async def test_a_flood_of_messages_ends_the_socket(signed: SocketServer) -> None:
     async with connected(signed.ws()) as socket:
         await socket.init({"token": ADA})
-        for _ in range(300):
-            await socket.send({"type": "ping"})
+        with suppress(ClosedError):  # the guard may be faster than this client
+            for _ in range(300):
+                await socket.send({"type": "ping"})
         ended = await socket.ended()
         # granian ends the connection without reading what is on its way, which can cost its own close frame.
         assert ended.code == 4429 or (signed.name == "granian" and ended.code == 1006)

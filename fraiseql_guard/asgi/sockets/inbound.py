@@ -191,8 +191,9 @@ class Inbound:
         ctx.body, ctx.operation_id, ctx.request_bytes = text[where], says.id, len(text)
         passed = False
         try:
-            denial = await check_operation(runtime, ctx, apply_mode(runtime, ctx, self._over_cap()))
-            passed = denial is None and link.phase is not Phase.OVER  # it may have ended while the store was asked
+            denial = apply_mode(runtime, ctx, self._over_cap())
+            denial = await check_operation(runtime, ctx, denial, is_over=lambda: link.is_over)
+            passed = denial is None and not link.is_over  # it may have ended while the store was asked
         finally:
             if not passed:
                 give_back(ctx, runtime)

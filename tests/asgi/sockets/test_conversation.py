@@ -482,6 +482,51 @@ async def test_silent_subscriptions_give_up_their_slots_after_a_second(guarded) 
         assert await socket.ask("{ me { id } }", "3") == {"data": {"ok": True}}
 
 
+@PROTOCOLS
+@pytest.mark.parametrize("options", [{"max_in_flight": 3}, {"database_pool_size": 6}], ids=str)
+async def test_silent_subscriptions_that_begin_at_once_wait_for_each_other(guarded, protocol, options) -> None:
+    app = SocketApp()
+    guard = guarded(app, jwt_secret=SECRET, **options)
+    async with opened(guard, protocol) as socket:
+        await socket.init({"token": ADA})
+        for number in range(8):
+            await socket.start(str(number), "subscription { silent }")
+        await until(lambda: app.at_work == 8)
+        assert await socket.ask("{ me { id } }", "8") == {"data": {"ok": True}}
+    assert [message["id"] for message in app.received[1:]] == [str(number) for number in range(9)]
+    assert refusals(guard) == 0
+    assert not guard.guard.reloader.components.at_work.operations
+
+
+@PROTOCOLS
+async def test_a_subscription_waits_for_nothing_that_takes_longer(guarded, protocol) -> None:
+    app = SocketApp()
+    guard = guarded(app, max_in_flight=1)
+    async with opened(guard, protocol) as socket:
+        await socket.init()
+        await socket.start("1", "{ slow }")
+        await until(lambda: app.at_work == 1)
+        await socket.start("2", "subscription { silent }")
+        await socket.stop("1")
+        assert error_of(await socket.receive())["extensions"]["code"] == "CONCURRENCY_LIMIT"
+        await until(lambda: app.at_work == 0)
+    assert refusals(guard) == 1
+
+
+async def test_a_client_may_leave_while_its_subscription_waits(guarded) -> None:
+    app = SocketApp()
+    guard = guarded(app, max_in_flight=1)
+    async with opened(guard) as socket:
+        await socket.init()
+        for number in range(2):
+            await socket.start(str(number), "subscription { silent }")
+        await until(lambda: app.at_work == 1)
+        socket.leave()
+        await socket.done()
+    assert len(app.contexts) <= 2
+    assert not guard.guard.reloader.components.at_work.operations
+
+
 # --- deadlines -------------------------------------------------------------------------------------------------------
 
 

@@ -50,7 +50,8 @@ class ClientError:
 @dataclass(frozen=True, slots=True)
 class ClientRun:
     """What a client did: when (in seconds) it connected, how its sockets ended, which HTTP statuses it got instead;
-    and what its app saw. ``ended``: "complete", "error", or None if it was still at it."""
+    and what its app saw. ``ended``: "complete", "error" (the last one's, of several operations), or None if it was
+    still at it. ``told``: the types of messages over its sockets, results aside."""
 
     client: str
     connects: tuple[float, ...]
@@ -59,28 +60,34 @@ class ClientRun:
     results: tuple[Any, ...]
     errors: tuple[ClientError, ...]
     ended: str | None
+    told: tuple[str, ...] = ()
 
 
 def run_client(
     client: str, url: str, document: str, *, seconds: float, variables: Mapping[str, Any] | None = None,
-    connection_params: Perhaps = None, headers: Perhaps = None, stay: bool = False, cache: Path = CACHE,
+    connection_params: Perhaps = None, headers: Perhaps = None, stay: bool = False, times: int = 1,
+    enough: int | None = None, retry_seconds: float | None = None, cache: Path = CACHE,
 ) -> ClientRun:  # fmt: skip
-    """Let a client of CLIENTS run ``document`` against ``url``, for at most ``seconds``.
+    """Let a client of CLIENTS run ``document`` against ``url``, for at most ``seconds``; so many ``times`` at once.
 
-    It stops soon after the end of the operation, unless it is to ``stay`` for all of the time. ``url`` is the http one
-    of the GraphQL path, whatever the client speaks. Raises NpmError if it cannot run.
+    It stops soon after the end of all operations, or after ``enough`` results and errors, unless it is to ``stay`` for
+    all of the time. ``url`` is the http one of the GraphQL path, whatever the client speaks. ``retry_seconds`` are in
+    place of the waits before graphql-ws (and Apollo and urql with it) and graphql-sse try again. Raises NpmError if it
+    cannot run.
     """
     folder = install(HERE / "package.json", [HERE / "sockets.mjs", HERE / "fatal.mjs"], "sockets", cache=cache)
     asked = {
         "client": client, "url": url if PROTOCOLS[client] == "sse" else url.replace("http", "ws", 1),
         "document": document, "variables": dict(variables or {}), "connectionParams": connection_params,
         "headers": headers or {}, "seconds": seconds, "stay": stay,
+        "times": times, "enough": enough, "retrySeconds": retry_seconds,
     }  # fmt: skip
     told = _node(folder, ["sockets.mjs", json.dumps(asked)], seconds + START_SECONDS)
     return ClientRun(
         client=told["client"], connects=tuple(told["connects"]), statuses=tuple(told["statuses"]),
         closes=tuple(ClientClose(**each) for each in told["closes"]), results=tuple(told["results"]),
         errors=tuple(ClientError(**each) for each in told["errors"]), ended=told["ended"],
+        told=tuple(told["told"]),
     )  # fmt: skip
 
 
