@@ -25,9 +25,9 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Protection
 
 _LOOK_SECONDS: Final = 0.1
-_LOOKS: Final = 50
-"""A subscription over a socket waits for five seconds until others have begun. What the socket's client says
-meanwhile waits with it."""
+_LOOKS: Final = 200
+"""A subscription over a socket waits for twenty seconds until others have begun, since clients take its refusal for
+final. What the socket's client says meanwhile waits with it."""
 
 
 async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None) -> Denial | None:
@@ -79,7 +79,7 @@ async def _after_a_wait(
     runtime: Runtime, ctx: RequestContext, denial: Denial, is_over: Callable[[], bool]
 ) -> Denial | None:
     """The refusal in force of a subscription that had to wait for room. Clients begin all of theirs at once when they
-    come back, and take a refusal for final; each that begins makes room within a second."""
+    come back, and take a refusal for final; each that begins makes room within a moment."""
     concurrency = runtime.concurrency
     if concurrency is None or denial.code not in (CONCURRENCY_LIMIT, OVERLOADED) or not begins_subscription(ctx):
         return denial

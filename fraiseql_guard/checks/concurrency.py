@@ -20,10 +20,13 @@ _EXPRESS: Final = 2
 fill the pool."""
 _EXPRESS_FROM: Final = 8  # a smaller pool has nothing to set apart
 _EXPRESS_SECONDS: Final = 1.0
+BEGINNING_SECONDS: Final = 0.25
+"""How long a subscription counts among the operations at work, if its first event does not come sooner: what it asks of
+the database it asks at its beginning."""
 _EVERYONE: Final = ("everyone", "")
 _ANONYMOUS: Final = ("anonymous", "")
 _BEGINNING: Final = ("beginning", "")
-"""Subscriptions, which count among the operations at work until their first event, and for a second at most."""
+"""Subscriptions that begin: until their first event they count among the operations at work."""
 
 
 def _unknown() -> int | None:
@@ -113,7 +116,7 @@ class Concurrency:
         return self._full(ctx) is None
 
     def has_room_soon(self, ctx: RequestContext) -> bool:
-        """Whether some of the slots are those of subscriptions that begin, which give them back within a second."""
+        """Whether some of the slots are those of subscriptions that begin, which give them back within a moment."""
         denial = self._full(ctx)
         if denial is None:
             return True

@@ -15,7 +15,7 @@ import pytest
 from fraiseql_guard.testing import make_token
 from tests.conftest import SECRET
 from tests.support.redis_server import RedisServer
-from tests.support.socket_client import ClosedError, L, RawSocket, T, connected
+from tests.support.socket_client import ClosedError, L, T, connected
 from tests.support.socket_servers import (
     GUARDED_ARIADNE,
     GUARDED_CLOSING,

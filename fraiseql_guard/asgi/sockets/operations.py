@@ -13,6 +13,7 @@ from fraiseql_guard.asgi.answer import Answer
 from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.finish import record_outcome
 from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.checks.concurrency import BEGINNING_SECONDS
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
 from fraiseql_guard.core.live_facts import LiveOperation
@@ -20,8 +21,6 @@ from fraiseql_guard.core.request import put_down
 from fraiseql_guard.core.signals import FailureReason, Transport
 from fraiseql_guard.telemetry.spans import active_span
 
-_STARTING_SECONDS: Final = 1.0
-"""A subscription counts among the operations at work until its first event, and no longer than this."""
 _OK: Final = 200
 _JSON_HEAD: Final = {"type": "http.response.start", "status": _OK, "headers": [(b"content-type", b"application/json")]}
 
@@ -140,7 +139,7 @@ class Operations:
         if operation.subscribes:
             if operation.counted:
                 runtime.tell(runtime.recorder.sockets.subscribed, Transport.SOCKET)
-            operation.timer = timers.call_at(now + _STARTING_SECONDS, operation.give_slot)
+            operation.timer = timers.call_at(now + BEGINNING_SECONDS, operation.give_slot)
         elif operation.timeout_seconds is not None:
             operation.timer = timers.call_at(now + operation.timeout_seconds, partial(on_time, operation))
 

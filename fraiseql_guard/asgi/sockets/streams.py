@@ -24,6 +24,7 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.event_framing import Framing, UnreadFraming, framing_of
 from fraiseql_guard.asgi.sockets.registry import BLOCKED_CALLER, TOKEN_OVER, USER_GONE, Ending
 from fraiseql_guard.asgi.sockets.stream_sender import StreamSender
+from fraiseql_guard.checks.concurrency import BEGINNING_SECONDS
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.deadline_timers import DeadlineTimer
 from fraiseql_guard.core.denial import Denial
@@ -38,8 +39,6 @@ from fraiseql_guard.core.signals import (
 )
 from fraiseql_guard.telemetry.recorder.sockets import SubscriptionLife
 
-_SLOT_SECONDS: Final = 1.0
-"""How long a subscription counts among the operations at work, if its first event does not come sooner."""
 _TOLD: Final = (BLOCKED_CALLER, USER_GONE)
 """Endings that a client hears of. After any other it shall come again, with a fresh token or to another worker."""
 
@@ -109,7 +108,7 @@ class StreamedAnswer:
             self._runtime.live.add(self)
         if self.subscribes:
             self._runner.lift()
-            left = max(0.0, _SLOT_SECONDS - self._runner.seconds)
+            left = max(0.0, BEGINNING_SECONDS - self._runner.seconds)
             self._slot_timer = self._timers.call_at(self._began_at + left, self._release_slot)
             if self._counts:
                 self._runtime.tell(self._runtime.recorder.sockets.subscribed, self._transport)
