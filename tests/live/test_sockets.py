@@ -87,6 +87,38 @@ async def test_queries_mutations_and_subscriptions_of_a_user(signed: SocketServe
             assert (await socket.receive_type("data"))["payload"] == {"data": {"whoami": "ada"}}
 
 
+@pytest.mark.parametrize("protocol", [T, L])
+async def test_what_is_wrong_with_a_token_decides_how_the_socket_ends(signed: SocketServer, protocol: str) -> None:
+    tokens = {
+        4401: "not-a-token",
+        4403: make_token(SECRET, sub="ada", expires_in_seconds=-60),
+    }
+    before = metric(signed, "fraiseql_guard_sockets_closed_total", reason="unauthenticated")
+    for code, token in tokens.items():
+        async with connected(signed.ws(), protocols=(protocol,)) as socket:
+            await socket.init({"authorization": token}, ack=False)
+            if protocol == L:  # clients of the other protocol take this for a breach
+                assert code_of((await socket.receive_type("connection_error"))["payload"]) == "UNAUTHENTICATED"
+            ended = await socket.ended()
+            assert (ended.code, ended.reason) == (code, "UNAUTHENTICATED")
+    assert metric(signed, "fraiseql_guard_sockets_closed_total", reason="unauthenticated") == before + 2
+
+
+async def test_a_live_socket_ends_with_its_token(signed: SocketServer) -> None:
+    token = make_token(SECRET, sub="ada", expires_in_seconds=4)
+    began_at = time.time()
+    async with connected(signed.ws()) as socket:
+        await socket.init({"token": token})
+        await socket.subscribe("1", "subscription { ticks(interval: 60) }")
+        await socket.receive_type("next")
+        ended = await socket.ended()
+        assert (ended.code, ended.reason) == (4403, "TOKEN_EXPIRED")
+        assert time.time() > began_at + 2.9  # a token's end is a whole second
+    async with connected(signed.ws()) as socket:
+        await socket.init({"token": ADA})
+        assert (await socket.ask("{ me { id } }"))[0]["data"] == {"me": {"id": "ada"}}
+
+
 async def test_one_operation_too_many_is_refused_by_a_message(signed: SocketServer) -> None:
     async with connected(signed.ws()) as socket:
         await socket.init({"token": ADA})
