@@ -25,8 +25,8 @@ pytestmark = [*needs_fraiseql, pytest.mark.redis]
 
 TYPED = [command for command in for_drills() if command.kind == "sh"]
 WRITTEN = [command for command in for_drills() if command.kind == "python"]
-ONLY_LOOKS = {"fraiseql-guard keys", "fraiseql-guard queries", "fraiseql-guard pool"}
-SAYS_NOTHING_NEEDED = {"fraiseql-guard queries"}  # nothing is at work
+ONLY_LOOKS = {"fraiseql-guard keys", "fraiseql-guard queries", "fraiseql-guard pool", "fraiseql-guard sockets"}
+SAYS_NOTHING_NEEDED = {"fraiseql-guard queries", "fraiseql-guard sockets"}  # nothing is at work, and nothing open
 
 
 class Site:
