@@ -37,7 +37,7 @@ _LONGEST_REASON: Final = 120
 
 
 class HttpAnswers:
-    """Says which refused upgrades are answered over HTTP: three in a second of each address.
+    """Says which refused upgrades are answered over HTTP: three in a second of each address (/64 of IPv6).
 
     uvicorn writes an ERROR line of its own about each, with which no flood should fill a disk. ``clock`` counts
     seconds.
@@ -171,7 +171,7 @@ class Upgrade:
         over_http = _HTTP_ANSWER in (self._scope.get("extensions") or {})
         if ctx.subprotocol and denial.status in _PASSES_BY_ITSELF:
             await self._refuse_for_now(denial, receive)
-        elif over_http and self._answers.take(ctx.address):
+        elif over_http and self._answers.take(ctx.address_subject.name):
             await self._refuse_over_http(denial)
         else:
             self._answered(_STATUS["websocket.close"])

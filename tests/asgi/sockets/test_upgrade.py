@@ -259,6 +259,12 @@ async def test_after_three_answers_in_a_second_an_address_gets_none_over_http(gu
     assert (await upgrade(guard, offers=[], client=("198.51.100.1", 1))).status == 400
 
 
+async def test_all_addresses_of_a_64_are_one_for_these_answers(guarded_app, clock) -> None:
+    guard = guarded_app(clock=clock)
+    found = [await upgrade(guard, offers=[], client=(f"2001:db8::{number:x}", 1)) for number in range(1, 11)]
+    assert [each.messages[0]["type"] for each in found].count("websocket.http.response.start") == 3
+
+
 # --- rates -----------------------------------------------------------------------------------------------------------
 
 
