@@ -18,8 +18,7 @@ from fraiseql_guard.asgi.mounts import MountPrefixes
 from fraiseql_guard.asgi.neighbours import Neighbours
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
-from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
-from fraiseql_guard.asgi.sockets.registry import LiveConnections
+from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
 from fraiseql_guard.checks.admission import Admission
@@ -112,7 +111,7 @@ class Runtime:
     subscription_room: SubscriptionRoom
     live: LiveConnections
     repeated_tokens: RepeatedTokens
-    live_watch: LiveWatch
+    live_watch: ConnectionEnder
     verifier: TokenVerifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]

@@ -9,8 +9,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from random import random
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 
+from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.registry import (
     BLOCKED_CALLER,
     SHUT_DOWN,
@@ -28,9 +29,6 @@ from fraiseql_guard.identity.user_status import UserStatusCheck
 from fraiseql_guard.operations.operator.closing_order import ClosingOrder
 from fraiseql_guard.stores.protocol import Imposed
 from fraiseql_guard.stores.recent_sanctions import RecentSanction
-
-if TYPE_CHECKING:
-    from fraiseql_guard.asgi.runtime import Runtime  # it holds what is defined here
 
 T = TypeVar("T")
 

@@ -11,6 +11,7 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
 from fraiseql_guard.core.signals import BLOCKED, OVERLOADED, UNAUTHENTICATED, ClosingReason, Code
+from fraiseql_guard.stores.protocol import Imposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,22 @@ class LiveWatcher(Protocol):
 
     def removed(self, connection: LiveConnection) -> None:
         """A connection has ended."""
+        ...
+
+
+class ConnectionEnder(Protocol):
+    """Ends live connections for what happens elsewhere. Never raises."""
+
+    def imposed(self, imposed: Imposed) -> None:
+        """A request has brought a sanction into force, or would have."""
+        ...
+
+    def shut_down(self) -> None:
+        """The process ends."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop watching in the running event loop."""
         ...
 
 

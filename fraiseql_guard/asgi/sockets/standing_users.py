@@ -6,16 +6,14 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from random import randrange
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.registry import USER_GONE, LiveConnection, LiveConnections
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.signals import FailureReason, Protection
 from fraiseql_guard.identity.tokens import TokenFailure
 from fraiseql_guard.identity.user_status import NoAnswer, UserStatusCheck
-
-if TYPE_CHECKING:
-    from fraiseql_guard.asgi.runtime import Runtime  # it holds what is defined here
 
 USER_ROUND_SECONDS: Final = 60.0
 """How often the app is asked for the user of each connection."""

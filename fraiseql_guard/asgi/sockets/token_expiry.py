@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.registry import TOKEN_OVER, LiveConnection
 from fraiseql_guard.core.deadline_timers import DeadlineTimer
 from fraiseql_guard.core.signals import Protection
-
-if TYPE_CHECKING:
-    from fraiseql_guard.asgi.runtime import Runtime  # it holds what is defined here
 
 _LONGEST_SECONDS: Final = 600.0
 """A token may hold for years. The event loop's clock and that of the calendar are compared again in between."""
