@@ -19,7 +19,9 @@ SPREAD := -n 4 --dist loadfile --no-loadscope-reorder
 QUICK := tests/contract tests/core tests/corpus tests/asgi tests/operations/fleet tests/graphql tests/guard tests/identity \
 	tests/operations/log_analysis tests/stores tests/telemetry $(wildcard tests/test_*.py)
 NOT_QUICK := tests/asgi/test_path_routers.py tests/asgi/sockets/test_any_order.py tests/asgi/sockets/test_conversation.py \
-	tests/asgi/sockets/test_corpus.py tests/graphql/syntax/test_valid_documents.py tests/guard/test_app_documents.py \
+	tests/asgi/sockets/test_corpus.py tests/asgi/sockets/test_live_watch.py tests/asgi/sockets/test_other.py \
+	tests/guard/test_subscriptions.py tests/guard/test_concurrency.py tests/guard/test_tracing.py tests/test_probes.py \
+	tests/graphql/syntax/test_valid_documents.py tests/guard/test_app_documents.py \
 	tests/guard/test_every_setting.py tests/guard/test_faults.py tests/guard/test_fleet.py tests/guard/test_garbage.py \
 	tests/guard/test_honest_limits.py tests/guard/test_innocent.py tests/guard/test_monitoring_changes_nobody.py \
 	tests/guard/test_nested.py tests/guard/test_unannounced_bodies.py tests/telemetry/metrics/test_multiprocess.py \
