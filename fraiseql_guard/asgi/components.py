@@ -164,7 +164,7 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
         return None
     return identity_parts(
         mount_options.settings,
-        user_status=mount_options.user_status,
+        user_status=mount_options.app_hooks.user_status,
         observer=recorder.process,
         on_fault=partial(recorder.fault, "user_status"),
         on_problem=recorder.warn,

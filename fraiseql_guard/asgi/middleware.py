@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fraiseql_guard.asgi.announcement import announce
 from fraiseql_guard.asgi.app_chain import chain, schema_of
+from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.asgi.app_routes import guarded_endpoints
 from fraiseql_guard.asgi.dispatcher import Dispatcher
 from fraiseql_guard.asgi.inner_guards import names_inside, told
@@ -98,7 +99,7 @@ class Middleware:
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                user_status=user_status,
+                app_hooks=AppHooks(user_status=user_status),
                 database=database,
                 clock=clock,
                 awaits_schema=late,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from fraiseql_guard.asgi.app_hooks import AppHooks
 from fraiseql_guard.core.clocks import Clock, Clocks
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
-from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals
 
 _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
@@ -31,7 +32,7 @@ class MountOptions:
     schema: SchemaSource | None
     registry: CollectorRegistry | None
     logger: Any
-    user_status: AskUserStatus | None = None
+    app_hooks: AppHooks = field(default_factory=AppHooks)
     database: DatabaseSignals | None = None
     clock: Clock | None = None
     awaits_schema: bool = False
@@ -59,7 +60,7 @@ class MountOptions:
             schema=_either("schema", self.schema, inner.schema, both),
             registry=_either("registry", self.registry, inner.registry, both),
             logger=_either("logger", self.logger, inner.logger, both),
-            user_status=_either("user_status", self.user_status, inner.user_status, both),
+            app_hooks=self.app_hooks.joined(inner.app_hooks, partial(_either, both=both)),
             database=_either("database", self.database, inner.database, both),
             clock=_either("clock", self.clock, inner.clock, both),
             awaits_schema=self.awaits_schema,

@@ -44,7 +44,7 @@ def _without_key(mount_options: MountOptions, settings: Settings) -> Iterator[st
         f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "
         "anonymous"
     )
-    if mount_options.user_status is not None:
+    if mount_options.app_hooks.user_status is not None:
         yield "user_status is given and will never be asked: without a key there is no verified user"
 
 

@@ -127,6 +127,6 @@ async def test_where_no_token_is_needed_they_are_anonymous(guard, secret, users)
 
 def test_stacked_middlewares_share_one_hook(users) -> None:
     inner = Guard(EchoApp(), jwt_secret="x" * 32, user_status=users)
-    assert RateLimitMiddleware(inner).mount_options.user_status is users
+    assert RateLimitMiddleware(inner).mount_options.app_hooks.user_status is users
     with pytest.raises(SettingsError, match="user_status"):
         RateLimitMiddleware(Guard(EchoApp(), jwt_secret="x" * 32, user_status=users), user_status=Users())
