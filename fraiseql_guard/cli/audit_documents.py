@@ -1,0 +1,110 @@
+"""``fraiseql-guard audit``: measures every operation of an app, for people and for CI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
+from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.operations.document_audit import AuditedOperation, DocumentAudit, audit_documents
+
+_SHOWN: Final[Mapping[str, str]] = {
+    "depth": "max_query_depth",
+    "complexity": "max_query_complexity",
+    "list": "max_list_size",
+    "aliases": "max_aliases",
+    "tokens": "max_tokens",
+}
+"""Columns, and the limits whose numbers stand in them."""
+_COLUMNS: Final = ("operation", "kind", *_SHOWN, "verdict", "where")
+
+
+def audit(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...",
+            help="Folders of an app's sources, .graphql files, or manifests (.json) of Relay, Apollo or codegen.",
+            exists=False,
+        ),
+    ],
+    schema: Annotated[Path | None, typer.Option(help="File with the schema (SDL); makes the costs exact.")] = None,
+    variables: Annotated[
+        Path | None,
+        typer.Option(help='JSON file with variables by operation, {"AllUsers": {"first": 100}}: sizes of lists.'),
+    ] = None,
+    over: Annotated[bool, typer.Option("--over", help="Print only what would be refused, or cannot be read.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure all documents of an app by the limits of this environment. Ends with 0 if all would pass, 1 if one would
+    be refused or cannot be read.
+
+    Documents are found in manifests, .graphql files, tagged texts (gql`...`, graphql(`...`), /* GraphQL */ `...`, gql
+    in Python) and what Relay's compiler has written. Fragments may stand in other files.
+    """
+    with exit_on_error():
+        found = audit_documents(paths, Settings.load(), schema=schema, variables=_variables(variables))
+        if not found.operations:
+            raise ValueError(f"{', '.join(map(str, paths))}: no document was found. Accepted: {_ACCEPTED}")
+    shown = [each for each in found.operations if not (over and each.passes)]
+    if as_json:
+        print_json(
+            {"files": found.files, "refused": found.refused, "unreadable": found.unreadable, "operations": shown}
+        )
+    else:
+        print_rows(_COLUMNS, list(map(_row, shown)), none="All would pass.")
+        _summarize(found, exact=schema is not None)
+    raise typer.Exit(0 if not found.refused and not found.unreadable else REFUSED)
+
+
+_ACCEPTED: Final = "a manifest, .graphql files, sources with tagged texts, or a folder of them"
+
+
+def _variables(path: Path | None) -> Mapping[str, Mapping[str, Any]]:
+    """The file of --variables. ValueError if it is no object of objects."""
+    if path is None:
+        return {}
+    try:
+        given = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError:
+        given = None
+    if not isinstance(given, dict) or not all(isinstance(each, dict) for each in given.values()):
+        raise ValueError(f'--variables {path}: it is no JSON object of objects, {{"AllUsers": {{"first": 100}}}}')
+    return given
+
+
+def _row(each: AuditedOperation) -> tuple[object, ...]:
+    numbers = (f"{each.limits[option]:.0f}" if option in each.limits else None for option in _SHOWN.values())
+    return (each.operation or "(without a name)", each.kind, *numbers, _verdict(each), each.place)
+
+
+def _verdict(each: AuditedOperation) -> str:
+    if each.passes:
+        return "passes"
+    if each.limit is not None and each.actual is not None:
+        return f"{each.code}: {each.actual:.0f} of {each.limit:.0f}{f' at {each.path}' if each.path else ''}"
+    return f"{each.code}: {each.detail}"
+
+
+def _summarize(found: DocumentAudit, *, exact: bool) -> None:
+    """Say on standard error how it came out, and how near the largest operations are to the limits."""
+    operations = len(found.operations) - found.unreadable
+    verdict = f"{found.refused:,} would be refused" if found.refused else "all would pass"
+    unread = f"; {_counted(found.unreadable, 'document')} cannot be read" if found.unreadable else ""
+    warn(f"{_counted(operations, 'operation')} in {_counted(found.files, 'file')}: {verdict}{unread}.")
+    for column, option in _SHOWN.items():
+        if option in found.largest:
+            actual, limit, name = found.largest[option]
+            warn(f"largest {column}: {actual:,.0f} of {limit:,.0f} ({name})")
+    if not exact:
+        warn("Without --schema the sizes of lists are guesses.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

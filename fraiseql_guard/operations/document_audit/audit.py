@@ -1,0 +1,118 @@
+"""Measures every operation of an app, and says which of them the guard would refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.graphql.cost.schema import SchemaSource, load_schema
+from fraiseql_guard.operations.document_audit.source_files import operations_in
+from fraiseql_guard.operations.explain import ExplainedRefusal, Explanation, explain
+
+UNREADABLE: Final = "UNREADABLE"
+"""Stands for the code of what could not be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedOperation:
+    """One operation, what was measured of it, and what the guard would answer.
+
+    ``limits`` holds each limit's option with the operation's number; it is empty if that could not be measured.
+    ``code`` is that of the refusal, UNREADABLE, or empty if the operation passes; ``detail`` says more about it.
+    """
+
+    operation: str
+    kind: str
+    place: str
+    query_hash: str
+    complexity: int | None
+    limits: Mapping[str, float]
+    code: str
+    detail: str
+    path: str | None = None
+    limit: float | None = None
+    actual: float | None = None
+
+    @property
+    def passes(self) -> bool:
+        """Whether the guard would let the operation pass."""
+        return not self.code
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentAudit:
+    """All operations of an app, those that would be refused first, and of each limit the largest number."""
+
+    files: int
+    operations: tuple[AuditedOperation, ...]
+    largest: Mapping[str, tuple[float, float, str]]
+    """By a limit's option: the largest number, the limit, and the operation that has it."""
+
+    @property
+    def refused(self) -> int:
+        """How many operations would be refused."""
+        return sum(not each.passes and each.code != UNREADABLE for each in self.operations)
+
+    @property
+    def unreadable(self) -> int:
+        """How many documents could not be read."""
+        return sum(each.code == UNREADABLE for each in self.operations)
+
+
+def audit_documents(
+    paths: Iterable[Path],
+    settings: Settings,
+    *,
+    schema: SchemaSource | None = None,
+    variables: Mapping[str, Mapping[str, Any]] | None = None,
+) -> DocumentAudit:
+    """Measure all operations in files and folders by the limits of the settings.
+
+    ``variables`` are those that an operation is sent with, by its name; sizes that other variables give are assumed as
+    for a request without them. OSError or ValueError for a path that cannot be read, SettingsError for a schema.
+    """
+    table = load_schema(schema)
+    found = operations_in(paths)
+    audited = [_unreadable("", "", str(place), reason) for place, reason in found.unreadable]
+    largest: dict[str, tuple[float, float, str]] = {}
+    for each in found.operations:
+        place = str(each.place)
+        if each.fault:
+            audited.append(_unreadable(each.name, each.kind, place, each.fault))
+            continue
+        own = (variables or {}).get(each.name)
+        explanation = explain(each.text, settings, schema=table, variables=own, operation_name=each.name or None)
+        audited.append(_audited(each.name, each.kind, place, explanation))
+        for limit in explanation.limits:
+            if limit.setting not in largest or limit.actual > largest[limit.setting][0]:
+                largest[limit.setting] = (limit.actual, limit.limit, each.name or place)
+    return DocumentAudit(found.files, tuple(sorted(audited, key=_order)), largest)
+
+
+def _unreadable(name: str, kind: str, place: str, reason: str) -> AuditedOperation:
+    return AuditedOperation(name, kind, place, "", None, {}, UNREADABLE, reason)
+
+
+def _audited(name: str, kind: str, place: str, explanation: Explanation) -> AuditedOperation:
+    refusal = explanation.refusal or ExplainedRefusal("", 0, "", "", None, None, None)
+    return AuditedOperation(
+        operation=name,
+        kind=kind,
+        place=place,
+        query_hash=explanation.query_hash,
+        complexity=explanation.complexity,
+        limits={each.setting: each.actual for each in explanation.limits},
+        code=refusal.code,
+        detail=refusal.detail or refusal.message,
+        path=refusal.path,
+        limit=refusal.limit,
+        actual=refusal.actual,
+    )
+
+
+def _order(each: AuditedOperation) -> tuple[bool, bool, int, str]:
+    """What would be refused comes first, then what could not be read, then the dearest."""
+    return each.passes, each.code == UNREADABLE, -(each.complexity or 0), each.place
