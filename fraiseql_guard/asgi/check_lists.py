@@ -93,7 +93,7 @@ def body_checks(
         checks.append(QueryLimits(reader))
     if Protection.QUERY_LIMITS in active:
         checks += [components.documents.blocked, MixedDocuments()]
-    if Protection.AUTH in active and settings.public_operations:
+    if Protection.AUTH in active and settings.public_root_fields:
         checks.append(PublicOperations(settings))
     # Memory, points, slots: what the operation would use up.
     if Protection.RATE_LIMIT in active:

@@ -50,9 +50,9 @@ class Middleware:
     """An ASGI middleware with some of the protections.
 
     ``settings`` replaces the environment; ``options`` are single settings by name and win over both. ``schema`` (a
-    GraphQLSchema, SDL text, a path, or a callable) sharpens the query limits; given as the object that the app runs, it
-    also has unknown fields refused. ``registry`` holds the metrics instead of an own one, ``logger`` (structlog or
-    logging) writes the log lines. ``database`` hears what the app's database does.
+    GraphQLSchema, a strawberry.Schema, SDL text, a path, or a callable) sharpens the query limits; given as the object
+    that the app runs, it also has unknown fields refused. ``registry`` holds the metrics instead of an own one,
+    ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
     (or None), ``"not_found"`` or ``"disabled"``.
 

@@ -97,7 +97,7 @@ def mounted(mount_options: MountOptions) -> frozenset[Protection]:
 
 def measures(mount_options: MountOptions) -> bool:
     """Whether GraphQL requests are read and measured."""
-    excuses = authenticates(mount_options) and bool(mount_options.settings.public_operations)
+    excuses = authenticates(mount_options) and bool(mount_options.settings.public_root_fields)
     return excuses or bool(mount_options.protections & _MEASURED)
 
 

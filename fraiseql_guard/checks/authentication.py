@@ -64,7 +64,7 @@ class Authentication:
         self._blocked = blocked
         self._modes = modes
         self._required = settings.auth_required
-        self._may_be_public = bool(settings.public_operations)
+        self._may_be_public = bool(settings.public_root_fields)
         self._parameter = settings.socket_token_parameter
 
     def decide(self, ctx: RequestContext) -> Denial | None:
@@ -148,7 +148,7 @@ class PublicOperations:
     protection: Final = Protection.AUTH
 
     def __init__(self, settings: Settings) -> None:
-        self._public = frozenset(settings.public_operations)
+        self._public = settings.public_root_fields
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Pass if every root field of every operation in the request is public.

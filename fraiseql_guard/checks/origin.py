@@ -67,7 +67,7 @@ class SocketOrigin:
         self._judges_all_paths = bool(settings.socket_origins)
         self._parameter = settings.socket_token_parameter
         enforces_tokens = modes[Protection.AUTH] is Mode.ENFORCE
-        self._needs_token = enforces_tokens and settings.auth_required and not settings.public_operations
+        self._needs_token = enforces_tokens and settings.auth_required and not settings.public_root_fields
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Refuse a foreign page, unless there is nothing of its visitor's that it could make use of."""

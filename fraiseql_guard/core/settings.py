@@ -682,10 +682,21 @@ class Settings:
         return self.environment != "development" if self.hide_suggestions is None else self.hide_suggestions
 
     @property
+    def public_root_fields(self) -> frozenset[str]:
+        """Root fields that may be called without a token: the public operations and, in development, an introspection.
+        The pages of GraphiQL and its kin ask for the schema before a token can be given to them."""
+        public = frozenset(self.public_operations)
+        introspects = self.environment == "development" and self.introspection_policy == "allow"
+        return public | INTROSPECTION if introspects else public
+
+    @property
     def introspection_policy(self) -> str:
         """allow, deny or authenticated; the default depends on the environment."""
         return self.introspection or ("allow" if self.environment == "development" else "deny")
 
+
+INTROSPECTION: Final = frozenset({"__schema", "__type", "__typename"})
+"""Root fields of an introspection (GraphQL specification, section 4.2)."""
 
 VARIABLES: Final[tuple[SettingVariable, ...]] = table_of(Settings)
 """The table, in the order of the documentation."""

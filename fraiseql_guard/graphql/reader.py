@@ -28,9 +28,9 @@ from fraiseql_guard.stores.documents import digest_of
 class Reader:
     """Reads GraphQL requests. Frozen after construction, except for its bounded memories of documents and requests.
 
-    ``schema`` makes the costs exact: a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a
-    GraphQLSchema (called here, once). SettingsError if it cannot be read. ``persisted`` outlives a change of the
-    settings; without it the settings say what there is.
+    ``schema`` makes the costs exact: a GraphQLSchema (or what holds one: a strawberry.Schema), SDL text, the path of an
+    SDL file, or a callable that returns a GraphQLSchema (called here, once). SettingsError if it cannot be read.
+    ``persisted`` outlives a change of the settings; without it the settings say what there is.
     """
 
     __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_settings", "_trusted")

@@ -137,3 +137,32 @@ def test_nothing_private_is_reached_without_a_token(
 async def test_public_operations_pay_for_each_root_field_however_many(guarded: Any, secret: str) -> None:
     guard = guarded(jwt_secret=secret, public_operations="login", mode_query_limits="monitor")
     assert (await graphql(guard, nested("login"))).code == "CHARGE_TOO_LARGE"
+
+
+INTROSPECTION = "query IntrospectionQuery { __schema { queryType { name } } __typename }"
+
+
+@pytest.mark.parametrize("middleware", [AuthMiddleware, Guard])
+async def test_a_page_of_graphiql_learns_the_schema_in_development(guarded: Any, secret: str, middleware: Any) -> None:
+    guard = guarded(middleware=middleware, jwt_secret=secret, environment="development")
+    assert (await graphql(guard, INTROSPECTION)).status == 200
+    for document in (
+        "{ me }",
+        "{ __schema { queryType { name } } me }",
+        "{ ...F } fragment F on Query { __typename me }",
+    ):
+        assert (await graphql(guard, document)).status == 401
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"environment": "production"},
+        {"environment": "production", "introspection": "allow"},
+        {"environment": "development", "introspection": "authenticated"},
+        {"environment": "development", "introspection": "deny"},
+    ],
+)
+async def test_elsewhere_an_introspection_needs_a_token(guarded: Any, secret: str, options: dict[str, str]) -> None:
+    assert (await graphql(guarded(jwt_secret=secret, **options), INTROSPECTION)).status == 401

@@ -6,7 +6,7 @@ was built in code has no definitions, and then only its types count.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,7 +31,9 @@ from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.cost_directives import directive, names, points, weight
 from fraiseql_guard.graphql.cost.input_types import ArgumentRule, argument_rule, default, input_types, weighed_inputs
 
-SchemaSource = GraphQLSchema | str | Path | Callable[[], GraphQLSchema]
+SchemaSource = object
+"""A GraphQLSchema, an object of a library that holds one, SDL text, a path, or a callable that returns a GraphQLSchema:
+what it is is found out when it is read."""
 WRAPPERS: Final = frozenset({"edges", "nodes", "items"})
 """Fields that hold the items of their parent's list."""
 
@@ -70,6 +72,7 @@ class SchemaTable:
     input_types: Mapping[str, Mapping[str, str]]
     nested_switches: bool
     authoritative: bool
+    of_fraiseql: bool = False
 
     def applies(self, owner: str, on: str | None) -> bool:
         """Whether a condition on the type ``on`` may hold for an object of the type ``owner``."""
@@ -86,7 +89,8 @@ class SchemaTable:
 
 
 def load_schema(source: SchemaSource | None) -> SchemaTable | None:
-    """The tables of a schema given as such, as SDL text, as a path of an SDL file, or as a callable that returns one.
+    """The tables of a schema given as such, in an object that holds one (strawberry.Schema), as SDL text, as a path of
+    an SDL file, or as a callable that returns one.
 
     SettingsError if it cannot be had: without a schema the limits would silently be others.
     """
@@ -102,10 +106,31 @@ def _schema_of(source: SchemaSource) -> object:
     """The schema of any kind of source."""
     if isinstance(source, str | Path):
         return _parsed(source)
-    return source() if callable(source) else source
+    if (held := _held(source)) is not None:
+        return held
+    if not callable(source):
+        return source
+    try:
+        returned = source()
+    except TypeError as error:  # an app is callable, too
+        name = type(source).__name__
+        raise SettingsError(f"schema={name} cannot be called: {error}. Accepted: {_ACCEPTED}") from error
+    return _held(returned) or returned
 
 
-_ACCEPTED: Final = "a GraphQLSchema, SDL text, the path of an SDL file, or a callable that returns a GraphQLSchema"
+def _held(source: object) -> GraphQLSchema | None:
+    """graphql-core's schema in a library's own object."""
+    if isinstance(source, GraphQLSchema):
+        return source
+    held = (getattr(source, name, None) for name in _HOLDING)
+    return next((each for each in held if isinstance(each, GraphQLSchema)), None)
+
+
+_HOLDING: Final = ("_schema", "schema", "graphql_schema")
+"""Where the objects of Strawberry, Ariadne and Graphene hold it."""
+_ACCEPTED: Final = (
+    "a GraphQLSchema, a strawberry.Schema, SDL text, the path of an SDL file, or a callable that returns a schema"
+)
 
 
 def _parsed(source: str | Path) -> GraphQLSchema:
@@ -134,6 +159,7 @@ def _table(schema: GraphQLSchema) -> SchemaTable:
         input_types=input_types(schema),
         nested_switches=not fraiseql,
         authoritative=_is_executable(schema) and not fraiseql,
+        of_fraiseql=fraiseql,
     )
 
 

@@ -14,6 +14,8 @@ from fraiseql_guard.graphql.syntax.ast import FieldNode
 from fraiseql_guard.graphql.syntax.values import Absent, Bindings, Value
 
 _OF_PICTURES: Final = frozenset({"size"})
+_FRAISEQL_ERRORS: Final = ("errors", "Error")
+"""Name and type of the lists that FraiseQL adds to what a mutation returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,8 @@ def _slice(
 
 
 def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
-    """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are."""
+    """Fields (``Type.field``) that return lists of which no argument and no directive says how long they are. The lists
+    of errors that FraiseQL adds to the results of mutations are not among them: the app cannot change them."""
     slicing, lists = frozenset(settings.slicing_arguments), ListArguments(settings.list_arguments)
     return tuple(
         f"{type_name}.{name}"
@@ -129,6 +132,7 @@ def unsliced_fields(table: SchemaTable, settings: Settings) -> tuple[str, ...]:
         if not type_name.startswith("__")
         for name, rule in fields.items()
         if name not in WRAPPERS and _is_unsliced(rule, slicing) and not lists.among(rule.arguments, type_name, name)
+        if not (table.of_fraiseql and (name, rule.returns) == _FRAISEQL_ERRORS)
     )
 
 
