@@ -173,6 +173,25 @@ async def test_a_client_may_leave_while_its_subscription_waits(guarded) -> None:
     await first.leave()
 
 
+def caches_of(runtime: Any) -> tuple[Any, ...]:
+    return runtime.head_cache, runtime.admission, runtime.reader
+
+
+async def test_an_open_subscription_keeps_no_former_caches_alive(guarded) -> None:
+    """A fleet that changes a limit every minute fills one set of caches, not one for each stream of the day."""
+    guard = guarded(Feed())
+    empty = [each.size_bytes for each in caches_of(guard.guard.runtime)]
+    (client,) = await subscribed(guard, 1)
+    assert (await graphql(guard, "{me{id}}")).status == 200
+    former = guard.guard.runtime
+    assert all(each.size_bytes > before for each, before in zip(caches_of(former), empty, strict=True))
+    await guard.guard.operator.switch("setting", "FRAISEQL_GUARD_MAX_SOCKETS", "7", duration_seconds=60)
+    await guard.heard()
+    assert guard.guard.runtime is not former
+    assert [each.size_bytes for each in caches_of(former)] == empty
+    await client.leave()
+
+
 async def test_a_subscription_is_at_work_for_a_second_at_most_before_its_first_event(guarded) -> None:
     guard = guarded(Feed(), max_in_flight=1)
     (client,) = await subscribed(guard, 1, event=None)
