@@ -20,7 +20,8 @@ BENCHMARKS = {
     "top, the console, the list of blocks and lifting all, on Redis and in memory",
     "soak": "500 sockets and streams beside plain requests for ten minutes, workers killed, Redis restarted: what is "
     "left of them in the end (nothing); --seconds 60 for a minute",
-    "sockets": "CPU per operation and event over a WebSocket, and memory of 1,000 idle ones, bare and guarded",
+    "sockets": "CPU per operation and event over a WebSocket, memory of 1,000 idle ones, p99 of events beside a client "
+    "that does not read, the moment a silent client is ended; bare and guarded",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
     "workers": "a scrape after 1,000 recycled workers: its time, files, and how long the event loop stands still",
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from typing import Any
 
 from fraiseql_guard import Guard
 
+SEND_SECONDS = 2.0
+"""After so long the guard ends the socket of a client that does not read."""
 ACK = '{"type":"connection_ack"}'
 
 
@@ -25,11 +29,25 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def _answer(message: Any, send: Any) -> None:
-    number = message["id"]
-    text = json.dumps({"id": number, "type": "next", "payload": {"data": {"me": {"id": "1"}}}})
-    for _ in range(message["payload"]["variables"]["n"]):
+    number, asked = message["id"], message["payload"]["variables"]
+    if "every" in asked:
+        await _tick(number, asked, send)
+    text = _result(number, {"id": "1"})
+    for _ in range(asked["n"]):
         await send({"type": "websocket.send", "text": text})
     await send({"type": "websocket.send", "text": json.dumps({"id": number, "type": "complete"})})
+
+
+async def _tick(number: str, asked: Any, send: Any) -> None:
+    """Events without an end, so many seconds apart and so many bytes large, each with the moment when it is sent."""
+    rest = "x" * asked["bytes"]
+    while True:
+        await send({"type": "websocket.send", "text": _result(number, {"sent": time.monotonic(), "rest": rest})})
+        await asyncio.sleep(asked["every"])
+
+
+def _result(number: str, me: Any) -> str:
+    return json.dumps({"id": number, "type": "next", "payload": {"data": {"me": me}}})
 
 
 def guarded() -> Guard:
@@ -42,4 +60,5 @@ def guarded() -> Guard:
         max_sockets=10_000,
         max_sockets_per_caller=10_000,
         auth_required=False,
+        socket_send_seconds=SEND_SECONDS,
     )

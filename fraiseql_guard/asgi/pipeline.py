@@ -26,8 +26,8 @@ from fraiseql_guard.core.signals import CONCURRENCY_LIMIT, OVERLOADED, Protectio
 
 _LOOK_SECONDS: Final = 0.1
 _LOOKS: Final = 200
-"""A subscription over a socket waits for twenty seconds until others have begun, since clients take its refusal for
-final. What the socket's client says meanwhile waits with it."""
+"""A subscription waits for twenty seconds until others have begun, since clients take its refusal for final. What a
+socket's client says meanwhile waits with it."""
 
 
 async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None) -> Denial | None:
@@ -50,6 +50,7 @@ async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | 
         # 3. By the body.
         if body is not None:
             denial = await check_body(runtime, ctx, body, denial)
+            denial = denial and await _after_a_wait(runtime, ctx, denial, body.look_for_end)
         # 4. By the store.
         return await settled(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
@@ -83,10 +84,13 @@ async def _after_a_wait(
     concurrency = runtime.concurrency
     if concurrency is None or denial.code not in (CONCURRENCY_LIMIT, OVERLOADED) or not begins_subscription(ctx):
         return denial
+    # Those who wait are bounded as those who subscribe.
+    if (no_room := first_refusal(runtime, ctx, (runtime.subscription_room,))) is not None:
+        return no_room
     looks = _LOOKS
     while looks and concurrency.has_room_soon(ctx):
         if concurrency.has_room(ctx):
-            return first_refusal(runtime, ctx, (concurrency, runtime.subscription_room))
+            return first_refusal(runtime, ctx, (concurrency,))
         await asyncio.sleep(_LOOK_SECONDS)
         looks = 0 if is_over() else looks - 1
     concurrency.note(denial)

@@ -120,7 +120,7 @@ class RuntimeReloader:
         self._recorder.process.overridden(said)
 
     def _put(self, runtime: Runtime) -> None:
-        self.runtime.head_cache.forget()  # a stream may hold the former runtime for hours
+        self.runtime.forget()
         self.runtime, self.settings = runtime, runtime.settings
         runtime.own_caches()
         self._recorder.use(runtime.settings)

@@ -223,11 +223,21 @@ class RequestBody:
         """The message after the body, read once for all who wait for it."""
         if self.disconnected:
             return DISCONNECT
+        return await asyncio.shield(self._read_on())
+
+    def look_for_end(self) -> bool:
+        """Whether the client has left behind its body. The first look has the message after the body read, which says
+        so."""
+        if self.complete and not self.disconnected and self._reader is None:
+            self._read_on()
+        return self.disconnected
+
+    def _read_on(self) -> asyncio.Task[Message]:
         reader = self._reader
         if reader is None or reader.done():
             reader = self._reader = asyncio.ensure_future(self._receive())
             reader.add_done_callback(self._note_reader)
-        return await asyncio.shield(reader)
+        return reader
 
     def _note_reader(self, reader: asyncio.Task[Message]) -> None:
         """The reader may have given up meanwhile, and some servers say it only once."""

@@ -188,6 +188,12 @@ class Runtime:
         if self.reader is not None:
             caches.own("documents", self.reader)
 
+    def forget(self) -> None:
+        """Empty the caches: another runtime is in force. A stream that began with this one may hold it for hours."""
+        for cache in (self.head_cache, self.admission, self.reader):
+            if cache is not None:
+                cache.forget()
+
     def mounted(self, protection: Protection) -> bool:
         """Whether a protection is mounted."""
         return self.modes[protection] is not Mode.OFF

@@ -7,14 +7,17 @@ from typing import Any, Final
 
 from fraiseql_guard.asgi.app_chain import chain, declared
 from fraiseql_guard.asgi.mount_options import MountOptions
+from fraiseql_guard.core.servers import UVICORN_MESSAGE_BYTES, UVICORN_MESSAGE_OPTION, takes_largest_messages
 from fraiseql_guard.core.settings import Settings, name_of
-from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.core.signals import WITH_MODE, Protection
 from fraiseql_guard.core.surroundings import blinding, warnings_of
 from fraiseql_guard.graphql.cost.schema import load_schema
 from fraiseql_guard.graphql.cost.slicing_arguments import unsliced_fields
 
 _NAMED: Final = 10
 """Most fields that a sentence names."""
+_ROOM: Final = 2
+"""A server should take messages this many times as large as the guard does: the guard's refusal tells a client more."""
 
 
 def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
@@ -24,6 +27,7 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
         *_without_store(mount_options, settings),
         *_without_key(mount_options, settings),
         *_unsliced_lists(mount_options, settings),
+        *_large_messages(mount_options, settings),
         *warnings_of(settings, mount_options.protections),
         *_middlewares_inside(app),
     ]
@@ -57,6 +61,19 @@ def _unsliced_lists(mount_options: MountOptions, settings: Settings) -> Iterator
         f"lists without a slicing argument are counted as {settings.list_multiplier} items whatever they return "
         f"({name_of('list_multiplier')}): {', '.join(unsliced[:_NAMED])}{more}"
     )
+
+
+def _large_messages(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
+    """The server's own bound on messages of WebSockets, which it holds before the guard sees them."""
+    guarded = settings.sockets == "guard" and bool(mount_options.protections & set(WITH_MODE))
+    wanted = _ROOM * settings.max_message_bytes
+    if guarded and wanted < UVICORN_MESSAGE_BYTES and takes_largest_messages():
+        yield (
+            f"uvicorn runs without {UVICORN_MESSAGE_OPTION}: it reads and inflates WebSocket messages of up to "
+            f"{UVICORN_MESSAGE_BYTES >> 20} MiB into memory, for every client, before the guard can refuse one of more "
+            f"than {settings.max_message_bytes} bytes ({name_of('max_message_bytes')}). Start uvicorn with "
+            f"{UVICORN_MESSAGE_OPTION} {wanted}"
+        )
 
 
 def _middlewares_inside(app: Any) -> Iterator[str]:

@@ -94,7 +94,7 @@ class Concurrency:
         """Take the request's slots, all or none."""
         denial = self._full(ctx)
         if denial is not None:
-            if not (ctx.operation_id and begins_subscription(ctx)):  # else it may wait
+            if not begins_subscription(ctx):  # else it may wait
                 self.note(denial)
             return denial
         # There is room: take one slot in each count.

@@ -16,6 +16,7 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Mode, Settings, name_of
 from fraiseql_guard.core.signals import CROSS_SITE_REQUEST, Protection
+from fraiseql_guard.identity.forwarded import first_element, parameter
 from fraiseql_guard.identity.query_tokens import query_tokens
 
 _NAME: Final = r"(?P<host>[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::(?P<port>[0-9]{0,5}))?"
@@ -66,6 +67,7 @@ class SocketOrigin:
         self._listed = frozenset(PageOrigin.parse(each) for each in listed) - {None}
         self._judges_all_paths = bool(settings.socket_origins)
         self._parameter = settings.socket_token_parameter
+        self._by_forwarded = settings.forwarded_header == "forwarded"
         enforces_tokens = modes[Protection.AUTH] is Mode.ENFORCE
         self._needs_token = enforces_tokens and settings.auth_required and not settings.public_root_fields
 
@@ -88,7 +90,29 @@ class SocketOrigin:
 
     def _is_known(self, ctx: RequestContext, origins: Sequence[str]) -> bool:
         origin = PageOrigin.parse(origins[0]) if len(origins) == 1 else None
-        return origin is not None and (origin in self._listed or _is_own(ctx, origin))
+        return origin is not None and (origin in self._listed or self._is_own(ctx, origin))
+
+    def _is_own(self, ctx: RequestContext, origin: PageOrigin) -> bool:
+        """Whether the page comes from the host that it opens a socket to.
+
+        The scheme is often unknown: where TLS ends before the server, and nothing tells so that is believed, a page of
+        either scheme may be our own.
+        """
+        told_scheme, told_host = self._told(ctx) if ctx.trusted_peer else ("", "")
+        if origin.scheme != "https" and (ctx.secure or told_scheme.lower() in ("https", "wss")):
+            return False
+        hosts = [told_host] if told_host else ctx.lines(b"host")
+        found = _HOST.fullmatch(hosts[0].strip()) if len(hosts) == 1 else None
+        if found is None or _canonical(found["host"]) != origin.host:
+            return False
+        return origin.port == int(found["port"]) if found["port"] else origin.at_default_port
+
+    def _told(self, ctx: RequestContext) -> tuple[str, str]:
+        """The scheme and the host that the browser has asked for, as the proxy nearest to it says: each appends to the
+        right. ``""`` for what it does not say."""
+        element = first_element(ctx.headers.get(b"forwarded", b"")) if self._by_forwarded else ""
+        scheme, host = parameter(element, "proto"), parameter(element, "host")
+        return scheme or _first(ctx, b"x-forwarded-proto"), host or _first(ctx, b"x-forwarded-host")
 
     def _carries_credentials(self, ctx: RequestContext) -> bool:
         """Whether the browser has added something by itself, or the page a token that it may have been given."""
@@ -97,26 +121,7 @@ class SocketOrigin:
         return self._parameter is not None and bool(query_tokens(ctx.query_string, self._parameter))
 
 
-def _is_own(ctx: RequestContext, origin: PageOrigin) -> bool:
-    """Whether the page comes from the host that it opens a socket to.
-
-    The scheme is often unknown: where TLS ends before the server, and nothing tells so that is believed, a page of
-    either scheme may be our own.
-    """
-    secure = ctx.secure or (ctx.trusted_peer and _first_element(ctx, b"x-forwarded-proto").lower() in ("https", "wss"))
-    if secure and origin.scheme != "https":
-        return False
-    hosts = ctx.lines(b"host")
-    if ctx.trusted_peer and (forwarded := _first_element(ctx, b"x-forwarded-host")):
-        hosts = [forwarded]
-    found = _HOST.fullmatch(hosts[0].strip()) if len(hosts) == 1 else None
-    if found is None or _canonical(found["host"]) != origin.host:
-        return False
-    return origin.port == int(found["port"]) if found["port"] else origin.at_default_port
-
-
-def _first_element(ctx: RequestContext, name: bytes) -> str:
-    """What the proxy nearest to the client has said: each appends to the right."""
+def _first(ctx: RequestContext, name: bytes) -> str:
     return ctx.header(name).partition(",")[0].strip()
 
 

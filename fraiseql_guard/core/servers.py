@@ -1,8 +1,10 @@
-"""Finds out how many workers the server was started with: by command lines, and by the processes around this one."""
+"""Finds out how the server was started, by command lines and by the processes around this one: with how many workers,
+and with which bound on the messages of WebSockets."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,6 +14,13 @@ from pathlib import Path
 from typing import Final
 
 GUNICORN_ARGUMENTS: Final = "GUNICORN_CMD_ARGS"
+UVICORN_MESSAGE_OPTION: Final = "--ws-max-size"
+"""uvicorn's option for the largest message that it takes from a WebSocket, in bytes."""
+UVICORN_MESSAGE_BYTES: Final = 16_777_216
+"""That size without the option."""
+_UVICORN_VARIABLE: Final = "UVICORN_WS_MAX_SIZE"
+_UVICORN_SOCKETS: Final = re.compile(r"uvicorn\.protocols\.websockets\.\w+_impl")
+"""uvicorn's modules that speak WebSocket. The one in use is loaded before the app is."""
 _SERVERS: Final = ("gunicorn", "uvicorn", "hypercorn", "granian", "fastapi")
 _SPAWNED: Final = "--multiprocessing-fork"
 """An argument of every process that Python's multiprocessing has started anew."""
@@ -44,6 +53,39 @@ def started_workers(
     found = next(filter(None, map(_by_arguments, lines)), None)
     found = found or _without_arguments(proc, parent, lines, server, around)
     return found if found is not None and found.count > 1 else None
+
+
+def takes_largest_messages(
+    environ: Mapping[str, str] | None = None,
+    *,
+    proc: Path = Path("/proc"),
+    pid: int | None = None,
+    modules: Collection[str] | None = None,
+) -> bool:
+    """Whether uvicorn certainly serves WebSockets with its own bound on messages, :data:`UVICORN_MESSAGE_BYTES`: it was
+    started by its command, which names no other. False wherever that cannot be known."""
+    loaded = list(sys.modules) if modules is None else modules
+    if _UVICORN_VARIABLE in (os.environ if environ is None else environ):
+        return False
+    if not any(map(_UVICORN_SOCKETS.fullmatch, loaded)):
+        return False
+    own = os.getpid() if pid is None else pid
+    line = _command_line(proc, own)
+    if _SPAWNED in line:  # a worker, or the server of --reload
+        line = _command_line(proc, _parent(proc, own))
+    options = _options_of_uvicorn(line)
+    return options is not None and not any(each.partition("=")[0] == UVICORN_MESSAGE_OPTION for each in options)
+
+
+def _options_of_uvicorn(line: Sequence[str]) -> Sequence[str] | None:
+    """What stands behind uvicorn's own command; None where a line begins with another one."""
+    for place, argument in enumerate(line):
+        if Path(argument).name == "uvicorn":
+            return line[place + 1 :]
+        interpreter = place == 0 and Path(argument).name.startswith("python")
+        if not interpreter and not argument.startswith("-"):
+            return None
+    return None
 
 
 def _server_among(modules: Collection[str]) -> str | None:

@@ -7,6 +7,7 @@ The walk is lazy: what stands to the left of the caller's own address is never l
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,7 +46,7 @@ def hops(header: str, value: bytes) -> Iterator[Address | None]:
         if read > MAX_HOPS:
             yield None
             return
-        yield node_address(_for(element) if header == "forwarded" else element)
+        yield node_address(parameter(element, "for") if header == "forwarded" else element)
 
 
 def node_address(text: str | None) -> Address | None:
@@ -99,8 +100,9 @@ def _is_escaped(text: str, position: int) -> bool:
     return (position - begin) % 2 == 1
 
 
-def _for(element: str) -> str | None:
-    """The ``for`` parameter of an element; None if the element is malformed or names none or several."""
+def parameter(element: str, name: str) -> str | None:
+    """A parameter of an element of a Forwarded header, such as ``for`` or ``host`` (in lower case); None if the element
+    is malformed or has none or several of this name."""
     found: list[str] = []
     position = 0
     while position < len(element):
@@ -109,11 +111,19 @@ def _for(element: str) -> str | None:
         if pair is None or pair.end() == position:
             return None
         position = pair.end()
-        if pair["name"] and pair["name"].lower() == "for":
+        if pair["name"] and pair["name"].lower() == name:
             quoted = pair["quoted"]
             found.append(pair["plain"] if quoted is None else _ESCAPED.sub(r"\1", quoted))
-    # Two for parameters in one element: it would be a guess which one the proxy wrote.
+    # Two of one name in one element: it would be a guess which one the proxy wrote.
     return found[0] if len(found) == 1 else None
+
+
+def first_element(value: bytes) -> str:
+    """What the proxy nearest to the client has written into a Forwarded header: each appends to the right. ``""`` for a
+    header that is longer than is read."""
+    if len(value) > MAX_HEADER_BYTES:
+        return ""
+    return deque(elements(value.decode("latin-1")), maxlen=1)[0]
 
 
 _ELEMENTS: Final = {"x-forwarded-for": _listed, "forwarded": elements}

@@ -177,6 +177,48 @@ def test_each_proxy_appends_and_the_first_is_what_the_browser_asked_for(value) -
     assert passes(upgrade(b"https://app.example.org", "backend:8000", trusted=True, more=more))
 
 
+def proxied(forwarded: bytes, origin: bytes = b"https://app.example.org", *more: tuple[bytes, bytes]) -> Any:
+    """An upgrade behind a trusted proxy that says this in a Forwarded header (RFC 7239)."""
+    return upgrade(origin, "backend:8000", trusted=True, more=((b"forwarded", forwarded), *more, COOKIE))
+
+
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        b"for=192.0.2.1;host=app.example.org;proto=https",
+        b'proto=HTTPS; Host="APP.example.org:443"; for="[2001:db8::1]:80"',
+        b'host="app.example.org", for=10.0.0.1;host=inner;proto=http',
+        b'for="a,b";host=app.example.org,for=10.0.0.1',
+    ],
+)
+def test_where_it_is_the_header_of_the_proxies_forwarded_tells_host_and_scheme(forwarded) -> None:
+    assert passes(proxied(forwarded), forwarded_header="forwarded")
+    assert not passes(proxied(forwarded))  # proxies that send another one pass it on as it came
+    untrusted = upgrade(b"https://app.example.org", "backend:8000", more=((b"forwarded", forwarded), COOKIE))
+    assert not passes(untrusted, forwarded_header="forwarded")
+
+
+@pytest.mark.parametrize(
+    "forwarded",
+    [
+        *(b"", b"for=192.0.2.1", b"host=app.example.org.evil.example", b"host=evil.example, host=app.example.org"),
+        *(b"host=app.example.org;host=app.example.org", b'host="app.example.org', b"host=app.example.org/;proto=https"),
+        b"host=app.example.org;for=" + b"x" * 2048,
+    ],
+)
+def test_a_forwarded_header_that_names_no_host_or_another_makes_no_page_our_own(forwarded) -> None:
+    assert not passes(proxied(forwarded), forwarded_header="forwarded")
+
+
+def test_with_tls_at_the_proxy_a_plain_page_is_foreign_and_what_forwarded_leaves_out_others_may_tell() -> None:
+    plain, by_forwarded = b"http://app.example.org", {"forwarded_header": "forwarded"}
+    assert not passes(proxied(b"host=app.example.org;proto=https", plain), **by_forwarded)
+    assert passes(proxied(b"host=app.example.org;proto=http", plain), **by_forwarded)
+    assert passes(proxied(b"for=192.0.2.1;proto=https", b"https://app.example.org", FORWARDED[0]), **by_forwarded)
+    assert not passes(proxied(b"host=app.example.org", plain, FORWARDED[1]), **by_forwarded)
+    assert passes(proxied(b'host="[::1]:8000"', b"http://[0:0::1]:8000"), **by_forwarded)
+
+
 # --- listed origins --------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,5 @@
-"""The number of workers is known from the server's command line, from its variable, or from the processes around."""
+"""What the server's command line, its variables and the processes around tell: how many workers there are, and how
+large a message of a WebSocket may be."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fraiseql_guard.core.servers import StartedWorkers, started_workers
+from fraiseql_guard.core.servers import StartedWorkers, started_workers, takes_largest_messages
 
 SPAWNED = ["python", "-c", "from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle=7)"]
 SPAWNED_OTHER = [*SPAWNED[:2], "from multiprocessing.spawn import spawn_main; spawn_main(pipe_handle=9)"]
@@ -96,3 +97,52 @@ def test_siblings_that_a_configuration_file_of_gunicorn_asked_for(tmp_path) -> N
 def test_siblings_of_something_else_are_no_workers(tmp_path) -> None:
     processes = {10: (1, ["sh"]), 20: (10, ["python", "a.py"]), 21: (10, ["python", "a.py"])}
     assert asked(tmp_path, processes) is None
+
+
+# --- messages of WebSockets ------------------------------------------------------------------------------------------
+
+SOCKETS = ("uvicorn.protocols.websockets.auto", "uvicorn.protocols.websockets.websockets_sansio_impl")
+
+
+def takes_largest(folder: Path, processes, environ=None, modules=SOCKETS) -> bool:
+    return takes_largest_messages(environ or {}, proc=machine(folder, processes), pid=20, modules=modules)
+
+
+@pytest.mark.parametrize(
+    ("parent", "line"),
+    [
+        (["bash"], ["/venv/bin/python", "/venv/bin/uvicorn", "app:app"]),
+        (["bash"], ["python3.13", "-O", "-m", "uvicorn", "app:app", "--ws", "wsproto"]),
+        (["bash"], ["uvicorn", "--ws-max-queue", "4", "app:app"]),
+        (["uvicorn", "app:app", "--workers", "4"], [*SPAWNED, FORK]),
+        (["python", "-m", "uvicorn", "app:app", "--reload"], [*SPAWNED, FORK]),
+    ],
+)
+def test_uvicorn_with_its_own_bound_on_messages(tmp_path, parent, line) -> None:
+    assert takes_largest(tmp_path, {10: (1, parent), 20: (10, line)})
+
+
+@pytest.mark.parametrize(
+    ("parent", "line"),
+    [
+        (["bash"], ["uvicorn", "app:app", "--ws-max-size", "262144"]),
+        (["bash"], ["uvicorn", "--ws-max-size=262144", "app:app"]),
+        (["uvicorn", "app:app", "--ws-max-size", "262144", "--workers", "2"], [*SPAWNED, FORK]),
+        (["uvicorn", "app:app"], ["python", "main.py"]),  # started by an app, and may say what it likes
+        (["bash"], ["python", "main.py", "uvicorn"]),
+        (["bash"], ["python", "-X", "dev", "-m", "uvicorn", "app:app"]),  # rare, and not understood
+        (["bash"], ["gunicorn", "-k", "uvicorn.workers.UvicornWorker", "a:a"]),
+        (["bash"], ["hypercorn", "a:a"]),
+        (["bash"], []),
+    ],
+)
+def test_where_another_bound_is_set_or_nothing_tells(tmp_path, parent, line) -> None:
+    assert not takes_largest(tmp_path, {10: (1, parent), 20: (10, line)})
+
+
+def test_uvicorn_s_variable_and_a_uvicorn_that_speaks_no_websocket(tmp_path) -> None:
+    processes = {10: (1, ["bash"]), 20: (10, ["uvicorn", "app:app"])}
+    assert not takes_largest(tmp_path, processes, {"UVICORN_WS_MAX_SIZE": "262144"})
+    assert not takes_largest_messages({}, proc=tmp_path, pid=20, modules=("uvicorn", SOCKETS[0]))
+    assert takes_largest_messages({}, proc=tmp_path, pid=20, modules=SOCKETS)
+    assert not takes_largest_messages({}, proc=tmp_path / "none", pid=20, modules=SOCKETS)

@@ -120,6 +120,78 @@ async def test_open_subscriptions_take_no_place_of_a_callers_queries(guarded, me
     assert guard.guard.runtime.subscription_room.open_subscriptions == 0
 
 
+async def waiting(guard: Guarded, count: int) -> None:
+    """Until so many subscriptions are open, or wait for a place to begin with."""
+    await until(lambda: guard.guard.runtime.subscription_room.open_subscriptions == count)
+
+
+@pytest.mark.parametrize("options", [{"max_in_flight": 1}, {"database_pool_size": 4, "max_in_flight": 100}])
+async def test_silent_subscriptions_that_begin_at_once_wait_for_each_other(guarded, options) -> None:
+    guard = guarded(Feed(), **options)
+    clients = [Client(guard) for _ in range(5)]
+    await waiting(guard, 5)
+    assert len(guard.app.open) < 5
+    await until(lambda: len(guard.app.open) == 5)
+    assert guard.metric("fraiseql_guard_refusals_total") == 0
+    for client in clients:
+        await client.leave()
+    assert guard.guard.runtime.concurrency.at_work == 0
+
+
+async def test_a_subscription_waits_for_nothing_that_takes_longer(guarded) -> None:
+    guard = guarded(Feed(), max_in_flight=1)
+    guard.app.echo = EchoApp(held=True)
+    query = asyncio.ensure_future(graphql(guard, "{me{id}}"))
+    await until(lambda: guard.app.echo.at_work == 1)
+    reply = await Client(guard).ended()
+    assert (reply.status, reply.code) == (429, "CONCURRENCY_LIMIT")
+    assert guard.guard.runtime.subscription_room.open_subscriptions == 0
+    guard.app.echo.release()
+    assert (await query).status == 200
+
+
+async def test_those_who_wait_are_bounded_as_those_who_subscribe(guarded) -> None:
+    guard = guarded(Feed(), max_in_flight=1, max_subscriptions_per_caller=2)
+    clients = [Client(guard) for _ in range(2)]
+    await waiting(guard, 2)
+    assert len(guard.app.open) < 2
+    assert (await Client(guard).ended()).code == "TOO_MANY_SUBSCRIPTIONS"
+    await until(lambda: len(guard.app.open) == 2)
+    for client in clients:
+        await client.leave()
+
+
+async def test_a_client_may_leave_while_its_subscription_waits(guarded) -> None:
+    guard = guarded(Feed(), max_in_flight=1)
+    first = Client(guard)
+    await until(lambda: len(guard.app.open) == 1)
+    second = Client(guard)
+    await waiting(guard, 2)
+    await second.leave()
+    assert len(guard.app.open) == 1
+    assert guard.guard.runtime.subscription_room.open_subscriptions == 1
+    await first.leave()
+
+
+def caches_of(runtime: Any) -> tuple[Any, ...]:
+    return runtime.head_cache, runtime.admission, runtime.reader
+
+
+async def test_an_open_subscription_keeps_no_former_caches_alive(guarded) -> None:
+    """A fleet that changes a limit every minute fills one set of caches, not one for each stream of the day."""
+    guard = guarded(Feed())
+    empty = [each.size_bytes for each in caches_of(guard.guard.runtime)]
+    (client,) = await subscribed(guard, 1)
+    assert (await graphql(guard, "{me{id}}")).status == 200
+    former = guard.guard.runtime
+    assert all(each.size_bytes > before for each, before in zip(caches_of(former), empty, strict=True))
+    await guard.guard.operator.switch("setting", "FRAISEQL_GUARD_MAX_SOCKETS", "7", duration_seconds=60)
+    await guard.heard()
+    assert guard.guard.runtime is not former
+    assert [each.size_bytes for each in caches_of(former)] == empty
+    await client.leave()
+
+
 async def test_a_subscription_is_at_work_for_a_second_at_most_before_its_first_event(guarded) -> None:
     guard = guarded(Feed(), max_in_flight=1)
     (client,) = await subscribed(guard, 1, event=None)

@@ -31,6 +31,7 @@ pytestmark = pytest.mark.skipif(sys.version_info[:2] != (3, 13), reason="the ser
 
 SIGNED = {"FRAISEQL_JWT_SECRET": SECRET}
 FOUR = ("uvicorn", "uvicorn-wsproto", "hypercorn", "granian")
+CLOCK_GRAIN_SECONDS = 0.02
 ADA = make_token(SECRET, sub="ada")
 
 
@@ -175,6 +176,17 @@ async def test_a_client_that_does_not_read_is_ended_on_each_server(name: str, tm
 
 
 # --- one server ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_says_nothing_is_ended_after_ten_seconds_by_default(plain: SocketServer) -> None:
+    since = time.monotonic()
+    async with connected(plain.ws()) as socket:
+        opened = time.monotonic()
+        ended = await socket.ended()
+        seconds = time.monotonic() - opened
+    print(f"ended after {seconds:.3f} s")
+    assert (ended.code, ended.reason) == (4408, "SOCKET_PROTOCOL")
+    assert time.monotonic() - since >= 10.0 - CLOCK_GRAIN_SECONDS
 
 
 async def test_an_operation_is_stopped_at_its_deadline(plain: SocketServer) -> None:

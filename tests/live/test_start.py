@@ -169,6 +169,29 @@ def test_believing_everyone_is_said_at_the_start(tmp_path: Path) -> None:
         assert "--no-proxy-headers" in server.waits_for("guard.configuration", "FORWARDED_ALLOW_IPS=*")
 
 
+@pytest.mark.parametrize(
+    ("server_name", "options", "settings", "size"),
+    [
+        ("uvicorn", [], {}, "262144"),
+        ("uvicorn", ["--workers", "2"], {"FRAISEQL_GUARD_MAX_MESSAGE_BYTES": "1000"}, "2000"),
+        ("uvicorn", ["--ws-max-size", "300000"], {}, None),
+        ("uvicorn", ["--ws", "none"], {}, None),
+        ("uvicorn", [], {"FRAISEQL_GUARD_SOCKETS": "refuse"}, None),
+        ("uvicorn", [], {"FRAISEQL_GUARD_MAX_MESSAGE_BYTES": "10000000"}, None),
+        ("hypercorn", [], {}, None),
+    ],
+)
+def test_a_server_that_takes_much_larger_messages_than_the_guard_is_told_which_size_to_set(
+    tmp_path: Path, server_name: str, options: list[str], settings: dict[str, str], size: str | None
+) -> None:
+    with started(tmp_path, settings, server_name, *options, "tests.live.start_app:app") as server:
+        assert server.ask().status_code == 200
+        server.waits_for("guard.configuration", "--ws-max-size" if size else "FRAISEQL_REDIS_URL")
+        said = [each for each in server.lines("guard.configuration") if "--ws-max-size" in each]
+        assert {each.rpartition("--ws-max-size ")[2] for each in said} == ({size} if size else set())
+        assert len(said) <= (2 if "--workers" in options else 1)
+
+
 @pytest.mark.fraiseql
 @needs_fraiseql[1]
 def test_a_fraiseql_app_ends_with_the_reason(tmp_path: Path) -> None:

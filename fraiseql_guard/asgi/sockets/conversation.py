@@ -13,33 +13,22 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fraiseql_guard.asgi.body_budget import HeldBody, holder_of
-from fraiseql_guard.asgi.deadline import take_back
-from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import Dialect
 from fraiseql_guard.asgi.sockets.inbound import Inbound
 from fraiseql_guard.asgi.sockets.inbox import Inbox
 from fraiseql_guard.asgi.sockets.initialization import Initialization
 from fraiseql_guard.asgi.sockets.link import Link, Phase, RuntimeHolder
-from fraiseql_guard.asgi.sockets.operations import Operation, Operations
+from fraiseql_guard.asgi.sockets.operations import Operations
 from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
 from fraiseql_guard.asgi.sockets.registry import Ending
+from fraiseql_guard.asgi.sockets.served_app import STEP_SECONDS, ServedApp
 from fraiseql_guard.asgi.sockets.stops import Stops
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.live_facts import LiveFacts
-from fraiseql_guard.core.request import turn_to
-from fraiseql_guard.core.signals import GUARD_FAULT, OVERLOADED, ClosingReason
 from fraiseql_guard.telemetry.recorder.sockets import SocketLife
 
-_STEP_SECONDS: Final = 1.0
-"""How long an app has for each step of an end: to take the message, and to return once it was cancelled."""
 _SHOWN_OPERATIONS: Final = 20
-_INTERNAL_ERROR: Final = 1011
-"""RFC 6455, section 7.4.1."""
-_FULL: Final = Ending(ClosingReason.OVERLOAD, OVERLOADED, OVERLOADED.name, dialects.UNAVAILABLE)
-_FAULT: Final = Ending(ClosingReason.OVERLOAD, GUARD_FAULT, GUARD_FAULT.name, dialects.UNAVAILABLE)
-_DESERTED: Final = Ending(ClosingReason.APP, OVERLOADED, OVERLOADED.name, dialects.UNAVAILABLE)
 
 __all__ = ["Conversation", "RuntimeHolder"]
 
@@ -49,6 +38,9 @@ class Conversation:
 
     ``scope`` names the dialect alone as its subprotocol; ``receive`` still has the ``websocket.connect``.
     """
+
+    __slots__ = ("_app", "_inbound", "_inbox", "_initialization", "_link", "_operations", "_outbound", "_pulse",
+                 "_served", "_stops", "ctx")  # fmt: skip
 
     def __init__(
         self,
@@ -62,76 +54,37 @@ class Conversation:
     ) -> None:
         self.ctx = ctx
         self._app = app
-        self._scope = scope
         self._link = link = Link(dispatcher, scope, send, ctx, dialect)
-        self._operations = Operations(lambda: link.runtime, scope)
-        self._inbox = Inbox(
-            receive,
-            hold=self._hold,
-            is_early=lambda: link.phase < Phase.READY,
-            on_left=link.client_left,
-            on_full=lambda: link.end(_FULL),
-            on_fault=lambda error: link.runtime.tell(link.runtime.recorder.fault, "receive", error),
-        )
-        self._outbound = Outbound(link, self._operations)
+        link.observer = self
+        self._inbox = inbox = Inbox(link, receive)
+        self._operations = operations = Operations(link)
+        self._outbound = outbound = Outbound(link, operations)
+        self._served = ServedApp(link)
         self._initialization = Initialization(link, self)
-        self._pulse = Pulse(link, lambda: len(self._operations) > 0, self._say)
-        self._stops = Stops(link, self._inbox, self._operations, on_inline=self._stuck, on_heard=self._app_can_end)
-        self._inbound = Inbound(
-            link, self._inbox, self._operations, self._outbound, self._initialization, self._pulse, self._stops
-        )
-        self._task: asyncio.Task[object] | None = None
-        self._reader: asyncio.Task[None] | None = None
-        self._interrupted = False
-        self._timers: list[asyncio.TimerHandle] = []
-        self._sending: set[asyncio.Task[None]] = set()
-        link.on_over, link.on_phase = self._over, self._advanced
+        self._pulse = Pulse(link, operations)
+        self._stops = Stops(link, inbox, operations, self._served)
+        self._inbound = Inbound(link, inbox, operations, outbound, self._initialization, self._pulse, self._stops)
 
     async def run(self) -> None:
         """Have the app serve the socket, until both are done with it."""
         link = self._link
-        task = self._task = asyncio.current_task()
-        self._reader = link.loop.create_task(self._inbox.read())
+        reader = link.loop.create_task(self._inbox.read())
         self._initialization.show()
         try:
-            await self._run_app()
-            if self._interrupted and task is not None:
-                await take_back(task)
-            self._deserted()
+            with self._served:
+                await self._app(link.scope, self._inbound.receive, self._send)
+            await self._served.leave()
         finally:
             try:
                 await link.closed()
-                await self._read_to_the_end()
+                if link.opened_at is not None and link.phase is Phase.OVER:
+                    # A server may wait with the end of a closed connection until what the client has sent was taken.
+                    await asyncio.wait([reader], timeout=STEP_SECONDS)
             finally:
+                reader.cancel()
                 self._finish()
 
-    async def _read_to_the_end(self) -> None:
-        """A server may wait with the end of a closed connection until what the client has sent was taken."""
-        if self._link.opened_at is not None and self._link.phase is Phase.OVER and self._reader is not None:
-            await asyncio.wait([self._reader], timeout=_STEP_SECONDS)
-
-    async def _run_app(self) -> None:
-        try:
-            await self._app(self._scope, self._receive, self._send)
-        except (asyncio.CancelledError, Exception):
-            if not self._interrupted:
-                self._link.app_closed(_INTERNAL_ERROR)  # by the server
-                raise  # else: how it ended when it was stopped plays no part
-        finally:
-            self._task = None
-
-    # --- what the app asks for ---------------------------------------------------------------------------------------
-
-    async def _receive(self) -> Message:
-        """The next message for the app (ASGI)."""
-        turn_to(self.ctx)
-        try:
-            return await self._inbound.next()
-        except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
-            runtime = self._link.runtime
-            runtime.tell(runtime.recorder.fault, "sockets", error)
-            self._link.end(_FAULT)
-            return await self._inbound.disconnect()
+    # --- what the app says -------------------------------------------------------------------------------------------
 
     async def _send(self, message: Message) -> None:
         """A message of the app (ASGI)."""
@@ -163,29 +116,14 @@ class Conversation:
         runtime.live.add(self)
         if self._recorded:
             runtime.tell(runtime.recorder.sockets.opened, self.ctx, link.dialect.protocol)
+        self.ctx.drop_headers()
         link.advance(Phase.OPEN)
-        self._inbox.go.set()
+        self._inbox.open()
 
     @property
     def _recorded(self) -> bool:
         """Whether no guard further outside records it in the same metrics."""
         return "answer" not in self.ctx.told_outside
-
-    def _advanced(self) -> None:
-        self._pulse.advanced()
-        self._inbox.wake()
-
-    def _say(self, text: str) -> None:
-        """Send a text of the guard's own, beside everything else."""
-        sending = self._link.loop.create_task(self._link.send_text(text))
-        self._sending.add(sending)
-        sending.add_done_callback(self._sending.discard)
-
-    def _hold(self) -> HeldBody:
-        runtime = self._link.runtime
-        held = HeldBody(runtime.budget)
-        held.charge_to(holder_of(self.ctx), runtime.body_share_bytes)
-        return held
 
     # --- the end -----------------------------------------------------------------------------------------------------
 
@@ -193,53 +131,25 @@ class Conversation:
         """Begin to end the socket (LiveConnection)."""
         self._link.end(ending)
 
-    def _over(self, message: Message) -> None:
-        """The client is gone. The app hears of it, once nothing that is to be carried through is at work."""
+    def advanced(self) -> None:
+        """The socket has come a step further (LinkObserver)."""
+        self._pulse.advanced()
+        self._inbox.wake()
+
+    def over(self, message: Message) -> None:
+        """The client is gone. The app hears of it, once nothing that is to be carried through is at work
+        (LinkObserver)."""
         self._pulse.stop()
         self._inbox.discard()
         self._stops.client_gone(message)
 
-    def _app_can_end(self) -> None:
-        """The app can receive the end from now on: it has a second to return."""
-        runtime = self._link.runtime
-        policies = runtime.timeout_policies
-        if self._link.ending is not None or policies.query.stop_on_leave:
-            self._timers.append(self._link.loop.call_later(_STEP_SECONDS, self._interrupt, self.ctx))
-
-    def _stuck(self, operation: Operation) -> None:
-        """The app does not take messages while it works on an operation whose time is up: nothing but its task can be
-        stopped."""
-        self._link.end(_FULL)
-        self._interrupt(operation.ctx)
-
-    def _interrupt(self, ctx: RequestContext) -> None:
-        if self._task is None or self._interrupted:
-            return
-        self._interrupted = True
-        self._timers.append(self._link.loop.call_later(_STEP_SECONDS, self._abandoned, ctx))
-        self._task.cancel()
-
-    def _abandoned(self, ctx: RequestContext) -> None:
-        """The app goes on although it was cancelled."""
-        runtime = self._link.runtime
-        runtime.tell(runtime.recorder.abandoned, ctx, round(self._link.age_seconds, 3))
-
-    def _deserted(self) -> None:
-        """The app has returned. A client that it has told nothing would come back at once."""
-        link = self._link
-        if link.opened_at is not None and link.phase is not Phase.OVER:
-            link.end(_DESERTED)
-
     def _finish(self) -> None:
         """All that the socket has held is given back, once."""
         link, runtime = self._link, self._link.runtime
-        for timer in self._timers:
-            timer.cancel()
+        self._served.forget()
         self._pulse.stop()
         self._stops.close()
-        for task in (self._reader, *self._sending):
-            if task is not None:
-                task.cancel()
+        link.hush()
         runtime.tell(self._operations.end_all)
         runtime.live.remove(self)
         runtime.socket_room.release(self.ctx)

@@ -56,6 +56,8 @@ class SocketUser(BaseUser):
     """The user of a socket, as Starlette's ``websocket.user``: anonymous at first, a verified one once the socket is
     initialized. One object, so that an app that has copied its scope sees it too."""
 
+    __slots__ = ("_identity", "credentials")
+
     def __init__(self) -> None:
         self._identity: Identity | None = None
         self.credentials = AuthCredentials()

@@ -25,11 +25,13 @@ from fraiseql_guard.asgi.sockets.messages import (
 from fraiseql_guard.asgi.sockets.operations import Operation, Operations, give_back
 from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
+from fraiseql_guard.asgi.sockets.registry import Ending
 from fraiseql_guard.asgi.sockets.stops import Stops
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.request import take_up
+from fraiseql_guard.core.request import take_up, turn_to
 from fraiseql_guard.core.signals import (
+    GUARD_FAULT,
     MESSAGE_TOO_LARGE,
     OVERLOADED,
     QUERY_TIMEOUT,
@@ -42,10 +44,14 @@ from fraiseql_guard.core.signals import (
 _EARLY: Final = "An operation is asked for before connection_ack."
 _TWICE: Final = "connection_init comes a second time."
 _IN_USE: Final = "The id is that of an operation which is still open."
+_FAULT: Final = Ending(ClosingReason.OVERLOAD, GUARD_FAULT, GUARD_FAULT.name, dialects.UNAVAILABLE)
 
 
 class Inbound:
     """The messages of one socket's client."""
+
+    __slots__ = ("_inbox", "_initialization", "_initialized", "_link", "_operations", "_outbound", "_pulse", "_rate",
+                 "_stops", "messages", "received_bytes")  # fmt: skip
 
     def __init__(
         self,
@@ -72,30 +78,31 @@ class Inbound:
 
     # --- what the app receives ---------------------------------------------------------------------------------------
 
-    async def next(self) -> Message:
-        """The next message for the app."""
+    async def receive(self) -> Message:
+        """The next message for the app (ASGI)."""
         inbox, link = self._inbox, self._link
-        while True:
-            if inbox.front:
-                return inbox.front.popleft()()
-            if inbox.disconnect is not None:
-                return inbox.disconnect
-            arrived = inbox.take() if link.phase is not Phase.OVER else None
-            if arrived is None:
-                await inbox.wait()
-                continue
-            try:
-                message = await self._decide(arrived)
-            finally:
-                arrived.held.release()
-            if message is not None:
-                return message
-
-    async def disconnect(self) -> Message:
-        """The end of the socket, once there is one."""
-        while self._inbox.disconnect is None:
-            await self._inbox.wait()
-        return self._inbox.disconnect
+        turn_to(link.ctx)
+        try:
+            while inbox.front or inbox.disconnect is None:
+                if inbox.front:
+                    return inbox.front.pop(0)()
+                arrived = inbox.take() if link.phase is not Phase.OVER else None
+                if arrived is None:
+                    await inbox.wait()
+                    continue
+                try:
+                    message = await self._decide(arrived)
+                finally:
+                    arrived.held.release()
+                if message is not None:
+                    return message
+        except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
+            runtime = link.runtime
+            runtime.tell(runtime.recorder.fault, "sockets", error)
+            link.end(_FAULT)
+        while inbox.disconnect is None:
+            await inbox.wait()
+        return inbox.disconnect
 
     async def _decide(self, arrived: Arrived) -> Message | None:
         """The message for the app; None if it is not to receive it."""
@@ -203,7 +210,7 @@ class Inbound:
             return None
         message = arrived.message if ctx.rewritten is None else _rewritten(text, where, ctx.rewritten)
         operation = Operation(says.id, ctx, runtime)
-        self._operations.begin(operation, link.timers, link.loop.time(), self._time_is_up)
+        self._operations.begin(operation, self._time_is_up)
         take_up(ctx)
         return message
 
@@ -243,7 +250,7 @@ class Inbound:
         error = link.dialect.error(operation.id, replies.graphql_error(ctx, denial, runtime.disclosure))
         runtime.tell(runtime.recorder.refused, ctx, denial)
         self._operations.refuse(operation, denial.status)
-        self._pulse.say(error)
+        link.say(error)
         self._stops.stop(operation, in_time=True)
 
 

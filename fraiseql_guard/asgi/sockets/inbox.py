@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from starlette.types import Message, Receive
 
-from fraiseql_guard.asgi.body_budget import HeldBody
+from fraiseql_guard.asgi.body_budget import HeldBody, holder_of
+from fraiseql_guard.asgi.sockets.link import FULL, Link, Phase
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.request import current
 
@@ -33,68 +33,56 @@ class Arrived:
 
 
 class Inbox:
-    """Reads messages one by one, the next one when the last was taken.
+    """Reads messages one by one, the next one when the last was taken. What is put in front comes before messages that
+    wait. A client for whose message there is no memory for ten seconds is told to come back."""
 
-    ``on_left`` is told of the client's disconnect, ``on_full`` that there was no memory for a message for ten seconds.
-    What is put in front comes before messages that wait.
-    """
+    __slots__ = ("_arrived", "_begun", "_discards", "_link", "_opened", "_paused", "_receive", "_waiter", "disconnect",
+                 "front")  # fmt: skip
 
-    def __init__(
-        self,
-        receive: Receive,
-        *,
-        hold: Callable[[], HeldBody],
-        is_early: Callable[[], bool],
-        on_left: Callable[[Message], None],
-        on_full: Callable[[], None],
-        on_fault: Callable[[BaseException], object],
-    ) -> None:
+    def __init__(self, link: Link, receive: Receive) -> None:
+        self._link = link
         self._receive = receive
-        self._hold = hold
-        self._is_early = is_early
-        self._on_left, self._on_full, self._on_fault = on_left, on_full, on_fault
         self._arrived: Arrived | None = None
-        self._wanted: asyncio.Future[None] | None = None  # the reader waits until a message is wanted
+        self._paused: asyncio.Future[None] | None = None  # the reader waits until a message is wanted
         self._waiter: asyncio.Future[None] | None = None  # the app waits for anything
-        self._begun = self._discards = False
-        self.go = asyncio.Event()
-        """Whether the client may be read beyond its ``websocket.connect``: once it is accepted, or the app asks."""
-        self.front: deque[Callable[[], Message]] = deque()
+        self._begun = self._opened = self._discards = False
+        self.front: list[Callable[[], Message]] = []
         """What the app receives next, made when it takes it."""
         self.disconnect: Message | None = None
         """What the app receives at the end, again and again."""
 
+    # --- the reader ---------------------------------------------------------------------------------------------------
+
     async def read(self) -> None:
         """Read until the client leaves. Runs beside the app."""
+        link = self._link
         try:
-            while await self._read_one():
-                pass
+            while True:
+                while not self._may_read:
+                    self._paused = link.loop.create_future()
+                    await self._paused
+                message = await self._receive()
+                self._begun = True
+                if message["type"] == "websocket.disconnect":
+                    link.client_left(message)
+                    return
+                if not (self._discards or await self._keep(message)):
+                    link.end(FULL)
+                    return
         except Exception as error:  # noqa: BLE001 - a server that fails here has lost its client
-            self._on_fault(error)
-            self._on_left({"type": "websocket.disconnect", "code": LOST})
+            link.runtime.tell(link.runtime.recorder.fault, "receive", error)
+            link.client_left({"type": "websocket.disconnect", "code": LOST})
 
-    async def _read_one(self) -> bool:
-        if self._arrived is None and self._begun:
-            await self.go.wait()
-        message = await self._receive()
-        self._begun = True
-        if message["type"] == "websocket.disconnect":
-            self._on_left(message)
-            return False
-        if self._discards:
-            return True
-        held, size = self._hold(), _size(message)
-        if not await self._room(held, size):
-            self._on_full()
-            return False
-        self._arrived = Arrived(message, held, self._is_early(), size, current())
-        self._wanted = asyncio.get_running_loop().create_future()
-        self.wake()
-        await self._wanted
-        return True
+    @property
+    def _may_read(self) -> bool:
+        return self._discards or (self._arrived is None and (self._opened or not self._begun))
 
-    async def _room(self, held: HeldBody, size: int) -> bool:
-        """Whether there is memory for a message; as long as there is none, the client is not read."""
+    async def _keep(self, message: Message) -> bool:
+        """Have a message wait for the app; False where there is no memory for it. As long as there is none, the client
+        is not read."""
+        link, runtime = self._link, self._link.runtime
+        held, size = HeldBody(runtime.budget), _size(message)
+        held.charge_to(holder_of(link.ctx), runtime.body_share_bytes)
         looks = int(_FULL_SECONDS / _LOOK_SECONDS)
         while size and held.add(size) is not None:
             held.release()
@@ -102,13 +90,34 @@ class Inbox:
                 return False
             looks -= 1
             await asyncio.sleep(_LOOK_SECONDS)
+        self._arrived = Arrived(message, held, link.phase < Phase.READY, size, current())
+        self.wake()
         return True
+
+    def _read_on(self) -> None:
+        """Have the reader look whether it may read."""
+        if self._paused is not None and not self._paused.done():
+            self._paused.set_result(None)
+        self._paused = None
+
+    def open(self) -> None:
+        """The client may be read beyond its ``websocket.connect``: it is accepted, or the app asks for more."""
+        self._opened = True
+        self._read_on()
+
+    def discard(self) -> None:
+        """Nothing is wanted any more. The client is read on all the same: a server may not see to its end before."""
+        self._discards = True
+        arrived = self.take()
+        if arrived is not None:
+            arrived.held.release()
+
+    # --- the app ------------------------------------------------------------------------------------------------------
 
     def take(self) -> Arrived | None:
         """The message that waits; the next one is read from now on."""
         arrived, self._arrived = self._arrived, None
-        if arrived is not None and self._wanted is not None and not self._wanted.done():
-            self._wanted.set_result(None)
+        self._read_on()
         return arrived
 
     @property
@@ -116,33 +125,17 @@ class Inbox:
         """Bytes of the message that waits."""
         return 0 if self._arrived is None else self._arrived.size
 
-    @property
-    def has_arrived(self) -> bool:
-        """Whether a message waits."""
-        return self._arrived is not None
-
-    async def wait(self) -> None:
-        """Until something has come, or was put in front. One task waits at a time."""
-        if self._begun:
-            self.go.set()
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+    def wait(self) -> asyncio.Future[None]:
+        """Done once something has come, or was put in front. One task waits at a time."""
+        if self._begun and not self._opened:
+            self.open()
+        waiter = self._waiter = self._link.loop.create_future()
+        return waiter
 
     def wake(self) -> None:
         """Have the app look again."""
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def discard(self) -> None:
-        """Nothing is wanted any more. The client is read on all the same: a server may not see to its end before."""
-        self._discards = True
-        self.go.set()
-        arrived = self.take()
-        if arrived is not None:
-            arrived.held.release()
 
 
 def _size(message: Message) -> int:

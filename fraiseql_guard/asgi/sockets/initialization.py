@@ -45,6 +45,8 @@ _CLIENT_ERROR: Final = 400
 class Initialization:
     """Verifies the token of one socket's initialization, and shows its user to the app."""
 
+    __slots__ = ("_connection", "_link", "user")
+
     def __init__(self, link: Link, connection: LiveConnection) -> None:
         self._link = link
         self._connection = connection
@@ -137,8 +139,8 @@ class Initialization:
             kept = later(known, found)
             if token is not None and kept is not known:
                 socket.credentials = (f"Bearer {token}",)
-            link.use_head(ctx.header_lines)
             socket.identify(replace(kept, fresh=False))
+        link.use_head(socket.header_lines if found is None else ctx.header_lines)
         socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again
         socket.token_failure, socket.token_pending = ctx.token_failure, ctx.token_pending
         runtime = link.runtime

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from enum import IntEnum
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from starlette.types import Message, Scope, Send
 
@@ -17,10 +17,10 @@ from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.dialects import Dialect
 from fraiseql_guard.asgi.sockets.registry import Ending
-from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.context import RequestContext, first_lines
 from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.signals import SLOW_CONSUMER, ClosingReason
+from fraiseql_guard.core.signals import OVERLOADED, SLOW_CONSUMER, ClosingReason
 from fraiseql_guard.telemetry.trace import request_id
 
 CLOSE_SECONDS: Final = 1.0
@@ -31,6 +31,8 @@ _NOT_SENT: Final = frozenset(
     {b"connection", b"content-encoding", b"content-length", b"content-type", b"transfer-encoding", b"upgrade"}
 )
 """Headers of an upgrade that say nothing about the messages after it."""
+FULL: Final = Ending(ClosingReason.OVERLOAD, OVERLOADED, OVERLOADED.name, dialects.UNAVAILABLE)
+"""There is no room for what the client says, or for what the app does with it."""
 _SLOW: Final = Ending(ClosingReason.SLOW_CONSUMER, SLOW_CONSUMER, SLOW_CONSUMER.name, dialects.UNAVAILABLE)
 
 
@@ -53,8 +55,26 @@ class Phase(IntEnum):
     OVER = 4
 
 
+class LinkObserver(Protocol):
+    """Hears how far a socket has come."""
+
+    def advanced(self) -> None:
+        """It has come a step further."""
+        ...
+
+    def over(self, message: Message) -> None:
+        """The client cannot be reached any more; ``message`` is what the app is to receive. Told once."""
+        ...
+
+
 class Link:
-    """One socket. ``on_over`` is told once the client cannot be reached any more, with what the app is to receive."""
+    """One socket. ``observer`` is set before anything is sent over it."""
+
+    __slots__ = ("_head", "_holder", "_saying", "_send_raw", "_sends", "_sent_with", "_watch", "client_gone", "closer",
+                 "closing_code", "ctx", "dialect", "ending", "loop", "observer", "opened_at", "phase", "reason",
+                 "scope", "sent_bytes", "timers")  # fmt: skip
+
+    observer: LinkObserver
 
     def __init__(self, holder: RuntimeHolder, scope: Scope, send: Send, ctx: RequestContext, dialect: Dialect) -> None:
         self._holder = holder
@@ -66,17 +86,16 @@ class Link:
         self.loop = asyncio.get_running_loop()
         self.timers: DeadlineTimers = holder.runtime.timers.of(self.loop)
         self.opened_at: float | None = None
-        self.on_over: Callable[[Message], object] = lambda _: None
-        self.on_phase: Callable[[], object] = lambda: None
         self.client_gone = False
         self.ending: Ending | None = None
         self.closing_code, self.reason = dialects.NORMAL, ClosingReason.APP
         self.closer: asyncio.Task[None] | None = None
-        self._sends: dict[int, float] = {}  # when each that is under way has begun
-        self._sent = 0
+        self._sends: list[float] = []  # when each that is under way has begun, the oldest first
+        self._saying: list[asyncio.Task[None]] = []
         self.sent_bytes = 0
         self._watch: DeadlineTimer | None = None
-        self.use_head(ctx.header_lines)
+        self._head = ctx.header_lines
+        self._sent_with: tuple[Sequence[tuple[bytes, bytes]], Mapping[bytes, bytes]] | None = None
 
     @property
     def runtime(self) -> Runtime:
@@ -87,19 +106,25 @@ class Link:
         """The socket has come a step further."""
         if self.phase is not Phase.OVER:
             self.phase = phase
-            self.on_phase()
+            self.observer.advanced()
 
     # --- what is sent over it ----------------------------------------------------------------------------------------
 
-    def use_head(self, lines: Any) -> None:
+    def use_head(self, lines: Sequence[tuple[bytes, bytes]]) -> None:
         """Take what is sent from now on for sent with this head."""
-        kept = [line for line in lines if line[0] not in _NOT_SENT and not line[0].startswith(b"sec-websocket-")]
-        self._lines = [*kept, (b"content-type", b"application/json")]
-        self._headers = dict(reversed(self._lines))
+        self._head, self._sent_with = lines, None
+
+    def _make_head(self) -> tuple[Sequence[tuple[bytes, bytes]], Mapping[bytes, bytes]]:
+        """The header lines of what is sent, and the first of each; made with the first message."""
+        kept = [line for line in self._head if line[0] not in _NOT_SENT and not line[0].startswith(b"sec-websocket-")]
+        lines = [*kept, (b"content-type", b"application/json")]
+        return lines, first_lines(lines)
 
     def child(self, *, operation: bool, within: RequestContext | None = None) -> RequestContext:
         """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
-        ctx, outer = self.ctx.child(request_id(), self._lines, self._headers), self.ctx.outer
+        if self._sent_with is None:
+            self._sent_with = self._make_head()
+        ctx, outer = self.ctx.child(request_id(), *self._sent_with), self.ctx.outer
         ctx.operation = operation and ctx.guarded
         if outer is not None and within is not None and (within is outer or within.carrier is outer):
             within.books = outer.books
@@ -114,9 +139,9 @@ class Link:
         means that the client has left."""
         if self.client_gone:
             return
-        number, self._sent = self._sent, self._sent + 1
+        begun_at = self.loop.time()
         self.sent_bytes += len(message.get("text") or message.get("bytes") or b"")
-        self._sends[number] = self.loop.time()
+        self._sends.append(begun_at)
         if self._watch is None:
             self._watch_sends()
         try:
@@ -124,15 +149,26 @@ class Link:
         except Exception:  # noqa: BLE001 - each server has exceptions of its own
             self.client_left({"type": "websocket.disconnect", "code": 1006})
         finally:
-            del self._sends[number]
+            self._sends.remove(begun_at)
 
     async def send_text(self, text: str) -> None:
         """Send a text of the guard's own."""
         await self.send({"type": "websocket.send", "text": text})
         self.runtime.tell(self.runtime.recorder.sockets.message_left)
 
+    def say(self, text: str) -> None:
+        """Send a text of the guard's own, beside everything else."""
+        saying = self.loop.create_task(self.send_text(text))
+        self._saying.append(saying)
+        saying.add_done_callback(self._saying.remove)
+
+    def hush(self) -> None:
+        """Send nothing more of the guard's own."""
+        for saying in self._saying:
+            saying.cancel()
+
     def _watch_sends(self) -> None:
-        oldest = min(self._sends.values(), default=None)
+        oldest = self._sends[0] if self._sends else None
         self._watch = None
         if oldest is None or self.phase is Phase.OVER:
             return
@@ -214,7 +250,7 @@ class Link:
         self.phase = Phase.OVER
         if not self.client_gone:
             self.client_gone = True
-            self.on_over(message)
+            self.observer.over(message)
 
     async def closed(self) -> None:
         """Until a close that was begun has been sent: a server ends the connection as soon as the app returns."""

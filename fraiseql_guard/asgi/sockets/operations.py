@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from starlette.types import Scope
-
 from fraiseql_guard.asgi.answer import Answer
 from fraiseql_guard.asgi.app_refusals import app_refusal
 from fraiseql_guard.asgi.finish import record_outcome
 from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.sockets.link import Link
 from fraiseql_guard.checks.concurrency import BEGINNING_SECONDS
 from fraiseql_guard.core.context import RequestContext
-from fraiseql_guard.core.deadline_timers import DeadlineTimer, DeadlineTimers
+from fraiseql_guard.core.deadline_timers import DeadlineTimer
 from fraiseql_guard.core.live_facts import LiveOperation
 from fraiseql_guard.core.request import put_down
 from fraiseql_guard.core.signals import FailureReason, Transport
@@ -88,11 +87,12 @@ class Operation:
 
 
 class Operations:
-    """Those of one socket by id. ``runtime`` returns the one in force."""
+    """Those of one socket by id."""
 
-    def __init__(self, runtime: Callable[[], Runtime], scope: Scope) -> None:
-        self._runtime = runtime
-        self._scope = scope
+    __slots__ = ("_link", "_open", "_stopping", "events", "total")
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
         self._open: dict[str, Operation] = {}
         self._stopping: dict[Operation, None] = {}
         self.total = 0
@@ -126,11 +126,10 @@ class Operations:
 
     # --- begin --------------------------------------------------------------------------------------------------------
 
-    def begin(
-        self, operation: Operation, timers: DeadlineTimers, now: float, on_time: Callable[[Operation], None]
-    ) -> None:
+    def begin(self, operation: Operation, on_time: Callable[[Operation], None]) -> None:
         """Open one: it is counted from now on, and ``on_time`` is told when its time is up."""
-        runtime, ctx = self._runtime(), operation.ctx
+        runtime, ctx = self._link.runtime, operation.ctx
+        timers, now = self._link.timers, self._link.loop.time()
         self._open[operation.id] = operation
         self.total += 1
         ctx.span = active_span()
@@ -155,7 +154,7 @@ class Operations:
         if operation.subscribes:
             operation.give_slot()
             if operation.counted and not failed:
-                runtime = self._runtime()
+                runtime = self._link.runtime
                 runtime.tell(runtime.recorder.sockets.event_passed)
         if payload is not None:
             self._look(operation, payload)
@@ -168,7 +167,7 @@ class Operations:
         answer.start(_JSON_HEAD)
         answer.body(payload)
         operation.failed |= answer.has_failed(complete=True)
-        runtime, ctx = self._runtime(), operation.ctx
+        runtime, ctx = self._link.runtime, operation.ctx
         if runtime.authenticates and answer.codes and not operation.recorded:
             reason: FailureReason | None = runtime.tell(app_refusal, ctx, answer)
             if reason is not None:
@@ -180,7 +179,7 @@ class Operations:
         """The app is done with one."""
         operation.failed |= failed
         self._close(operation, _OK)
-        operation.release(self._runtime())
+        operation.release(self._link.runtime)
 
     def leave(self, operation: Operation) -> None:
         """The client does not want one any more. What it holds is given back when the app has heard of it
@@ -188,7 +187,7 @@ class Operations:
         if not operation.subscribes and not operation.events:
             operation.failed = True
             if operation.counted:
-                runtime = self._runtime()
+                runtime = self._link.runtime
                 runtime.tell(runtime.recorder.disconnected)
         self._close(operation, _OK if operation.subscribes or operation.events else 0)
         self._stopping[operation] = None
@@ -202,7 +201,7 @@ class Operations:
     def released(self, operation: Operation) -> None:
         """The app has heard that one is over."""
         self._stopping.pop(operation, None)
-        operation.release(self._runtime())
+        operation.release(self._link.runtime)
 
     def end_all(self) -> None:
         """The socket is over, and the app is done with it."""
@@ -219,7 +218,7 @@ class Operations:
             operation.timer = None
         operation.ctx.ends_at = None
         if operation.subscribes and operation.counted:
-            runtime = self._runtime()
+            runtime = self._link.runtime
             runtime.tell(runtime.recorder.sockets.unsubscribed, Transport.SOCKET, operation.seconds)
         if not operation.recorded:
             operation.ctx.untimed = operation.subscribes
@@ -228,10 +227,10 @@ class Operations:
     def _record(self, operation: Operation, status: int, reason: FailureReason | None = None) -> None:
         """Account for one, once, as for a request."""
         operation.recorded = True
-        ctx, runtime, seconds = operation.ctx, self._runtime(), operation.seconds
+        ctx, runtime, seconds = operation.ctx, self._link.runtime, operation.seconds
         ctx.status = status
         failed = operation.failed or ctx.denial is not None
-        runtime.tell(record_outcome, runtime, self._scope, ctx, seconds, reason, seconds, failed)
+        runtime.tell(record_outcome, runtime, self._link.scope, ctx, seconds, reason, seconds, failed)
 
 
 def give_back(ctx: RequestContext, runtime: Runtime) -> None:

@@ -30,6 +30,8 @@ _NORMAL: Final = frozenset({dialects.NORMAL, 1001, 1005})
 class Outbound:
     """The ``send`` of one socket's app. Whatever is said of an operation that is over is dropped."""
 
+    __slots__ = ("_link", "_operations", "pings", "terminated")
+
     def __init__(self, link: Link, operations: Operations) -> None:
         self._link = link
         self._operations = operations

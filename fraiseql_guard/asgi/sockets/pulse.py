@@ -8,6 +8,7 @@ from typing import Final
 
 from fraiseql_guard.asgi.sockets import dialects
 from fraiseql_guard.asgi.sockets.link import Link, Phase
+from fraiseql_guard.asgi.sockets.operations import Operations
 from fraiseql_guard.asgi.sockets.registry import Ending
 from fraiseql_guard.core.deadline_timers import DeadlineTimer
 from fraiseql_guard.core.denial import Denial
@@ -28,11 +29,12 @@ _UNACKNOWLEDGED: Final = Ending(ClosingReason.OVERLOAD, OVERLOADED, OVERLOADED.n
 class Pulse:
     """Looks after one socket with one timer, by the settings in force when it rings."""
 
-    def __init__(self, link: Link, has_operations: Callable[[], bool], say: Callable[[str], object]) -> None:
+    __slots__ = ("_link", "_opened_at", "_operations", "_part", "_phase_since", "_pinged_at", "_timer", "busy_at",
+                 "heard_at")  # fmt: skip
+
+    def __init__(self, link: Link, operations: Operations) -> None:
         self._link = link
-        self._has_operations = has_operations
-        self.say: Final = say
-        """Sends a text without waiting for it."""
+        self._operations = operations
         self._timer: DeadlineTimer | None = None
         self._opened_at = self.heard_at = self.busy_at = link.loop.time()
         """``heard_at``: when the client last said anything; ``busy_at``: when it last said more than that it is
@@ -61,22 +63,28 @@ class Pulse:
             self._timer.cancel()
             self._timer = None
 
+    def _rung(self) -> None:
+        self._timer = None
+        self._look()
+
     def _look(self) -> None:
         """End the socket if it is time, ping if it is, and come back at the next moment that matters."""
         link = self._link
         if link.is_over:
             return
-        self.stop()
         now = link.loop.time()
-        if self._has_operations():
+        if len(self._operations):
             self.busy_at = now
         dues = self._dues(link.runtime.settings)
         for due, act in dues:
             if now >= due:
                 act()
         if not link.is_over:
-            following = [due for due, _ in self._dues(link.runtime.settings)]
-            self._timer = link.timers.call_at(max(min(following), now + 0.001), self._look)
+            following = max(min(due for due, _ in self._dues(link.runtime.settings)), now + 0.001)
+            if self._timer is not None and self._timer.when() > following:
+                self.stop()
+            if self._timer is None:  # else it rings sooner, and looks again then
+                self._timer = link.timers.call_at(following, self._rung)
 
     def _dues(self, settings: Settings) -> list[tuple[float, Callable[[], object]]]:
         link = self._link
@@ -100,7 +108,7 @@ class Pulse:
     def _send_ping(self) -> None:
         self._pinged_at = self._link.loop.time()
         if self._link.dialect.ping is not None:
-            self.say(self._link.dialect.ping)
+            self._link.say(self._link.dialect.ping)
 
     def _not_ready(self) -> None:
         """The client has not said who it is; or the app has not answered to that."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -13,6 +12,7 @@ from fraiseql_guard.asgi.sockets.inbox import Inbox
 from fraiseql_guard.asgi.sockets.link import Link
 from fraiseql_guard.asgi.sockets.messages import read_app_message
 from fraiseql_guard.asgi.sockets.operations import Operation, Operations
+from fraiseql_guard.asgi.sockets.served_app import ServedApp
 from fraiseql_guard.core.deadline_timers import DeadlineTimer
 
 _TAKEN_SECONDS: Final = 1.0
@@ -20,25 +20,15 @@ _TAKEN_SECONDS: Final = 1.0
 
 
 class Stops:
-    """The ends that one socket's app has not heard of yet.
+    """The ends that one socket's app has not heard of yet."""
 
-    ``on_inline`` is told of an operation that the app executes instead of taking messages, once its time is up;
-    ``on_heard`` once the app can receive the end of the socket.
-    """
+    __slots__ = ("_inbox", "_last", "_link", "_operations", "_served", "_waiting")
 
-    def __init__(
-        self,
-        link: Link,
-        inbox: Inbox,
-        operations: Operations,
-        *,
-        on_inline: Callable[[Operation], object],
-        on_heard: Callable[[], object],
-    ) -> None:
+    def __init__(self, link: Link, inbox: Inbox, operations: Operations, served: ServedApp) -> None:
         self._link = link
         self._inbox = inbox
         self._operations = operations
-        self._on_inline, self._on_heard = on_inline, on_heard
+        self._served = served
         self._waiting: dict[Operation, DeadlineTimer | None] = {}
         self._last: Message | None = None  # the end, held back for what is to be carried through
 
@@ -65,7 +55,7 @@ class Stops:
 
     def _not_taken(self, operation: Operation) -> None:
         if operation in self._waiting:
-            self._on_inline(operation)
+            self._served.stuck(operation.ctx)
 
     # --- of the socket -----------------------------------------------------------------------------------------------
 
@@ -96,7 +86,7 @@ class Stops:
             return
         self._inbox.disconnect = self._last
         self._inbox.wake()
-        self._on_heard()
+        self._served.can_end()
 
     def close(self) -> None:
         """The app is done."""

@@ -119,7 +119,7 @@ class Upgrade:
         dialect = dialects.of(ctx.subprotocol) if runtime.reads_sockets else None
         if dialect is not None:  # the app cannot choose another
             self._chosen = dialect.subprotocol
-            self._scope = {**self._scope, "subprotocols": [self._chosen]}
+            self._scope["subprotocols"] = [self._chosen]
         enter(self._scope, ctx)
         if runtime.authenticates:
             present_identity(self._scope, ctx.identity)
