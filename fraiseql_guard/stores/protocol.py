@@ -62,6 +62,21 @@ class AdmitRequest:
     """What the store makes of it, kept for a request that is made again."""
 
 
+@dataclass(slots=True)  # made with many requests
+class Adjustment:
+    """What changes in buckets after their request was admitted, because it turned out then.
+
+    Charges with negative tokens give back, at most until the bucket is full; with positive ones they take, at most
+    until it is empty; with none the bucket is only looked at. No override replaces them, no sanction ends them, and
+    nothing is counted.
+    """
+
+    subject: Subject
+    charges: tuple[Charge, ...]
+    alone: bool = False
+    """Whether the request was decided by this process alone (AdmitResult.alone), in whose buckets it has paid."""
+
+
 @dataclass(frozen=True, slots=True)
 class Imposed:
     """A sanction that this very exchange brought into force.
@@ -90,6 +105,8 @@ class AdmitResult:
     unavailable: bool = False
     override_seconds: float | None = None
     """How long an override of the subject's limits, which decided here, is still in force."""
+    alone: bool = False
+    """Whether this process has decided by itself, from buckets of its own: the store did not answer."""
 
 
 class Store(Protocol):
@@ -141,6 +158,10 @@ class Store(Protocol):
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill in one exchange."""
+        ...
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change buckets in one exchange; how they are now. A bucket that is only looked at is not written."""
         ...
 
     async def ping(self) -> None:

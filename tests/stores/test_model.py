@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit
+from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore, RedisStore, Store
 from fraiseql_guard.stores.limits import OVERRIDE, effective_charges
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
 from fraiseql_guard.stores.redis.client import Question, Script, open_client
@@ -45,6 +45,7 @@ class Model:
 
     now: float = 0.0
     looks: list[tuple[Subject, Charge, float, bool]] = field(default_factory=list)  # and whether it was taken
+    adjusted: set[int] = field(default_factory=set)  # the looks that are adjustments, by their identity
     offences: dict[tuple[Subject, PolicyName], list[tuple[float, int, int]]] = field(default_factory=dict)
     impositions: dict[tuple[Subject, PolicyName], list[float]] = field(default_factory=dict)
     sanctions: dict[tuple[Subject, PolicyName], float] = field(default_factory=dict)
@@ -68,10 +69,17 @@ class Model:
         """Tokens in use as this limit sees it: what came back meanwhile came at its rate, and no bucket holds less than
         nothing. A clock that is set back brings nothing back, and nothing is taken by it either."""
         used, at = 0.0, 0.0
-        for who, charge, when, taken in self.looks:
+        for look in self.looks:
+            who, charge, when, taken = look
             if (who, charge.key) == (subject, bucket):
                 came_back = max(0.0, when - at) * charge.limit.tokens_per_second
-                used = min(charge.capacity, max(0.0, used - came_back)) + charge.tokens * taken
+                if id(look) in self.adjusted:
+                    # Full at most, empty at most; what was used of a larger bucket stays used.
+                    used = max(0.0, used - came_back)
+                    room = max(0.0, charge.capacity - used)
+                    used += max(-used, min(charge.tokens, room))
+                else:
+                    used = min(charge.capacity, max(0.0, used - came_back)) + charge.tokens * taken
                 at = when
         return min(capacity, max(0.0, used - max(0.0, self.now - at) * limit.tokens_per_second))
 
@@ -131,6 +139,13 @@ class Model:
             self.offend(request.subject, request.offence, request.offences, request.offences, abuse=False),
         )
 
+    def adjust(self, adjustment: Adjustment) -> None:
+        for charge in adjustment.charges:
+            if charge.tokens:  # else it is only looked at
+                look = (adjustment.subject, charge, self.now, True)
+                self.adjusted.add(id(look))
+                self.looks.append(look)
+
     def lift(self, subject: Subject) -> int:
         ended = 0
         for policy in PolicyName:
@@ -140,14 +155,18 @@ class Model:
         return ended
 
 
-def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
-    charges = st.builds(
+def charges_of(tokens: st.SearchStrategy[int]) -> st.SearchStrategy[Charge]:
+    return st.builds(
         Charge,
         policy=st.sampled_from(["default", "graphql"]),
         limit=st.sampled_from([Limit(7, 60), Limit(7, 60), Limit(2, 600), Limit(40, 20)]),  # changed at run time
         burst=st.sampled_from([3, 3, 0]),
-        tokens=st.integers(1, 6),
+        tokens=tokens,
     )
+
+
+def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
+    charges = charges_of(st.integers(1, 6))
     budget = st.builds(Charge, st.just("budget"), st.just(Limit(30, 60)), tokens=st.integers(1, 9), fixed=st.just(True))
     bills = st.builds(
         lambda ordinary, fixed: (*ordinary, *fixed),
@@ -182,7 +201,13 @@ def steps(
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
     )
-    step = requests(windows) | requests(windows) | requests(windows) | pauses | st.sampled_from(SUBJECTS)
+    adjustments = st.builds(
+        Adjustment,
+        st.sampled_from(SUBJECTS),
+        st.lists(charges_of(st.integers(-6, 12)), min_size=1, max_size=2, unique_by=lambda charge: charge.key).map(tuple),
+    )
+    asked = requests(windows) | requests(windows) | requests(windows)
+    step = asked | adjustments | pauses | st.sampled_from(SUBJECTS)
     if clock_is_set_back:
         # By a server's clock a sanction ends later then, or is in force again: how long is not what is compared here.
         step = step.filter(lambda step: not isinstance(step, AdmitRequest) or step.abuse is step.offence is None)
@@ -209,10 +234,21 @@ async def compare(
                 await store.limits.set(step.subject, step.limit, step.burst, step.seconds)
             else:
                 assert await store.limits.clear(step.subject) is was_there
+        elif isinstance(step, Adjustment):
+            model.adjust(step)
+            _compare_buckets(model, step.subject, await store.adjust(step))
         elif isinstance(step, AdmitRequest):
             await _compare_request(store, model, step)
     listed = {(one.subject, one.policy) for one in await store.sanctions.all()}
     assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
+
+
+def _compare_buckets(model: Model, subject: Subject, buckets: tuple[Bucket, ...]) -> None:
+    for bucket in buckets:
+        charge = bucket.charge
+        used = model.used(subject, charge.key, charge.limit, charge.capacity)
+        assert 0 <= bucket.remaining <= charge.capacity
+        assert bucket.remaining == pytest.approx(charge.capacity - used, abs=1e-5)
 
 
 async def _compare_request(store: Store, model: Model, request: AdmitRequest) -> None:

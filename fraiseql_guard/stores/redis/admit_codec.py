@@ -17,6 +17,7 @@ from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
     SANCTIONED_NETWORKS,
+    Adjustment,
     AdmitRequest,
     AdmitResult,
     Imposed,
@@ -111,6 +112,16 @@ def admit_arguments(request: AdmitRequest) -> list[Part]:
     return arguments
 
 
+def adjust_arguments(adjustment: Adjustment) -> list[Part]:
+    """ARGV of adjust.lua."""
+    member, arguments = adjustment.subject.member, list[Part]()
+    for charge in adjustment.charges:
+        limit = charge.limit
+        name = bucket_name(member, charge.key)
+        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
+    return arguments
+
+
 def _escalation_arguments(escalation: Escalation | None, weight: int) -> Sequence[Part]:
     if escalation is None:
         return ("",)
@@ -152,6 +163,13 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
     )
     imposed = _read_imposed(request, admitted, reply[end:]) if len(reply) > end else None
     return AdmitResult(admitted, buckets, None, imposed, False, override_seconds)
+
+
+def read_adjusted(adjustment: Adjustment, reply: Sequence[Any]) -> tuple[Bucket, ...]:
+    """The answer of adjust.lua; one of UNREADABLE if it is none."""
+    return tuple(
+        [Bucket(charge, left / MILLIONTHS) for charge, left in zip(adjustment.charges, reply, strict=True)]
+    )
 
 
 def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -> Imposed:
