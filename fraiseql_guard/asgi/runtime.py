@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from starlette.types import ASGIApp, Scope
 
+from fraiseql_guard.asgi.accounts import Accounts
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
@@ -124,6 +125,7 @@ class Runtime:
     store: Store
     control: OverridesWatch
     admission: Admission
+    accounts: Accounts
     lockouts: Lockouts
     recorder: RequestRecorder
     budget: BufferBudget

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
+from fraiseql_guard.asgi.accounts import Accounts
 from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
@@ -15,6 +17,7 @@ from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
+from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.checks.socket_room import SocketRoom, SubscriptionRoom
@@ -77,6 +80,7 @@ class _RuntimeBuilder:
         """Put the parts together."""
         components, settings = self._components, self._settings
         telemetry, at_work = components.telemetry, components.at_work
+        admission = self._admission()
         return Runtime(
             settings=settings,
             modes=self._modes,
@@ -100,7 +104,8 @@ class _RuntimeBuilder:
             store=components.store,
             control=components.fleet.control,
             allow_list=components.allow_list,
-            admission=self._admission(),
+            admission=admission,
+            accounts=self._accounts(admission),
             lockouts=Lockouts(components.store, telemetry.recorder, settings, at_work.logins),
             recorder=telemetry.recorder,
             budget=at_work.budget,
@@ -175,6 +180,17 @@ class _RuntimeBuilder:
             self._blocked,
             app_documents=self._components.documents.of_app,
             configured=self._mount_options.settings,
+        )
+
+    def _accounts(self, admission: Admission) -> Accounts:
+        settings, components = self._settings, self._components
+        return Accounts(
+            components.store,
+            admission,
+            CostBudgets(settings, self._mount_options.settings) if settings.cost_budgets else None,
+            place=components.books.store,
+            enforced=self._modes[Protection.RATE_LIMIT] is Mode.ENFORCE,
+            on_fault=partial(components.telemetry.recorder.fault, "limits"),
         )
 
     # --- what operators see and do ------------------------------------------------------------------------------------

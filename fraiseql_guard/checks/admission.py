@@ -144,11 +144,25 @@ class Admission:
             decision = self.conclude(ctx, request, result, denial)
             if admitted:
                 drawn.keep(ctx, result.buckets)
+                ctx.paid = result.buckets
                 ctx.buckets = (*result.buckets, *drawn.covered)
             return decision
         finally:
             if not admitted:
                 drawn.give_back()
+
+    def further_charges(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
+        """What the app takes for a request that it works on: so many tokens more from its main buckets. Empty where
+        nothing is counted."""
+        return () if not tokens or not self.counts(ctx) else self._rates.further(ctx, tokens)
+
+    def counts(self, ctx: RequestContext) -> bool:
+        """Whether a request is counted at all."""
+        return self._charging and not self._rates.free(ctx)
+
+    def further_request(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitRequest:
+        """The question to the store whether there is room for what the app takes. That there is none is no offence."""
+        return AdmitRequest(ctx.subject, charges, exempt=self._sanctions.exempt(ctx), enforced=self._enforced)
 
     def usual_request(self, ctx: RequestContext) -> AdmitRequest | None:
         """What to ask the store for a request of which nothing is special; None for a special one.
@@ -189,6 +203,8 @@ class Admission:
         lenient = is_lenient(denial)
         if result.buckets and not (lenient and result.admitted):  # the answer shows no bucket of lenient refusals
             ctx.buckets = result.buckets
+        if result.alone:
+            ctx.paid_alone = True
         if result.admitted:
             return PASSED if denial is None and result.imposed is None else Decision(denial, result.imposed)
         ctx.unpaid = True

@@ -115,6 +115,10 @@ class RateLimits:
             *[_take(charge, tokens) for charge in further],
         )
 
+    def further(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
+        """So many tokens more from a request's main buckets."""
+        return self._with_networks(ctx, [replace(charge, tokens=tokens) for charge in self.main_charges(ctx)])
+
     def _lenient_charges(self, ctx: RequestContext, denial: Denial) -> tuple[Charge, ...]:
         if denial.code is CROSS_SITE_REQUEST:
             return self._shared_cross_site if ctx.shared_peer else self._cross_site

@@ -106,6 +106,11 @@ class RequestContext:
     known_by: RequestContext | None = None  # the nearest guard outside that authenticates, where this one does not
     credit: dict[Hashable, int] | None = None  # tokens taken here that guards inside need not take again
     unpaid: bool = False  # a bucket was short, and nothing was taken from any
+    paid: tuple[Bucket, ...] | None = None  # the buckets that it has paid itself, where guards outside have paid a part
+    paid_alone: bool = False  # to this process, since the store did not answer
+    ledger: Any = None  # of what it has paid, once that may change (stores/ledger.py)
+    accounts: Any = None  # of its guard, known with the books (asgi/accounts.py)
+    actual_cost: float | None = None  # in points, as the app's answer says
     shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, if guards inside have some too
     # Of what is sent over a socket: see child().
     carrier: RequestContext | None = None  # the socket's own context

@@ -1,4 +1,4 @@
-"""What changes in buckets after their request was admitted, in both stores alike: given back, taken later, looked at."""
+"""What changes in buckets after admission, in both stores alike: tokens given back, taken later, looked at."""
 
 from __future__ import annotations
 

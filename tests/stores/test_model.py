@@ -204,7 +204,9 @@ def steps(
     adjustments = st.builds(
         Adjustment,
         st.sampled_from(SUBJECTS),
-        st.lists(charges_of(st.integers(-6, 12)), min_size=1, max_size=2, unique_by=lambda charge: charge.key).map(tuple),
+        st.lists(charges_of(st.integers(-6, 12)), min_size=1, max_size=2, unique_by=lambda charge: charge.key).map(
+            tuple
+        ),
     )
     asked = requests(windows) | requests(windows) | requests(windows)
     step = asked | adjustments | pauses | st.sampled_from(SUBJECTS)

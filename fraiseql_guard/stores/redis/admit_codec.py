@@ -167,9 +167,7 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
 
 def read_adjusted(adjustment: Adjustment, reply: Sequence[Any]) -> tuple[Bucket, ...]:
     """The answer of adjust.lua; one of UNREADABLE if it is none."""
-    return tuple(
-        [Bucket(charge, left / MILLIONTHS) for charge, left in zip(adjustment.charges, reply, strict=True)]
-    )
+    return tuple([Bucket(charge, left / MILLIONTHS) for charge, left in zip(adjustment.charges, reply, strict=True)])
 
 
 def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -> Imposed:

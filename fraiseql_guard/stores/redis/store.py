@@ -12,7 +12,14 @@ from typing import Any
 
 from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, StoreError
-from fraiseql_guard.stores.redis.admit_codec import UNREADABLE, adjust_arguments, admit_call, bucket_name, read_adjusted, read_result
+from fraiseql_guard.stores.redis.admit_codec import (
+    UNREADABLE,
+    adjust_arguments,
+    admit_call,
+    bucket_name,
+    read_adjusted,
+    read_result,
+)
 from fraiseql_guard.stores.redis.check import check_redis
 from fraiseql_guard.stores.redis.client import ScriptCall, open_client
 from fraiseql_guard.stores.redis.documents import RedisDocuments
