@@ -185,7 +185,7 @@ def charges_of(
     found = [Charge(policy, shortest, burst.of(shortest), bucket=bucket)]
     for limit in rate.limits[1:]:
         # A slash is in no name of a policy or a tier, so that no other rate has this bucket.
-        bucket, first = f"{name}/{limit.window}", before.get(limit.window_seconds)
+        bucket, first = f"{name}/{limit.window_seconds}", before.get(limit.window_seconds)
         bucket = bucket if first is None else mounted_bucket(bucket, first, 0)
         found.append(Charge(f"{policy}-{limit.window}", limit, bucket=bucket))
     return tuple(found)
