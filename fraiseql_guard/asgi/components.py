@@ -42,6 +42,7 @@ from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.late_adjustments import LateAdjustments
 from fraiseql_guard.stores.overrides import Overrides
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
@@ -108,6 +109,7 @@ class Components:
     """One of each for a guard, however often its runtime is built."""
 
     store: Store
+    late_adjustments: LateAdjustments
     telemetry: TelemetryParts
     identity: IdentityParts | None
     documents: DocumentParts
@@ -140,6 +142,11 @@ def build_components(
     live_watch = _live_watch(live, blocks, identity, fleet, hooks, clocks.elapsed)
     return Components(
         store=store,
+        late_adjustments=LateAdjustments(
+            store,
+            on_made=recorder.process.adjusted,
+            on_fault=partial(recorder.fault, "limits"),
+        ),
         telemetry=telemetry,
         identity=identity,
         documents=documents,

@@ -363,6 +363,7 @@ class Middleware:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:
             await trusted.aclose()
+        await self.reloader.components.late_adjustments.aclose()
         await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
         # Guards further inside, which no lifespan reaches, and the log at last.

@@ -337,6 +337,8 @@ class RequestHandler:
             self._trailers = bool(message.get("trailers"))
             if self._answer is None and streams_events(message):
                 self._events_at = time.monotonic()
+            if self._runtime.cost_header is not None:
+                message = self._runtime.cost_header.read(self.ctx, message)
             message = with_headers(self._runtime, self.ctx, message)
         else:
             last = self._noted(message)

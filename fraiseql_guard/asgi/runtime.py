@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from starlette.types import ASGIApp, Scope
 
 from fraiseql_guard.asgi.accounts import Accounts
+from fraiseql_guard.asgi.actual_cost import CostHeader
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
@@ -22,6 +23,7 @@ from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
+from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
@@ -141,6 +143,8 @@ class Runtime:
     neighbours: Neighbours
     mounts: MountPrefixes
     reader: Reader | None = None
+    what_counts: WhatCounts | None = None
+    cost_header: CostHeader | None = None
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.

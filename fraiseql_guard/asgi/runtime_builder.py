@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from fraiseql_guard.asgi.accounts import Accounts
+from fraiseql_guard.asgi.actual_cost import CostHeader
 from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
@@ -15,6 +16,7 @@ from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_without_schema
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
+from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.cost_budgets import CostBudgets
@@ -121,6 +123,8 @@ class _RuntimeBuilder:
             health=self._health(),
             database=components.database,
             reader=self._reader,
+            what_counts=self._what_counts(),
+            cost_header=self._cost_header(),
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
             now=self._clocks.now,
@@ -192,6 +196,18 @@ class _RuntimeBuilder:
             enforced=self._modes[Protection.RATE_LIMIT] is Mode.ENFORCE,
             on_fault=partial(components.telemetry.recorder.fault, "limits"),
         )
+
+    def _what_counts(self) -> WhatCounts | None:
+        settings, components = self._settings, self._components
+        if Protection.RATE_LIMIT not in self._active or not WhatCounts.decides(settings):
+            return None
+        return WhatCounts(settings, components.late_adjustments)
+
+    def _cost_header(self) -> CostHeader | None:
+        name = self._settings.cost_header
+        if name is None or Protection.RATE_LIMIT not in self._active:
+            return None
+        return CostHeader(name, hidden=self._settings.hide_cost_header)
 
     # --- what operators see and do ------------------------------------------------------------------------------------
 

@@ -137,6 +137,18 @@ class Settings:
     rate_limit_public: Rate = setting(
         RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
     )
+    rate_limit_count: str = setting(
+        ValueForm(parsing.choice("all", "failures"), "all or failures", "failures"),
+        "all",
+        "Which requests count: all, or failures alone: then one that succeeds gets its tokens back after its answer.",
+        changeable=True,
+    )
+    rate_limit_not_modified: str = setting(
+        ValueForm(parsing.choice("count", "refund"), "count or refund", "refund"),
+        "count",
+        "Whether an answer 304 (Not Modified) counts, or gives its request the tokens back.",
+        changeable=True,
+    )
     max_in_flight: int = setting(
         COUNT, "10", "Most operations of one caller at work at once, in a process.", changeable=True
     )
@@ -382,6 +394,18 @@ class Settings:
         "",
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
         changeable=True,
+    )
+    cost_header: str | None = setting(
+        ValueForm(parsing.header_name, "the name of a response header", "x-graphql-cost"),
+        None,
+        "Header in which the app's answer names what its operation cost, in points: the difference to the estimate is "
+        "given back to the cost budget, or taken.",
+    )
+    hide_cost_header: bool = setting(SWITCH, "true", "Whether that header is taken out of the answer.")
+    cost_extension: str | None = setting(
+        ValueForm(parsing.dotted_path, "keys joined by dots", "cost.actualQueryCost"),
+        None,
+        "Where in an answer's extensions that cost stands; a header comes first.",
     )
     cost_in_response: bool = setting(
         SWITCH, "false", "Whether answers carry their cost in extensions.cost.", changeable=True

@@ -21,6 +21,7 @@ from fraiseql_guard.core.signals.codes import (
 from fraiseql_guard.core.signals.label_values import (
     FAULT_PARTS,
     LIMITS,
+    AdjustmentReason,
     ClosingReason,
     FailureReason,
     KeyFamily,
@@ -108,6 +109,13 @@ RATE_LIMIT_TOTAL = Metric(
     "fraiseql_guard_rate_limit_exceeded_total",
     _COUNTER,
     "Requests refused for their rate, of all callers together: it exists from the start, so alerts may rest on it.",
+)
+ADJUSTMENTS = Metric(
+    "fraiseql_guard_adjustments_total",
+    _COUNTER,
+    "Requests whose tokens were given back after their answer, or that were charged more, by the reason.",
+    ("reason",),
+    closed=tuple((reason.value,) for reason in AdjustmentReason),
 )
 SANCTIONS = Metric(
     "fraiseql_guard_sanctions_total",

@@ -84,6 +84,16 @@ class LoginOutcome(StrEnum):
     LOCKED = "locked"  # not tried, because its identifier is locked out at this address
 
 
+class AdjustmentReason(StrEnum):
+    """Why tokens of a request were given back after its answer, or more were taken."""
+
+    SUCCESS = "success"  # only failures count
+    NOT_MODIFIED = "not_modified"
+    COST_BELOW = "cost_below"  # of the estimate: points are given back
+    COST_ABOVE = "cost_above"  # of the estimate: points are taken
+    LOST = "lost"  # for want of room, or of an answer of the store
+
+
 class RequestKind(StrEnum):
     """Kind of a request. Ratios are made of the kinds that callers send, and leave out the guard's own."""
 
