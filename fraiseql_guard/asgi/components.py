@@ -21,6 +21,7 @@ from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
+from fraiseql_guard.asgi.waiting_room import Waiting
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
 from fraiseql_guard.checks.blocks import OperatorBlocks
@@ -99,6 +100,7 @@ class AtWork:
     logins: Counter[str] = field(default_factory=Counter)
     sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
     subscriptions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    waiting: Waiting = field(default_factory=Waiting)
     live: LiveConnections
     live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))

@@ -82,8 +82,9 @@ class RequestHandler:
         runtime, ctx, body = self._runtime, self.ctx, self._body
         try:
             # 1. Check it.
-            denial = await run_checks(runtime, ctx, body)
-            if body is not None and body.cut_short:
+            pause = None if runtime.waiting_room is None else self._pause
+            denial = await run_checks(runtime, ctx, body, pause)
+            if ctx.left or (body is not None and body.cut_short):
                 return  # there is no one to answer
             # 2. Refuse it, or run the app.
             if denial is not None:
@@ -112,6 +113,13 @@ class RequestHandler:
             if self._stream is not None:
                 self._send_raw = self._stream.raw_send
             self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait before the app is asked; whether the client is still there (waiting.Pause)."""
+        body = self._body
+        if body is None:
+            body = self._body = self._make_body()
+        return await body.wait(seconds)
 
     async def _end_cut_answer(self) -> None:
         """What the guard has cut ends for its client, too."""

@@ -23,6 +23,7 @@ from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
+from fraiseql_guard.asgi.waiting_room import WaitingRoom
 from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
@@ -144,6 +145,7 @@ class Runtime:
     mounts: MountPrefixes
     reader: Reader | None = None
     what_counts: WhatCounts | None = None
+    waiting_room: WaitingRoom | None = None
     cost_header: CostHeader | None = None
     now: Callable[[], float] = time.time
 

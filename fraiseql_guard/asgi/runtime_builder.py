@@ -16,6 +16,7 @@ from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_without_schema
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
+from fraiseql_guard.asgi.waiting_room import WaitingRoom
 from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
@@ -124,6 +125,7 @@ class _RuntimeBuilder:
             database=components.database,
             reader=self._reader,
             what_counts=self._what_counts(),
+            waiting_room=self._waiting_room(),
             cost_header=self._cost_header(),
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
@@ -202,6 +204,19 @@ class _RuntimeBuilder:
         if Protection.RATE_LIMIT not in self._active or not WhatCounts.decides(settings):
             return None
         return WhatCounts(settings, components.late_adjustments)
+
+    def _waiting_room(self) -> WaitingRoom | None:
+        settings, recorder = self._settings, self._components.telemetry.recorder
+        # What is only watched refuses none, so that none waits.
+        if not settings.rate_limit_wait_ms or self._modes[Protection.RATE_LIMIT] is not Mode.ENFORCE:
+            return None
+        return WaitingRoom(
+            settings.rate_limit_wait_ms / 1000,
+            settings.rate_limit_waiting,
+            self._components.at_work.waiting,
+            on_change=recorder.process.waiting,
+            on_end=recorder.process.waited,
+        )
 
     def _cost_header(self) -> CostHeader | None:
         name = self._settings.cost_header

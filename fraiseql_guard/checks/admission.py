@@ -88,6 +88,15 @@ class Admission:
         bucket = self._remembered(ctx, self._rates.main_charges(ctx))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
+    def known_wait(self, ctx: RequestContext) -> float | None:
+        """How long the caller's main buckets are short, as far as this process still knows. Nothing is counted."""
+        bucket = self._refusals.find(ctx.subject, self._rates.main_charges(ctx), counts=False)
+        return None if bucket is None else bucket.retry_after_seconds
+
+    def charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
+        """What a request that passed the checks would pay; empty if nothing is counted."""
+        return self._bill(ctx, None) if self.counts(ctx) else ()
+
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
         """The question whether a caller is still blocked, to be asked before the body is read.
 
@@ -176,6 +185,7 @@ class Admission:
             ctx.subject.key,
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
+            ctx.patience_seconds,
         )
         request = self._usual.get(key)
         if request is None:
@@ -262,10 +272,13 @@ class Admission:
             sanctions.exempt(ctx),
             0 if harmless else self._refusals.take_count(subject),
             self._enforced,
+            ctx.patience_seconds,
         )
 
     def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
-        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket)
+        if ctx.in_turn:
+            return None
+        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket and not ctx.patience_seconds)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True

@@ -110,6 +110,9 @@ class RequestContext:
     paid_alone: bool = False  # to this process, since the store did not answer
     ledger: Any = None  # of what it has paid, once that may change (stores/ledger.py)
     accounts: Any = None  # of its guard, known with the books (asgi/accounts.py)
+    patience_seconds: float = 0.0  # how long it would wait for tokens instead of being refused
+    in_turn: bool = False  # it has waited: the store is asked, whatever this process remembers
+    left: bool = False  # its client has, while it waited
     actual_cost: float | None = None  # in points, as the app's answer says
     shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, if guards inside have some too
     # Of what is sent over a socket: see child().

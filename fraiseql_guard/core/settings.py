@@ -137,6 +137,18 @@ class Settings:
     rate_limit_public: Rate = setting(
         RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
     )
+    rate_limit_wait_ms: int = setting(
+        ValueForm(parsing.integer(0, 10_000), "milliseconds from 0 to 10000", "500"),
+        "0",
+        "Longest that a request waits for its rate instead of being refused; 0: none does.",
+        changeable=True,
+    )
+    rate_limit_waiting: int = setting(
+        COUNT,
+        "100",
+        "Most requests that wait so at once in a process; a quarter of them of one caller.",
+        changeable=True,
+    )
     rate_limit_count: str = setting(
         ValueForm(parsing.choice("all", "failures"), "all or failures", "failures"),
         "all",

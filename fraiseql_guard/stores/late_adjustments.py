@@ -25,7 +25,7 @@ _Place = tuple[Subject, bool]
 
 
 class _Joined:
-    """The adjustments of one caller that wait: the charge of each bucket, and how many requests they are of, by reason."""
+    """The adjustments of one caller that wait: the charge of each bucket, and how many requests, by their reason."""
 
     __slots__ = ("charges", "reasons")
 

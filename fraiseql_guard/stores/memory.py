@@ -87,7 +87,7 @@ class MemoryStore:
         imposed = None
         if fits and request.offence is not None:
             imposed = self._offend(subject, request.offence, now, weight=request.offences, seen=request.offences)
-        elif not fits and request.abuse is not None:
+        elif not fits and request.abuse is not None and not _waits(buckets, request.patience_seconds):
             imposed = self._offend(subject, request.abuse, now, seen=1 + request.refused_before, once_a_second=True)
         return AdmitResult(fits, buckets, None, imposed, False, override_seconds)
 
@@ -184,3 +184,7 @@ class MemoryStore:
 def _key_of(subject: Subject, charge: Charge) -> _Key:
     name = (subject.group or subject.name) if charge.shared else subject.name
     return (subject.kind, name, charge.key)
+
+
+def _waits(buckets: Sequence[Bucket], patience_seconds: float) -> bool:
+    return max(bucket.retry_after_seconds for bucket in buckets) <= patience_seconds

@@ -38,9 +38,9 @@ class AdmitRequest:
     An override of the subject's limit replaces all charges but the ``fixed`` ones, which come last, by one of its own
     that costs what the first did. Then all charges are checked and, if all fit, taken. Otherwise nothing is taken and
     one ``abuse`` offence is counted, at most one a second (and with it the ``refused_before`` requests that the process
-    refused from memory since it last asked about this subject). A charge above its bucket's capacity never fits: its
-    retry_after_seconds is infinite. If they fit and the request carries an ``offence`` of its own (a check has refused
-    it), that is counted.
+    refused from memory since it last asked about this subject), unless the request's patience lasts. A charge above its
+    bucket's capacity never fits: its retry_after_seconds is infinite. If they fit and the request carries an
+    ``offence`` of its own (a check has refused it), that is counted.
 
     Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
     force, none are counted. Once enough networks of a group are sanctioned automatically, the next sanction falls on
@@ -58,6 +58,8 @@ class AdmitRequest:
     refused_before: int = 0
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
+    patience_seconds: float = 0.0
+    """A refusal that ends within this time is no abuse: the request waits for its turn, and asks again."""
     call: Any = field(default=None, repr=False, compare=False)
     """What the store makes of it, kept for a request that is made again."""
 

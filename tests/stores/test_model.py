@@ -101,6 +101,17 @@ class Model:
             for charge in self.charges(request)
         )
 
+    def wait(self, request: AdmitRequest) -> float:
+        return max(
+            math.inf
+            if charge.tokens > charge.capacity
+            else (
+                self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens - charge.capacity
+            )
+            / charge.limit.tokens_per_second
+            for charge in self.charges(request)
+        )
+
     def offend(self, subject: Subject, escalation: Escalation, weight: int, seen: int, abuse: bool) -> float | None:
         key = (subject, escalation.policy)
         if self.sanctions.get(key, 0.0) > self.now:
@@ -129,7 +140,7 @@ class Model:
         fits = self.fits(request)
         self.looks += [(request.subject, charge, self.now, fits) for charge in self.charges(request)]
         if not fits:
-            if request.abuse is None:
+            if request.abuse is None or self.wait(request) <= request.patience_seconds:
                 return False, set(), None
             return False, set(), self.offend(request.subject, request.abuse, 1, 1 + request.refused_before, abuse=True)
         if request.offence is None:
@@ -204,6 +215,7 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         offences=st.integers(1, 4),
         exempt=st.sampled_from([frozenset(), frozenset(POLICIES[:1]), frozenset(POLICIES)]),
         refused_before=st.integers(0, 3),
+        patience_seconds=st.sampled_from([0.0, 0.0, 2.1, 31.7]),  # no wait that the rates above can bring
     )
 
 

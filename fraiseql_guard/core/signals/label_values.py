@@ -94,6 +94,15 @@ class AdjustmentReason(StrEnum):
     LOST = "lost"  # for want of room, or of an answer of the store
 
 
+class WaitOutcome(StrEnum):
+    """What became of a request that waited for its rate."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    LEFT = "left"  # its client
+    NO_PLACE = "no_place"  # it could not wait: too many did
+
+
 class RequestKind(StrEnum):
     """Kind of a request. Ratios are made of the kinds that callers send, and leave out the guard's own."""
 
