@@ -151,7 +151,7 @@ async def test_an_override_that_no_version_writes_is_removed(redis_store: RedisS
 async def test_a_bucket_of_an_override_that_other_software_has_written_is_removed(redis_store: RedisStore) -> None:
     await redis_store.limits.set(ALICE, TWO, 0, 600)
     await redis_store.admit(AdmitRequest(ALICE, own(TWO)))
-    [key] = [each for each in await ask(redis_store, "KEYS", "*override/86400") or ()]  # type: ignore[attr-defined]
+    (key,) = await ask(redis_store, "KEYS", "*override/86400")
     await ask(redis_store, "DEL", key)
     await ask(redis_store, "RPUSH", key, "not", "ours")
     assert (await redis_store.admit(AdmitRequest(ALICE, own(TWO)))).admitted
