@@ -103,7 +103,7 @@ def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None) ->
     """The numbers of a refusal; what is not known is left out."""
     known = {
         "code": denial.code.name,
-        "detail": detail(denial.code, denial.detail) or None,
+        "detail": detail(denial.code, denial.detail, denial.rule) or None,
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,
