@@ -67,6 +67,8 @@ class RuntimeHooks:
     """What the heartbeat tells of the runtime."""
     runtime: Callable[[], Runtime]
     """The runtime in force."""
+    on_look: Callable[[], None]
+    """Looks at files that the settings in force are made of, twice a second. Never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -275,6 +277,7 @@ def _after_poll(
     async def after_poll() -> None:
         # Each step asks the store at most once, and none of them raises.
         hooks.watch_host()
+        hooks.on_look()
         if documents.trusted is not None:
             documents.trusted.ensure_polling()
         await documents.of_app.tick()

@@ -120,6 +120,8 @@ async def check_caller(
 async def settle(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     """The refusal in force of a caller who was checked before. Never raises but for a cancellation."""
     try:
+        if runtime.rules is not None:
+            runtime.rules.narrow(ctx)
         return await settled(runtime, ctx, None)
     except Exception as error:  # noqa: BLE001 - as above
         return not_settled(runtime, ctx, error)
@@ -179,6 +181,8 @@ async def _ask_others(runtime: Runtime, ctx: RequestContext, answer: Awaitable[D
 
 def _refused_a_moment_ago(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     """The refusal of a caller whose bucket, as this process knows, is still empty: before a body is read."""
+    if runtime.rules is not None and not ctx.socket:
+        runtime.rules.narrow(ctx)
     if not runtime.limits_rates or not runtime.admission.refused_lately(ctx.subject.key):
         return None
     if runtime.waiting_room is not None and may_wait(runtime, runtime.waiting_room, ctx):

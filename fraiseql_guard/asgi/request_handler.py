@@ -35,6 +35,7 @@ from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.streams import StreamedAnswer
+from fraiseql_guard.asgi.timeout_policy import rule_of_time
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
@@ -270,7 +271,7 @@ class RequestHandler:
             return Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
         mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
         facts = (("outcome", "unknown"),) if mutates else ()
-        return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
+        return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts, rule=rule_of_time(ctx))
 
     def abandoned(self) -> None:
         """Tell that the app goes on although it was cancelled (RunObserver)."""

@@ -36,6 +36,7 @@ from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
@@ -117,6 +118,7 @@ class Runtime:
     live: LiveConnections
     repeated_tokens: RepeatedTokens
     live_watch: ConnectionEnder
+    rules: RuleTable | None
     verifier: TokenVerifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]
@@ -173,17 +175,18 @@ class Runtime:
     """What clients are told of limits."""
 
     def __post_init__(self) -> None:
+        rules_time = self.rules is not None and self.rules.times
         looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
-            "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "times_all": self.mounted(Protection.TIMEOUT) and (self.settings.request_timeout is not None or rules_time),
             "reads_sockets": first_in_force(self.modes, _CHECKING) is not None,
             "body_share_bytes": share_bytes(self.settings),
             "disclosure": Disclosure.of(self.settings),
-            "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT]),
+            "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT], self.rules),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)

@@ -24,6 +24,7 @@ from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.checks.socket_room import SocketRoom, SubscriptionRoom
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
@@ -70,6 +71,7 @@ class _RuntimeBuilder:
         serves_pages = Protection.METRICS in self._active
         self._metrics_access = MetricsAccess(settings) if serves_pages else None
         self._health_access = HealthAccess(settings) if serves_pages else None
+        self._rules = RuleTable.of(settings)
         self._resolver = AddressResolver(settings)
         self._blocked = BlockedAddresses(clock=self._clocks.elapsed)
         self._identity = self._identity_checks()
@@ -88,7 +90,7 @@ class _RuntimeBuilder:
         return Runtime(
             settings=settings,
             modes=self._modes,
-            paths=PathTable(settings, admin=Protection.ADMIN in self._active),
+            paths=PathTable(settings, admin=Protection.ADMIN in self._active, rules=self._rules),
             resolver=self._resolver,
             metrics_access=self._metrics_access,
             health_access=self._health_access,
@@ -98,6 +100,7 @@ class _RuntimeBuilder:
             live=at_work.live,
             repeated_tokens=at_work.repeated_tokens,
             live_watch=at_work.live_watch,
+            rules=self._rules,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,
@@ -165,7 +168,13 @@ class _RuntimeBuilder:
         settings, documents = self._settings, self._components.documents
         if Protection.QUERY_LIMITS not in self._active:
             settings = replace(settings, monitor_limits=())  # no limit refuses, so none is watched
-        return Reader(settings, documents.schema, persisted=documents.persisted, clock=self._clocks.elapsed)
+        return Reader(
+            settings,
+            documents.schema,
+            persisted=documents.persisted,
+            clock=self._clocks.elapsed,
+            rules=self._rules,
+        )
 
     def _checks_by_body(self) -> tuple[Check, ...]:
         return body_checks(
@@ -187,6 +196,7 @@ class _RuntimeBuilder:
             self._blocked,
             app_documents=self._components.documents.of_app,
             configured=self._mount_options.settings,
+            rules=self._rules,
         )
 
     def _accounts(self, admission: Admission) -> Accounts:
@@ -202,7 +212,7 @@ class _RuntimeBuilder:
 
     def _what_counts(self) -> WhatCounts | None:
         settings, components = self._settings, self._components
-        if Protection.RATE_LIMIT not in self._active or not WhatCounts.decides(settings):
+        if Protection.RATE_LIMIT not in self._active or not WhatCounts.decides(settings, self._rules):
             return None
         return WhatCounts(settings, components.late_adjustments)
 

@@ -8,13 +8,14 @@ from typing import Final
 from fraiseql_guard.asgi.accounts import is_rate
 from fraiseql_guard.checks.cost_budgets import is_budget
 from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.rule_table import RuleTable
+from fraiseql_guard.core.rules import FAILURES
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import AdjustmentReason
 from fraiseql_guard.stores.late_adjustments import LateAdjustments
 from fraiseql_guard.stores.ledger import Ledger, with_tokens
 from fraiseql_guard.stores.protocol import Adjustment
 
-FAILURES: Final = "failures"
 _FAILED: Final = 400
 _NOT_MODIFIED: Final = 304
 _MOST_TIMES: Final = 10
@@ -25,13 +26,15 @@ class WhatCounts:
     """Decides about requests that have been answered. Nothing that it does is waited for."""
 
     def __init__(self, settings: Settings, late: LateAdjustments) -> None:
-        self._failures_alone = settings.rate_limit_count == FAILURES
+        self._count = settings.rate_limit_count
         self._not_modified_is_free = settings.rate_limit_not_modified == "refund"
         self._late = late
 
     @staticmethod
-    def decides(settings: Settings) -> bool:
-        """Whether these settings let anything be changed after an answer."""
+    def decides(settings: Settings, rules: RuleTable | None) -> bool:
+        """Whether these settings and rules let anything be changed after an answer."""
+        if rules is not None and rules.counts:
+            return True
         refunds = settings.rate_limit_count == FAILURES or settings.rate_limit_not_modified == "refund"
         return refunds or settings.cost_header is not None or settings.cost_extension is not None
 
@@ -53,7 +56,8 @@ class WhatCounts:
             return None
         if ctx.status == _NOT_MODIFIED and self._not_modified_is_free:
             return AdjustmentReason.NOT_MODIFIED
-        return AdjustmentReason.SUCCESS if self._failures_alone else None
+        count = (None if ctx.rule is None else ctx.rule.count) or self._count
+        return AdjustmentReason.SUCCESS if count == FAILURES else None
 
     def _settle(self, ctx: RequestContext, cost: float) -> None:
         """Give back what the operation was charged too much, or take what it was charged too little."""

@@ -17,6 +17,7 @@ from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
@@ -63,13 +64,14 @@ class Admission:
         *,
         app_documents: AppDocuments,
         configured: Settings | None = None,
+        rules: RuleTable | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._app_documents = app_documents
         self._modes = modes
-        self._rates = RateLimits(settings, configured)
+        self._rates = RateLimits(settings, configured, rules)
         self._sanctions = Sanctions(settings, modes)
         self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
@@ -85,6 +87,8 @@ class Admission:
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
+        if ctx.rules is not None and ctx.rules.spares:
+            return None  # admit() knows which buckets pay
         bucket = self._remembered(ctx, self._rates.main_charges(ctx))
         return self._refuse(ctx, bucket) if bucket is not None else None
 
@@ -186,6 +190,7 @@ class Admission:
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
             ctx.patience_seconds,
+            ctx.rule,
         )
         request = self._usual.get(key)
         if request is None:
@@ -199,7 +204,7 @@ class Admission:
     def _is_special(self, ctx: RequestContext) -> bool:
         """Whether more counts than the subject, its tier and the kind of the operation."""
         # What checks, and guards further outside, found out.
-        if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None:
+        if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None or ctx.rule_shares:
             return True
         # What decides who pays from which bucket.
         if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
@@ -235,7 +240,7 @@ class Admission:
         if not self._charging or (denial is not None and not self._limiting):
             return ()
         charges = self._rates.bill(ctx, denial)
-        return (*charges, *ctx.charges) if charges and denial is None else charges
+        return (*charges, *ctx.charges) if denial is None else charges
 
     @property
     def size_bytes(self) -> int:
@@ -262,7 +267,8 @@ class Admission:
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
         """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
-        harmless = ctx.socket or is_lenient(denial)  # libraries open sockets again and again, not people
+        # Libraries open sockets again and again, not people; and what a rule only watches leads to no block.
+        harmless = ctx.socket or is_lenient(denial) or (ctx.rule is not None and ctx.rule.monitors)
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
@@ -278,7 +284,8 @@ class Admission:
     def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
         if ctx.in_turn:
             return None
-        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket and not ctx.patience_seconds)
+        counts = not ctx.socket and not ctx.patience_seconds and (ctx.rule is None or not ctx.rule.monitors)
+        return self._refusals.find(ctx.subject, charges, counts=counts)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True

@@ -14,6 +14,7 @@ from fraiseql_guard.core.callers import Identity, Subject
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.measured import Measured, joint_hash
 from fraiseql_guard.core.place import NOWHERE, Place
+from fraiseql_guard.core.rule_candidates import Candidates, RuleInForce, RuleShare
 from fraiseql_guard.core.signals import ANONYMOUS, FailureReason
 from fraiseql_guard.core.statement import Naming
 from fraiseql_guard.core.token_buckets import Bucket, Charge
@@ -74,6 +75,10 @@ class RequestContext:
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
     query_text: str | None = None  # of a document that is refused, where lines are to carry it
+    # What holds for it (core/rule_table.py).
+    rules: Candidates | None = None  # that its head leaves
+    rule: RuleInForce | None = None  # the rule as far as it is known; None: the settings alone
+    rule_shares: tuple[RuleShare, ...] = ()  # of a batch whose operations have different rules
     # What was decided.
     denial: Denial | None = None
     superseded_denial: Denial | None = None  # a check's denial that a sanction or a rate limit took precedence over

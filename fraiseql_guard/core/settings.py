@@ -14,9 +14,10 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing
+from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing, rule_forms
 from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.rules import Rules
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
@@ -208,6 +209,20 @@ class Settings:
         PATHS,
         "/health,/health/detailed,/ready,/metrics",
         "Paths that are free of rate limits for private peers, and counted as probes: in no ratio.",
+    )
+
+    # rules
+    rules_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/rules.yml"),
+        None,
+        "YAML of rules by path, method, operation, root field and tier: rates, costs, limits, times and modes; read "
+        "again when it changes.",
+    )
+    rules: Rules = setting(
+        ValueForm(rule_forms.rules_of, rule_forms.ACCEPTED, rule_forms.EXAMPLE),
+        "",
+        "The rules themselves, up to 64 KiB, in place of a file; set at run time they hold in place of the file's.",
+        changeable=True,
     )
 
     # the store

@@ -101,6 +101,8 @@ class Link:
         """The context of something that is sent over the socket; ``within`` is that of a guard further outside."""
         ctx, outer = self.ctx.child(request_id(), self._lines, self._headers), self.ctx.outer
         ctx.operation = operation and ctx.guarded
+        if self.runtime.rules is not None:  # they may be others than those that the socket began with
+            ctx.place = self.runtime.paths.place(self.scope)
         if outer is not None and within is not None and (within is outer or within.carrier is outer):
             within.books = outer.books
             runtime = self.runtime
