@@ -15,7 +15,9 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.signals import PolicyName
 from tests.support.asgi import Connection, EchoApp, Reply, graphql, request
+from tests.support.in_loop import uvicorn_serves
 from tests.support.redis_server import RedisServer
+from tests.support.socket_memory import SocketApp, opened
 from tests.support.waiting import until
 
 ADDRESS = Subject("address", "203.0.113.7")
@@ -308,6 +310,62 @@ async def test_in_monitor_mode_nothing_waits(guarded):
     async with closing(guard):
         assert [(await graphql(guard, "{me{id}}")).status for _ in range(3)] == [200] * 3
     assert waited(guard, "admitted") == 0
+
+
+# --- over a WebSocket ------------------------------------------------------------------------------------------------
+
+
+async def test_an_operation_over_a_socket_waits_as_well(guarded):
+    guard = guarded(SocketApp(), **QUICK)
+    async with closing(guard), opened(guard, client=("203.0.113.7", 1)) as socket:
+        await socket.init()
+        answers = [await socket.ask("{ me { id } }", str(number)) for number in range(4)]
+        assert all("data" in answer for answer in answers)
+        guard.flush()
+        assert waited(guard, "admitted") >= 1
+
+
+async def test_the_end_of_a_socket_ends_the_wait_of_its_operation(guarded):
+    app = SocketApp()
+    guard = guarded(app, **LONG)
+    async with closing(guard):
+        async with opened(guard, client=("203.0.113.7", 1)) as socket:
+            await socket.init()
+            await socket.ask("{ me { id } }")
+            await socket.start("2", "{ me { id } }")
+            await until(lambda: waiting(guard) == 1)
+            await guard.store.sanctions.impose(Sanction(ADDRESS, PolicyName.OPERATOR, 60))
+        await until(lambda: waiting(guard) == 0)
+        assert [message["type"] for message in app.received].count("subscribe") == 1
+
+
+# --- a real server ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_client_that_closes_its_connection_while_it_waits_frees_its_place(guarded, method):
+    guard = guarded(**LONG)
+    body = b'{"query":"{me{id}}"}' if method == "POST" else b""
+    path = "/graphql" if method == "POST" else "/page"
+    head = f"{method} {path} HTTP/1.1\r\nHost: test\r\n"
+    if body:
+        head += f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    async with uvicorn_serves(guard, lifespan="on") as port:
+
+        async def send() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head.encode() + b"\r\n" + body)
+            return reader, writer
+
+        reader, first = await send()
+        assert (await reader.readline()).split()[1] == b"200"
+        first.close()
+        _, second = await send()
+        await until(lambda: waiting(guard) == 1)
+        second.close()
+        await until(lambda: waiting(guard) == 0, seconds=3)  # its turn would come after four
+        assert waited(guard, "left") == 1
+        assert len([scope for scope in guard.app.scopes if scope["type"] == "http"]) == 1
 
 
 # --- the store -------------------------------------------------------------------------------------------------------

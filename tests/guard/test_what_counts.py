@@ -269,6 +269,27 @@ async def test_in_monitor_mode_as_well(guarded):
     assert adjusted(guard, "success") == 0
 
 
+async def test_a_rule_says_which_of_its_requests_count(guarded, store):
+    rules = json.dumps(
+        {
+            "rules": [
+                {"name": "logins", "match": {"path": "/login"}, "rate": "3/hour", "count": "failures"},
+                {"name": "search", "match": {"path": "/search"}, "count": "all"},
+            ]
+        }
+    )
+    guard = guarded(TellingApp(), rules=rules, **FIVE, **store)
+    async with closing(guard):
+        for number in range(1, 9):
+            assert (await request(guard, "POST", "/login", body=b"{}")).status == 200
+            await until(lambda number=number: adjusted(guard, "success") == number)
+        statuses = [(await request(guard, "GET", "/search")).status for _ in range(6)]
+        assert statuses == [200] * 5 + [429]
+        guard.guard.app.status = 401
+        statuses = [(await request(guard, "POST", "/login", body=b"{}")).status for _ in range(5)]
+        assert statuses == [401] * 3 + [429] * 2
+
+
 # --- not modified ----------------------------------------------------------------------------------------------------
 
 
