@@ -8,6 +8,7 @@ from fraiseql_guard.asgi.guard import (
     QueryTimeoutMiddleware,
     RateLimitMiddleware,
 )
+from fraiseql_guard.asgi.limits import BucketState, Charged, Limits, limits
 from fraiseql_guard.asgi.logins import Logins, logins
 from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import guard_deadline, guard_request_id
@@ -17,8 +18,11 @@ from fraiseql_guard.telemetry.database import DatabaseSignals
 
 __all__ = [
     "AuthMiddleware",
+    "BucketState",
+    "Charged",
     "DatabaseSignals",
     "Guard",
+    "Limits",
     "Lockout",
     "Logins",
     "MetricsMiddleware",
@@ -29,5 +33,6 @@ __all__ = [
     "SettingsError",
     "guard_deadline",
     "guard_request_id",
+    "limits",
     "logins",
 ]

@@ -70,6 +70,8 @@ def _check_without_body(runtime: Runtime, ctx: RequestContext, body: RequestBody
     """The refusal in force of a body that was not read to its end. In monitor mode it streams through unread, and the
     other checks decide about what they cannot know."""
     body.max_bytes = None
+    if ctx.rules is not None:
+        ctx.rule = ctx.rules.unmeasured
     others = [check for check in runtime.body_checks if check.protection is not Protection.QUERY_LIMITS]
     return apply_mode(runtime, ctx, excess) or first_refusal(runtime, ctx, others)
 

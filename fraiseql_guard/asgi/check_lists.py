@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fraiseql_guard.asgi import head_cache, replies
+from fraiseql_guard.asgi.actual_cost import extension_reader
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.components import Components
 from fraiseql_guard.asgi.cost_note import with_cost
@@ -110,6 +111,9 @@ def body_checks(
 def answer_edits(settings: Settings, modes: Mapping[Protection, Mode]) -> tuple[Edit, ...]:
     """What is changed in the app's answers to GraphQL requests."""
     edits: list[Edit] = []
+    # First: it reads what the app has written.
+    if settings.cost_extension is not None and modes[Protection.RATE_LIMIT] is not Mode.OFF:
+        edits.append(extension_reader(settings.cost_extension))
     if settings.suggestions_hidden and modes[Protection.QUERY_LIMITS] is Mode.ENFORCE:
         edits.append(without_suggestions)
     if settings.cost_in_response:

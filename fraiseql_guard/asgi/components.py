@@ -21,6 +21,7 @@ from fraiseql_guard.asgi.sockets.live_watch import LiveWatch
 from fraiseql_guard.asgi.sockets.registry import LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.telemetry_parts import TelemetryParts, telemetry_parts
+from fraiseql_guard.asgi.waiting_room import Waiting
 from fraiseql_guard.checks.app_documents import AppDocuments
 from fraiseql_guard.checks.blocked_documents import BlockedDocuments
 from fraiseql_guard.checks.blocks import OperatorBlocks
@@ -42,6 +43,7 @@ from fraiseql_guard.operations.fleet.overrides_file import OverridesFile
 from fraiseql_guard.stores import open_store
 from fraiseql_guard.stores.credit import place_of
 from fraiseql_guard.stores.documents_watch import DocumentsWatch
+from fraiseql_guard.stores.late_adjustments import LateAdjustments
 from fraiseql_guard.stores.overrides import Overrides
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
@@ -65,6 +67,8 @@ class RuntimeHooks:
     """What the heartbeat tells of the runtime."""
     runtime: Callable[[], Runtime]
     """The runtime in force."""
+    on_look: Callable[[], None]
+    """Looks at files that the settings in force are made of, twice a second. Never raises."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +102,7 @@ class AtWork:
     logins: Counter[str] = field(default_factory=Counter)
     sockets: Counter[tuple[str, str]] = field(default_factory=Counter)
     subscriptions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    waiting: Waiting = field(default_factory=Waiting)
     live: LiveConnections
     live_watch: LiveWatch
     timers: PerLoop[DeadlineTimers] = field(default_factory=lambda: PerLoop(DeadlineTimers))
@@ -108,6 +113,7 @@ class Components:
     """One of each for a guard, however often its runtime is built."""
 
     store: Store
+    late_adjustments: LateAdjustments
     telemetry: TelemetryParts
     identity: IdentityParts | None
     documents: DocumentParts
@@ -140,6 +146,11 @@ def build_components(
     live_watch = _live_watch(live, blocks, identity, fleet, hooks, clocks.elapsed)
     return Components(
         store=store,
+        late_adjustments=LateAdjustments(
+            store,
+            on_made=recorder.process.adjusted,
+            on_fault=partial(recorder.fault, "limits"),
+        ),
         telemetry=telemetry,
         identity=identity,
         documents=documents,
@@ -266,6 +277,7 @@ def _after_poll(
     async def after_poll() -> None:
         # Each step asks the store at most once, and none of them raises.
         hooks.watch_host()
+        hooks.on_look()
         if documents.trusted is not None:
             documents.trusted.ensure_polling()
         await documents.of_app.tick()

@@ -53,7 +53,7 @@ names it."""
 _SENTENCES: Final = {code: f"{' or '.join(map(name_of, options))} decides this." for code, options in DECIDING.items()}
 
 
-def detail(code: Code, known: str) -> str:
-    """What a refusal tells in words: what is known of it, and which setting decides."""
-    sentence = _SENTENCES.get(code, "")
+def detail(code: Code, known: str, rule: str = "") -> str:
+    """What a refusal tells in words: what is known of it, and which setting decides, or which rule in its place."""
+    sentence = f"Rule {rule} decides this." if rule else _SENTENCES.get(code, "")
     return f"{known} {sentence}" if known and sentence else known or sentence

@@ -4,7 +4,9 @@ could not be checked."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from fraiseql_guard.asgi.runtime import Check, Runtime
 from fraiseql_guard.checks.admission import PASSED, Decision
@@ -12,8 +14,18 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import at_work
 from fraiseql_guard.core.settings import Mode
-from fraiseql_guard.core.signals import GUARD_FAULT, Protection
+from fraiseql_guard.core.signals import (
+    BLOCKED,
+    DOCUMENT_BLOCKED,
+    GUARD_FAULT,
+    NOT_TRUSTED,
+    STORE_UNAVAILABLE,
+    Protection,
+)
 from fraiseql_guard.telemetry.spans import active_span, mark
+
+_RULED: Final = (Protection.RATE_LIMIT, Protection.QUERY_LIMITS, Protection.TIMEOUT)
+_NEVER_RULED: Final = (BLOCKED, DOCUMENT_BLOCKED, NOT_TRUSTED, GUARD_FAULT, STORE_UNAVAILABLE)
 
 
 def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> Denial | None:
@@ -22,11 +34,21 @@ def apply_mode(runtime: Runtime, ctx: RequestContext, denial: Denial | None) -> 
     if denial is None:
         return None
     mode = runtime.modes[denial.owner]
+    if ctx.rule is not None and ctx.rule.mode is not None and mode is not Mode.OFF and _may_be_ruled(denial):
+        mode = Mode(ctx.rule.mode)
+        if mode is Mode.MONITOR:
+            denial = replace(denial, offence=None)  # a rule that only monitors cannot lead to a block
     if mode is Mode.MONITOR:
         ctx.would_refuse += (denial,)
         span = ctx.span if at_work(ctx) else active_span()  # where a timer asks, another's is active
         runtime.tell(partial(mark, enforced=False), span, denial.code.name, denial.owner.value)
     return denial if mode is Mode.ENFORCE else None
+
+
+def _may_be_ruled(denial: Denial) -> bool:
+    """Whether the mode of a rule holds for a refusal: not where it is about who the caller is, what they or operators
+    have done before, or what could not be checked."""
+    return denial.owner in _RULED and denial.code not in _NEVER_RULED
 
 
 def first_refusal(runtime: Runtime, ctx: RequestContext, checks: Sequence[Check]) -> Denial | None:

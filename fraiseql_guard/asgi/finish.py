@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 from starlette.types import Message, Scope, Send
@@ -130,6 +131,8 @@ def record_outcome(
 ) -> None:
     """Record the metrics and log lines of a request that is over (RequestRecorder.account)."""
     recorder, identity = runtime.recorder, ctx.identity
+    if runtime.what_counts is not None:
+        runtime.tell(partial(runtime.what_counts.ended, ctx, failed=failed))
     if ctx.endpoint == UNKNOWN:
         # Only what is counted or written names an endpoint, which takes a look at the app's route.
         told = runtime.counts or identity is not None or ctx.would_refuse or refused_by_app is not None

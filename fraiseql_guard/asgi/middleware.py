@@ -237,7 +237,7 @@ class Middleware:
         around.meet(self)
         outer, kept = context_of(scope), {name: scope[name] for name in (MARK, REQUEST) if name in scope}
         if outer is not None and at_work(outer):
-            outer.books = around.runtime.books
+            outer.books, outer.accounts = around.runtime.books, around.runtime.accounts
         else:
             scope.pop(REQUEST, None)  # a socket, or a request that comes again after its end: there is none around it
         del scope[MARK]
@@ -363,6 +363,7 @@ class Middleware:
             await self._runtime.verifier.aclose()
         if (trusted := self.reloader.components.documents.trusted) is not None:
             await trusted.aclose()
+        await self.reloader.components.late_adjustments.aclose()
         await self.reloader.components.fleet.heartbeat.leave()
         await self._runtime.store.aclose()
         # Guards further inside, which no lifespan reaches, and the log at last.

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from fraiseql_guard.core.lru import Memo
 from fraiseql_guard.core.place import NOT_A_ROUTE, OwnPage, Place
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import UNKNOWN
 
@@ -40,10 +41,11 @@ _Key = tuple[str, bytes, str]
 class PathTable:
     """Tells what a request's path stands for. Made once for the settings in force.
 
-    ``admin``: the operator's HTTP API is served under ``settings.admin_path``.
+    ``admin``: the operator's HTTP API is served under ``settings.admin_path``. ``rules``: those that are in force.
     """
 
-    def __init__(self, settings: Settings, *, admin: bool = False) -> None:
+    def __init__(self, settings: Settings, *, admin: bool = False, rules: RuleTable | None = None) -> None:
+        self._rules = rules
         self._graphql = settings.graphql_paths
         self._auth = settings.auth_paths
         self._exempt = frozenset(settings.exempt_paths)
@@ -78,6 +80,7 @@ class PathTable:
             below_admin=below,
             endpoint=graphql or next((path for path in plain if path in self._labels), UNKNOWN),
             malformed=malformed,
+            rules=None if self._rules is None else self._rules.at(readings, plain, graphql),
         )
 
     def _page(self, plain: Sequence[str], readings: set[str]) -> OwnPage | None:

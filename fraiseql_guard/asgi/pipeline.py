@@ -18,6 +18,7 @@ from fraiseql_guard.asgi.decisions import apply_mode, first_refusal, known_block
 from fraiseql_guard.asgi.head_cache import CachedHead
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.waiting import Pause, may_wait, pauses, settled_in_turn
 from fraiseql_guard.checks.concurrency import begins_subscription
 from fraiseql_guard.checks.socket_room import Stage
 from fraiseql_guard.core.context import RequestContext
@@ -30,11 +31,14 @@ _LOOKS: Final = 200
 socket's client says meanwhile waits with it."""
 
 
-async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None) -> Denial | None:
+async def run_checks(
+    runtime: Runtime, ctx: RequestContext, body: RequestBody | None = None, pause: Pause | None = None
+) -> Denial | None:
     """The refusal in force, if any. Whatever breaks on the way refuses too, and takes no refusal back. Never raises but
     for a cancellation.
 
-    ``body`` where it is to be read, or to be bounded while the app reads it.
+    ``body`` where it is to be read, or to be bounded while the app reads it; ``pause`` where the request may wait for
+    its turn.
     """
     if ctx.actor or ctx.open_to_all:
         return None  # an operator, or the way to become one: not even an outage or a block stops them
@@ -52,6 +56,8 @@ async def run_checks(runtime: Runtime, ctx: RequestContext, body: RequestBody | 
             denial = await check_body(runtime, ctx, body, denial)
             denial = denial and await _after_a_wait(runtime, ctx, denial, body.look_for_end)
         # 4. By the store.
+        if pause is not None and denial is None and runtime.waiting_room is not None:
+            return await settled_in_turn(runtime, runtime.waiting_room, ctx, body, pause)
         return await settled(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - the stated failure policy: what was not checked does not pass
         return denial or not_settled(runtime, ctx, error)
@@ -71,6 +77,8 @@ async def check_operation(
         if denial is None:
             denial = first_refusal(runtime, ctx, runtime.body_checks)
             denial = denial and await _after_a_wait(runtime, ctx, denial, is_over)
+        if denial is None and runtime.waiting_room is not None:
+            return await settled_in_turn(runtime, runtime.waiting_room, ctx, None, pauses(is_over))
         return await settled(runtime, ctx, denial)
     except Exception as error:  # noqa: BLE001 - as above
         return denial or not_settled(runtime, ctx, error)
@@ -116,6 +124,8 @@ async def check_caller(
 async def settle(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     """The refusal in force of a caller who was checked before. Never raises but for a cancellation."""
     try:
+        if runtime.rules is not None:
+            runtime.rules.narrow(ctx)
         return await settled(runtime, ctx, None)
     except Exception as error:  # noqa: BLE001 - as above
         return not_settled(runtime, ctx, error)
@@ -175,7 +185,11 @@ async def _ask_others(runtime: Runtime, ctx: RequestContext, answer: Awaitable[D
 
 def _refused_a_moment_ago(runtime: Runtime, ctx: RequestContext) -> Denial | None:
     """The refusal of a caller whose bucket, as this process knows, is still empty: before a body is read."""
+    if runtime.rules is not None and not ctx.socket:
+        runtime.rules.narrow(ctx)
     if not runtime.limits_rates or not runtime.admission.refused_lately(ctx.subject.key):
+        return None
+    if runtime.waiting_room is not None and may_wait(runtime, runtime.waiting_room, ctx):
         return None
     denial = runtime.admission.remembered(ctx)
     ctx.repeated = denial is not None

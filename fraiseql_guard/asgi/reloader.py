@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fraiseql_guard.asgi.components import RuntimeHooks, build_components
 from fraiseql_guard.asgi.mount_options import MountOptions, schema_table
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.runtime_builder import build_runtime
+from fraiseql_guard.core.rule_checks import refuse_loosening, refuse_two_sources
 from fraiseql_guard.core.settings import Mode, Settings, name_of
-from fraiseql_guard.core.signals import WITH_MODE
+from fraiseql_guard.core.signals import ADMIN_RULES_FILE, WITH_MODE
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.operations.fleet.heartbeat import Fingerprints, package_version
+from fraiseql_guard.operations.fleet.rules_file import RulesFile
 from fraiseql_guard.operations.fleet.setting_overrides import SettingOverrides, setting_overrides
 from fraiseql_guard.operations.operator.closing_order import read_order
 from fraiseql_guard.stores.failover import FailoverStore
@@ -52,6 +55,7 @@ class RuntimeReloader:
         self._switches = SettingOverrides()
         self._digest = Fingerprints()
         self._known_commands: frozenset[str] | None = None
+        self._rules_file: RulesFile | None = None
         self.settings = mount_options.settings
         hooks = RuntimeHooks(
             on_control=self.take,
@@ -59,10 +63,20 @@ class RuntimeReloader:
             settings=lambda: self.settings,
             facts=self._facts,
             runtime=lambda: self.runtime,
+            on_look=self._look_at_rules,
         )
+        refuse_two_sources(mount_options.settings)
         self.components = build_components(mount_options, host=host, database=database, hooks=hooks)
         self._recorder = self.components.telemetry.recorder
-        self.runtime = build_runtime(mount_options, self.components, mount_options.settings)
+        if mount_options.settings.rules_file is not None:
+            self._rules_file = RulesFile(
+                mount_options.settings,
+                clock=mount_options.clocks.elapsed,
+                on_problem=self._recorder.warn,
+                on_change=partial(self._recorder.process.acted, ADMIN_RULES_FILE),
+            )
+        self.runtime = self._built({})
+        self.settings = self.runtime.settings
         self.runtime.own_caches()
         self._tell_modes()
         watch = self.components.at_work.live_watch
@@ -159,7 +173,21 @@ class RuntimeReloader:
 
     def _built(self, options: Mapping[str, str]) -> Runtime:
         settings: Settings = SettingOverrides(options).applied_to(self._mount_options.settings)
+        # Rules that an operator has set hold in place of the file's.
+        if self._rules_file is not None and "rules" not in options:
+            sources = {**settings.sources, "rules": "file"}
+            settings = replace(settings, rules=self._rules_file.rules, sources=sources)
+        _refuse_loosening_rules(settings, self._mount_options.settings)
         return build_runtime(self._mount_options, self.components, settings)
+
+    def _look_at_rules(self) -> None:
+        if self._rules_file is not None:
+            self._guarded(self._take_rules, self._rules_file)
+
+    def _take_rules(self, rules_file: RulesFile) -> None:
+        if rules_file.changed():
+            _, runtime = self._usable(self._switches.options)
+            self._put(runtime)
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -202,3 +230,12 @@ class RuntimeReloader:
         identity = self.components.identity
         others = {} if identity is None else identity.verifier.fingerprints()
         return {**known, **{name: digest for name, digest in others.items() if not name.startswith("jwt_secret")}}
+
+
+def _refuse_loosening_rules(settings: Settings, configured: Settings) -> None:
+    """SettingsError if a rule loosens what is configured for requests that clients can pretend to be. Against what is
+    overridden a rule is held by its strict form (core/rule_table.py): no override is refused for it."""
+    try:
+        refuse_loosening(settings.rules, configured)
+    except ValueError as error:
+        raise SettingsError(f"{name_of('rules')}: {error}") from None

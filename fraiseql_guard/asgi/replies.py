@@ -105,7 +105,7 @@ def _extensions(ctx: RequestContext, denial: Denial, retry_after: int | None, *,
         return {name: value for name, value in told.items() if value is not None} | words
     known = {
         "code": denial.code.name,
-        "detail": detail(denial.code, denial.detail) or None,
+        "detail": detail(denial.code, denial.detail, denial.rule) or None,
         "limit": denial.limit,
         "actual": denial.actual,
         "path": denial.path,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -23,6 +23,7 @@ from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.signals import BODY_TIMEOUT, BODY_TOO_LARGE, GUARD_FAULT
 
 DISCONNECT: Final[Message] = {"type": "http.disconnect"}
+_NO_BODY: Final[Message] = {"type": "http.request", "body": b"", "more_body": False}
 _BLANKS: Final = b" \t\r\n"
 
 
@@ -60,6 +61,14 @@ def _joined(body: bytes | bytearray, chunk: bytes) -> bytes | bytearray:
     return grown
 
 
+def _is_empty(message: object) -> bool:
+    """Whether a message says that there is no body, in one of the ways in which servers say it."""
+    with suppress(MalformedMessageError):
+        part = body_part(message)
+        return part is not None and not part.get("body") and not part.get("more_body")
+    return False
+
+
 def _too_late(_denial: Denial) -> None:
     """The answer is complete: nothing is refused any more."""
 
@@ -72,6 +81,7 @@ class RequestBody:
     """
 
     __slots__ = (
+        "_ahead",
         "_idle_seconds",
         "_on_excess",
         "_reader",
@@ -104,6 +114,7 @@ class RequestBody:
         self._idle_seconds = idle_seconds
         self._replay: deque[Message] = deque()
         self._reader: asyncio.Task[Message] | None = None
+        self._ahead: asyncio.Future[Message] | None = None  # the next message of a body that nothing has announced
         self.max_bytes = max_bytes
         self.received_bytes = 0
         self.complete = False
@@ -123,7 +134,7 @@ class RequestBody:
         """
         body: bytes | bytearray = b""
         while not self.complete:
-            received = await self._receive()
+            received = await self._next()
             try:
                 message = body_part(received)
             except MalformedMessageError:
@@ -184,10 +195,10 @@ class RequestBody:
     async def _stream(self) -> Message:
         """The next part of a body that is not buffered, in bounds of size and silence."""
         if self.max_bytes is None:
-            return self._counted(await self._receive())
+            return self._counted(await self._next())
         loop, seconds = asyncio.get_running_loop(), self._idle_seconds
         silence = Deadline(self._timers.of(loop), loop.time() + seconds)
-        received = await silence.bound(self._receive())
+        received = await silence.bound(self._next())
         if silence.expired:
             return self._refuse(Denial(BODY_TIMEOUT, limit=seconds))
         try:
@@ -248,6 +259,43 @@ class RequestBody:
         if message["type"] == "http.disconnect":
             self.disconnected = True
 
+    def _next(self) -> Awaitable[Message]:
+        """The next message, which may have been waited for already."""
+        ahead, self._ahead = self._ahead, None
+        return self._receive() if ahead is None else ahead
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for so long, or until the client leaves; whether it is still there. Nothing of a body is read."""
+        leaving = asyncio.ensure_future(self._until_left())
+        try:
+            await asyncio.wait([leaving], timeout=seconds)
+        finally:
+            leaving.cancel()
+        return not self.disconnected
+
+    async def _until_left(self) -> None:
+        if not self.complete and not self.disconnected:
+            await self._look_ahead()
+        # A body that goes on, or a server that fails, tells nothing more.
+        while self.complete and not self.disconnected:
+            with suppress(Exception):
+                await self.next_message()
+                continue
+            break
+        if not self.disconnected:
+            await asyncio.get_running_loop().create_future()
+
+    async def _look_ahead(self) -> None:
+        """Wait for the first message: nearly always it says that there is no body."""
+        ahead = self._ahead = self._ahead or asyncio.ensure_future(self._receive())
+        await asyncio.wait([ahead])
+        message = None if ahead.exception() is not None else ahead.result()
+        if message == DISCONNECT:
+            self.disconnected = True
+        elif _is_empty(message):
+            self._ahead, self.complete = None, True
+            self._replay.append(_NO_BODY)
+
     def drop(self) -> None:
         """Give back the memory of the body: the app will not receive it any more."""
         self._replay.clear()
@@ -262,5 +310,6 @@ class RequestBody:
         """Give back the memory of the body, and stop waiting for the client: the answer is complete."""
         self.drop()
         self._on_excess = _too_late  # a cycle with the request handler would be left to the garbage collector
-        if self._reader is not None and not self._reader.done():
-            self._reader.cancel()
+        for reader in (self._reader, self._ahead):
+            if reader is not None and not reader.done():
+                reader.cancel()

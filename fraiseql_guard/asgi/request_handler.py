@@ -35,6 +35,7 @@ from fraiseql_guard.asgi.pipeline import run_checks
 from fraiseql_guard.asgi.request_body import RequestBody
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.streams import StreamedAnswer
+from fraiseql_guard.asgi.timeout_policy import rule_of_time
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import enter, leave
@@ -82,8 +83,9 @@ class RequestHandler:
         runtime, ctx, body = self._runtime, self.ctx, self._body
         try:
             # 1. Check it.
-            denial = await run_checks(runtime, ctx, body)
-            if body is not None and body.cut_short:
+            pause = None if runtime.waiting_room is None else self._pause
+            denial = await run_checks(runtime, ctx, body, pause)
+            if ctx.left or (body is not None and body.cut_short):
                 return  # there is no one to answer
             # 2. Refuse it, or run the app.
             if denial is not None:
@@ -112,6 +114,13 @@ class RequestHandler:
             if self._stream is not None:
                 self._send_raw = self._stream.raw_send
             self._runner = self._stream = None  # they hold us: no cycle is left to the garbage collector
+
+    async def _pause(self, seconds: float) -> bool:
+        """Wait before the app is asked; whether the client is still there (waiting.Pause)."""
+        body = self._body
+        if body is None:
+            body = self._body = self._make_body()
+        return await body.wait(seconds)
 
     async def _end_cut_answer(self) -> None:
         """What the guard has cut ends for its client, too."""
@@ -262,7 +271,7 @@ class RequestHandler:
             return Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
         mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
         facts = (("outcome", "unknown"),) if mutates else ()
-        return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
+        return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts, rule=rule_of_time(ctx))
 
     def abandoned(self) -> None:
         """Tell that the app goes on although it was cancelled (RunObserver)."""
@@ -337,6 +346,8 @@ class RequestHandler:
             self._trailers = bool(message.get("trailers"))
             if self._answer is None and streams_events(message):
                 self._events_at = time.monotonic()
+            if self._runtime.cost_header is not None:
+                message = self._runtime.cost_header.read(self.ctx, message)
             message = with_headers(self._runtime, self.ctx, message)
         else:
             last = self._noted(message)

@@ -10,6 +10,8 @@ from typing import Any, Final, Protocol, TypeVar
 
 from starlette.types import ASGIApp, Scope
 
+from fraiseql_guard.asgi.accounts import Accounts
+from fraiseql_guard.asgi.actual_cost import CostHeader
 from fraiseql_guard.asgi.answer_editor import Edit
 from fraiseql_guard.asgi.async_authentication import AsyncAuthentication
 from fraiseql_guard.asgi.body_budget import BufferBudget, share_bytes
@@ -22,6 +24,8 @@ from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
 from fraiseql_guard.asgi.sockets.registry import ConnectionEnder, LiveConnections
 from fraiseql_guard.asgi.sockets.repeated_tokens import RepeatedTokens
 from fraiseql_guard.asgi.timeout_policy import TimeoutPolicies, timeout_policies
+from fraiseql_guard.asgi.waiting_room import WaitingRoom
+from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
 from fraiseql_guard.checks.lockouts import Lockouts
@@ -32,6 +36,7 @@ from fraiseql_guard.core.deadline_timers import DeadlineTimers
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.loop_task import PerLoop
 from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
@@ -113,6 +118,7 @@ class Runtime:
     live: LiveConnections
     repeated_tokens: RepeatedTokens
     live_watch: ConnectionEnder
+    rules: RuleTable | None
     verifier: TokenVerifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]
@@ -125,6 +131,7 @@ class Runtime:
     store: Store
     control: OverridesWatch
     admission: Admission
+    accounts: Accounts
     lockouts: Lockouts
     recorder: RequestRecorder
     budget: BufferBudget
@@ -140,6 +147,9 @@ class Runtime:
     neighbours: Neighbours
     mounts: MountPrefixes
     reader: Reader | None = None
+    what_counts: WhatCounts | None = None
+    waiting_room: WaitingRoom | None = None
+    cost_header: CostHeader | None = None
     now: Callable[[], float] = time.time
 
     # What every request asks of the modes, looked up once.
@@ -165,17 +175,18 @@ class Runtime:
     """What clients are told of limits."""
 
     def __post_init__(self) -> None:
+        rules_time = self.rules is not None and self.rules.times
         looked_up: dict[str, Any] = {
             "counts": self.mounted(Protection.METRICS),
             "authenticates": self.mounted(Protection.AUTH),
             "limits_rates": self.enforces(Protection.RATE_LIMIT),
             "bounds_bodies": self.enforces(Protection.QUERY_LIMITS),
             "body_judge": first_in_force(self.modes, _JUDGES_OF_BODIES),
-            "times_all": self.mounted(Protection.TIMEOUT) and self.settings.request_timeout is not None,
+            "times_all": self.mounted(Protection.TIMEOUT) and (self.settings.request_timeout is not None or rules_time),
             "reads_sockets": first_in_force(self.modes, _CHECKING) is not None,
             "body_share_bytes": share_bytes(self.settings),
             "disclosure": Disclosure.of(self.settings),
-            "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT]),
+            "timeout_policies": timeout_policies(self.settings, self.modes[Protection.TIMEOUT], self.rules),
         }
         for name, answer in looked_up.items():
             object.__setattr__(self, name, answer)

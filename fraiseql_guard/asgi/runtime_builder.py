@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
+from fraiseql_guard.asgi.accounts import Accounts
+from fraiseql_guard.asgi.actual_cost import CostHeader
 from fraiseql_guard.asgi.async_authentication import IdentityChecks, identity_checks
 from fraiseql_guard.asgi.check_lists import active_in, answer_edits, body_checks, head_checks, head_reads, socket_checks
 from fraiseql_guard.asgi.components import Components
@@ -13,11 +16,15 @@ from fraiseql_guard.asgi.head_cache import RequestHeadCache
 from fraiseql_guard.asgi.mount_options import MountOptions, measures, refuse_hidden_costs, refuse_without_schema
 from fraiseql_guard.asgi.paths import PathTable
 from fraiseql_guard.asgi.runtime import Check, HeadCheck, OperatorAuthentication, Runtime
+from fraiseql_guard.asgi.waiting_room import WaitingRoom
+from fraiseql_guard.asgi.what_counts import WhatCounts
 from fraiseql_guard.checks.admission import Admission
 from fraiseql_guard.checks.concurrency import Concurrency
+from fraiseql_guard.checks.cost_budgets import CostBudgets
 from fraiseql_guard.checks.lockouts import Lockouts
 from fraiseql_guard.checks.metrics_access import HealthAccess, MetricsAccess
 from fraiseql_guard.checks.socket_room import SocketRoom, SubscriptionRoom
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
@@ -64,6 +71,7 @@ class _RuntimeBuilder:
         serves_pages = Protection.METRICS in self._active
         self._metrics_access = MetricsAccess(settings) if serves_pages else None
         self._health_access = HealthAccess(settings) if serves_pages else None
+        self._rules = RuleTable.of(settings)
         self._resolver = AddressResolver(settings)
         self._blocked = BlockedAddresses(clock=self._clocks.elapsed)
         self._identity = self._identity_checks()
@@ -78,10 +86,11 @@ class _RuntimeBuilder:
         """Put the parts together."""
         components, settings = self._components, self._settings
         telemetry, at_work = components.telemetry, components.at_work
+        admission = self._admission()
         return Runtime(
             settings=settings,
             modes=self._modes,
-            paths=PathTable(settings, admin=Protection.ADMIN in self._active),
+            paths=PathTable(settings, admin=Protection.ADMIN in self._active, rules=self._rules),
             resolver=self._resolver,
             metrics_access=self._metrics_access,
             health_access=self._health_access,
@@ -91,6 +100,7 @@ class _RuntimeBuilder:
             live=at_work.live,
             repeated_tokens=at_work.repeated_tokens,
             live_watch=at_work.live_watch,
+            rules=self._rules,
             verifier=components.identity.verifier if components.identity else None,
             async_authentication=self._identity.asynchronous if self._identity else None,
             head_checks=self._head_checks,
@@ -101,7 +111,8 @@ class _RuntimeBuilder:
             store=components.store,
             control=components.fleet.control,
             allow_list=components.allow_list,
-            admission=self._admission(),
+            admission=admission,
+            accounts=self._accounts(admission),
             lockouts=Lockouts(components.store, telemetry.recorder, settings, at_work.logins),
             recorder=telemetry.recorder,
             budget=at_work.budget,
@@ -117,6 +128,9 @@ class _RuntimeBuilder:
             health=self._health(),
             database=components.database,
             reader=self._reader,
+            what_counts=self._what_counts(),
+            waiting_room=self._waiting_room(),
+            cost_header=self._cost_header(),
             operator=self._operator,
             operator_authentication=self._operator_api() if Protection.ADMIN in self._active else None,
             now=self._clocks.now,
@@ -154,7 +168,13 @@ class _RuntimeBuilder:
         settings, documents = self._settings, self._components.documents
         if Protection.QUERY_LIMITS not in self._active:
             settings = replace(settings, monitor_limits=())  # no limit refuses, so none is watched
-        return Reader(settings, documents.schema, persisted=documents.persisted, clock=self._clocks.elapsed)
+        return Reader(
+            settings,
+            documents.schema,
+            persisted=documents.persisted,
+            clock=self._clocks.elapsed,
+            rules=self._rules,
+        )
 
     def _checks_by_body(self) -> tuple[Check, ...]:
         return body_checks(
@@ -176,7 +196,44 @@ class _RuntimeBuilder:
             self._blocked,
             app_documents=self._components.documents.of_app,
             configured=self._mount_options.settings,
+            rules=self._rules,
         )
+
+    def _accounts(self, admission: Admission) -> Accounts:
+        settings, components = self._settings, self._components
+        return Accounts(
+            components.store,
+            admission,
+            CostBudgets(settings, self._mount_options.settings) if settings.cost_budgets else None,
+            place=components.books.store,
+            enforced=self._modes[Protection.RATE_LIMIT] is Mode.ENFORCE,
+            on_fault=partial(components.telemetry.recorder.fault, "limits"),
+        )
+
+    def _what_counts(self) -> WhatCounts | None:
+        settings, components = self._settings, self._components
+        if Protection.RATE_LIMIT not in self._active or not WhatCounts.decides(settings, self._rules):
+            return None
+        return WhatCounts(settings, components.late_adjustments)
+
+    def _waiting_room(self) -> WaitingRoom | None:
+        settings, recorder = self._settings, self._components.telemetry.recorder
+        # What is only watched refuses none, so that none waits.
+        if not settings.rate_limit_wait_ms or self._modes[Protection.RATE_LIMIT] is not Mode.ENFORCE:
+            return None
+        return WaitingRoom(
+            settings.rate_limit_wait_ms / 1000,
+            settings.rate_limit_waiting,
+            self._components.at_work.waiting,
+            on_change=recorder.process.waiting,
+            on_end=recorder.process.waited,
+        )
+
+    def _cost_header(self) -> CostHeader | None:
+        name = self._settings.cost_header
+        if name is None or Protection.RATE_LIMIT not in self._active:
+            return None
+        return CostHeader(name, hidden=self._settings.hide_cost_header)
 
     # --- what operators see and do ------------------------------------------------------------------------------------
 

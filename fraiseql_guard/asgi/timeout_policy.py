@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.rule_candidates import RuleInForce
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Mode, Settings
 
 
@@ -27,6 +30,15 @@ class TimeoutPolicy:
             return self
         return replace(self, timeout_seconds=seconds)
 
+    def by(self, rule: RuleInForce, *, binding: bool) -> TimeoutPolicy:
+        """The same for what a rule matches."""
+        seconds, own = self.timeout_seconds, rule.timeout_seconds
+        if own is not None:
+            seconds = own if seconds is None or not rule.caps else min(seconds, own)
+        if seconds is None:
+            return self
+        return TimeoutPolicy(seconds, stop_on_leave=self.stop_on_leave and binding, binding=binding)
+
 
 _NONE: Final = TimeoutPolicy()
 
@@ -39,9 +51,27 @@ class TimeoutPolicies:
     query: TimeoutPolicy
     mutation: TimeoutPolicy
     other: TimeoutPolicy
+    by_rule: Mapping[RuleInForce, TimeoutPolicies] = field(default_factory=dict)
+    """Those of requests that a rule matches which has a time or a mode."""
 
     def of(self, ctx: RequestContext) -> TimeoutPolicy:
         """That of one request. An operation that was not measured may be a mutation."""
+        rule = ctx.rule
+        if rule is not None and (rule.timeout_seconds is not None or rule.mode is not None):
+            policies = self.by_rule.get(rule)
+            return (self.by(rule) if policies is None else policies).of_settings(ctx)
+        return self.of_settings(ctx)
+
+    def by(self, rule: RuleInForce) -> TimeoutPolicies:
+        """The same for what a rule matches. A policy that is off stays so."""
+        if self.query is _NONE:
+            return self
+        binding = self.query.binding if rule.mode is None else rule.mode == Mode.ENFORCE
+        query, mutation, other = (each.by(rule, binding=binding) for each in (self.query, self.mutation, self.other))
+        return TimeoutPolicies(query, mutation, other)
+
+    def of_settings(self, ctx: RequestContext) -> TimeoutPolicy:
+        """The same, whatever rule it has."""
         if not ctx.operation:
             return self.other
         mutates = ctx.measured is None or ctx.measured.kind == "mutation"
@@ -49,8 +79,20 @@ class TimeoutPolicies:
         return policy if ctx.express_seconds is None else policy.within(ctx.express_seconds)
 
 
-def timeout_policies(settings: Settings, mode: Mode) -> TimeoutPolicies:
-    """Those of the settings, in the mode of the timeout protection."""
+def rule_of_time(ctx: RequestContext) -> str:
+    """The name of the rule by which the time of a request is up; "" where the settings decide."""
+    return ctx.rule.name if ctx.rule is not None and ctx.rule.timeout_seconds is not None else ""
+
+
+def timeout_policies(settings: Settings, mode: Mode, rules: RuleTable | None = None) -> TimeoutPolicies:
+    """Those of the settings and of rules, in the mode of the timeout protection."""
+    policies = _of_settings(settings, mode)
+    if rules is None:
+        return policies
+    return replace(policies, by_rule={rule: policies.by(rule) for rule in rules.in_force})
+
+
+def _of_settings(settings: Settings, mode: Mode) -> TimeoutPolicies:
     if mode is Mode.OFF:
         return TimeoutPolicies(_NONE, _NONE, _NONE)
     binding = mode is Mode.ENFORCE

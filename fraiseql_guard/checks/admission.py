@@ -17,6 +17,7 @@ from fraiseql_guard.checks.sanctions import SANCTIONING, Sanctions
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import BLOCKED, RATE_LIMITED, STORE_UNAVAILABLE, PolicyName, Protection
@@ -63,13 +64,14 @@ class Admission:
         *,
         app_documents: AppDocuments,
         configured: Settings | None = None,
+        rules: RuleTable | None = None,
     ) -> None:
         self._store = store
         self._refusals = refusals
         self._blocked = blocked
         self._app_documents = app_documents
         self._modes = modes
-        self._rates = RateLimits(settings, configured)
+        self._rates = RateLimits(settings, configured, rules)
         self._sanctions = Sanctions(settings, modes)
         self._charging = modes[Protection.RATE_LIMIT] is not Mode.OFF
         self._limiting = modes[Protection.RATE_LIMIT] is Mode.ENFORCE
@@ -85,8 +87,19 @@ class Admission:
             return None
         if ctx.payers:
             return None  # admit() finds out what guards further outside have paid
+        if ctx.rules is not None and ctx.rules.spares:
+            return None  # admit() knows which buckets pay
         bucket = self._remembered(ctx, self._rates.main_charges(ctx))
         return self._refuse(ctx, bucket) if bucket is not None else None
+
+    def known_wait(self, ctx: RequestContext) -> float | None:
+        """How long the caller's main buckets are short, as far as this process still knows. Nothing is counted."""
+        bucket = self._refusals.find(ctx.subject, self._rates.main_charges(ctx), counts=False)
+        return None if bucket is None else bucket.retry_after_seconds
+
+    def charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
+        """What a request that passed the checks would pay; empty if nothing is counted."""
+        return self._bill(ctx, None) if self.counts(ctx) else ()
 
     def known_block(self, ctx: RequestContext) -> AdmitRequest | None:
         """The question whether a caller is still blocked, to be asked before the body is read.
@@ -144,11 +157,25 @@ class Admission:
             decision = self.conclude(ctx, request, result, denial)
             if admitted:
                 drawn.keep(ctx, result.buckets)
+                ctx.paid = result.buckets
                 ctx.buckets = (*result.buckets, *drawn.covered)
             return decision
         finally:
             if not admitted:
                 drawn.give_back()
+
+    def further_charges(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
+        """What the app takes for a request that it works on: so many tokens more from its main buckets. Empty where
+        nothing is counted."""
+        return () if not tokens or not self.counts(ctx) else self._rates.further(ctx, tokens)
+
+    def counts(self, ctx: RequestContext) -> bool:
+        """Whether a request is counted at all."""
+        return self._charging and not self._rates.free(ctx)
+
+    def further_request(self, ctx: RequestContext, charges: tuple[Charge, ...]) -> AdmitRequest:
+        """The question to the store whether there is room for what the app takes. That there is none is no offence."""
+        return AdmitRequest(ctx.subject, charges, exempt=self._sanctions.exempt(ctx), enforced=self._enforced)
 
     def usual_request(self, ctx: RequestContext) -> AdmitRequest | None:
         """What to ask the store for a request of which nothing is special; None for a special one.
@@ -162,6 +189,8 @@ class Admission:
             ctx.subject.key,
             None if identity is None else identity.tier,
             ctx.operation if measured is None else (measured.kind, measured.mutation_root_fields, measured.unmeasured),
+            ctx.patience_seconds,
+            ctx.rule,
         )
         request = self._usual.get(key)
         if request is None:
@@ -175,7 +204,7 @@ class Admission:
     def _is_special(self, ctx: RequestContext) -> bool:
         """Whether more counts than the subject, its tier and the kind of the operation."""
         # What checks, and guards further outside, found out.
-        if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None:
+        if ctx.payers or ctx.charges or ctx.would_refuse or ctx.token_failure is not None or ctx.rule_shares:
             return True
         # What decides who pays from which bucket.
         if _pays_otherwise(ctx) or self._refusals.knows(ctx.subject.key):
@@ -189,6 +218,8 @@ class Admission:
         lenient = is_lenient(denial)
         if result.buckets and not (lenient and result.admitted):  # the answer shows no bucket of lenient refusals
             ctx.buckets = result.buckets
+        if result.alone:
+            ctx.paid_alone = True
         if result.admitted:
             return PASSED if denial is None and result.imposed is None else Decision(denial, result.imposed)
         ctx.unpaid = True
@@ -209,7 +240,7 @@ class Admission:
         if not self._charging or (denial is not None and not self._limiting):
             return ()
         charges = self._rates.bill(ctx, denial)
-        return (*charges, *ctx.charges) if charges and denial is None else charges
+        return (*charges, *ctx.charges) if denial is None else charges
 
     @property
     def size_bytes(self) -> int:
@@ -236,7 +267,8 @@ class Admission:
     def _request(self, ctx: RequestContext, denial: Denial | None, charges: Sequence[Charge]) -> AdmitRequest:
         """The question to the store: is there a sanction, is there room for the charges, what counts as an offence."""
         subject, sanctions = ctx.subject, self._sanctions
-        harmless = ctx.socket or is_lenient(denial)  # libraries open sockets again and again, not people
+        # Libraries open sockets again and again, not people; and what a rule only watches leads to no block.
+        harmless = ctx.socket or is_lenient(denial) or (ctx.rule is not None and ctx.rule.monitors)
         return AdmitRequest(  # by position: by name it takes three times as long
             subject,
             tuple(charges),
@@ -246,10 +278,14 @@ class Admission:
             sanctions.exempt(ctx),
             0 if harmless else self._refusals.take_count(subject),
             self._enforced,
+            ctx.patience_seconds,
         )
 
     def _remembered(self, ctx: RequestContext, charges: Sequence[Charge]) -> Bucket | None:
-        return self._refusals.find(ctx.subject, charges, counts=not ctx.socket)
+        if ctx.in_turn:
+            return None
+        counts = not ctx.socket and not ctx.patience_seconds and (ctx.rule is None or not ctx.rule.monitors)
+        return self._refusals.find(ctx.subject, charges, counts=counts)
 
     def _refuse(self, ctx: RequestContext, bucket: Bucket) -> Denial:
         ctx.buckets, ctx.unpaid = (bucket,), True

@@ -49,10 +49,13 @@ class CostBudgets:
             if _is_known(ctx.measured):
                 return Denial(CHARGE_TOO_LARGE, limit=budget.capacity, actual=points, detail=_POLICY)
             points = budget.capacity  # what is only assumed to be too dear takes the whole budget
-        # Put it on the bill; anonymous IPv6 callers pay for their wider networks as well.
-        charge = replace(budget, tokens=points)
-        ctx.charges = (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
+        ctx.charges = _bill(ctx, budget, points)
         return None
+
+    def further(self, ctx: RequestContext, points: int) -> tuple[Charge, ...]:
+        """What the app takes for a request that it works on: so many points more. Empty without a budget."""
+        budget = self._budget_of(ctx)
+        return () if budget is None or ctx.allow_listed else _bill(ctx, budget, points)
 
     def _budget_of(self, ctx: RequestContext) -> Charge | None:
         """The budget of the caller's tier, else the default one, else none. Callers that look alike share one."""
@@ -84,6 +87,12 @@ def _bucket(tier: str, points: int | None) -> str:
     return name if points is None else mounted_bucket(name, _budget(points), 0)
 
 
+def _bill(ctx: RequestContext, budget: Charge, points: int) -> tuple[Charge, ...]:
+    """Anonymous IPv6 callers pay for their wider networks as well."""
+    charge = replace(budget, tokens=points)
+    return (charge,) if ctx.identity is not None else (charge, *_of_networks(ctx, charge))
+
+
 def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
     """The wider networks of an IPv6 address have budgets too: a /48 is 65,536 of our subjects."""
     return [
@@ -92,18 +101,19 @@ def _of_networks(ctx: RequestContext, own: Charge) -> list[Charge]:
     ]
 
 
-def _is_budget(bucket: Bucket) -> bool:
-    return bucket.charge.fixed and bucket.charge.policy == _POLICY  # a tier may be called so, but is not fixed
+def is_budget(charge: Charge) -> bool:
+    """Whether a charge is points of a cost budget."""
+    return charge.fixed and charge.policy == _POLICY  # a tier may be called so, but is not fixed
 
 
 def budget_among(buckets: tuple[Bucket, ...]) -> Bucket | None:
     """The caller's budget as the store has answered, if the request had one."""
-    return next((bucket for bucket in buckets if _is_budget(bucket)), None)
+    return next((bucket for bucket in buckets if is_budget(bucket.charge)), None)
 
 
 def refuse_budget(bucket: Bucket) -> Denial | None:
     """The refusal for a budget that is used up; None if the bucket is no budget."""
-    if not _is_budget(bucket):
+    if not is_budget(bucket.charge):
         return None
     charge, left = bucket.charge, max(0, math.floor(bucket.remaining))
     return Denial(

@@ -20,6 +20,8 @@ class QueryLimits:
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Set what was measured; refuse what is unreadable or over a limit."""
+        if ctx.rules is not None:
+            ctx.rule = ctx.rules.unmeasured  # until more is known
         # Servers and apps do not agree on what a GET's body means.
         if ctx.body and ctx.method != "POST":
             return Denial(BAD_REQUEST, detail=f"{ctx.method} with a body")
@@ -30,9 +32,12 @@ class QueryLimits:
             ctx.body or b"",
             authenticated=ctx.identity is not None,
             caller=ctx.subject,
+            candidates=ctx.rules,
         )
         ctx.measured, ctx.hashes, ctx.rewritten = reading.measured, reading.hashes, reading.rewritten
         ctx.query_text = reading.text
+        if reading.measured is not None:
+            ctx.rule, ctx.rule_shares = reading.rule, reading.shares
         if reading.noted is not None:
             ctx.would_refuse += (reading.noted,)
         return reading.denial

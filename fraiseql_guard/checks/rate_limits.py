@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.rule_candidates import RuleInForce
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import CHARGE_TOO_LARGE, CROSS_SITE_REQUEST, RATE_LIMITED, FailureReason
 from fraiseql_guard.core.token_buckets import SHARED_PEER_FACTOR, Bucket, Charge, Rate, charges_of, network_bucket
@@ -21,10 +23,10 @@ class RateLimits:
     """Makes the bill of a request. The charges of the common cases are made once, here.
 
     ``settings`` are those in force. ``configured`` are those that the guard was mounted with, before any override, by
-    default the same: buckets are named by them.
+    default the same: buckets are named by them. ``rules`` have rates of their own.
     """
 
-    def __init__(self, settings: Settings, configured: Settings | None = None) -> None:
+    def __init__(self, settings: Settings, configured: Settings | None = None, rules: RuleTable | None = None) -> None:
         first = configured or settings
         self._origins = settings.cors_origins
         self._burst = settings.rate_limit_burst
@@ -50,6 +52,14 @@ class RateLimits:
         self._mutation = self._charges(
             "graphql_mutation", settings.rate_limit_graphql_mutation, first.rate_limit_graphql_mutation
         )
+
+        self._of_rules = {} if rules is None else self._rule_charges(rules)
+
+    def _rule_charges(self, rules: RuleTable) -> Mapping[str, _RuleCharges]:
+        """What the rates of rules charge, by the rules' names."""
+        rated = {rule.name: rule.rate for rule in rules.in_force if rule.rate is not None}
+        charges = {name: charges_of(rate, f"rule:{name}", self._burst) for name, rate in rated.items()}
+        return {name: _RuleCharges(own, _for_many(own)) for name, own in charges.items()}
 
     def _charges(self, policy: str, rate: Rate | None, first: Rate | None, *, kind: str = "") -> tuple[Charge, ...]:
         """What a rate charges; nothing without one. ``first`` is the rate that the guard was mounted with."""
@@ -80,10 +90,21 @@ class RateLimits:
         return ctx.allow_listed or expected or (ctx.private_peer and ctx.place.exempt)
 
     def main_charges(self, ctx: RequestContext) -> tuple[Charge, ...]:
-        """The caller's own buckets, one for each window: the tier's, else the user's, else the address's.
+        """The caller's own buckets, one for each window: the rule's, else the tier's, else the user's, else the
+        address's.
 
         Upgrades to WebSockets have others: clients come back by themselves, and use up nothing that their users need.
         """
+        rule = ctx.rule
+        if rule is not None and rule.rate is not None and not rule.beside:
+            return self._charges_of_rule(ctx, rule)
+        return self._without_rule(ctx)
+
+    def _charges_of_rule(self, ctx: RequestContext, rule: RuleInForce) -> tuple[Charge, ...]:
+        found = self._of_rules[rule.name]
+        return found.shared if ctx.shared_peer and ctx.identity is None else found.own
+
+    def _without_rule(self, ctx: RequestContext) -> tuple[Charge, ...]:
         identity = ctx.identity
         if ctx.socket:
             return self._shared_sockets if ctx.shared_peer and identity is None else self._sockets
@@ -106,6 +127,8 @@ class RateLimits:
                 return ()
             return self._with_networks(ctx, [_take(charge, min(tokens, charge.capacity)) for charge in main])
         # One that passed pays as much as it asks for, from all its buckets.
+        if ctx.rule is not None:
+            return self._bill_by_rules(ctx, ctx.rule)
         tokens = self._tokens(ctx)
         further = self._further_charges(ctx)
         if not further and not ctx.address_subject.networks and tokens == 1:
@@ -114,6 +137,36 @@ class RateLimits:
             *self._with_networks(ctx, [_take(charge, tokens) for charge in main]),
             *[_take(charge, tokens) for charge in further],
         )
+
+    def further(self, ctx: RequestContext, tokens: int) -> tuple[Charge, ...]:
+        """So many tokens more from a request's main buckets."""
+        return self._with_networks(ctx, [replace(charge, tokens=tokens) for charge in self.main_charges(ctx)])
+
+    def _bill_by_rules(self, ctx: RequestContext, rule: RuleInForce) -> tuple[Charge, ...]:
+        """The charges of a request that a rule matches, or of a batch in which some operations have one."""
+        if not ctx.rule_shares:
+            return self._bill_of_one(ctx, rule, self._tokens(ctx))
+        charges: dict[str, Charge] = {}
+        for share in ctx.rule_shares:
+            tokens = share.root_field_count if ctx.public_operation else share.tokens
+            for charge in self._bill_of_one(ctx, share.rule, max(1, tokens)):
+                before = charges.get(charge.key)
+                charges[charge.key] = charge if before is None else _take(charge, before.tokens + charge.tokens)
+        return tuple(charges.values())
+
+    def _bill_of_one(self, ctx: RequestContext, rule: RuleInForce | None, tokens: int) -> tuple[Charge, ...]:
+        """The charges of what takes so many tokens without a rule; none where the rule makes it free."""
+        if rule is not None and rule.cost is not None:
+            tokens *= rule.cost
+        if not tokens:
+            return ()
+        own: tuple[Charge, ...] = ()
+        if rule is not None and rule.rate is not None:
+            own = self._with_networks(ctx, [_take(charge, tokens) for charge in self._charges_of_rule(ctx, rule)])
+            if not rule.beside:
+                return own
+        usual = self._with_networks(ctx, [_take(charge, tokens) for charge in self._without_rule(ctx)])
+        return (*usual, *[_take(charge, tokens) for charge in self._further_charges(ctx)], *own)
 
     def _lenient_charges(self, ctx: RequestContext, denial: Denial) -> tuple[Charge, ...]:
         if denial.code is CROSS_SITE_REQUEST:
@@ -151,6 +204,14 @@ class RateLimits:
                 for charge in main
             ],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleCharges:
+    """Those of one rule's rate: of a caller, and of all who look alike behind a proxy."""
+
+    own: tuple[Charge, ...]
+    shared: tuple[Charge, ...]
 
 
 def is_lenient(denial: Denial | None) -> bool:

@@ -59,6 +59,7 @@ def _facts(found: Refusal) -> Iterator[tuple[str, object]]:
     further = {
         "path": found.path,
         "operation": found.operation,
+        "rule": found.rule,
         "document": found.query_hash,
         "trace": found.trace_id,
         "worker": found.worker,

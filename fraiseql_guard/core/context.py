@@ -14,6 +14,7 @@ from fraiseql_guard.core.callers import Identity, Subject
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.measured import Measured, joint_hash
 from fraiseql_guard.core.place import NOWHERE, Place
+from fraiseql_guard.core.rule_candidates import Candidates, RuleInForce, RuleShare
 from fraiseql_guard.core.signals import ANONYMOUS, FailureReason
 from fraiseql_guard.core.statement import Naming
 from fraiseql_guard.core.token_buckets import Bucket, Charge
@@ -99,6 +100,10 @@ class RequestContext:
     measured: Measured | None = None
     hashes: tuple[str, ...] = ()  # hex SHA-256 of every document in the request, also of one that was not measured
     query_text: str | None = None  # of a document that is refused, where lines are to carry it
+    # What holds for it (core/rule_table.py).
+    rules: Candidates | None = None  # that its head leaves
+    rule: RuleInForce | None = None  # the rule as far as it is known; None: the settings alone
+    rule_shares: tuple[RuleShare, ...] = ()  # of a batch whose operations have different rules
     # What was decided.
     denial: Denial | None = None
     superseded_denial: Denial | None = None  # a check's denial that a sanction or a rate limit took precedence over
@@ -126,6 +131,14 @@ class RequestContext:
     known_by: RequestContext | None = None  # the nearest guard outside that authenticates, where this one does not
     credit: dict[Hashable, int] | None = None  # tokens taken here that guards inside need not take again
     unpaid: bool = False  # a bucket was short, and nothing was taken from any
+    paid: tuple[Bucket, ...] | None = None  # the buckets that it has paid itself, where guards outside have paid a part
+    paid_alone: bool = False  # to this process, since the store did not answer
+    ledger: Any = None  # of what it has paid, once that may change (stores/ledger.py)
+    accounts: Any = None  # of its guard, known with the books (asgi/accounts.py)
+    patience_seconds: float = 0.0  # how long it would wait for tokens instead of being refused
+    in_turn: bool = False  # it has waited: the store is asked, whatever this process remembers
+    left: bool = False  # its client has, while it waited
+    actual_cost: float | None = None  # in points, as the app's answer says
     shown: tuple[Bucket, ...] | None = None  # buckets for the answer's headers, if guards inside have some too
     # Of what is sent over a socket: see child().
     carrier: RequestContext | None = None  # the socket's own context

@@ -29,6 +29,7 @@ class Denial:
     headers: tuple[tuple[bytes, bytes], ...] = ()
     facts: tuple[tuple[str, Any], ...] = ()  # further extensions of the answer
     answered_status: int | None = None  # where the clients' protocol asks for another than the code's
+    rule: str = ""  # the rule that gives the limit, where it is none of the settings
 
     @property
     def status(self) -> int:

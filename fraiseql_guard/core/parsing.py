@@ -288,6 +288,14 @@ def header_name(value: object) -> str:
     return name
 
 
+def dotted_path(value: object) -> str:
+    """Keys of objects inside each other, joined by dots."""
+    path = text(value)
+    if len(path) > 255 or not all(path.split(".")):
+        raise ValueError("is not a list of keys joined by dots")
+    return path
+
+
 def namespace(value: object) -> str:
     """What all keys of ours in a shared store begin with. No colon: it ends there, so that none begins as another."""
     name = text(value)

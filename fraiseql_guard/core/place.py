@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from fraiseql_guard.core.rule_candidates import PathRules
 from fraiseql_guard.core.signals import UNKNOWN
 
 NOT_A_ROUTE: Final = "//"
@@ -26,7 +27,7 @@ class Place:
 
     ``graphql`` is the configured GraphQL path that covers it, and ``below_admin`` the rest behind the operator's path;
     None elsewhere. ``endpoint`` is the label in metrics. ``malformed`` says why no app may see the path; ``""`` if it
-    may.
+    may. ``rules``: those whose paths match; None where there is no rule at all.
     """
 
     graphql: str | None = None
@@ -36,6 +37,7 @@ class Place:
     below_admin: str | None = None
     endpoint: str = UNKNOWN
     malformed: str = ""
+    rules: PathRules | None = None
 
 
 NOWHERE: Final = Place()

@@ -14,9 +14,10 @@ from ipaddress import IPv6Network
 from pathlib import Path
 from typing import Any, Final
 
-from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing
+from fraiseql_guard.core import cost_forms, key_forms, network_forms, parsing, rule_forms
 from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.fraiseql_variables import FRAISEQL_VARIABLES
+from fraiseql_guard.core.rules import Rules
 from fraiseql_guard.core.sanction import Escalation
 from fraiseql_guard.core.secret import Secret
 from fraiseql_guard.core.signals import LIMITS, PolicyName, Protection
@@ -137,6 +138,30 @@ class Settings:
     rate_limit_public: Rate = setting(
         RATE, "20/minute", "Rate of public operations (one token a root field).", changeable=True
     )
+    rate_limit_wait_ms: int = setting(
+        ValueForm(parsing.integer(0, 10_000), "milliseconds from 0 to 10000", "500"),
+        "0",
+        "Longest that a request waits for its rate instead of being refused; 0: none does.",
+        changeable=True,
+    )
+    rate_limit_waiting: int = setting(
+        COUNT,
+        "100",
+        "Most requests that wait so at once in a process; a quarter of them of one caller.",
+        changeable=True,
+    )
+    rate_limit_count: str = setting(
+        ValueForm(parsing.choice("all", "failures"), "all or failures", "failures"),
+        "all",
+        "Which requests count: all, or failures alone: then one that succeeds gets its tokens back after its answer.",
+        changeable=True,
+    )
+    rate_limit_not_modified: str = setting(
+        ValueForm(parsing.choice("count", "refund"), "count or refund", "refund"),
+        "count",
+        "Whether an answer 304 (Not Modified) counts, or gives its request the tokens back.",
+        changeable=True,
+    )
     rate_limit_headers: tuple[str, ...] = setting(
         ValueForm(parsing.rate_limit_headers, "standard, legacy, both, or none", "standard"),
         "standard,legacy",
@@ -184,6 +209,20 @@ class Settings:
         PATHS,
         "/health,/health/detailed,/ready,/metrics",
         "Paths that are free of rate limits for private peers, and counted as probes: in no ratio.",
+    )
+
+    # rules
+    rules_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/rules.yml"),
+        None,
+        "YAML of rules by path, method, operation, root field and tier: rates, costs, limits, times and modes; read "
+        "again when it changes.",
+    )
+    rules: Rules = setting(
+        ValueForm(rule_forms.rules_of, rule_forms.ACCEPTED, rule_forms.EXAMPLE),
+        "",
+        "The rules themselves, up to 64 KiB, in place of a file; set at run time they hold in place of the file's.",
+        changeable=True,
     )
 
     # the store
@@ -396,6 +435,18 @@ class Settings:
         "",
         "Complexity points per hour by tier; default is for everybody else, anonymous addresses included.",
         changeable=True,
+    )
+    cost_header: str | None = setting(
+        ValueForm(parsing.header_name, "the name of a response header", "x-graphql-cost"),
+        None,
+        "Header in which the app's answer names what its operation cost, in points: the difference to the estimate is "
+        "given back to the cost budget, or taken.",
+    )
+    hide_cost_header: bool = setting(SWITCH, "true", "Whether that header is taken out of the answer.")
+    cost_extension: str | None = setting(
+        ValueForm(parsing.dotted_path, "keys joined by dots", "cost.actualQueryCost"),
+        None,
+        "Where in an answer's extensions that cost stands; a header comes first.",
     )
     cost_in_response: bool = setting(
         SWITCH, "false", "Whether answers carry their cost in extensions.cost.", changeable=True

@@ -11,6 +11,8 @@ from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.measured import Measured
+from fraiseql_guard.core.rule_candidates import Candidates, RuleInForce, RuleShare
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, analyze_document
 from fraiseql_guard.graphql.cost.cost_rules import CostRules
@@ -40,6 +42,7 @@ class RequestAnalysis:
     ``rewritten`` is what the app gets in place of the body (or a GET's query string) that only named its document.
     ``noted`` is what a limit would refuse that is only monitored. ``hashes`` are the hex SHA-256 of every text that was
     read, whether it could be measured or not; ``text`` is that of a refused one, if log lines are to carry it.
+    ``rule`` holds for what was measured; ``shares`` are those of a batch.
     """
 
     measured: Measured | None
@@ -48,25 +51,46 @@ class RequestAnalysis:
     noted: Denial | None = None
     hashes: tuple[str, ...] = ()
     text: str | None = None
+    rule: RuleInForce | None = None
+    shares: tuple[RuleShare, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LimitCheckers:
+    """The limits that refuse, and all limits: those that are only monitored as well."""
+
+    enforced: LimitChecker
+    every: LimitChecker
 
 
 class Analyzer:
-    """Measures documents and compares them with the limits. Frozen, except for its bounded memories."""
+    """Measures documents and compares them with the limits: those of the settings, or of a rule of ``rules``. Frozen,
+    except for its bounded memories."""
 
-    __slots__ = ("_all_limits", "_analyses", "_documents", "_enforced", "_monitors", "_rules", "_scanner", "_settings")
+    __slots__ = ("_analyses", "_by_rule", "_checkers", "_documents", "_monitored", "_rules", "_scanner", "_settings")
 
     def __init__(
-        self, settings: Settings, table: SchemaTable | None, *, remembered_documents: int, remembered_bytes: int
+        self,
+        settings: Settings,
+        table: SchemaTable | None,
+        *,
+        remembered_documents: int,
+        remembered_bytes: int,
+        rules: RuleTable | None = None,
     ) -> None:
         # A limit that is only monitored is enforced as one that nothing exceeds.
         monitored: dict[str, Any] = dict.fromkeys(settings.monitor_limits, MAX_COUNT)
-        # The scan and the parser read the raised limits; only `_all_limits` below knows the real ones.
-        self._settings = replace(settings, **monitored) if monitored else settings
-        self._monitors = bool(monitored)
+        self._monitored = monitored
         self._rules = CostRules(settings, table)
+        self._checkers = self._checkers_of(settings, None)
+        self._by_rule = {
+            rule: self._checkers_of(_limited(settings, rule), rule)
+            for rule in (rules.in_force if rules is not None else ())
+            if rule.limits
+        }
+        # The scan and the parser read the raised limits, and the largest of all rules; the checkers know the real ones.
+        self._settings = _raised(replace(settings, **monitored) if monitored else settings, rules)
         self._scanner = Prescanner(self._settings)
-        self._enforced = LimitChecker(self._settings, self._scanner.max_nesting)
-        self._all_limits = LimitChecker(settings, self._scanner.max_nesting)
         # By their text, which is compared in full; with their hash, which costs more than to find them.
         self._documents: Lru[str, tuple[AnalyzedDocument, str]] = Lru(remembered_documents, max_bytes=remembered_bytes)
         # Analyses of requests that cost the same: clients page through lists with a handful of sizes.
@@ -86,8 +110,16 @@ class Analyzer:
         self._documents.clear()
         self._analyses.clear()
 
-    def analyze(self, envelope: Envelope, *, by_get: bool, authenticated: bool) -> RequestAnalysis:
-        """What a request for one operation asks for, or why it is refused. Never raises."""
+    def _checkers_of(self, settings: Settings, rule: RuleInForce | None) -> LimitCheckers:
+        enforced = replace(settings, **self._monitored) if self._monitored else settings
+        max_nesting = Prescanner(enforced).max_nesting
+        return LimitCheckers(LimitChecker(enforced, max_nesting, rule), LimitChecker(settings, max_nesting, rule))
+
+    def analyze(
+        self, envelope: Envelope, *, by_get: bool, authenticated: bool, candidates: Candidates | None = None
+    ) -> RequestAnalysis:
+        """What a request for one operation asks for, or why it is refused. Never raises. ``candidates``: the rules that
+        its head leaves."""
         text = envelope.query
         if text is None:
             return RequestAnalysis(None, _NO_APQ)
@@ -102,20 +134,33 @@ class Analyzer:
         # 3. Measure a new text, or only price a known one with the variables of this request.
         try:
             if remembered is None:
-                return self._analyze_new(text, envelope, query_hash, by_get=by_get, authenticated=authenticated)
-            return self._price(remembered[0], envelope, query_hash, by_get=by_get, authenticated=authenticated)
+                return self._analyze_new(
+                    text, envelope, query_hash, by_get=by_get, authenticated=authenticated, candidates=candidates
+                )
+            return self._price(
+                remembered[0], envelope, query_hash, by_get=by_get, authenticated=authenticated, candidates=candidates
+            )
         except RecursionError:  # every recursion here is bounded, but the caller may stand deep in its own stack
             return RequestAnalysis(None, Denial(signals.QUERY_TOO_DEEP), hashes=(query_hash,))
 
     def _analyze_new(
-        self, text: str, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+        self,
+        text: str,
+        envelope: Envelope,
+        query_hash: str,
+        *,
+        by_get: bool,
+        authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
         """The same of a text that is not remembered. It is from now on, unless the request is refused: what was refused
         pushes nothing out."""
         document = self._read(text)
         if isinstance(document, Denial):
             return RequestAnalysis(None, document, hashes=(query_hash,))
-        analysis = self._price(document, envelope, query_hash, by_get=by_get, authenticated=authenticated)
+        analysis = self._price(
+            document, envelope, query_hash, by_get=by_get, authenticated=authenticated, candidates=candidates
+        )
         if analysis.denial is None:
             # The tree of a document takes many times its text: the share of memory is estimated from its length.
             size_bytes = _BYTES_PER_DOCUMENT + _BYTES_PER_CHARACTER * len(text)
@@ -127,7 +172,14 @@ class Analyzer:
         return tokens if isinstance(tokens, Denial) else analyze_document(text, self._settings, self._rules, tokens)
 
     def _price(
-        self, document: AnalyzedDocument, envelope: Envelope, query_hash: str, *, by_get: bool, authenticated: bool
+        self,
+        document: AnalyzedDocument,
+        envelope: Envelope,
+        query_hash: str,
+        *,
+        by_get: bool,
+        authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
         """What a document asks for with the variables of a request. Equal outcomes are analyzed once."""
         variant = document.variant(envelope.variables)
@@ -135,42 +187,73 @@ class Analyzer:
             return RequestAnalysis(None, variant, hashes=(query_hash,))
         outcome = variant.plan.outcome(envelope.variables)
         # All that the verdict depends on besides settings and schema. The hash stands for the document's text.
-        key = query_hash, variant.positions, outcome, envelope.operation_name, by_get, authenticated
+        key = query_hash, variant.positions, outcome, envelope.operation_name, by_get, authenticated, candidates
         if outcome is not None and (known := self._analyses.get(key)):
             return known
         # The defaults of the document's operations stand in for variables that were not sent.
         prices = variant.plan.price(Bindings(envelope.variables, document.document.defaults))
         numbers = Measurements(document, variant, prices)
-        analysis = self._judge(numbers, envelope.operation_name, query_hash, by_get=by_get, authenticated=authenticated)
+        analysis = self._judge(
+            numbers,
+            envelope.operation_name,
+            query_hash,
+            by_get=by_get,
+            authenticated=authenticated,
+            candidates=candidates,
+        )
         # A refusal is not kept: hostile requests would push out those of users.
         if outcome is not None and analysis.denial is None:
             self._analyses.put(key, analysis)
         return analysis
 
     def _judge(
-        self, numbers: Measurements, name: str | None, query_hash: str, *, by_get: bool, authenticated: bool
+        self,
+        numbers: Measurements,
+        name: str | None,
+        query_hash: str,
+        *,
+        by_get: bool,
+        authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
-        """Compare what was measured of a request for the operation ``name`` with the limits."""
+        """Compare what was measured of a request for the operation ``name`` with the limits of its rule."""
         measured, hashes = _measured(numbers, name), (query_hash,)
+        rule, checkers = None, self._checkers
+        if candidates is not None and (rule := candidates.of(measured)) is not None:
+            checkers = self._by_rule.get(rule, checkers)
         # What no operation can answer is refused first, but keeps its numbers for the log.
         if (denial := _not_runnable(numbers.document, name, by_get=by_get)) is not None:
-            return RequestAnalysis(measured, denial, hashes=hashes)
-        denial = self._enforced.decide(numbers, authenticated=authenticated)
+            return RequestAnalysis(measured, denial, hashes=hashes, rule=rule)
+        denial = checkers.enforced.decide(numbers, authenticated=authenticated)
         noted = None
         # Only what the enforced limits let through can be refused by a monitored one alone.
-        if self._monitors and denial is None:
-            noted = self._all_limits.decide(numbers, authenticated=authenticated)
-        if near := self._near(numbers):
+        if self._monitored and denial is None:
+            noted = checkers.every.decide(numbers, authenticated=authenticated)
+        if near := _near(numbers, checkers):
             measured = replace(measured, near=near)
         # A monitored limit never counts as an offence, so it cannot lead to a block.
-        return RequestAnalysis(measured, denial, noted=noted and replace(noted, offence=None), hashes=hashes)
+        noted = noted and replace(noted, offence=None)
+        return RequestAnalysis(measured, denial, noted=noted, hashes=hashes, rule=rule)
 
-    def _near(self, numbers: Measurements) -> tuple[str, ...]:
-        """The options of the limits that are nearly used up."""
-        compared = self._all_limits.compare(numbers)
-        near = [option for option, _, limit, actual in compared if _NEAR * limit < actual <= limit]
-        # max_aliases has two rows in the table, and is named once.
-        return tuple(dict.fromkeys(near))
+
+def _limited(settings: Settings, rule: RuleInForce) -> Settings:
+    """The settings with the limits of a rule."""
+    limits: dict[str, Any] = dict(rule.limits)
+    return replace(settings, **limits)
+
+
+def _raised(settings: Settings, rules: RuleTable | None) -> Settings:
+    """The settings with the greatest depth that any rule lets pass."""
+    depth = 0 if rules is None else rules.greatest_depth
+    return replace(settings, max_query_depth=depth) if depth > settings.max_query_depth else settings
+
+
+def _near(numbers: Measurements, checkers: LimitCheckers) -> tuple[str, ...]:
+    """The options of the limits that are nearly used up."""
+    compared = checkers.every.compare(numbers)
+    near = [option for option, _, limit, actual in compared if _NEAR * limit < actual <= limit]
+    # max_aliases has two rows in the table, and is named once.
+    return tuple(dict.fromkeys(near))
 
 
 def _hash_of(text: str) -> str:

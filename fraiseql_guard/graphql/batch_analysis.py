@@ -10,6 +10,8 @@ from typing import TypeVar
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.measured import Measured
+from fraiseql_guard.core.rule_candidates import Candidates, RuleInForce, RuleShare
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzed_document import gravest
 from fraiseql_guard.graphql.analyzer import RequestAnalysis
@@ -19,8 +21,14 @@ from fraiseql_guard.graphql.syntax.values import MAX_COUNT
 _T = TypeVar("_T")
 
 
-def join_batch(analyses: Sequence[RequestAnalysis], settings: Settings) -> RequestAnalysis:
-    """One analysis for all operations of a batch: the first refusal, and the sum of what could be measured."""
+def join_batch(
+    analyses: Sequence[RequestAnalysis],
+    settings: Settings,
+    rules: RuleTable | None = None,
+    candidates: Candidates | None = None,
+) -> RequestAnalysis:
+    """One analysis for all operations of a batch: the first refusal, and the sum of what could be measured. Each has a
+    rule of its own among the ``candidates``."""
     denial = _first(analyses, lambda item: item.denial)
     noted = _first(analyses, lambda item: item.noted)
     text = _first(analyses, lambda item: item.text)
@@ -32,18 +40,50 @@ def join_batch(analyses: Sequence[RequestAnalysis], settings: Settings) -> Reque
         return RequestAnalysis(None, denial or malformed("The batch is empty."), hashes=hashes, text=text)
     measured = _sum(parts, unmeasured=len(analyses) - len(parts))
     # The operations may be within the limit one by one, and above it together.
-    if denial is None and measured.complexity > settings.max_query_complexity:
-        denial, noted = _too_complex(measured.complexity, settings, noted)
-    return RequestAnalysis(measured, denial, noted=noted, hashes=hashes, text=text)
+    limit = settings.max_query_complexity if rules is None else _most_complex(analyses, settings)
+    if denial is None and measured.complexity > limit:
+        denial, noted = _too_complex(measured.complexity, limit, settings, noted)
+    analysis = RequestAnalysis(measured, denial, noted=noted, hashes=hashes, text=text)
+    return analysis if rules is None or candidates is None else _with_rules(analysis, analyses, rules, candidates)
+
+
+def _most_complex(analyses: Sequence[RequestAnalysis], settings: Settings) -> int:
+    """The largest limit of any operation: together they may cost no more than one of them alone."""
+    option, default = "max_query_complexity", settings.max_query_complexity
+    rules = [item.rule for item in analyses if item.measured]
+    return max([default if rule is None else rule.limits.get(option, default) for rule in rules])
+
+
+def _with_rules(
+    analysis: RequestAnalysis, analyses: Sequence[RequestAnalysis], rules: RuleTable, candidates: Candidates
+) -> RequestAnalysis:
+    """The analysis with what each rule is for; none of that where no operation has one."""
+    found = [item.rule if item.measured else candidates.unmeasured for item in analyses]
+    if not any(rule is not None for rule in found):
+        return analysis
+    shares = tuple(
+        _share(rule, [item for item, each in zip(analyses, found, strict=True) if each is rule])
+        for rule in dict.fromkeys(found)
+    )
+    return replace(analysis, rule=rules.joined(found), shares=shares)
+
+
+def _share(rule: RuleInForce | None, analyses: Sequence[RequestAnalysis]) -> RuleShare:
+    """Of a rule each operation takes at least a token; without one the queries of a batch take one together."""
+    mutating = [item.measured.mutation_root_fields if item.measured else 1 for item in analyses]
+    fields = sum([item.measured.root_field_count if item.measured else 1 for item in analyses])
+    tokens = max(1, sum(mutating)) if rule is None else sum([max(1, each) for each in mutating])
+    return RuleShare(rule, tokens, min(fields, MAX_COUNT))
 
 
 def _first(analyses: Sequence[RequestAnalysis], part: Callable[[RequestAnalysis], _T | None]) -> _T | None:
     return next(filter(None, map(part, analyses)), None)
 
 
-def _too_complex(complexity: int, settings: Settings, noted: Denial | None) -> tuple[Denial | None, Denial | None]:
+def _too_complex(
+    complexity: int, limit: int, settings: Settings, noted: Denial | None
+) -> tuple[Denial | None, Denial | None]:
     """The refusal of the sum, or what is noted of it where the limit is only monitored."""
-    limit = settings.max_query_complexity
     if "max_query_complexity" in settings.monitor_limits:
         # Without an offence: a monitored limit may not lead to a sanction.
         return None, over(signals.QUERY_TOO_COMPLEX, limit, complexity)

@@ -8,6 +8,7 @@ from typing import Final
 
 from fraiseql_guard.core import signals
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.rule_candidates import RuleInForce
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Code
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant
@@ -71,11 +72,13 @@ QUERY_LIMITS: Final = (
 
 
 class LimitChecker:
-    """Compares what was measured with the limits of the settings. ``max_nesting``: levels of braces that are parsed."""
+    """Compares what was measured with the limits of the settings. ``max_nesting``: levels of braces that are parsed.
+    ``rule``: whose limits stand in the settings for others; refusals by them name it."""
 
-    __slots__ = ("_introspection", "_limits", "_max_nesting")
+    __slots__ = ("_introspection", "_limits", "_max_nesting", "_rule")
 
-    def __init__(self, settings: Settings, max_nesting: int) -> None:
+    def __init__(self, settings: Settings, max_nesting: int, rule: RuleInForce | None = None) -> None:
+        self._rule = rule
         self._limits = tuple((row, int(getattr(settings, row.setting))) for row in QUERY_LIMITS)
         self._introspection = settings.introspection_policy
         self._max_nesting = max_nesting
@@ -103,7 +106,7 @@ class LimitChecker:
     def _over_a_limit(self, numbers: Measurements) -> Denial | None:
         """The first limit that is exceeded. A limit that is just exceeded does not hide an offence against another."""
         exceeded = [
-            _denial(row, limit, actual, numbers)
+            self._named(row, _denial(row, limit, actual, numbers))
             for row, limit in self._limits
             if (actual := row.actual(numbers)) > limit
         ]
@@ -112,6 +115,11 @@ class LimitChecker:
         # The client reads the first refusal; the worst of all decides about a sanction.
         offence = next((item.offence for item in exceeded if item.offence), None)
         return replace(exceeded[0], offence=offence)
+
+    def _named(self, row: _QueryLimit, denial: Denial) -> Denial:
+        """The refusal, with the rule whose limit is exceeded."""
+        rule = self._rule
+        return denial if rule is None or row.setting not in rule.limits else replace(denial, rule=rule.name)
 
     def _may_introspect(self, *, authenticated: bool) -> bool:
         return self._introspection == "allow" or (self._introspection == "authenticated" and authenticated)

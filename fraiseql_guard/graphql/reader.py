@@ -5,8 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.rule_candidates import Candidates
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzer import Analyzer, RequestAnalysis
 from fraiseql_guard.graphql.batch_analysis import join_batch
@@ -30,10 +33,11 @@ class Reader:
 
     ``schema`` makes the costs exact: a GraphQLSchema (or what holds one: a strawberry.Schema), SDL text, the path of an
     SDL file, or a callable that returns a GraphQLSchema (called here, once). SettingsError if it cannot be read.
-    ``persisted`` outlives a change of the settings; without it the settings say what there is.
+    ``persisted`` outlives a change of the settings; without it the settings say what there is. ``rules`` bring
+    limits of their own.
     """
 
-    __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_settings", "_trusted")
+    __slots__ = ("_analyzer", "_envelopes", "_persisted", "_requests", "_rules", "_settings", "_trusted")
 
     def __init__(
         self,
@@ -46,16 +50,18 @@ class Reader:
         clock: Callable[[], float] = time.monotonic,
         on_problem: Callable[[str], None] = lambda _: None,
         persisted: PersistedQueries | None = None,
+        rules: RuleTable | None = None,
     ) -> None:
         self._settings = settings
+        self._rules = rules
         table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
-        bounds = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
+        bounds: dict[str, Any] = {"remembered_documents": remembered_documents, "remembered_bytes": remembered_bytes}
         self._envelopes = EnvelopeReader(settings)
-        self._analyzer = Analyzer(settings, table, **bounds)
+        self._analyzer = Analyzer(settings, table, **bounds, rules=rules)
         self._persisted = persisted or persisted_queries(settings, clock=clock, on_problem=on_problem)
         self._trusted: Analyzer | None = None
         if settings.trusted_documents != "off":
-            # An analyzer of its own, since it measures the same text with other limits.
+            # An analyzer of its own, since it measures the same text with other limits; none of them are rules'.
             self._trusted = Analyzer(without_static_limits(settings), table, **bounds)
         # Where documents can be named or registered, an analysis depends on which are there, and may register one.
         self._requests = RequestCache(max_entries=remembered_requests) if self._persisted is None else None
@@ -92,7 +98,7 @@ class Reader:
 
     def _envelopes_of(self, sent: SentRequest) -> tuple[Envelope, ...]:
         """The envelopes of a request that is remembered."""
-        method, content_type, query_string, body, _ = sent
+        method, content_type, query_string, body, *_ = sent
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         return envelopes if isinstance(envelopes, tuple) else ()
 
@@ -111,9 +117,11 @@ class Reader:
         *,
         authenticated: bool,
         caller: Hashable = None,
+        candidates: Candidates | None = None,
     ) -> RequestAnalysis:
-        """Measure a request. Never raises, whatever the bytes. Documents are registered for the ``caller``."""
-        sent = method, content_type, query_string, body, authenticated
+        """Measure a request. Never raises, whatever the bytes. Documents are registered for the ``caller``;
+        ``candidates`` are the rules that the head leaves."""
+        sent = method, content_type, query_string, body, authenticated, candidates
         # A server may hand on buffers of its own, which change.
         requests = self._requests if type(body) is type(query_string) is bytes and len(body) <= LONGEST else None
         # 1. A request that came before, byte for byte.
@@ -121,22 +129,35 @@ class Reader:
             return known
         # 2. An upload: only the part with the operations is analyzed, and it is never remembered.
         if self._settings.multipart and method == "POST" and is_form(content_type):
-            return self._read_form(content_type, query_string, body, caller, authenticated=authenticated)
+            return self._read_form(
+                content_type, query_string, body, caller, authenticated=authenticated, candidates=candidates
+            )
         # 3. Anything else.
-        analysis = self._read(method, content_type, query_string, body, caller, authenticated=authenticated)
+        analysis = self._read(
+            method, content_type, query_string, body, caller, authenticated=authenticated, candidates=candidates
+        )
         if requests is not None:
             requests.note(sent, analysis)
         return analysis
 
     def _read_form(
-        self, content_type: str, query_string: bytes, body: bytes, caller: Hashable, *, authenticated: bool
+        self,
+        content_type: str,
+        query_string: bytes,
+        body: bytes,
+        caller: Hashable,
+        *,
+        authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
         # What is analyzed is the part with the operations; where it is rewritten, the other parts stay as they are.
         form = read_form(content_type, body, self._settings.max_body_bytes)
         if isinstance(form, Denial):
             return RequestAnalysis(None, form)
         where = form.operations
-        analysis = self._read("POST", JSON, query_string, body[where], caller, authenticated=authenticated)
+        analysis = self._read(
+            "POST", JSON, query_string, body[where], caller, authenticated=authenticated, candidates=candidates
+        )
         if analysis.rewritten is None:
             return analysis
         return replace(analysis, rewritten=body[: where.start] + analysis.rewritten + body[where.stop :])
@@ -150,6 +171,7 @@ class Reader:
         caller: Hashable,
         *,
         authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
         envelopes = self._envelopes.read(method, content_type, query_string, body)
         if not isinstance(envelopes, tuple):
@@ -158,15 +180,21 @@ class Reader:
         by_get = method != "POST"
         # Without persisted queries each envelope carries its text.
         if self._persisted is None:
-            analyses = [self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated) for item in envelopes]
-            return self._joined(analyses, envelopes)
+            analyses = [
+                self._analyzer.analyze(item, by_get=by_get, authenticated=authenticated, candidates=candidates)
+                for item in envelopes
+            ]
+            return self._joined(analyses, envelopes, candidates)
         # Else find the texts first; those of one request are analyzed in its order.
         found = [self._persisted.resolve(item, caller) for item in envelopes]
         analyses = [
-            self._analyze_resolved(item, envelope, caller, by_get=by_get, authenticated=authenticated)
+            self._analyze_resolved(
+                item, envelope, caller, by_get=by_get, authenticated=authenticated, candidates=candidates
+            )
             for envelope, item in zip(envelopes, found, strict=True)
         ]
-        analysis = self._joined(analyses, [_envelope_of(*pair) for pair in zip(found, envelopes, strict=True)])
+        read = [_envelope_of(*pair) for pair in zip(found, envelopes, strict=True)]
+        analysis = self._joined(analyses, read, candidates)
         named = _named(found)
         if not named:
             return analysis
@@ -174,29 +202,39 @@ class Reader:
         return replace(analysis, rewritten=_rewritten(query_string, body, named, by_get=by_get))
 
     def _analyze_resolved(
-        self, found: Resolved | Denial, envelope: Envelope, caller: Hashable, *, by_get: bool, authenticated: bool
+        self,
+        found: Resolved | Denial,
+        envelope: Envelope,
+        caller: Hashable,
+        *,
+        by_get: bool,
+        authenticated: bool,
+        candidates: Candidates | None,
     ) -> RequestAnalysis:
         """What the persisted queries made of an envelope. Trusted documents are read without the static limits; where
         they are required, no other passes."""
         if isinstance(found, Denial):
             return RequestAnalysis(None, found, hashes=_hashes_of(envelope.query))
         analyzer = self._trusted if found.trusted and self._trusted else self._analyzer
-        analysis = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated)
+        analysis = analyzer.analyze(found.envelope, by_get=by_get, authenticated=authenticated, candidates=candidates)
         if self._persisted is None:
             return analysis
         # It is measured all the same, so that the log tells what an operator would have to add.
         if self._persisted.required and not found.trusted:
-            return RequestAnalysis(analysis.measured, self._persisted.untrusted(), hashes=analysis.hashes)
+            untrusted = self._persisted.untrusted()
+            return RequestAnalysis(analysis.measured, untrusted, hashes=analysis.hashes, rule=analysis.rule)
         # Only what passed is registered: a refused text would take room, and be refused by its hash again.
         if found.registers and found.envelope.query and analysis.denial is None:
             self._persisted.register(found.registers, found.envelope.query, caller)
         return analysis
 
-    def _joined(self, analyses: list[RequestAnalysis], envelopes: Sequence[Envelope]) -> RequestAnalysis:
+    def _joined(
+        self, analyses: list[RequestAnalysis], envelopes: Sequence[Envelope], candidates: Candidates | None
+    ) -> RequestAnalysis:
         """One for the request; with the texts of what is refused, if log lines are to carry them."""
         if self._settings.log_query_text:
             analyses = [_with_text(*pair) for pair in zip(analyses, envelopes, strict=True)]
-        return analyses[0] if len(analyses) == 1 else join_batch(analyses, self._settings)
+        return analyses[0] if len(analyses) == 1 else join_batch(analyses, self._settings, self._rules, candidates)
 
 
 def _unread(found: UnreadableEnvelope | Denial) -> RequestAnalysis:

@@ -14,10 +14,12 @@ from __future__ import annotations
 from typing import Final
 
 from fraiseql_guard.core.lru import Lru
+from fraiseql_guard.core.rule_candidates import Candidates
 from fraiseql_guard.graphql.analyzer import RequestAnalysis
 
-SentRequest = tuple[str, str, bytes, bytes, bool]
-"""All that an analysis depends on: method, Content-Type, query string, body, whether the caller is authenticated."""
+SentRequest = tuple[str, str, bytes, bytes, bool, Candidates | None]
+"""All that an analysis depends on: method, Content-Type, query string, body, whether the caller is authenticated, and
+the rules that the head leaves."""
 
 LONGEST: Final = 4096
 """Bytes of a request that is cached. Longer ones cost more to compare, and could fill the memory."""
@@ -61,7 +63,7 @@ class RequestCache:
         self._seen.add(number)
 
     def _put(self, sent: SentRequest, analysis: RequestAnalysis) -> None:
-        _, content_type, query_string, body, _ = sent
+        _, content_type, query_string, body, *_ = sent
         size = len(content_type) + len(query_string) + len(body)
         if size <= LONGEST:
             self._analyses.put_sized(sent, analysis, _BYTES_PER_REQUEST + size)

@@ -14,11 +14,12 @@ from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.token_buckets import network_bucket
 from fraiseql_guard.stores.failover import FailoverStore
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Observer, Store, StoreError
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, Observer, Store, StoreError
 from fraiseql_guard.stores.redis.store import RedisStore
 from fraiseql_guard.stores.refusals import Refusals
 
 __all__ = [
+    "Adjustment",
     "AdmitRequest",
     "AdmitResult",
     "FailoverStore",

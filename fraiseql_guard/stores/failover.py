@@ -13,9 +13,10 @@ from typing import Any, Final, TypeVar, cast
 
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.core.token_buckets import Bucket
 from fraiseql_guard.stores.breaker import PROBE_SECONDS, Breaker
 from fraiseql_guard.stores.local_share import LocalShare
-from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Observer, Store, StoreError
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, Observer, Store, StoreError
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
 S = TypeVar("S")
@@ -142,6 +143,19 @@ class FailoverStore:
         breaker.failures = 0
         self._share.learn(request, result)
         return result
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change buckets where their request has paid: in the store, or in this process. Never raises StoreError.
+
+        What cannot be changed there stays as it is, and nothing is told of it; only a look falls back on this process.
+        """
+        if adjustment.alone:
+            return await self._share.adjust(adjustment)
+        try:
+            return await self._breaker.ask(lambda: self._primary.adjust(adjustment))
+        except StoreError:
+            looks = not any(charge.tokens for charge in adjustment.charges)
+            return await self._share.adjust(adjustment) if looks and self._policy == "local" else ()
 
     async def known_sanctions(self) -> Sequence[Sanction]:
         """Those that this process has met or imposed, without asking the store; none while everything is admitted."""

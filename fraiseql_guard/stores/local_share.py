@@ -13,10 +13,10 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, Rate
 from fraiseql_guard.stores.limits import override_charges
 from fraiseql_guard.stores.memory import MemoryStore
-from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult
 from fraiseql_guard.stores.sanctions import Sanctioned
 
 _BEATS: Final = 5
@@ -42,7 +42,17 @@ class LocalShare:
         """Decide alone. What is imposed here ends with the outage."""
         # It may impose sanctions from here on, so that learn() has to look from now on.
         self._learned = True
-        return await self._memory.admit(self._share_of(request))
+        result = await self._memory.admit(self._share_of(request))
+        result.alone = True
+        return result
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change this worker's own buckets, or look at them. Charges of a request that was decided alone are shares
+        already."""
+        if not adjustment.alone and self._workers > 1:
+            charges = tuple([share_of(charge, self._workers) for charge in adjustment.charges])
+            adjustment = replace(adjustment, charges=charges)
+        return await self._memory.adjust(adjustment)
 
     def learn(self, request: AdmitRequest, result: AdmitResult) -> None:
         """Remember what the store says is in force, and no longer what it says was lifted."""

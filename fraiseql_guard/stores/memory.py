@@ -21,7 +21,7 @@ from fraiseql_guard.stores.lift_jobs import MemoryLiftJobs
 from fraiseql_guard.stores.limits import MemoryLimits, override_charges
 from fraiseql_guard.stores.memory_sanctions import MemorySanctions
 from fraiseql_guard.stores.overrides import MemoryOverrides
-from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, Imposed
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, Imposed
 from fraiseql_guard.stores.refused_documents import MemoryRefusedDocuments
 from fraiseql_guard.stores.unreadable import UnreadableEntries
 
@@ -87,9 +87,23 @@ class MemoryStore:
         imposed = None
         if fits and request.offence is not None:
             imposed = self._offend(subject, request.offence, now, weight=request.offences, seen=request.offences)
-        elif not fits and request.abuse is not None:
+        elif not fits and request.abuse is not None and not _waits(buckets, request.patience_seconds):
             imposed = self._offend(subject, request.abuse, now, seen=1 + request.refused_before, once_a_second=True)
         return AdmitResult(fits, buckets, None, imposed, False, override_seconds)
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change buckets after their request was admitted (Store.adjust)."""
+        now, subject = self._clock(), adjustment.subject
+        return tuple([self._adjust(_key_of(subject, charge), charge, now) for charge in adjustment.charges])
+
+    def _adjust(self, key: _Key, charge: Charge, now: float) -> Bucket:
+        tokens, capacity = charge.tokens, charge.capacity
+        used = self._used(key, charge, now, writes=bool(tokens))
+        # A limit that was raised meanwhile may have let more be used than this capacity: that stays in use.
+        after = max(used, min(used + tokens, capacity)) if tokens > 0 else max(0.0, used + tokens)
+        if tokens:
+            self._write({key: after}, {key: used}, now)
+        return Bucket(charge, max(0.0, capacity - after))
 
     async def ping(self) -> None:
         """A process always has its memory."""
@@ -113,8 +127,7 @@ class MemoryStore:
         bills: list[tuple[_Key, Charge, int, float]] = []
         fits = True
         for charge in charges:
-            name = (subject.group or subject.name) if charge.shared else subject.name
-            key, capacity, wait = (subject.kind, name, charge.key), charge.capacity, 0.0
+            key, capacity, wait = _key_of(subject, charge), charge.capacity, 0.0
             if key not in before:
                 before[key] = after[key] = self._used(key, charge, now)
             # A bucket that has become smaller is at most empty.
@@ -132,13 +145,13 @@ class MemoryStore:
             [Bucket(charge, max(0.0, capacity - used_of[key]), wait) for key, charge, capacity, wait in bills]
         )
 
-    def _used(self, key: _Key, charge: Charge, now: float) -> float:
+    def _used(self, key: _Key, charge: Charge, now: float, *, writes: bool = True) -> float:
         """The tokens of a bucket that are in use, less what came back at the charge's rate."""
         level = self._levels.look(key)
         if level is None:
             return 0.0
         used = max(0.0, level[0] - max(0.0, now - level[1]) * charge.rate)
-        if not used:
+        if not used and writes:
             self._levels.pop(key)  # full at this rate, and so at any other that comes later
         return used
 
@@ -166,3 +179,12 @@ class MemoryStore:
         if imposed is not None and escalation.enforced:
             self.sanctions.recent.note(imposed.sanction)
         return imposed
+
+
+def _key_of(subject: Subject, charge: Charge) -> _Key:
+    name = (subject.group or subject.name) if charge.shared else subject.name
+    return (subject.kind, name, charge.key)
+
+
+def _waits(buckets: Sequence[Bucket], patience_seconds: float) -> bool:
+    return max(bucket.retry_after_seconds for bucket in buckets) <= patience_seconds

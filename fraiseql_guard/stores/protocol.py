@@ -38,9 +38,9 @@ class AdmitRequest:
     An override of the subject's limit replaces all charges but the ``fixed`` ones, which come last, by one of its own
     that costs what the first did. Then all charges are checked and, if all fit, taken. Otherwise nothing is taken and
     one ``abuse`` offence is counted, at most one a second (and with it the ``refused_before`` requests that the process
-    refused from memory since it last asked about this subject). A charge above its bucket's capacity never fits: its
-    retry_after_seconds is infinite. If they fit and the request carries an ``offence`` of its own (a check has refused
-    it), that is counted.
+    refused from memory since it last asked about this subject), unless the request's patience lasts. A charge above its
+    bucket's capacity never fits: its retry_after_seconds is infinite. If they fit and the request carries an
+    ``offence`` of its own (a check has refused it), that is counted.
 
     Offences that meet their policy impose its sanction and start counting anew; while a sanction of the policy is in
     force, none are counted. Once enough networks of a group are sanctioned automatically, the next sanction falls on
@@ -58,8 +58,25 @@ class AdmitRequest:
     refused_before: int = 0
     enforced: bool = True
     """False in monitor mode: sanctions are looked up under the keys of monitoring processes."""
+    patience_seconds: float = 0.0
+    """A refusal that ends within this time is no abuse: the request waits for its turn, and asks again."""
     call: Any = field(default=None, repr=False, compare=False)
     """What the store makes of it, kept for a request that is made again."""
+
+
+@dataclass(slots=True)  # made with many requests
+class Adjustment:
+    """What changes in buckets after their request was admitted, because it turned out then.
+
+    Charges with negative tokens give back, at most until the bucket is full; with positive ones they take, at most
+    until it is empty; with none the bucket is only looked at. No override replaces them, no sanction ends them, and
+    nothing is counted.
+    """
+
+    subject: Subject
+    charges: tuple[Charge, ...]
+    alone: bool = False
+    """Whether the request was decided by this process alone (AdmitResult.alone), in whose buckets it has paid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +107,8 @@ class AdmitResult:
     unavailable: bool = False
     override_seconds: float | None = None
     """How long an override of the subject's limits, which decided here, is still in force."""
+    alone: bool = False
+    """Whether this process has decided by itself, from buckets of its own: the store did not answer."""
 
 
 class Store(Protocol):
@@ -141,6 +160,10 @@ class Store(Protocol):
 
     async def admit(self, request: AdmitRequest) -> AdmitResult:
         """Settle a request's whole bill in one exchange."""
+        ...
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change buckets in one exchange; how they are now. A bucket that is only looked at is not written."""
         ...
 
     async def ping(self) -> None:

@@ -22,6 +22,7 @@ from tests.support.asgi import Connection, EchoApp, graphql, request
 from tests.support.socket_memory import SocketApp
 from tests.support.socket_memory import opened as speaking
 from tests.support.upgrades import EchoSocketApp, opened
+from tests.support.waiting import until
 
 ALICE, GOLD = make_token(SECRET, sub="alice"), make_token(SECRET, sub="goldie", tier="gold")
 FORGED = make_token("x" * 40, sub="alice")
@@ -63,6 +64,7 @@ class App(EchoApp):
             await send({"type": "http.response.body", "body": b"data: 2\n\n", "more_body": False})
             return
         self.seconds = PAUSE if b"x-pauses" in headers else 0.0
+        self.status = 304 if scope["path"] == "/unchanged" else 200
         await super().__call__(scope, receive, send)
 
 
@@ -109,6 +111,41 @@ def admitted(times: int, **more: Any) -> Probe:
     async def probe(guard: Guarded) -> Any:
         caller = elsewhere()
         return [(await graphql(guard, "{me{id}}", **caller, **more)).status for _ in range(times)].count(200)
+
+    return probe
+
+
+def in_turn(times: int, path: str, status: int) -> Probe:
+    """How many of so many requests of a new caller are answered so, each once what the last one left is done."""
+
+    async def probe(guard: Guarded) -> Any:
+        caller, found = elsewhere(), []
+        for _ in range(times):
+            found.append((await request(guard, "GET", path, **caller)).status)
+            await asyncio.sleep(0.05)
+        return found.count(status)
+
+    return probe
+
+
+def waits(times: int) -> Probe:
+    """How many of so many requests of a new caller wait, once one before them has taken all."""
+
+    async def probe(guard: Guarded) -> Any:
+        caller = elsewhere()
+        await request(guard, "GET", "/page", **caller)
+        clients = [Connection([]) for _ in range(times)]
+        sent = [asyncio.create_task(request(guard, "GET", "/page", connection=each, **caller)) for each in clients]
+
+        def waiting() -> int:
+            return int(guard.metric("fraiseql_guard_waiting_requests"))
+
+        await until(lambda: waiting() + sum(each.done() for each in sent) == times)
+        found = waiting()
+        for client in clients:
+            client.leave()
+        await asyncio.gather(*sent)
+        return found
 
     return probe
 
@@ -284,6 +321,7 @@ def as_alice(query: str = "{me{id}}") -> Callable[[Guarded], Awaitable[Any]]:
 
 DEEP = "{a{b{c{d{e{f{g{h{i{j{k{l}}}}}}}}}}}}"
 TIGHT = {"rate_limit_default": "2/hour", "rate_limit_burst": 0}
+SLOW = {"rate_limit_default": "1/4s", "rate_limit_burst": 0}
 COSTED = {"cost_in_response": True}
 ABUSE = ("security.rate_limit_abuse", too_often)
 BRUTE = ("security.brute_force_detected", forged)
@@ -309,6 +347,10 @@ CASES: Mapping[str, Case] = {
         header(POLICY, lambda guard: graphql(guard, "mutation{login{id}}")),
         {"public_operations": "login", "auth_required": True},
     ),
+    "rate_limit_count": Case("failures", in_turn(4, "/page", 200), TIGHT),
+    "rate_limit_not_modified": Case("refund", in_turn(4, "/unchanged", 304), TIGHT),
+    "rate_limit_wait_ms": Case("10000", waits(1), SLOW),
+    "rate_limit_waiting": Case("1", waits(2), {**SLOW, "rate_limit_wait_ms": 10_000}),
     "rate_limit_headers": Case("none", header(POLICY, page)),
     "expose_limits": Case("false", limit_of(DEEP)),
     "max_in_flight": Case("1", together(1, 2)),

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,9 @@ from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Charge, Limit, Rate
+from fraiseql_guard.core.token_buckets import Bucket, Charge, Limit, Rate
 from fraiseql_guard.stores import (
+    Adjustment,
     AdmitRequest,
     AdmitResult,
     FailoverStore,
@@ -89,6 +91,10 @@ class Moody(MemoryStore):
         self._mood()
         return await super().admit(request)
 
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        self._mood()
+        return await super().adjust(adjustment)
+
     async def ping(self) -> None:
         self.probed += 1
         await asyncio.sleep(0)
@@ -133,6 +139,40 @@ async def test_five_failures_in_a_row_open_the_breaker(moody: Moody, watcher: Wa
         asked = moody.asked
         await store.admit(AdmitRequest(ALICE, (CHARGE,)))
         assert moody.asked == asked
+
+
+async def test_what_was_paid_is_given_back_where_it_was_paid(moody: Moody, watcher: Watcher, clock: ManualClock):
+    back, look = replace(CHARGE, tokens=-1), replace(CHARGE, tokens=0)
+    async with failover(moody, watcher, clock) as store:
+        paid = await store.admit(AdmitRequest(ALICE, (CHARGE,)))
+        assert not paid.alone
+        moody.error = down()
+        alone = await store.admit(AdmitRequest(ALICE, (CHARGE, CHARGE)))
+        assert alone.alone
+        # What the store was paid is not given back by this process, nor the other way round.
+        assert await store.adjust(Adjustment(ALICE, (back,))) == ()
+        (mine,) = await store.adjust(Adjustment(ALICE, (back,), alone=True))
+        assert mine.remaining == 119
+        # Only a look falls back on what this process knows.
+        assert [bucket.remaining for bucket in await store.adjust(Adjustment(ALICE, (look,)))] == [119]
+        moody.error = None
+        (mine,) = await store.adjust(Adjustment(ALICE, (back,), alone=True))
+        assert mine.remaining == 120
+        assert [bucket.remaining for bucket in await store.adjust(Adjustment(ALICE, (look,)))] == [119]
+        (theirs,) = await store.adjust(Adjustment(ALICE, (back,)))
+        assert theirs.remaining == 120
+
+
+async def test_a_worker_looks_at_its_share(moody: Moody, watcher: Watcher, clock: ManualClock):
+    async with failover(moody, watcher, clock, workers=4) as store:
+        moody.error = down()
+        (bucket,) = (await store.admit(AdmitRequest(ALICE, (CHARGE,)))).buckets
+        assert bucket.charge.capacity == 30
+        looks = [
+            await store.adjust(Adjustment(ALICE, (replace(bucket.charge, tokens=0),), alone=True)),
+            await store.adjust(Adjustment(ALICE, (replace(CHARGE, tokens=0),))),
+        ]
+        assert [[each.remaining for each in look] for look in looks] == [[29], [29]]
 
 
 async def test_mistakes_of_our_own_do_not_open_it(moody: Moody, watcher: Watcher, clock: ManualClock):

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.sanction import Escalation, Sanction
 from fraiseql_guard.core.signals import PolicyName
-from fraiseql_guard.core.token_buckets import Burst, Charge, Limit, Rate, charges_of, network_bucket
-from fraiseql_guard.stores import AdmitRequest, MemoryStore, RedisStore, Store
+from fraiseql_guard.core.token_buckets import Bucket, Burst, Charge, Limit, Rate, charges_of, network_bucket
+from fraiseql_guard.stores import Adjustment, AdmitRequest, MemoryStore, RedisStore, Store
 from fraiseql_guard.stores.limits import effective_charges, override_charges
 from fraiseql_guard.stores.protocol import LONGEST_REPEAT_SECONDS, REPEAT_SECONDS
 from fraiseql_guard.stores.redis.client import Question, Script, open_client
@@ -45,6 +45,7 @@ class Model:
 
     now: float = 0.0
     looks: list[tuple[Subject, Charge, float, bool]] = field(default_factory=list)  # and whether it was taken
+    adjusted: set[int] = field(default_factory=set)  # the looks that are adjustments, by their identity
     offences: dict[tuple[Subject, PolicyName], list[tuple[float, int, int]]] = field(default_factory=dict)
     impositions: dict[tuple[Subject, PolicyName], list[float]] = field(default_factory=dict)
     sanctions: dict[tuple[Subject, PolicyName], float] = field(default_factory=dict)
@@ -69,10 +70,17 @@ class Model:
         """Tokens in use as this limit sees it: what came back meanwhile came at its rate, and no bucket holds less than
         nothing. A clock that is set back brings nothing back, and nothing is taken by it either."""
         used, at = 0.0, 0.0
-        for who, charge, when, taken in self.looks:
+        for look in self.looks:
+            who, charge, when, taken = look
             if (who, charge.key) == (subject, bucket):
                 came_back = max(0.0, when - at) * charge.limit.tokens_per_second
-                used = min(charge.capacity, max(0.0, used - came_back)) + charge.tokens * taken
+                if id(look) in self.adjusted:
+                    # Full at most, empty at most; what was used of a larger bucket stays used.
+                    used = max(0.0, used - came_back)
+                    room = max(0.0, charge.capacity - used)
+                    used += max(-used, min(charge.tokens, room))
+                else:
+                    used = min(charge.capacity, max(0.0, used - came_back)) + charge.tokens * taken
                 at = when
         return min(capacity, max(0.0, used - max(0.0, self.now - at) * limit.tokens_per_second))
 
@@ -90,6 +98,17 @@ class Model:
         return all(
             self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens
             <= charge.capacity + 1e-6
+            for charge in self.charges(request)
+        )
+
+    def wait(self, request: AdmitRequest) -> float:
+        return max(
+            math.inf
+            if charge.tokens > charge.capacity
+            else (
+                self.used(request.subject, charge.key, charge.limit, charge.capacity) + charge.tokens - charge.capacity
+            )
+            / charge.limit.tokens_per_second
             for charge in self.charges(request)
         )
 
@@ -121,7 +140,7 @@ class Model:
         fits = self.fits(request)
         self.looks += [(request.subject, charge, self.now, fits) for charge in self.charges(request)]
         if not fits:
-            if request.abuse is None:
+            if request.abuse is None or self.wait(request) <= request.patience_seconds:
                 return False, set(), None
             return False, set(), self.offend(request.subject, request.abuse, 1, 1 + request.refused_before, abuse=True)
         if request.offence is None:
@@ -131,6 +150,13 @@ class Model:
             set(),
             self.offend(request.subject, request.offence, request.offences, request.offences, abuse=False),
         )
+
+    def adjust(self, adjustment: Adjustment) -> None:
+        for charge in adjustment.charges:
+            if charge.tokens:  # else it is only looked at
+                look = (adjustment.subject, charge, self.now, True)
+                self.adjusted.add(id(look))
+                self.looks.append(look)
 
     def lift(self, subject: Subject) -> int:
         ended = 0
@@ -159,14 +185,18 @@ def bills_of(rate: Rate, tokens: int, network: str) -> tuple[Charge, ...]:
     return (*own, *wide)
 
 
-def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
-    charges = st.builds(
+def some_charges(tokens: st.SearchStrategy[int]) -> st.SearchStrategy[Charge]:
+    return st.builds(
         Charge,
         policy=st.sampled_from(["default", "graphql"]),
         limit=st.sampled_from([Limit(7, 60), Limit(7, 60), Limit(2, 600), Limit(40, 20)]),  # changed at run time
         burst=st.sampled_from([3, 3, 0]),
-        tokens=st.integers(1, 6),
+        tokens=tokens,
     )
+
+
+def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]:
+    charges = some_charges(st.integers(1, 6))
     budget = st.builds(Charge, st.just("budget"), st.just(Limit(30, 60)), tokens=st.integers(1, 9), fixed=st.just(True))
     several = st.builds(bills_of, st.sampled_from(WINDOWS), st.integers(1, 6), st.sampled_from(["", "a::/48"]))
     bills = st.builds(
@@ -185,6 +215,7 @@ def requests(windows: st.SearchStrategy[int]) -> st.SearchStrategy[AdmitRequest]
         offences=st.integers(1, 4),
         exempt=st.sampled_from([frozenset(), frozenset(POLICIES[:1]), frozenset(POLICIES)]),
         refused_before=st.integers(0, 3),
+        patience_seconds=st.sampled_from([0.0, 0.0, 2.1, 31.7]),  # no wait that the rates above can bring
     )
 
 
@@ -202,7 +233,15 @@ def steps(
         st.sampled_from([0, 4]),
         st.sampled_from(override_seconds),
     )
-    step = requests(windows) | requests(windows) | requests(windows) | pauses | st.sampled_from(SUBJECTS)
+    adjustments = st.builds(
+        Adjustment,
+        st.sampled_from(SUBJECTS),
+        st.lists(some_charges(st.integers(-6, 12)), min_size=1, max_size=2, unique_by=lambda charge: charge.key).map(
+            tuple
+        ),
+    )
+    asked = requests(windows) | requests(windows) | requests(windows)
+    step = asked | adjustments | pauses | st.sampled_from(SUBJECTS)
     if clock_is_set_back:
         # By a server's clock a sanction ends later then, or is in force again: how long is not what is compared here.
         step = step.filter(lambda step: not isinstance(step, AdmitRequest) or step.abuse is step.offence is None)
@@ -229,10 +268,21 @@ async def compare(
                 await store.limits.set(step.subject, step.rate, step.burst, step.seconds)
             else:
                 assert await store.limits.clear(step.subject) is was_there
+        elif isinstance(step, Adjustment):
+            model.adjust(step)
+            _compare_buckets(model, step.subject, await store.adjust(step))
         elif isinstance(step, AdmitRequest):
             await _compare_request(store, model, step)
     listed = {(one.subject, one.policy) for one in await store.sanctions.all()}
     assert listed == {key for key, expires in model.sanctions.items() if expires > model.now}
+
+
+def _compare_buckets(model: Model, subject: Subject, buckets: tuple[Bucket, ...]) -> None:
+    for bucket in buckets:
+        charge = bucket.charge
+        used = model.used(subject, charge.key, charge.limit, charge.capacity)
+        assert 0 <= bucket.remaining <= charge.capacity
+        assert bucket.remaining == pytest.approx(charge.capacity - used, abs=1e-5)
 
 
 async def _compare_request(store: Store, model: Model, request: AdmitRequest) -> None:

@@ -27,6 +27,7 @@ from fraiseql_guard.asgi.sockets.outbound import Outbound
 from fraiseql_guard.asgi.sockets.pulse import Pulse
 from fraiseql_guard.asgi.sockets.registry import Ending
 from fraiseql_guard.asgi.sockets.stops import Stops
+from fraiseql_guard.asgi.timeout_policy import rule_of_time
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import take_up, turn_to
@@ -260,7 +261,7 @@ def _late(ctx: RequestContext, allowed: float | None, seconds: float) -> Denial:
         return Denial(OVERLOADED, limit=allowed, actual=seconds, retry_after_seconds=1.0)
     mutates = ctx.measured is not None and ctx.measured.kind == "mutation"
     facts = (("outcome", "unknown"),) if mutates else ()
-    return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts)
+    return Denial(QUERY_TIMEOUT, limit=allowed, actual=seconds, facts=facts, rule=rule_of_time(ctx))
 
 
 def _rewritten(text: bytes, where: slice, payload: bytes) -> Message:

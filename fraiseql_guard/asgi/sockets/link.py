@@ -126,6 +126,8 @@ class Link:
             self._sent_with = self._make_head()
         ctx, outer = self.ctx.child(request_id(), *self._sent_with), self.ctx.outer
         ctx.operation = operation and ctx.guarded
+        if self.runtime.rules is not None:  # they may be others than those that the socket began with
+            ctx.place = self.runtime.paths.place(self.scope)
         if outer is not None and within is not None and (within is outer or within.carrier is outer):
             within.books = outer.books
             runtime = self.runtime

@@ -21,6 +21,7 @@ from fraiseql_guard.core.signals.codes import (
 from fraiseql_guard.core.signals.label_values import (
     FAULT_PARTS,
     LIMITS,
+    AdjustmentReason,
     ClosingReason,
     FailureReason,
     KeyFamily,
@@ -30,6 +31,7 @@ from fraiseql_guard.core.signals.label_values import (
     Protection,
     RequestKind,
     SocketProtocol,
+    WaitOutcome,
 )
 from fraiseql_guard.core.signals.metric import Metric, MetricKind
 
@@ -108,6 +110,20 @@ RATE_LIMIT_TOTAL = Metric(
     "fraiseql_guard_rate_limit_exceeded_total",
     _COUNTER,
     "Requests refused for their rate, of all callers together: it exists from the start, so alerts may rest on it.",
+)
+WAITS = Metric(
+    "fraiseql_guard_waits_total",
+    _COUNTER,
+    "Requests that waited for their rate instead of being refused at once, or had no place to, by what became of them.",
+    ("outcome",),
+    closed=tuple((outcome.value,) for outcome in WaitOutcome),
+)
+ADJUSTMENTS = Metric(
+    "fraiseql_guard_adjustments_total",
+    _COUNTER,
+    "Requests whose tokens were given back after their answer, or that were charged more, by the reason.",
+    ("reason",),
+    closed=tuple((reason.value,) for reason in AdjustmentReason),
 )
 SANCTIONS = Metric(
     "fraiseql_guard_sanctions_total",
@@ -228,6 +244,7 @@ OVERRIDES_IN_FORCE = Metric(
 )
 # What requests at work hold.
 IN_FLIGHT = Metric("fraiseql_guard_in_flight", _GAUGE, "GraphQL operations at work at the moment.")
+WAITING = Metric("fraiseql_guard_waiting_requests", _GAUGE, "Requests that wait for their rate at the moment.")
 BUFFERED_BODIES = Metric("fraiseql_guard_buffered_body_bytes", _GAUGE, "Request bodies held in memory at the moment.")
 
 # WebSockets, streams and subscriptions.

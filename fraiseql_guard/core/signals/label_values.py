@@ -84,6 +84,25 @@ class LoginOutcome(StrEnum):
     LOCKED = "locked"  # not tried, because its identifier is locked out at this address
 
 
+class AdjustmentReason(StrEnum):
+    """Why tokens of a request were given back after its answer, or more were taken."""
+
+    SUCCESS = "success"  # only failures count
+    NOT_MODIFIED = "not_modified"
+    COST_BELOW = "cost_below"  # of the estimate: points are given back
+    COST_ABOVE = "cost_above"  # of the estimate: points are taken
+    LOST = "lost"  # for want of room, or of an answer of the store
+
+
+class WaitOutcome(StrEnum):
+    """What became of a request that waited for its rate."""
+
+    ADMITTED = "admitted"
+    REFUSED = "refused"
+    LEFT = "left"  # its client
+    NO_PLACE = "no_place"  # it could not wait: too many did
+
+
 class RequestKind(StrEnum):
     """Kind of a request. Ratios are made of the kinds that callers send, and leave out the guard's own."""
 
@@ -145,7 +164,7 @@ class ClosingReason(StrEnum):
 
 FAULT_PARTS: Final = (
     "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
-    "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
+    "limits", "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
     "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",

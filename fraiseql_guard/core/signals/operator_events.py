@@ -109,6 +109,13 @@ ADMIN_OVERRIDES_FILE = Event(
     ("actor", "file", "added", "removed", "in_force"),
     always=True,
 )
+ADMIN_RULES_FILE = Event(
+    "admin.rules_file",
+    "WARNING",
+    "The rules file says something else than before",
+    ("actor", "file", "added", "removed", "changed", "in_force"),
+    always=True,
+)
 ADMIN_LOGIN = Event("admin.login", "INFO", "Operator opened a session", ("actor", "ip_address"), always=True)
 ADMIN_LOGIN_FAILED = Event(
     "admin.login_failed",

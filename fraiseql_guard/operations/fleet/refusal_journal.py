@@ -65,6 +65,7 @@ class RefusalJournal:
                 retry_after_seconds=denial.retry_after_seconds,
                 query_hash=ctx.query_hash,
                 operation=measured.name if measured else None,
+                rule=ctx.rule.name if ctx.rule is not None else "",
                 enforced=enforced,
                 remedy=remedy(denial.code),
             )

@@ -26,10 +26,13 @@ _ALL: Final = "all"
 _ORIGINS: Final = (*(each.value for each in Origin), _ALL)
 
 _LONGEST_TEXT: Final = 255
+_LONGEST_VALUE: Final = 65_536
 _WINDOW: Final = r"[1-9][0-9]{0,8}/(s|second|m|min|minute|h|hour|d|day|w|week|[1-9][0-9]{0,3}s)"
 _LIMIT: Final = rf"^{_WINDOW}([,+]{_WINDOW}){{0,7}}$"
 """Several windows, none twice, which no pattern can say."""
 _WITHOUT_CONTROLS: Final = r"^[^\x00-\x1f\x7f]*$"
+_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+"""Text of several lines."""
 _NOT_BLANK: Final = r"^ *[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
 """What a JSON Schema can say of printable text. The reader refuses everything else that Unicode calls not printable."""
 
@@ -75,6 +78,17 @@ def _text(value: Any) -> str:
         raise ValueError("is empty or not printable text")
     if len(value) > _LONGEST_TEXT:
         raise ValueError(f"is longer than {_LONGEST_TEXT} characters")
+    return value
+
+
+def _value(value: Any) -> str:
+    """The value of a variable, which may have several lines."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError("is not text with anything in it")
+    if len(value) > _LONGEST_VALUE:
+        raise ValueError(f"is longer than {_LONGEST_VALUE} characters")
+    if not all(character.isprintable() or character in "\n\r\t" for character in value):
+        raise ValueError("is not printable text")
     return value
 
 
@@ -181,6 +195,9 @@ def _cursor(pattern: str) -> FieldForm:
 
 TEXT: Final = FieldForm(
     _text, {"type": "string", "minLength": 1, "maxLength": _LONGEST_TEXT, "pattern": _NOT_BLANK, "example": "alice"}
+)
+VALUE: Final = FieldForm(
+    _value, {"type": "string", "minLength": 1, "maxLength": _LONGEST_VALUE, "pattern": _LINES, "example": "100/minute"}
 )
 REMARK: Final = FieldForm(_remark, {"type": "string", "maxLength": _LONGEST_TEXT, "pattern": _WITHOUT_CONTROLS})
 ADDRESS: Final = FieldForm(

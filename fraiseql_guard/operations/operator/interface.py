@@ -304,6 +304,8 @@ class Refusal:
     retry_after_seconds: float | None = None
     query_hash: str | None = None
     operation: str | None = None
+    rule: str = ""
+    """The rule that the request had, if one matched it."""
     enforced: bool = True
     worker: str = ""
     remedy: str = ""

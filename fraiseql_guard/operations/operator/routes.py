@@ -165,7 +165,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     *_switch(
         "/settings", "setting", Field("variable", f.VARIABLE, "The variable.", required=True),
-        Field("value", f.TEXT, "Its value, as in the environment.", required=True),
+        Field("value", f.VALUE, "Its value, as in the environment.", required=True),
         does=(
             "Settings that operators have overridden.",
             "Override a limit or another number on all workers for a while.",
@@ -281,6 +281,7 @@ BESIDE: Final[Mapping[str, Event]] = MappingProxyType(
     {
         "kill": s.ADMIN_KILL,
         "overrides file": s.ADMIN_OVERRIDES_FILE,
+        "rules file": s.ADMIN_RULES_FILE,
         "manifest add": s.ADMIN_TRUST,
         "manifest remove": s.ADMIN_DISTRUST,
     }

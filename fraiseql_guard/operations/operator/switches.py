@@ -24,6 +24,9 @@ from fraiseql_guard.stores.overrides import CLEAR_CACHES, GC, Override, Override
 
 _CHANGEABLE: Final = tuple(row.name for row in VARIABLES if row.option in CHANGEABLE)
 
+_SAID: Final = 1_000
+"""Characters of a value that lines and answers repeat."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
@@ -55,11 +58,12 @@ class SwitchActions:
         entry = Override(row.entry, name, lasts, printable_text(reason, "reason"), actor, value=value)
         with store_answering():
             await deps.store.overrides.put(entry)
-        fields = {"kind": kind, "name": name, "value": value, "duration_seconds": lasts, "reason": reason}
+        said = value if len(value) <= _SAID else f"{value[:_SAID]}..."
+        fields = {"kind": kind, "name": name, "value": said, "duration_seconds": lasts, "reason": reason}
         await deps.record(signals.ADMIN_SWITCH, actor, fields)
         known = any(each.value == value and each.expires_in_seconds >= lasts for each in held)
         message = (
-            f"{row.says.format(name=name, value=value)} for {duration_text(lasts)}, on all workers within a second."
+            f"{row.says.format(name=name, value=said)} for {duration_text(lasts)}, on all workers within a second."
         )
         return Done(message=message, changed=not known, affected=workers)
 

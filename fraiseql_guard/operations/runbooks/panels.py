@@ -41,6 +41,20 @@ ROWS: Final[tuple[PanelRow, ...]] = (
                 f"topk(10, sum by (ip_address) (rate(fraiseql_rate_limit_exceeded_total{{{PODS}}}[5m])))",
                 about="One address: block it. All alike: the limit is too low, or a proxy is not trusted.",
             ),
+            one(
+                "Requests that wait for their rate",
+                f"sum by (outcome) (rate(fraiseql_guard_waits_total{{{PODS}}}[5m]))",
+                "{{outcome}}",
+                unit="reqps",
+                about="Where FRAISEQL_GUARD_RATE_LIMIT_WAIT_MS lets them wait. Many with no_place: more wait than may.",
+            ),
+            one(
+                "Given back, or charged, after the answer",
+                f"sum by (reason) (rate(fraiseql_guard_adjustments_total{{{PODS}}}[5m]))",
+                "{{reason}}",
+                unit="reqps",
+                about="What did not count, and what operations cost in the end. lost: the store did not answer.",
+            ),
         ),
     ),
     PanelRow(

@@ -18,6 +18,7 @@ from fraiseql_guard.stores.protocol import (
     LONGEST_REPEAT_SECONDS,
     REPEAT_SECONDS,
     SANCTIONED_NETWORKS,
+    Adjustment,
     AdmitRequest,
     AdmitResult,
     Imposed,
@@ -64,7 +65,14 @@ def admit_call(request: AdmitRequest, sha: str, namespace: Namespace) -> ScriptC
         return ScriptCall(sha, pack(whole), str(whole[3]), command, namespace.name)
     # All but the key was packed for an earlier request of this kind.
     before, bucket, after = _packed(
-        sha, namespace, charges, request.abuse, request.offence, request.exempt, request.enforced
+        sha,
+        namespace,
+        charges,
+        request.abuse,
+        request.offence,
+        request.exempt,
+        request.enforced,
+        request.patience_seconds,
     )
     # The same key as first_key makes, without the arguments.
     key = f"{namespace.name}:{{{subject.tag}}}:b:{bucket}"
@@ -82,9 +90,12 @@ def _packed(
     offence: Escalation | None,
     exempt: frozenset[PolicyName],
     enforced: bool,
+    patience_seconds: float,
 ) -> tuple[bytes, str, bytes]:
     """What comes before the key of such a request on the wire, the bucket in that key, and what comes after it."""
-    request = AdmitRequest(_ANY_SUBJECT, charges, abuse, offence, exempt=exempt, enforced=enforced)
+    request = AdmitRequest(
+        _ANY_SUBJECT, charges, abuse, offence, exempt=exempt, enforced=enforced, patience_seconds=patience_seconds
+    )
     arguments = admit_arguments(request)
     key = first_key(request, arguments, namespace)
     packed_key = b"$%d\r\n%b\r\n" % (len(key.encode()), key.encode())
@@ -113,6 +124,18 @@ def admit_arguments(request: AdmitRequest) -> list[Part]:
         arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     arguments += _escalation_arguments(request.abuse, 1)
     arguments += _escalation_arguments(request.offence, request.offences)
+    if request.patience_seconds:
+        arguments.append(int(request.patience_seconds * MILLIONTHS))
+    return arguments
+
+
+def adjust_arguments(adjustment: Adjustment) -> list[Part]:
+    """ARGV of adjust.lua."""
+    member, arguments = adjustment.subject.member, list[Part]()
+    for charge in adjustment.charges:
+        limit = charge.limit
+        name = bucket_name(member, charge.key)
+        arguments += (name, charge.capacity, limit.tokens, limit.window_seconds, charge.tokens)
     return arguments
 
 
@@ -158,6 +181,11 @@ def read_result(request: AdmitRequest, reply: Sequence[Any]) -> AdmitResult:
     )
     imposed = _read_imposed(request, admitted, reply[end:]) if len(reply) > end else None
     return AdmitResult(admitted, buckets, None, imposed, False, override_seconds)
+
+
+def read_adjusted(adjustment: Adjustment, reply: Sequence[Any]) -> tuple[Bucket, ...]:
+    """The answer of adjust.lua; one of UNREADABLE if it is none."""
+    return tuple([Bucket(charge, left / MILLIONTHS) for charge, left in zip(adjustment.charges, reply, strict=True)])
 
 
 def _read_imposed(request: AdmitRequest, admitted: bool, parts: Sequence[Any]) -> Imposed:

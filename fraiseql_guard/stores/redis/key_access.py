@@ -57,6 +57,18 @@ class RedisKeys:
                 raise
         return await self.send(key, command)
 
+    async def run_on_buckets(
+        self, subject: Subject, script: str, key: str, arguments: Iterable[Argument], buckets: Iterable[str]
+    ) -> Any:
+        """The answer of a script on buckets of a subject, one of which has this key."""
+        command = self._command(script, key, arguments)
+        try:
+            return await self.send(key, command)
+        except StoreError as error:
+            if not foreign(error) or not await self.repair.subject(subject, buckets):
+                raise
+        return await self.send(key, command)
+
     def run_unrepaired(self, script: str, key: str, arguments: Iterable[Argument]) -> Awaitable[Any]:
         """The answer of a script, whatever the key holds."""
         return self.send(key, self._command(script, key, arguments))

@@ -8,7 +8,7 @@ from typing import Final
 from fraiseql_guard.stores.redis.client import Script
 
 _NAMES: Final = (
-    "admit", "impose", "lift", "lift_job", "index", "page",
+    "admit", "adjust", "impose", "lift", "lift_job", "index", "page",
     "limit", "overrides", "recent", "documents", "refused", "fleet", "ring",
 )  # fmt: skip
 

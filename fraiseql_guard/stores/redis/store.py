@@ -10,8 +10,16 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from fraiseql_guard.stores.protocol import AdmitRequest, AdmitResult, StoreError
-from fraiseql_guard.stores.redis.admit_codec import UNREADABLE, admit_call, bucket_name, read_result
+from fraiseql_guard.core.token_buckets import Bucket
+from fraiseql_guard.stores.protocol import Adjustment, AdmitRequest, AdmitResult, StoreError
+from fraiseql_guard.stores.redis.admit_codec import (
+    UNREADABLE,
+    adjust_arguments,
+    admit_call,
+    bucket_name,
+    read_adjusted,
+    read_result,
+)
 from fraiseql_guard.stores.redis.check import check_redis
 from fraiseql_guard.stores.redis.client import ScriptCall, open_client
 from fraiseql_guard.stores.redis.documents import RedisDocuments
@@ -68,6 +76,17 @@ class RedisStore:
         if result.imposed is not None and result.imposed.escalation.enforced:
             await self.sanctions.note_imposed(result.imposed.sanction)
         return result
+
+    async def adjust(self, adjustment: Adjustment) -> tuple[Bucket, ...]:
+        """Change buckets after their request was admitted, in one exchange (Store.adjust)."""
+        subject, arguments = adjustment.subject, adjust_arguments(adjustment)
+        names = [bucket_name(subject.member, charge.key) for charge in adjustment.charges]
+        key = f"{self.keys.names.of(subject)}b:{names[0]}"
+        reply = await self.keys.run_on_buckets(subject, "adjust", key, arguments, names)
+        try:
+            return read_adjusted(adjustment, reply)
+        except UNREADABLE as error:
+            raise StoreError("script", f"unexpected answer {reply!r}", opens_breaker=False) from error
 
     async def ping(self) -> None:
         """Return if the store answers and takes writes: a full disk or a replica would refuse every admission."""

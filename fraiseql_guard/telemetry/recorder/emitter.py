@@ -84,6 +84,8 @@ class SignalEmitter:
         extra = {"request_id": ctx.request_id, **line.extra}
         if (given := ctx.client_request_id) is not None:
             extra["client_request_id"] = given
+        if ctx.rule is not None and ctx.rule.name:
+            extra["rule"] = ctx.rule.name
         if ctx.carrier is not None:
             extra["socket_id"] = ctx.carrier.request_id
             if ctx.operation_id:

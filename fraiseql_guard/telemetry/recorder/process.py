@@ -12,7 +12,7 @@ from typing import Any, Final
 from fraiseql_guard.core import signals as s
 from fraiseql_guard.core.denial import AppDocument
 from fraiseql_guard.core.settings import name_of
-from fraiseql_guard.core.signals import OTHER, Event, KeyFamily, PolicyName, Protection
+from fraiseql_guard.core.signals import OTHER, AdjustmentReason, Event, KeyFamily, PolicyName, Protection, WaitOutcome
 from fraiseql_guard.core.surroundings import PEER_REPLACED
 from fraiseql_guard.stores.refused_documents import CALLERS, WINDOW_SECONDS
 from fraiseql_guard.telemetry.metrics.labels import escape_label
@@ -90,6 +90,18 @@ class ProcessRecorder:
         """How many bytes of bodies and how many operations this process holds now."""
         self._metrics.set(s.BUFFERED_BODIES, body_bytes)
         self._metrics.set(s.IN_FLIGHT, operations)
+
+    def waiting(self, requests: int) -> None:
+        """How many requests wait for their rate now."""
+        self._metrics.set(s.WAITING, requests)
+
+    def waited(self, outcome: WaitOutcome) -> None:
+        """A request waits no more, or had no place to."""
+        self._metrics.inc(s.WAITS, outcome.value)
+
+    def adjusted(self, reason: AdjustmentReason, count: int) -> None:
+        """What requests have paid was changed after their answers, or could not be."""
+        self._metrics.inc(s.ADJUSTMENTS, reason.value, amount=count)
 
     def overridden(self, overrides: Mapping[str, str]) -> None:
         """The overrides in force have changed to these."""

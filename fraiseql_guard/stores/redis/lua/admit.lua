@@ -7,7 +7,8 @@
 --          exempt policies as ' name name ', requests refused from memory, constants of sanctions as 'networks day
 --          longest name name ' with the names of all policies, number of charges and how many of them, the last, are fixed; for each charge: bucket, capacity, tokens per window, window in seconds, cost;
 --          then the escalation of a refusal and that of the request itself, each as '' or as: policy, offences, window
---          in seconds, length of the sanction in seconds, mode, weight of the offence.
+--          in seconds, length of the sanction in seconds, mode, weight of the offence; then, if it is any, the patience in us
+--          with which a refusal is waited for, and is no offence.
 --
 -- Reply    {-1, policy, remaining us, reason, 1 if it is the group's}                    a sanction binds the request
 --          {1 or 0, then for each charge: remaining and wait}                            admitted or refused
@@ -216,11 +217,20 @@ for _, bill in ipairs(bills) do
   reply[#reply + 1] = bill.wait
 end
 
+local function waits(patience)
+  for _, bill in ipairs(bills) do
+    if bill.wait < 0 or bill.wait > patience then
+      return false
+    end
+  end
+  return true
+end
+
 local abuse = 7 + charges * 5
 local own = abuse + (ARGV[abuse] == '' and 1 or 6)
 if fits and ARGV[own] ~= '' then
   offend(reply, own, tonumber(ARGV[own + 5]), false)
-elseif not fits and ARGV[abuse] ~= '' then
+elseif not fits and ARGV[abuse] ~= '' and not waits(tonumber(ARGV[own + (ARGV[own] == '' and 1 or 6)] or 0)) then
   offend(reply, abuse, 1 + ARGV[4], true)
 end
 return reply

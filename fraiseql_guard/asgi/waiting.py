@@ -1,0 +1,162 @@
+"""Lets requests wait for tokens instead of refusing them: a few of them, for a moment, each in its turn."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from fraiseql_guard.asgi.decisions import first_refusal, settled
+from fraiseql_guard.asgi.head_cache import announces_body
+from fraiseql_guard.asgi.request_body import RequestBody
+from fraiseql_guard.asgi.runtime import Runtime
+from fraiseql_guard.asgi.waiting_room import WaitingRoom
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.signals import RATE_LIMITED, WaitOutcome
+
+_TRIES: Final = 5
+"""Most questions to the store after the first: others may have taken the token that was waited for."""
+_PAUSE: Final = 0.002
+"""Seconds that a request comes later than it was told: a timer may ring a moment too soon."""
+_LOOK_SECONDS: Final = 0.1
+
+Pause = Callable[[float], Awaitable[bool]]
+"""Waits for so many seconds; whether there still is a client to answer. Returns at once if not."""
+
+
+def may_wait(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> bool:
+    """Whether a request whose caller was refused a moment ago is read on, since it may wait for its turn."""
+    if ctx.socket or (not ctx.operation and announces_body(ctx)) or not room.has_place(ctx):
+        return False
+    wait = runtime.admission.known_wait(ctx)
+    return wait is not None and wait <= room.seconds
+
+
+async def settled_in_turn(
+    runtime: Runtime, room: WaitingRoom, ctx: RequestContext, body: RequestBody | None, pause: Pause
+) -> Denial | None:
+    """The refusal in force of a request that no check has denied, once the store has settled its bill: at once, or
+    after it has waited for its turn. One whose body is still to be read does not wait: it may bring any amount."""
+    ends_at = time.monotonic() + room.seconds
+    if body is not None and not body.complete:
+        return await settled(runtime, ctx, None)
+    if not room.has_place(ctx):
+        return _without_place(room, await settled(runtime, ctx, None), ends_at)
+    # 1. Ask, unless others of this caller wait for the same.
+    behind = _behind_others(runtime, room, ctx)
+    if behind is not None and behind > ends_at:
+        return await settled(runtime, ctx, None)
+    due = behind or 0.0
+    if behind is None:
+        asked = await _asked(runtime, ctx, room.seconds)
+        if asked is None or asked.code is not RATE_LIMITED or (due := _due(asked)) > ends_at:
+            return asked
+        # Others may have been told the same meanwhile.
+        due = max(due, _behind_others(runtime, room, ctx) or 0.0)
+        if due > ends_at:
+            return asked
+        if not room.has_place(ctx):
+            return _without_place(room, asked, ends_at)
+    # 2. Wait, without the slots that operations at work need.
+    with room.place(ctx, *_bucket_and_step(runtime, ctx, due)):
+        denial, outcome = await _Turn(runtime, ctx, pause, ends_at).take(due)
+    room.on_end(outcome)
+    return denial
+
+
+def _without_place(room: WaitingRoom, denial: Denial | None, ends_at: float) -> Denial | None:
+    """The refusal, and whether it is one for want of a place."""
+    if denial is not None and denial.code is RATE_LIMITED and _due(denial) <= ends_at:
+        room.on_end(WaitOutcome.NO_PLACE)
+    return denial
+
+
+def _behind_others(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> float | None:
+    """When a request is due that has to stand behind others of its caller; None if none waits for its buckets."""
+    line = room.line_of(ctx)
+    if not line:
+        return None
+    dues = [sum(line[charge.key]) for charge in runtime.admission.charges(ctx) if charge.key in line]
+    return max(dues, default=None)
+
+
+class _Turn:
+    """One request that waits."""
+
+    def __init__(self, runtime: Runtime, ctx: RequestContext, pause: Pause, ends_at: float) -> None:
+        self._runtime, self._ctx, self._pause, self._ends_at = runtime, ctx, pause, ends_at
+        self._works = bool(ctx.concurrency_slots or ctx.subscription_slots)
+
+    async def take(self, due: float) -> tuple[Denial | None, WaitOutcome]:
+        """The refusal in force after the wait, and what became of it."""
+        ctx, runtime = self._ctx, self._runtime
+        denial: Denial = Denial(RATE_LIMITED, retry_after_seconds=1.0)
+        for tries_left in reversed(range(_TRIES)):
+            self._give_slots()
+            if not await self._pause(max(0.0, due - time.monotonic())):
+                ctx.left = True
+                return denial, WaitOutcome.LEFT
+            if (full := self._take_slots()) is not None:
+                return await settled(runtime, ctx, full), WaitOutcome.REFUSED
+            # What refuses it now is an offence, unless it waits on.
+            left = self._ends_at - time.monotonic()
+            ctx.unpaid, ctx.in_turn = False, True
+            found = await _asked(runtime, ctx, max(0.0, left) if tries_left else 0.0)
+            if found is None:
+                return None, WaitOutcome.ADMITTED
+            denial, due = found, _due(found)
+            if found.code is not RATE_LIMITED or not tries_left or due > self._ends_at:
+                break
+        return denial, WaitOutcome.REFUSED
+
+    def _give_slots(self) -> None:
+        runtime, ctx = self._runtime, self._ctx
+        if ctx.concurrency_slots and runtime.concurrency is not None:
+            runtime.concurrency.release(ctx)
+        if ctx.subscription_slots:
+            runtime.subscription_room.release(ctx)
+        ctx.express_seconds = None
+
+    def _take_slots(self) -> Denial | None:
+        runtime = self._runtime
+        if not self._works or runtime.concurrency is None:
+            return None
+        return first_refusal(runtime, self._ctx, (runtime.concurrency, runtime.subscription_room))
+
+
+async def _asked(runtime: Runtime, ctx: RequestContext, patience_seconds: float) -> Denial | None:
+    ctx.patience_seconds = patience_seconds
+    try:
+        return await settled(runtime, ctx, None)
+    finally:
+        ctx.patience_seconds = 0.0
+
+
+def _due(denial: Denial) -> float:
+    wait = denial.retry_after_seconds
+    return math.inf if wait is None else time.monotonic() + wait + _PAUSE
+
+
+def _bucket_and_step(runtime: Runtime, ctx: RequestContext, due: float) -> tuple[str, float, float]:
+    """The bucket that a request waits for, when it is due, and how much later a request like it may follow."""
+    buckets = ctx.buckets if ctx.unpaid else ()
+    charges = [max(buckets, key=lambda bucket: bucket.retry_after_seconds).charge] if buckets else None
+    charge = (charges or runtime.admission.charges(ctx))[0]
+    return charge.key, due, charge.tokens / charge.rate
+
+
+def pauses(is_over: Callable[[], bool]) -> Pause:
+    """The pause of an operation over a socket, which ends with the socket."""
+
+    async def pause(seconds: float) -> bool:
+        looks = math.ceil(seconds / _LOOK_SECONDS)
+        for _ in range(looks):
+            if is_over():
+                return False
+            await asyncio.sleep(seconds / looks)
+        return not is_over()
+
+    return pause

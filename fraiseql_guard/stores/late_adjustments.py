@@ -1,0 +1,94 @@
+"""Adjustments of buckets that no answer waits for: they reach the store beside the requests, many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.loop_task import LoopTask, PerLoop
+from fraiseql_guard.core.signals import AdjustmentReason
+from fraiseql_guard.core.token_buckets import Charge
+from fraiseql_guard.stores.ledger import with_tokens
+from fraiseql_guard.stores.protocol import Adjustment, Store
+
+MOST: Final = 10_000
+"""Callers whose adjustments wait in a process at once: further ones are lost, and their requests have paid."""
+_AT_ONCE: Final = 64
+_LAST_SECONDS: Final = 1.0
+"""Longest that the end of a process waits for them."""
+
+_Place = tuple[Subject, bool]
+"""Whose buckets, and whether they are this process's own (Adjustment.alone)."""
+
+
+class _Joined:
+    """The adjustments of one caller that wait: the charge of each bucket, and how many requests, by their reason."""
+
+    __slots__ = ("charges", "reasons")
+
+    def __init__(self) -> None:
+        self.charges: dict[tuple[str, object, int], Charge] = {}
+        self.reasons: Counter[AdjustmentReason] = Counter()
+
+    def add(self, charges: Iterable[Charge], reason: AdjustmentReason) -> None:
+        for charge in charges:
+            bucket = (charge.key, charge.limit, charge.burst)
+            held = self.charges.get(bucket)
+            self.charges[bucket] = charge if held is None else with_tokens(charge, held.tokens + charge.tokens)
+        self.reasons[reason] += 1
+
+
+class LateAdjustments:
+    """Those of a process. ``on_made`` is told why requests were adjusted and how many, or how many were lost;
+    ``on_fault`` of what broke."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        on_made: Callable[[AdjustmentReason, int], object],
+        on_fault: Callable[[Exception], object],
+    ) -> None:
+        self._store = store
+        self._on_made = on_made
+        self._on_fault = on_fault
+        self._pending: PerLoop[dict[_Place, _Joined]] = PerLoop(lambda _: {})
+        self._sending = LoopTask(self._send_all)
+
+    def put(self, adjustment: Adjustment, reason: AdjustmentReason) -> None:
+        """Have it made soon. Those of one caller are joined meanwhile."""
+        pending, place = self._pending.here(), (adjustment.subject, adjustment.alone)
+        joined = pending.get(place)
+        if joined is None:
+            if len(pending) >= MOST:
+                self._on_made(AdjustmentReason.LOST, 1)
+                return
+            joined = pending[place] = _Joined()
+        joined.add(adjustment.charges, reason)
+        self._sending.ensure_running()
+
+    async def _send_all(self) -> None:
+        pending = self._pending.here()
+        # What comes while an exchange is at work is sent with the next one.
+        while pending:
+            batch = [pending.popitem() for _ in range(min(_AT_ONCE, len(pending)))]
+            await asyncio.gather(*(self._send(place, joined) for place, joined in batch))
+
+    async def _send(self, place: _Place, joined: _Joined) -> None:
+        subject, alone = place
+        made = False
+        try:
+            made = bool(await self._store.adjust(Adjustment(subject, tuple(joined.charges.values()), alone)))
+        except Exception as error:  # noqa: BLE001 - one that breaks is lost, and no other with it
+            self._on_fault(error)
+        for reason, count in joined.reasons.items():
+            self._on_made(reason if made else AdjustmentReason.LOST, count)
+
+    async def aclose(self) -> None:
+        """Make what is left, in a second at most."""
+        if self._sending.running or self._pending.here():
+            await asyncio.wait([self._sending.ensure_running()], timeout=_LAST_SECONDS)
+        await self._sending.aclose()

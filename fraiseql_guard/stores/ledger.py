@@ -1,0 +1,105 @@
+"""What a request has paid to which buckets, less what it got back: none gets back more than it has paid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from fraiseql_guard.core.callers import Subject
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.token_buckets import Bucket, Charge
+from fraiseql_guard.stores.protocol import Adjustment
+
+
+@dataclass(slots=True)
+class _Paid:
+    """What was paid to one bucket, and not given back."""
+
+    subject: Subject
+    charge: Charge
+    alone: bool
+    at_admission: int
+    later: int = 0
+
+
+class Ledger:
+    """The payments of one request. What it says was given back is given back by :attr:`Adjustment`."""
+
+    __slots__ = ("_paid",)
+
+    def __init__(self, ctx: RequestContext) -> None:
+        buckets = ctx.buckets if ctx.paid is None else ctx.paid
+        self._paid = [
+            _Paid(subject_of(ctx, bucket.charge), bucket.charge, ctx.paid_alone, bucket.charge.tokens)
+            for bucket in (() if ctx.unpaid else buckets)
+        ]
+
+    @classmethod
+    def of(cls, ctx: RequestContext) -> Ledger:
+        """That of a request that was let pass; begun with what it has paid at its admission."""
+        ledger: Ledger | None = ctx.ledger
+        if ledger is None:
+            ledger = ctx.ledger = cls(ctx)
+        return ledger
+
+    def add(self, ctx: RequestContext, buckets: Sequence[Bucket], *, alone: bool) -> None:
+        """It has paid more, as the app asked for."""
+        for bucket in buckets:
+            charge = bucket.charge
+            self._paid.append(_Paid(subject_of(ctx, charge), charge, alone, 0, charge.tokens))
+
+    def give_back(
+        self, which: Callable[[Charge], bool], most: int | None = None, *, admission_only: bool = False
+    ) -> tuple[Adjustment, ...]:
+        """What gives back up to ``most`` tokens of each bucket of a kind, or all that was paid; () for nothing.
+
+        From now on it counts as given back, whatever becomes of the adjustments. ``admission_only``: what the app has
+        taken itself stays paid.
+        """
+        left: dict[tuple[Subject, str], int] = {}
+        parts: list[tuple[_Paid, int]] = []
+        # What the app has taken last comes back first.
+        for paid in reversed(self._paid):
+            if not which(paid.charge):
+                continue
+            bucket = (paid.subject, paid.charge.key)
+            held = paid.at_admission if admission_only else paid.at_admission + paid.later
+            part = held if most is None else min(held, left.get(bucket, most))
+            if part <= 0:
+                continue
+            if most is not None:
+                left[bucket] = left.get(bucket, most) - part
+            if not admission_only:
+                from_later = min(part, paid.later)
+                paid.later -= from_later
+                paid.at_admission -= part - from_later
+            else:
+                paid.at_admission -= part
+            parts.append((paid, part))
+        return tuple(_joined(parts))
+
+    def estimate(self, which: Callable[[Charge], bool]) -> Iterator[tuple[Subject, Charge, bool]]:
+        """The buckets of a kind that were paid at admission: whose, the charge, whether to this process alone."""
+        return (
+            (paid.subject, paid.charge, paid.alone) for paid in self._paid if which(paid.charge) and paid.at_admission
+        )
+
+
+def subject_of(ctx: RequestContext, charge: Charge) -> Subject:  # noqa: ARG001 - every charge is the subject's
+    """Whose bucket a charge of a request takes from."""
+    return ctx.subject
+
+
+def _joined(parts: Sequence[tuple[_Paid, int]]) -> Iterator[Adjustment]:
+    """One adjustment for each subject and place that was paid to."""
+    by_place: dict[tuple[Subject, bool], list[Charge]] = {}
+    for paid, part in parts:
+        by_place.setdefault((paid.subject, paid.alone), []).append(with_tokens(paid.charge, -part))
+    return (Adjustment(subject, tuple(charges), alone) for (subject, alone), charges in by_place.items())
+
+
+@lru_cache(maxsize=1024)
+def with_tokens(charge: Charge, tokens: int) -> Charge:
+    """A charge to the same bucket, of so many tokens."""
+    return replace(charge, tokens=tokens)
