@@ -44,6 +44,20 @@ START = {
     "status": 200,
     "headers": [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())],
 }
+RULES: list[dict[str, Any]] = [
+    *({"name": f"path-{n}", "match": {"path": f"/api/{n}/*"}, "rate": LIMIT} for n in range(8)),
+    *({"name": f"field-{n}", "match": {"root_fields": [f"field{n}"]}, "max_depth": 5} for n in range(8)),
+    *({"name": f"tier-{n}", "match": {"tiers": [f"tier{n}"]}, "timeout": 60} for n in range(3)),
+    {
+        "name": "posts",
+        "match": {"path": "/graphql", "methods": ["POST"], "only_root_fields": ["posts"]},
+        "rate": LIMIT,
+        "cost": 2,
+        "max_complexity": 5000,
+        "timeout": 20,
+    },
+]
+"""Twenty, of which the last is that of every request here."""
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
@@ -122,7 +136,9 @@ def variants(redis_url: str) -> list[Variant]:
         *(Variant(f"{single.__name__}, memory", single(bare, **common)) for single in singles),
         Variant("RateLimitMiddleware, Redis", RateLimitMiddleware(bare, redis_url=redis_url, **common)),
         Variant("Guard, memory", Guard(bare, **common)),
+        Variant("Guard, memory, with rules", Guard(bare, rules=RULES, **common)),
         Variant("Guard, memory, requests repeated", Guard(bare, **common), again=True),
+        Variant("Guard, memory, with rules, requests repeated", Guard(bare, rules=RULES, **common), again=True),
         Variant("Guard, Redis", Guard(bare, redis_url=redis_url, **common)),
     ]
 

@@ -13,6 +13,7 @@ from fraiseql_guard.cli.render import JsonOption, print_json, print_rows, warn
 from fraiseql_guard.core.settings import Settings, warnings
 from fraiseql_guard.core.surroundings import warnings_of
 from fraiseql_guard.identity.claims import any_audience
+from fraiseql_guard.operations.fleet.rules_file import with_rules
 from fraiseql_guard.operations.fleet.setting_overrides import setting_overrides
 from fraiseql_guard.operations.operator import configuration
 from fraiseql_guard.stores.overrides import Override, OverrideKind, Overrides
@@ -28,19 +29,33 @@ def config(
     # Without a fleet it is what this environment would configure.
     here, sentences = url is None and not fleet, []
     with exit_on_error():
+        rows = configured_rows(fleet=fleet, url=url)
         if here:
-            settings = Settings.load()
-            rows = configuration.rows(settings)
             # Warnings about this environment make no sense for another machine's settings.
+            settings = Settings.load()
             sentences = [*warnings(), *warnings_of(settings), *filter(None, [any_audience(settings)])]
-        else:
-            rows = ask(url, _fleet_rows)
     if as_json:
         print_json(rows)
     else:
         _print_table(rows)
     for sentence in sentences:
         warn(f"warning: {sentence}")
+
+
+def configured_rows(*, fleet: bool, url: str | None) -> Sequence[Mapping[str, Any]]:
+    """A row for each setting: of this environment, with what operators have set for the fleet, or of a worker."""
+    if url is None and not fleet:
+        return configuration.rows(with_rules(Settings.load()))
+    rows = ask(url, _fleet_rows)
+    # Through Redis what is configured is what this environment says.
+    return rows if url is not None else [_with_file(row) for row in rows]
+
+
+def _with_file(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    if row["option"] != "rules" or row["source"] == "override":
+        return row
+    settings = with_rules(Settings.load())
+    return {**row, "value": configuration.shown(settings.rules), "source": settings.sources["rules"]}
 
 
 async def _fleet_rows(fleet: FleetConnection) -> Sequence[Mapping[str, Any]]:

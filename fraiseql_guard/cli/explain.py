@@ -16,6 +16,8 @@ from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.operations.explain import as_json as explanation_as_json
 from fraiseql_guard.operations.explain import explain as explain_document
 from fraiseql_guard.operations.explain import render as render_explanation
+from fraiseql_guard.operations.explained_rule import RequestHead
+from fraiseql_guard.operations.fleet.rules_file import with_rules
 
 
 def explain(
@@ -36,6 +38,11 @@ def explain(
         Path | None,
         typer.Option(help=f"Where to look for a hash first; else {name_of('trusted_documents_file')}."),
     ] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Path that it is sent to, for rules; else the first GraphQL path.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="Method that it is sent with, for rules.")] = "POST",
+    tier: Annotated[str | None, typer.Option(help="Tier of the caller, for rules.")] = None,
     url: UrlOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -54,7 +61,9 @@ def explain(
             if query is not None
             else text_of_line(str(log), url=url, manifest=manifest)
         )
-        found = explain_document(text, Settings.load(), schema=schema, variables=given)
+        settings = with_rules(Settings.load())
+        head = RequestHead(path or settings.graphql_paths[0], method.upper(), tier)
+        found = explain_document(text, settings, schema=schema, variables=given, head=head)
     print_json(explanation_as_json(found)) if as_json else print_text(render_explanation(found))
     raise typer.Exit(REFUSED if found.refusal else 0)
 

@@ -26,6 +26,7 @@ from fraiseql_guard.cli.maintenance import actions, clear_caches, gc
 from fraiseql_guard.cli.paths import paths
 from fraiseql_guard.cli.refusals import why
 from fraiseql_guard.cli.render import print_line
+from fraiseql_guard.cli.rules import rules
 from fraiseql_guard.cli.sockets import sockets
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
@@ -66,4 +67,5 @@ for _panel, _commands in _GROUPS.items():
 app.add_typer(sockets, name="sockets", rich_help_panel="See what is going on")
 app.add_typer(limit, name="limit", rich_help_panel="Act on all workers, within a second")
 app.add_typer(allow, name="allow", rich_help_panel="Act on all workers, within a second")
+app.add_typer(rules, name="rules", rich_help_panel="Look at the configuration")
 app.add_typer(documents, name="documents", rich_help_panel="Look at the configuration")

@@ -25,9 +25,13 @@ def refuse_loosening(rules: Rules, settings: Settings) -> None:
 
     ``settings`` are those that the rules stand beside.
     """
-    problems = [problem for rule in rules.entries if (problem := _pretence(rule, settings)) is not None]
-    if problems:
+    if problems := problems_of(rules, settings):
         raise ValueError("; ".join(problems))
+
+
+def problems_of(rules: Rules, settings: Settings) -> list[str]:
+    """The same as a list of sentences."""
+    return [problem for rule in rules.entries if (problem := _pretence(rule, settings)) is not None]
 
 
 def _pretence(rule: Rule, settings: Settings) -> str | None:

@@ -7,7 +7,7 @@ what happens to a request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import chain
 from typing import Any, Final
@@ -15,8 +15,10 @@ from typing import Any, Final
 import orjson
 
 from fraiseql_guard.core.denial import Denial
+from fraiseql_guard.core.rule_table import RuleTable
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.graphql.analyzed_document import AnalyzedDocument, DocumentVariant, analyze_document
+from fraiseql_guard.graphql.analyzer import RequestAnalysis
 from fraiseql_guard.graphql.cost.arguments import SizeOrigin
 from fraiseql_guard.graphql.cost.cost_rules import CostRules, PageSize
 from fraiseql_guard.graphql.cost.pricing import Prices, unsliced
@@ -27,6 +29,7 @@ from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.graphql.syntax.prescan import count
 from fraiseql_guard.graphql.syntax.prescanner import MAX_LITERAL_NESTING, Prescanner
 from fraiseql_guard.graphql.syntax.values import Bindings
+from fraiseql_guard.operations.explained_rule import RequestHead, candidates_of, effects_of
 
 _MAX_SHOWN: Final = 500
 _MAX_SHOWN_DEPTH: Final = 60
@@ -102,6 +105,7 @@ class Explanation:
     unsliced: tuple[str, ...]  # fields whose lists have no slicing argument
     refusal: ExplainedRefusal | None
     shortened: bool  # the tree was too large to be shown in full
+    rule: Mapping[str, Any] | None = None  # the rule that holds, and what it sets
 
 
 def explain(
@@ -111,8 +115,10 @@ def explain(
     schema: SchemaSource | SchemaTable | None = None,
     variables: Mapping[str, Any] | None = None,
     operation_name: str | None = None,
+    head: RequestHead | None = None,
 ) -> Explanation:
-    """Explain a document with the variables of one request. SettingsError if the schema cannot be read."""
+    """Explain a document with the variables of one request, whose ``head`` rules look at. SettingsError if the schema
+    cannot be read."""
     table = schema if isinstance(schema, SchemaTable) else load_schema(schema)
     # What needs no parser; a document beyond it is not parsed, like that of a request.
     lexical, parses = _scan(text, settings)
@@ -120,12 +126,16 @@ def explain(
     # The tree shows all operations; the verdict needs one that can be run.
     if operation_name is None:
         operation_name = _first_name(analyzed)
-    refusal = _ask_the_guard(text, settings, table, variables, operation_name)
+    analysis = _ask_the_guard(text, settings, table, variables, operation_name, head)
+    refusal, rule = _refusal(analysis.denial), analysis.rule
+    if rule is not None:
+        limits: dict[str, Any] = dict(rule.limits)
+        settings = replace(settings, **limits)
     digest = sha256(text.encode(errors="replace")).hexdigest()
     values = variables or {}
     view = analyzed.variant(values) if analyzed is not None else None
     if analyzed is None or not isinstance(view, DocumentVariant):
-        return Explanation(digest, None, (), lexical, (), refusal, shortened=False)
+        return Explanation(digest, None, (), lexical, (), refusal, shortened=False, rule=effects_of(rule))
     # What the plan says of these variables.
     tree = _Tree(analyzed, view, Bindings(values, analyzed.document.defaults))
     operations = tuple(tree.operations())
@@ -137,6 +147,7 @@ def explain(
         unsliced=tuple(sorted({view.plan.terms[number].field for number in tree.unsliced})),
         refusal=refusal,
         shortened=tree.shortened,
+        rule=effects_of(rule),
     )
 
 
@@ -179,17 +190,27 @@ def _scan(text: str, settings: Settings) -> tuple[tuple[LimitVerdict, ...], bool
 
 
 def _ask_the_guard(
-    text: str, settings: Settings, table: SchemaTable | None, variables: Mapping[str, Any] | None, name: str | None
-) -> ExplainedRefusal | None:
-    """The refusal of a request with this document; None if it would pass."""
+    text: str,
+    settings: Settings,
+    table: SchemaTable | None,
+    variables: Mapping[str, Any] | None,
+    name: str | None,
+    head: RequestHead | None,
+) -> RequestAnalysis:
+    """What becomes of a request with this document."""
     try:
         body = orjson.dumps({"query": text, "variables": variables, "operationName": name})
     except orjson.JSONEncodeError:  # lone surrogates, numbers beyond a double
         body = b""
+    rules = RuleTable.of(settings)
+    candidates = None if rules is None else candidates_of(rules, settings, head)
     # Without a token, the stricter case: introspection may be for authenticated callers alone.
-    denial: Denial | None = (
-        Reader(settings, table).read("POST", "application/json", b"", body, authenticated=False).denial
-    )
+    reader = Reader(settings, table, rules=rules)
+    return reader.read("POST", "application/json", b"", body, authenticated=False, candidates=candidates)
+
+
+def _refusal(denial: Denial | None) -> ExplainedRefusal | None:
+    """The refusal of a request; None if it would pass."""
     if denial is None:
         return None
     code = denial.code
@@ -273,6 +294,9 @@ def render(explanation: Explanation) -> str:
     lines += ["", *(_verdict(each) for each in explanation.limits), ""]
     if explanation.unsliced:
         lines.append(f"lists without a slicing argument: {', '.join(explanation.unsliced)}")
+    if explanation.rule is not None:
+        effects = [f"{key}={value}" for key, value in explanation.rule.items() if key != "name"]
+        lines.append(f"rule {explanation.rule['name']}: {' '.join(effects) or 'the settings hold'}")
     lines += [f"query_hash {explanation.query_hash}", _outcome(explanation.refusal)]
     return "\n".join(lines).strip("\n")
 

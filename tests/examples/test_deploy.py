@@ -11,8 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from fraiseql_guard.core.settings import VARIABLES
+from fraiseql_guard.core.rule_checks import problems_of
+from fraiseql_guard.core.settings import VARIABLES, Settings
 from fraiseql_guard.core.signals import EVENTS
+from fraiseql_guard.operations.explain import explain
+from fraiseql_guard.operations.explained_rule import RequestHead
+from fraiseql_guard.operations.fleet.rules_file import with_rules
 from fraiseql_guard.operations.runbooks.model import Runbook, Severity
 from fraiseql_guard.operations.runbooks.render import ALERTS, RECORDING_FILE, rule_files
 from tools.components import locate
@@ -22,7 +26,7 @@ FOLDER = ROOT / "examples" / "deploy"
 NAMES = {alert.name for alert in ALERTS}
 READ_HERE = {
     "README.md", "alertmanager.yml", "gunicorn.conf.py", "loki-rules.yaml", "prometheus.yml", "promtail.yaml",
-    "servicemonitor.yaml",
+    "rules.yml", "servicemonitor.yaml",
 }  # fmt: skip
 
 
@@ -147,3 +151,17 @@ def test_variables_that_are_named_exist():
     }
     assert named_here <= {variable.name for variable in VARIABLES}
     assert RECORDING_FILE in rule_files()
+
+
+def test_the_rules_are_read_and_hold_for_what_they_say():
+    settings = with_rules(Settings.load({"FRAISEQL_GUARD_RULES_FILE": str(FOLDER / "rules.yml")}))
+    assert problems_of(settings.rules, settings) == []
+    head = RequestHead("/graphql", "POST", None)
+    for query, name in (
+        ("{exports{id}}", "exports"),
+        ("mutation{login{token}}", "logins"),
+        ("query Exports{exports{id} a:login{token}}", "logins"),
+        ("{exports{id} me{id}}", None),
+    ):
+        rule = explain(query, settings, head=head).rule
+        assert (None if rule is None else rule["name"]) == name

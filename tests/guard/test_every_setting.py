@@ -355,6 +355,7 @@ CASES: Mapping[str, Case] = {
     "expose_limits": Case("false", limit_of(DEEP)),
     "max_in_flight": Case("1", together(1, 2)),
     "database_pool_size": Case("3", together(2, 1)),
+    "rules": Case("[{name: flat, match: {root_fields: [me]}, max_depth: 1}]", code_of("{me{id}}")),
     "tiers": Case("gold=7/minute", header("x-ratelimit-limit", lambda guard: graphql(guard, "{me{id}}", token=GOLD))),
     "max_query_depth": Case("1", code_of("{me{id}}")),
     "max_query_complexity": Case("4", code_of("{users(limit:5){id}}")),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from fraiseql_guard.core.rule_checks import refuse_loosening
+from fraiseql_guard.core.rule_checks import refuse_loosening, refuse_two_sources
 from fraiseql_guard.core.rule_forms import MOST_FILE_BYTES, rules_in_file
 from fraiseql_guard.core.rules import Rules, as_written
 from fraiseql_guard.core.settings import Settings, name_of
@@ -83,6 +84,15 @@ class RulesFile:
     def _failed(self, cause: str, is_new: bool) -> None:
         if is_new:
             self._on_problem(f"{self._path} cannot be used, the last good rules stay in force: {cause}")
+
+
+def with_rules(settings: Settings) -> Settings:
+    """The settings with the rules of their file, as a worker that starts now has them. SettingsError as there."""
+    refuse_two_sources(settings)
+    if settings.rules_file is None:
+        return settings
+    sources = {**settings.sources, "rules": "file"}
+    return replace(settings, rules=RulesFile(settings).rules, sources=sources)
 
 
 def _by_name(rules: Rules) -> dict[str, object]:
