@@ -35,7 +35,7 @@ from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
-from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
@@ -112,7 +112,7 @@ class Runtime:
     live: LiveConnections
     repeated_tokens: RepeatedTokens
     live_watch: ConnectionEnder
-    verifier: TokenVerifier | None
+    verifier: Verifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]
     """Decide by what requests with the same head have in common; cached with it."""

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
-from fraiseql_guard.checks.http_request import HttpRequestForm
+from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
@@ -235,6 +235,6 @@ async def test_a_check_that_reads_undeclared_headers_is_found(guarded: Any) -> N
 
 
 async def test_a_check_that_declares_nothing_stops_the_start(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(HttpRequestForm, "reads")
+    monkeypatch.delattr(RequestPaths, "reads")
     with pytest.raises(AttributeError, match="reads"):
         guarded()
