@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -55,7 +59,8 @@ def api_key(
         digest = digest_of(key)
         entry = yaml.safe_dump([{"sha256": digest, **fields}], sort_keys=False, allow_unicode=True, width=_WIDE)
         if file is not None:
-            _add(file, entry, digest)
+            with _alone(file):
+                _add(file, entry, digest)
         print_command(key)
         if file is None:
             for line in entry.splitlines():
@@ -66,6 +71,17 @@ def api_key(
 
 def _moment_in(days: int) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """While no other such command changes a file of this folder."""
+    folder = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _add(path: Path, entry: str, digest: str) -> None:

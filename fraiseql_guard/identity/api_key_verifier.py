@@ -12,11 +12,10 @@ from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.lru import Lru
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import FailureReason
-from fraiseql_guard.identity.api_key_questions import ApiKeyQuestions
+from fraiseql_guard.identity.api_key_questions import ApiKeyQuestions, Unanswered
 from fraiseql_guard.identity.api_keys import ApiKey, digest_of, may_be_key
 from fraiseql_guard.identity.api_keys_file import ApiKeysFile, ApiKeyTable
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
-from fraiseql_guard.identity.user_status import NoAnswer
 
 REMEMBERED_SECONDS: Final = 60.0
 FAILURE_SECONDS: Final = 10.0
@@ -126,16 +125,15 @@ class ApiKeyVerifier:
         found, questions = self.verify(key), self._questions  # another request may have asked meanwhile
         if not isinstance(found, KeysMissing) or questions is None:
             return found
-        if not questions.take(caller):
-            return KeysMissing(_RETRY_SECONDS, flood=True)
         digest = digest_of(key)
-        answer = await questions.answer(digest)
+        answer = await questions.answer(digest, caller)
+        if isinstance(answer, Unanswered):
+            return KeysMissing(_RETRY_SECONDS, flood=answer is Unanswered.FLOOD)
         now = self._clock()
-        if answer is None:
-            self._failures.put(digest, _Remembered(_UNKNOWN, now, now + FAILURE_SECONDS))
-            return _UNKNOWN
-        questions.give_back(caller)
-        return found if isinstance(answer, NoAnswer) else self._judged(answer, digest, now)
+        if answer is not None:
+            return self._judged(answer, digest, now)
+        self._failures.put(digest, _Remembered(_UNKNOWN, now, now + FAILURE_SECONDS))
+        return _UNKNOWN
 
     def knows(self, key: str) -> bool:
         """Whether this very key was good before. It may have to be looked up again, but no attacker made it up."""
