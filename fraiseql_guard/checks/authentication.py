@@ -69,7 +69,7 @@ class Authentication:
             return None
         if ctx.socket:
             return self._decide_upgrade(ctx)
-        if ctx.carrier is not None:  # whoever reads messages knows what they show
+        if ctx.carrier is not None:  # of a message over a socket, whose reader has set them
             return self._decide(ctx, ctx.credentials)
         if self._plain:
             ctx.credentials = lines = ctx.lines(AUTHORIZATION)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +21,18 @@ from fraiseql_guard.core.watched_file import cause_of
 from fraiseql_guard.identity.api_keys import ApiKey, digest_of
 from fraiseql_guard.identity.api_keys_file import MAX_FILE_BYTES, read_entries
 
+try:
+    from fcntl import LOCK_EX, flock
+except ImportError:  # no Unix: two commands at once may lose an entry
+    flock = None  # type: ignore[assignment]
+
 _RANDOM_BYTES: Final = 32
 _PREFIX: Final = "fgk_"
 """By which people, and programs that look for lost secrets, recognise a key."""
 _LONGEST_DAYS: Final = 3650
 _WIDE: Final = 4096
 """Longer than any line of an entry: none is folded."""
-_EMPTY: Final = re.compile(r"(?:---)?\s*(?:\[\s*\])?\s*", re.ASCII)
+_EMPTY: Final = frozenset({"", "[]", "---", "---[]"})
 
 
 def api_key(
@@ -76,9 +79,12 @@ def _moment_in(days: int) -> str:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """While no other such command changes a file of this folder."""
+    if flock is None:
+        yield
+        return
     folder = os.open(path.resolve().parent, os.O_RDONLY)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        flock(folder, LOCK_EX)
         yield
     finally:
         os.close(folder)
@@ -92,7 +98,7 @@ def _add(path: Path, entry: str, digest: str) -> None:
     except ValueError as error:
         raise ValueError(f"--file={path} cannot be used: {cause_of(error)}. Nothing was changed") from None
     # What is written by hand stays as it is, with its comments.
-    text = f"{before.rstrip()}\n{entry}" if not _EMPTY.fullmatch(before) else entry
+    text = f"{before.rstrip()}\n{entry}" if "".join(before.split()) not in _EMPTY else entry
     try:
         table = read_entries(text)
         fits = len(table) == known + 1 and digest in table and len(text.encode()) <= MAX_FILE_BYTES

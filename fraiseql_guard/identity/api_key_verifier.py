@@ -30,7 +30,7 @@ _UNKNOWN: Final = TokenFailure(FailureReason.INVALID_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _KnownAnswer:
     answer: Identity | TokenFailure
     since: float
     until: float
@@ -59,8 +59,8 @@ class ApiKeyVerifier:
     ) -> None:
         self._settings, self._file, self._questions, self._clock = settings, file, questions, clock
         self._table = _NO_KEYS if file is None else file.table()
-        self._known: Lru[str, _Remembered] = Lru(_REMEMBERED)
-        self._failures: Lru[str, _Remembered] = Lru(_FAILURES)
+        self._known: Lru[str, _KnownAnswer] = Lru(_REMEMBERED)
+        self._failures: Lru[str, _KnownAnswer] = Lru(_FAILURES)
         self._good: Lru[str, float] = Lru(_REMEMBERED)
 
     # --- for operators -----------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class ApiKeyVerifier:
         now = self._clock()
         if answer is not None:
             return self._judged(answer, digest, now)
-        self._failures.put(digest, _Remembered(_UNKNOWN, now, now + FAILURE_SECONDS))
+        self._failures.put(digest, _KnownAnswer(_UNKNOWN, now, now + FAILURE_SECONDS))
         return _UNKNOWN
 
     def knows(self, key: str) -> bool:
@@ -148,12 +148,12 @@ class ApiKeyVerifier:
             failure = TokenFailure(reason, claims=identity.claims)
             self._good.pop(digest)
             if self._questions is not None:
-                self._failures.put(digest, _Remembered(failure, now, now + FAILURE_SECONDS))
+                self._failures.put(digest, _KnownAnswer(failure, now, now + FAILURE_SECONDS))
             return failure
         self._failures.pop(digest)
         self._good.put(digest, key.ends_at)
         until = min(now + REMEMBERED_SECONDS, key.ends_at)
-        self._known.put(digest, _Remembered(replace(identity, fresh=False), now, until))
+        self._known.put(digest, _KnownAnswer(replace(identity, fresh=False), now, until))
         return identity
 
 

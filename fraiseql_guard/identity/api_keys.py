@@ -54,7 +54,7 @@ class ApiKey:
             raise ValueError("tenant is neither text nor a whole number")
         if not isinstance(self.disabled, bool):
             raise ValueError("disabled is neither true nor false")
-        # In one form each: whoever compares two of them need not know how they were written.
+        # In one form each, so that equal keys are equal however they were written.
         object.__setattr__(self, "scopes", _scopes(self.scopes))
         object.__setattr__(self, "expires_at", _moment(self.expires_at))
 

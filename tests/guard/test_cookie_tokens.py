@@ -84,12 +84,12 @@ async def test_a_cors_origin_of_another_site_sends_what_needs_a_preflight(guard)
 
 
 @pytest.mark.parametrize("headers", THEIRS)
-async def test_a_page_of_another_site_is_nobody(guard, headers) -> None:
+async def test_a_page_of_another_site_is_anonymous(guard, headers) -> None:
     for reply in (await get(guard, cookie(**headers)), await post(guard, cookie(**headers))):
         assert reply.code in ("UNAUTHENTICATED", "CROSS_SITE_REQUEST")
     assert guard.app.bodies == []
     assert (await get(guard, cookie(**{"sec-fetch-site": "cross-site"}))).code == "CROSS_SITE_REQUEST"
-    # Elsewhere such a request passes, as nobody's.
+    # Elsewhere such a request passes, anonymously.
     assert (await request(guard, "GET", "/page", headers=cookie(**headers))).status == 200
     assert not guard.app.scopes[-1]["user"].is_authenticated
 
