@@ -61,6 +61,7 @@ class ApiKeyQuestions:
         return Unanswered.FAULT if task.cancelled() else task.result()
 
     async def _answered(self, digest: str, caller: str) -> Answer:
+        found: Answer
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 found = await self._ask(digest)
