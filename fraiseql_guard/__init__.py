@@ -14,9 +14,11 @@ from fraiseql_guard.checks.lockouts import Lockout
 from fraiseql_guard.core.request import guard_deadline, guard_request_id
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.variables import SettingsError
+from fraiseql_guard.identity.api_keys import ApiKey
 from fraiseql_guard.telemetry.database import DatabaseSignals
 
 __all__ = [
+    "ApiKey",
     "AuthMiddleware",
     "BucketState",
     "Charged",

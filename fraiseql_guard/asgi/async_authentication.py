@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fraiseql_guard.checks.authentication import Authentication, refuse
@@ -16,9 +17,14 @@ from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import USER_STATUS_UNAVAILABLE, Protection
+from fraiseql_guard.identity.api_key_questions import ApiKeyQuestions, AskApiKey
+from fraiseql_guard.identity.api_key_verifier import ApiKeyVerifier
+from fraiseql_guard.identity.api_keys_file import ApiKeysFile
+from fraiseql_guard.identity.credentials import CredentialSources
 from fraiseql_guard.identity.key_sources import KeyObserver
-from fraiseql_guard.identity.tokens import KEYS_SECONDS, TokenVerifier
+from fraiseql_guard.identity.tokens import TokenVerifier
 from fraiseql_guard.identity.user_status import AskUserStatus, NoAnswer, UserStatusCheck
+from fraiseql_guard.identity.verifier import CredentialVerifier, Verifier
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _RETRY_USER_STATUS_SECONDS: Final = 1.0
@@ -28,7 +34,7 @@ class AsyncAuthentication:
     """Completes what the authentication check began. ``enforced``: authentication does not only monitor."""
 
     def __init__(
-        self, check: Authentication, verifier: TokenVerifier, user_status: UserStatusCheck | None, *, enforced: bool
+        self, check: Authentication, verifier: Verifier, user_status: UserStatusCheck | None, *, enforced: bool
     ) -> None:
         self._check = check
         self._verifier = verifier
@@ -36,9 +42,9 @@ class AsyncAuthentication:
         self._enforced = enforced
 
     async def fetch_keys(self, ctx: RequestContext) -> Denial | None:
-        """For a token that no key at hand can judge: ask the source, and decide then."""
-        fetched = await self._verifier.fetch_keys(KEYS_SECONDS)
-        return self._check.decide_at_last(ctx, fetched=fetched)
+        """For a token or an API key that nothing at hand can judge: ask the source, and decide then."""
+        found = await self._verifier.complete(ctx.credentials, ctx.address_subject.name)
+        return self._check.decide_at_last(ctx, found)
 
     async def check_user(self, ctx: RequestContext) -> Denial | None:
         """Ask the app for the user of a genuine token, with every request."""
@@ -57,34 +63,75 @@ class AsyncAuthentication:
         return refuse(failure)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityParts:
     """What tells who is asking, and outlives a change of the settings."""
 
-    verifier: TokenVerifier
+    verifier: Verifier
+    tokens: TokenVerifier | None
+    """Verifies tokens alone: no API key makes an operator."""
+    sources: CredentialSources
     user_status: UserStatusCheck | None
+    asks_others: bool
+    """Whether anything must be waited for: keys that are fetched, or the app."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityHooks:
+    """What the app is asked, and what is told of its faults."""
+
+    user_status: AskUserStatus | None = None
+    api_keys: AskApiKey | None = None
+    on_fault: Callable[[str, BaseException], None] = lambda *_: None
+    """Told which of the two broke, and how."""
 
 
 def identity_parts(
     settings: Settings,
     *,
-    user_status: AskUserStatus | None,
+    hooks: IdentityHooks,
     observer: KeyObserver,
-    on_fault: Callable[[BaseException], None],
     on_problem: Callable[[str], None] = lambda _: None,
     clocks: Clocks = Clocks(),  # noqa: B008 - the process's own, which never change
 ) -> IdentityParts:
-    """The parts that these settings make; none of them leans on one that can change. SettingsError as TokenVerifier."""
-    verifier = TokenVerifier(settings, clock=clocks.now, keys_clock=clocks.elapsed, on_problem=on_problem)
+    """The parts that these settings make; none of them leans on one that can change. SettingsError as TokenVerifier,
+    and for a file of API keys that cannot be used."""
+    api_keys, tokens = _api_keys(settings, hooks, on_problem, clocks), None
+    if settings.verifies_tokens or api_keys is None:
+        tokens = TokenVerifier(settings, clock=clocks.now, keys_clock=clocks.elapsed, on_problem=on_problem)
+    # Tokens alone are verified without anything in between.
+    verifier: Verifier | None = tokens if api_keys is None else CredentialVerifier(tokens, api_keys)
+    assert verifier is not None  # noqa: S101 - there are API keys, or tokens
     verifier.observe(observer)
-    check = user_status and UserStatusCheck(
-        user_status,
+    check = hooks.user_status and UserStatusCheck(
+        hooks.user_status,
         timeout_seconds=settings.user_status_timeout_ms / 1000,
         memory_seconds=settings.user_status_memory_seconds,
-        on_fault=on_fault,
+        on_fault=partial(hooks.on_fault, "user_status"),
         clock=clocks.elapsed,
     )
-    return IdentityParts(verifier, check or None)
+    return IdentityParts(
+        verifier=verifier,
+        tokens=tokens,
+        sources=CredentialSources(settings, api_keys=api_keys is not None),
+        user_status=check or None,
+        asks_others=bool(check) or settings.jwks_url is not None or hooks.api_keys is not None,
+    )
+
+
+def _api_keys(
+    settings: Settings, hooks: IdentityHooks, on_problem: Callable[[str], None], clocks: Clocks
+) -> ApiKeyVerifier | None:
+    path, ask = settings.api_keys_file, hooks.api_keys
+    if path is None and ask is None:
+        return None
+    on_fault = partial(hooks.on_fault, "api_keys")
+    return ApiKeyVerifier(
+        settings,
+        file=ApiKeysFile(path, clock=clocks.elapsed, on_problem=on_problem) if path is not None else None,
+        questions=ApiKeyQuestions(ask, on_fault=on_fault, clock=clocks.elapsed) if ask is not None else None,
+        clock=clocks.now,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +147,8 @@ def identity_checks(
     parts: IdentityParts, settings: Settings, *, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
 ) -> IdentityChecks:
     """Those of the settings in force. ``modes`` has every protection."""
-    check = Authentication(parts.verifier, settings, blocked, modes)
-    if parts.user_status is None and settings.jwks_url is None:
+    check = Authentication(parts.verifier, parts.sources, settings, blocked, modes)
+    if not parts.asks_others:
         return IdentityChecks(check, None)
     enforced = modes[Protection.AUTH] is Mode.ENFORCE
     return IdentityChecks(check, AsyncAuthentication(check, parts.verifier, parts.user_status, enforced=enforced))

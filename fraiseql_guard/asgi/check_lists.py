@@ -54,7 +54,8 @@ def head_checks(
     checks.append(RequestPaths(first_in_force(modes, _CHECKING) or _CHECKING[0]))
     if active - {Protection.METRICS}:
         sockets = first_in_force(modes, _CLOSED_TO_SOCKETS) or _CLOSED_TO_SOCKETS[0]
-        checks.append(HttpRequestForm(settings, sockets=sockets))
+        header = components.identity.sources.api_key_header if components.identity is not None else None
+        checks.append(HttpRequestForm(settings, sockets=sockets, api_key_header=header))
     checks.extend(pages)
     if Protection.ADMIN in active:
         checks.append(AdminAccess())

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from fraiseql_guard.asgi.async_authentication import IdentityParts, identity_parts
+from fraiseql_guard.asgi.async_authentication import IdentityHooks, IdentityParts, identity_parts
 from fraiseql_guard.asgi.body_budget import BufferBudget
 from fraiseql_guard.asgi.mount_options import MountOptions, authenticates, counts, measures, mounted, schema_table
 from fraiseql_guard.asgi.mounts import MountPrefixes
@@ -175,9 +175,12 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
         return None
     return identity_parts(
         mount_options.settings,
-        user_status=mount_options.app_hooks.user_status,
+        hooks=IdentityHooks(
+            user_status=mount_options.app_hooks.user_status,
+            api_keys=mount_options.app_hooks.api_keys,
+            on_fault=recorder.fault,
+        ),
         observer=recorder.process,
-        on_fault=partial(recorder.fault, "user_status"),
         on_problem=recorder.warn,
         clocks=mount_options.clocks,
     )

@@ -38,7 +38,7 @@ DECIDING: Final[Mapping[Code, tuple[str, ...]]] = {
     s.BODY_SHARE_FULL: ("max_buffered_bytes",),
     s.BODY_TOO_LARGE: ("max_body_bytes", "max_request_bytes"),
     s.SUBPROTOCOL_NOT_ACCEPTED: ("socket_protocols",),
-    s.AMBIGUOUS_TOKEN: ("socket_token_keys",),
+    s.AMBIGUOUS_TOKEN: ("socket_token_keys", "api_key_header", "token_cookie"),
     s.MESSAGE_TOO_LARGE: ("max_message_bytes",),
     s.TOO_MANY_MESSAGES: ("socket_messages",),
     s.TOO_MANY_SOCKETS: ("max_sockets_per_caller",),

@@ -145,6 +145,8 @@ class RequestHeadCache:
         """How much of a header is a part of the key; None if it is none."""
         if name == b"authorization":
             return _SCHEME  # the token check decides about the rest, every time
+        if name in self.reads.credentials:
+            return 0  # and about these: no part of a key is kept
         if name in self.reads.headers:
             return sys.maxsize
         # Of proxies' headers only whether they came: some differ with every request.
@@ -163,7 +165,7 @@ class RequestHeadCache:
 
     def learn_anonymous(self, ctx: RequestContext) -> None:
         """The token check has let it pass as well: without credentials it does so for all like it."""
-        if _is_anonymous(ctx):
+        if _is_anonymous(ctx) and self.reads.credentials.isdisjoint(ctx.headers):
             self._put(ctx, anonymous=True)
 
     def _put(self, ctx: RequestContext, *, anonymous: bool) -> None:

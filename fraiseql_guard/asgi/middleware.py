@@ -36,6 +36,7 @@ from fraiseql_guard.core.request import REQUEST, at_work, context_of
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.cost.schema import SchemaSource
+from fraiseql_guard.identity.api_key_questions import AskApiKey
 from fraiseql_guard.identity.user_status import AskUserStatus
 from fraiseql_guard.telemetry.database import DatabaseSignals, Timed
 from fraiseql_guard.telemetry.process import POOL, ProcessMonitor
@@ -54,7 +55,8 @@ class Middleware:
     that the app runs, it also has unknown fields refused. ``registry`` holds the metrics instead of an own one,
     ``logger`` (structlog or logging) writes the log lines. ``database`` hears what the app's database does.
     ``user_status`` is an async function that is given the verified identity of every request and returns ``"active"``
-    (or None), ``"not_found"`` or ``"disabled"``.
+    (or None), ``"not_found"`` or ``"disabled"``. ``api_keys`` is an async function that is given the SHA-256 of an API
+    key in hex digits, and returns its :class:`~fraiseql_guard.ApiKey` or None; its answer is remembered for a minute.
 
     ``clock`` is for tests of an app that is guarded (:class:`fraiseql_guard.testing.ManualClock`): it tells the seconds
     since 1970, and is read by limits and sanctions in memory, tokens, caches, watched files, log lines and all that
@@ -76,6 +78,7 @@ class Middleware:
         registry: CollectorRegistry | None = None,
         logger: Any = None,
         user_status: AskUserStatus | None = None,
+        api_keys: AskApiKey | None = None,
         database: DatabaseSignals | None = None,
         clock: Clock | None = None,
         **options: Any,
@@ -99,7 +102,7 @@ class Middleware:
                 schema=schema,
                 registry=registry,
                 logger=logger,
-                app_hooks=AppHooks(user_status=user_status),
+                app_hooks=AppHooks(user_status=user_status, api_keys=api_keys),
                 database=database,
                 clock=clock,
                 awaits_schema=late,

@@ -15,6 +15,7 @@ from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.core.variables import SettingsError
 from fraiseql_guard.graphql.cost.schema import SchemaSource, SchemaTable, load_schema
+from fraiseql_guard.identity.credentials import CredentialSources
 from fraiseql_guard.telemetry.database import DatabaseSignals
 
 _MEASURED: Final = frozenset({Protection.QUERY_LIMITS, Protection.RATE_LIMIT, Protection.TIMEOUT})
@@ -73,13 +74,29 @@ def _either(name: str, outer: Any, inner: Any, both: str) -> Any:
     return outer if outer is not None else inner
 
 
+def has_api_keys(mount_options: MountOptions) -> bool:
+    """Whether there are API keys, in a file or in the app."""
+    return mount_options.settings.api_keys_file is not None or mount_options.app_hooks.api_keys is not None
+
+
+def credential_sources(mount_options: MountOptions) -> CredentialSources:
+    """Where the credentials of requests are looked for."""
+    return CredentialSources(mount_options.settings, api_keys=has_api_keys(mount_options))
+
+
+def can_authenticate(mount_options: MountOptions) -> bool:
+    """Whether there is anything to verify credentials with."""
+    return mount_options.settings.verifies_tokens or has_api_keys(mount_options)
+
+
 def authenticates(mount_options: MountOptions) -> bool:
-    """Whether tokens are verified: the protection is mounted, and there is a key. SettingsError if it must have one."""
-    possible = mount_options.settings.authenticates
+    """Whether credentials are verified: the protection is mounted, and there is a key. SettingsError if it must have
+    one."""
+    possible = can_authenticate(mount_options)
     if mount_options.protections == {Protection.AUTH} and not possible:
         raise SettingsError(
             f"AuthMiddleware needs a key. Set {name_of('jwt_secret')} to 32 bytes or more, or one of "
-            f"{name_of('jwt_public_key')}, {name_of('jwks_file')} and {name_of('jwks_url')}"
+            f"{name_of('jwt_public_key')}, {name_of('jwks_file')}, {name_of('jwks_url')} and {name_of('api_keys_file')}"
         )
     if Protection.AUTH in mount_options.protections and mount_options.settings.auth_paths and not possible:
         raise SettingsError(

@@ -102,7 +102,8 @@ class CachedRefusal:
 class RefusalResponseCache:
     """The answers that may be given again, 1,000 at most.
 
-    ``counted`` says whether plain metrics are mounted. ``clock`` counts seconds, ``now`` those since 1970.
+    ``credentials`` are the headers that may hold some. ``counted`` says whether plain metrics are mounted. ``clock``
+    counts seconds, ``now`` those since 1970.
     """
 
     def __init__(
@@ -111,12 +112,14 @@ class RefusalResponseCache:
         refusals: Refusals,
         *,
         counted: bool,
+        credentials: frozenset[bytes],
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._recorder = recorder
         self._refusals = refusals
         self._counted = counted
+        self._credential_headers = credentials
         self._clock = clock
         self._now = now
         self.answers: dict[Hashable, dict[tuple[bytes, ...], CachedRefusal]] = {}
@@ -131,7 +134,7 @@ class RefusalResponseCache:
         if not self.answers or (alike := self.answers.get(key)) is None:
             return None
         # Whether there are credentials at all is a part of the key.
-        cached = alike.get(_NONE) or alike.get(_credentials(scope["headers"]))
+        cached = alike.get(_NONE) or alike.get(self._credentials(scope["headers"]))
         if cached is None or cached.generation is not generation or self._clock() >= cached.until:
             return None
         return cached
@@ -148,7 +151,7 @@ class RefusalResponseCache:
         if self._kept >= _SIZE:
             self.forget()  # every one of them would be gone within a second
         self._tell_soon()
-        alike, credentials = self.answers.setdefault(key.parts, {}), _credentials(ctx.header_lines)
+        alike, credentials = self.answers.setdefault(key.parts, {}), self._credentials(ctx.header_lines)
         self._kept += credentials not in alike
         alike[credentials] = CachedRefusal(self, ctx, denial, headers, body, key.generation, caller, until)
 
@@ -195,10 +198,10 @@ class RefusalResponseCache:
         expires_at = ctx.identity.expires_at if ctx.identity is not None else None
         return rest if expires_at is None else min(rest, expires_at - now)
 
-
-def _credentials(lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
-    """The lines with credentials, which tell callers with the same head apart."""
-    return tuple([value for name, value in lines if name == b"authorization"])
+    def _credentials(self, lines: Iterable[Sequence[bytes]]) -> tuple[bytes, ...]:
+        """The lines with credentials, which tell callers with the same head apart."""
+        names = self._credential_headers
+        return tuple([value for name, value in lines if name in names])
 
 
 def steady_seconds(bucket: Bucket) -> float:

@@ -41,7 +41,7 @@ from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import Protection
 from fraiseql_guard.graphql.reader import Reader
 from fraiseql_guard.identity.addresses import AddressResolver
-from fraiseql_guard.identity.tokens import TokenVerifier
+from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.operations.operator.interface import Operator
 from fraiseql_guard.stores.overrides_watch import OverridesWatch
 from fraiseql_guard.stores.protocol import Store
@@ -119,7 +119,7 @@ class Runtime:
     repeated_tokens: RepeatedTokens
     live_watch: ConnectionEnder
     rules: RuleTable | None
-    verifier: TokenVerifier | None
+    verifier: Verifier | None
     async_authentication: AsyncAuthentication | None
     head_checks: Sequence[HeadCheck]
     """Decide by what requests with the same head have in common; cached with it."""

@@ -264,12 +264,12 @@ class _RuntimeBuilder:
 
     def _operator_api(self) -> OperatorAuthentication:
         components, recorder = self._components, self._components.telemetry.recorder
-        verifier = components.identity.verifier if components.identity else None
+        tokens = components.identity.tokens if components.identity else None
         user_status = components.identity.user_status if components.identity else None
         return build_authentication(
             self._settings,
             self._operator,
-            verifier,
+            tokens,
             standing=Standing(components.store, user_status),
             audit=recorder.process.acted,
             fault=recorder.fault,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from fraiseql_guard.asgi.app_chain import chain, declared
-from fraiseql_guard.asgi.mount_options import MountOptions
+from fraiseql_guard.asgi.mount_options import MountOptions, can_authenticate
 from fraiseql_guard.core.servers import UVICORN_MESSAGE_BYTES, UVICORN_MESSAGE_OPTION, takes_largest_messages
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import WITH_MODE, Protection
@@ -25,10 +25,10 @@ def startup_warnings(mount_options: MountOptions, app: Any) -> list[str]:
     settings = mount_options.settings
     return [
         *_without_store(mount_options, settings),
-        *_without_key(mount_options, settings),
+        *_without_key(mount_options),
         *_unsliced_lists(mount_options, settings),
         *_large_messages(mount_options, settings),
-        *warnings_of(settings, mount_options.protections),
+        *warnings_of(settings, mount_options.protections, authenticates=can_authenticate(mount_options)),
         *_middlewares_inside(app),
     ]
 
@@ -41,8 +41,8 @@ def _without_store(mount_options: MountOptions, settings: Settings) -> Iterator[
         )
 
 
-def _without_key(mount_options: MountOptions, settings: Settings) -> Iterator[str]:
-    if Protection.AUTH not in mount_options.protections or settings.authenticates:
+def _without_key(mount_options: MountOptions) -> Iterator[str]:
+    if Protection.AUTH not in mount_options.protections or can_authenticate(mount_options):
         return
     yield (
         f"{name_of('jwt_secret')} is not set, nor any other key: authentication is inactive and every caller is "

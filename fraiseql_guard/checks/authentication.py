@@ -1,27 +1,28 @@
-"""Verifies the token of a request, and decides whether the request needs one."""
+"""Verifies the token or API key of a request, and decides whether the request needs one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 from fraiseql_guard.core.callers import Identity
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
-from fraiseql_guard.core.reads import HeadReads
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import (
     AMBIGUOUS_TOKEN,
     BLOCKED,
     KEYS_UNAVAILABLE,
+    RATE_LIMITED,
     UNAUTHENTICATED,
     FailureReason,
     PolicyName,
     Protection,
 )
-from fraiseql_guard.identity.query_tokens import query_tokens
+from fraiseql_guard.identity.credentials import AUTHORIZATION, CredentialSources, Shown
 from fraiseql_guard.identity.tokens import KeysMissing, TokenFailure
+from fraiseql_guard.identity.verifier import Verifier
 from fraiseql_guard.stores.blocked import BlockedAddresses
 
 _PUNISHED: Final = frozenset({FailureReason.INVALID_TOKEN, FailureReason.INVALID_SIGNATURE})
@@ -35,37 +36,32 @@ _CHALLENGES: Final = {
 _CHALLENGE: Final = b'Bearer error="invalid_token"'
 
 
-class Verifier(Protocol):
-    """Verifies the Authorization lines of a request; never raises."""
-
-    def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
-        """The verified user, or why there is none."""
-        ...
-
-    def knows(self, authorization: Sequence[str]) -> bool:
-        """Whether this very token was good before."""
-        ...
-
-
 class Authentication:
-    """Verifies tokens wherever they are sent, and refuses a missing or bad one where one is needed.
+    """Verifies credentials wherever they are sent, and refuses missing or bad ones where they are needed. An API key
+    fails in the same ways as a token, and is called one here.
 
-    ``blocked`` are addresses that have only a few tokens verified: those that are blocked, and those that send expired
-    tokens in a flood. ``modes`` has every protection.
+    ``sources`` says where they are looked for. ``blocked`` are addresses that have only a few tokens verified: those
+    that are blocked, and those that send expired tokens in a flood. ``modes`` has every protection.
     """
 
     protection: Final = Protection.AUTH
-    reads: Final = HeadReads(headers=frozenset({b"authorization"}))
 
     def __init__(
-        self, verifier: Verifier, settings: Settings, blocked: BlockedAddresses, modes: Mapping[Protection, Mode]
+        self,
+        verifier: Verifier,
+        sources: CredentialSources,
+        settings: Settings,
+        blocked: BlockedAddresses,
+        modes: Mapping[Protection, Mode],
     ) -> None:
         self._verifier = verifier
+        self._sources = sources
+        self._plain = sources.plain
+        self.reads: Final = sources.reads
         self._blocked = blocked
         self._modes = modes
         self._required = settings.auth_required
         self._may_be_public = bool(settings.public_root_fields)
-        self._parameter = settings.socket_token_parameter
 
     def decide(self, ctx: RequestContext) -> Denial | None:
         """Set the identity, or refuse; note where the key that would decide is not at hand."""
@@ -73,23 +69,30 @@ class Authentication:
             return None
         if ctx.socket:
             return self._decide_upgrade(ctx)
-        return self._decide(ctx, ctx.lines(b"authorization"))
+        if ctx.carrier is not None:  # of a message over a socket, whose reader has set them
+            return self._decide(ctx, ctx.credentials)
+        if self._plain:
+            ctx.credentials = lines = ctx.lines(AUTHORIZATION)
+            return self._decide(ctx, lines)
+        shown = self._sources.of_request(ctx)
+        ctx.credentials = shown.credentials
+        if shown.ambiguous:
+            return Denial(AMBIGUOUS_TOKEN) if self.needed(ctx) else None
+        return self._decide(ctx, shown.credentials, shown)
 
     def _decide_upgrade(self, ctx: RequestContext) -> Denial | None:
         """The same for a WebSocket's upgrade. Browsers cannot add a header to it, so that a token may come in the query
-        string or, on GraphQL paths, in the first message."""
-        lines = dict.fromkeys(ctx.lines(b"authorization"))
-        if self._parameter is not None:
-            lines |= dict.fromkeys(query_tokens(ctx.query_string, self._parameter))
-        ctx.credentials = tuple(lines)
-        if len(lines) > 1:
+        string or a cookie or, on GraphQL paths, in the first message."""
+        shown = self._sources.of_upgrade(ctx)
+        ctx.credentials = shown.credentials
+        if shown.ambiguous:
             return Denial(AMBIGUOUS_TOKEN)
-        if not lines and ctx.guarded:
+        if not shown.credentials and ctx.guarded:
             ctx.token_pending = True
             return None
-        return self._decide(ctx, ctx.credentials)
+        return self._decide(ctx, shown.credentials)
 
-    def _decide(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
+    def _decide(self, ctx: RequestContext, lines: Sequence[str], shown: Shown | None = None) -> Denial | None:
         # A blocked address has only tokens verified that were good before.
         if lines and self._blocked.holds(ctx.address_subject) and (refusal := self._unseen(ctx, lines)) is not None:
             return refusal
@@ -101,19 +104,20 @@ class Authentication:
         if isinstance(found, KeysMissing):
             ctx.keys_missing = True
             return None
-        return self._refuse(ctx, found)
+        return self._refuse(ctx, found, ambient=shown is not None and shown.ambient)
 
-    def decide_at_last(self, ctx: RequestContext, *, fetched: bool) -> Denial | None:
-        """Decide after the source of keys was asked; ``fetched`` if it has just answered."""
+    def decide_at_last(self, ctx: RequestContext, found: Identity | TokenFailure | KeysMissing) -> Denial | None:
+        """Decide by what is found after the source of keys was asked."""
         ctx.keys_missing = False
-        lines = ctx.credentials if ctx.socket else ctx.lines(b"authorization")
-        found = self._verifier.verify(lines, fetched=fetched)
         if isinstance(found, Identity):
             ctx.identify(found)
             return None
         if isinstance(found, TokenFailure):
             return self._refuse(ctx, found)
-        return Denial(KEYS_UNAVAILABLE, retry_after_seconds=found.retry_after_seconds) if self.needed(ctx) else None
+        if not self.needed(ctx):
+            return None
+        code = RATE_LIMITED if found.flood else KEYS_UNAVAILABLE
+        return Denial(code, retry_after_seconds=found.retry_after_seconds, protection=self.protection)
 
     def _unseen(self, ctx: RequestContext, lines: Sequence[str]) -> Denial | None:
         """The refusal of an address whose tokens are not verified any more. That of a block counts like its cause.
@@ -127,12 +131,13 @@ class Authentication:
             return None
         return replace(refusal, reason=FailureReason.INVALID_TOKEN) if refusal.code is BLOCKED else refusal
 
-    def _refuse(self, ctx: RequestContext, found: TokenFailure) -> Denial | None:
+    def _refuse(self, ctx: RequestContext, found: TokenFailure, *, ambient: bool = False) -> Denial | None:
         if not self.needed(ctx) or (found.reason is FailureReason.MISSING_TOKEN and not self._required):
             return None
         # A failure is recorded, whether or not the request may go on without a token.
         ctx.token_failure, ctx.token_prefix, ctx.token_claims = found.reason, found.token_prefix, found.claims
-        if ctx.operation and self._may_be_public and found.reason in _POSTPONED:
+        # A page cannot take back a cookie that no longer holds, and logs in with it.
+        if ctx.operation and self._may_be_public and (found.reason in _POSTPONED or ambient):
             ctx.token_pending = True
             return None
         return refuse(found.reason)

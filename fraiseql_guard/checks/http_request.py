@@ -19,25 +19,19 @@ from fraiseql_guard.core.signals import (
     Protection,
 )
 from fraiseql_guard.graphql.http.media_types import preference
+from fraiseql_guard.identity.page_origin import PREFLIGHTED
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "OPTIONS"})
 _JSON: Final = frozenset({"application/json", "application/graphql-response+json"})
-_PREFLIGHTED: Final = frozenset(
-    {
-        b"apollo-require-preflight",
-        b"graphql-require-preflight",
-        b"x-apollo-operation-name",
-        b"x-requested-with",
-    }
-)
-"""Headers that a page can only send after a preflight."""
+_SCHEMES: Final = (b"bearer ", b"apikey ")
+"""A page sets these only after a preflight; Basic credentials a browser adds by itself."""
 _UPLOAD: Final = "multipart/form-data"
 _NO_UPLOADS: Final = f"Uploads need {name_of('multipart')}=true."
 _MEANT: Final = frozenset({b"apollo-require-preflight", b"graphql-require-preflight", b"x-requested-with"})
 """Headers that show that a client means to send a form: a page of any site can make a browser send one without."""
 _ALLOW: Final = ((b"allow", b"GET, HEAD, POST, OPTIONS"),)
 _READS: Final = HeadReads(
-    headers=_PREFLIGHTED
+    headers=PREFLIGHTED
     | {
         b"accept",
         b"access-control-request-method",
@@ -56,13 +50,22 @@ _SINGLE: Final[Mapping[bytes, str]] = {b"content-type": "Content-Type", b"conten
 class HttpRequestForm:
     """Decides by the head of requests on GraphQL paths; recognises preflights and GraphiQL pages.
 
-    ``sockets`` is the protection in whose name and mode WebSockets are refused, where they are.
+    ``sockets`` is the protection in whose name and mode WebSockets are refused, where they are. ``api_key_header`` is
+    the header of API keys, where there are any: no page sends it without a preflight.
     """
 
     protection: Final = Protection.QUERY_LIMITS
-    reads: Final = _READS
 
-    def __init__(self, settings: Settings, *, sockets: Protection = Protection.QUERY_LIMITS) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        sockets: Protection = Protection.QUERY_LIMITS,
+        api_key_header: bytes | None = None,
+    ) -> None:
+        own = frozenset() if api_key_header is None else frozenset({api_key_header})
+        self._preflighted = PREFLIGHTED | own
+        self.reads: Final = HeadReads.union((_READS, HeadReads(headers=own)))
         self._uploads = settings.multipart
         self._sockets = sockets
         self._refuses_sockets = settings.sockets == "refuse"
@@ -71,7 +74,7 @@ class HttpRequestForm:
         """Refuse what could not be read, or what a foreign page could send in its visitor's name."""
         if ctx.socket:
             return self._socket(ctx)
-        ctx.cross_site_simple = _cross_site_simple(ctx)
+        ctx.cross_site_simple = _cross_site_simple(ctx, self._preflighted)
         if not ctx.guarded:
             return None
         if ctx.method not in _METHODS:
@@ -147,12 +150,12 @@ def _wants_page(accept: str) -> bool:
     return wanted.weight > 0 and wanted.precision > 1
 
 
-def _cross_site_simple(ctx: RequestContext) -> bool:
+def _cross_site_simple(ctx: RequestContext, preflighted: frozenset[bytes]) -> bool:
     """Whether a page of another site can send this without a preflight (Fetch Metadata, W3C)."""
-    if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not _PREFLIGHTED.isdisjoint(ctx.headers):
+    if ctx.headers.get(b"sec-fetch-site") != b"cross-site" or not preflighted.isdisjoint(ctx.headers):
         return False
-    if ctx.headers.get(b"authorization", b"")[:7].lower() == b"bearer ":
-        return False  # a page sets this one only after a preflight; Basic credentials a browser adds by itself
+    if ctx.headers.get(b"authorization", b"")[:7].lower() in _SCHEMES:
+        return False
     if ctx.method == "POST" and _media_type(ctx) in _JSON:
         return False  # a page sends JSON only after a preflight
     return ctx.method in _METHODS  # those that a browser sends without a preflight, or as one

@@ -10,6 +10,7 @@ import typer
 
 from fraiseql_guard.cli.alerts import alerts, dashboard
 from fraiseql_guard.cli.allow import allow
+from fraiseql_guard.cli.api_key import api_key
 from fraiseql_guard.cli.audit_documents import audit
 from fraiseql_guard.cli.blocks import block, blocks, lift, unblock, unlock
 from fraiseql_guard.cli.config import config
@@ -55,7 +56,7 @@ def main(
 _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "See what is going on": (status, top, blocks, why, keys, actions, logs, queries, pool),
     "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, kill, gc, clear_caches),
-    "Look at the configuration": (config, paths, explain, audit, token, demo),
+    "Look at the configuration": (config, paths, explain, audit, token, api_key, demo),
     "Watch and rehearse": (alerts, dashboard, drill),
 }
 # A function called set would hide Python's own.

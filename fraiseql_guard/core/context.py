@@ -92,7 +92,7 @@ class RequestContext:
     token_failure: FailureReason | None = None
     token_claims: Mapping[str, Any] | None = None  # of an expired but genuine token
     token_prefix: str | None = None
-    credentials: Sequence[str] = ()  # of an upgrade: what Authorization headers hold, or would hold
+    credentials: Sequence[str] = ()  # what Authorization headers hold, or would hold
     keys_missing: bool = False  # the token may be signed with a key that must be fetched first
     token_pending: bool = False  # a token is missing, and only the body tells whether one is needed
     public_operation: bool = False
@@ -228,6 +228,7 @@ class RequestContext:
         ctx.place, ctx.carrier, ctx.trusted_peer = self.place, self, self.trusted_peer
         ctx.identity, ctx.subject, ctx.known_by = self.identity, self.subject, self.known_by
         ctx.token_failure, ctx.token_pending = self.token_failure, self.token_pending
+        ctx.credentials = self.credentials
         return ctx
 
     def _trace_of_parts(self, _traceparent: str | None, _span: Any) -> str:

@@ -28,6 +28,11 @@ _WINDOWS: Final[Mapping[str, int]] = {
 _LONGEST_WINDOW: Final = 4 * 604_800
 _RATE: Final = re.compile(r"([0-9]{1,9})\s*+/\s*+([0-9]{0,7})\s*+([a-z]+?)s?", re.ASCII)
 _ACTOR: Final = re.compile(r"[-._@0-9A-Za-z]{1,64}", re.ASCII)
+_TAKEN_HEADERS: Final = frozenset({
+    "accept", "authorization", "connection", "content-encoding", "content-length", "content-type", "cookie",
+    "forwarded", "host", "origin", "referer", "te", "traceparent", "transfer-encoding", "upgrade", "user-agent",
+    "x-request-id", "x-real-ip", "x-requested-with",
+})  # fmt: skip
 NAME: Final = re.compile(r"[_A-Za-z][_0-9A-Za-z]*", re.ASCII)
 """A GraphQL name."""
 
@@ -294,6 +299,22 @@ def dotted_path(value: object) -> str:
     if len(path) > 255 or not all(path.split(".")):
         raise ValueError("is not a list of keys joined by dots")
     return path
+
+
+def credential_header(value: object) -> str:
+    """The name of a request header that says nothing but who sends it."""
+    name = header_name(value)
+    if name in _TAKEN_HEADERS or name.startswith(("sec-", "proxy-", "access-control-", "x-forwarded-")):
+        raise ValueError("is a header that has another meaning")
+    return name
+
+
+def cookie_name(value: object) -> str:
+    """The name of a cookie (RFC 6265): a token."""
+    name = text(value)
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", name, re.ASCII):
+        raise ValueError("is not the name of a cookie")
+    return name
 
 
 def namespace(value: object) -> str:

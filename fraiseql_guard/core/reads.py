@@ -15,22 +15,25 @@ class HeadReads:
     """Parts that a decision reads, beside those that every decision may read: the peer, the method, the path in all its
     spellings, and whether there is a query string.
 
-    ``headers`` are names in lower case; of ``authorization`` only its presence and its scheme count. ``query_string``
-    is the text itself. ``proxy_headers`` stands for the presence of headers that only proxies send
-    (identity/proxy_headers.py). Decisions that depend on credentials are made with every request, and never kept.
+    ``headers`` are names in lower case; of ``authorization`` only its presence and its scheme count, of ``credentials``
+    only their presence. ``query_string`` is the text itself. ``proxy_headers`` stands for the presence of headers that
+    only proxies send (identity/proxy_headers.py). Decisions that depend on credentials are made with every request, and
+    never kept.
     """
 
     headers: frozenset[bytes] = frozenset()
+    credentials: frozenset[bytes] = frozenset()
     proxy_headers: bool = False
     query_string: bool = False
 
     @classmethod
     def union(cls, all_reads: Iterable[HeadReads]) -> HeadReads:
         """All that any of them reads."""
-        # An iterator can be read once, and three fields are united.
+        # An iterator can be read once, and four fields are united.
         each = tuple(all_reads)
         return cls(
             headers=frozenset().union(*(reads.headers for reads in each)),
+            credentials=frozenset().union(*(reads.credentials for reads in each)),
             proxy_headers=any(reads.proxy_headers for reads in each),
             query_string=any(reads.query_string for reads in each),
         )

@@ -298,6 +298,22 @@ class Settings:
         "Lifetime of the refresh tokens that the token helper makes.",
         name="FRAISEQL_REFRESH_TOKEN_LIFETIME_SECONDS",
     )
+    api_keys_file: Path | None = setting(
+        ValueForm(parsing.file_path, "a path", "/etc/fraiseql/api-keys.yml"),
+        None,
+        "YAML list of API keys: sha256 and name, if wanted tier, scopes, tenant, expires_at and disabled; read again "
+        "when it changes. fraiseql-guard api-key makes entries.",
+    )
+    api_key_header: str = setting(
+        ValueForm(parsing.credential_header, "the name of a request header of its own", "x-api-key"),
+        "x-api-key",
+        "Header that carries an API key; Authorization may too, as Bearer.",
+    )
+    token_cookie: str | None = setting(
+        ValueForm(parsing.cookie_name, "the name of a cookie", "__Host-token"),
+        None,
+        "Cookie that may hold the token of requests that come from our own pages or those of the CORS origins.",
+    )
     auth_required: bool = setting(SWITCH, "true", "Whether guarded paths need a token once a key is configured.")
     auth_paths: tuple[str, ...] = setting(
         ValueForm(parsing.optional_paths, "a list of paths that begin with /", "/api"),
@@ -733,9 +749,14 @@ class Settings:
         )
 
     @property
-    def authenticates(self) -> bool:
+    def verifies_tokens(self) -> bool:
         """Whether any key to verify tokens with is configured."""
         return any(getattr(self, option) for option in KEY_OPTIONS)
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether there are keys to verify tokens with, or a file of API keys."""
+        return self.verifies_tokens or self.api_keys_file is not None
 
     @property
     def worker_count(self) -> int:

@@ -42,13 +42,20 @@ def warnings_of(
     protections: frozenset[Protection] = frozenset(Protection),
     *,
     environ: Mapping[str, str] | None = None,
+    authenticates: bool | None = None,
 ) -> list[str]:
-    """Sentences about the settings and the environment, for which no app is needed."""
+    """Sentences about the settings and the environment, for which no app is needed. ``authenticates`` where an app
+    tells of API keys too."""
+    verifies = settings.authenticates if authenticates is None else authenticates
     around = os.environ if environ is None else environ
     sentences = [*_peers(around), *_times(settings, protections), *_sizes(settings, protections)]
     if Protection.RATE_LIMIT in protections:
         sentences += _rates(settings)
-    sentences += [*_paths(settings, protections), *_keys(settings, protections), *_files(settings, protections)]
+    sentences += [
+        *_paths(settings, protections),
+        *_keys(settings, protections, authenticates=verifies),
+        *_files(settings, protections),
+    ]
     if Protection.METRICS in protections:
         sentences += _workers(settings, around)
     return sentences
@@ -184,13 +191,15 @@ def _lies_under(path: str, guarded: str, *, is_page: bool) -> bool:
     return path == guarded or path.startswith(f"{guarded}/")
 
 
-def _keys(settings: Settings, protections: frozenset[Protection]) -> Iterator[str]:
-    """Settings about verified users, where no token can be verified."""
-    if Protection.AUTH not in protections or settings.authenticates:
+def _keys(settings: Settings, protections: frozenset[Protection], *, authenticates: bool) -> Iterator[str]:
+    """Settings about verified users, where no token, or nothing at all, can be verified."""
+    if Protection.AUTH not in protections or settings.verifies_tokens:
         return
-    wanted = [option for option in ("tiers", "public_operations", "jwt_issuer", "jwt_audience", "tenant_claim")
-              if getattr(settings, option)]  # fmt: skip
-    if settings.introspection == "authenticated":
+    options = ["jwt_issuer", "jwt_audience"]
+    if not authenticates:
+        options = ["tiers", "public_operations", *options, "tenant_claim", "token_cookie"]
+    wanted = [option for option in options if getattr(settings, option)]
+    if settings.introspection == "authenticated" and not authenticates:
         wanted.append("introspection")
     if wanted:
         names = ", ".join(map(name_of, wanted))

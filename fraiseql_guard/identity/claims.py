@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard
 from fraiseql_guard.core.callers import Identity, Subject
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.signals import FailureReason
+from fraiseql_guard.identity.api_keys import API_KEY_ISSUER
 
 _MAX_SUB_CHARACTERS: Final = 255
 _MAX_NUMBER: Final = 2**53
@@ -77,6 +78,7 @@ class ClaimRules:
         tenant = claims.get(self.tenant_claim) if self.tenant_claim else None
         return (
             isinstance(claims.get("iss", ""), str)
+            and claims.get("iss") != API_KEY_ISSUER  # its users would share limits with API keys
             and _is_audience(claims.get("aud", ""))
             and _is_name(claims.get("sub"))
             and _is_tenant(tenant)
@@ -138,7 +140,7 @@ def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
 
 def any_audience(settings: Settings) -> str | None:
     """A warning for operators where tokens for any audience are accepted; None where one is required."""
-    if not settings.authenticates or settings.jwt_audience is not None:
+    if not settings.verifies_tokens or settings.jwt_audience is not None:
         return None
     return (
         f"{name_of('jwt_audience')} is not set: a token whose audience (aud) is another application is accepted like "

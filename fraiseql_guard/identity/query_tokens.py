@@ -16,8 +16,9 @@ def query_tokens(query: bytes, parameter: str) -> list[str]:
     if not query:
         return []
     pairs = parse_qsl(query.decode("latin-1"))
-    return [_as_header(value.strip()) for name, value in pairs if name == parameter and value.strip()]
+    return [as_header(value.strip()) for name, value in pairs if name == parameter and value.strip()]
 
 
-def _as_header(value: str) -> str:
+def as_header(value: str) -> str:
+    """The form of an Authorization header, whether or not the value names its scheme."""
     return value if value[: len(_SCHEME)].lower() == _SCHEME else f"Bearer {value}"

@@ -50,6 +50,8 @@ class KeysMissing:
     failed."""
 
     retry_after_seconds: float
+    flood: bool = False
+    """Whether the source is not asked, because the caller has it asked too often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,15 @@ class TokenVerifier:
         if self._ring.remote is not None:
             self._ring.remote.warm_up()
 
-    async def fetch_keys(self, timeout_seconds: float) -> bool:
-        """After :class:`KeysMissing`: wait for the keys' source. Whether it has just answered."""
-        return self._ring.remote is not None and await self._ring.remote.fetch(timeout_seconds)
+    async def complete(
+        self,
+        authorization: Sequence[str],
+        caller: str,  # noqa: ARG002 - who asks decides only about API keys
+    ) -> Identity | TokenFailure | KeysMissing:
+        """After :class:`KeysMissing`: wait for the keys' source, and verify then."""
+        remote = self._ring.remote
+        fetched = remote is not None and await remote.fetch(KEYS_SECONDS)
+        return self.verify(authorization, fetched=fetched)
 
     def verify(self, authorization: Sequence[str], *, fetched: bool = False) -> Identity | TokenFailure | KeysMissing:
         """The user named by the values of all Authorization headers of a request. Never raises.
@@ -174,7 +182,7 @@ class TokenVerifier:
         self, authorization: Sequence[str], digest: bytes, now: float, fetched: bool
     ) -> Identity | TokenFailure | KeysMissing:
         """Verify a token that is not remembered; remember it by ``digest``, if there is one."""
-        token = _bearer_token(authorization)
+        token = bearer_token(authorization)
         if isinstance(token, TokenFailure):
             return token
         if not _may_be_token(token):
@@ -203,7 +211,7 @@ class TokenVerifier:
 
     def knows(self, authorization: Sequence[str]) -> bool:
         """Whether this very token was good before. It may have to be verified again, but no attacker made it up."""
-        token = _bearer_token(authorization)
+        token = bearer_token(authorization)
         if isinstance(token, TokenFailure) or not _may_be_token(token):
             return False
         accepted_until = self._good.get(_digest_of(token))
@@ -270,7 +278,8 @@ def _may_be_token(text: str) -> bool:
     return len(text) <= MAX_TOKEN_BYTES and text.isascii()
 
 
-def _bearer_token(authorization: Sequence[str]) -> str | TokenFailure:
+def bearer_token(authorization: Sequence[str]) -> str | TokenFailure:
+    """The token in the values of all Authorization headers (RFC 6750, section 2.1), or why there is none."""
     lines = [line.strip(" \t") for line in authorization]
     if not any(lines):
         return TokenFailure(FailureReason.MISSING_TOKEN)

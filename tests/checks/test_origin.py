@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fraiseql_guard.checks.origin import PageOrigin, SocketOrigin
+from fraiseql_guard.checks.origin import SocketOrigin
 from fraiseql_guard.core.callers import Subject
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Mode, Settings
 from fraiseql_guard.core.signals import CROSS_SITE_REQUEST, Protection
+from fraiseql_guard.identity.page_origin import PageOrigin
 from tests.conftest import SECRET
 
 COOKIE = (b"cookie", b"session=1")

@@ -134,11 +134,16 @@ async def user_status(_: object) -> str:
     return "active"
 
 
+async def api_keys(_: str) -> None:
+    """Knows none."""
+
+
 def everything(folder: Path, **more: Any) -> Guard:
     """A guard with all parts that there are, but Redis."""
     for name, text in {
         "documents": '{"n": "{me{id}}"}',
         "allowed": "[]",
+        "keys": "[]",
         "overrides": "{}",
         "secret": "s" * 32,
     }.items():
@@ -146,13 +151,23 @@ def everything(folder: Path, **more: Any) -> Guard:
     return Guard(
         EchoApp(), jwks_url="http://127.0.0.1:1/", user_status=user_status, admin_tokens=f"oncall={'t' * 32}",
         apq=True, trusted_documents="allow", trusted_documents_file=folder / "documents",
-        allow_list_file=folder / "allowed", overrides_file=folder / "overrides", log_file=folder / "log", **more,
+        api_keys=api_keys, api_keys_file=folder / "keys", allow_list_file=folder / "allowed",
+        overrides_file=folder / "overrides", log_file=folder / "log", **more,
     )  # fmt: skip
 
 
 def test_all_parts_read_the_clock_that_a_guard_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FRAISEQL_JWT_SECRET_FILE", str(tmp_path / "secret"))
     real = parts_with_a_real_clock(everything(tmp_path))
-    assert {"MemoryStore", "TokenVerifier", "EventLog", "OverridesWatch", "JwksUrl", "HeartbeatTask"} <= real
+    assert {
+        "MemoryStore",
+        "TokenVerifier",
+        "EventLog",
+        "OverridesWatch",
+        "JwksUrl",
+        "HeartbeatTask",
+        "ApiKeyVerifier",
+        "ApiKeyQuestions",
+    } <= real
     still = parts_with_a_real_clock(everything(tmp_path, clock=ManualClock()))
     assert still == {"FileSink"}  # which looks whether its file was moved

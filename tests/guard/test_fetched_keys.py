@@ -123,7 +123,7 @@ async def test_a_wrong_signature_under_a_known_kid_is_a_failure_at_once(guard, s
 async def test_a_hung_issuer_holds_a_request_for_a_bounded_time_and_no_other_request_at_all(
     guard, server, monkeypatch
 ) -> None:
-    monkeypatch.setattr("fraiseql_guard.asgi.async_authentication.KEYS_SECONDS", 1.0)
+    monkeypatch.setattr("fraiseql_guard.identity.tokens.KEYS_SECONDS", 1.0)
     server.seconds = 60
     waiting = asyncio.create_task(graphql(guard, "{me{id}}", token=token()))
     await asyncio.sleep(0)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fraiseql_guard import AuthMiddleware, Guard, MetricsMiddleware, QueryLimitMiddleware, RateLimitMiddleware
 from fraiseql_guard.asgi.head_cache import RequestHeadCache
-from fraiseql_guard.checks.http_request import HttpRequestForm
+from fraiseql_guard.checks.request_paths import RequestPaths
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.reads import HeadReads
@@ -133,11 +133,12 @@ NAMES = st.sampled_from([
     "accept", "access-control-request-method", "apollo-require-preflight", "authorization", "content-encoding",
     "content-length", "content-type", "cookie", "forwarded", "graphql-require-preflight", "host", "origin", "referer",
     "sec-fetch-site", "traceparent", "transfer-encoding", "user-agent", "x-apollo-operation-name", "x-forwarded-for",
-    "x-real-ip", "x-requested-with", "x-tenant",
+    "x-real-ip", "x-requested-with", "x-tenant", "x-api-key",
 ])  # fmt: skip
 VALUES = st.sampled_from([
     "", "0", "2", "application/json", "application/graphql-response+json", "multipart/form-data", "text/html",
     "cross-site", "same-origin", "gzip", "identity", "https://app.example", "POST", "192.0.2.1", "chunked",
+    "same-origin", f"t={make_token(SECRET, sub='bob')}", "t=x; u=1",
     f"Bearer {make_token(SECRET, sub='alice')}", "Bearer x.y.z", "Basic abc", "1",
 ])  # fmt: skip
 HEADS = st.tuples(
@@ -147,6 +148,12 @@ HEADS = st.tuples(
     st.sampled_from(["", "query={me}"]),
     st.sampled_from(["203.0.113.7", "127.0.0.1", "10.0.0.5"]),
 )
+
+
+async def no_key(_: str) -> None:
+    """An app that knows no API key."""
+
+
 MOUNTS: list[tuple[Any, dict[str, Any]]] = [
     (Guard, {}),
     (Guard, {"mode": "monitor", "multipart": True}),
@@ -155,6 +162,9 @@ MOUNTS: list[tuple[Any, dict[str, Any]]] = [
     (RateLimitMiddleware, {"trusted_proxies": "10.0.0.0/8", "forwarded_header": "x-real-ip"}),
     (QueryLimitMiddleware, {}),
     (MetricsMiddleware, {"metrics_token": "m" * 40}),
+    (Guard, {"api_keys": no_key, "auth_paths": "/api"}),
+    (Guard, {"token_cookie": "t", "cors_origins": "https://app.example", "auth_paths": "/api"}),
+    (AuthMiddleware, {"api_keys": no_key, "api_key_header": "x-tenant", "token_cookie": "t"}),
 ]
 
 
@@ -235,6 +245,6 @@ async def test_a_check_that_reads_undeclared_headers_is_found(guarded: Any) -> N
 
 
 async def test_a_check_that_declares_nothing_stops_the_start(guarded: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delattr(HttpRequestForm, "reads")
+    monkeypatch.delattr(RequestPaths, "reads")
     with pytest.raises(AttributeError, match="reads"):
         guarded()

@@ -171,7 +171,7 @@ class Conversation:
     @property
     def credentials(self) -> Sequence[str]:
         """What its identity was verified by (LiveConnection)."""
-        return self.ctx.credentials or self.ctx.lines(b"authorization")
+        return self.ctx.credentials
 
     def facts(self) -> LiveFacts:
         """What an operator sees of it (LiveConnection)."""

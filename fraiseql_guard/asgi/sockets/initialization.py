@@ -90,7 +90,7 @@ class Initialization:
             ctx.operation = False
             return await settle(runtime, ctx), None
         if token is not None:
-            ctx.header_lines = with_token(ctx.header_lines, token)
+            ctx.header_lines, ctx.credentials = with_token(ctx.header_lines, token), (f"Bearer {token}",)
         ctx.identify(None)
         return await check_caller(runtime, ctx, lambda denial: self._judge(ctx, known, token, denial)), token
 
@@ -138,7 +138,7 @@ class Initialization:
             known = socket.identity
             kept = later(known, found)
             if token is not None and kept is not known:
-                socket.credentials = (f"Bearer {token}",)
+                socket.credentials = ctx.credentials
             socket.identify(replace(kept, fresh=False))
         link.use_head(socket.header_lines if found is None else ctx.header_lines)
         socket.buckets, socket.credit = ctx.buckets, None  # what guards further inside need not charge again

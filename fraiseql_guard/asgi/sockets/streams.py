@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
 from typing import Final
@@ -268,9 +268,9 @@ class StreamedAnswer:
     # --- what operators see -------------------------------------------------------------------------------------------
 
     @property
-    def credentials(self) -> list[str]:
-        """The values of the Authorization headers that its identity was verified by."""
-        return self.ctx.lines(b"authorization")
+    def credentials(self) -> Sequence[str]:
+        """What its identity was verified by (LiveConnection)."""
+        return self.ctx.credentials
 
     def facts(self) -> LiveFacts:
         """What an operator sees of it."""

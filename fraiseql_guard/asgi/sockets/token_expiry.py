@@ -46,11 +46,13 @@ class TokenExpiry:
         return len(self._timers)
 
     def _left(self, connection: LiveConnection) -> float | None:
-        """Seconds for which the token holds; None where none is needed, or none was sent."""
+        """Seconds for which the token holds; None where none is needed, none was sent, or it never
+        ends."""
         runtime, ctx = self._runtime(), connection.ctx
         if ctx.identity is None or runtime.verifier is None or not ctx.place.needs_token:
             return None
-        return runtime.verifier.accepted_until(ctx.identity) - runtime.now()
+        until = runtime.verifier.accepted_until(ctx.identity)
+        return None if until is None else until - runtime.now()
 
     def _ring_in(self, seconds: float, connection: LiveConnection) -> None:
         loop = asyncio.get_running_loop()

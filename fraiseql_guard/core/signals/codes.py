@@ -28,7 +28,7 @@ _AUTH, _RATE, _QUERY, _TIME = (
 # Who asks.
 UNAUTHENTICATED = Code("UNAUTHENTICATED", 401, _AUTH, "Authentication is required or the token was not accepted.")
 KEYS_UNAVAILABLE = Code(
-    "KEYS_UNAVAILABLE", 503, _AUTH, "The token cannot be checked at the moment: its keys could not be fetched."
+    "KEYS_UNAVAILABLE", 503, _AUTH, "The token or API key cannot be checked at the moment: its source does not answer."
 )
 USER_STATUS_UNAVAILABLE = Code(
     "USER_STATUS_UNAVAILABLE", 503, _AUTH, "Whether this user may go on cannot be told at the moment."
@@ -86,7 +86,7 @@ SUBPROTOCOL_NOT_ACCEPTED = Code(
     "SUBPROTOCOL_NOT_ACCEPTED", 400, _QUERY, "The WebSocket offers no subprotocol that is accepted here."
 )
 SOCKET_PROTOCOL = Code("SOCKET_PROTOCOL", 400, _QUERY, "The message breaks the rules of the socket's subprotocol.")
-AMBIGUOUS_TOKEN = Code("AMBIGUOUS_TOKEN", 400, _AUTH, "The message carries different tokens.")
+AMBIGUOUS_TOKEN = Code("AMBIGUOUS_TOKEN", 400, _AUTH, "The request carries different tokens or API keys.")
 MESSAGE_TOO_LARGE = Code("MESSAGE_TOO_LARGE", 413, _QUERY, "The message is too large.")
 TOO_MANY_MESSAGES = Code("TOO_MANY_MESSAGES", 429, _RATE, "The socket sends too many messages.")
 TOO_MANY_SOCKETS = Code("TOO_MANY_SOCKETS", 429, _RATE, "Too many sockets of this caller are open.")

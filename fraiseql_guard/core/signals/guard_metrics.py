@@ -143,9 +143,9 @@ LOGINS = Metric(
 TOKEN_KEYS = Metric(
     "fraiseql_guard_token_keys_total",
     _COUNTER,
-    "Tokens verified, by the key that matched.",
+    "Tokens and API keys verified, by the key that matched; api_key stands for all API keys.",
     ("key",),
-    closed=(("current",), ("old",), ("new",), ("jwks",)),
+    closed=(("current",), ("old",), ("new",), ("jwks",), ("api_key",)),
 )
 KEY_SOURCE_ERRORS = Metric(
     "fraiseql_guard_key_source_errors_total",

@@ -163,9 +163,9 @@ class ClosingReason(StrEnum):
 
 
 FAULT_PARTS: Final = (
-    "admin", "admission", "app_documents", "database", "describe", "heads", "host_security", "identification",
-    "limits", "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle", "sockets", "steering",
-    "streams", "user_status",
+    "admin", "admission", "api_keys", "app_documents", "database", "describe", "heads", "host_security",
+    "identification", "limits", "lockouts", "metrics_file", "pool", "presence", "receive", "registry", "settle",
+    "sockets", "steering", "streams", "user_status",
     "AdminAccess", "Authentication", "BlockedDocuments", "CostBudgets", "HealthAccess", "Concurrency", "MemoryPressure",
     "MetricsAccess", "MixedDocuments", "OperatorBlocks", "PublicOperations", "QueryLimits", "HttpRequestForm",
     "RequestPaths", "SocketOrigin", "Subprotocols", "SubscriptionRoom",

@@ -6,8 +6,6 @@ version 1) is a list of operations with id, name, type and body.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +15,7 @@ from typing import Any, Final
 import orjson
 from graphql import GraphQLSyntaxError, OperationDefinitionNode, parse
 
+from fraiseql_guard.core.replaced_file import replace_file
 from fraiseql_guard.stores.documents import TrustedDocument, digest_of
 
 _APOLLO_FORMAT: Final = "apollo-persisted-query-manifest"
@@ -77,21 +76,7 @@ def read_manifest(path: Path, *, new: ManifestForm) -> Manifest:
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Put a manifest in the place of a file in one step, so that no reader ever sees half of it. OSError."""
-    # Write a file beside it, make it durable, then rename it: a rename is one step.
-    target = path.resolve()  # a link stays one
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    fresh = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(manifest.render())
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files for their owner alone, and a server under another user could not read it.
-        fresh.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o644)
-        fresh.replace(target)
-    except OSError:
-        fresh.unlink(missing_ok=True)
-        raise
+    replace_file(path, manifest.render(), mode=0o644)
 
 
 def parse_manifest(data: bytes) -> Manifest:

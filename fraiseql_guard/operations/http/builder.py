@@ -11,7 +11,7 @@ from fraiseql_guard.core.clocks import Clock
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.settings import Settings, name_of
 from fraiseql_guard.core.variables import SettingsError
-from fraiseql_guard.identity.tokens import KEYS_SECONDS, KeysMissing, TokenVerifier
+from fraiseql_guard.identity.tokens import KeysMissing, TokenVerifier
 from fraiseql_guard.operations.http.authentication import AdminAuthentication, Identify
 from fraiseql_guard.operations.http.dispatch import Fault
 from fraiseql_guard.operations.http.openapi import description
@@ -32,21 +32,22 @@ def is_enabled(settings: Settings) -> bool:
 def build_authentication(
     settings: Settings,
     operator: Operator,
-    verifier: TokenVerifier | None,
+    tokens_of_users: TokenVerifier | None,
     *,
     standing: Standing,
     audit: Audit,
     fault: Fault,
     clock: Clock = time.time,
 ) -> AdminAuthentication:
-    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified.
+    """The API that the settings describe. SettingsError if only a scope opens it, and no token can be verified: an API
+    key, whose scopes a file or the app's database says, makes no operator.
 
     ``clock`` is Unix time.
     """
-    if settings.admin_tokens is None and verifier is None:
+    if settings.admin_tokens is None and tokens_of_users is None:
         raise SettingsError(
-            f"{name_of('admin_scope')}={settings.admin_scope!r} needs a key to verify tokens with. Set "
-            f"{name_of('jwt_secret')}, or {name_of('admin_tokens')} instead"
+            f"{name_of('admin_scope')}={settings.admin_scope!r} needs a key to verify tokens with: no API key "
+            f"makes an operator. Set {name_of('jwt_secret')}, or {name_of('admin_tokens')} instead"
         )
     tokens = AdminTokens(settings.admin_tokens)
     deps = AdminDeps(
@@ -60,7 +61,7 @@ def build_authentication(
         tokens,
         path=settings.admin_path,
         scope=settings.admin_scope,
-        identify=_identify(verifier) if verifier is not None else None,
+        identify=_identify(tokens_of_users) if tokens_of_users is not None else None,
         standing=standing,
         # The console signs its sessions with a key made of the admin tokens: without them it could not log in.
         pages=console(settings.admin_path) if settings.admin_tokens is not None else None,
@@ -70,10 +71,10 @@ def build_authentication(
 
 def _identify(verifier: TokenVerifier) -> Identify:
     async def identify(ctx: RequestContext) -> Identity | None:
-        found = verifier.verify(ctx.lines(b"authorization"))
+        lines = ctx.lines(b"authorization")
+        found = verifier.verify(lines)
         if isinstance(found, KeysMissing):  # a key set behind a URL that was not fetched yet
-            fetched = await verifier.fetch_keys(KEYS_SECONDS)
-            found = verifier.verify(ctx.lines(b"authorization"), fetched=fetched)
+            found = await verifier.complete(lines, ctx.address_subject.name)
         return found if isinstance(found, Identity) else None
 
     return identify

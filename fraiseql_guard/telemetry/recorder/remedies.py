@@ -82,7 +82,8 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.VARIABLES_TOO_LARGE: _raise("max_variables_nodes", _SMALLER),
     s.SUBPROTOCOL_NOT_ACCEPTED: f"{_CLIENT}: offer one of {name_of('socket_protocols')}.",
     s.SOCKET_PROTOCOL: f"{_CLIENT}; detail says which rule it breaks.",
-    s.AMBIGUOUS_TOKEN: f"{_CLIENT}: connection_init carries one token, in one of {name_of('socket_token_keys')}.",
+    s.AMBIGUOUS_TOKEN: f"{_CLIENT}: a request carries one token or API key, connection_init one in one of "
+    f"{name_of('socket_token_keys')}.",
     s.MESSAGE_TOO_LARGE: _raise("max_message_bytes", "Send smaller messages"),
     s.TOO_MANY_MESSAGES: _raise("socket_messages", "Send fewer messages"),
     s.TOO_MANY_SOCKETS: _raise("max_sockets_per_caller", "Use one WebSocket for all operations"),
@@ -92,7 +93,8 @@ _REMEDIES: Final[Mapping[Code, str]] = {
     s.SLOW_CONSUMER: _raise("socket_send_seconds", "Look at the client's network"),
     s.STREAM_SILENT: _raise("stream_idle_seconds", "Send heartbeats"),
     s.STREAM_TOO_LONG: _raise("stream_max_seconds", "Make the query faster"),
-    s.KEYS_UNAVAILABLE: f"Look at the issuer behind {name_of('jwks_url')}: {s.KEY_SOURCE_FAILED.name} in the log.",
+    s.KEYS_UNAVAILABLE: f"Look at the issuer behind {name_of('jwks_url')}: {s.KEY_SOURCE_FAILED.name} in the log. Of "
+    "an API key: at the app's api_keys, which fails or takes too long.",
     s.USER_STATUS_UNAVAILABLE: f"Look at the app's user_status; {name_of('user_status_timeout_ms')} is its time.",
     s.MEMORY_PRESSURE: _raise("shed_above_memory_percent", "Give the process more memory"),
     s.HEALTH_FORBIDDEN: f"Add the prober to {name_of('metrics_networks')}, or give it {name_of('metrics_token')}.",

@@ -1,0 +1,155 @@
+"""Finds what the head of a request shows of who sends it: a header of its own for API keys, a cookie, the query string
+of an upgrade, and Authorization, whose form all of them are given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from fraiseql_guard.core.context import RequestContext
+from fraiseql_guard.core.reads import HeadReads
+from fraiseql_guard.core.settings import Settings
+from fraiseql_guard.identity.cookies import cookie_values
+from fraiseql_guard.identity.page_origin import PREFLIGHTED, PageOrigin, is_own
+from fraiseql_guard.identity.query_tokens import as_header, query_tokens
+from fraiseql_guard.identity.verifier import API_KEY_SCHEME
+
+AUTHORIZATION: Final = b"authorization"
+_COOKIE: Final = b"cookie"
+_JUDGED_BY: Final = frozenset(
+    {b"content-type", b"forwarded", b"host", b"origin", b"sec-fetch-site", b"x-forwarded-host", b"x-forwarded-proto"}
+)
+"""What tells whether a page of another site may have sent a cookie."""
+_SAFELISTED: Final = frozenset({b"", b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain"})
+"""Media types that a page may send without a preflight (Fetch, section 2.2.2)."""
+_SIMPLE_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
+_OWN_SITES: Final = frozenset({b"same-origin", b"none"})
+
+
+class Shown(NamedTuple):
+    """What a head shows."""
+
+    credentials: Sequence[str]
+    ambiguous: bool = False
+    """Whether there are several that differ, so that the app might believe another one."""
+    ambient: bool = False
+    """Whether the browser has added all that there is by itself."""
+
+
+class CredentialSources:
+    """Where the credentials of a request are looked for. Sources that are not configured are not looked at.
+
+    ``api_keys``: whether there are any, so that their header counts.
+    """
+
+    __slots__ = (
+        "_by_forwarded",
+        "_cookie",
+        "_listed",
+        "_listed_for_sockets",
+        "_parameter",
+        "api_key_header",
+        "headers",
+        "plain",
+        "reads",
+    )
+
+    def __init__(self, settings: Settings, *, api_keys: bool) -> None:
+        self.api_key_header: Final = settings.api_key_header.encode() if api_keys else None
+        self._cookie = settings.token_cookie.encode() if settings.token_cookie is not None else None
+        self._parameter = settings.socket_token_parameter
+        self.plain: Final = self.api_key_header is None and self._cookie is None
+        """Whether HTTP requests have Authorization alone."""
+        # A * among them lets no cookie in: CORS knows no such thing with credentials either.
+        self._listed = frozenset(map(PageOrigin.parse, settings.cors_origins)) - {None}
+        self._listed_for_sockets = self._listed | (frozenset(map(PageOrigin.parse, settings.socket_origins)) - {None})
+        self._by_forwarded = settings.forwarded_header == "forwarded"
+        others = {self.api_key_header, _COOKIE if self._cookie is not None else None} - {None}
+        self.headers: Final = frozenset({AUTHORIZATION, *filter(None, others)})
+        """Headers that may hold credentials."""
+        judged_by = (_JUDGED_BY | PREFLIGHTED) if self._cookie is not None else frozenset()
+        self.reads: Final = HeadReads(headers=self.headers | judged_by, credentials=self.headers)
+
+    def of_request(self, ctx: RequestContext) -> Shown:
+        """What an HTTP request shows."""
+        lines = ctx.lines(AUTHORIZATION)
+        if self.plain:
+            return Shown(lines)
+        own, cookies = self._api_keys(ctx), self._cookies(ctx)
+        return _joined(lines, own, cookies) if own or cookies else Shown(lines)
+
+    def of_upgrade(self, ctx: RequestContext) -> Shown:
+        """What the upgrade to a WebSocket shows, to which browsers can add no header."""
+        lines = tuple(dict.fromkeys(ctx.lines(AUTHORIZATION)))
+        if self._parameter is not None:
+            lines = tuple(dict.fromkeys((*lines, *query_tokens(ctx.query_string, self._parameter))))
+        if self.plain:
+            return Shown(lines, ambiguous=len(lines) > 1)
+        return _joined(lines, self._api_keys(ctx), self._cookies_of_upgrade(ctx))
+
+    # --- API keys ----------------------------------------------------------------------------------------------------
+
+    def _api_keys(self, ctx: RequestContext) -> list[str]:
+        name = self.api_key_header
+        if name is None or name not in ctx.headers:
+            return []
+        return [f"{API_KEY_SCHEME} {value}" for line in ctx.lines(name) if (value := line.strip(" \t"))]
+
+    # --- cookies -----------------------------------------------------------------------------------------------------
+
+    def _cookies(self, ctx: RequestContext) -> list[str]:
+        if self._cookie is None or _COOKIE not in ctx.headers:
+            return []
+        found = self._values(ctx, self._cookie)
+        return found if found and self._is_own_doing(ctx) else []
+
+    def _cookies_of_upgrade(self, ctx: RequestContext) -> list[str]:
+        """CORS asks nothing before an upgrade: only the origin tells whose page it is."""
+        if self._cookie is None or _COOKIE not in ctx.headers:
+            return []
+        return self._values(ctx, self._cookie) if self._comes_from(ctx, self._listed_for_sockets, own=True) else []
+
+    @staticmethod
+    def _values(ctx: RequestContext, name: bytes) -> list[str]:
+        lines = [value for key, value in ctx.header_lines if key == _COOKIE]
+        return [as_header(value) for value in cookie_values(lines, name)]
+
+    def _is_own_doing(self, ctx: RequestContext) -> bool:
+        """Whether the request is certainly not one that a page of another site has its visitor's browser send."""
+        # 1. Browsers say so themselves, where they trust the connection (Fetch Metadata, W3C).
+        sites = {value for key, value in ctx.header_lines if key == b"sec-fetch-site"}
+        if sites:
+            return sites <= _OWN_SITES or self._comes_from(ctx, self._listed, own=False)
+        # 2. Older ones, and all over plain HTTP, name the page's origin with all but simple GETs.
+        if b"origin" in ctx.headers:
+            return self._comes_from(ctx, self._listed, own=True)
+        # 3. Without either: what no page can send without a preflight.
+        if ctx.method not in _SIMPLE_METHODS or not PREFLIGHTED.isdisjoint(ctx.headers):
+            return True
+        return ctx.method == "POST" and _media_type(ctx) not in _SAFELISTED
+
+    def _comes_from(self, ctx: RequestContext, origins: frozenset[PageOrigin | None], *, own: bool) -> bool:
+        """Whether it names its page's origin, and that is one of these, or (``own``) where the request goes."""
+        lines = ctx.lines(b"origin")
+        origin = PageOrigin.parse(lines[0]) if len(lines) == 1 else None
+        return origin is not None and (
+            origin in origins or (own and is_own(ctx, origin, by_forwarded=self._by_forwarded))
+        )
+
+
+def _joined(lines: Sequence[str], own: Sequence[str], cookies: Sequence[str]) -> Shown:
+    """All that is shown, once each. What comes in a header of its own decides how it is read."""
+    by_text = {_text(line): line for line in (*cookies, *lines, *own)}
+    by_text.pop("", None)
+    found = tuple(by_text.values())
+    return Shown(found, ambiguous=len(found) > 1, ambient=bool(cookies) and not own and not any(lines))
+
+
+def _text(line: str) -> str:
+    """A credential without its scheme."""
+    scheme, _, text = line.strip(" \t").partition(" ")
+    return text.strip(" ") or ("" if scheme.lower() == "bearer" else scheme)
+
+
+def _media_type(ctx: RequestContext) -> bytes:
+    return ctx.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
