@@ -221,7 +221,7 @@ class AllowListing:
 
 def _limit(value: object) -> Limit:
     try:
-        return parsing.rate(value)
+        return parsing.one_window(value)
     except ValueError as error:
         raise OperatorError(f"limit={str(value)[:80]!r} {error}, as 1000/minute", field="limit") from None
 
