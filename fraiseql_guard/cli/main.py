@@ -29,6 +29,7 @@ from fraiseql_guard.cli.sockets import sockets
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
 from fraiseql_guard.cli.top import top
+from fraiseql_guard.cli.tune import tune
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -53,7 +54,7 @@ def main(
 _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "See what is going on": (status, top, blocks, why, keys, actions, logs, queries, pool),
     "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, kill, gc, clear_caches),
-    "Look at the configuration": (config, paths, explain, token, demo),
+    "Look at the configuration": (config, paths, explain, tune, token, demo),
     "Watch and rehearse": (alerts, dashboard, drill),
 }
 # A function called set would hide Python's own.

@@ -43,7 +43,6 @@ class Subject:
             return ""
         return blake2b(self.name.encode(), digest_size=12).hexdigest()
 
-
     @cached_property
     def token(self) -> str:
         """Tells subjects apart in statistics without naming them: 12 digits of a digest. No secret: a name that is

@@ -8,12 +8,12 @@ ordinary unless a limit in force has something against its operation, and at mos
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from fraiseql_guard.core.settings import Settings, name_of
-from fraiseql_guard.core.token_buckets import Limit
+from fraiseql_guard.core.token_buckets import Limit, Rate
 from fraiseql_guard.operations.tuning.measures import MEASURES, Measure
 from fraiseql_guard.operations.tuning.sketch import QuantileSketch, summary
 from fraiseql_guard.operations.tuning.usage import SHARED_BY
@@ -30,6 +30,9 @@ ENOUGH_MINUTES: Final = 30
 """Fewer minutes of callers say too little about a rate."""
 _STEPS: Final = (10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100)
 _MINUTE: Final = 60
+_LEAST_RATE: Final = 10
+_RATE_HEADROOM: Final = 2
+_RATE_REASON: Final = "twice what all callers but three stay below, or all but 0.1 % of their minutes: use has its days"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,8 @@ class LimitAdvice:
     """
 
     option: str
+    tier: str = ""
+    """Whose rate it is, among those of the option ``tiers``."""
     title: str
     unit: str
     present: float
@@ -82,8 +87,8 @@ def round_up(number: float) -> int:
     """The smallest round number from 1 on that is not smaller: 1 to 10, 12, 15, 20, 25, 30, 40, ... and their tens."""
     if number <= 10:
         return max(1, math.ceil(number))
-    scale = 10 ** (math.floor(math.log10(number)) - 1)
-    return next(step * scale for step in (*_STEPS, 120) if step * scale >= number)
+    scale: int = 10 ** (math.floor(math.log10(number)) - 1)
+    return min(step * scale for step in (*_STEPS, 120) if step * scale >= number)
 
 
 def advise(report: UsageReport, settings: Settings) -> list[LimitAdvice]:
@@ -125,12 +130,12 @@ def _fitting(use: MeasureUse, measure: Measure) -> int:
     """The smallest round value that ordinary use fits into."""
     allowed = use.ordinary.total * REFUSED_SHARE
 
-    def fits(number: float) -> bool:
+    def fits(number: int) -> bool:
         few = use.ordinary_callers.above(number) <= FEW_CALLERS
         return number >= use.shared and (few or use.ordinary.above(number) <= allowed)
 
     # The least number that fits is one that was seen.
-    candidates = [use.shared, *(number for number, _ in use.ordinary.bins()), 0]
+    candidates: list[int] = [use.shared, *(number for number, _ in use.ordinary.bins()), 0]
     needed = min(filter(fits, candidates), default=use.ordinary.largest)
     return max(measure.least, round_up(needed * measure.headroom / measure.scale))
 
@@ -156,9 +161,10 @@ def _too_little(report: UsageReport, ordinary: int) -> str:
 
 def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found: float) -> str:
     """Why this value, in a sentence; with what it leaves out."""
-    parts = [f"callers share operations up to {_written(use.shared / measure.scale)} {measure.unit}"]
+    shared = f"{use.shared / measure.scale:,g} {measure.unit}"
+    parts = [f"more than three callers have reached {shared} with one operation" if use.shared else "nothing is shared"]
     if measure.headroom != 1:
-        parts.append(f"{measure.headroom:g} times what was seen, since durations grow with the load")
+        parts.append(f"{measure.headroom:g} times what was seen, since it grows with the load")
     over, learned = everything.above(found * measure.scale), use.ordinary.above(found * measure.scale)
     if over > learned:
         parts.append(f"{over - learned} requests above it are of a few callers whom limits in force refuse")
@@ -173,46 +179,72 @@ def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found
 
 def _rates(report: UsageReport, settings: Settings) -> Iterator[LimitAdvice]:
     """Advice for the rates: of addresses, of users, and of each tier that the settings name."""
-    options: dict[str, tuple[str, Any, Callable[[int], str]]] = {
-        "anonymous": ("rate_limit_default", settings.rate_limit_default, _rate_text),
-        "authenticated": ("rate_limit_authenticated", settings.rate_limit_authenticated, _rate_text),
-    }
-    for tier, rate in report.rates.items():
-        if tier in options:
-            option, present, written = options[tier]
-        elif tier in settings.tiers:
-            option, present, written = "tiers", settings.tiers[tier], _tier_writer(settings, tier)
-        else:
-            continue  # users of a tier without a rate are authenticated ones
-        if present is not None and _a_minute(present) is not None:
-            yield _rate(tier, rate, option, present, written)
+    for tier, use in sorted(report.rates.items()):
+        found = _rate_of(tier, settings)
+        # A rate without a window of a minute says nothing about minutes.
+        if found is not None and (limit := _a_minute(found[1])) is not None:
+            yield _rate(tier, use, found[0], found[1], limit)
 
 
-def _rate(tier: str, rate: RateSummary, option: str, present: Any, written: Callable[[int], str]) -> LimitAdvice:
-    limit = _a_minute(present) or 0
+def _rate_of(tier: str, settings: Settings) -> tuple[str, Rate] | None:
+    """The option and the rate of a tier. Users of a tier without a rate are among those of none."""
+    if tier in settings.tiers:
+        return "tiers", settings.tiers[tier]
+    option = {"anonymous": "rate_limit_default", "authenticated": "rate_limit_authenticated"}.get(tier)
+    rate: Rate | None = getattr(settings, option) if option is not None else None
+    return None if option is None or rate is None else (option, rate)
 
+
+def _rate(tier: str, use: RateSummary, option: str, present: Rate, limit: Limit) -> LimitAdvice:
     def effect(tokens: float) -> Effect:
-        over = rate.peaks.above(tokens)
-        share = over / rate.peaks.total if rate.peaks.total else 0.0
-        return Effect(requests=over, share=share, operations=None, callers=rate.callers.above(tokens))
+        over = use.peaks.above(tokens)
+        share = over / use.peaks.total if use.peaks.total else 0.0
+        return Effect(requests=over, share=share, operations=None, callers=use.callers.above(tokens))
 
-    enough = rate.peaks.total >= ENOUGH_MINUTES
-    found = max(10, round_up(_fitting_rate(rate))) if enough else None
-    few = f"too few minutes to say: {rate.peaks.total} of callers were seen, and {ENOUGH_MINUTES} are needed"
+    enough = use.peaks.total >= ENOUGH_MINUTES
+    found = max(_LEAST_RATE, round_up(_RATE_HEADROOM * _fitting_rate(use))) if enough else None
+    few = f"too few minutes to say: {use.peaks.total} of callers were seen, and {ENOUGH_MINUTES} are needed"
     return LimitAdvice(
         option=option,
+        tier=tier if option == "tiers" else "",
         title=f"Requests of a caller in 60 seconds: {tier}",
         unit="a minute",
-        present=limit,
-        shown=written(limit),
+        present=limit.tokens,
+        shown=str(present),
         recommended=found,
-        value="" if found is None else written(found),
-        why="all but three callers stay below it" if enough else few,
-        distribution={tier: _in_units(rate.peaks, 1)},
-        bins=tuple([(float(number), count) for number, count in rate.peaks.bins()]),
-        at_present=effect(limit),
+        value="" if found is None else _with_minute(present, found),
+        why=_RATE_REASON if enough else few,
+        distribution={tier: _in_units(use.peaks, 1)},
+        bins=tuple([(float(number), count) for number, count in use.peaks.bins()]),
+        at_present=effect(limit.tokens),
         as_recommended=None if found is None else effect(found),
     )
+
+
+def _a_minute(rate: Rate) -> Limit | None:
+    return next((each for each in rate.limits if each.window_seconds == _MINUTE), None)
+
+
+def _with_minute(rate: Rate, tokens: int) -> str:
+    """The rate with other tokens a minute, as it is written; its further windows stay."""
+    limits = [Limit(tokens, _MINUTE) if each.window_seconds == _MINUTE else each for each in rate.limits]
+    return str(Rate(tuple(limits)))
+
+
+def assignments(advice: Iterable[LimitAdvice], settings: Settings) -> Mapping[str, str]:
+    """The values to set, by variable: of every limit for which another value than the present one is recommended."""
+    found: dict[str, str] = {}
+    tiers = {name: str(each) for name, each in settings.tiers.items()}
+    for each in advice:
+        if not each.changes:
+            continue
+        # The tiers have one variable together.
+        if each.tier:
+            tiers[each.tier] = each.value
+            found[each.variable] = ",".join(f"{name}={rate}" for name, rate in tiers.items())
+        else:
+            found[each.variable] = each.value
+    return found
 
 
 def _fitting_rate(rate: RateSummary) -> int:
@@ -225,33 +257,10 @@ def _fitting_rate(rate: RateSummary) -> int:
     return min(filter(fits, [0, *(number for number, _ in rate.peaks.bins())]), default=rate.peaks.largest)
 
 
-def _a_minute(rate: Any) -> int | None:
-    """The tokens of a rate a minute; None for one of another window, which minutes say nothing about."""
-    windows = getattr(rate, "windows", (rate,))
-    first = windows[0] if windows else None
-    if not isinstance(first, Limit) or first.window_seconds != _MINUTE:
-        return None
-    return first.tokens
-
-
-def _rate_text(tokens: int) -> str:
-    return f"{tokens}/minute"
-
-
-def _tier_writer(settings: Settings, tier: str) -> Callable[[int], str]:
-    def written(tokens: int) -> str:
-        rates = {**{name: str(each) for name, each in settings.tiers.items()}, tier: _rate_text(tokens)}
-        return ",".join(f"{name}={each}" for name, each in rates.items())
-
-    return written
-
-
 # --- numbers ----------------------------------------------------------------------------------------------------------
 
 
-def _by_tier(
-    by_tier: Mapping[str, QuantileSketch], everything: QuantileSketch
-) -> Iterator[tuple[str, QuantileSketch]]:
+def _by_tier(by_tier: Mapping[str, QuantileSketch], everything: QuantileSketch) -> Iterator[tuple[str, QuantileSketch]]:
     yield "all", everything
     if len(by_tier) > 1:
         yield from sorted(by_tier.items())

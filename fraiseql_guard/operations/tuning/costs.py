@@ -64,7 +64,7 @@ def _taken(operation: OperationSummary) -> tuple[int, int]:
 
 
 def _fitting(report: UsageReport) -> Mapping[str, int]:
-    """Weights of root fields that are off: those with which the median request would have the points that its time is
+    """Weights of root fields that are priced too low: those with which the median request would have the points that its time is
     worth. One point is worth what it takes in the median of all fields."""
     known = {
         name: each
@@ -80,7 +80,9 @@ def _fitting(report: UsageReport) -> Mapping[str, int]:
         if not points / _MISPRICED < each.points < points * _MISPRICED:
             # c = n * (w + children): the weight stands once for each item of a list.
             weight = 1 + round((points - each.points) / max(1, each.size))
-            found[name] = min(_MOST_POINTS, max(0, weight))
+            # Never below what it is without a weight: a cheaper field is no reason to admit larger requests.
+            if weight > 1:
+                found[name] = min(_MOST_POINTS, weight)
     return found
 
 

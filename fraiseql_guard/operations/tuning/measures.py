@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ class Measure:
     """A number of requests, and the option that limits it. ``scale`` numbers make one of the option's units.
 
     ``least`` is the smallest limit that is recommended, and ``headroom`` by how many times it is to be larger than what
-    was seen: durations grow with the load.
+    was seen: durations, and operations at once, grow with the load.
     """
 
     name: str
@@ -32,21 +31,24 @@ class Measure:
         return float(settings.query_timeout if value is None else value)
 
 
+def _of(name: str, option: str, title: str, unit: str, least: int = 1, *, headroom: float = 1) -> Measure:
+    return Measure(name=name, option=option, title=title, unit=unit, least=least, headroom=headroom)
+
+
+def _duration(kind: str, title: str) -> Measure:
+    option = f"{kind}_timeout"
+    return Measure(name=f"{kind}_ms", option=option, title=title, scale=1000, unit="seconds", headroom=3)
+
+
 MEASURES: Final[tuple[Measure, ...]] = (
-    Measure(name="depth", option="max_query_depth", title="Depth of operations", unit="levels", least=3),
-    Measure(name="complexity", option="max_query_complexity", title="Complexity of operations", unit="points", least=10),
-    Measure(name="list_size", option="max_list_size", title="Largest list asked for", unit="items", least=10),
-    Measure(name="offset", option="max_offset", title="Farthest offset asked for", unit="items"),
-    Measure(name="aliases", option="max_aliases", title="Aliases of one field", unit="aliases"),
-    Measure(name="root_fields", option="max_root_fields", title="Root fields of an operation", unit="fields", least=2),
-    Measure(name="in_flight", option="max_in_flight", title="Operations of a caller at once", unit="operations", least=2),
-    Measure(
-        name="query_ms", option="query_timeout", title="Duration of queries", scale=1000, unit="seconds", least=1,
-        headroom=3,
-    ),
-    Measure(
-        name="mutation_ms", option="mutation_timeout", title="Duration of mutations", scale=1000, unit="seconds",
-        least=1, headroom=3,
-    ),
-)  # fmt: skip
-BY_NAME: Final[Mapping[str, Measure]] = {each.name: each for each in MEASURES}
+    _of("depth", "max_query_depth", "Depth of operations", "levels", 3),
+    _of("complexity", "max_query_complexity", "Complexity of operations", "points", 10),
+    _of("list_size", "max_list_size", "Largest list asked for", "items", 10),
+    _of("offset", "max_offset", "Farthest offset asked for", "items"),
+    _of("aliases", "max_aliases", "Aliases of one field", "aliases"),
+    _of("root_fields", "max_root_fields", "Root fields of an operation", "fields", 2),
+    _of("in_flight", "max_in_flight", "Operations of a caller at once", "operations", 5, headroom=2),
+    _duration("query", "Duration of queries"),
+    _duration("mutation", "Duration of mutations"),
+)
+"""In the order in which they are shown."""

@@ -154,5 +154,3 @@ def _unix_time(timestamp: str) -> float:
         return datetime.fromisoformat(timestamp).timestamp()
     except ValueError:
         return 0.0
-
-

@@ -19,7 +19,7 @@ MAX_NUMBER: Final = (1 << 53) - 1
 """Larger numbers count as this one: so far JSON readers are exact."""
 _LOG_GROWTH: Final = math.log(GROWTH)
 _MOST_WEIGHT: Final = 1 << 60
-_SMALL: Final = tuple([0, *(math.ceil(math.log(number) / _LOG_GROWTH - 1e-9) for number in range(1, 1025))])
+_SMALL: Final = (0, *[math.ceil(math.log(number) / _LOG_GROWTH - 1e-9) for number in range(1, 1025)])
 """The bins of small numbers, which nearly all are."""
 
 
@@ -64,7 +64,7 @@ class QuantileSketch:
         """Add what another sketch has counted."""
         self.total += other.total
         self.zeros += other.zeros
-        for index, (count, largest) in other._bins.items():  # noqa: SLF001 - its own class
+        for index, (count, largest) in other._bins.items():
             held = self._bins.get(index)
             if held is None:
                 self._bins[index] = [count, largest]
@@ -123,8 +123,8 @@ class QuantileSketch:
             source = QuantileSketch(max_bins)
             source.merge(self)
         flat, before = [source.zeros], 0
-        for index in sorted(source._bins):  # noqa: SLF001 - its own class
-            count, largest = source._bins[index]  # noqa: SLF001
+        for index in sorted(source._bins):
+            count, largest = source._bins[index]
             flat += (index - before, count, largest)
             before = index
         return flat

@@ -179,7 +179,7 @@ class Detail:
     tokens: int = 256
 
 
-def as_json(report: UsageReport, detail: Detail = Detail()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+def as_json(report: UsageReport, detail: Detail = Detail()) -> dict[str, Any]:
     """The report as plain JSON data."""
     operations = sorted(report.operations.items(), key=lambda item: -_weight(item[1]))[: detail.operations]
     fields = sorted(report.fields.items(), key=lambda item: -item[1].count * item[1].database_us)[: detail.fields]
