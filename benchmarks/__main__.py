@@ -22,8 +22,8 @@ BENCHMARKS = {
     "left of them in the end (nothing); --seconds 60 for a minute",
     "sockets": "CPU per operation and event over a WebSocket, and memory of 1,000 idle ones, bare and guarded",
     "tokens": "CPU to verify, remember and refuse a token, by algorithm, beside PyJWT and joserfc",
-    "tuning": "an hour of traffic made in a minute, in monitor mode, tuned and enforced: ordinary users that are refused "
-    "then (none), and attacks that are not (none)",
+    "tuning": "an hour of traffic made in a minute, in monitor mode, tuned and enforced: ordinary users that are "
+    "refused then (none), and attacks that are not (none)",
     "workers": "a scrape after 1,000 recycled workers: its time, files, and how long the event loop stands still",
 }
 

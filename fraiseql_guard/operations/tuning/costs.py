@@ -64,8 +64,8 @@ def _taken(operation: OperationSummary) -> tuple[int, int]:
 
 
 def _fitting(report: UsageReport) -> Mapping[str, int]:
-    """Weights of root fields that are priced too low: those with which the median request would have the points that its time is
-    worth. One point is worth what it takes in the median of all fields."""
+    """Weights of root fields that are priced too low: those with which the median request would have the points that
+    its time is worth. One point is worth what it takes in the median of all fields."""
     known = {
         name: each
         for name, each in report.fields.items()

@@ -144,9 +144,10 @@ class UsageTable:
         operation = self.operations.get(key)
         if operation is None:
             operation = self.operations[key] = OperationUse(seen.operation, seen.query_hash, seen.fields)
-            if len(self.operations) > 2 * self._max:
-                self._forget()
         operation.add(seen, tier)
+        # Twice the room, so that sorting is rare.
+        if len(self.operations) > 2 * self._max:
+            self._forget()
         if len(seen.fields) == 1 and seen.database_ms is not None:
             self._add_field(f"{_ROOTS.get('mutation_ms' in seen.numbers)}.{seen.fields[0]}", seen)
 

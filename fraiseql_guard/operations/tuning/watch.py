@@ -74,7 +74,7 @@ class UsageWatch:
         self._samples = (_Sample(), _Sample())
         self._table, self._before = UsageTable(_OPERATIONS), UsageTable(_OPERATIONS)
         self._turns_at = clock() + KEPT_SECONDS
-        self._made_at: float | None = None
+        self._made_at = 0.0
         self._made: Mapping[str, Any] | None = None
 
     def note(self, ctx: RequestContext, seconds: float, times: int = 1) -> None:
@@ -109,7 +109,7 @@ class UsageWatch:
     def for_heartbeat(self) -> Mapping[str, Any] | None:
         """The report as JSON data of at most MAX_BYTES, made anew every ten seconds; None if nothing was seen."""
         now = self._clock()
-        if self._made_at is None or now >= self._made_at + _FRESH_SECONDS:
+        if self._made is None or now >= self._made_at + _FRESH_SECONDS:
             self._made_at, self._made = now, self._bounded()
         return self._made
 
