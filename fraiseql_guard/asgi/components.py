@@ -235,6 +235,7 @@ def _fleet(
         settings=hooks.settings,
         facts=hooks.facts,
         observer=process,
+        usage=telemetry.usage,
         live=LiveReport(live, telemetry.recorder.sockets, clock=clocks.elapsed),
         counts_alone=counts(mount_options) and not multiprocess.is_active(),
         clock=clocks.now,

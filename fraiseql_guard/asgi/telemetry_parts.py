@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from fraiseql_guard.asgi.mount_options import MountOptions, counts, credential_sources
 from fraiseql_guard.asgi.refusal_cache import RefusalResponseCache
+from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
+from fraiseql_guard.operations.tuning.watch import UsageWatch
 from fraiseql_guard.stores.refusals import Refusals
 from fraiseql_guard.telemetry import EventLog, Metrics
 from fraiseql_guard.telemetry.database import DatabaseSignals
@@ -21,6 +23,7 @@ class TelemetryParts:
     recorder: RequestRecorder
     traffic: TrafficStats
     journal: RefusalJournal
+    usage: UsageWatch
     refusals: Refusals
     refusal_cache: RefusalResponseCache
 
@@ -32,14 +35,21 @@ def telemetry_parts(mount_options: MountOptions, database: DatabaseSignals) -> T
     metrics = Metrics.of(mount_options.registry, workers=settings.worker_count, clock=elapsed)
     # The recorder tells the traffic and the journal of every request and refusal.
     traffic, journal = TrafficStats(clock=elapsed), RefusalJournal(clock=now)
+    usage = UsageWatch(clock=elapsed, now=now)
+
+    def on_request(ctx: RequestContext, seconds: float, times: int) -> None:
+        traffic.note(ctx, seconds, times)
+        usage.note(ctx, seconds, times)
+
     log = EventLog(settings, metrics, logger=mount_options.logger, clock=now)
-    recorder = RequestRecorder(metrics, log, settings, on_request=traffic.note, on_refusal=journal.note, clock=elapsed)
+    recorder = RequestRecorder(metrics, log, settings, on_request=on_request, on_refusal=journal.note, clock=elapsed)
     database.attach(recorder.database)
     refusals = Refusals(clock=elapsed)
     parts = TelemetryParts(
         recorder=recorder,
         traffic=traffic,
         journal=journal,
+        usage=usage,
         refusals=refusals,
         refusal_cache=RefusalResponseCache(
             recorder,

@@ -104,6 +104,7 @@ class Concurrency:
             ctx.concurrency_slots += (_BEGINNING, _own_beginning(ctx))
         for key in ctx.concurrency_slots:
             at_work[key] = at_work.get(key, 0) + 1
+        ctx.in_flight = at_work[own]
         return None
 
     def note(self, denial: Denial) -> None:

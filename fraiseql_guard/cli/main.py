@@ -32,6 +32,7 @@ from fraiseql_guard.cli.sockets import sockets
 from fraiseql_guard.cli.switches import mode, set_variable
 from fraiseql_guard.cli.token import token
 from fraiseql_guard.cli.top import top
+from fraiseql_guard.cli.tune import tune
 
 app = typer.Typer(
     help="Protections and operational signals for GraphQL on ASGI.",
@@ -56,7 +57,7 @@ def main(
 _GROUPS: Final[Mapping[str, Sequence[Callable[..., None]]]] = {
     "See what is going on": (status, top, blocks, why, keys, actions, logs, queries, pool),
     "Act on all workers, within a second": (block, unblock, lift, unlock, mode, set_variable, kill, gc, clear_caches),
-    "Look at the configuration": (config, paths, explain, audit, token, api_key, demo),
+    "Look at the configuration": (config, paths, explain, audit, tune, token, api_key, demo),
     "Watch and rehearse": (alerts, dashboard, drill),
 }
 # A function called set would hide Python's own.

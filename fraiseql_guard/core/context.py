@@ -119,6 +119,8 @@ class RequestContext:
     ends_at: float | None = None  # when the app will be stopped, by time.monotonic
     statement: Naming | None = None  # says what the database works on for this request
     database_timeout: bool = False  # the database stopped a statement of this request
+    database_seconds: float | None = None  # of its statements together; None as long as there was none
+    in_flight: int = 0  # operations of its caller at work in this process, with this one; 0 if that was not counted
     # How it is served.
     own_page: bool = False  # answered by the guard itself: metrics, health
     head_key: Hashable = None  # identifies all requests with the same head

@@ -31,6 +31,9 @@ class Measured:
     names: tuple[str, ...] = ()  # of every operation in every document
     unmeasured: int = 0  # elements of a batch about which nothing of this is known
     kinds: frozenset[OperationKind] = frozenset()  # of all operations in every document
+    offset: int = 0
+    aliases: int = 0  # by which one object is asked for a field again
+    most_root_fields: int = 0  # of one operation
 
     @property
     def complete(self) -> bool:

@@ -696,6 +696,11 @@ class Settings:
         "Lines about answered requests (http.request): all; those that failed or took a second, and a tenth of the "
         "rest; or none.",
     )
+    log_measures: bool = setting(
+        SWITCH,
+        "true",
+        "Whether lines about answered GraphQL requests carry what was measured of them, for fraiseql-guard tune.",
+    )
     log_query_text: bool = setting(
         SWITCH, "false", "Whether log lines carry the text of refused queries, up to 20,000 characters."
     )

@@ -297,4 +297,7 @@ def _measured(numbers: Measurements, name: str | None) -> Measured:
         introspection=document.counts.introspection >= 0,
         names=tuple([each for each in document.names if each is not None]),
         kinds=document.kinds,
+        offset=prices.offset,
+        aliases=max(document.repetition.aliases, document.repetition.meta_aliases),
+        most_root_fields=variant.most_root_fields,
     )

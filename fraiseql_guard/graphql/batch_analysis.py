@@ -100,6 +100,9 @@ def _sum(parts: Sequence[Measured], *, unmeasured: int) -> Measured:
         depth=max([part.depth for part in parts]),
         complexity=min(sum([part.complexity for part in parts]), MAX_COUNT),
         list_size=max([part.list_size for part in parts]),
+        offset=max([part.offset for part in parts]),
+        aliases=max([part.aliases for part in parts]),
+        most_root_fields=max([part.most_root_fields for part in parts]),
         # Faster than any() with a generator, and each value is a bool.
         introspection=True in [part.introspection for part in parts],
         unmeasured=unmeasured,

@@ -20,6 +20,9 @@ class Event:
 QUERY_TEXT: Final = "query_text"
 """Field of a refusal's line that carries the text of its document, where that is asked for."""
 
+MEASURES: Final = "measures"
+"""Field of the line of an answered GraphQL request that carries what was measured of it, where that is asked for."""
+
 _WHO = ("user_id", "ip_address")
 
 # Requests, authentication and sanctions, by the runbooks' names.

@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from secrets import token_hex
@@ -20,12 +21,14 @@ from fraiseql_guard.operations.fleet.refusal_journal import RefusalJournal
 from fraiseql_guard.operations.fleet.traffic import TrafficStats
 from fraiseql_guard.operations.operator.interface import Refusal, Worker
 from fraiseql_guard.operations.operator.records import Heartbeat, read_refusal, write_heartbeat
+from fraiseql_guard.operations.tuning.watch import UsageWatch
 from fraiseql_guard.stores.protocol import Store, StoreError
 from fraiseql_guard.telemetry.process import POOL, Memory, ProcessMonitor
 
 TTL_SECONDS: Final = 4.0
 """A worker whose last heartbeat is older counts as gone."""
 MAX_PAYLOAD_BYTES: Final = 16_384
+"""Largest heartbeat, but for what is about usage, which has bytes of its own (tuning/watch.py MAX_BYTES)."""
 _TOP: Final = ((30, 20), (10, 20), (10, 8), (3, 3), (0, 0))
 """Callers of each kind, and live connections, that a heartbeat names: the first of these with which it is small
 enough."""
@@ -56,10 +59,10 @@ class HeartbeatTask:
     """Writes the heartbeats of one process, in turn with its journal of refusals: one command to the store for each
     call of :meth:`tick`.
 
-    ``facts`` describe the process at the moment; ``host`` knows its memory and pool, ``live`` what is open in it. The
-    worker's id is made with the first heartbeat, so that each forked worker has one of its own. ``counts_alone``:
-    /metrics shows this process alone, and the observer is warned if another worker of the same host would be missing
-    from it. ``clock`` is Unix time.
+    ``facts`` describe the process at the moment; ``host`` knows its memory and pool, ``live`` what is open in it,
+    ``usage`` what its requests ask for. The worker's id is made with the first heartbeat, so that each forked worker
+    has one of its own. ``counts_alone``: /metrics shows this process alone, and the observer is warned if another
+    worker of the same host would be missing from it. ``clock`` is Unix time.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class HeartbeatTask:
         facts: Facts,
         observer: HeartbeatObserver,
         live: LiveReport | None = None,
+        usage: UsageWatch | None = None,
         counts_alone: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -86,6 +90,7 @@ class HeartbeatTask:
         self._facts = facts
         self._host = host
         self._live = live
+        self._usage = usage
         self._observer = observer
         self._clock = clock
         self._digest = Fingerprints()
@@ -165,10 +170,12 @@ class HeartbeatTask:
         for top, connections in _TOP:
             callers, seen = self._traffic.callers(top), self._traffic.seen(2 * top)
             largest = self._live.largest(connections) if self._live is not None else ()
-            payload = write_heartbeat(Heartbeat(worker=worker, callers=callers, seen=seen, connections=largest))
+            beat = Heartbeat(worker=worker, callers=callers, seen=seen, connections=largest)
+            payload = write_heartbeat(beat)
             if len(payload) <= MAX_PAYLOAD_BYTES:
                 break
-        return payload
+        usage = self._usage.for_heartbeat() if self._usage is not None else None
+        return payload if usage is None else write_heartbeat(replace(beat, usage=usage))
 
     def _worker(self) -> Worker:
         settings, memory = self._settings(), self._host.memory.memory

@@ -239,6 +239,19 @@ class Worker:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What the requests of all living workers have asked for, since half a day to a day or their start.
+
+    ``report`` is in the form of operations/tuning/usage_report.py: distributions for each limit and tier, and
+    operations."""
+
+    workers: int
+    """Workers that tell of it."""
+    of_workers: int
+    report: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """The fleet at a glance."""
 
@@ -525,6 +538,10 @@ class Operator(Protocol):
     # what is going on
     async def status(self) -> Status:
         """Workers, switches, sanctions, and what deserves a look."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What requests ask for, of all workers together: what limits can be tuned by."""
         ...
 
     async def offenders(self, count: int = 20) -> Sequence[Offender]:

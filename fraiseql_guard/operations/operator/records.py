@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import orjson
 
@@ -61,6 +61,8 @@ class Heartbeat:
     seen: Seen = field(default_factory=Seen)
     connections: Sequence[LiveFacts] = ()
     """The largest of its live connections."""
+    usage: Mapping[str, Any] | None = None
+    """What its requests ask for (tuning/usage_report.py)."""
 
 
 def write_heartbeat(heartbeat: Heartbeat) -> bytes:

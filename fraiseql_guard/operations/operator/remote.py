@@ -104,6 +104,7 @@ class RemoteOperator:
     distrust = _request(Operator.distrust)
     document = _request(Operator.document)
     status = _request(Operator.status)
+    usage = _request(Operator.usage)
     offenders = _request(Operator.offenders)
     refusals = _request(Operator.refusals)
     why = _request(Operator.why)

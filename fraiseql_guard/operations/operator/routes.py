@@ -34,6 +34,7 @@ from fraiseql_guard.operations.operator.interface import (
     Sockets,
     Status,
     Switch,
+    Usage,
 )
 from fraiseql_guard.operations.operator.route import Route
 
@@ -249,6 +250,10 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         method="GET", path="/status", does="Workers, switches, sanctions, and what deserves a look.",
         calls="status", result=Status,
+    ),
+    Route(
+        method="GET", path="/usage", does="What requests ask for, of all workers together, for fraiseql-guard tune.",
+        calls="usage", result=Usage,
     ),
     Route(
         method="GET", path="/offenders", does="Who was refused most in the last five minutes.",

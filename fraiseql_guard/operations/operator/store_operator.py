@@ -62,6 +62,7 @@ class StoreOperator:
         self.documents, self.document = documents.documents, documents.document
         self.trust, self.distrust = documents.trust, documents.distrust
         self.status, self.offenders, self.config = reports.status, reports.offenders, reports.config
+        self.usage = reports.usage
         self.refusals, self.why, self.actions = reports.refusals, reports.why, reports.actions
 
 

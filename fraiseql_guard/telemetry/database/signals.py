@@ -141,8 +141,11 @@ class DatabaseSignals:
                     observer.queried(ctx, statement, seconds)
             except Exception as error:  # noqa: BLE001 - signals are no reason to fail a statement
                 observer.fault("database", error)
+        if ctx is None:
+            return
+        ctx.database_seconds = (ctx.database_seconds or 0.0) + seconds
         # The request no longer waits for this statement. Another one may have begun meanwhile: that one stays.
-        if ctx is not None and ctx.statement is statement:
+        if ctx.statement is statement:
             ctx.statement = None
             if ctx.outer is not None:
                 show_outside(ctx, None)

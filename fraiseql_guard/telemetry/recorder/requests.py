@@ -31,12 +31,14 @@ from fraiseql_guard.telemetry.recorder.auth_failures import FailingAddresses, Re
 from fraiseql_guard.telemetry.recorder.database import DatabaseRecorder
 from fraiseql_guard.telemetry.recorder.deferred_records import DeferredRecords
 from fraiseql_guard.telemetry.recorder.emitter import SignalEmitter
+from fraiseql_guard.telemetry.recorder.measures import measures_of
 from fraiseql_guard.telemetry.recorder.process import ProcessRecorder
 from fraiseql_guard.telemetry.recorder.refusal_signals import (
     EventLine,
     LazyLine,
     failure_counts,
     failure_line,
+    operation_of,
     refusal_signals_of,
     sanction_line,
     user_label,
@@ -77,6 +79,7 @@ class RequestRecorder:
         self._on_request = on_request
         self._on_refusal = on_refusal
         self._access = AccessLog(settings)
+        self._measures = settings.log_measures
         self._failures = RecentFailures(settings.brute_force_window_seconds)
         self._failing = {source: FailingAddresses() for source in FailureSource}
         # The busiest counter: its series are looked up once.
@@ -273,8 +276,13 @@ class RequestRecorder:
 
         def line() -> EventLine:
             fields = {"status": ctx.status, "request_size_bytes": ctx.request_bytes}
-            sampled = {"sample_rate": rate} if rate > 1 else {}
-            return EventLine(s.HTTP_REQUEST, fields, {"duration_ms": round(seconds * 1000, 3), **sampled})
+            extra: dict[str, Any] = {"duration_ms": round(seconds * 1000, 3)}
+            if rate > 1:
+                extra["sample_rate"] = rate
+            # Only where a line is written, so that they cost the others nothing.
+            if self._measures and ctx.operation:
+                extra |= {**operation_of(ctx), s.MEASURES: measures_of(ctx)}
+            return EventLine(s.HTTP_REQUEST, fields, extra)
 
         self._emitter.emit_lazily(ctx, s.HTTP_REQUEST, line, at=ctx.ended_at)
 

@@ -21,7 +21,7 @@ JSON_OBJECTS = st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_
 @pytest.mark.hypothesis
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_a_value_comes_back_as_it_was(kind):
-    free = {each.name: JSON_OBJECTS for each in fields(kind) if each.name in ("details", "fields")}
+    free = {each.name: JSON_OBJECTS for each in fields(kind) if each.name in ("details", "fields", "report")}
 
     @examples(30)
     @given(st.builds(kind, **free))

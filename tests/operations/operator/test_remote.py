@@ -77,6 +77,7 @@ CALLS = {
     "distrust": ("../x",),
     "document": ("../blocks",),
     "status": (),
+    "usage": (),
     "offenders": (),
     "refusals": (),
     "why": ("../blocks",),

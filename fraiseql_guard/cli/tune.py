@@ -1,0 +1,242 @@
+"""``fraiseql-guard tune``: the limits that fit what requests really ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fraiseql_guard.cli.connect import AsOption, FleetConnection, UrlOption, ask
+from fraiseql_guard.cli.errors import REFUSED, exit_on_error
+from fraiseql_guard.cli.log_files import read_logs
+from fraiseql_guard.cli.output import HOUR, ForOption, seconds_of
+from fraiseql_guard.cli.render import print_command, print_json, print_line
+from fraiseql_guard.cli.set_all import set_all
+from fraiseql_guard.cli.targets import command_line
+from fraiseql_guard.core.settings import CHANGEABLE, VARIABLES, Settings, name_of
+from fraiseql_guard.graphql.cost.schema import SchemaTable, load_schema
+from fraiseql_guard.operations.explain import Explanation, explain
+from fraiseql_guard.operations.log_analysis.log_line import LogFilter, moment
+from fraiseql_guard.operations.log_analysis.usage import LogUsage
+from fraiseql_guard.operations.operator.interface import Switch
+from fraiseql_guard.operations.tuning.advice import advise, assignments
+from fraiseql_guard.operations.tuning.charts import svg
+from fraiseql_guard.operations.tuning.costs import compare_costs
+from fraiseql_guard.operations.tuning.documents import NamedDocument, documents_at
+from fraiseql_guard.operations.tuning.report import TuningResult, as_json, as_text, fitting_costs
+from fraiseql_guard.operations.tuning.reporting import report_of
+from fraiseql_guard.operations.tuning.usage_report import UsageReport, from_json
+
+_REASON = "recommended by fraiseql-guard tune"
+
+
+def tune(
+    logs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[LOG...]",
+            help="Logs, also compressed; - is standard input. Without one the running workers are asked.",
+            show_default=False,
+        ),
+    ] = None,
+    since: Annotated[str, typer.Option(help="From a moment on: an age (10m, 2h) or a date.")] = "",
+    until: Annotated[str, typer.Option(help="Up to a moment.")] = "",
+    svg_folder: Annotated[
+        Path | None, typer.Option("--svg", metavar="FOLDER", help="Write a picture of each limit there.")
+    ] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Set what is recommended on all workers, for a while.")
+    ] = False,
+    lasts: ForOption = HOUR,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Documents of a deploy: a manifest, a .graphql file, or a folder of them. Ends with 1 if the limits "
+            "in force or the recommended ones would refuse one.",
+        ),
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="File with the schema (SDL); makes the costs of --check exact.")
+    ] = None,
+    acting_as: AsOption = None,
+    url: UrlOption = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say for each limit what requests really ask for, what it refuses, and which value would fit.
+
+    Reads logs, or asks the running workers (--url, or Redis). With --apply, what is recommended is set on all workers,
+    all of it or nothing. With --check, documents are measured against it before they are deployed.
+    """
+    with exit_on_error():
+        seconds = seconds_of(lasts)
+        documents = documents_at(check) if check is not None else []
+        settings, report, notes = _from_logs(logs, since, until) if logs else _from_fleet(url)
+        found = _result(report, settings, notes)
+        if svg_folder is not None:
+            _write_pictures(found, svg_folder)
+        refused = list(_refused(documents, settings, found, schema))
+        if json_:
+            print_json({**as_json(found), "refused": refused})
+        else:
+            _print(found, lasts=lasts, url=url, applies=apply)
+            _print_refused(refused, checked=len(documents))
+        if apply:
+            _apply(found, seconds, lasts=lasts, url=url, acting_as=acting_as, quiet=json_)
+    if refused or not report.requests:
+        raise typer.Exit(REFUSED)
+
+
+# --- what was seen ----------------------------------------------------------------------------------------------------
+
+
+def _from_logs(logs: Sequence[Path], since: str, until: str) -> tuple[Settings, UsageReport, list[str]]:
+    """The settings of this environment, and what the logs say."""
+    now = datetime.now(UTC)
+    wanted = LogFilter(since=moment(since, now) if since else "", until=moment(until, now) if until else "")
+    usage = LogUsage()
+    read_logs(logs, lambda lines: usage.read(lines, wanted))
+    notes = []
+    if usage.without:
+        notes.append(
+            f"{usage.without:,} lines of answered requests carry no measures: they are of other paths, of an older "
+            f"version, or {name_of('log_measures')} is false"
+        )
+    if not usage.measured:
+        notes.append(
+            f"no line of {usage.lines:,} carries measures. They stand in http.request lines: "
+            f"{name_of('access_log')} must be all or sampled, and {name_of('log_measures')} true"
+        )
+    return Settings.load(), report_of([usage.table]), notes
+
+
+def _from_fleet(url: str | None) -> tuple[Settings, UsageReport, list[str]]:
+    """The settings in force, and what the workers say."""
+
+    async def look(fleet: FleetConnection) -> tuple[Settings, UsageReport, list[str]]:
+        usage = await fleet.operator.usage()
+        rows = await fleet.operator.config() if url is not None else ()
+        switches = await fleet.operator.switches()
+        settings = _in_force({str(row["option"]): row["value"] for row in rows}, switches)
+        notes = []
+        if usage.workers < usage.of_workers:
+            notes.append(
+                f"{usage.of_workers - usage.workers} of {usage.of_workers} workers tell of no request: they have "
+                "served none since their start, or are of an older version"
+            )
+        return settings, from_json(usage.report), notes
+
+    return ask(url, look)
+
+
+def _in_force(configured: Mapping[str, object], switches: Sequence[Switch]) -> Settings:
+    """This environment's settings with what the workers are configured with, and with what was set on them."""
+    settings = Settings.load()
+    given: dict[str, Any] = {
+        option: value for option, value in configured.items() if option in CHANGEABLE and value not in (None, "")
+    }
+    options = {row.name: row.option for row in VARIABLES}
+    given |= {options[each.name]: each.value for each in switches if each.kind == "setting" and each.name in options}
+    return settings.override(**given) if given else settings
+
+
+def _result(report: UsageReport, settings: Settings, notes: list[str]) -> TuningResult:
+    limits = advise(report, settings)
+    values = assignments(limits, settings)
+    return TuningResult(report=report, limits=limits, costs=compare_costs(report, settings), values=values, notes=notes)
+
+
+# --- what is printed --------------------------------------------------------------------------------------------------
+
+
+def _print(found: TuningResult, *, lasts: str, url: str | None, applies: bool) -> None:
+    for line in as_text(found):
+        print_line(line)
+    print_line("")
+    if not found.values:
+        print_line("Nothing to change: each limit is as recommended, or too little was seen.")
+    elif not applies:
+        print_line("To apply it for a while, all or nothing: the same with --apply. One by one:")
+        for variable, value in found.values.items():
+            print_command(f"   {command_line('set', variable, value, '--for', lasts, url=url)}")
+        print_line("To keep it, set where the workers are started:")
+        for variable, value in found.values.items():
+            print_command(f"   {variable}={value}")
+    if found.costs.value:
+        print_command(f"   {fitting_costs(found.costs)}")
+
+
+def _write_pictures(found: TuningResult, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in found.limits:
+        name = f"{each.option}_{each.tier}" if each.tier else each.option
+        # A tier's name comes from a token.
+        safe = "".join(letter if letter.isalnum() or letter in "_-" else "_" for letter in name)
+        (folder / f"{safe}.svg").write_text(svg(each), encoding="utf-8")
+
+
+# --- documents of a deploy --------------------------------------------------------------------------------------------
+
+
+def _refused(
+    documents: Sequence[NamedDocument], settings: Settings, found: TuningResult, schema: Path | None
+) -> Iterator[Mapping[str, object]]:
+    """Each document that is refused: by the limits in force, or by the recommended ones."""
+    if not documents:
+        return
+    table: SchemaTable | None = load_schema(schema)
+    recommended = settings.override(**_by_option(found.values)) if found.values else settings
+    for each in documents:
+        for whose, limits in (("in force", settings), ("recommended", recommended)):
+            refusal = _verdict(each, limits, table).refusal
+            if refusal is not None:
+                yield {
+                    "name": each.name,
+                    "where": each.where,
+                    "limits": whose,
+                    "code": refusal.code,
+                    "limit": refusal.limit,
+                    "actual": refusal.actual,
+                }
+                break
+
+
+def _verdict(document: NamedDocument, settings: Settings, table: SchemaTable | None) -> Explanation:
+    return explain(document.text, settings, schema=table)
+
+
+def _by_option(values: Mapping[str, str]) -> Mapping[str, str]:
+    options = {row.name: row.option for row in VARIABLES}
+    return {options[variable]: value for variable, value in values.items()}
+
+
+def _print_refused(refused: Sequence[Mapping[str, object]], *, checked: int) -> None:
+    for each in refused:
+        numbers = f" ({each['actual']} of {each['limit']})" if each["actual"] is not None else ""
+        print_line(
+            f"refused by the limits {each['limits']}: {each['name']} in {each['where']}: {each['code']}{numbers}"
+        )
+    if checked and not refused:
+        print_line(f"All {checked} documents pass, with the limits in force and with the recommended ones.")
+
+
+# --- applying it ------------------------------------------------------------------------------------------------------
+
+
+def _apply(
+    found: TuningResult, seconds: float, *, lasts: str, url: str | None, acting_as: str | None, quiet: bool
+) -> None:
+    """Set all that is recommended on all workers, or nothing of it, and print what was done."""
+    say: Callable[[str], None] = (lambda _: None) if quiet else print_line
+    if not found.values:
+        say("Nothing was set.")
+        return
+    # Before any worker is asked: a value that contradicts another one never leaves this machine.
+    Settings.load().override(**_by_option(found.values))
+    ask(url, lambda fleet: set_all(fleet, found.values, seconds, reason=_REASON), acting_as=acting_as)
+    for variable, value in found.values.items():
+        say(f"Set {variable} to {value} on all workers for {lasts}. Undo: "
+            f"{command_line('set', '--clear', variable, url=url)}")  # fmt: skip

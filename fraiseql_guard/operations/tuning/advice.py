@@ -1,0 +1,276 @@
+"""Recommends a value for each limit: the smallest round one that ordinary use fits into.
+
+A value fits if it would refuse at most 0.1 % of the ordinary requests and nothing that more than three callers have
+asked for with one operation. What at most three callers ask for moves no limit, however often they do. A request is
+ordinary unless a limit in force has something against its operation, and at most three callers have sent that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from fraiseql_guard.core.settings import Settings, name_of
+from fraiseql_guard.core.token_buckets import Limit, Rate
+from fraiseql_guard.operations.tuning.measures import MEASURES, Measure
+from fraiseql_guard.operations.tuning.sketch import QuantileSketch, summary
+from fraiseql_guard.operations.tuning.usage import SHARED_BY
+from fraiseql_guard.operations.tuning.usage_report import MeasureUse, RateSummary, UsageReport
+
+REFUSED_SHARE: Final = 0.001
+"""Share of the ordinary requests that a recommended limit may refuse."""
+FEW_CALLERS: Final = SHARED_BY - 1
+"""So many callers never move a limit."""
+ENOUGH_REQUESTS: Final = 1_000
+"""Fewer requests say too little about one in a thousand."""
+ENOUGH_CALLERS: Final = 10
+ENOUGH_MINUTES: Final = 30
+"""Fewer minutes of callers say too little about a rate."""
+_STEPS: Final = (10, 12, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100)
+_MINUTE: Final = 60
+_LEAST_RATE: Final = 10
+_RATE_HEADROOM: Final = 2
+_RATE_REASON: Final = "twice what all callers but three stay below, or all but 0.1 % of their minutes: use has its days"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What a value of a limit would refuse: requests (at most so many), and operations and callers of those that are
+    known (at least so many)."""
+
+    requests: int
+    share: float
+    operations: int | None
+    callers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitAdvice:
+    """One limit: what was seen, what its value would refuse, and which one is recommended.
+
+    ``recommended`` is None where too little was seen, and ``why`` says so. ``numbers`` are in the unit of the option.
+    """
+
+    option: str
+    tier: str = ""
+    """Whose rate it is, among those of the option ``tiers``."""
+    title: str
+    unit: str
+    present: float
+    shown: str
+    """The present value as it is written."""
+    recommended: float | None
+    value: str
+    """The recommended value as it is written in a variable; empty without one."""
+    why: str
+    distribution: Mapping[str, Mapping[str, float]]
+    """n, p50, p99, p99.9 and max: of all, and by tier."""
+    bins: tuple[tuple[float, int], ...] = field(default=(), repr=False)
+    """Numbers with their counts, for a picture."""
+    at_present: Effect
+    as_recommended: Effect | None = None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the limit."""
+        return name_of(self.option)
+
+    @property
+    def changes(self) -> bool:
+        """Whether another value than the present one is recommended."""
+        return self.recommended is not None and self.value != self.shown
+
+
+def round_up(number: float) -> int:
+    """The smallest round number from 1 on that is not smaller: 1 to 10, 12, 15, 20, 25, 30, 40, ... and their tens."""
+    if number <= 10:
+        return max(1, math.ceil(number))
+    scale: int = 10 ** (math.floor(math.log10(number)) - 1)
+    return min(step * scale for step in (*_STEPS, 120) if step * scale >= number)
+
+
+def advise(report: UsageReport, settings: Settings) -> list[LimitAdvice]:
+    """Advice for every limit of which something was seen, and for the rates."""
+    limits = [_limit(measure, report, settings) for measure in MEASURES if measure.name in report.measures]
+    return [*limits, *_rates(report, settings)]
+
+
+# --- limits of single requests ----------------------------------------------------------------------------------------
+
+
+def _limit(measure: Measure, report: UsageReport, settings: Settings) -> LimitAdvice:
+    use, scale = report.measures[measure.name], measure.scale
+    present = measure.present(settings)
+    everything = use.everything
+
+    def effect(limit: float) -> Effect:
+        return _effect(use, report, measure.name, everything, limit * scale)
+
+    why = _too_little(report, use.ordinary.total)
+    found = None if why else _fitting(use, measure)
+    return LimitAdvice(
+        option=measure.option,
+        title=measure.title,
+        unit=measure.unit,
+        present=present,
+        shown=_written(present),
+        recommended=found,
+        value="" if found is None else _written(found),
+        why=why or _reason(use, measure, everything, found or 0),
+        distribution={name: _in_units(sketch, scale) for name, sketch in _by_tier(use.by_tier, everything)},
+        bins=tuple([(number / scale, count) for number, count in everything.bins()]),
+        at_present=effect(present),
+        as_recommended=None if found is None else effect(found),
+    )
+
+
+def _fitting(use: MeasureUse, measure: Measure) -> int:
+    """The smallest round value that ordinary use fits into."""
+    allowed = use.ordinary.total * REFUSED_SHARE
+
+    def fits(number: int) -> bool:
+        few = use.ordinary_callers.above(number) <= FEW_CALLERS
+        return number >= use.shared and (few or use.ordinary.above(number) <= allowed)
+
+    # The least number that fits is one that was seen.
+    candidates: list[int] = [use.shared, *(number for number, _ in use.ordinary.bins()), 0]
+    needed = min(filter(fits, candidates), default=use.ordinary.largest)
+    return max(measure.least, round_up(needed * measure.headroom / measure.scale))
+
+
+def _effect(use: MeasureUse, report: UsageReport, name: str, everything: QuantileSketch, limit: float) -> Effect:
+    over = everything.above(limit)
+    return Effect(
+        requests=over,
+        share=over / everything.total if everything.total else 0.0,
+        operations=sum(each.largest.get(name, 0) > limit for each in report.operations.values()),
+        callers=use.callers.above(limit),
+    )
+
+
+def _too_little(report: UsageReport, ordinary: int) -> str:
+    callers = report.callers.estimate()
+    if callers < ENOUGH_CALLERS:
+        return f"too few callers to say: {callers} were seen, and {ENOUGH_CALLERS} are needed"
+    if ordinary < ENOUGH_REQUESTS:
+        return f"too few requests to say: {ordinary} were ordinary, and {ENOUGH_REQUESTS} are needed"
+    return ""
+
+
+def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found: float) -> str:
+    """Why this value, in a sentence; with what it leaves out."""
+    shared = f"{use.shared / measure.scale:,g} {measure.unit}"
+    parts = [f"more than three callers have reached {shared} with one operation" if use.shared else "nothing is shared"]
+    if measure.headroom != 1:
+        parts.append(f"{measure.headroom:g} times what was seen, since it grows with the load")
+    over, learned = everything.above(found * measure.scale), use.ordinary.above(found * measure.scale)
+    if over > learned:
+        parts.append(f"{over - learned} requests above it are of a few callers whom limits in force refuse")
+    if learned:
+        callers = use.ordinary_callers.above(found * measure.scale)
+        parts.append(f"{learned} above it are of {callers} callers")
+    return "; ".join(parts)
+
+
+# --- rates ------------------------------------------------------------------------------------------------------------
+
+
+def _rates(report: UsageReport, settings: Settings) -> Iterator[LimitAdvice]:
+    """Advice for the rates: of addresses, of users, and of each tier that the settings name."""
+    for tier, use in sorted(report.rates.items()):
+        found = _rate_of(tier, settings)
+        # A rate without a window of a minute says nothing about minutes.
+        if found is not None and (limit := _a_minute(found[1])) is not None:
+            yield _rate(tier, use, found[0], found[1], limit)
+
+
+def _rate_of(tier: str, settings: Settings) -> tuple[str, Rate] | None:
+    """The option and the rate of a tier. Users of a tier without a rate are among those of none."""
+    if tier in settings.tiers:
+        return "tiers", settings.tiers[tier]
+    option = {"anonymous": "rate_limit_default", "authenticated": "rate_limit_authenticated"}.get(tier)
+    rate: Rate | None = getattr(settings, option) if option is not None else None
+    return None if option is None or rate is None else (option, rate)
+
+
+def _rate(tier: str, use: RateSummary, option: str, present: Rate, limit: Limit) -> LimitAdvice:
+    def effect(tokens: float) -> Effect:
+        over = use.peaks.above(tokens)
+        share = over / use.peaks.total if use.peaks.total else 0.0
+        return Effect(requests=over, share=share, operations=None, callers=use.callers.above(tokens))
+
+    enough = use.peaks.total >= ENOUGH_MINUTES
+    found = max(_LEAST_RATE, round_up(_RATE_HEADROOM * _fitting_rate(use))) if enough else None
+    few = f"too few minutes to say: {use.peaks.total} of callers were seen, and {ENOUGH_MINUTES} are needed"
+    return LimitAdvice(
+        option=option,
+        tier=tier if option == "tiers" else "",
+        title=f"Requests of a caller in 60 seconds: {tier}",
+        unit="a minute",
+        present=limit.tokens,
+        shown=str(present),
+        recommended=found,
+        value="" if found is None else _with_minute(present, found),
+        why=_RATE_REASON if enough else few,
+        distribution={tier: _in_units(use.peaks, 1)},
+        bins=tuple([(float(number), count) for number, count in use.peaks.bins()]),
+        at_present=effect(limit.tokens),
+        as_recommended=None if found is None else effect(found),
+    )
+
+
+def _a_minute(rate: Rate) -> Limit | None:
+    return next((each for each in rate.limits if each.window_seconds == _MINUTE), None)
+
+
+def _with_minute(rate: Rate, tokens: int) -> str:
+    """The rate with other tokens a minute, as it is written; its further windows stay."""
+    limits = [Limit(tokens, _MINUTE) if each.window_seconds == _MINUTE else each for each in rate.limits]
+    return str(Rate(tuple(limits)))
+
+
+def assignments(advice: Iterable[LimitAdvice], settings: Settings) -> Mapping[str, str]:
+    """The values to set, by variable: of every limit for which another value than the present one is recommended."""
+    found: dict[str, str] = {}
+    tiers = {name: str(each) for name, each in settings.tiers.items()}
+    for each in advice:
+        if not each.changes:
+            continue
+        # The tiers have one variable together.
+        if each.tier:
+            tiers[each.tier] = each.value
+            found[each.variable] = ",".join(f"{name}={rate}" for name, rate in tiers.items())
+        else:
+            found[each.variable] = each.value
+    return found
+
+
+def _fitting_rate(rate: RateSummary) -> int:
+    """The smallest count that at most three callers exceed, or 0.1 % of the minutes."""
+    allowed = rate.peaks.total * REFUSED_SHARE
+
+    def fits(number: int) -> bool:
+        return rate.callers.above(number) <= FEW_CALLERS or rate.peaks.above(number) <= allowed
+
+    return min(filter(fits, [0, *(number for number, _ in rate.peaks.bins())]), default=rate.peaks.largest)
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
+
+
+def _by_tier(by_tier: Mapping[str, QuantileSketch], everything: QuantileSketch) -> Iterator[tuple[str, QuantileSketch]]:
+    yield "all", everything
+    if len(by_tier) > 1:
+        yield from sorted(by_tier.items())
+
+
+def _in_units(sketch: QuantileSketch, scale: int) -> Mapping[str, float]:
+    found = summary(sketch)
+    return {name: value if name == "n" or scale == 1 else round(value / scale, 3) for name, value in found.items()}
+
+
+def _written(number: float) -> str:
+    """A number as it stands in a variable: without a fraction where it has none."""
+    return f"{number:.0f}" if float(number).is_integer() else f"{number:g}"

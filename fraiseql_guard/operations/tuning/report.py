@@ -1,0 +1,148 @@
+"""Writes advice down: as text for a terminal, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fraiseql_guard.core.settings import name_of
+from fraiseql_guard.operations.tuning.advice import Effect, LimitAdvice
+from fraiseql_guard.operations.tuning.charts import strip
+from fraiseql_guard.operations.tuning.costs import CostAdvice
+from fraiseql_guard.operations.tuning.usage_report import OperationSummary, UsageReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TuningResult:
+    """What was seen and what follows. ``values`` are those to set, by variable; ``notes`` say what is missing."""
+
+    report: UsageReport
+    limits: Sequence[LimitAdvice]
+    costs: CostAdvice
+    values: Mapping[str, str]
+    notes: Sequence[str] = ()
+
+
+def as_json(found: TuningResult) -> dict[str, Any]:
+    """Everything as JSON data."""
+    report = found.report
+    return {
+        "requests": report.requests,
+        "callers": report.callers.estimate(),
+        "began_at": report.began_at,
+        "ended_at": report.ended_at,
+        "operations": len(report.operations),
+        "notes": list(found.notes),
+        "limits": [_limit_as_json(each) for each in found.limits],
+        "costs": {
+            "correlation": found.costs.correlation,
+            "operations": found.costs.operations,
+            "why": found.costs.why,
+            "fitting": dict(found.costs.fitting),
+            "dearest": [asdict(each) for each in found.costs.dearest],
+        },
+        "values": dict(found.values),
+    }
+
+
+def _limit_as_json(each: LimitAdvice) -> dict[str, Any]:
+    return {
+        "variable": each.variable,
+        "tier": each.tier or None,
+        "title": each.title,
+        "unit": each.unit,
+        "present": each.shown,
+        "recommended": each.value or None,
+        "why": each.why,
+        "distribution": {name: dict(numbers) for name, numbers in each.distribution.items()},
+        "at_present": asdict(each.at_present),
+        "as_recommended": None if each.as_recommended is None else asdict(each.as_recommended),
+    }
+
+
+def as_text(found: TuningResult) -> Iterator[str]:
+    """The lines of a terminal."""
+    report = found.report
+    span = f" in {_span(report.seconds)}" if report.seconds else ""
+    yield f"{report.requests:,} GraphQL requests of {report.callers.estimate():,} callers{span}"
+    yield from (f"note: {note}" for note in found.notes)
+    for each in found.limits:
+        yield ""
+        yield from _limit(each)
+    yield ""
+    yield from _costs(found.costs)
+
+
+def _limit(each: LimitAdvice) -> Iterator[str]:
+    verdict = f"recommended {each.value}" if each.value else "no recommendation"
+    if each.value and not each.changes:
+        verdict = "as recommended"
+    of_tier = f" ({each.tier})" if each.tier else ""
+    yield f"{each.title}: {each.variable}{of_tier} is {each.shown}, {verdict}"
+    yield f"   [{strip(each)}]"
+    yield f"   {'':<16} {'n':>9} {'p50':>9} {'p99':>9} {'p99.9':>9} {'max':>9}   {each.unit}"
+    for name, numbers in each.distribution.items():
+        cells = " ".join(f"{_number(numbers[key]):>9}" for key in ("p50", "p99", "p99.9", "max"))
+        yield f"   {name[:16]:<16} {numbers['n']:>9,.0f} {cells}"
+    yield f"   {each.shown} refuses {_effect(each.at_present)}"
+    if each.as_recommended is not None and each.changes:
+        yield f"   {each.value} refuses {_effect(each.as_recommended)}"
+    yield f"   {each.why}"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,g}"
+
+
+def _effect(effect: Effect) -> str:
+    """What a value refuses, in words. Of a rate minutes of callers are counted, and not requests."""
+    if not effect.requests:
+        return "nothing of this"
+    if effect.operations is None:
+        return f"some of {effect.requests:,} minutes ({effect.share:.2%}) of {effect.callers:,} callers"
+    whose = f"{effect.operations:,} operations, {effect.callers:,} callers"
+    return f"{effect.requests:,} requests ({effect.share:.2%}), {whose}"
+
+
+def _costs(costs: CostAdvice) -> Iterator[str]:
+    if costs.why:
+        yield f"Cost points and the database: {costs.why}"
+    else:
+        yield (
+            f"Cost points and the database: rank correlation {costs.correlation:.2f} over {costs.operations} operations"
+            " (1: dear operations are those that take long; 0: points say nothing)"
+        )
+    for name, points in costs.fitting.items():
+        yield f"   {name}={points} would fit better"
+    yield "   The operations that take the most:"
+    yield f"   {'requests':>9} {'callers':>7} {'points':>9} {'db ms':>9}  operation"
+    yield from map(_operation, costs.dearest)
+
+
+def _operation(each: OperationSummary) -> str:
+    time = f"{each.database_us / 1000:,.1f}" if each.database_count else "-"
+    name = each.name or "(without a name)"
+    return f"   {each.requests:>9,} {_callers(each):>7} {each.points:>9,} {time:>9}  {name} {each.query_hash[:12]}"
+
+
+def _callers(each: OperationSummary) -> str:
+    return "4+" if each.callers >= 4 else str(each.callers)
+
+
+def commands(found: TuningResult, *, lasts: str, prefix: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The words of the commands that set what is recommended, each for a while."""
+    for variable, value in found.values.items():
+        yield (*prefix, "set", variable, value, "--for", lasts)
+
+
+def fitting_costs(costs: CostAdvice) -> str:
+    """The variable with the weights that would fit better, as it stands in the environment; empty without any."""
+    return f"{name_of('field_costs')}={costs.value}" if costs.value else ""
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {name}"
+    return f"{seconds:.0f} seconds"
