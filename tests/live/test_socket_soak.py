@@ -16,6 +16,6 @@ SECONDS = 60.0
 def test_nothing_is_left_of_clients_who_have_gone() -> None:
     report = asyncio.run(soak(SECONDS))
     assert not report.left, report.as_json()
-    assert report.kills >= 2, report.as_json()
+    assert report.kills, report.as_json()
     assert report.tally.total, report.as_json()
     assert report.tally.events, report.as_json()

@@ -266,7 +266,7 @@ async def test_a_stream_is_cut_at_the_end_of_its_token_and_goes_on_with_a_fresh_
     query = "subscription{whoami(interval:0.05)}"
     async with uvicorn_serves(guard) as port:
         async with (
-            streamed(url(port), query, headers=bearer(expires_in_seconds=2)) as short,
+            streamed(url(port), query, headers=bearer(expires_in_seconds=5)) as short,
             streamed(url(port), query, headers=bearer()) as long,
         ):
             assert (await short.next()).json == {"data": {"whoami": "ada"}}

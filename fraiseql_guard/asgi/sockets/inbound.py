@@ -15,7 +15,7 @@ from fraiseql_guard.asgi.sockets.dialects import ClientMessage
 from fraiseql_guard.asgi.sockets.inbox import Arrived, Inbox
 from fraiseql_guard.asgi.sockets.initialization import Initialization
 from fraiseql_guard.asgi.sockets.link import Link, Phase
-from fraiseql_guard.asgi.sockets.message_rate import MessageRate
+from fraiseql_guard.asgi.sockets.message_bounds import MessageBounds, violation
 from fraiseql_guard.asgi.sockets.messages import (
     ClientSays,
     MalformedMessageTextError,
@@ -33,10 +33,8 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.request import take_up, turn_to
 from fraiseql_guard.core.signals import (
     GUARD_FAULT,
-    MESSAGE_TOO_LARGE,
     OVERLOADED,
     QUERY_TIMEOUT,
-    SOCKET_PROTOCOL,
     TOO_MANY_MESSAGES,
     TOO_MANY_SUBSCRIPTIONS,
     ClosingReason,
@@ -51,8 +49,19 @@ _FAULT: Final = Ending(ClosingReason.OVERLOAD, GUARD_FAULT, GUARD_FAULT.name, di
 class Inbound:
     """The messages of one socket's client."""
 
-    __slots__ = ("_inbox", "_initialization", "_initialized", "_link", "_operations", "_outbound", "_pulse", "_rate",
-                 "_stops", "messages", "received_bytes")  # fmt: skip
+    __slots__ = (
+        "_bounds",
+        "_inbox",
+        "_initialization",
+        "_initialized",
+        "_link",
+        "_operations",
+        "_outbound",
+        "_pulse",
+        "_stops",
+        "messages",
+        "received_bytes",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -71,7 +80,7 @@ class Inbound:
         self._initialization = initialization
         self._pulse = pulse
         self._stops = stops
-        self._rate = MessageRate(link.loop.time())
+        self._bounds = MessageBounds(link.loop.time())
         self._initialized = False
         self.messages = 0
         """How many have come."""
@@ -114,14 +123,14 @@ class Inbound:
         self.received_bytes += arrived.size
         runtime = self._link.runtime
         runtime.tell(runtime.recorder.sockets.message_came)
-        text = self._text_of(arrived)
+        text = self._bounds.text_of(message, runtime, self._link.loop.time())
         if isinstance(text, Denial):
             return message if not self._breaks(text) else None
         try:
             says = read_client_message(text, self._link.dialect)
         except MalformedMessageTextError as error:
             self._pulse.heard(busy=True)
-            return message if not self._breaks(self._violation(str(error))) else None
+            return message if not self._violates(str(error)) else None
         self._pulse.heard(busy=says.kind is not ClientMessage.PONG)
         if says.kind is ClientMessage.START:
             return await self._start(arrived, says, text)
@@ -129,37 +138,20 @@ class Inbound:
             return await self._initialize(arrived, read_payload(text, says))
         return self._plain(message, says)
 
-    def _text_of(self, arrived: Arrived) -> bytes | Denial:
-        """What a message holds, or why it is not read."""
-        settings, message = self._link.runtime.settings, arrived.message
-        if not self._rate.take(settings.socket_messages, self._link.loop.time()):
-            limit = settings.socket_messages
-            return Denial(TOO_MANY_MESSAGES, detail=str(limit), limit=limit.tokens, retry_after_seconds=1.0)
-        text, largest = message.get("text"), settings.max_message_bytes
-        if not isinstance(text, str):
-            return self._violation("Binary messages are not accepted.")
-        try:
-            raw = text.encode() if len(text) <= largest else None
-        except UnicodeEncodeError:
-            return self._violation("The message is not valid UTF-8.")
-        size = len(text) if raw is None else len(raw)
-        if raw is None or size > largest:
-            return Denial(MESSAGE_TOO_LARGE, limit=largest, actual=size, protection=self._link.runtime.body_judge)
-        return raw
-
-    def _violation(self, detail: str) -> Denial:
-        return Denial(SOCKET_PROTOCOL, detail=detail, protection=self._link.runtime.body_judge)
-
     def _breaks(self, denial: Denial, closing_code: int = dialects.INVALID) -> bool:
         """Whether the socket is ended for a message that breaks a rule."""
         flood = denial.code is TOO_MANY_MESSAGES
         reason = ClosingReason.FLOOD if flood else ClosingReason.PROTOCOL
         return self._link.breach(denial, reason, dialects.TOO_MANY if flood else closing_code)
 
+    def _violates(self, detail: str, closing_code: int = dialects.INVALID) -> bool:
+        """Whether the socket is ended for what the subprotocol does not allow."""
+        return self._breaks(violation(self._link.runtime, detail), closing_code)
+
     # --- messages without an operation -------------------------------------------------------------------------------
 
     async def _initialize(self, arrived: Arrived, payload: Any) -> Message | None:
-        if self._initialized and self._breaks(self._violation(_TWICE), dialects.TOO_MANY):
+        if self._initialized and self._violates(_TWICE, dialects.TOO_MANY):
             return None
         self._initialized = True
         if not await self._initialization.passes(payload, arrived.within):
@@ -190,7 +182,7 @@ class Inbound:
         if not await self._may_start(arrived):
             return None
         if self._operations.get(says.id) is not None:
-            if self._breaks(self._violation(_IN_USE), dialects.ALREADY_THERE):
+            if self._violates(_IN_USE, dialects.ALREADY_THERE):
                 return None
             return arrived.message
         began_at, runtime = time.monotonic(), link.runtime
@@ -225,7 +217,7 @@ class Inbound:
             await self._inbox.wait()
         if link.phase is Phase.READY and link.dialect.starts_before_ack:
             return True
-        return link.phase is not Phase.OVER and not self._breaks(self._violation(_EARLY), dialects.UNAUTHORIZED)
+        return link.phase is not Phase.OVER and not self._violates(_EARLY, dialects.UNAUTHORIZED)
 
     def _over_cap(self) -> Denial | None:
         most, found = self._link.runtime.settings.max_subscriptions_per_socket, len(self._operations)

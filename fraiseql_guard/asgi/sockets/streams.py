@@ -11,7 +11,6 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from enum import Enum
 from typing import Final
 
 import orjson
@@ -23,6 +22,7 @@ from fraiseql_guard.asgi.decisions import apply_mode
 from fraiseql_guard.asgi.runtime import Runtime
 from fraiseql_guard.asgi.sockets.event_framing import Framing, UnreadFraming, framing_of
 from fraiseql_guard.asgi.sockets.registry import BLOCKED_CALLER, TOKEN_OVER, USER_GONE, Ending
+from fraiseql_guard.asgi.sockets.stream_deadline import StreamDeadline, StreamKind, kind_of
 from fraiseql_guard.asgi.sockets.stream_sender import StreamSender
 from fraiseql_guard.checks.concurrency import BEGINNING_SECONDS
 from fraiseql_guard.core.context import RequestContext
@@ -31,24 +31,13 @@ from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.live_facts import LiveFacts, LiveOperation
 from fraiseql_guard.core.signals import (
     SLOW_CONSUMER,
-    STREAM_SILENT,
-    STREAM_TOO_LONG,
     ClosingReason,
-    Code,
     Transport,
 )
 from fraiseql_guard.telemetry.recorder.sockets import SubscriptionLife
 
 _TOLD: Final = (BLOCKED_CALLER, USER_GONE)
 """Endings that a client hears of. After any other it shall come again, with a fresh token or to another worker."""
-
-
-class StreamKind(Enum):
-    """What may be asked of a streamed answer."""
-
-    SUBSCRIPTION = "subscription"
-    BOUNDED = "bounded"  # an operation with an end
-    UNKNOWN = "unknown"  # its document was not measured, or it is no operation
 
 
 class StreamedAnswer:
@@ -60,7 +49,6 @@ class StreamedAnswer:
     first_event_at: float | None = None  # by time.monotonic
     over = False  # the guard has ended it: what the app sends is not passed on any more
     events = 0
-    _bound: tuple[Code, float] | None = None  # what it breaks if its deadline comes; None: that of any operation
     _reason: ClosingReason | None = None  # for which the guard has ended it
     _last_words: asyncio.Task[None] | None = None
     _slot_timer: DeadlineTimer | None = None
@@ -76,12 +64,13 @@ class StreamedAnswer:
         on_cut: Callable[[Denial], None],
     ) -> None:
         self.ctx = ctx
-        self.kind = _kind_of(ctx)
+        self.kind = kind_of(ctx)
         self._runtime = runtime
         self._runner = runner
         self._on_cut = on_cut
         self._loop = asyncio.get_running_loop()
         self._timers = runtime.timers.of(self._loop)
+        self._deadline = StreamDeadline(runtime, ctx, self.kind, runner, self._loop)
         self._began_at = self._loop.time()
         self._head_at = time.monotonic()
         self._transport = Transport.MULTIPART if answer.media_type.startswith(b"multipart") else Transport.SSE
@@ -112,7 +101,7 @@ class StreamedAnswer:
             self._slot_timer = self._timers.call_at(self._began_at + left, self._release_slot)
             if self._counts:
                 self._runtime.tell(self._runtime.recorder.sockets.subscribed, self._transport)
-        self._move_deadline()
+        self._deadline.move(begun=self.first_event_at is not None)
 
     # --- what goes by -------------------------------------------------------------------------------------------------
 
@@ -123,7 +112,7 @@ class StreamedAnswer:
             events = self._runtime.tell(self._framing.feed, message.get("body", b""))
             if events:
                 self._count(events)
-        self._move_deadline()
+        self._deadline.move(begun=self.first_event_at is not None)
 
     def _count(self, events: int) -> None:
         if self.first_event_at is None:
@@ -149,30 +138,9 @@ class StreamedAnswer:
             return None
         return self.first_event_at or self._head_at
 
-    def _move_deadline(self) -> None:
-        """A part went by: from now on the answer may be silent for so long, but never beyond its last moment."""
-        ctx, settings = self.ctx, self._runtime.settings
-        if self.subscribes or ctx.express_seconds is not None:
-            return
-        idle, runner = settings.stream_idle_seconds, self._runner
-        bound: tuple[Code, float] | None = (STREAM_SILENT, idle)
-        seconds = idle
-        if self.kind is StreamKind.BOUNDED:
-            begun = self.first_event_at is not None
-            longest = settings.stream_max_seconds if begun else self._runtime.timeout_policies.of(ctx).timeout_seconds
-            if longest is not None and longest - runner.seconds < idle:
-                seconds = max(0.0, longest - runner.seconds)
-                bound = (STREAM_TOO_LONG, longest) if begun else None
-        self._bound = bound
-        runner.extend(seconds)
-
     def late(self) -> Denial | None:
         """Why its deadline has come; None where it is that of any operation."""
-        if self._bound is None:
-            return None
-        code, limit = self._bound
-        seconds = self._runner.seconds if code is STREAM_TOO_LONG else self._loop.time() - self._sender.quiet_since
-        return Denial(code, limit=limit, actual=round(seconds, 3))
+        return self._deadline.late(quiet_since=self._sender.quiet_since)
 
     def _release_slot(self) -> None:
         """What only subscriptions do: others are at work to their end."""
@@ -299,9 +267,3 @@ class StreamedAnswer:
     def _token_ends_at(self) -> float | None:
         identity, verifier = self.ctx.identity, self._runtime.verifier
         return None if identity is None or verifier is None else verifier.accepted_until(identity)
-
-
-def _kind_of(ctx: RequestContext) -> StreamKind:
-    if not ctx.operation or ctx.measured is None:
-        return StreamKind.UNKNOWN
-    return StreamKind.SUBSCRIPTION if ctx.measured.subscribes else StreamKind.BOUNDED
