@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from fraiseql_guard import Guard
 from fraiseql_guard.core.settings import Settings
 from fraiseql_guard.core.surroundings import warnings_of
+from fraiseql_guard.operations.operator.interface import Target
 from fraiseql_guard.testing import make_token
 from tests.support.asgi import EchoApp, graphql, request
 from tests.support.nesting import Between
@@ -125,6 +126,22 @@ async def test_guards_inside_guards_pay_every_window_once(request: pytest.Fixtur
     await inner.aclose()
 
 
+@pytest.mark.redis
+async def test_guards_inside_guards_pay_every_window_of_an_override_once(server: RedisServer) -> None:
+    store = {"redis_url": server.url, "store_timeout_ms": 5000}
+    inner = Guard(EchoApp(), **TWO, **store)
+    outer = Guard(Between(inner), **TWO, **store)
+    alice = Target(ip_address="198.51.100.79")
+    await outer.operator.set_limit(alice, "50/hour, 4/day", actor="bob")
+    replies = [await graphql(outer, "{me{id}}", client=("198.51.100.79", 1)) for _ in range(5)]
+    assert [reply.status for reply in replies] == [200] * 4 + [429]
+    for reply in replies:
+        policies = {'"override";q=50;w=3600', '"override-day";q=4;w=86400'}
+        assert set((reply.header("ratelimit-policy") or "").split(", ")) == policies
+    await outer.aclose()
+    await inner.aclose()
+
+
 # Limits of single users
 
 
@@ -146,22 +163,23 @@ async def test_a_user_is_given_several_windows(guarded, secret) -> None:
 # A change while the process runs
 
 
-async def test_a_restart_keeps_the_bucket_of_the_shortest_window(guarded) -> None:
+@pytest.mark.redis
+async def test_a_restart_keeps_the_bucket_of_the_shortest_window(guarded, server: RedisServer) -> None:
     """What was counted under a rate of one window counts on when longer windows are added to it."""
-    with RedisServer() as server:
-        store = {"redis_url": server.url, "rate_limit_burst": 0, "store_timeout_ms": 5000}
-        before = guarded(rate_limit_default="3/hour", **store)
-        assert await statuses(before, 2) == [200, 200]
-        await before.guard.aclose()
-        after = guarded(rate_limit_default="3/hour, 9/day", **store)
-        assert await statuses(after, 2) == [200, 429]
-        await after.guard.aclose()
+    store = {"redis_url": server.url, "rate_limit_burst": 0, "store_timeout_ms": 5000}
+    caller = {"client": ("198.51.100.80", 1)}
+    before = guarded(rate_limit_default="3/hour", **store)
+    assert await statuses(before, 2, **caller) == [200, 200]
+    await before.guard.aclose()
+    after = guarded(rate_limit_default="3/hour, 9/day", **store)
+    assert await statuses(after, 2, **caller) == [200, 429]
+    await after.guard.aclose()
 
 
 # Who comes back when told
 
 
-@examples(40, allow=[HealthCheck.function_scoped_fixture])
+@examples(25, allow=[HealthCheck.function_scoped_fixture])
 @given(
     windows=st.lists(
         st.tuples(st.integers(1, 9), st.sampled_from(["second", "7s", "minute", "hour", "2days", "4weeks"])),
