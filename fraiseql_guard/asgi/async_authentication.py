@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Final
 
 from fraiseql_guard.checks.authentication import Authentication, refuse
@@ -78,12 +77,12 @@ class IdentityParts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdentityHooks:
-    """What the app is asked, and what is told of its faults."""
+    """What the app is asked, and what is told of each one's faults."""
 
     user_status: AskUserStatus | None = None
     api_keys: AskApiKey | None = None
-    on_fault: Callable[[str, BaseException], None] = lambda *_: None
-    """Told which of the two broke, and how."""
+    on_user_status_fault: Callable[[BaseException], None] = lambda _: None
+    on_api_keys_fault: Callable[[BaseException], None] = lambda _: None
 
 
 def identity_parts(
@@ -107,7 +106,7 @@ def identity_parts(
         hooks.user_status,
         timeout_seconds=settings.user_status_timeout_ms / 1000,
         memory_seconds=settings.user_status_memory_seconds,
-        on_fault=partial(hooks.on_fault, "user_status"),
+        on_fault=hooks.on_user_status_fault,
         clock=clocks.elapsed,
     )
     return IdentityParts(
@@ -125,7 +124,7 @@ def _api_keys(
     path, ask = settings.api_keys_file, hooks.api_keys
     if path is None and ask is None:
         return None
-    on_fault = partial(hooks.on_fault, "api_keys")
+    on_fault = hooks.on_api_keys_fault
     return ApiKeyVerifier(
         settings,
         file=ApiKeysFile(path, clock=clocks.elapsed, on_problem=on_problem) if path is not None else None,

@@ -178,7 +178,8 @@ def _identity(mount_options: MountOptions, recorder: RequestRecorder) -> Identit
         hooks=IdentityHooks(
             user_status=mount_options.app_hooks.user_status,
             api_keys=mount_options.app_hooks.api_keys,
-            on_fault=recorder.fault,
+            on_user_status_fault=partial(recorder.fault, "user_status"),
+            on_api_keys_fault=partial(recorder.fault, "api_keys"),
         ),
         observer=recorder.process,
         on_problem=recorder.warn,
