@@ -62,7 +62,7 @@ async def settled_in_turn(
             return _without_place(room, asked, ends_at)
     # 2. Wait, without the slots that operations at work need.
     with room.place(ctx, *_bucket_and_step(runtime, ctx, due)):
-        denial, outcome = await _Turn(runtime, ctx, pause, ends_at).take(due)
+        denial, outcome = await _Turn(runtime, room, ctx, pause, ends_at).take(due)
     room.on_end(outcome)
     return denial
 
@@ -86,31 +86,35 @@ def _behind_others(runtime: Runtime, room: WaitingRoom, ctx: RequestContext) -> 
 class _Turn:
     """One request that waits."""
 
-    def __init__(self, runtime: Runtime, ctx: RequestContext, pause: Pause, ends_at: float) -> None:
-        self._runtime, self._ctx, self._pause, self._ends_at = runtime, ctx, pause, ends_at
+    def __init__(self, runtime: Runtime, room: WaitingRoom, ctx: RequestContext, pause: Pause, ends_at: float) -> None:
+        self._runtime, self._room, self._ctx, self._pause, self._ends_at = runtime, room, ctx, pause, ends_at
         self._works = bool(ctx.concurrency_slots or ctx.subscription_slots)
 
     async def take(self, due: float) -> tuple[Denial | None, WaitOutcome]:
         """The refusal in force after the wait, and what became of it."""
         ctx, runtime = self._ctx, self._runtime
-        denial: Denial = Denial(RATE_LIMITED, retry_after_seconds=1.0)
         for tries_left in reversed(range(_TRIES)):
             self._give_slots()
             if not await self._pause(max(0.0, due - time.monotonic())):
                 ctx.left = True
-                return denial, WaitOutcome.LEFT
+                return Denial(RATE_LIMITED, retry_after_seconds=1.0), WaitOutcome.LEFT
             if (full := self._take_slots()) is not None:
                 return await settled(runtime, ctx, full), WaitOutcome.REFUSED
             # What refuses it now is an offence, unless it waits on.
-            left = self._ends_at - time.monotonic()
+            patience = self._patience() if tries_left else 0.0
             ctx.unpaid, ctx.in_turn = False, True
-            found = await _asked(runtime, ctx, max(0.0, left) if tries_left else 0.0)
-            if found is None:
+            denial = await _asked(runtime, ctx, patience)
+            if denial is None:
                 return None, WaitOutcome.ADMITTED
-            denial, due = found, _due(found)
-            if found.code is not RATE_LIMITED or not tries_left or due > self._ends_at:
+            if denial.code is not RATE_LIMITED or (denial.retry_after_seconds or math.inf) > patience:
                 break
+            due = _due(denial)
         return denial, WaitOutcome.REFUSED
+
+    def _patience(self) -> float:
+        """How much longer it would wait, in eighths of the whole time: what the store is asked is kept, by its form."""
+        eighth = self._room.seconds / 8
+        return max(0.0, (self._ends_at - time.monotonic()) // eighth * eighth)
 
     def _give_slots(self) -> None:
         runtime, ctx = self._runtime, self._ctx

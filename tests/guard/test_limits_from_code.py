@@ -343,6 +343,24 @@ async def test_what_was_paid_in_an_outage_goes_back_to_this_process(guarded):
         assert [remaining(await page(guard)) for _ in range(3)] == [10, 10, 10]
 
 
+async def test_a_fault_inside_fails_no_request(guarded, monkeypatch):
+    async def broken(*_: Any) -> Any:
+        raise RuntimeError("broken")
+
+    async def work(mine: Limits) -> Any:
+        monkeypatch.setattr(guard.store, "adjust", broken)
+        monkeypatch.setattr(guard.store, "admit", broken)
+        state = await mine.peek()
+        await mine.refund()
+        return [state[0].remaining, await mine.charge(2)]
+
+    app = WorkingApp(work)
+    guard = guarded(app, **TEN)
+    assert (await page(guard)).status == 200
+    assert app.found == [[9, Charged(admitted=False, retry_after_seconds=1.0, remaining=None)]]
+    assert guard.metric("fraiseql_guard_faults_total", part="limits") == 3
+
+
 # --- guards around guards --------------------------------------------------------------------------------------------
 
 
