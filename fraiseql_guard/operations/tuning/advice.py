@@ -167,7 +167,7 @@ def _reason(use: MeasureUse, measure: Measure, everything: QuantileSketch, found
         parts.append(f"{measure.headroom:g} times what was seen, since it grows with the load")
     over, learned = everything.above(found * measure.scale), use.ordinary.above(found * measure.scale)
     if over > learned:
-        parts.append(f"{over - learned} requests above it are of a few callers whom limits in force refuse")
+        parts.append(f"{over - learned} requests above it are of a few callers that limits in force refuse")
     if learned:
         callers = use.ordinary_callers.above(found * measure.scale)
         parts.append(f"{learned} above it are of {callers} callers")

@@ -124,7 +124,9 @@ class EventLog:
             safe = {field: safe_value(get(field), longest) for field in event.fields}
             # setdefault: no extra field may replace one of the contract's.
             for key, value in extra.items():
-                safe.setdefault(safe_text(key), safe_value(value, _LONGER.get(key, longest)))
+                # Measures are made of numbers and safe texts (recorder/measures.py): to go through them costs the most.
+                kept = value if key == signals.MEASURES else safe_value(value, _LONGER.get(key, longest))
+                safe.setdefault(safe_text(key), kept)
             if suppressed:
                 safe["suppressed"] = suppressed
             self._speak(event.level.lower(), event, safe, safe_text(trace_id), at)

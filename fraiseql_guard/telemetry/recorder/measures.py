@@ -11,6 +11,7 @@ from typing import Any, Final
 from fraiseql_guard.core.context import RequestContext
 from fraiseql_guard.core.denial import Denial
 from fraiseql_guard.core.signals import Protection
+from fraiseql_guard.telemetry.log.sanitize import safe_text
 
 MAX_ROOT_FIELDS: Final = 5
 """Root fields that are named."""
@@ -23,7 +24,7 @@ def measures_of(ctx: RequestContext) -> dict[str, Any]:
 
     ``caller`` tells subjects apart without naming them. ``code`` is why it was refused, or would be in monitor mode
     (then ``enforced`` is false); ``used``, ``capacity`` and ``refill`` (tokens a second) are those of its main bucket.
-    What is not known is left out.
+    What is not known is left out. All texts are such as a log line can show.
     """
     found: dict[str, Any] = {"caller": ctx.subject.token, "tier": tier_of(ctx)}
     measured = ctx.measured
@@ -49,11 +50,11 @@ def tier_of(ctx: RequestContext) -> str:
     identity = ctx.verified
     if identity is None:
         return "anonymous"
-    return (identity.tier or "authenticated")[:MAX_NAME_CHARS]
+    return safe_text(identity.tier or "authenticated", MAX_NAME_CHARS)
 
 
 def _short(names: Iterable[str]) -> list[str]:
-    return [name[:MAX_NAME_CHARS] for name in sorted(names)[:MAX_ROOT_FIELDS]]
+    return [safe_text(name, MAX_NAME_CHARS) for name in sorted(names)[:MAX_ROOT_FIELDS]]
 
 
 def _bucket_of(ctx: RequestContext) -> Mapping[str, Any]:
@@ -63,7 +64,7 @@ def _bucket_of(ctx: RequestContext) -> Mapping[str, Any]:
     bucket = ctx.buckets[0]
     charge = bucket.charge
     return {
-        "policy": charge.policy[:MAX_NAME_CHARS],
+        "policy": safe_text(charge.policy, MAX_NAME_CHARS),
         "used": round(charge.capacity - bucket.remaining, 2),
         "capacity": charge.capacity,
         "refill": round(charge.rate, 4),
